@@ -1,0 +1,281 @@
+"""Symmetric systems: cell condensation, assembly, factorisation, and the check of the result.
+
+A system is a sum of small dense symmetric matrices, one per cell, plus couplings to the wall
+multipliers. Unknowns inside cells are eliminated cell by cell, which halves the factorisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from petsc4py import PETSc
+from scipy.sparse import coo_matrix, triu
+
+from meso.errors import ConvergenceError
+from meso.unknowns import Unknowns
+
+# A direct solution is accepted when its relative residual is below this.
+RESIDUAL = 1e-8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condensed:
+    """One batch of cells after the elimination of its inner unknowns.
+
+    Attributes:
+        cells: Cell numbers, shape (c,).
+        rows: Local unknowns of the outer positions, -1 where prescribed, shape (c, n).
+        coupling: A_ii^-1 A_io, shape (c, m, n).
+        own: A_ii^-1 b_i, shape (c, m, sides), or None without inner loads.
+        given: Prescribed values at the outer positions, shape (c, n, sides), or None.
+    """
+
+    cells: np.ndarray
+    rows: np.ndarray
+    coupling: np.ndarray
+    own: np.ndarray | None
+    given: np.ndarray | None
+
+    def inner(self, solution: np.ndarray) -> np.ndarray:
+        """Inner unknowns, shape (c, m, sides), from the local solution, shape (n, sides)."""
+        outer = np.where((self.rows >= 0)[:, :, None], solution[self.rows], 0.0)
+        if self.given is not None:
+            outer = outer + self.given
+        inner = -(self.coupling @ outer)
+        return inner if self.own is None else inner + self.own
+
+
+@dataclass(slots=True)
+class Assembly:
+    """Collects element matrices and loads; becomes a factorised system.
+
+    Attributes:
+        unknowns: The numbering.
+        sides: Number of right-hand sides.
+    """
+
+    unknowns: Unknowns
+    sides: int
+    load: np.ndarray = field(init=False)
+    batches: list[Condensed] = field(default_factory=list)
+    _rows: list[np.ndarray] = field(default_factory=list)
+    _columns: list[np.ndarray] = field(default_factory=list)
+    _values: list[np.ndarray] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.load = np.zeros((self.unknowns.size, self.sides))
+
+    def add_cells(
+        self,
+        cells: np.ndarray,
+        matrix: np.ndarray,
+        rows: np.ndarray,
+        outer: np.ndarray,
+        inner: np.ndarray,
+        load: np.ndarray | None = None,
+        given: np.ndarray | None = None,
+    ) -> None:
+        """Condense and add the matrices of a batch of cells.
+
+        Args:
+            cells: Cell numbers, shape (c,).
+            matrix: Symmetric matrices, shape (c, n, n).
+            rows: Local unknowns of the outer positions, -1 where prescribed, shape (c, o).
+            outer: Positions that remain, shape (o,).
+            inner: Positions to eliminate, shape (i,).
+            load: Loads, shape (c, n, sides), or None.
+            given: Prescribed values at the outer positions, 0 elsewhere, shape (c, o, sides),
+                or None.
+        """
+        remaining = matrix[:, outer[:, None], outer]
+        outer_load = None if load is None else load[:, outer]
+        if len(inner):
+            to_outer = matrix[:, inner[:, None], outer]
+            right = to_outer if load is None else np.concatenate([to_outer, load[:, inner]], axis=2)
+            solved = np.linalg.solve(matrix[:, inner[:, None], inner], right)
+            coupling = solved[:, :, : len(outer)]
+            own = None if load is None else solved[:, :, len(outer) :]
+            remaining = remaining - to_outer.transpose(0, 2, 1) @ coupling
+            if outer_load is not None:
+                outer_load = outer_load - to_outer.transpose(0, 2, 1) @ own
+            self.batches.append(
+                Condensed(cells=cells, rows=rows, coupling=coupling, own=own, given=given)
+            )
+        i, j = np.triu_indices(len(outer))
+        self._add(rows[:, i].ravel(), rows[:, j].ravel(), remaining[:, i, j].ravel())
+        if given is not None:
+            lifted = remaining @ given
+            outer_load = -lifted if outer_load is None else outer_load - lifted
+        if outer_load is not None:
+            self.add_load(rows, outer_load)
+
+    def add_coupling(self, rows: np.ndarray, columns: np.ndarray, matrix: np.ndarray) -> None:
+        """Add couplings between two different sets of unknowns (and their transposes).
+
+        Args:
+            rows: Local unknowns, shape (f, m).
+            columns: Local unknowns, -1 where prescribed, shape (f, n).
+            matrix: Values, shape (f, m, n).
+        """
+        a = np.repeat(rows, columns.shape[1], axis=1).ravel()
+        b = np.tile(columns, (1, rows.shape[1])).ravel()
+        self._add(a, b, matrix.ravel())
+
+    def add_load(self, rows: np.ndarray, load: np.ndarray) -> None:
+        """Add loads, shape (..., sides), at local unknowns, shape (...), -1 ignored."""
+        keep = rows >= 0
+        np.add.at(self.load, rows[keep], load[keep])
+
+    def _add(self, a: np.ndarray, b: np.ndarray, values: np.ndarray) -> None:
+        if (a < 0).any() or (b < 0).any():
+            keep = (a >= 0) & (b >= 0)
+            a, b, values = a[keep], b[keep], values[keep]
+        a, b = a.astype(np.int32), b.astype(np.int32)
+        self._rows.append(np.minimum(a, b))
+        self._columns.append(np.maximum(a, b))
+        self._values.append(values)
+
+    def factorise(self) -> Factor:
+        """Assemble the matrix over all ranks and factorise it.
+
+        Returns:
+            The factorised system.
+
+        Raises:
+            ConvergenceError: The factorisation failed (a singular system).
+        """
+        size = self.unknowns.size
+        # A zero diagonal belongs to the pattern of an indefinite matrix.
+        diagonal = np.arange(size, dtype=np.int32)
+        local = coo_matrix(
+            (
+                np.concatenate([*self._values, np.zeros(size)]),
+                (
+                    np.concatenate([*self._rows, diagonal]),
+                    np.concatenate([*self._columns, diagonal]),
+                ),
+            ),
+            shape=(size, size),
+        ).tocsr()
+        self._rows.clear(), self._columns.clear(), self._values.clear()
+        return Factor(_global_matrix(local, self.unknowns), self.unknowns)
+
+
+def _global_matrix(upper: coo_matrix, unknowns: Unknowns) -> PETSc.Mat:
+    comm = unknowns.comm
+    if comm.size == 1:
+        matrix = PETSc.Mat().create(comm)
+        matrix.setSizes((unknowns.total, unknowns.total))
+        matrix.setType(PETSc.Mat.Type.SBAIJ)
+        matrix.setPreallocationCSR((upper.indptr, upper.indices, upper.data))
+        matrix.assemble()
+        return matrix
+    full = (upper + triu(upper, 1).T).tocsr()
+    local = PETSc.Mat().createAIJ(full.shape, csr=(full.indptr, full.indices, full.data),
+                                  comm=PETSc.COMM_SELF)
+    mapping = PETSc.LGMap().create(unknowns.to_global, comm=comm)
+    shape = ((unknowns.owned, unknowns.total), (unknowns.owned, unknowns.total))
+    parts = PETSc.Mat().createIS(shape, lgmapr=mapping, lgmapc=mapping, comm=comm)
+    parts.setISLocalMat(local)
+    parts.assemble()
+    return parts.convert(PETSc.Mat.Type.AIJ)
+
+
+class Factor:
+    """A factorised symmetric indefinite system (MUMPS, LDL^T)."""
+
+    def __init__(self, matrix: PETSc.Mat, unknowns: Unknowns) -> None:
+        self.matrix = matrix
+        self.unknowns = unknowns
+        self.method = "MUMPS LDL^T"
+        self.residual = 0.0
+        pc = PETSc.PC().create(unknowns.comm)
+        pc.setOperators(matrix)
+        pc.setType(PETSc.PC.Type.CHOLESKY)
+        pc.setFactorSolverType(PETSc.Mat.SolverType.MUMPS)
+        pc.setFactorSetUpSolverType()
+        self._factor = pc.getFactorMatrix()
+        self._factor.setMumpsIcntl(14, 40)  # room for delayed pivots, per cent
+        try:
+            pc.setUp()
+        except PETSc.Error as error:
+            raise ConvergenceError(f"the factorisation failed ({error})") from error
+        status = self._factor.getMumpsInfog(1)
+        if status != 0:
+            raise ConvergenceError(
+                f"the factorisation failed (MUMPS INFOG(1) = {status}, INFOG(2) ="
+                f" {self._factor.getMumpsInfog(2)}): the system is singular or memory ran out"
+            )
+        self._pc = pc
+
+    def solve(self, load: np.ndarray) -> np.ndarray:
+        """Solve for several right-hand sides at once.
+
+        Args:
+            load: This rank's contributions at its local unknowns, shape (n, sides).
+
+        Returns:
+            Solution at this rank's local unknowns, shape (n, sides).
+
+        Raises:
+            ConvergenceError: Not finite, or a residual above :data:`RESIDUAL`.
+        """
+        unknowns = self.unknowns
+        sides = load.shape[1]
+        columns = [self._gather(load[:, i]) for i in range(sides)]
+        shape = ((unknowns.owned, unknowns.total), (sides, sides))
+        right = np.column_stack([c.array for c in columns])
+        b = PETSc.Mat().createDense(shape, array=np.asfortranarray(right), comm=unknowns.comm)
+        x = PETSc.Mat().createDense(shape, comm=unknowns.comm)
+        b.assemble()
+        x.setUp()
+        x.assemble()
+        self._factor.matSolve(b, x)
+        values = np.array(x.getDenseArray())
+        out = np.empty((unknowns.size, sides))
+        for i, rhs in enumerate(columns):
+            solution = rhs.duplicate()
+            solution.array[:] = values[:, i]
+            self._check(solution, rhs)
+            out[:, i] = self._spread(solution)
+        return out
+
+    def _check(self, solution: PETSc.Vec, rhs: PETSc.Vec) -> None:
+        """Refine once if needed, then insist."""
+        residual = rhs.duplicate()
+        scale = rhs.norm()
+        for attempt in range(2):
+            self.matrix.mult(solution, residual)
+            residual.aypx(-1.0, rhs)
+            error = residual.norm() / scale if scale else residual.norm()
+            if error < 1e-13 or attempt == 1:
+                break
+            correction = rhs.duplicate()
+            self._factor.solve(residual, correction)
+            solution.axpy(1.0, correction)
+        self.residual = max(self.residual, float(error))
+        if not error < RESIDUAL:
+            raise ConvergenceError(
+                f"the direct solver left a relative residual of {error:.1e} (limit"
+                f" {RESIDUAL:.0e}): the system is singular or nearly so"
+            )
+
+    def _gather(self, local: np.ndarray) -> PETSc.Vec:
+        vec = PETSc.Vec().createMPI((self.unknowns.owned, self.unknowns.total),
+                                    comm=self.unknowns.comm)
+        if self.unknowns.comm.size == 1:
+            vec.array[:] = local
+            return vec
+        vec.setValues(self.unknowns.to_global, local, addv=PETSc.InsertMode.ADD_VALUES)
+        vec.assemble()
+        return vec
+
+    def _spread(self, vec: PETSc.Vec) -> np.ndarray:
+        if self.unknowns.comm.size == 1:
+            return np.array(vec.array)
+        local = PETSc.Vec().createSeq(self.unknowns.size)
+        rows = PETSc.IS().createGeneral(self.unknowns.to_global, comm=PETSc.COMM_SELF)
+        scatter = PETSc.Scatter().create(vec, rows, local, None)
+        scatter.scatter(vec, local)
+        return np.array(local.array)

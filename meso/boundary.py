@@ -1,0 +1,93 @@
+"""Boundaries of the conductor: contacts and walls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Annotated, Literal
+
+from meso.errors import CaseError
+from meso.material import Material
+from meso.units import NUMBER, is_number, unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """A contact with a fixed potential, or with a given total current.
+
+    Args:
+        potential: electrochemical potential in V.
+        current: total current into the device, in A, or in A/m where the conductor is a 2D cut
+            through a 3D material of unknown thickness; 0 for a floating voltage probe.
+        law: "ideal", or "reservoir" with the intrinsic contact resistance of a kinetic reservoir.
+
+    Raises:
+        CaseError: not exactly one of potential and current, or one that is not finite.
+    """
+
+    potential: Annotated[float, unit("V")] | None = None
+    current: Annotated[float, unit("A", "A/m")] | None = None
+    law: Literal["ideal", "reservoir"] = "ideal"
+
+    def __post_init__(self) -> None:
+        _exactly_one(self, "potential", "current")
+        for key in ("potential", "current"):
+            value = getattr(self, key)
+            if value is not None and not (is_number(value) and isfinite(value)):
+                raise CaseError((key, f"found {value!r}; must be a finite number"))
+        _one_of(self.law, ("ideal", "reservoir"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wall:
+    """A wall that no current crosses.
+
+    Args:
+        specularity: p, from 0 (diffuse) to 1 (specular); the slip follows from the material.
+        slip_length: b = 1/s in m, from 0 (no slip) to inf (no friction).
+        law: "traction", n·(∇J + ∇Jᵀ)·t = −s J_t, or "literal", ∂_n J_t = −s J_t. They differ
+            where the wall is curved; the former is what kinetic theory gives.
+
+    Raises:
+        CaseError: not exactly one of specularity and slip length, or one out of range.
+    """
+
+    specularity: Annotated[float, NUMBER] | None = None
+    slip_length: Annotated[float, unit("m")] | None = None
+    law: Literal["traction", "literal"] = "traction"
+
+    def __post_init__(self) -> None:
+        _exactly_one(self, "specularity", "slip_length")
+        for key, upper, rule in (
+            ("specularity", 1.0, "in 0 … 1"),
+            ("slip_length", inf, "0 or positive"),
+        ):
+            value = getattr(self, key)
+            if value is not None and not (is_number(value) and 0 <= value <= upper):
+                raise CaseError((key, f"found {value!r}; must be {rule}"))
+        _one_of(self.law, ("traction", "literal"))
+
+    def slip_rate(self, material: Material) -> float:
+        """Slip rate s = 1/b in 1/m of this wall on a material; inf where nothing slips.
+
+        Raises:
+            CaseError: the slip depends on a mean free path that the material does not have.
+        """
+        if self.specularity is not None:
+            return material.slip_rate(self.specularity)
+        return 1 / self.slip_length if self.slip_length else inf
+
+
+Boundary = Contact | Wall
+
+
+def _exactly_one(table: Boundary, first: str, second: str) -> None:
+    given = [key for key in (first, second) if getattr(table, key) is not None]
+    if len(given) != 1:
+        found = "both" if given else "neither"
+        raise CaseError(f"found {found} of {first} and {second}; give exactly one")
+
+
+def _one_of(law: str, laws: tuple[str, str]) -> None:
+    if law not in laws:
+        raise CaseError(("law", f'found {law!r}; must be "{laws[0]}" or "{laws[1]}"'))

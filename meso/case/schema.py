@@ -1,0 +1,248 @@
+"""The tables of a case file as dataclasses: their keys, defaults and ranges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+)
+
+from meso.boundary import Contact, Wall
+from meso.errors import CaseError, known
+from meso.material import Material
+from meso.units import NUMBER, quantity, unit
+
+#: What `output.fields` may name.
+FIELDS = ("current_density", "potential", "vorticity", "orbital_density")
+
+#: Fields that are spelled differently in the file.
+KEYS = {"from_": "from", "length_unit_name": "length_unit"}
+
+
+def _finite(value: float) -> float:
+    if not isfinite(value):
+        raise CaseError(f"found {value!r}; must be finite")
+    return value
+
+
+def _positive(value: float) -> float:
+    if _finite(value) <= 0:
+        raise CaseError(f"found {value!r}; must be positive")
+    return value
+
+
+def _point(value: tuple[float, ...]) -> tuple[float, ...]:
+    if len(value) not in (2, 3):
+        raise CaseError(f"found {len(value)} coordinates; must be 2 or 3")
+    return value
+
+
+def _length_unit(value: object) -> str:
+    if not isinstance(value, str):
+        raise CaseError(f'found {value!r}; must be a unit of length, e.g. "nm"')
+    quantity(f"1 {value}", "m")
+    return value
+
+
+def _file(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path):
+        raise CaseError(f'found {value!r}; must be a path, e.g. "ribbon.geo"')
+    base_directory: Path = info.context["base_directory"]  # type: ignore[index]
+    path = (base_directory / value).resolve()
+    if not path.is_file():
+        raise CaseError(f'found "{value}"; no such file: {path}')
+    return path
+
+
+def _field_name(name: object) -> str:
+    if name not in FIELDS:
+        raise CaseError(f'unknown field "{name}"; {known(str(name), FIELDS)}')
+    return str(name)
+
+
+def _nonempty(table: dict[str, Any]) -> dict[str, Any]:
+    if not table:
+        raise CaseError("empty; at least one entry is needed")
+    return table
+
+
+def _file_names(table: dict[str, Any]) -> dict[str, Any]:
+    bad = [name for name in table if not re.fullmatch(r"[\w-]+", name)]
+    if bad:
+        raise CaseError(*((n, "the name must consist of letters, digits, _ and -") for n in bad))
+    return table
+
+
+Length = Annotated[float, unit("m"), AfterValidator(_positive)]
+Point = Annotated[
+    tuple[Annotated[float, unit("m"), AfterValidator(_finite)], ...],
+    AfterValidator(_point),
+]
+Count = Annotated[int, Field(strict=True, ge=2)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """The drawing or mesh: its file, the unit of its coordinates, and variables of a .geo file.
+
+    Attributes:
+        file: absolute path.
+        length_unit_name: the unit as it is written, e.g. "nm".
+        parameters: .geo variable -> number, in `length_unit` where it is a length.
+        thickness: of the slab that a 2D mesh of a 3D conductor stands for, in m.
+    """
+
+    file: Annotated[Path, BeforeValidator(_file)]
+    length_unit_name: Annotated[str, BeforeValidator(_length_unit)]
+    parameters: dict[str, Annotated[float, NUMBER]] = field(default_factory=dict)
+    thickness: Length | None = None
+
+    @property
+    def length_unit(self) -> float:
+        """Length of one unit of the file's coordinates in m."""
+        return quantity(f"1 {self.length_unit_name}", "m")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mesh:
+    """Wishes about the mesh; what is None follows from the geometry and the materials.
+
+    Attributes:
+        size: of the cells, in m.
+        wall_size: of the cells at walls, in m.
+        geometry_order: polynomial degree of the cells' edges.
+    """
+
+    size: Length | None = None
+    wall_size: Length | None = None
+    geometry_order: Annotated[int, Field(strict=True, ge=1, le=5)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None and self.wall_size is not None and self.wall_size > self.size:
+            text = f"found {self.wall_size:g} m; must not exceed size = {self.size:g} m"
+            raise CaseError(("wall_size", text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """The model of the current flow.
+
+    Attributes:
+        order: polynomial degree.
+        harmonics: number of angular harmonics of the kinetic model.
+        magnetic_field: along z, in T.
+    """
+
+    model: Literal["ohmic", "hydrodynamic", "kinetic"]
+    order: Annotated[int, Field(strict=True)] = 3
+    harmonics: Count = 16
+    magnetic_field: Annotated[float, unit("T")] = 0.0
+
+    def __post_init__(self) -> None:
+        lowest = 1 if self.model == "ohmic" else 2
+        if not lowest <= self.order <= 10:
+            text = f"found {self.order}; must be in {lowest} … 10 for the {self.model} model"
+            raise CaseError(("order", text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A straight line along which fields are sampled.
+
+    Attributes:
+        from_: its first point in m (`from` in the file).
+        to: its last point in m.
+        points: number of samples, ends included.
+    """
+
+    from_: Point
+    to: Point
+    points: Count = 101
+
+    def __post_init__(self) -> None:
+        if len(self.from_) != len(self.to):
+            raise CaseError("from and to must have the same number of coordinates")
+        if self.from_ == self.to:
+            raise CaseError("from and to are the same point")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What is written.
+
+    Attributes:
+        directory: relative to the working directory.
+        fields: names of fields; None stands for those that the model provides.
+        probes: name -> line.
+    """
+
+    directory: Path | None = None
+    fields: tuple[Annotated[str, BeforeValidator(_field_name)], ...] | None = None
+    probes: Annotated[dict[str, Probe], AfterValidator(_file_names)] = field(default_factory=dict)
+
+
+KINDS = {"contact": Contact, "wall": Wall}
+
+
+def _kind(table: object) -> str | None:
+    if isinstance(table, Mapping) and len(table) == 1:
+        return str(next(iter(table)))
+    return None
+
+
+Boundary = Annotated[
+    Annotated[Contact, BeforeValidator(lambda table: table["contact"]), Tag("contact")]
+    | Annotated[Wall, BeforeValidator(lambda table: table["wall"]), Tag("wall")],
+    Discriminator(_kind),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """A case file, each quantity in SI units."""
+
+    __pydantic_config__: ClassVar = ConfigDict(
+        extra="forbid", alias_generator=lambda name: KEYS.get(name, name)
+    )
+
+    title: str = ""
+    geometry: Geometry
+    mesh: Mesh = field(default_factory=Mesh)
+    materials: Annotated[dict[str, Material], AfterValidator(_nonempty)]
+    regions: Annotated[dict[str, str], AfterValidator(_nonempty)]
+    boundaries: Annotated[dict[str, Boundary], AfterValidator(_nonempty)]
+    flow: Flow
+    angular_momentum: dict[str, Any] = field(default_factory=dict)
+    output: Output = field(default_factory=Output)
+
+    @property
+    def contacts(self) -> dict[str, Contact]:
+        """The boundaries that are contacts."""
+        return {n: b for n, b in self.boundaries.items() if isinstance(b, Contact)}
+
+    @property
+    def walls(self) -> dict[str, Wall]:
+        """The boundaries that are walls."""
+        return {n: b for n, b in self.boundaries.items() if isinstance(b, Wall)}
+
+    @property
+    def used_materials(self) -> dict[str, Material]:
+        """The materials that a region is made of."""
+        return {n: m for n, m in self.materials.items() if n in self.regions.values()}
+
+    @property
+    def carriers(self) -> str:
+        """Carriers of all regions, "2d" or "3d"."""
+        return next(iter(self.used_materials.values())).carriers

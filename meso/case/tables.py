@@ -1,0 +1,128 @@
+"""From the tables of a case file to those that the schema checks: overrides and the library.
+
+Tables have not been checked yet: what has a wrong type is passed on for the schema to find.
+"""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from meso.errors import CaseError, known
+from meso.material import load_library
+
+#: Material quantities with a default.
+_DEFAULTS = {"scattering": "default", "electron_electron_mean_free_path": "default"}
+
+#: Tables whose entries have names of the user's choice.
+_NAMED = ("materials", "regions", "boundaries")
+
+
+def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
+    """Read overrides as they are given on a command line.
+
+    Args:
+        items: texts "dotted.key=value"; a value that is not a TOML literal is a plain string.
+
+    Returns:
+        Dotted key -> value.
+
+    Raises:
+        CaseError: an item without key or "=".
+    """
+    overrides = {}
+    for item in items:
+        key, separator, text = (part.strip() for part in item.partition("="))
+        if not separator or not all(key.split(".")):
+            raise CaseError(f'found "{item}"; expected key=value, e.g. "flow.order=4"')
+        try:
+            overrides[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            overrides[key] = text
+    return overrides
+
+
+def override(tables: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the tables with other values.
+
+    Args:
+        tables: the tables of a case file.
+        overrides: dotted key -> value.
+
+    Raises:
+        CaseError: a key names a material, region or boundary that is not in the tables, or goes
+            through something that is not a table.
+    """
+    result = copy.deepcopy(dict(tables))
+    problems = []
+    for key, value in overrides.items():
+        *path, last = key.split(".")
+        entry = [*path, last][1] if path and path[0] in _NAMED else None
+        if entry is not None and entry not in (names := _table(result, path[0])):
+            problems.append((key, f'no "{entry}" in the case; {known(entry, names)}'))
+            continue
+        table: Any = result
+        for part in path:
+            table = table.setdefault(part, {}) if isinstance(table, dict) else None
+        if isinstance(table, dict):
+            table[last] = value
+        else:
+            problems.append((key, f"{'.'.join(path)} is not a table"))
+    if problems:
+        raise CaseError(*problems)
+    return result
+
+
+def fill_from_library(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace `library = NAME` by the values that the library has and the case has not.
+
+    Args:
+        tables: the tables of a case file.
+
+    Raises:
+        CaseError: the library has no such material.
+    """
+    problems = []
+    materials = dict(_table(tables, "materials"))
+    for name, table in materials.items():
+        if isinstance(table, dict) and "library" in table:
+            try:
+                materials[name] = _filled(table)
+            except CaseError as error:
+                problems.append((f"materials.{name}.library", str(error)))
+    if problems:
+        raise CaseError(*problems)
+    return {**tables, "materials": materials} if materials else dict(tables)
+
+
+def with_provenance(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Name each material as the case does, and say where each of its values comes from."""
+    materials = dict(_table(tables, "materials"))
+    for name, table in materials.items():
+        if isinstance(table, dict) and isinstance(table.get("provenance", {}), dict):
+            given = {key: "case file" for key in table if key not in ("name", "provenance")}
+            sources = {"provenance": _DEFAULTS | given | table.get("provenance", {})}
+            materials[name] = {"name": name, **table, **sources}
+    return {**tables, "materials": materials} if materials else dict(tables)
+
+
+def _filled(table: dict[str, Any]) -> dict[str, Any]:
+    carriers, library = load_library(str(table["library"]))
+    own = {key: value for key, value in table.items() if key != "library"}
+    entries = {key: values[0] for key, values in library.items() if key not in own}
+    values = {key: entry.value for key, entry in entries.items()}
+    sources = {
+        key: f"library {table['library']}: {'; '.join(filter(None, [e.source, e.method]))}"
+        for key, e in entries.items()
+    }
+    provenance = own.get("provenance", {})
+    if isinstance(provenance, dict):
+        provenance = sources | provenance
+    return {"carriers": carriers, **values, **own, "provenance": provenance}
+
+
+def _table(tables: Mapping[str, Any], key: str) -> dict[str, Any]:
+    table = tables.get(key)
+    return table if isinstance(table, dict) else {}

@@ -1,0 +1,104 @@
+"""Checking the tables of a case file against the schema, with errors that name the key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from meso.case.schema import KEYS, KINDS, Tables
+from meso.errors import CaseError, known
+
+#: Required keys and what they may look like.
+_EXAMPLES = {
+    "geometry": '[geometry] with file = "ribbon.geo" and length_unit = "nm"',
+    "file": '"ribbon.geo"',
+    "length_unit": '"nm"',
+    "materials": "a table [materials.NAME] for each material",
+    "carriers": '"2d" or "3d"',
+    "conductivity": '"2.4e6 S/m" (3d) or "0.05 S" (2d)',
+    "regions": '[regions] with metal = "Ti"',
+    "boundaries": '[boundaries] with source = { contact = { potential = "1 mV" } }',
+    "flow": '[flow] with model = "hydrodynamic"',
+    "model": '"hydrodynamic"',
+    "from": '["0 nm", "-50 nm"]',
+    "to": '["0 nm", "50 nm"]',
+}
+
+
+@cache
+def _adapter() -> TypeAdapter[Tables]:
+    return TypeAdapter(Tables)
+
+
+def validate(tables: Mapping[str, Any], *, base_directory: Path) -> Tables:
+    """Check the tables of a case and convert them to SI.
+
+    Args:
+        tables: as read from the file, materials of the library filled in.
+        base_directory: what the path of the geometry is relative to.
+
+    Raises:
+        CaseError: everything that does not fit, each with its key.
+    """
+    context = {"base_directory": base_directory}
+    try:
+        return _adapter().validate_python(tables, context=context)
+    except ValidationError as error:
+        problems = (p for e in error.errors(include_url=False) for p in _problems(e))
+        raise CaseError(*problems) from None
+
+
+def _problems(error: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Translate one error of pydantic into pairs (key, text)."""
+    *table, key = location = [str(part) for part in error["loc"]]
+    context = error.get("ctx", {})
+    found, text = error["input"], error["msg"].replace("Input should", "should")
+    match error["type"]:
+        case "value_error":
+            cause = context["error"]
+            inner = cause.problems if isinstance(cause, CaseError) else [("", str(cause))]
+            return [(".".join(filter(None, [*location, k])), t) for k, t in inner]
+        case "missing":
+            text = f"missing; give {_EXAMPLES.get(key, 'a value')}"
+        case "unexpected_keyword_argument":
+            text = f"unknown key; {known(key, _known_keys(table))}"
+        case "literal_error":
+            expected = re.findall(r"'([^']+)'", context["expected"])
+            text = f"found {found!r}; {known(str(found), expected)}"
+        case "union_tag_invalid":
+            text = f'unknown kind of boundary "{context["tag"]}"; {known(context["tag"], KINDS)}'
+        case "union_tag_not_found":
+            text = f"found {found!r}; must be {{ contact = {{ … }} }} or {{ wall = {{ … }} }}"
+        case "dataclass_type" | "dict_type":
+            text = f"found {found!r}; must be a table"
+        case "path_type":
+            text = f'found {found!r}; must be a path, e.g. "results"'
+        case _:
+            text = f"found {found!r}; {text}"
+    return [(".".join(location), text)]
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    """Keys of the table at a location."""
+    hint: Any = Tables
+    for part in location:
+        if is_dataclass(hint):
+            hint = _hints(hint)[part]
+        elif get_origin(hint) is dict:
+            hint = get_args(hint)[1]
+        else:  # a boundary, one of several tables
+            hint = KINDS[part]
+        if NoneType in get_args(hint):
+            hint = get_args(hint)[0]
+    return [KEYS.get(f.name, f.name) for f in fields(hint)]
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    return {KEYS.get(name, name): hint for name, hint in get_type_hints(cls).items()}

@@ -1,0 +1,59 @@
+"""Errors of `meso`: whose fault it is can be told from the class."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MesoError(Exception):
+    """Base class of every error that `meso` raises on purpose."""
+
+
+class CaseError(MesoError, ValueError):
+    """A case file, material or boundary is wrong.
+
+    It is also a `ValueError`, so that a validator that collects problems can go on after one.
+
+    Args:
+        problems: texts, or pairs (dotted key, text), one for each problem.
+        file: the case file, if the problems come from one.
+
+    Attributes:
+        problems: pairs (dotted key, text); the key is empty where none applies.
+        file: the case file or None.
+    """
+
+    def __init__(self, *problems: str | tuple[str, str], file: str | None = None) -> None:
+        super().__init__(*problems)
+        self.problems = tuple(("", p) if isinstance(p, str) else p for p in problems)
+        self.file = file
+
+    def __str__(self) -> str:
+        lines = [f"{key}: {text}" if key else text for key, text in self.problems]
+        if self.file is None:
+            return "\n".join(lines)
+        if len(lines) == 1:
+            return f"{self.file}: {lines[0]}"
+        return "\n  ".join([f"{self.file}: {len(lines)} problems", *lines])
+
+
+class GeometryError(MesoError):
+    """A drawing or a mesh cannot be used."""
+
+
+class ConvergenceError(MesoError):
+    """A solver did not reach its tolerance."""
+
+
+def known(word: str, names: Iterable[str]) -> str:
+    """The end of an error about an unknown name: the nearest known one and all of them.
+
+    Args:
+        word: the name that was found.
+        names: the names that would have been right.
+    """
+    names = list(names)
+    nearest = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    hint = f'did you mean "{nearest[0]}"? ' if nearest else ""
+    return f"{hint}known: {', '.join(names) or 'none'}"

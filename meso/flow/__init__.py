@@ -1,0 +1,1 @@
+"""Current flow: one module per model, one result type."""

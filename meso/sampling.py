@@ -1,0 +1,97 @@
+"""Values of fields at arbitrary points, the same on every rank and for every partition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dolfinx
+import numpy as np
+from mpi4py import MPI
+
+from meso.cells import cells_of, inverse
+from meso.device import Device
+from meso.fields import Field
+
+# A point belongs to a cell if its reference coordinates are inside by this much.
+_INSIDE = 1e-8
+
+
+def locate(device: Device, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the cell of this rank that holds each point.
+
+    Args:
+        device: The device.
+        points: Coordinates in metres, shape (m, 2).
+
+    Returns:
+        Cell numbers, -1 where the point is not on this rank or lies in a cell of another rank
+        with a smaller number in the drawing, shape (m,); reference coordinates, shape (m, 2).
+    """
+    cells = cells_of(device)
+    cell = np.full(len(points), -1)
+    reference = np.zeros((len(points), 2))
+    original = np.asarray(device.mesh.topology.original_cell_index)
+    best = np.full(len(points), np.iinfo(np.int64).max)
+    if cells.count:
+        tree = dolfinx.geometry.bb_tree(device.mesh, 2, padding=1e-3 * device.smallest_cell)
+        space = np.column_stack([points, np.zeros(len(points))])
+        found = dolfinx.geometry.compute_collisions_points(tree, space)
+        which = np.repeat(np.arange(len(points)), np.diff(found.offsets))
+        candidate = np.asarray(found.array, dtype=np.int64)
+        inside = candidate < cells.count
+        which, candidate = which[inside], candidate[inside]
+        at, good = _pull_back(device, candidate, points[which] / device.extent)
+        for i, c, x in zip(which[good], candidate[good], at[good], strict=True):
+            if original[c] < best[i]:
+                best[i], cell[i], reference[i] = original[c], c, x
+    first = np.empty_like(best)
+    device.comm.Allreduce(best, first, op=MPI.MIN)
+    cell[first != best] = -1
+    return cell, reference
+
+
+def _pull_back(
+    device: Device, candidate: np.ndarray, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reference coordinates by Newton's method, and whether they lie in the reference cell."""
+    cells = cells_of(device)
+    nodes = cells.nodes[candidate]
+    corner = nodes[:, :3]
+    jacobian = np.stack([corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]], axis=2)
+    x = np.einsum("mai,mi->ma", inverse(jacobian)[0], points - corner[:, 0])
+    if cells.degree > 1:
+        for _ in range(12):
+            table = cells.element.tabulate(1, np.clip(x, -0.2, 1.2))[:, :, :, 0]
+            value = np.einsum("mn,mni->mi", table[0], nodes)
+            jacobian = np.einsum("amn,mni->mia", table[1:], nodes)
+            step = np.einsum("mai,mi->ma", inverse(jacobian)[0], points - value)
+            x = np.clip(x, -0.2, 1.2) + step
+            if np.abs(step).max(initial=0.0) < 1e-13:
+                break
+    good = (x > -_INSIDE).all(axis=1) & (x.sum(axis=1) < 1 + _INSIDE)
+    return x, good
+
+
+def sample(device: Device, fields: Sequence[Field], points: np.ndarray) -> dict[str, np.ndarray]:
+    """Values of fields at points, on every rank.
+
+    Args:
+        device: The device.
+        fields: Fields of the device.
+        points: Coordinates in metres, shape (m, 2) or (m, 3) with any z.
+
+    Returns:
+        By name of the field: shape (m,) or (m, components), NaN outside the device.
+    """
+    points = np.atleast_2d(np.asarray(points, dtype=float))[:, :2]
+    cell, reference = locate(device, points)
+    here = cell >= 0
+    known = device.comm.allreduce(here.astype(np.int64)) > 0
+    out = {}
+    for field in fields:
+        values = np.zeros((len(points), field.components))
+        values[here] = field.at(cell[here], reference[here])
+        values = device.comm.allreduce(values)
+        values[~known] = np.nan
+        out[field.name] = values[:, 0] if field.components == 1 else values
+    return out

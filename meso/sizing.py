@@ -1,0 +1,298 @@
+"""Cell sizes that follow the physics: boundary layers, channel widths, re-entrant corners.
+
+Works on the drawing that is open in Gmsh, on one rank, in the unit of the file. A coarse mesh
+carries the wanted sizes as a background field for the final one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gmsh
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
+
+from meso.drawing import generate, groups
+from meso.errors import GeometryError
+
+GROWTH = 0.25  # largest increase of the cell size with distance
+ANGLE_PER_CELL = 0.45  # radians of a curved boundary per cell
+CORNER_SIZE = 2e-3  # smallest cell at a sharp re-entrant corner over the local width
+MAX_CELLS = 250_000  # in wall layers, unless the user asks for a size
+_SAMPLES = 1000
+
+# Cells across a channel and per vorticity diffusion length at a wall, by polynomial degree.
+# Measured on ribbons and bends: they keep currents and profiles within 1e-6 and wall vorticities
+# within 1e-5 (tests/verification); degree 2 is left at about 1e-4.
+_CELLS_PER_WIDTH = {1: 16.0, 2: 10.0}
+_CELLS_PER_LAYER = {1: 8.0, 2: 6.0, 3: 5.0, 4: 2.5, 5: 2.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """Cells that grow away from a boundary: size (1 + distance/(3 reach))^3.
+
+    The error of a layer exp(-distance/l) in elements of degree k would be even over it if the
+    cells grew by e over the reach (k + 1) l; a little less keeps the irregular cells good.
+
+    Attributes:
+        size: Cell size at the boundary.
+        reach: Distance over which it grows, about e times.
+    """
+
+    size: float
+    reach: float
+
+    def over(self, unit: float) -> Layer:
+        """The same layer with lengths in another unit."""
+        return Layer(size=self.size / unit, reach=self.reach / unit)
+
+
+def vorticity_layer(diffusion_length: float, order: int, size: float | None = None) -> Layer:
+    """Layer that resolves the decay of the vorticity at a wall.
+
+    Args:
+        diffusion_length: Vorticity diffusion length l.
+        order: Polynomial degree k of the current density.
+        size: Cell size at the wall, if it is given.
+
+    Returns:
+        The layer, in the unit of ``diffusion_length``.
+    """
+    cells = _CELLS_PER_LAYER.get(order, 1.5)
+    return Layer(size=size or diffusion_length / cells, reach=0.7 * (order + 1) * diffusion_length)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Wanted cell sizes, in the unit of the file.
+
+    Attributes:
+        order: Polynomial degree of the field.
+        bulk: Largest cell size, or None for a fraction of the local channel width.
+        layers: Layers at boundaries, by name.
+        coarsen: True if layers may be coarsened where they would take too many cells.
+    """
+
+    order: int
+    bulk: float | None = None
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+    coarsen: bool = True
+
+
+def check_names(path: Path, sizes: Sizes) -> None:
+    """Raise a GeometryError if a wall size is given for a curve that the drawing lacks."""
+    known = groups(path, 1)
+    for name in sizes.layers:
+        if name not in known:
+            raise GeometryError(
+                f"{path}: no physical curve '{name}'; the drawing has {', '.join(known) or 'none'}"
+            )
+
+
+def mesh_drawing(path: Path, sizes: Sizes) -> None:
+    """Triangulate the open drawing with the wanted sizes.
+
+    Args:
+        path: The drawing, for messages.
+        sizes: Wanted cell sizes.
+
+    Raises:
+        GeometryError: Gmsh's own message, if it fails.
+    """
+    low, high = np.array(gmsh.model.getBoundingBox(-1, -1)).reshape(2, 3)
+    extent = float((high - low).max())
+    _resolve_short_curves()
+    gmsh.option.setNumber("Mesh.MeshSizeMax", min(sizes.bulk or np.inf, extent / 12))
+    generate(path)
+    nodes, triangles, wanted = _field(sizes, extent)
+    view = gmsh.view.add("size")
+    corners = nodes[triangles]  # (t, 3, 3)
+    data = np.concatenate([corners.transpose(0, 2, 1).reshape(-1, 9), wanted[triangles]], axis=1)
+    gmsh.view.addListData(view, "ST", len(triangles), data.ravel())
+    background = gmsh.model.mesh.field.add("PostView")
+    gmsh.model.mesh.field.setNumber(background, "ViewTag", view)
+    parts = [background, *_layers(path, sizes)]
+    smallest = gmsh.model.mesh.field.add("Min")
+    gmsh.model.mesh.field.setNumbers(smallest, "FieldsList", parts)
+    gmsh.model.mesh.field.setAsBackgroundMesh(smallest)
+    gmsh.option.setNumber("Mesh.MeshSizeMax", min(sizes.bulk or np.inf, extent / 4))
+    # The background field says it all: sizes of the boundary must not spread inwards.
+    gmsh.option.setNumber("Mesh.MeshSizeExtendFromBoundary", 0)
+    gmsh.option.setNumber("Mesh.MeshSizeFromPoints", 0)
+    gmsh.model.mesh.clear()
+    generate(path)
+
+
+def _layers(path: Path, sizes: Sizes) -> list[int]:
+    """Gmsh fields of the wall layers."""
+    curves = {name: tags for name, tags in groups(path, 1).items() if name in sizes.layers}
+    length = {name: [_length(curve) for curve in tags] for name, tags in curves.items()}
+    # A layer holds about 3 reach/size^2 cells per length.
+    cells = sum(
+        sum(length[name]) * 3 * sizes.layers[name].reach / sizes.layers[name].size ** 2
+        for name in curves
+    )
+    coarser = max(1.0, np.sqrt(cells / MAX_CELLS)) if sizes.coarsen else 1.0
+    out = []
+    field = gmsh.model.mesh.field
+    for name, tags in curves.items():
+        layer = sizes.layers[name]
+        size = coarser * layer.size
+        for curve, extent in zip(tags, length[name], strict=True):
+            distance = field.add("Distance")
+            field.setNumbers(distance, "CurvesList", [curve])
+            field.setNumber(distance, "Sampling", int(np.clip(2 * extent / size, 20, 50_000)))
+            law = field.add("MathEval")
+            field.setString(law, "F", f"{size:.12g}*(1+F{distance}/{3 * layer.reach:.12g})^3")
+            out.append(law)
+    return out
+
+
+def _resolve_short_curves() -> None:
+    """At least four coarse edges on each curve: sizes at its ends, spread from there."""
+    for _, curve in gmsh.model.getEntities(1):
+        length = _length(curve)
+        for _, point in gmsh.model.getBoundary([(1, curve)], oriented=False):
+            known = gmsh.model.mesh.getSizes([(0, point)])[0]
+            size = min(length / 4, known if known > 0 else np.inf)
+            gmsh.model.mesh.setSize([(0, point)], size)
+
+
+def _curve(curve: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points along a curve of the drawing, shape (count, 3), and the curvature there."""
+    low, high = (float(v[0]) for v in gmsh.model.getParametrizationBounds(1, curve))
+    at = np.linspace(low, high, count).tolist()
+    points = np.array(gmsh.model.getValue(1, curve, at)).reshape(-1, 3)
+    return points, np.abs(gmsh.model.getCurvature(1, curve, at))
+
+
+def _length(curve: int) -> float:
+    points, _ = _curve(curve, 33)
+    return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
+
+
+def _field(sizes: Sizes, extent: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coarse nodes, triangles and the size at each node that the shape of the device wants."""
+    tags, xyz, _ = gmsh.model.mesh.getNodes()
+    nodes = xyz.reshape(-1, 3)
+    number = np.zeros(int(tags.max()) + 1, dtype=np.int64)
+    number[tags.astype(np.int64)] = np.arange(len(tags))
+    triangles = number[gmsh.model.mesh.getElementsByType(2)[1].astype(np.int64)].reshape(-1, 3)
+    boundary = _boundary_edges(nodes, triangles)
+    plane = nodes[:, :2]
+
+    points, normals = _spread(plane, boundary, _SAMPLES)
+    width = 2 * inscribed_radius(points, normals)
+    across = width / _CELLS_PER_WIDTH.get(sizes.order, 5.0)
+    wanted = np.minimum(min(sizes.bulk or np.inf, extent / 4), _graded(plane, points, across))
+    for _, curve in gmsh.model.getEntities(1):
+        if gmsh.model.getType(1, curve) != "Line":
+            at, curvature = _curve(curve, 65)
+            with np.errstate(divide="ignore"):
+                round_ = ANGLE_PER_CELL / curvature
+            wanted = np.minimum(wanted, _graded(plane, at[:, :2], round_))
+    sharp = np.intersect1d(_reentrant_corners(plane, boundary), _kinks(number))
+    if len(sharp):
+        _, near = cKDTree(points).query(plane[sharp])
+        wanted = np.minimum(wanted, _graded(plane, plane[sharp], CORNER_SIZE * width[near]))
+    return nodes, triangles, wanted
+
+
+def _boundary_edges(nodes: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Edges with one triangle, the conductor on their left, shape (m, 2)."""
+    a, b, c = (nodes[triangles[:, i], :2] for i in range(3))
+    flip = np.cross(b - a, c - a) < 0
+    triangles = np.where(flip[:, None], triangles[:, [0, 2, 1]], triangles)
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    key = np.sort(edges, axis=1)
+    _, first, count = np.unique(key, axis=0, return_index=True, return_counts=True)
+    return edges[first[count == 1]]
+
+
+def _spread(nodes: np.ndarray, edges: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points along edges, about ``count`` in all, and the inward normals there."""
+    start, end = nodes[edges[:, 0]], nodes[edges[:, 1]]
+    length = np.linalg.norm(end - start, axis=1)
+    pieces = np.maximum(1, np.ceil(length / (length.sum() / count)).astype(int))
+    which = np.repeat(np.arange(len(edges)), pieces)
+    first = np.repeat(np.cumsum(pieces) - pieces, pieces)
+    s = (np.arange(len(which)) - first + 0.5) / pieces[which]
+    points = start[which] * (1 - s)[:, None] + end[which] * s[:, None]
+    tangent = (end - start)[which] / length[which][:, None]
+    return points, np.column_stack([-tangent[:, 1], tangent[:, 0]])
+
+
+def inscribed_radius(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """Radius of the largest disc inside the boundary that touches it at each of its points.
+
+    A disc of radius R that touches at p with inward normal n has another boundary point q on its
+    rim where R = |q - p|^2 / (2 n.(q - p)); the smallest of these is the local half width.
+
+    Args:
+        points: Points of the boundary, shape (n, 2).
+        normals: Inward unit normals there, shape (n, 2).
+
+    Returns:
+        Radii, shape (n,), in the unit of ``points``.
+    """
+    radius = np.empty(len(points))
+    for start in range(0, len(points), 256):
+        here = slice(start, start + 256)
+        apart = points[None, :] - points[here, None]
+        square = (apart**2).sum(axis=2)
+        depth = 2 * np.einsum("ijk,ik->ij", apart, normals[here])
+        # Only a wall that faces this one says how wide the channel is: no neighbours, no corners.
+        facing = (depth > 0.2 * np.sqrt(square)) & (square > 0)
+        facing &= normals[here] @ normals.T < -0.5
+        ratio = np.full(square.shape, np.inf)
+        np.divide(square, depth, out=ratio, where=facing)
+        radius[here] = ratio.min(axis=1)
+    return radius
+
+
+def _graded(nodes: np.ndarray, points: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Smallest of size + GROWTH * distance over the points, at each node."""
+    out = np.full(len(nodes), np.inf)
+    keep = np.isfinite(sizes)
+    points, sizes = points[keep], sizes[keep]
+    if len(points):
+        for start in range(0, len(nodes), 512):
+            distance = cdist(nodes[start : start + 512], points)
+            out[start : start + 512] = (sizes + GROWTH * distance).min(axis=1)
+    return out
+
+
+def _kinks(number: np.ndarray) -> np.ndarray:
+    """Vertices at points of the drawing where two of its curves meet at an angle."""
+    leaving: dict[int, list[np.ndarray]] = {}
+    for _, curve in gmsh.model.getEntities(1):
+        points, _ = _curve(curve, 129)
+        ends = [p for _, p in gmsh.model.getBoundary([(1, curve)], oriented=False)]
+        for end in ends:
+            at = np.array(gmsh.model.getValue(0, end, []))
+            for here, there in ((points[0], points[1]), (points[-1], points[-2])):
+                if np.allclose(here, at, rtol=0, atol=1e-9 * np.ptp(points)):
+                    step = there - here
+                    leaving.setdefault(end, []).append(step / np.linalg.norm(step))
+    sharp = [
+        point
+        for point, tangents in leaving.items()
+        if len(tangents) == 2 and tangents[0] @ tangents[1] > -np.cos(np.deg2rad(10.0))
+    ]
+    tags = [gmsh.model.mesh.getElementsByType(15, point)[1] for point in sharp]
+    return number[np.concatenate(tags).astype(np.int64)] if tags else np.empty(0, np.int64)
+
+
+def _reentrant_corners(nodes: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Vertices of the boundary with an inner angle above 200 degrees."""
+    arriving = np.full(len(nodes), -1)
+    arriving[edges[:, 1]] = np.arange(len(edges))
+    follows = arriving[edges[:, 0]]
+    direction = nodes[edges[:, 1]] - nodes[edges[:, 0]]
+    before = direction[follows]
+    turn = np.arctan2(np.cross(before, direction), (before * direction).sum(axis=1))
+    return edges[turn < -np.deg2rad(20.0), 0]

@@ -1,0 +1,215 @@
+"""Quantities with units, converted to SI at the edge.
+
+The registry is small on purpose: it holds the units that make sense here, so that a slip of the
+pen is an unknown unit rather than an exotic one, and it is built in a few milliseconds, on first
+use. Conversion is done in decimal numbers: "7 nm" and 7e-9 are the same float.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from functools import cache
+from math import inf, isfinite, isinf, isnan
+from numbers import Real
+from typing import TYPE_CHECKING, TypeGuard
+
+from pydantic import BeforeValidator
+
+from meso.errors import CaseError
+
+if TYPE_CHECKING:
+    import pint
+
+_PREFIXES = {
+    "f": "1e-15",
+    "p": "1e-12",
+    "n": "1e-9",
+    "u": "1e-6",
+    "m": "1e-3",
+    "c": "1e-2",
+    "k": "1e3",
+    "M": "1e6",
+    "G": "1e9",
+    "T": "1e12",
+}
+_UNITS = {
+    "m": "[length]",
+    "s": "[time]",
+    "g": "[mass]",
+    "A": "[current]",
+    "Hz": "1 / s",
+    "J": "kg * m ** 2 / s ** 2",
+    "W": "J / s",
+    "C": "A * s",
+    "V": "J / C",
+    "ohm": "V / A",
+    "S": "A / V",
+    "T": "V * s / m ** 2",
+    "eV": "1.602176634e-19 * J",
+    "angstrom": "1e-10 * m",
+}
+
+#: Letters outside the plain alphabet, also in their second code points, spelled out.
+_SPELLING = str.maketrans(
+    {
+        "\N{MICRO SIGN}": "u",
+        "\N{GREEK SMALL LETTER MU}": "u",
+        "\N{OHM SIGN}": "ohm",
+        "\N{GREEK CAPITAL LETTER OMEGA}": "ohm",
+        "\N{ANGSTROM SIGN}": "angstrom",
+        "\N{LATIN CAPITAL LETTER A WITH RING ABOVE}": "angstrom",
+    }
+)
+
+#: SI unit -> (name of the dimension, example).
+_DIMENSIONS = {
+    "m": ("length", "10 nm"),
+    "V": ("potential", "1 mV"),
+    "A": ("current", "1 mA"),
+    "A/m": ("current per width", "10 A/m"),
+    "S": ("sheet conductivity", "0.05 S"),
+    "S/m": ("conductivity", "2.4e6 S/m"),
+    "ohm": ("resistance", "50 ohm"),
+    "ohm*m": ("resistivity", "42 µΩ cm"),
+    "J": ("energy", "1 eV"),
+    "J*s/A": ("orbital coupling", "-2e-31 J s/A"),
+    "T": ("magnetic field", "0.1 T"),
+    "s": ("time", "2 ps"),
+    "m^2/s": ("diffusivity", "2.5e-6 m^2/s"),
+    "m/s": ("velocity", "1e6 m/s"),
+}
+
+_QUANTITY = re.compile(
+    r"(?P<number>[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|nan))"
+    r"(?:(?:\s+|(?<=\d)|(?<=\.))(?P<unit>(?:1\s*/\s*)?[^\W\d_].*))?"
+)
+
+
+@cache
+def _registry() -> pint.UnitRegistry:
+    # Importing pint costs more than everything else here: only when there is a unit to read.
+    import pint
+
+    prefixes = [f"{symbol}- = {factor}" for symbol, factor in _PREFIXES.items()]
+    units = [f"{symbol} = {definition}" for symbol, definition in _UNITS.items()]
+    return pint.UnitRegistry(prefixes + units, non_int_type=Decimal)
+
+
+@cache
+def _parse_unit(text: str) -> pint.Quantity:
+    """One `text` as a quantity."""
+    import pint
+
+    registry = _registry()
+    try:
+        return registry.Quantity(Decimal(1), registry.parse_units(text.translate(_SPELLING)))
+    except pint.UndefinedUnitError as error:
+        name = error.unit_names if isinstance(error.unit_names, str) else error.unit_names[0]
+        raise CaseError(f'unknown unit "{name}"; {_units_like(name)}') from None
+    except Exception:  # pint's parser lets through whatever its tokenizer and operators raise
+        raise CaseError(f'"{text}" is not a unit') from None
+
+
+def _units_like(name: str) -> str:
+    # The common slip is the case of a letter: "ev", "NM".
+    spellings = (prefix + symbol for prefix in ("", *_PREFIXES) for symbol in _UNITS)
+    slip = next((s for s in spellings if s.lower() == name.lower()), None)
+    hint = f'did you mean "{slip}"? ' if slip else ""
+    return f"{hint}known, with the usual prefixes: {', '.join(_UNITS)}"
+
+
+def _dimension(unit: pint.Quantity) -> str:
+    for si, (name, _) in _DIMENSIONS.items():
+        if unit.is_compatible_with(_parse_unit(si)):
+            return name
+    return f"dimension {unit.dimensionality}"
+
+
+def _expected(units: tuple[str, ...]) -> str:
+    names = (_DIMENSIONS.get(u, (f"quantity in {u}", f"1 {u}")) for u in units)
+    return " or ".join(f'{name}, e.g. "{example}"' for name, example in names)
+
+
+def _parse(value: object, units: tuple[str, ...]) -> float:
+    if isinstance(value, str):
+        match = _QUANTITY.fullmatch(value.strip())
+        if match is None:
+            raise CaseError(f'cannot read "{value}"; expected {_expected(units)}')
+        number, text = Decimal(match["number"]), match["unit"]
+        if text is not None:
+            unit = _parse_unit(text)
+            factor = next((unit.m_as(u) for u in units if unit.is_compatible_with(u)), None)
+            if factor is None:
+                found = _dimension(unit)
+                raise CaseError(f'found "{value}" ({found}); expected {_expected(units)}')
+            result = _float(number * factor)
+        elif number.is_finite():
+            raise CaseError(f'missing unit in "{value}"; expected {_expected(units)}')
+        else:
+            result = float(number)
+    elif isinstance(value, Real) and not isinstance(value, bool):
+        result = _float(value)
+    else:
+        raise CaseError(f"found {value!r}; expected {_expected(units)}, or a number in {units[0]}")
+    if isnan(result):
+        raise CaseError(f"found {value!r}, not a number; expected {_expected(units)}")
+    if isinf(result) and "m" not in units:
+        raise CaseError(f"found {value!r}; expected a finite {_expected(units)}")
+    return result
+
+
+def _float(value: Real | Decimal) -> float:
+    try:
+        result = float(value)
+    except OverflowError:
+        result = inf
+    if isinf(result) and abs(value) != inf:
+        raise CaseError("the number is too large")
+    return result
+
+
+def quantity(value: object, *units: str, where: str = "") -> float:
+    """Convert a quantity to SI.
+
+    Args:
+        value: a string with a unit ("10 nm"), or a number that is in SI units already. Lengths may
+            be infinite ("inf").
+        units: the SI unit of the result; where several are given, any of them will do.
+        where: key of the quantity in the case file, for the error.
+
+    Returns:
+        The value in the SI unit.
+
+    Raises:
+        CaseError: no unit, unknown unit, wrong dimension, or not a number.
+    """
+    try:
+        return _parse(value, units)
+    except CaseError as error:
+        raise CaseError(*((where, text) for _, text in error.problems)) from None
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a real number and not a truth value; infinities and NaN are."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def number(value: object) -> float:
+    """Check a number without dimension.
+
+    Raises:
+        CaseError: not a finite number.
+    """
+    if is_number(value) and isfinite(value):
+        return float(value)
+    raise CaseError(f"found {value!r}; expected a number")
+
+
+def unit(*units: str) -> BeforeValidator:
+    """Annotation of a field that is read by `quantity` with these units."""
+    return BeforeValidator(lambda value: quantity(value, *units))
+
+
+#: Annotation of a field that is read by `number`.
+NUMBER = BeforeValidator(number)

@@ -1,0 +1,169 @@
+"""Materials: closure of the flow equations, orbital coupling, checks, and the library."""
+
+import math
+
+import pytest
+
+from meso.constants import ELECTRON_CHARGE, ELEMENTARY_CHARGE, HBAR
+from meso.errors import CaseError
+from meso.material import Material, library_names, load_library
+from meso.units import quantity
+
+LAMBDA = 7e-9
+ROUNDING = 1e-14
+
+
+def material(**changes):
+    values = {"name": "M", "carriers": "2d", "conductivity": 0.01, "mean_free_path": LAMBDA}
+    return Material(**(values | changes))
+
+
+@pytest.mark.parametrize(
+    ("carriers", "scattering", "length", "slip"),
+    [
+        ("2d", "isotropic", 1 / 2, 16 / (3 * math.pi)),
+        ("2d", "radial-tangential", 1 / math.sqrt(2), 8 / (3 * math.pi)),
+        ("2d", {"gamma2": 2.0}, 1 / math.sqrt(8), 32 / (3 * math.pi)),
+        ("3d", "isotropic", 1 / math.sqrt(5), 15 / 8),
+        ("3d", {"gamma2": 0.5}, math.sqrt(2 / 5), 15 / 16),
+    ],
+)
+def test_closure(carriers, scattering, length, slip):
+    m = material(carriers=carriers, scattering=scattering)
+    assert m.vorticity_diffusion_length == pytest.approx(length * LAMBDA, rel=ROUNDING)
+    assert m.slip_rate(0) == pytest.approx(slip / LAMBDA, rel=ROUNDING)
+    assert m.slip_rate(0.5) == pytest.approx(slip / 3 / LAMBDA, rel=ROUNDING)
+    assert m.slip_rate(1) == 0
+
+
+def test_ribbon_profile_of_the_radial_tangential_model():
+    # B = 1/(1 + tanh(W/2l)/(s l)) of the ribbon, for W/λ → ∞.
+    m = material(scattering="radial-tangential")
+    product = m.slip_rate(0) * m.vorticity_diffusion_length
+    assert 1 / (1 + 1 / product) == pytest.approx(0.3750823631, abs=5e-11)
+
+
+def test_electron_electron_collisions_relax_all_harmonics_but_the_current():
+    m = material(scattering={"gamma2": 0.5, "gamma4": 3}, electron_electron_mean_free_path=LAMBDA)
+    assert [m.rate(n) for n in range(6)] == [0, 1, 1.5, 2, 4, 2]
+    assert m.rate(-2) == m.rate(2) == m.gamma2
+    assert m.vorticity_diffusion_length == pytest.approx(LAMBDA / math.sqrt(6), rel=ROUNDING)
+    assert m.slip_rate(0) == pytest.approx(8 / (math.pi * LAMBDA), rel=ROUNDING)
+
+
+def test_rates_of_the_named_models():
+    assert [material().rate(n) for n in range(5)] == [0, 1, 1, 1, 1]
+    tangential = material(scattering="radial-tangential")
+    assert [tangential.rate(n) for n in range(5)] == [0, 1, 0.5, 1, 1]
+
+
+def test_orbital_coupling_is_negative():
+    m = material(fermi_energy=ELEMENTARY_CHARGE)
+    # Reference value printed with 7 digits.
+    assert m.orbital_coupling == pytest.approx(-2.166215e-31, rel=3e-7)
+    assert m.orbital_coupling == HBAR**2 / (2 * ELEMENTARY_CHARGE * ELECTRON_CHARGE)
+    assert material().orbital_coupling is None
+
+
+def test_explicit_values_override_what_would_be_derived():
+    m = material(
+        fermi_energy=ELEMENTARY_CHARGE,
+        vorticity_diffusion_length=1e-9,
+        orbital_coupling=3e-31,
+        provenance={"vorticity_diffusion_length": "measured"},
+    )
+    assert (m.vorticity_diffusion_length, m.orbital_coupling) == (1e-9, 3e-31)
+    assert m.provenance == {"vorticity_diffusion_length": "measured"}
+
+
+def test_provenance_tells_what_was_derived():
+    m = material(carriers="3d", fermi_energy=ELEMENTARY_CHARGE)
+    assert m.provenance["vorticity_diffusion_length"] == "derived: λ/√(5 γ₂/γ₁)"
+    assert m.provenance["orbital_coupling"].startswith("derived: ħ²")
+
+
+def test_without_mean_free_path():
+    ohmic = material(mean_free_path=None)
+    assert ohmic.vorticity_diffusion_length is None
+    explicit = material(mean_free_path=None, vorticity_diffusion_length=1e-9)
+    assert explicit.vorticity_diffusion_length == 1e-9
+    assert explicit.slip_rate(1) == 0
+    with pytest.raises(CaseError, match=r"mean_free_path: material M has none"):
+        explicit.slip_rate(0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"carriers": "1d"}, "carriers: found '1d'; must be"),
+        ({"conductivity": 0.0}, "conductivity: found 0.0; must be positive"),
+        ({"conductivity": math.inf}, "conductivity: found inf; must be positive and finite"),
+        ({"conductivity": "1 S"}, "conductivity: found '1 S'; must be positive"),
+        ({"mean_free_path": 0.0}, 'mean_free_path: .*flow.model = "ohmic"'),
+        ({"mean_free_path": -1e-9}, "mean_free_path: found -1e-09; must be positive"),
+        ({"mean_free_path": math.nan}, "mean_free_path: found nan"),
+        ({"electron_electron_mean_free_path": 0.0}, "electron_electron_mean_free_path: found 0.0"),
+        ({"fermi_energy": -1.0}, "fermi_energy: found -1.0"),
+        ({"vorticity_diffusion_length": 0.0}, "vorticity_diffusion_length: found 0.0"),
+        ({"orbital_coupling": math.inf}, "orbital_coupling: found inf; must be finite"),
+        ({"scattering": "isotopic"}, 'did you mean "isotropic"'),
+        ({"scattering": {"gamma2": 0}}, "scattering.gamma2: found 0; must be a positive number"),
+        ({"scattering": {"gamma2": "1"}}, "scattering.gamma2: found '1'"),
+        ({"scattering": {"gamma1": 1}}, "scattering.gamma1: unknown rate; known: gamma2"),
+        ({"scattering": {"gamma02": 1}}, "scattering.gamma02: unknown rate"),
+        ({"scattering": 3}, "scattering: found 3; must be a name or"),
+        ({"carriers": "3d", "scattering": "radial-tangential"}, 'carriers = "2d" only'),
+        (
+            {"mean_free_path": None, "electron_electron_mean_free_path": 1e-9},
+            "electron_electron_mean_free_path: has no effect without mean_free_path",
+        ),
+    ],
+)
+def test_bad_values(changes, message):
+    with pytest.raises(CaseError, match=message):
+        material(**changes)
+
+
+def test_all_problems_are_reported():
+    with pytest.raises(CaseError) as error:
+        material(conductivity=-1, mean_free_path=0, scattering="x")
+    assert [key for key, _ in error.value.problems] == [
+        "conductivity",
+        "mean_free_path",
+        "scattering",
+    ]
+
+
+@pytest.mark.parametrize("specularity", [-0.1, 1.1, math.nan])
+def test_specularity_is_a_fraction(specularity):
+    with pytest.raises(CaseError, match=r"specularity: found .* must be in 0 … 1"):
+        material().slip_rate(specularity)
+
+
+def test_library_has_the_published_values():
+    assert library_names() == ["Al", "Cu", "Ti", "W"]
+    # Resistivity in µΩ cm, mean free path in nm (Gall 2016); four digits in the library.
+    for name, resistivity, length in [("Cu", 1.678, 39.9), ("Al", 2.65, 18.9), ("W", 5.28, 15.5)]:
+        _, entries = load_library(name)
+        conductivity = quantity(entries["conductivity"][0].value, "S/m")
+        assert conductivity == pytest.approx(1 / (resistivity * 1e-8), rel=5e-4)
+        assert quantity(entries["mean_free_path"][0].value, "m") == pytest.approx(length * 1e-9)
+    assert "fermi_energy" not in load_library("W")[1]
+
+
+@pytest.mark.parametrize("name", library_names())
+def test_library_values_have_sources_and_make_a_material(name):
+    carriers, entries = load_library(name)
+    units = {"conductivity": "S/m", "mean_free_path": "m", "fermi_energy": "J"}
+    assert {"conductivity", "mean_free_path"} <= entries.keys() <= units.keys()
+    for values in entries.values():
+        assert all(len(entry.source) > 10 and entry.method for entry in values)
+    values = {key: quantity(v[0].value, units[key]) for key, v in entries.items()}
+    assert Material(name=name, carriers=carriers, **values).vorticity_diffusion_length > 0
+
+
+def test_unknown_library_material():
+    with pytest.raises(CaseError, match=r'no material "cu" .*did you mean "Cu"\? known: Al, Cu'):
+        load_library("cu")
+    with pytest.raises(CaseError, match="no material"):
+        load_library("../library/Cu")
