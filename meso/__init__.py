@@ -1,0 +1,45 @@
+"""Finite-element solver for mesoscopic transport in conductors.
+
+    case = meso.Case.load("case.toml")
+    result = meso.run(case)
+
+The solver is loaded when it is first used, so that checking a case stays quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Case": "meso.case",
+    "Contact": "meso.boundary",
+    "Device": "meso.device",
+    "Material": "meso.material",
+    "Result": "meso.result",
+    "Wall": "meso.boundary",
+    "run": "meso.running",
+    "CaseError": "meso.errors",
+    "ConvergenceError": "meso.errors",
+    "GeometryError": "meso.errors",
+    "MesoError": "meso.errors",
+}
+_MODULES = ("exact", "flow", "orbital")
+
+__all__ = ["__version__", *_LAZY, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        value = getattr(import_module(_LAZY[name]), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return import_module(f"meso.{name}")
+    raise AttributeError(f"module 'meso' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

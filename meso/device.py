@@ -125,6 +125,7 @@ class Device:
         size: str | float | None = None,
         layers: Mapping[str, sizing.Layer] | None = None,
         coarsen: bool = True,
+        known_only: bool = False,
         geometry_order: int = 4,
         comm: MPI.Comm = MPI.COMM_WORLD,
     ) -> Device:
@@ -139,6 +140,7 @@ class Device:
                 channel width. Not for mesh files.
             layers: Cell sizes at boundaries, by name, lengths in metres. Not for mesh files.
             coarsen: True if layers may be coarsened where they would take too many cells.
+            known_only: True to leave out layers at boundaries that the drawing does not have.
             geometry_order: Degree of curved cells, for ``.geo`` files; even degrees, two above
                 that of the field at most, keep the order of the field at curved walls.
             comm: Communicator; rank 0 reads and meshes.
@@ -158,6 +160,7 @@ class Device:
             bulk=None if size is None else quantity(size, "m", where="size") / unit,
             layers={name: layer.over(unit) for name, layer in (layers or {}).items()},
             coarsen=coarsen,
+            known_only=known_only,
         )
         path = Path(path)
         plan = on_root(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -66,9 +66,12 @@ def gmsh_session() -> Iterator[None]:
     try:
         gmsh.option.setNumber("General.Terminal", 0)
         gmsh.option.setNumber("General.NumThreads", 1)
+        gmsh.parser.clear()
+        gmsh.model.add("device")
         gmsh.logger.start()
         yield
     finally:
+        gmsh.logger.stop()
         gmsh.finalize()
 
 
@@ -107,7 +110,15 @@ def open_geo(path: Path, parameters: Mapping[str, float]) -> None:
     with tempfile.TemporaryDirectory(prefix="meso-") as folder:
         copy = Path(folder) / path.name
         copy.write_text(text + "\n")
-        _gmsh(path, lambda: gmsh.open(str(copy)), hide=folder)
+        # merge, because open forgets the values that the parser was given
+        try:
+            _gmsh(path, lambda: gmsh.merge(str(copy)), hide=folder)
+        except GeometryError:
+            # Gmsh's parser keeps what it had not read yet for the next file.
+            copy.write_text("\n")
+            with suppress(Exception):
+                gmsh.merge(str(copy))
+            raise
 
 
 def _assign(text: str, name: str, value: float) -> str:

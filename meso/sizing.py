@@ -75,19 +75,21 @@ class Sizes:
         bulk: Largest cell size, or None for a fraction of the local channel width.
         layers: Layers at boundaries, by name.
         coarsen: True if layers may be coarsened where they would take too many cells.
+        known_only: True to ignore layers at boundaries that the drawing does not have.
     """
 
     order: int
     bulk: float | None = None
     layers: Mapping[str, Layer] = field(default_factory=dict)
     coarsen: bool = True
+    known_only: bool = False
 
 
 def check_names(path: Path, sizes: Sizes) -> None:
     """Raise a GeometryError if a wall size is given for a curve that the drawing lacks."""
     known = groups(path, 1)
     for name in sizes.layers:
-        if name not in known:
+        if name not in known and not sizes.known_only:
             raise GeometryError(
                 f"{path}: no physical curve '{name}'; the drawing has {', '.join(known) or 'none'}"
             )

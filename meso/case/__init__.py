@@ -34,10 +34,12 @@ class Case(Tables):
     Attributes:
         given: the tables as the user wrote them, materials of the library filled in.
         warnings: what is legal but looks like a mistake.
+        file: the case file, for messages.
     """
 
     given: dict[str, Any] = field(repr=False)
     warnings: tuple[str, ...] = ()
+    file: Path | None = None
 
     @classmethod
     def load(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Case:
@@ -52,7 +54,8 @@ class Case(Tables):
                 reported at once, each with its key.
         """
         try:
-            return cls.from_dict(_read(Path(path)), Path(path).parent, overrides)
+            case = cls.from_dict(_read(Path(path)), Path(path).parent, overrides)
+            return replace(case, file=Path(path))
         except CaseError as error:
             raise CaseError(*error.problems, file=str(path)) from None
 

@@ -146,7 +146,7 @@ class Flow:
     """
 
     model: Literal["ohmic", "hydrodynamic", "kinetic"]
-    order: Annotated[int, Field(strict=True)] = 3
+    order: Annotated[int, Field(strict=True)] = 4
     harmonics: Count = 16
     magnetic_field: Annotated[float, unit("T")] = 0.0
 

@@ -1,0 +1,239 @@
+"""The command line. Exit codes: 0 done, 2 bad input, 3 did not converge, 1 anything else."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from meso import __version__
+from meso.errors import CaseError, ConvergenceError, GeometryError, MesoError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: Words after ``meso``; PETSc options may follow after ``--``.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    petsc: list[str] = []
+    if "--" in words:
+        at = words.index("--")
+        words, petsc = words[:at], words[at + 1 :]
+    options = _parser().parse_args(words)
+    rank = int(os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMI_RANK", "0")))
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        if petsc:
+            import petsc4py
+
+            petsc4py.init(["meso", *petsc])
+        options.action(options, rank == 0)
+        return 0
+    except (CaseError, GeometryError) as error:
+        return _fail(rank, f"error: {error}", 2)
+    except ConvergenceError as error:
+        _leave_log(options, rank, error)
+        return _fail(rank, f"did not converge: {error}", 3)
+    except MesoError as error:
+        return _fail(rank, f"error: {error}", 1)
+    except KeyboardInterrupt:
+        return _abort(130)
+    except BrokenPipeError:
+        return 1
+    except Exception:
+        # One rank alone may be here: the others must not wait for it.
+        traceback.print_exc()
+        return _abort(1)
+
+
+def _terminated(number: int, frame: Any) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _fail(rank: int, message: str, code: int) -> int:
+    if rank == 0:
+        print(f"meso: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+def _abort(code: int) -> int:
+    if "mpi4py.MPI" in sys.modules:
+        from mpi4py import MPI
+
+        if MPI.COMM_WORLD.size > 1:
+            MPI.COMM_WORLD.Abort(code)
+    return code
+
+
+def _leave_log(options: argparse.Namespace, rank: int, error: Exception) -> None:
+    """The one thing that an unconverged run leaves: a log next to where the result would be."""
+    directory = getattr(options, "directory_used", None)
+    if rank == 0 and directory is not None:
+        path = directory.parent / f"{directory.name}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"meso {__version__}\ncase {options.case}\ndid not converge: {error}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="meso",
+        description="Mesoscopic transport in conductors: electron hydrodynamics, vorticity,"
+        " orbital edge accumulation.",
+        epilog="PETSc options may follow after --.",
+    )
+    parser.add_argument("--version", action="version", version=f"meso {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, action: Callable[..., None], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(action=action)
+        return sub
+
+    def case_options(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="replace a value of the case, e.g. --set materials.Ti.mean_free_path='9 nm'",
+        )
+
+    run = command("run", _run, "solve a case: table on the terminal, files in a directory")
+    run.add_argument("case", type=Path, metavar="CASE.toml")
+    case_options(run)
+    run.add_argument("--output", type=Path, metavar="DIR", help="instead of output.directory")
+    run.add_argument("--format", choices=("vtu", "vtx"), default="vtu", help="of the fields")
+    run.add_argument("--no-figures", action="store_true", help="draw no pictures")
+    level = run.add_mutually_exclusive_group()
+    level.add_argument("--quiet", action="store_true", help="errors and warnings only")
+    level.add_argument("--verbose", action="store_true", help="progress and timings everywhere")
+
+    check = command("check", _check, "everything that can be wrong, without solving")
+    check.add_argument("case", type=Path, metavar="CASE.toml")
+    case_options(check)
+
+    mesh = command("mesh", _mesh, "mesh only, with its quality and a picture")
+    mesh.add_argument("file", type=Path, metavar="CASE.toml|FILE.geo|FILE.msh")
+    case_options(mesh)
+    mesh.add_argument("--unit", default="nm", help="unit of a .geo or .msh file (default nm)")
+    mesh.add_argument("--picture", type=Path, metavar="FILE.png", help="default: mesh.png")
+
+    plot = command("plot", _plot, "draw the pictures of a result directory again")
+    plot.add_argument("directory", type=Path, metavar="DIR")
+
+    material = command("material", _material, "show a material, what follows from it, sources")
+    material.add_argument("name", nargs="?", metavar="NAME|CASE.toml", help="default: list all")
+
+    command("info", _info, "versions and configuration: what to paste into a bug report")
+    return parser
+
+
+def _load(path: Path, settings: list[str]) -> Any:
+    from meso.case import Case, parse_overrides
+
+    return Case.load(path, parse_overrides(settings))
+
+
+def _progress(options: argparse.Namespace, root: bool) -> Callable[[str], None]:
+    """Lines with the time since the start, on a terminal only, on rank 0 only."""
+    start = time.perf_counter()
+    on = root and not options.quiet and (options.verbose or sys.stderr.isatty())
+
+    def show(text: str) -> None:
+        if on:
+            print(f"[{time.perf_counter() - start:6.2f} s] {text}", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _run(options: argparse.Namespace, root: bool) -> None:
+    case = _load(options.case, options.set)
+    directory = options.output or case.output.directory or Path("results") / options.case.stem
+    progress = _progress(options, root)
+    progress("loading the solver")
+    from meso.output import check_directory
+    from meso.running import run
+    from meso.summary import table
+
+    check_directory(directory)
+    options.directory_used = directory
+    result = run(case, progress=progress)
+    text = table(result)
+    progress("writing files and drawing pictures")
+    result.save(directory, figures=not options.no_figures, format=options.format)
+    if root and options.quiet:
+        for warning in result.warnings:
+            print(f"meso: warning: {warning}", file=sys.stderr)
+    elif root:
+        print(f"{text}\n\n  results in {directory}")
+    if root and options.verbose:
+        for phase, seconds in result.seconds.items():
+            print(f"  {phase:<10}{seconds:8.3f} s", file=sys.stderr)
+
+
+def _check(options: argparse.Namespace, root: bool) -> None:
+    case = _load(options.case, options.set)
+    from meso.checking import report
+
+    text = report(case)
+    if root:
+        print(text)
+
+
+def _mesh(options: argparse.Namespace, root: bool) -> None:
+    from meso.checking import mesh_quality
+    from meso.device import Device
+    from meso.figures import draw_mesh
+
+    if options.file.suffix == ".toml":
+        from meso.running import build_device
+
+        device = build_device(_load(options.file, options.set))
+    else:
+        if options.set:
+            raise CaseError(("--set", "is for case files"))
+        device = Device.from_gmsh(options.file, length_unit=options.unit)
+    text = mesh_quality(device)
+    picture = options.picture or Path("mesh.png")
+    draw_mesh(device, picture)
+    if root:
+        print(f"{text}\n  picture in {picture}")
+
+
+def _plot(options: argparse.Namespace, root: bool) -> None:
+    if not (options.directory / "summary.json").is_file():
+        raise CaseError(f"{options.directory}: no result directory (no summary.json in it)")
+    if root:
+        from meso.figures import draw
+
+        for path in draw(options.directory):
+            print(path)
+
+
+def _material(options: argparse.Namespace, root: bool) -> None:
+    if root:
+        from meso.checking import material_report
+
+        print(material_report(options.name))
+
+
+def _info(options: argparse.Namespace, root: bool) -> None:
+    from meso.checking import environment
+
+    if root:
+        print(environment())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+"""The result directory: it appears complete, under its name, or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import dolfinx
+import numpy as np
+
+from meso import _compat
+from meso.cells import cells_of
+from meso.constants import ELECTRON_CHARGE, HBAR
+from meso.edges import profile
+from meso.errors import CaseError, MesoError
+from meso.mpi import on_root, together
+from meso.orbital import couplings
+from meso.result import Result
+from meso.summary import summary
+from meso.vtu import vtk_order, write_pvd, write_vtu
+
+
+def save(result: Result, directory: Path, *, figures: bool = True, format: str = "vtu") -> None:
+    """Write everything that a run leaves.
+
+    Args:
+        result: The result.
+        directory: Where; a result that is there already is replaced.
+        figures: True to draw pictures.
+        format: "vtu" (opens anywhere) or "vtx" (ADIOS2, for large series).
+
+    Raises:
+        CaseError: The directory holds something else, or cannot be written.
+    """
+    comm = result.device.comm
+    directory = Path(directory)
+    partial = directory.parent / f".{directory.name}.partial"
+    on_root(comm, lambda: prepare(directory, partial))
+    try:
+        _write(result, partial, figures, format)
+    except BaseException:
+        if comm.rank == 0:
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
+    on_root(comm, lambda: _publish(partial, directory))
+
+
+def check_directory(directory: Path) -> None:
+    """Raise a CaseError if a directory holds something that is not a result."""
+    if directory.exists() and not directory.is_dir():
+        raise CaseError(("output.directory", f"{directory} is a file"))
+    if directory.is_dir() and any(directory.iterdir()) and not (directory / "summary.json").exists():
+        raise CaseError(
+            (
+                "output.directory",
+                f"{directory} holds other files and no summary.json: meso will not replace it;"
+                " choose another directory",
+            )
+        )
+
+
+def prepare(directory: Path, partial: Path) -> None:
+    """Make an empty directory to write into, next to the final one."""
+    check_directory(directory)
+    try:
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise CaseError(("output.directory", f"{directory}: {error.strerror}")) from error
+
+
+def _publish(partial: Path, directory: Path) -> None:
+    old = directory.parent / f".{directory.name}.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if directory.exists():
+        directory.rename(old)
+    partial.rename(directory)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(result: Result, folder: Path, figures: bool, format: str) -> None:
+    comm = result.device.comm
+    tables = {
+        **{f"probes/{name}.csv": _probe(result, name) for name in result.case.output.probes},
+        **{f"edges/{name}.csv": _edge(result, name) for name in result.walls},
+    }
+    numbers = summary(result)
+
+    def text_files() -> None:
+        (folder / "case.toml").write_text(result.case.to_toml(relative_to=_final(folder)))
+        for name, columns in tables.items():
+            path = folder / name
+            path.parent.mkdir(exist_ok=True)
+            _csv(path, columns)
+        (folder / "fields").mkdir()
+
+    on_root(comm, text_files)
+    if format == "vtx":
+        _vtx(result, folder)
+    else:
+        together(comm, lambda: _vtu(result, folder))
+        parts = [f"fields/part{rank}.vtu" for rank in range(comm.size)]
+        on_root(comm, lambda: write_pvd(folder / "fields.pvd", parts))
+
+    def finish() -> None:
+        # Last, because its presence says that the directory is complete.
+        (folder / "summary.json").write_text(json.dumps(numbers, indent=2, default=_plain) + "\n")
+        if figures and format == "vtu":
+            from meso.figures import draw
+
+            draw(folder)
+
+    on_root(comm, finish)
+
+
+def _final(folder: Path) -> Path:
+    """The directory that a partial one will become."""
+    return folder.parent / folder.name.removeprefix(".").removesuffix(".partial")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value)} in summary.json")
+
+
+def _csv(path: Path, columns: dict[str, np.ndarray]) -> None:
+    np.savetxt(
+        path,
+        np.column_stack(list(columns.values())),
+        delimiter=",",
+        header=",".join(columns),
+        comments="",
+        fmt="%.15g",
+    )
+
+
+def _probe(result: Result, name: str) -> dict[str, np.ndarray]:
+    probe = result.case.output.probes[name]
+    s = np.linspace(0.0, 1.0, probe.points)[:, None]
+    start, end = np.array(probe.from_[:2]), np.array(probe.to[:2])
+    points = start * (1 - s) + end * s
+    values = result.sample(points)
+    if not np.isfinite(next(iter(values.values()))).any():
+        raise CaseError((f"output.probes.{name}", "the line lies outside the device"))
+    columns = {
+        "x_m": points[:, 0],
+        "y_m": points[:, 1],
+        "s_m": s[:, 0] * np.linalg.norm(end - start),
+    }
+    for key, value in values.items():
+        unit = result.fields[key].unit
+        if value.ndim == 1:
+            columns[f"{key}_{unit}"] = value
+        else:
+            for i, axis in enumerate("xyz"[: value.shape[1]]):
+                columns[f"{key}_{axis}_{unit}"] = value[:, i]
+        if key == "orbital_density":
+            columns[f"{key}_{_hbar(unit)}"] = value / HBAR
+    return columns
+
+
+def _edge(result: Result, wall: str) -> dict[str, np.ndarray]:
+    """Profile along a wall: arc length, position, J_t, vorticity, L_z."""
+    flow = result.flow
+    rows = profile(flow, wall, flow.order)
+    density = flow.fields["current_density"]
+    columns = {
+        "s_m": rows["s"],
+        "x_m": rows["x"],
+        "y_m": rows["y"],
+        f"current_density_t_{density.unit}": rows["J_t"],
+    }
+    if "vorticity" in result.fields:
+        columns[f"vorticity_{result.fields['vorticity'].unit}"] = rows["vorticity"]
+    if "orbital_density" in result.fields:
+        kappa = couplings(flow)
+        assert kappa is not None
+        unit = result.fields["orbital_density"].unit
+        value = kappa[rows["region"].astype(int)] * ELECTRON_CHARGE * rows["vorticity"]
+        columns[f"orbital_density_{unit}"] = value
+        columns[f"orbital_density_{_hbar(unit)}"] = value / HBAR
+    columns["segment"] = rows["segment"]
+    return columns
+
+
+def _hbar(unit: str) -> str:
+    return unit.replace("J_s_", "hbar_")
+
+
+def _vtu(result: Result, folder: Path) -> None:
+    device = result.device
+    cells = cells_of(device)
+    degree = max([cells.degree, *(f.degree for f in result.fields.values())])
+    reference = lagrange_nodes(degree)
+    order = vtk_order(len(reference))
+    points = cells.positions(np.arange(cells.count), reference) * device.extent
+    data = {}
+    for name, field in result.fields.items():
+        values = field.everywhere(reference)[:, order]
+        data[name] = values if field.components > 1 else values[..., 0]
+    write_vtu(folder / "fields" / f"part{device.comm.rank}.vtu", points[:, order], data)
+
+
+def lagrange_nodes(degree: int) -> np.ndarray:
+    """Equally spaced nodes of the reference triangle in Basix order, shape (n, 2)."""
+    return _compat.scalar_element("triangle", degree).points
+
+
+def _vtx(result: Result, folder: Path) -> None:
+    if not dolfinx.has_adios2:
+        raise MesoError("this DOLFINx has no ADIOS2: use --format vtu")
+    device = result.device
+    for name, field in result.fields.items():
+        with dolfinx.io.VTXWriter(
+            device.comm, str(folder / "fields" / f"{name}.bp"), [field.function()]
+        ) as writer:
+            writer.write(0.0)

@@ -1,0 +1,94 @@
+"""A solved case: numbers, fields, and what is worth warning about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meso.boundary import Wall
+from meso.case import Case
+from meso.device import Device
+from meso.fields import Field
+from meso.flow.result import Flow, Terminal
+from meso.orbital import EdgeMoment
+from meso.sampling import sample
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """What a run returns.
+
+    Attributes:
+        case: The case.
+        flow: The solved flow.
+        fields: Fields that the case asks for, by name.
+        edge_moments: Orbital angular momentum of each smooth piece of a wall; empty without
+            orbital coupling.
+        warnings: What a careful user should know.
+        seconds: Wall-clock time of each phase.
+        closed_form: Name and parameters of the exact solution of this case, if it has one.
+    """
+
+    case: Case
+    flow: Flow
+    fields: Mapping[str, Field]
+    edge_moments: tuple[EdgeMoment, ...]
+    warnings: tuple[str, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
+    closed_form: Mapping[str, Any] | None = None
+
+    @property
+    def device(self) -> Device:
+        """The device."""
+        return self.flow.device
+
+    @property
+    def contacts(self) -> Mapping[str, Terminal]:
+        """Current (into the device) and potential of each contact."""
+        return self.flow.contacts
+
+    @property
+    def conductance_matrix(self) -> np.ndarray:
+        """I_i = sum_j G_ij V_j, S (S/m without thickness), in the order of ``contacts``."""
+        return self.flow.conductance_matrix
+
+    @property
+    def walls(self) -> tuple[str, ...]:
+        """Names of the walls."""
+        return tuple(n for n, law in self.flow.boundaries.items() if isinstance(law, Wall))
+
+    @property
+    def per_thickness(self) -> bool:
+        """True where currents are per thickness of a 3D material (A/m)."""
+        sheet = any(m.carriers == "2d" for m in self.flow.materials.values())
+        return not sheet and self.flow.thickness is None
+
+    def sample(self, points: Any) -> dict[str, np.ndarray]:
+        """Values of all fields at points, the same on every rank.
+
+        Args:
+            points: Coordinates in metres, shape (m, 2).
+
+        Returns:
+            By name: shape (m,) or (m, 2), SI, NaN outside the device.
+        """
+        return sample(self.device, list(self.fields.values()), points)
+
+    def save(self, directory: str | Path, *, figures: bool = True, format: str = "vtu") -> None:
+        """Write the result directory; it appears complete or not at all.
+
+        Args:
+            directory: Where; an earlier result there is replaced.
+            figures: True to draw pictures.
+            format: "vtu" or "vtx".
+
+        Raises:
+            CaseError: The directory exists and is no result.
+        """
+        from meso.output import save
+
+        save(self, Path(directory), figures=figures, format=format)

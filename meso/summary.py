@@ -1,0 +1,133 @@
+"""The numbers of a result: summary.json, and the table on the terminal. Keys carry their unit."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import dolfinx
+import gmsh
+import numpy as np
+from petsc4py import PETSc
+
+import meso
+from meso.constants import HBAR
+from meso.result import Result
+
+
+def versions() -> dict[str, str]:
+    """Versions of the program and of what it stands on."""
+    return {
+        "meso": meso.__version__,
+        "dolfinx": dolfinx.__version__,
+        "petsc": ".".join(map(str, PETSc.Sys.getVersion())),
+        "gmsh": gmsh.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """What summary.json holds, in SI units.
+
+    Args:
+        result: A result; only data that every rank has is used, except for extrema.
+
+    Returns:
+        Plain numbers, texts, lists and dictionaries.
+    """
+    flow, device, case = result.flow, result.device, result.case
+    # Per thickness of a 3D material, unless the thickness is known.
+    per = "_per_m" if result.per_thickness else ""
+    out: dict[str, Any] = {
+        "title": case.title,
+        "case_hash": case.hash,
+        "versions": versions(),
+        "model": flow.model,
+        "order": flow.order,
+        "mesh": {
+            "file": case.geometry.file.name,
+            "cells": device.cells,
+            "h_min_m": device.smallest_cell,
+            "dofs": flow.evidence["unknowns"],
+            "area_m2": device.measure,
+            "ranks": device.comm.size,
+        },
+        "solver": {
+            "converged": True,
+            **flow.evidence,
+            "sum_of_currents_relative": flow.sum_of_currents,
+        },
+        "contacts": {
+            name: {f"current_A{per}": t.current, "potential_V": t.potential}
+            for name, t in flow.contacts.items()
+        },
+    }
+    if len(flow.contacts) > 1:
+        out["conductance_matrix_contacts"] = list(flow.contacts)
+        out[f"conductance_matrix_S{per}"] = flow.conductance_matrix.tolist()
+    out[f"dissipated_power_W{per}"] = flow.dissipated_power
+    out["walls"] = {name: _wall(result, name) for name in result.walls}
+    out["extrema"] = {
+        name: dict(zip(("min", "max"), field.extrema(), strict=True)) | {"unit": field.unit}
+        for name, field in result.fields.items()
+    }
+    out["closed_form"] = result.closed_form
+    out["wall_clock_s"] = result.seconds
+    out["warnings"] = list(result.warnings)
+    return out
+
+
+def _wall(result: Result, name: str) -> dict[str, Any]:
+    pieces = [p for p in result.device.pieces if p.boundary == name]
+    out: dict[str, Any] = {"length_m": sum(p.length for p in pieces)}
+    own = [m for m in result.edge_moments if m.wall == name]
+    if own:
+        # J s over metres of wall, and over the thickness where that is not known.
+        unit = "J_s_per_m2" if result.per_thickness else "J_s_per_m"
+        hbar = "hbar_per_m2" if result.per_thickness else "hbar_per_m"
+        moment = sum(m.moment for m in own) / out["length_m"]
+        out[f"orbital_moment_{unit}"] = moment
+        out[f"orbital_moment_{hbar}"] = moment / HBAR
+        out["segments"] = [
+            {
+                "length_m": m.length,
+                "center_m": list(m.center),
+                f"orbital_moment_{unit}": m.moment / m.length,
+                f"orbital_moment_{hbar}": m.moment / m.length / HBAR,
+            }
+            for m in own
+        ]
+    return out
+
+
+def table(result: Result) -> str:
+    """The result as a table for the terminal."""
+    flow, device = result.flow, result.device
+    unit = "A/m" if result.per_thickness else "A"
+    lines = [
+        f"{result.case.title or result.case.geometry.file.stem}: {flow.model} flow, order"
+        f" {flow.order}, {device.cells} cells, {flow.evidence['unknowns']} unknowns",
+        "",
+        f"  {'contact':<16}{'current ' + unit:>18}{'potential V':>18}",
+    ]
+    for name, terminal in flow.contacts.items():
+        lines.append(f"  {name:<16}{terminal.current:>18.9g}{terminal.potential:>18.9g}")
+    if len(flow.contacts) == 2:
+        siemens = "S/m" if result.per_thickness else "S"
+        lines += ["", f"  conductance {flow.conductance_matrix[0, 0]:.9g} {siemens}"]
+    moments = [m for m in result.edge_moments if m.length > 0]
+    if moments:
+        per = "ħ/m²" if result.per_thickness else "ħ/m"
+        lines += ["", f"  {'wall':<16}{'length nm':>18}{'orbital moment ' + per:>24}"]
+        for m in moments:
+            lines.append(
+                f"  {m.wall:<16}{m.length * 1e9:>18.6g}{m.moment / m.length / HBAR:>24.6g}"
+            )
+    if "orbital_density" in result.fields:
+        field = result.fields["orbital_density"]
+        low, high = field.extrema()
+        per = field.unit.removeprefix("J_s_per_").replace("m2", "m²").replace("m3", "m³")
+        lines += ["", f"  orbital density from {low / HBAR:.6g} to {high / HBAR:.6g} ħ/{per}"]
+    lines += ["", *(f"  warning: {text}" for text in result.warnings)]
+    return "\n".join(lines).rstrip()
