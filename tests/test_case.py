@@ -114,7 +114,7 @@ def test_a_good_case(folder):
         "tip": Wall(slip_length=math.inf, law="literal"),
     }
     assert case.boundaries == case.contacts | case.walls
-    assert (case.flow.model, case.flow.order, case.flow.magnetic_field) == ("hydrodynamic", 3, 0.0)
+    assert (case.flow.model, case.flow.order, case.flow.magnetic_field) == ("hydrodynamic", 4, 0.0)
     assert str(case.output.directory) == "results/ribbon"
     assert case.output.fields == ("current_density", "potential", "vorticity", "orbital_density")
     probe = case.output.probes["across"]
@@ -376,11 +376,11 @@ def test_what_the_library_does_not_know_is_asked_for(load):
 
 
 def test_overrides(folder):
-    texts = ["materials.Ti.mean_free_path=9 nm", "flow.order = 4", "output.probes.across.points=3"]
+    texts = ["materials.Ti.mean_free_path=9 nm", "flow.order = 5", "output.probes.across.points=3"]
     overrides = parse_overrides([*texts, "title=a = b", 'regions.metal="Ti"', "mesh.size=inf"])
     assert overrides == {
         "materials.Ti.mean_free_path": "9 nm",
-        "flow.order": 4,
+        "flow.order": 5,
         "output.probes.across.points": 3,
         "title": "a = b",
         "regions.metal": "Ti",
@@ -388,8 +388,8 @@ def test_overrides(folder):
     }
     case = Case.load(folder / "case.toml", parse_overrides(texts))
     assert case.materials["Ti"].mean_free_path == 9e-9
-    assert (case.flow.order, case.output.probes["across"].points) == (4, 3)
-    assert Case.load(folder / "case.toml").flow.order == 3
+    assert (case.flow.order, case.output.probes["across"].points) == (5, 3)
+    assert Case.load(folder / "case.toml").flow.order == 4
 
 
 @pytest.mark.parametrize(
@@ -448,7 +448,7 @@ def test_the_resolved_case_keeps_what_the_user_wrote_and_adds_defaults(load, fol
     assert tables["materials"]["Ti"]["scattering"] == "isotropic"
     assert "vorticity_diffusion_length" not in tables["materials"]["Ti"]
     assert tables["boundaries"]["source"] == {"contact": {"potential": "1 mV", "law": "ideal"}}
-    assert tables["flow"]["order"] == 3
+    assert tables["flow"]["order"] == 4
     assert tables["output"]["probes"]["across"]["from"] == ["200 nm", "-50 nm"]
     assert load().to_dict()["geometry"]["file"] == str(folder / "drawings" / "ribbon.geo")
 
@@ -468,7 +468,7 @@ def test_hash_is_of_values_not_of_spelling_or_place(load, folder):
         "title": "Another title",
         "materials.Ti.mean_free_path": 7e-9,
         "boundaries.source.contact.potential": "1000 uV",
-        "flow.order": 3,
+        "flow.order": 4,
         "geometry.parameters.width": 100.0,
         "materials.Ti.provenance": {"mean_free_path": "my thesis"},
         "output.directory": "elsewhere",
@@ -487,7 +487,7 @@ def test_hash_is_of_values_not_of_spelling_or_place(load, folder):
         ("boundaries.edges.wall.law", "literal"),
         ("boundaries.tip", None),
         ("regions.other", "Ti"),
-        ("flow.order", 4),
+        ("flow.order", 5),
         ("flow.model", "ohmic"),
         ("mesh.size", None),
         ("geometry.thickness", "21 nm"),
