@@ -51,8 +51,8 @@ class Lagrange:
         space: DOLFINx function space.
         degree: Polynomial degree.
         dofs: Nodes of each cell of this rank, shape (c, n).
-        interior: Positions in a cell of the nodes inside it.
-        outer: Positions of the other nodes.
+        outer: Positions in a cell of the nodes on its boundary.
+        interior: Positions of the nodes inside it.
         on_facet: Positions of the nodes of each facet, shape (3, degree + 1).
     """
 
@@ -62,8 +62,10 @@ class Lagrange:
         local = len(device.cell_region)
         self.dofs = np.asarray(self.space.dofmap.list)[:local]
         layout = self.space.dofmap.dof_layout
-        self.interior = np.array(layout.entity_dofs(2, 0), dtype=np.int64)
-        self.outer = np.setdiff1d(np.arange(self.dofs.shape[1]), self.interior)
+        # Basix puts the nodes inside a triangle last.
+        inside = len(layout.entity_dofs(2, 0))
+        self.outer = slice(0, self.dofs.shape[1] - inside)
+        self.interior = slice(self.dofs.shape[1] - inside, self.dofs.shape[1])
         self.on_facet = np.array([sorted(layout.entity_closure_dofs(1, i)) for i in range(3)])
         self.index_map = self.space.dofmap.index_map
         self.nodes = self.index_map.size_local + self.index_map.num_ghosts
@@ -171,7 +173,10 @@ class Cells:
             reference: Reference gradients there, shape (q, n, 2).
         """
         inverses, determinant = inverse(self.jacobians(cells, points))
-        return np.einsum("qna,cqai->cqin", reference, inverses, optimize=True), determinant
+        along = np.ascontiguousarray(reference.transpose(2, 0, 1))
+        gradient = along[0][None, :, None] * inverses[:, :, 0, :, None]
+        gradient += along[1][None, :, None] * inverses[:, :, 1, :, None]
+        return gradient, determinant
 
 
 def inverse(jacobian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

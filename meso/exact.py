@@ -17,12 +17,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf, isinf, log, pi, tanh
+from math import isinf, log, pi, tanh
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import digamma, ive, kn, kve
+from scipy.special import digamma, ive, kve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,16 +165,17 @@ class Bend:
 
     @property
     def current(self) -> float:
-        """Integral of J_theta from R_1 to R_2, in the unit of ``drive``."""
-        length = self.diffusion_length
-        a, b = self.inner / length, self.outer / length
-        across = (self.inner - self.outer) / length
-        parts = [
-            _log_plus_k0(a, b),
-            length * (ive(0, b) - ive(0, a) * np.exp(across)),
-            length * (kve(0, a) - kve(0, b) * np.exp(across)),
-        ]
-        return float(self.drive * (self._amplitudes @ parts))
+        """Integral of J_theta from R_1 to R_2, in the unit of ``drive``.
+
+        J_theta - l^2 d(curl J)/dr = C/r, integrated; a quadrature where its terms would cancel.
+        """
+        length, whole = self.diffusion_length, log(self.outer / self.inner)
+        if self.outer - self.inner > 5 * length:
+            below, above = self.curl([self.inner, self.outer])
+            return float(self.drive * whole + length**2 * (above - below))
+        at, weight = np.polynomial.legendre.leggauss(60)
+        r = self.inner * np.exp(whole * (at + 1) / 2)
+        return float(whole / 2 * (weight * r) @ self.current_density(r))
 
     @property
     def conductance_ratio(self) -> float:
@@ -281,12 +282,13 @@ class Layers:
     def current_density(self, y: ArrayLike) -> np.ndarray:
         """J_x at y, in the unit of ``conductivity`` times ``field``."""
         y = np.asarray(y, dtype=float)
-        layer = np.clip(np.searchsorted(self._heights, y, side="right") - 1, 0, len(self.thickness) - 1)
+        layer = np.searchsorted(self._heights[1:-1], y, side="right")
         sigma = np.asarray(self.conductivity)[layer]
         length = np.asarray(self.diffusion_length)[layer]
         a, b = self._amplitudes[layer, 0], self._amplitudes[layer, 1]
         bottom, top = self._heights[layer], self._heights[layer + 1]
-        return sigma * self.field + a * np.exp((y - top) / length) + b * np.exp((bottom - y) / length)
+        waves = a * np.exp((y - top) / length) + b * np.exp((bottom - y) / length)
+        return sigma * self.field + waves
 
     @property
     def current(self) -> float:
@@ -296,40 +298,12 @@ class Layers:
         return float(drude + self._amplitudes.sum(axis=1) @ (-np.expm1(-d / length) * length))
 
 
-def _series(x: np.ndarray, shift: int) -> np.ndarray:
-    """Sum over k of [psi(k+1) + psi(k+1+shift)] (x/2)^2k / (k! (k+shift)!), for x < 2."""
-    total, term = np.zeros_like(x), np.ones_like(x)
-    for k in range(16):
-        total += (digamma(k + 1) + digamma(k + 1 + shift)) * term
-        term = term * (x / 2) ** 2 / ((k + 1) * (k + 1 + shift))
-    return total
-
-
 def _reciprocal_less_k1(x: np.ndarray) -> np.ndarray:
     """1/x - K_1(x), without cancellation at small x (NIST DLMF 10.31.1)."""
-    x = np.asarray(x, dtype=float)
     small = np.minimum(x, 1.0)
-    i1 = ive(1, small) * np.exp(small)
-    near = -np.log(small / 2) * i1 + small / 4 * _series(small, 1)
+    total, term = np.zeros_like(small), np.ones_like(small)
+    for k in range(14):
+        total += (digamma(k + 1) + digamma(k + 2)) * term
+        term = term * (small / 2) ** 2 / ((k + 1) * (k + 2))
+    near = small / 4 * total - np.log(small / 2) * ive(1, small) * np.exp(small)
     return np.where(x < 1.0, near, 1 / x - np.exp(-x) * kve(1, x))
-
-
-def _log_plus_k0(a: float, b: float) -> float:
-    """[ln x + K_0(x)] from x = a to b, without cancellation at small x (NIST DLMF 10.31.2)."""
-
-    def value(x: float) -> float:
-        if x >= 1.0:
-            return log(x / 2) + float(kn(0, x))
-        # K_0 = -ln(x/2) I_0 + 1/2 series; the constant -gamma cancels between a and b.
-        i0_less_1 = sum((x / 2) ** (2 * k) / _factorial(k) ** 2 for k in range(1, 16))
-        rest = float(_series(np.array(x), 0)) / 2 - float(digamma(1))
-        return -log(x / 2) * i0_less_1 + rest + float(digamma(1))
-
-    return value(b) - value(a)
-
-
-def _factorial(k: int) -> float:
-    return float(np.prod(np.arange(1.0, k + 1)))
-
-
-__all__ = ["Bend", "Corbino", "Layers", "Ribbon", "inf"]

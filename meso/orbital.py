@@ -136,10 +136,8 @@ def _projection(
         mass = (weight[:, None, :] * value.T) @ value
         load = ((weight * curl) @ value)[:, :, None]
         nodes = space.dofs[batch][:, space.outer]
-        assembly.add_cells(
-            batch, mass, unknowns.scalar[nodes], space.outer, space.interior, load,
-            given=nodal[nodes][:, :, None] / scale,
-        )
+        given = nodal[nodes][:, :, None] / scale
+        assembly.add_cells(batch, mass, unknowns.scalar[nodes], load, given)
     x = assembly.factorise().solve(assembly.load)
     kept = unknowns.scalar >= 0
     nodal[kept] = x[unknowns.scalar[kept], 0] * scale

@@ -54,6 +54,7 @@ def number(
     vector: Lagrange | None,
     scalar: Lagrange,
     prescribed: np.ndarray,
+    pinned: bool = False,
     wall_nodes: np.ndarray,
     wall_piece: np.ndarray,
 ) -> Unknowns:
@@ -66,6 +67,8 @@ def number(
         scalar: Space of the scalar field.
         prescribed: Local nodes of the vector field (of the scalar field, if it is alone) with
             given values, known to all ranks that share them.
+        pinned: True to set the scalar field to zero in one vertex, where nothing else fixes its
+            level.
         wall_nodes: Local scalar nodes of each wall facet, shape (f, n).
         wall_piece: Smooth piece of each wall facet, shape (f,).
 
@@ -74,6 +77,12 @@ def number(
     """
     keep_vector = _kept(vector, prescribed) if vector else np.zeros(0, dtype=bool)
     keep_scalar = _kept(scalar, prescribed if vector is None else np.empty(0, np.int64))
+    if pinned:
+        vertex = scalar.space.dofmap.dof_layout.entity_dofs(0, 0)[0]
+        first = scalar.dofs[:1, vertex].astype(np.int32)
+        node = comm.bcast(scalar.index_map.local_to_global(first))
+        local = np.arange(scalar.nodes, dtype=np.int32)
+        keep_scalar &= ~np.isin(scalar.index_map.local_to_global(local), node)
     own_vector = vector.index_map.size_local if vector else 0
     own_scalar = scalar.index_map.size_local
 

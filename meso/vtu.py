@@ -23,7 +23,8 @@ _BLOCK = 1 << 20
 def vtk_order(nodes: int) -> np.ndarray:
     """Basix positions of the nodes of a Lagrange triangle in the order of VTK."""
     permutation = dolfinx.cpp.io.perm_vtk(dolfinx.mesh.CellType.triangle, nodes)
-    return np.asarray(permutation, dtype=np.int64)
+    # DOLFINx gives the way back, from the order of VTK to that of Basix.
+    return np.argsort(permutation)
 
 
 def write_vtu(path: Path, points: np.ndarray, data: Mapping[str, np.ndarray]) -> None:

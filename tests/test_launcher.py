@@ -105,7 +105,14 @@ def test_environment_values_are_defaults(dockerfile):
 
 @pytest.mark.parametrize(
     "line",
-    ["COPY . /x", "ENV A b", 'RUN ["ls"]', "RUN --mount=type=cache,target=/x ls", "RUN <<E", "USER x"],
+    [
+        "COPY . /x",
+        "ENV A b",
+        'RUN ["ls"]',
+        "RUN --mount=type=cache,target=/x ls",
+        "RUN <<E",
+        "USER x",
+    ],
 )
 def test_recipe_refuses_what_it_cannot_do(dockerfile, line):
     done = recipe("script", dockerfile(f"FROM a\n{line}\n"))

@@ -97,10 +97,7 @@ class Ohmic:
         for batch, straight in cells_of(device).batches(3 * space.dofs.shape[1] ** 2):
             matrix = conduction(device, batch, straight, space, conductivity)
             nodes = space.dofs[batch][:, space.outer]
-            assembly.add_cells(
-                batch, matrix, unknowns.scalar[nodes], space.outer, space.interior,
-                given=given[nodes],
-            )
+            assembly.add_cells(batch, matrix, unknowns.scalar[nodes], given=given[nodes])
         factor = assembly.factorise()
         x = factor.solve(assembly.load)
         nodal = given.copy()

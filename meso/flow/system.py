@@ -17,10 +17,10 @@ from meso.cells import (
     Cells,
     FacetGeometry,
     Lagrange,
-    by_facet,
     cells_of,
     facet_geometry,
     facet_quadrature,
+    inverse,
     lagrange,
     quadrature,
 )
@@ -133,6 +133,7 @@ class MomentSystem:
             vector=self.vector,
             scalar=self.scalar,
             prescribed=self._prescribed,
+            pinned=not contacts,
             wall_nodes=self.scalar.dofs[
                 walls.cell[:, None], self.scalar.on_facet[walls.local]
             ],
@@ -196,14 +197,12 @@ class MomentSystem:
 
     def _walls(self, walls: Facets) -> None:
         geometry = self._geometry(walls)
-        test = by_facet(
-            walls.local,
-            lambda i: self.scalar.values(geometry.points[i])[:, self.scalar.on_facet[i]],
-        )
+        test = terms.trace(geometry, self.scalar)
         coupling = terms.normal_flux(geometry, self.vector, self.moments, test)
         count, m = coupling.shape[:2]
-        rows = self._vector_rows(walls).reshape(count, -1)
-        self.assembly.add_coupling(self.unknowns.wall, rows, coupling.reshape(count, m, -1))
+        size = self.moments.count * self.vector.on_facet.shape[1]
+        rows = self._vector_rows(walls).reshape(count, size)
+        self.assembly.add_coupling(self.unknowns.wall, rows, coupling.reshape(count, m, size))
         for name, flux in ((self.loads.wall_flux if self.loads else None) or {}).items():
             here = walls.boundary == self.device.boundaries.index(name)
             through = flux(geometry.position[here], geometry.normal[here])
@@ -236,7 +235,7 @@ class MomentSystem:
                 add(facets, matrix, np.broadcast_to(np.arange(p), (len(facets.cell), p)))
             traction = ((self.loads.traction if self.loads else None) or {}).get(name)
             if traction is not None:
-                value = terms._trace(geometry, self.vector)
+                value = terms.trace(geometry, self.vector)
                 force = traction(geometry.position, geometry.normal)
                 load = np.zeros((len(facets.cell), n, value.shape[2], self.sides))
                 load[..., -1] = np.einsum("fq,fqp,fqa->fap", geometry.weight, value, force)
@@ -244,75 +243,85 @@ class MomentSystem:
 
     # -- conductor -----------------------------------------------------------------------------
 
-    def _positions(self) -> tuple[np.ndarray, np.ndarray]:
-        """Outer and inner positions of a cell's unknowns (moments first, then the potential)."""
-        n, p = self.moments.count, self.vector.dofs.shape[1]
-        outer = (np.arange(n)[:, None] * p + self.vector.outer).ravel()
-        inner = (np.arange(n)[:, None] * p + self.vector.interior).ravel()
-        return (
-            np.concatenate([outer, n * p + self.scalar.outer]),
-            np.concatenate([inner, n * p + self.scalar.interior]),
-        )
-
     def _conductor(self) -> None:
-        n, p = self.moments.count, self.vector.dofs.shape[1]
-        q = self.scalar.dofs.shape[1]
+        n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
         size = n * p + q
-        outer, inner = self._positions()
-        on_boundary = np.fromiter(sorted(self._boundary), dtype=np.int64, count=len(self._boundary))
-        for batch, straight in self.cells.batches(3 * size * size):
+        on_boundary = np.fromiter(self._boundary, dtype=np.int64, count=len(self._boundary))
+        for batch, straight in self.cells.batches(4 * size * size):
             region = self.device.cell_region[batch]
             moments, divergence = terms.cell_terms(
                 self.cells, batch, straight, self.vector, self.scalar, self.moments,
                 self.stress[region], self.relaxation[region],
             )
-            matrix = np.zeros((len(batch), size, size))
-            matrix[:, : n * p, : n * p] = moments.reshape(len(batch), n * p, n * p)
-            divergence = divergence.reshape(len(batch), q, n * p)
-            matrix[:, n * p :, : n * p] = divergence
-            matrix[:, : n * p, n * p :] = divergence.transpose(0, 2, 1)
             order = np.argsort(batch)
             for cell in on_boundary[np.isin(on_boundary, batch)]:
-                at = order[np.searchsorted(batch, cell, sorter=order)]
-                matrix[at, : n * p, : n * p] += self._boundary[int(cell)].reshape(n * p, n * p)
+                moments[order[np.searchsorted(batch, cell, sorter=order)]] += self._boundary[cell]
+            matrix = self._outer_first(moments, divergence)
             first = self.unknowns.vector[self.vector.dofs[batch][:, self.vector.outer]][:, None]
             rows = np.where(first >= 0, first + np.arange(n)[:, None], -1)
-            rows = np.concatenate(
-                [
-                    rows.reshape(len(batch), -1),
-                    self.unknowns.scalar[self.scalar.dofs[batch][:, self.scalar.outer]],
-                ],
-                axis=1,
-            )
-            load, given = self._data(batch, size)
-            self.assembly.add_cells(batch, matrix, rows, outer, inner, load, given)
+            scalar = self.unknowns.scalar[self.scalar.dofs[batch][:, self.scalar.outer]]
+            rows = np.concatenate([rows.reshape(len(batch), -1), scalar], axis=1)
+            self.assembly.add_cells(batch, matrix, rows, *self._data(batch, rows.shape[1]))
+
+    def _blocks(self) -> list[tuple[slice, slice, slice, slice]]:
+        """Outer and inner unknowns: places of moments and potential, and their nodes."""
+        n, start, out = self.moments.count, 0, []
+        for vector, scalar in (
+            (self.vector.outer, self.scalar.outer),
+            (self.vector.interior, self.scalar.interior),
+        ):
+            middle = start + n * (vector.stop - vector.start)
+            end = middle + scalar.stop - scalar.start
+            out.append((slice(start, middle), slice(middle, end), vector, scalar))
+            start = end
+        return out
+
+    def _outer_first(self, moments: np.ndarray, divergence: np.ndarray) -> np.ndarray:
+        """Element matrices with the unknowns on the cell boundary first, shape (c, s, s)."""
+        count, n, p = moments.shape[:3]
+        q = divergence.shape[1]
+        matrix = np.zeros((count, n * p + q, n * p + q))
+
+        def flat(block: np.ndarray, *shape: int) -> np.ndarray:
+            return block.reshape(count, *shape)
+
+        for u, _, vector, _ in self._blocks():
+            for v, s, other, test in self._blocks():
+                block = moments[:, :, vector, :, other]
+                matrix[:, u, v] = flat(block, u.stop - u.start, v.stop - v.start)
+                block = divergence[:, test][:, :, :, vector]
+                block = flat(block, s.stop - s.start, u.stop - u.start)
+                matrix[:, s, u] = block
+                matrix[:, u, s] = block.transpose(0, 2, 1)
+        return matrix
 
     def _data(
-        self, batch: np.ndarray, size: int
+        self, batch: np.ndarray, outer: int
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Loads and prescribed values of a batch of cells (last right-hand side)."""
-        n, p = self.moments.count, self.vector.dofs.shape[1]
+        n = self.moments.count
         load = given = None
         if self.given is not None:
             values = self.given[self.vector.dofs[batch][:, self.vector.outer]]
-            given = np.zeros((len(batch), n * len(self.vector.outer) + len(self.scalar.outer),
-                              self.sides))
-            given[:, : n * len(self.vector.outer), -1] = values.transpose(0, 2, 1).reshape(
-                len(batch), -1
-            )
+            values = values.transpose(0, 2, 1).reshape(len(batch), -1)
+            given = np.zeros((len(batch), outer, self.sides))
+            given[:, : values.shape[1], -1] = values
         if self.loads and (self.loads.body or self.loads.source):
             points, weights = quadrature(2 * self.vector.degree + 6)
             x = self.cells.positions(batch, points)
-            _, determinant = self.cells.gradients(batch, points, self.vector.gradients(points))
+            _, determinant = inverse(self.cells.jacobians(batch, points))
             weight = weights * determinant
-            load = np.zeros((len(batch), size, self.sides))
+            p, q = self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
+            force, source = np.zeros((len(batch), n, p)), np.zeros((len(batch), q))
             if self.loads.body:
-                force = np.einsum(
-                    "cq,qp,cqa->cap", weight, self.vector.values(points), self.loads.body(x)
-                )
-                load[:, : n * p, -1] = force.reshape(len(batch), -1)
+                value = self.vector.values(points)
+                force = np.einsum("cq,qp,cqa->cap", weight, value, self.loads.body(x))
             if self.loads.source:
-                load[:, n * p :, -1] = -(weight * self.loads.source(x)) @ self.scalar.values(points)
+                source = -(weight * self.loads.source(x)) @ self.scalar.values(points)
+            load = np.zeros((len(batch), n * p + q, self.sides))
+            for u, r, vector, scalar in self._blocks():
+                load[:, u, -1] = force[:, :, vector].reshape(len(batch), -1)
+                load[:, r, -1] = source[:, scalar]
         return load, given
 
     # -- solution ------------------------------------------------------------------------------
@@ -337,7 +346,7 @@ class MomentSystem:
             vector[-1, self._prescribed] = self.given[self._prescribed]
         kept = self.unknowns.scalar >= 0
         scalar[:, kept] = x[self.unknowns.scalar[kept]].T
-        inside = len(self.vector.interior)
+        inside = self.vector.interior.stop - self.vector.interior.start
         for batch in self.assembly.batches:
             inner = batch.inner(x)
             for a in range(n):

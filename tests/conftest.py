@@ -1,0 +1,152 @@
+"""Devices and flows that several tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gmsh
+import numpy as np
+import pytest
+
+from meso.boundary import Boundary, Contact, Wall
+from meso.constants import ELEMENTARY_CHARGE
+from meso.device import Device
+from meso.drawing import gmsh_session
+from meso.flow.hydrodynamic import Hydrodynamic
+from meso.flow.result import Flow
+from meso.material import Material
+from meso.sizing import vorticity_layer
+
+GEOMETRIES = Path(__file__).parents[1] / "geometries"
+
+
+def material(**changes: Any) -> Material:
+    """The point scatterers of Valet et al. on a Fermi line, mean free path 10 nm."""
+    values: dict[str, Any] = {
+        "carriers": "2d",
+        "conductivity": 0.02,
+        "mean_free_path": 10e-9,
+        "scattering": "radial-tangential",
+        "fermi_energy": ELEMENTARY_CHARGE,
+    }
+    return Material(**{**values, **changes})
+
+
+def draw(
+    name: str,
+    matter: Material,
+    walls: tuple[str, ...],
+    *,
+    order: int = 4,
+    **parameters: float,
+) -> Device:
+    """A device of the gallery with the default mesh for a material, drawn in nm."""
+    assert matter.vorticity_diffusion_length is not None
+    layer = vorticity_layer(matter.vorticity_diffusion_length, order)
+    return Device.from_gmsh(
+        GEOMETRIES / f"{name}.geo",
+        length_unit="nm",
+        parameters=parameters,
+        order=order,
+        layers=dict.fromkeys(walls, layer),
+    )
+
+
+def solve(
+    device: Device, matter: Material | dict[str, Material], order: int = 4, **laws: Boundary
+) -> Flow:
+    """Hydrodynamic flow; source at 1 mV and drain at 0 V unless they are given."""
+    if isinstance(matter, Material):
+        matter = dict.fromkeys(device.regions, matter)
+    contacts: dict[str, Boundary] = {
+        name: Contact(potential=volt)
+        for name, volt in (("source", 1e-3), ("drain", 0.0))
+        if name in device.boundaries
+    }
+    return Hydrodynamic(
+        device, materials=matter, boundaries={**contacts, **laws}, order=order
+    ).solve()
+
+
+def mesh_file(
+    path: Path,
+    drawing: Path | str,
+    *,
+    degree: int = 1,
+    size: float | None = None,
+    refinements: int = 0,
+    turn: float = 0.0,
+    unit: float = 1.0,
+    version: float = 4.1,
+) -> Path:
+    """Mesh a drawing with Gmsh alone and write a mesh file.
+
+    Args:
+        path: The file to write.
+        drawing: A ``.geo`` file, or the text of one.
+        degree: Polynomial degree of the triangles.
+        size: Cell size before refinement.
+        refinements: How often every triangle is divided into four.
+        turn: Angle by which the device is turned about the origin, radians.
+        unit: Factor on all coordinates.
+        version: Version of the file format.
+    """
+    if isinstance(drawing, str):
+        text = drawing
+        drawing = path.with_suffix(".geo")
+        drawing.write_text(text + "\n")  # Gmsh drops a last line without end
+    with gmsh_session():
+        gmsh.open(str(drawing))
+        if size is not None:
+            gmsh.option.setNumber("Mesh.MeshSizeMax", size)
+            gmsh.option.setNumber("Mesh.MeshSizeMin", size)
+        gmsh.model.mesh.generate(2)
+        for _ in range(refinements):
+            gmsh.model.mesh.refine()
+        gmsh.model.mesh.setOrder(degree)
+        c, s = unit * np.cos(turn), unit * np.sin(turn)
+        gmsh.model.mesh.affineTransform([c, -s, 0, 0, s, c, 0, 0, 0, 0, 1, 0])
+        gmsh.option.setNumber("Mesh.MshFileVersion", version)
+        gmsh.write(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory for mesh files."""
+    return tmp_path_factory.mktemp("meshes")
+
+
+@pytest.fixture(scope="session")
+def ribbon() -> Callable[[int], tuple[Device, Material]]:
+    """The ribbon of the paper at Kn = 0.1 and its material, by polynomial degree."""
+    made: dict[int, tuple[Device, Material]] = {}
+
+    def of(order: int) -> tuple[Device, Material]:
+        if order not in made:
+            made[order] = (draw("ribbon", material(), ("edges",), order=order), material())
+        return made[order]
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def hall_bar() -> Device:
+    """A Hall bar on a mesh of moderate size."""
+    return draw("hall_bar", material(mean_free_path=40e-9), ("edges",))
+
+
+@pytest.fixture(scope="session")
+def hall_flow(hall_bar: Device) -> Flow:
+    """Hall bar with all kinds of contacts: two at given potentials, one current, three probes."""
+    return solve(
+        hall_bar,
+        material(mean_free_path=40e-9),
+        edges=Wall(specularity=0.2),
+        probe1=Contact(current=0.0),
+        probe2=Contact(current=0.0),
+        probe3=Contact(current=3e-7),
+        probe4=Contact(current=0.0, law="reservoir"),
+    )
