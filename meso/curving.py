@@ -59,7 +59,8 @@ def curved_cells(drawing: Drawing) -> tuple[np.ndarray, np.ndarray]:
         step = np.where(forward[:, None], np.arange(inner), np.arange(inner)[::-1])
         nodes[:, 3 + i * inner : 3 + (i + 1) * inner] = start[:, None] + step
     base = count + inner * len(edges)
-    nodes[:, 3 + 3 * inner :] = base + np.arange(len(cells) * bubble).reshape(-1, bubble)
+    inside = np.arange(len(cells) * bubble).reshape(len(cells), bubble)
+    nodes[:, 3 + 3 * inner :] = base + inside
     points = np.empty((base + len(cells) * bubble, 2))
     points[nodes] = x
     points[:count] = drawing.points

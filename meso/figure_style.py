@@ -26,6 +26,7 @@ STYLE = {
     "axes.linewidth": 0.8,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
+    "axes.formatter.useoffset": False,
     "xtick.labelsize": 10,
     "ytick.labelsize": 10,
     "xtick.color": INK,
@@ -141,8 +142,8 @@ def map_figure(box: Extent, pads: Extent, title: str, *, panel: bool = False) ->
     """
     width, height = box[1] - box[0], box[3] - box[2]
     wide = width > 1.5 * height
-    # Inches of the map, so that it fits 6.6 (less beside a panel) by 4.6.
-    room = (6.7 if wide else 6.0) if not panel else (4.6 if wide else 4.2)
+    # Inches of the map.
+    room = (6.7 if wide else 6.0) if not panel else (5.6 if wide else 4.4)
     per_metre = min((room - pads[0] - pads[1]) / width, (4.6 - pads[2] - pads[3]) / height)
     map_w = per_metre * width + pads[0] + pads[1]
     map_h = per_metre * height + pads[2] + pads[3]
@@ -203,7 +204,7 @@ def color_bar(picture: Map, image: Any, label: str, extend: str = "neither") -> 
 
 def line_figure(rows: int, title: str) -> tuple[Figure, list[Any]]:
     """Panels one above the other with a common horizontal axis."""
-    height = 1.25 + 2.3 * rows
+    height = 0.95 + 2.3 * rows
     figure = Figure(figsize=(7.2, height), dpi=DPI)
     FigureCanvasAgg(figure)
     axes: list[Any] = []

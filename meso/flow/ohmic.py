@@ -105,7 +105,7 @@ class Ohmic:
         nodal[kept] = x[unknowns.scalar[kept]]
         for part in assembly.batches:
             nodal[space.dofs[part.cells][:, space.interior]] = part.inner(x)
-        flux = self._fluxes(space, conductivity, given, nodal)
+        flux = self._fluxes(space, conductivity, nodal)
 
         conductance, terminals, potential = terminals_of(
             names, self.boundaries, flux, scales, self.thickness
@@ -134,18 +134,20 @@ class Ohmic:
         )
 
     def _fluxes(
-        self, space: Lagrange, conductivity: np.ndarray, given: np.ndarray, nodal: np.ndarray
+        self, space: Lagrange, conductivity: np.ndarray, nodal: np.ndarray
     ) -> np.ndarray:
-        """Scaled conductance matrix by consistent fluxes, G_ij = a(g_i, phi_j).
+        """Scaled conductance matrix by consistent fluxes, G_ij = a(phi_i, phi_j).
 
-        g_i is one at the nodes of contact i and zero elsewhere: no derivative is taken at the
-        boundary, and the rows sum to the residual of the solver.
+        No derivative is taken at the boundary, G is symmetric, and its rows sum to zero because
+        the solutions phi_i add up to one.
         """
         flux = np.zeros((nodal.shape[1], nodal.shape[1]))
         for batch, straight in cells_of(self.device).batches(3 * space.dofs.shape[1] ** 2):
             matrix = conduction(self.device, batch, straight, space, conductivity)
             nodes = space.dofs[batch]
-            flux += np.tensordot(given[nodes], matrix @ nodal[nodes], ((0, 1), (0, 1)))
+            # A constant carries no current: without it nothing is left for rounding to add up.
+            value = nodal[nodes] - nodal[nodes].mean(axis=1, keepdims=True)
+            flux += np.tensordot(value, matrix @ value, ((0, 1), (0, 1)))
         return np.asarray(total(self.device.comm, flux))
 
     def _current_density(self, voltage: Field) -> Field:

@@ -27,7 +27,7 @@ from meso.cells import (
 from meso.device import Device, Facets
 from meso.flow import terms
 from meso.flow.angular import Moments
-from meso.mpi import total
+from meso.mpi import largest, total
 
 #: A field of positions: (..., 2) scaled coordinates in, (...) or (..., n) values out.
 Field = Callable[[np.ndarray], np.ndarray]
@@ -165,7 +165,6 @@ class MomentSystem:
         """Prescribed moments at the nodes; also finds those nodes on every rank."""
         values = np.zeros((self.vector.nodes, self.moments.count))
         nodes = [np.empty(0, dtype=np.int64)]
-        nonzero = False
         for name in self.device.boundaries:
             law = self.laws[name]
             if law.given is None:
@@ -174,9 +173,10 @@ class MomentSystem:
             nodes.append(here)
             x = self.vector.space.tabulate_dof_coordinates()[here, :2] / self.device.extent
             values[here] = law.given(x)
-            nonzero = True
         self._prescribed = np.unique(np.concatenate(nodes))
-        return values if nonzero else None
+        # Zeros need no right-hand side of their own.
+        given = largest(self.device.comm, np.abs(values).max(initial=0.0)) > 0
+        return values if given else None
 
     def _contact_loads(self) -> None:
         for side, name in enumerate(self.contacts):

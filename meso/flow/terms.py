@@ -141,7 +141,7 @@ def normal_flux(
     tested = flux[:, :, :, None] * value[:, :, None, :]
     count, q, n, p = tested.shape
     weighted = (facets.weight[:, :, None] * test).transpose(0, 2, 1)
-    return (weighted @ tested.reshape(count, q, n * p)).reshape(count, -1, n, p)
+    return (weighted @ tested.reshape(count, q, n * p)).reshape(count, test.shape[2], n, p)
 
 
 def tangential_consistency(
