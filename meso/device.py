@@ -301,7 +301,6 @@ def plan_of(plane: Drawing, path: Path, unit: float) -> _Plan:
     )
     islands = _islands(cells, count, start, facet_boundary, boundaries)
     edge = plane.points[pairs[:, 1]] - plane.points[pairs[:, 0]]
-    a, b, c = (plane.points[cells[:, i]] for i in range(3))
     return _Plan(
         degree=plane.degree,
         points=points,
@@ -319,7 +318,7 @@ def plan_of(plane: Drawing, path: Path, unit: float) -> _Plan:
         pieces=pieces,
         islands=islands,
         extent=float(np.ptp(plane.points, axis=0).max() * unit),
-        area=float(np.cross(b - a, c - a).sum() / 2 * unit**2),
+        area=geometry.area,
         smallest_cell=float(np.linalg.norm(edge, axis=1).min() * unit),
     )
 
@@ -330,6 +329,7 @@ class _FacetGeometry:
     first: np.ndarray  # unit tangents at the two ends
     last: np.ndarray
     length: np.ndarray
+    area: float  # enclosed by all of them, by Green's theorem
 
     @classmethod
     def of(
@@ -343,13 +343,15 @@ class _FacetGeometry:
         corner = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
         element = _compat.scalar_element("triangle", degree)
         tangents = np.empty((len(local), len(s), 2))
+        positions = np.empty_like(tangents)
         for i in range(3):
             here = local == i
             along = corner[finish[i]] - corner[begin[i]]
             at = corner[begin[i]] + s[:, None] * along
-            gradient = element.tabulate(1, at)[1:, :, :, 0]
-            shape = np.einsum("dqn,d->qn", gradient, along)
-            tangents[here] = np.einsum("qn,fnd->fqd", shape, points[nodes[here]])
+            table = element.tabulate(1, at)[:, :, :, 0]
+            shape = np.einsum("dqn,d->qn", table[1:], along)
+            positions[here] = table[0] @ points[nodes[here]]
+            tangents[here] = shape @ points[nodes[here]]
         speed = np.linalg.norm(tangents, axis=2)
         if not (speed > 0).all():
             raise GeometryError(f"{path}: a boundary cell is degenerate")
@@ -360,6 +362,7 @@ class _FacetGeometry:
             first=unit[:, 0],
             last=unit[:, -1],
             length=speed[:, 1:-1] @ (weight / 2),
+            area=float((np.cross(positions, tangents)[:, 1:-1] @ (weight / 4)).sum()),
         )
 
 

@@ -114,10 +114,13 @@ def open_geo(path: Path, parameters: Mapping[str, float]) -> None:
         try:
             _gmsh(path, lambda: gmsh.merge(str(copy)), hide=folder)
         except GeometryError:
-            # Gmsh's parser keeps what it had not read yet for the next file.
+            # Gmsh's parser keeps what it had not read yet for the next file, and drops one
+            # statement of it at each error: empty files, until one passes.
             copy.write_text("\n")
-            with suppress(Exception):
-                gmsh.merge(str(copy))
+            for _ in range(1000):
+                with suppress(GeometryError):
+                    _gmsh(path, lambda: gmsh.merge(str(copy)))
+                    break
             raise
 
 

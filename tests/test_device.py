@@ -1,0 +1,290 @@
+"""Devices from drawings and mesh files: names, curved cells, pieces, and refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import GEOMETRIES, material, mesh_file, solve
+
+from meso.boundary import Wall
+from meso.cells import cells_of, inverse, quadrature
+from meso.device import Device
+from meso.errors import GeometryError
+from meso.exact import Bend
+from meso.sizing import Layer
+
+PLATE = """
+w = 2;
+Point(1) = {0, 0, 0}; Point(2) = {w, 0, 0}; Point(3) = {w, 1, 0}; Point(4) = {0, 1, 0};
+Line(1) = {1, 2}; Line(2) = {2, 3}; Line(3) = {3, 4}; Line(4) = {4, 1};
+Curve Loop(1) = {1, 2, 3, 4}; Plane Surface(1) = {1};
+"""
+NAMES = """
+Physical Surface("metal") = {1}; Physical Curve("source") = {4}; Physical Curve("drain") = {2};
+Physical Curve("edges") = {1, 3};
+"""
+
+
+def read(folder: Path, text: str, name: str = "plate.geo", **options) -> Device:
+    path = folder / name
+    path.write_text(text)
+    return Device.from_gmsh(path, length_unit="um", **options)
+
+
+def refusal(folder: Path, text: str, **options) -> str:
+    with pytest.raises(GeometryError) as caught:
+        read(folder, text, **options)
+    message = str(caught.value)
+    assert message.startswith(str(folder / "plate.geo"))
+    return message
+
+
+# -- what a device knows ---------------------------------------------------------------------------
+
+
+def test_plate(tmp_path):
+    device = read(tmp_path, PLATE + NAMES)
+    assert device.regions == ("metal",)
+    assert set(device.boundaries) == {"source", "drain", "edges"}
+    assert device.dimension == 2
+    # Straight cells: rounding.
+    assert device.measure == pytest.approx(2e-12, rel=1e-13)
+    assert device.extent == pytest.approx(2e-6, rel=1e-13)
+    lengths = sorted((p.boundary, p.length) for p in device.pieces)
+    assert [name for name, _ in lengths] == ["drain", "edges", "edges", "source"]
+    np.testing.assert_allclose([x for _, x in lengths], [1e-6, 2e-6, 2e-6, 1e-6], rtol=1e-12)
+    assert device.islands == (tuple(device.boundaries),)
+    assert not any(p.closed for p in device.pieces)
+
+
+def test_arc_length_runs_with_the_conductor_on_the_left(tmp_path):
+    device = read(tmp_path, PLATE + NAMES)
+    facets, cells = device.facets, cells_of(device)
+    for i, piece in enumerate(device.pieces):
+        here = np.flatnonzero(facets.piece == i)
+        here = here[np.argsort(facets.order[here])]
+        assert (np.diff(facets.start[here]) > 0).all()
+        corner = cells.nodes[facets.cell[here], :3] * device.extent
+        start = corner[np.arange(len(here)), np.array([1, 2, 0])[facets.local[here]]]
+        along = np.linalg.norm(start - start[0], axis=1)
+        np.testing.assert_allclose(along, facets.start[here], atol=1e-13 * piece.length)
+        end = corner[np.arange(len(here)), np.array([2, 0, 1])[facets.local[here]]]
+        step, middle = end - start, np.array([1e-6, 0.5e-6])
+        left = step[:, 0] * (middle - start)[:, 1] - step[:, 1] * (middle - start)[:, 0]
+        assert (left > 0).all()
+
+
+def test_parameters_replace_plain_assignments(tmp_path):
+    device = read(tmp_path, PLATE + NAMES, parameters={"w": 3})
+    assert device.measure == pytest.approx(3e-12, rel=1e-13)
+
+
+def test_last_line_without_its_end(tmp_path):
+    """Gmsh alone drops the last statement of such a file."""
+    text = PLATE + NAMES.rstrip()
+    assert not text.endswith("\n")
+    device = read(tmp_path, text)
+    assert "edges" in device.boundaries
+
+
+def test_two_regions(tmp_path):
+    text = """
+    Point(1) = {0, 0, 0}; Point(2) = {1, 0, 0}; Point(3) = {1, 1, 0}; Point(4) = {0, 1, 0};
+    Point(5) = {2, 0, 0}; Point(6) = {2, 1, 0};
+    Line(1) = {1, 2}; Line(2) = {2, 3}; Line(3) = {3, 4}; Line(4) = {4, 1};
+    Line(5) = {2, 5}; Line(6) = {5, 6}; Line(7) = {6, 3};
+    Curve Loop(1) = {1, 2, 3, 4}; Plane Surface(1) = {1};
+    Curve Loop(2) = {5, 6, 7, -2}; Plane Surface(2) = {2};
+    Physical Surface("left") = {1}; Physical Surface("right") = {2};
+    Physical Curve("middle") = {2}; Physical Curve("rim") = {1, 3, 4, 5, 6, 7};
+    """
+    device = read(tmp_path, text)
+    assert device.regions == ("left", "right")
+    assert device.boundaries == ("rim",)
+    assert device.interfaces == ("middle",)
+    centre = cells_of(device).nodes[:, :3, 0].mean(axis=1) * device.extent
+    right = np.array(device.regions)[device.cell_region] == "right"
+    assert (right == (centre > 1e-6)).all()
+
+
+def test_islands(tmp_path):
+    text = PLATE + """
+    Point(5) = {5, 0, 0}; Point(6) = {6, 0, 0}; Point(7) = {6, 1, 0};
+    Line(5) = {5, 6}; Line(6) = {6, 7}; Line(7) = {7, 5};
+    Curve Loop(2) = {5, 6, 7}; Plane Surface(2) = {2};
+    Physical Surface("metal") = {1, 2}; Physical Curve("a") = {1, 2, 3, 4};
+    Physical Curve("b") = {5, 6, 7};
+    """
+    assert sorted(read(tmp_path, text).islands) == [("a",), ("b",)]
+
+
+def test_sizes(tmp_path):
+    coarse = read(tmp_path, PLATE + NAMES)
+    fine = read(tmp_path, PLATE + NAMES, size="0.05 um")
+    layer = {"edges": Layer(size=0.01e-6, reach=0.05e-6)}
+    graded = read(tmp_path, PLATE + NAMES, layers=layer)
+    assert fine.cells > 4 * coarse.cells
+    facets = graded.facets
+    name = np.array(graded.boundaries)[facets.boundary]
+    at = cells_of(graded).nodes[facets.cell, :3] * graded.extent
+    ends = at[np.arange(len(at)), np.array([1, 2, 0])[facets.local]]
+    others = at[np.arange(len(at)), np.array([2, 0, 1])[facets.local]]
+    length = np.linalg.norm(ends - others, axis=1)
+    # Gmsh keeps sizes to some ten per cent.
+    assert length[name == "edges"].max() < 1.5 * 0.01e-6
+    assert length[name == "source"].max() > 3 * 0.01e-6
+
+
+# -- mesh files ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [2.2, 4.1])
+@pytest.mark.parametrize("degree", [1, 2, 3, 4])
+def test_mesh_file(tmp_path, degree, version):
+    """Names and curves survive; the area of the bend shows the order of its cells."""
+    path = mesh_file(
+        tmp_path / "bend.msh", GEOMETRIES / "annulus.geo", degree=degree, size=20.0, version=version
+    )
+    device = Device.from_gmsh(path, length_unit="nm")
+    assert device.regions == ("metal",)
+    assert set(device.boundaries) == {"source", "drain", "inner", "outer"}
+    assert cells_of(device).degree == degree
+    # Area by quadrature of the curved cells; an arc of angle a in degree-g edges is off by
+    # a^(g + 1) or a^(g + 2) (g odd, even), here with a = 0.2 and constants below 0.1.
+    cells = cells_of(device)
+    points, weights = quadrature(2 * degree)
+    determinant = inverse(cells.jacobians(np.arange(cells.count), points))[1]
+    assert (determinant > 0).all()
+    area = (determinant * weights).sum() * device.extent**2
+    exact = np.pi / 4 * (200e-9**2 - 100e-9**2)
+    limit = {1: 5e-3, 2: 2e-5, 3: 2e-5, 4: 2e-8}[degree]
+    assert abs(area / exact - 1) < limit
+    length = {p.boundary: p.length for p in device.pieces}
+    assert length["outer"] == pytest.approx(np.pi * 100e-9, rel=limit)
+    if degree == 1:
+        assert length["outer"] < np.pi * 100e-9 * (1 - 1e-4)  # a polygon is not a bend
+    assert len(device.pieces) == 4
+
+
+def test_polygonal_and_curved_flow(tmp_path):
+    """Straight cells cost two orders on slip walls; degree 4 keeps what the field can do."""
+    matter = material(mean_free_path=100e-9)
+    wall = Wall(specularity=0.0)
+    exact = Bend(
+        inner=100e-9, outer=200e-9, diffusion_length=matter.vorticity_diffusion_length,
+        inner_slip=wall.slip_rate(matter), outer_slip=wall.slip_rate(matter),
+        drive=matter.conductivity * 1e-3 / (np.pi / 2),
+    )
+    error = {}
+    for degree in (1, 2, 4):
+        path = tmp_path / f"{degree}.msh"
+        mesh_file(path, GEOMETRIES / "annulus.geo", degree=degree, size=25.0)
+        flow = solve(Device.from_gmsh(path, length_unit="nm"), matter, inner=wall, outer=wall)
+        error[degree] = abs(flow.contacts["source"].current / exact.current - 1)
+    assert error[4] < 1e-7
+    assert error[2] < 2e-4
+    assert error[1] > 20 * error[2]
+
+
+def test_ring_has_closed_pieces():
+    device = Device.from_gmsh(GEOMETRIES / "corbino.geo", length_unit="nm")
+    assert [p.closed for p in device.pieces] == [True, True]
+    length = {p.boundary: p.length for p in device.pieces}
+    # Cells of degree 4: the arcs are true to 1e-8.
+    assert length["source"] == pytest.approx(2 * np.pi * 50e-9, rel=1e-7)
+    assert length["drain"] == pytest.approx(2 * np.pi * 200e-9, rel=1e-7)
+
+
+# -- refusals --------------------------------------------------------------------------------------
+
+
+def test_no_physical_groups(tmp_path):
+    assert "no physical surface" in refusal(tmp_path, PLATE)
+
+
+def test_unnamed_edges(tmp_path):
+    text = PLATE + 'Physical Surface("metal") = {1}; Physical Curve("source") = {4};\n'
+    message = refusal(tmp_path, text)
+    assert "belong to no physical curve" in message
+    assert "near (" in message
+
+
+def test_volume(tmp_path):
+    text = PLATE + 'Extrude {0, 0, 1} { Surface{1}; }\nPhysical Volume("metal") = {1};\n'
+    assert "3D mesh" in refusal(tmp_path, text)
+
+
+def test_surface_out_of_plane(tmp_path):
+    text = PLATE.replace("{w, 1, 0}", "{w, 1, 0.5}").replace("{0, 1, 0}", "{0, 1, 0.5}") + NAMES
+    assert "plane z = const" in refusal(tmp_path, text)
+
+
+def test_syntax_error(tmp_path):
+    message = refusal(tmp_path, PLATE + "Lime(9) = {1, 2};\n")
+    assert "Gmsh refuses this drawing" in message
+    assert "'plate.geo', line 6: syntax error" in message  # Gmsh's own words
+    assert "/meso-" not in message  # and not the name of a temporary copy
+
+
+def test_error_leaves_nothing_behind(tmp_path):
+    """Gmsh's parser would go on with the rest of a refused file in the next one."""
+    refusal(tmp_path, "Lime(9) = {1, 2, 3, 4};\n" + PLATE)
+    assert read(tmp_path, PLATE + NAMES).measure == pytest.approx(2e-12, rel=1e-13)
+
+
+def test_own_error_of_a_drawing(tmp_path):
+    with pytest.raises(GeometryError, match="inner_radius > 0"):
+        Device.from_gmsh(
+            GEOMETRIES / "annulus.geo", length_unit="nm", parameters={"inner_radius": -1}
+        )
+
+
+def test_unknown_parameter():
+    with pytest.raises(GeometryError, match="did you mean 'width'"):
+        Device.from_gmsh(GEOMETRIES / "ribbon.geo", length_unit="nm", parameters={"widht": 50})
+
+
+def test_parameters_of_a_mesh_file(tmp_path):
+    path = mesh_file(tmp_path / "plate.msh", PLATE + NAMES)
+    with pytest.raises(GeometryError, match="not for a mesh"):
+        Device.from_gmsh(path, length_unit="nm", parameters={"w": 50})
+
+
+def test_unknown_layer(tmp_path):
+    message = refusal(tmp_path, PLATE + NAMES, layers={"edge": Layer(size=1e-8, reach=1e-7)})
+    assert "no physical curve 'edge'" in message
+    assert "edges" in message
+
+
+def test_two_names_on_one_curve(tmp_path):
+    message = refusal(tmp_path, PLATE + NAMES + 'Physical Curve("top") = {3};\n')
+    assert "curve 3 is in two physical groups" in message
+    assert "'edges'" in message
+    assert "'top'" in message
+
+
+def test_quadrilaterals(tmp_path):
+    message = refusal(tmp_path, PLATE + NAMES + "Recombine Surface {1};\n")
+    assert "meso needs triangles" in message
+    assert "Quadrilateral" in message
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(GeometryError, match="cannot be read"):
+        Device.from_gmsh(tmp_path / "nothing.geo", length_unit="nm")
+
+
+def test_other_files(tmp_path):
+    path = tmp_path / "plate.stl"
+    path.write_text("solid")
+    with pytest.raises(GeometryError, match=r"\.geo and \.msh"):
+        Device.from_gmsh(path, length_unit="nm")
+
+
+def test_not_a_mesh(tmp_path):
+    path = tmp_path / "plate.msh"
+    path.write_text("this is no mesh\n")
+    with pytest.raises(GeometryError, match=str(path)):
+        Device.from_gmsh(path, length_unit="nm")
