@@ -18,6 +18,7 @@ from meso.curving import EDGES, curved_cells
 from meso.drawing import Drawing
 from meso.errors import GeometryError
 from meso.mpi import on_root
+from meso.planar import cross
 from meso.units import quantity
 
 # A boundary vertex is a corner where the tangent turns by more than this (degrees): at points of
@@ -362,7 +363,7 @@ class _FacetGeometry:
             first=unit[:, 0],
             last=unit[:, -1],
             length=speed[:, 1:-1] @ (weight / 2),
-            area=float((np.cross(positions, tangents)[:, 1:-1] @ (weight / 4)).sum()),
+            area=float((cross(positions, tangents)[:, 1:-1] @ (weight / 4)).sum()),
         )
 
 

@@ -19,6 +19,7 @@ import gmsh
 import numpy as np
 
 from meso.errors import GeometryError
+from meso.planar import cross
 
 # Gmsh element types by polynomial degree.
 _LINES = {1: 1, 2: 8, 3: 26, 4: 27}
@@ -280,7 +281,7 @@ def extract(path: Path, degree: int | None) -> Drawing:
     points = xyz[:, :2]
     cells = full[:, :3].copy()
     a, b, c = (points[cells[:, i]] for i in range(3))
-    clockwise = np.cross(b - a, c - a) < 0
+    clockwise = cross(b - a, c - a) < 0
     cells[clockwise] = cells[clockwise][:, [0, 2, 1]]
 
     if own and file_degree > 1:

@@ -17,6 +17,7 @@ from scipy.spatial.distance import cdist
 
 from meso.drawing import generate, groups
 from meso.errors import GeometryError
+from meso.planar import cross
 
 GROWTH = 0.25  # largest increase of the cell size with distance
 ANGLE_PER_CELL = 0.45  # radians of a curved boundary per cell
@@ -209,7 +210,7 @@ def _field(sizes: Sizes, extent: float) -> tuple[np.ndarray, np.ndarray, np.ndar
 def _boundary_edges(nodes: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Edges with one triangle, the conductor on their left, shape (m, 2)."""
     a, b, c = (nodes[triangles[:, i], :2] for i in range(3))
-    flip = np.cross(b - a, c - a) < 0
+    flip = cross(b - a, c - a) < 0
     triangles = np.where(flip[:, None], triangles[:, [0, 2, 1]], triangles)
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     key = np.sort(edges, axis=1)
@@ -298,5 +299,5 @@ def _reentrant_corners(nodes: np.ndarray, edges: np.ndarray) -> np.ndarray:
     follows = arriving[edges[:, 0]]
     direction = nodes[edges[:, 1]] - nodes[edges[:, 0]]
     before = direction[follows]
-    turn = np.arctan2(np.cross(before, direction), (before * direction).sum(axis=1))
+    turn = np.arctan2(cross(before, direction), (before * direction).sum(axis=1))
     return edges[turn < -np.deg2rad(20.0), 0]
