@@ -407,7 +407,9 @@ def _pieces(
                 length += geometry.length[i]
                 step += 1
                 i = following[i]
-            pieces.append(Piece(boundary=names[boundary[head]], length=length, closed=closed))
+            pieces.append(
+                Piece(boundary=names[boundary[head]], length=float(length), closed=closed)
+            )
     return piece, position, arc, tuple(pieces)
 
 

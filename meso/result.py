@@ -13,7 +13,7 @@ from meso.boundary import Wall
 from meso.case import Case
 from meso.device import Device
 from meso.fields import Field
-from meso.flow.result import Flow, Terminal
+from meso.flow.result import Flow, Terminal, four_terminal
 from meso.orbital import EdgeMoment
 from meso.sampling import sample
 
@@ -55,6 +55,16 @@ class Result:
     def conductance_matrix(self) -> np.ndarray:
         """I_i = sum_j G_ij V_j, S (S/m without thickness), in the order of ``contacts``."""
         return self.flow.conductance_matrix
+
+    @property
+    def resistances(self) -> dict[str, float]:
+        """Four-terminal resistances that the case names, ohm (ohm m without thickness)."""
+        return {
+            name: four_terminal(
+                tuple(self.flow.contacts), self.conductance_matrix, wanted.current, wanted.voltage
+            )
+            for name, wanted in self.case.output.resistances.items()
+        }
 
     @property
     def walls(self) -> tuple[str, ...]:

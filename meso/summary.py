@@ -66,6 +66,8 @@ def summary(result: Result) -> dict[str, Any]:
     if len(flow.contacts) > 1:
         out["conductance_matrix_contacts"] = list(flow.contacts)
         out[f"conductance_matrix_S{per}"] = flow.conductance_matrix.tolist()
+    if result.resistances:
+        out["resistances_ohm" + ("_m" if result.per_thickness else "")] = result.resistances
     out[f"dissipated_power_W{per}"] = flow.dissipated_power
     out["walls"] = {name: _wall(result, name) for name in result.walls}
     out["extrema"] = {
@@ -116,6 +118,9 @@ def table(result: Result) -> str:
     if len(flow.contacts) == 2:
         siemens = "S/m" if result.per_thickness else "S"
         lines += ["", f"  conductance {flow.conductance_matrix[0, 0]:.9g} {siemens}"]
+    for name, value in result.resistances.items():
+        ohm = "Ω m" if result.per_thickness else "Ω"
+        lines.append(f"  resistance {name} {value:.9g} {ohm}")
     moments = [m for m in result.edge_moments if m.length > 0]
     if moments:
         per = "ħ/m²" if result.per_thickness else "ħ/m"

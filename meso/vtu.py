@@ -38,7 +38,7 @@ def write_vtu(path: Path, points: np.ndarray, data: Mapping[str, np.ndarray]) ->
     cells, nodes = points.shape[:2]
 
     def three(array: np.ndarray) -> np.ndarray:
-        flat = array.reshape(cells * nodes, -1)
+        flat = array.reshape(cells * nodes, array.shape[-1])
         return np.column_stack([flat, np.zeros((len(flat), 3 - flat.shape[1]))])
 
     arrays = [
@@ -94,9 +94,10 @@ def read_vtu(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         r'<DataArray Name="([^"]*)" type="(\w+)" NumberOfComponents="(\d+)"[^>]*>([^<]*)<', text
     ):
         found[name] = _decode(body, kind).reshape(-1, int(components))
-    points = found.pop("Points")[:, :2].reshape(cells, -1, 2)
+    nodes = len(found["Points"]) // max(1, cells)  # a rank may have no cells
+    points = found.pop("Points")[:, :2].reshape(cells, nodes, 2)
     data = {
-        name: array.reshape((*points.shape[:2], -1) if array.shape[1] > 1 else points.shape[:2])
+        name: array.reshape((cells, nodes, array.shape[1])[: 2 + (array.shape[1] > 1)])
         for name, array in found.items()
         if name not in ("connectivity", "offsets", "types")
     }

@@ -527,3 +527,17 @@ def test_hash_changes_with_the_geometry_and_what_it_includes(load, folder):
 )
 def test_boundaries_built_in_python_are_checked(build, message):
     assert message in error_of(build)
+
+
+def test_resistances_name_contacts(load):
+    wanted = {"current": ["source", "drain"], "voltage": ["drain", "source"]}
+    case = load(**{"output.resistances.back": wanted})
+    assert case.output.resistances["back"].voltage == ("drain", "source")
+    assert case.to_dict()["output"]["resistances"]["back"] == wanted
+    wrong = {"current": ["source", "drian"], "voltage": ["drain", "drain"]}
+    with pytest.raises(CaseError) as error:
+        load(**{"output.resistances.back": wrong})
+    assert "output.resistances.back.voltage" in str(error.value)
+    wrong["voltage"] = ["drain", "source"]
+    with pytest.raises(CaseError, match='no contact "drian"; did you mean "drain"'):
+        load(**{"output.resistances.back": wrong})

@@ -29,6 +29,12 @@ def problems(case: Tables, given: Mapping[str, Any]) -> Problems:
     yield from _not_available(case)
     yield from _regions(case)
     yield from _contacts(case, given)
+    for name, wanted in case.output.resistances.items():
+        for key in ("current", "voltage"):
+            for contact in getattr(wanted, key):
+                if contact not in case.contacts:
+                    text = f'no contact "{contact}"; {known(contact, case.contacts)}'
+                    yield f"output.resistances.{name}.{key}", text
     if case.flow.model != "ohmic":
         yield from _closure(case)
     if "orbital_density" in (case.output.fields or ()):

@@ -179,6 +179,25 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resistance:
+    """A four-terminal resistance: V(first) - V(second) over the current from one to the other.
+
+    Attributes:
+        current: contacts where the current enters and leaves; all others float.
+        voltage: contacts between which the voltage is taken.
+    """
+
+    current: tuple[str, str]
+    voltage: tuple[str, str]
+
+    def __post_init__(self) -> None:
+        for key in ("current", "voltage"):
+            first, second = getattr(self, key)
+            if first == second:
+                raise CaseError((key, f'found "{first}" twice; must be two contacts'))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """What is written.
 
@@ -186,11 +205,13 @@ class Output:
         directory: relative to the working directory.
         fields: names of fields; None stands for those that the model provides.
         probes: name -> line.
+        resistances: name -> contacts of a four-terminal measurement.
     """
 
     directory: Path | None = None
     fields: tuple[Annotated[str, BeforeValidator(_field_name)], ...] | None = None
     probes: Annotated[dict[str, Probe], AfterValidator(_file_names)] = field(default_factory=dict)
+    resistances: dict[str, Resistance] = field(default_factory=dict)
 
 
 KINDS = {"contact": Contact, "wall": Wall}

@@ -169,6 +169,32 @@ def drive(
     return potential, current
 
 
+def four_terminal(
+    names: tuple[str, ...],
+    conductance: np.ndarray,
+    current: tuple[str, str],
+    voltage: tuple[str, str],
+) -> float:
+    """Voltage between two contacts over the current between two others, the rest floating.
+
+    Args:
+        names: Contacts, in the order of the matrix.
+        conductance: G, S (S/m), shape (n, n).
+        current: Where the current enters, and where it leaves.
+        voltage: R = (V_first - V_second) / I.
+
+    Returns:
+        The resistance, ohm (ohm m).
+    """
+    at = {name: i for i, name in enumerate(names)}
+    drive_ = np.zeros(len(names))
+    drive_[at[current[0]]], drive_[at[current[1]]] = 1.0, -1.0
+    # The level of the potential is free: the last contact is at zero.
+    potential = np.zeros(len(names))
+    potential[:-1] = np.linalg.solve(conductance[:-1, :-1], drive_[:-1])
+    return float(potential[at[voltage[0]]] - potential[at[voltage[1]]])
+
+
 def terminals_of(
     names: tuple[str, ...],
     boundaries: Mapping[str, Boundary],

@@ -60,17 +60,19 @@ def test_ribbon(ribbon, name, order):
     for terminal, sign in (("source", 1), ("drain", -1)):
         assert flow.contacts[terminal].current == pytest.approx(sign * exact.current, rel=CURRENT)
 
+    # The mesh is made for layers of depth B = 0.4; without slip B = 1.
+    limit = PROFILE if wall.slip_length != 0.0 else PROFILE / 0.4
     y = np.linspace(-WIDTH / 2, WIDTH / 2, 401)
     for x in (0.0, 0.37 * LENGTH, LENGTH):  # the contacts make no end effect
         J = sample(device, [flow.fields["current_density"]], np.column_stack([0 * y + x, y]))
         error = J["current_density"] - np.column_stack([exact.current_density(y), 0 * y])
-        assert np.abs(error).max() < PROFILE * exact.current_density(0.0)
+        assert np.abs(error).max() < limit * exact.current_density(0.0)
 
     edge = profile(flow, "edges", 3)
     curl = ELECTRON_CHARGE * edge["vorticity"]
     scale = exact.drive / matter.vorticity_diffusion_length
-    # Without slip the vorticity is a derivative of the solution: an order less (2e-4 at order 3).
-    limit = WALL if wall.slip_length != 0.0 else 60 * WALL
+    # Without slip the vorticity is a derivative of the solution: an order less.
+    limit = WALL if wall.slip_length != 0.0 else 20 * WALL
     assert np.abs(curl - exact.curl(edge["y"])).max() < limit * scale
 
 

@@ -46,8 +46,8 @@ def test_ohmic_limit(name, walls, parameters):
     # Two Richardson steps remove c l and the next term; what is left is O((l/radius)^3).
     once = 2 * np.array(missing[1:]) - missing[:-1]
     twice = (4 * once[1] - once[0]) / 3
-    assert abs(once[1]) < 0.1 * missing[-1]
-    assert abs(twice) < 0.02 * missing[-1]
+    assert abs(once[1]) < 0.15 * missing[-1]
+    assert abs(twice) < 0.03 * missing[-1]
 
 
 def test_unresolved_layer():
