@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -235,20 +235,27 @@ class _Plan:
 def _plan(
     path: Path, parameters: dict[str, float], sizes: sizing.Sizes, order: int, unit: float
 ) -> _Plan:
-    with drawing.gmsh_session():
-        if path.suffix == ".geo":
-            drawing.open_geo(path, parameters)
-            sizing.check_names(path, sizes)
-            sizing.mesh_drawing(path, sizes)
-            plane = drawing.extract(path, order)
-        elif path.suffix == ".msh":
-            if parameters:
-                raise GeometryError(f"{path}: parameters are for .geo drawings, not for a mesh")
+    if path.suffix == ".msh":
+        if parameters:
+            raise GeometryError(f"{path}: parameters are for .geo drawings, not for a mesh")
+        with drawing.gmsh_session():
             drawing.open_mesh(path)
-            plane = drawing.extract(path, None)
-        else:
-            raise GeometryError(f"{path}: found '{path.suffix}', meso reads .geo and .msh files")
-    return plan_of(plane, path, unit)
+            return plan_of(drawing.extract(path, None), path, unit)
+    if path.suffix != ".geo":
+        raise GeometryError(f"{path}: found '{path.suffix}', meso reads .geo and .msh files")
+    stretched = True
+    while True:
+        try:
+            with drawing.gmsh_session():
+                drawing.open_geo(path, parameters)
+                sizing.check_names(path, sizes)
+                stretched = sizing.mesh_drawing(path, replace(sizes, stretched=stretched))
+                return plan_of(drawing.extract(path, order), path, unit)
+        except GeometryError:
+            # Layers of flat cells do not fit into every shape.
+            if not stretched or not sizes.layers:
+                raise
+            stretched = False
 
 
 def plan_of(plane: Drawing, path: Path, unit: float) -> _Plan:
@@ -266,6 +273,7 @@ def plan_of(plane: Drawing, path: Path, unit: float) -> _Plan:
         GeometryError: Boundary edges without a name, inverted curved cells.
     """
     points, nodes = curved_cells(plane)
+    _check_cells(points, nodes, plane.degree, path)
     points = points * unit
     count = len(plane.points)
     cells = plane.cells
@@ -322,6 +330,23 @@ def plan_of(plane: Drawing, path: Path, unit: float) -> _Plan:
         area=geometry.area,
         smallest_cell=float(np.linalg.norm(edge, axis=1).min() * unit),
     )
+
+
+def _check_cells(points: np.ndarray, nodes: np.ndarray, degree: int, path: Path) -> None:
+    """Raise a GeometryError if a curved cell folds over."""
+    if degree == 1:
+        return
+    element = _compat.scalar_element("triangle", degree)
+    table = element.tabulate(1, element.points)[1:, :, :, 0]
+    for start in range(0, len(nodes), 20_000):
+        x = points[nodes[start : start + 20_000]]
+        bad = (cross(table[0] @ x, table[1] @ x) <= 0).any(axis=1)
+        if bad.any():
+            at = x[bad][0].mean(axis=0)
+            raise GeometryError(
+                f"{path}: {bad.sum()} curved cells fold over, the first near ({at[0]:.6g},"
+                f" {at[1]:.6g}); set a smaller mesh.size or mesh.wall_size, or geometry_order = 1"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,13 @@ class Ribbon:
         slip = self.slip_rate * self.diffusion_length
         return slip / (slip + tanh(self._half))
 
+    @property
+    def _rest(self) -> float:
+        """1 - B, which may be small."""
+        if isinf(self.slip_rate):
+            return 0.0
+        return tanh(self._half) / (self.slip_rate * self.diffusion_length + tanh(self._half))
+
     def current_density(self, y: ArrayLike) -> np.ndarray:
         """J_x at y, in the unit of ``drive``."""
         y = np.abs(np.asarray(y, dtype=float))
@@ -65,7 +72,7 @@ class Ribbon:
         above = (y + self.width / 2) / self.diffusion_length
         # 1 - cosh(y/l)/cosh(W/2l) as a product, which keeps its digits where l >> W.
         dip = np.expm1(below) * np.expm1(-above) / (1 + np.exp(-2 * self._half))
-        return self.drive * ((1 - self.B) + self.B * dip)
+        return self.drive * (self._rest + self.B * dip)
 
     def curl(self, y: ArrayLike) -> np.ndarray:
         """(curl J)_z = -dJ_x/dy at y, in the unit of ``drive`` over length."""
@@ -80,7 +87,7 @@ class Ribbon:
         u = self._half
         # 1 - tanh(u)/u, by its series where the difference would cancel.
         missing = u * u / 3 - 2 * u**4 / 15 + 17 * u**6 / 315 if u < 1e-2 else 1 - tanh(u) / u
-        return (1 - self.B) + self.B * missing
+        return self._rest + self.B * missing
 
     @property
     def current(self) -> float:
@@ -97,7 +104,7 @@ class Ribbon:
 class Bend:
     """Circular bend R_1 < r < R_2 between radial contacts: azimuthal flow.
 
-    A potential difference V over an angle alpha drives E_theta = V/(alpha r). With C = sigma V/alpha
+    A voltage V over an angle alpha drives E_theta = V/(alpha r). With C = sigma V/alpha
 
         J_theta(r) = C/r + A I_1(r/l) + B K_1(r/l),     curl J = (A I_0(r/l) - B K_0(r/l))/l,
 
@@ -253,7 +260,7 @@ class Layers:
 
     @cached_property
     def _amplitudes(self) -> np.ndarray:
-        """a and b of each layer, shape (layers, 2)."""
+        """A and b of each layer, shape (layers, 2)."""
         sigma, length = np.asarray(self.conductivity), np.asarray(self.diffusion_length)
         n = len(sigma)
         matrix, right = np.zeros((2 * n, 2 * n)), np.zeros(2 * n)

@@ -46,14 +46,15 @@ class Field:
         Returns:
             Shape (m, components).
         """
-        table = self._table(points)
+        table = self.table(points)
         return np.einsum("mn,mnk->mk", table, self.values[cells])
 
     def everywhere(self, points: np.ndarray) -> np.ndarray:
         """Values in all cells at the same reference points (q, 2), shape (c, q, components)."""
-        return np.einsum("qn,cnk->cqk", self._table(points), self.values)
+        return np.einsum("qn,cnk->cqk", self.table(points), self.values)
 
-    def _table(self, points: np.ndarray) -> np.ndarray:
+    def table(self, points: np.ndarray) -> np.ndarray:
+        """Basis functions at reference points, shape (q, n)."""
         if self.degree == 0:
             return np.ones((len(points), 1))
         return lagrange(self.device, self.degree).values(points)

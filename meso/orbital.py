@@ -220,18 +220,19 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
     rows = concatenated(device.comm, rows)
     rows = rows[np.lexsort(rows.T)]
     tree = cKDTree(rows[:, :2])
-    points, weights = quadrature(2 * max(1, density.degree) + 4)
     everything = np.arange(cells.count)
-    at = cells.positions(everything, points)
-    _, determinant = inverse(cells.jacobians(everything, points))
-    _, nearest = tree.query(at.reshape(-1, 2))
-    measure = determinant * weights * device.extent**2 * (flow.thickness or 1.0)
-    share = (measure * density.everywhere(points)[..., 0]).ravel()
-    moment = total(
-        device.comm,
-        np.bincount(rows[nearest, 2].astype(int), share, minlength=len(device.pieces)),
-    )
-    moment = np.atleast_1d(moment)
+    coarse = quadrature(2 * density.degree + 2)
+    share, nearest = _shares(density, everything, *coarse, tree)
+    whole = (nearest == nearest[:, :1]).all(axis=1)
+    moment = np.zeros(len(rows))
+    moment += np.bincount(nearest[whole].ravel(), share[whole].ravel(), len(rows))
+    # Cells that lie between two walls are cut finely.
+    cut = everything[~whole]
+    for part in (cut[i : i + 200] for i in range(0, len(cut), 200)):
+        share, nearest = _shares(density, part, *_fine_quadrature(8), tree)
+        moment += np.bincount(nearest.ravel(), share.ravel(), len(rows))
+    moment = np.bincount(rows[:, 2].astype(int), moment, len(device.pieces))
+    moment = np.atleast_1d(total(device.comm, moment)) * (flow.thickness or 1.0)
     out = []
     for i in walls:
         center = rows[rows[:, 2] == i][:, :2]
@@ -246,3 +247,25 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
             )
         )
     return out
+
+
+def _shares(
+    density: Field, batch: np.ndarray, points: np.ndarray, weights: np.ndarray, tree: cKDTree
+) -> tuple[np.ndarray, np.ndarray]:
+    """Integral of L_z at each quadrature point, and the nearest point of the tree, (c, q)."""
+    cells = cells_of(density.device)
+    _, determinant = inverse(cells.jacobians(batch, points))
+    at = cells.positions(batch, points)
+    _, nearest = tree.query(at.reshape(-1, 2))
+    values = density.table(points) @ density.values[batch][..., 0].T
+    return values.T * determinant * weights * density.device.extent**2, nearest.reshape(at.shape[:2])
+
+
+def _fine_quadrature(pieces: int) -> tuple[np.ndarray, np.ndarray]:
+    """Quadrature of degree 6 on each of pieces^2 equal parts of the reference triangle."""
+    inner, weights = quadrature(6)
+    i, j = (a.ravel() for a in np.meshgrid(np.arange(pieces), np.arange(pieces)))
+    corner = np.column_stack([i, j])
+    lower, upper = corner[i + j < pieces], corner[i + j < pieces - 1] + 1
+    points = np.concatenate([lower[:, None] + inner, upper[:, None] - inner]).reshape(-1, 2)
+    return points / pieces, np.tile(weights, pieces**2) / pieces**2

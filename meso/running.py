@@ -140,13 +140,21 @@ def run(
 
 
 def knudsen_number(case: Case, device: Device) -> float | None:
-    """Largest mean free path over the mean width, twice the area over the length of the walls."""
-    paths = [case.materials[m].mean_free_path for m in case.regions.values()]
+    """Largest mean free path over the mean width, twice the area over the length of the walls.
+
+    Collisions of every kind count, 1/(1/lambda + 1/lambda_ee): the closure needs them to be
+    frequent, not to relax momentum.
+    """
+    materials = [case.materials[name] for name in case.regions.values()]
+    paths = [
+        1 / (1 / m.mean_free_path + 1 / m.electron_electron_mean_free_path)
+        for m in materials
+        if m.mean_free_path
+    ]
     walls = sum(
         p.length for p in device.pieces if isinstance(case.boundaries[p.boundary], Wall)
     )
-    known = [x for x in paths if x]
-    return max(known) * walls / (2 * device.measure) if known and walls else None
+    return max(paths) * walls / (2 * device.measure) if paths and walls else None
 
 
 def wall_resolution(case: Case, device: Device) -> dict[str, float]:

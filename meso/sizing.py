@@ -20,11 +20,13 @@ from meso.errors import GeometryError
 from meso.planar import cross
 
 GROWTH = 0.25  # largest increase of the cell size with distance
-ANGLE_PER_CELL = 0.45  # radians of a curved boundary per cell
+ANGLE_PER_CELL = 0.3  # radians of a curved boundary per cell
 # Smallest cell at a sharp re-entrant corner over the local width: the error falls like its power
 # 0.65, the cells grow like its logarithm.
 CORNER_SIZE = 1e-6
 MAX_CELLS = 250_000  # in wall layers, unless the user asks for a size
+MANY_CELLS = 15_000  # in isotropic wall layers: above that flat cells are used where possible
+_THICKNESS = 3.5  # of a layer of flat cells, in its reach: the vorticity falls to 1e-5
 _SAMPLES = 1000
 
 # Cells across a channel and per vorticity diffusion length at a wall, by polynomial degree.
@@ -79,6 +81,7 @@ class Sizes:
         layers: Layers at boundaries, by name.
         coarsen: True if layers may be coarsened where they would take too many cells.
         known_only: True to ignore layers at boundaries that the drawing does not have.
+        stretched: True to let thin layers have flat cells.
     """
 
     order: int
@@ -86,6 +89,7 @@ class Sizes:
     layers: Mapping[str, Layer] = field(default_factory=dict)
     coarsen: bool = True
     known_only: bool = False
+    stretched: bool = True
 
 
 def check_names(path: Path, sizes: Sizes) -> None:
@@ -98,12 +102,15 @@ def check_names(path: Path, sizes: Sizes) -> None:
             )
 
 
-def mesh_drawing(path: Path, sizes: Sizes) -> None:
+def mesh_drawing(path: Path, sizes: Sizes) -> bool:
     """Triangulate the open drawing with the wanted sizes.
 
     Args:
         path: The drawing, for messages.
         sizes: Wanted cell sizes.
+
+    Returns:
+        True if there are layers of flat cells.
 
     Raises:
         GeometryError: Gmsh's own message, if it fails.
@@ -113,14 +120,20 @@ def mesh_drawing(path: Path, sizes: Sizes) -> None:
     _resolve_short_curves()
     gmsh.option.setNumber("Mesh.MeshSizeMax", min(sizes.bulk or np.inf, extent / 12))
     generate(path)
-    nodes, triangles, wanted = _field(sizes, extent)
+    if not len(gmsh.model.mesh.getElementsByType(2)[0]):
+        return False  # a drawing without triangles: its reader says what is wrong
+    nodes, triangles, wanted, narrowest = _field(sizes, extent)
+    curves = {name: tags for name, tags in groups(path, 1).items() if name in sizes.layers}
+    stretched = sizes.stretched and _stretched_layers(curves, sizes, narrowest)
+    if stretched:
+        wanted = np.minimum(wanted, _flat_enough(curves, sizes, nodes[:, :2]))
     view = gmsh.view.add("size")
     corners = nodes[triangles]  # (t, 3, 3)
     data = np.concatenate([corners.transpose(0, 2, 1).reshape(-1, 9), wanted[triangles]], axis=1)
     gmsh.view.addListData(view, "ST", len(triangles), data.ravel())
     background = gmsh.model.mesh.field.add("PostView")
     gmsh.model.mesh.field.setNumber(background, "ViewTag", view)
-    parts = [background, *_layers(path, sizes)]
+    parts = [background, *([] if stretched else _layers(curves, sizes))]
     smallest = gmsh.model.mesh.field.add("Min")
     gmsh.model.mesh.field.setNumbers(smallest, "FieldsList", parts)
     gmsh.model.mesh.field.setAsBackgroundMesh(smallest)
@@ -130,27 +143,79 @@ def mesh_drawing(path: Path, sizes: Sizes) -> None:
     gmsh.option.setNumber("Mesh.MeshSizeFromPoints", 0)
     gmsh.model.mesh.clear()
     generate(path)
+    return stretched
 
 
-def _layers(path: Path, sizes: Sizes) -> list[int]:
-    """Gmsh fields of the wall layers."""
-    curves = {name: tags for name, tags in groups(path, 1).items() if name in sizes.layers}
-    length = {name: [_length(curve) for curve in tags] for name, tags in curves.items()}
-    # A layer holds about 3 reach/size^2 cells per length.
-    cells = sum(
-        sum(length[name]) * 3 * sizes.layers[name].reach / sizes.layers[name].size ** 2
-        for name in curves
+def _cells_in_layers(curves: Mapping[str, list[int]], sizes: Sizes) -> float:
+    """Number of isotropic cells: a layer holds about 3 reach/size^2 of them per length."""
+    return sum(
+        _length(curve) * 3 * sizes.layers[name].reach / sizes.layers[name].size ** 2
+        for name, tags in curves.items()
+        for curve in tags
     )
+
+
+def _stretched_layers(
+    curves: Mapping[str, list[int]], sizes: Sizes, narrowest: float
+) -> bool:
+    """Set up layers of flat cells, if isotropic ones would be many and the walls allow it.
+
+    They need room, and walls that are smooth from contact to contact.
+    """
+    walls = {curve for tags in curves.values() for curve in tags}
+    many = _cells_in_layers(curves, sizes) > MANY_CELLS
+    thickness = max((_THICKNESS * layer.reach for layer in sizes.layers.values()), default=0.0)
+    alike = len(set(sizes.layers.values())) == 1  # Gmsh's layers must not touch each other
+    if not many or not alike or thickness > 0.3 * narrowest:
+        return False
+    ends = []
+    for point, meeting in _junctions().items():
+        on_walls = [curve for curve, _ in meeting if curve in walls]
+        if len(meeting) > 2 or (len(on_walls) == 2 and _turns(meeting)):
+            return False
+        if len(on_walls) == 1 and len(meeting) == 2:
+            ends.append(point)
+    layer = next(iter(sizes.layers.values()))
+    field = gmsh.model.mesh.field
+    boundary = field.add("BoundaryLayer")
+    field.setNumbers(boundary, "CurvesList", sorted(walls))
+    field.setNumbers(boundary, "PointsList", ends)
+    field.setNumber(boundary, "Size", layer.size)
+    field.setNumber(boundary, "Ratio", 1 + 0.05 * min(sizes.order, 6))
+    field.setNumber(boundary, "Thickness", _THICKNESS * layer.reach)
+    field.setAsBoundaryLayer(boundary)
+    return True
+
+
+def _flat_enough(
+    curves: Mapping[str, list[int]], sizes: Sizes, nodes: np.ndarray
+) -> np.ndarray:
+    """Sizes along curved walls that keep the bend of a cell below an eighth of its height."""
+    out = np.full(len(nodes), np.inf)
+    for name, tags in curves.items():
+        for curve in tags:
+            if gmsh.model.getType(1, curve) != "Line":
+                at, curvature = _curve(curve, 65)
+                with np.errstate(divide="ignore"):
+                    size = np.sqrt(sizes.layers[name].size / curvature)
+                out = np.minimum(out, _graded(nodes, at[:, :2], size))
+    return out
+
+
+def _layers(curves: Mapping[str, list[int]], sizes: Sizes) -> list[int]:
+    """Gmsh fields of layers of isotropic cells."""
+    cells = _cells_in_layers(curves, sizes)
     coarser = max(1.0, np.sqrt(cells / MAX_CELLS)) if sizes.coarsen else 1.0
     out = []
     field = gmsh.model.mesh.field
     for name, tags in curves.items():
         layer = sizes.layers[name]
         size = coarser * layer.size
-        for curve, extent in zip(tags, length[name], strict=True):
+        for curve in tags:
             distance = field.add("Distance")
+            samples = int(np.clip(2 * _length(curve) / size, 20, 50_000))
             field.setNumbers(distance, "CurvesList", [curve])
-            field.setNumber(distance, "Sampling", int(np.clip(2 * extent / size, 20, 50_000)))
+            field.setNumber(distance, "Sampling", samples)
             law = field.add("MathEval")
             field.setString(law, "F", f"{size:.12g}*(1+F{distance}/{3 * layer.reach:.12g})^3")
             out.append(law)
@@ -180,8 +245,13 @@ def _length(curve: int) -> float:
     return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
 
 
-def _field(sizes: Sizes, extent: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coarse nodes, triangles and the size at each node that the shape of the device wants."""
+def _field(
+    sizes: Sizes, extent: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Coarse nodes, triangles, the size at each node that the shape of the device wants.
+
+    Last comes the width of the narrowest place.
+    """
     tags, xyz, _ = gmsh.model.mesh.getNodes()
     nodes = xyz.reshape(-1, 3)
     number = np.zeros(int(tags.max()) + 1, dtype=np.int64)
@@ -204,7 +274,7 @@ def _field(sizes: Sizes, extent: float) -> tuple[np.ndarray, np.ndarray, np.ndar
     if len(sharp):
         _, near = cKDTree(points).query(plane[sharp])
         wanted = np.minimum(wanted, _graded(plane, plane[sharp], CORNER_SIZE * width[near]))
-    return nodes, triangles, wanted
+    return nodes, triangles, wanted, float(width.min())
 
 
 def _boundary_edges(nodes: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -271,23 +341,29 @@ def _graded(nodes: np.ndarray, points: np.ndarray, sizes: np.ndarray) -> np.ndar
     return out
 
 
-def _kinks(number: np.ndarray) -> np.ndarray:
-    """Vertices at points of the drawing where two of its curves meet at an angle."""
-    leaving: dict[int, list[np.ndarray]] = {}
+def _junctions() -> dict[int, list[tuple[int, np.ndarray]]]:
+    """Curves that meet in each point of the drawing, with their unit tangents away from it."""
+    meeting: dict[int, list[tuple[int, np.ndarray]]] = {}
     for _, curve in gmsh.model.getEntities(1):
         points, _ = _curve(curve, 129)
-        ends = [p for _, p in gmsh.model.getBoundary([(1, curve)], oriented=False)]
-        for end in ends:
+        for _, end in gmsh.model.getBoundary([(1, curve)], oriented=False):
             at = np.array(gmsh.model.getValue(0, end, []))
             for here, there in ((points[0], points[1]), (points[-1], points[-2])):
                 if np.allclose(here, at, rtol=0, atol=1e-9 * np.ptp(points)):
                     step = there - here
-                    leaving.setdefault(end, []).append(step / np.linalg.norm(step))
-    sharp = [
-        point
-        for point, tangents in leaving.items()
-        if len(tangents) == 2 and tangents[0] @ tangents[1] > -np.cos(np.deg2rad(10.0))
-    ]
+                    meeting.setdefault(end, []).append((curve, step / np.linalg.norm(step)))
+    return meeting
+
+
+def _turns(meeting: list[tuple[int, np.ndarray]]) -> bool:
+    """True if two curves meet at an angle."""
+    (_, first), (_, second) = meeting
+    return bool(first @ second > -np.cos(np.deg2rad(10.0)))
+
+
+def _kinks(number: np.ndarray) -> np.ndarray:
+    """Vertices at points of the drawing where two of its curves meet at an angle."""
+    sharp = [p for p, meeting in _junctions().items() if len(meeting) == 2 and _turns(meeting)]
     tags = [gmsh.model.mesh.getElementsByType(15, point)[1] for point in sharp]
     return number[np.concatenate(tags).astype(np.int64)] if tags else np.empty(0, np.int64)
 

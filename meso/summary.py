@@ -11,7 +11,10 @@ import numpy as np
 from petsc4py import PETSc
 
 import meso
+from meso.cells import cells_of, facet_geometry, facet_quadrature
 from meso.constants import HBAR
+from meso.device import Device
+from meso.mpi import total
 from meso.result import Result
 
 
@@ -59,7 +62,11 @@ def summary(result: Result) -> dict[str, Any]:
             "sum_of_currents_relative": flow.sum_of_currents,
         },
         "contacts": {
-            name: {f"current_A{per}": t.current, "potential_V": t.potential}
+            name: {
+                f"current_A{per}": t.current,
+                "potential_V": t.potential,
+                "segments": _places(device, name),
+            }
             for name, t in flow.contacts.items()
         },
     }
@@ -78,6 +85,23 @@ def summary(result: Result) -> dict[str, Any]:
     out["wall_clock_s"] = result.seconds
     out["warnings"] = list(result.warnings)
     return out
+
+
+def _places(device: Device, name: str) -> list[dict[str, Any]]:
+    """Length and centre of each smooth piece of a boundary."""
+    facets = device.facets
+    facets = facets.of(facets.boundary == device.boundaries.index(name))
+    at, weight = facet_quadrature(2 * cells_of(device).degree + 4)
+    geometry = facet_geometry(cells_of(device), facets.cell, facets.local, at, weight)
+    moment = np.einsum("fq,fqk->fk", geometry.weight, geometry.position) * device.extent**2
+    sums = np.zeros((len(device.pieces), 2))
+    np.add.at(sums, facets.piece, moment)
+    sums = total(device.comm, sums)
+    return [
+        {"length_m": piece.length, "center_m": (sums[i] / piece.length).tolist()}
+        for i, piece in enumerate(device.pieces)
+        if piece.boundary == name
+    ]
 
 
 def _wall(result: Result, name: str) -> dict[str, Any]:

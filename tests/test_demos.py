@@ -133,7 +133,7 @@ def chamber(solved: Result) -> tuple[float, float]:
 
 @shows("double_chamber")
 def _double_chamber(solved: Result) -> None:
-    """Between dirty and clean, the current in the chambers and L_z at their far wall change sign."""
+    """From dirty to clean, the current in the chambers and L_z at their far wall change sign."""
     clean, clean_orbital = chamber(solved)
     dirty_case = (
         ("materials.metal.mean_free_path", "50 nm"),

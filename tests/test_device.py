@@ -50,8 +50,8 @@ def test_plate(tmp_path):
     assert set(device.boundaries) == {"source", "drain", "edges"}
     assert device.dimension == 2
     # Straight cells: rounding.
-    assert device.measure == pytest.approx(2e-12, rel=1e-13)
-    assert device.extent == pytest.approx(2e-6, rel=1e-13)
+    assert device.measure == pytest.approx(2e-12, abs=0, rel=1e-13)
+    assert device.extent == pytest.approx(2e-6, abs=0, rel=1e-13)
     lengths = sorted((p.boundary, p.length) for p in device.pieces)
     assert [name for name, _ in lengths] == ["drain", "edges", "edges", "source"]
     np.testing.assert_allclose([x for _, x in lengths], [1e-6, 2e-6, 2e-6, 1e-6], rtol=1e-12)
@@ -78,7 +78,7 @@ def test_arc_length_runs_with_the_conductor_on_the_left(tmp_path):
 
 def test_parameters_replace_plain_assignments(tmp_path):
     device = read(tmp_path, PLATE + NAMES, parameters={"w": 3})
-    assert device.measure == pytest.approx(3e-12, rel=1e-13)
+    assert device.measure == pytest.approx(3e-12, abs=0, rel=1e-13)
 
 
 def test_last_line_without_its_end(tmp_path):
@@ -110,13 +110,16 @@ def test_two_regions(tmp_path):
 
 
 def test_islands(tmp_path):
-    text = PLATE + """
+    text = (
+        PLATE
+        + """
     Point(5) = {5, 0, 0}; Point(6) = {6, 0, 0}; Point(7) = {6, 1, 0};
     Line(5) = {5, 6}; Line(6) = {6, 7}; Line(7) = {7, 5};
     Curve Loop(2) = {5, 6, 7}; Plane Surface(2) = {2};
     Physical Surface("metal") = {1, 2}; Physical Curve("a") = {1, 2, 3, 4};
     Physical Curve("b") = {5, 6, 7};
     """
+    )
     assert sorted(read(tmp_path, text).islands) == [("a",), ("b",)]
 
 
@@ -162,7 +165,7 @@ def test_mesh_file(tmp_path, degree, version):
     limit = {1: 5e-3, 2: 2e-5, 3: 2e-5, 4: 2e-8}[degree]
     assert abs(area / exact - 1) < limit
     length = {p.boundary: p.length for p in device.pieces}
-    assert length["outer"] == pytest.approx(np.pi * 100e-9, rel=limit)
+    assert length["outer"] == pytest.approx(np.pi * 100e-9, abs=0, rel=limit)
     if degree == 1:
         assert length["outer"] < np.pi * 100e-9 * (1 - 1e-4)  # a polygon is not a bend
     assert len(device.pieces) == 4
@@ -173,8 +176,11 @@ def test_polygonal_and_curved_flow(tmp_path):
     matter = material(mean_free_path=100e-9)
     wall = Wall(specularity=0.0)
     exact = Bend(
-        inner=100e-9, outer=200e-9, diffusion_length=matter.vorticity_diffusion_length,
-        inner_slip=wall.slip_rate(matter), outer_slip=wall.slip_rate(matter),
+        inner=100e-9,
+        outer=200e-9,
+        diffusion_length=matter.vorticity_diffusion_length,
+        inner_slip=wall.slip_rate(matter),
+        outer_slip=wall.slip_rate(matter),
         drive=matter.conductivity * 1e-3 / (np.pi / 2),
     )
     error = {}
@@ -193,8 +199,8 @@ def test_ring_has_closed_pieces():
     assert [p.closed for p in device.pieces] == [True, True]
     length = {p.boundary: p.length for p in device.pieces}
     # Cells of degree 4: the arcs are true to 1e-8.
-    assert length["source"] == pytest.approx(2 * np.pi * 50e-9, rel=1e-7)
-    assert length["drain"] == pytest.approx(2 * np.pi * 200e-9, rel=1e-7)
+    assert length["source"] == pytest.approx(2 * np.pi * 50e-9, abs=0, rel=1e-7)
+    assert length["drain"] == pytest.approx(2 * np.pi * 200e-9, abs=0, rel=1e-7)
 
 
 # -- refusals --------------------------------------------------------------------------------------
@@ -231,7 +237,7 @@ def test_syntax_error(tmp_path):
 def test_error_leaves_nothing_behind(tmp_path):
     """Gmsh's parser would go on with the rest of a refused file in the next one."""
     refusal(tmp_path, "Lime(9) = {1, 2, 3, 4};\n" + PLATE)
-    assert read(tmp_path, PLATE + NAMES).measure == pytest.approx(2e-12, rel=1e-13)
+    assert read(tmp_path, PLATE + NAMES).measure == pytest.approx(2e-12, abs=0, rel=1e-13)
 
 
 def test_own_error_of_a_drawing(tmp_path):

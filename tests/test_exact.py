@@ -34,7 +34,7 @@ def test_bend_reference(length, slip, law, ratio, J, curl):
     )
     r = [1.0, 1.5, 2.0]
     # The reference has twelve digits.
-    assert bend.conductance_ratio == pytest.approx(ratio, rel=1e-11)
+    assert bend.conductance_ratio == pytest.approx(ratio, abs=0, rel=1e-11)
     np.testing.assert_allclose(bend.current_density(r), J, rtol=1e-11)
     np.testing.assert_allclose(bend.curl(r), curl, rtol=2e-10)
 
@@ -48,8 +48,13 @@ SLIPS = [(0.0, 0.0), (1.0, 3.0), (0.0, 5.0), (inf, 0.3), (inf, inf)]
 def test_bend_equations(length, slips, law):
     """J - l^2 d(curl J)/dr = C/r, curl J = (1/r) d(rJ)/dr, and the wall laws, at any l."""
     bend = Bend(
-        inner=1.0, outer=2.0, diffusion_length=length, inner_slip=slips[0], outer_slip=slips[1],
-        drive=0.7, law=law,
+        inner=1.0,
+        outer=2.0,
+        diffusion_length=length,
+        inner_slip=slips[0],
+        outer_slip=slips[1],
+        drive=0.7,
+        law=law,
     )
     at, weight = np.polynomial.legendre.leggauss(24)
     # Integrals over cells as fine as the layers: derivatives by differences would lose digits.
@@ -68,7 +73,7 @@ def test_bend_equations(length, slips, law):
     momentum = half * ((J - 0.7 / r) @ weight) - length**2 * np.diff(ends[1])
     assert np.abs(momentum).max() < 1e-12 * max(0.7, length**2 * np.abs(curl).max())
     total = float((half[:, None] * J * weight).sum())
-    assert bend.current == pytest.approx(total, rel=1e-11)
+    assert bend.current == pytest.approx(total, abs=0, rel=1e-11)
     factor = 2.0 if law == "traction" else 1.0
     for i, sign, slip in ((0, -1, slips[0]), (-1, 1, slips[1])):
         wall_J, wall_curl = ends[0][i], ends[1][i]
@@ -86,10 +91,14 @@ def test_ribbon_equations(length, slip):
     ribbon = Ribbon(width=1.0, diffusion_length=length, slip_rate=slip, drive=2.0)
     y = np.linspace(-0.5, 0.5, 41)
     if 1e-3 < length < 2:
-        B = 1.0 if slip == inf else 0.0 if slip == 0 else 1 / (
-            1 + np.tanh(0.5 / length) / (slip * length)
+        B = (
+            1.0
+            if slip == inf
+            else 0.0
+            if slip == 0
+            else 1 / (1 + np.tanh(0.5 / length) / (slip * length))
         )
-        assert ribbon.B == pytest.approx(B, rel=1e-14)
+        assert pytest.approx(B, abs=0, rel=1e-14) == ribbon.B
         printed = 2 * (1 - B * np.cosh(y / length) / np.cosh(0.5 / length))
         # The printed form loses what cancels, 1e-16 of the drive.
         np.testing.assert_allclose(ribbon.current_density(y), printed, rtol=1e-12, atol=1e-14)
@@ -105,7 +114,7 @@ def test_ribbon_equations(length, slip):
     if slip == inf:
         assert wall == 0
     else:
-        assert curl == pytest.approx(slip * wall, rel=1e-12)
+        assert curl == pytest.approx(slip * wall, abs=0, rel=1e-12)
     # dL = J'' l^2 = J - drive, integrated over half the width.
     lost = ribbon.drive / 2 - ribbon.current / 2
     assert length**2 * curl == pytest.approx(lost, rel=1e-9, abs=2e-16 * ribbon.drive * 100)
@@ -114,22 +123,26 @@ def test_ribbon_equations(length, slip):
 def test_ribbon_numbers():
     """B -> 0.3750823631 as Kn -> 0 for point scatterers and diffuse walls."""
     ribbon = Ribbon(width=1e6, diffusion_length=1 / sqrt(2), slip_rate=8 / (3 * pi))
-    assert ribbon.B == pytest.approx(0.3750823631, rel=1e-9)  # digits given
-    assert ribbon.half_moment == pytest.approx(ribbon.B, rel=1e-12)
+    assert pytest.approx(0.3750823631, abs=0, rel=1e-9) == ribbon.B  # digits given
+    assert ribbon.half_moment == pytest.approx(ribbon.B, abs=0, rel=1e-12)
     stokes = Ribbon(width=1.0, diffusion_length=1e5, slip_rate=inf)
     # Poiseuille: W^2/12 l^2, the next term is l^-2 of it.
-    assert stokes.conductance_ratio == pytest.approx(1 / 12e10, rel=1e-9)
-    assert stokes.current_density(0.0) == pytest.approx(1 / 8e10, rel=1e-9)
+    assert stokes.conductance_ratio == pytest.approx(1 / 12e10, abs=0, rel=1e-9)
+    assert stokes.current_density(0.0) == pytest.approx(1 / 8e10, abs=0, rel=1e-9)
 
 
 def test_bend_of_large_radius_is_a_ribbon():
     ribbon = Ribbon(width=1.0, diffusion_length=0.2, slip_rate=2.0)
     bend = Bend(
-        inner=1e5, outer=1e5 + 1, diffusion_length=0.2, inner_slip=2.0, outer_slip=2.0,
+        inner=1e5,
+        outer=1e5 + 1,
+        diffusion_length=0.2,
+        inner_slip=2.0,
+        outer_slip=2.0,
         drive=1e5 + 0.5,
     )
     # Equal up to width/radius.
-    assert bend.conductance_ratio == pytest.approx(ribbon.conductance_ratio, rel=1e-5)
+    assert bend.conductance_ratio == pytest.approx(ribbon.conductance_ratio, abs=0, rel=1e-5)
     y = np.linspace(-0.5, 0.5, 11)
     r = 1e5 + 0.5 + y
     np.testing.assert_allclose(bend.current_density(r), ribbon.current_density(y), rtol=3e-5)
@@ -141,15 +154,24 @@ def test_layers():
     """One conductor in layers is the ribbon; thick layers know nothing of each other."""
     ribbon = Ribbon(width=1.0, diffusion_length=0.1, slip_rate=3.0, drive=2.0)
     layers = Layers(
-        thickness=(0.3, 0.5, 0.2), conductivity=(2.0,) * 3, diffusion_length=(0.1,) * 3,
-        lower_slip=3.0, upper_slip=3.0,
+        thickness=(0.3, 0.5, 0.2),
+        conductivity=(2.0,) * 3,
+        diffusion_length=(0.1,) * 3,
+        lower_slip=3.0,
+        upper_slip=3.0,
     )
     y = np.linspace(0, 1, 21)
     # Rounding.
-    np.testing.assert_allclose(layers.current_density(y), ribbon.current_density(y - 0.5), rtol=1e-12)
-    assert layers.current == pytest.approx(ribbon.current, rel=1e-12)
+    np.testing.assert_allclose(
+        layers.current_density(y), ribbon.current_density(y - 0.5), rtol=1e-12
+    )
+    assert layers.current == pytest.approx(ribbon.current, abs=0, rel=1e-12)
     one = Layers(
-        thickness=(1.0,), conductivity=(2.0,), diffusion_length=(0.1,), lower_slip=inf, upper_slip=inf
+        thickness=(1.0,),
+        conductivity=(2.0,),
+        diffusion_length=(0.1,),
+        lower_slip=inf,
+        upper_slip=inf,
     )
     stuck = Ribbon(width=1.0, diffusion_length=0.1, slip_rate=inf, drive=2.0)
     np.testing.assert_allclose(one.current_density(y), stuck.current_density(y - 0.5), atol=1e-14)
@@ -157,18 +179,18 @@ def test_layers():
     far = Layers(thickness=(1.0, 1.0), conductivity=(1.0, 5.0), diffusion_length=(1e-3, 2e-3))
     weight = np.array([1e-3 / 1.0, 2e-3 / 5.0])
     expected = (weight @ [1.0, 5.0]) / weight.sum()
-    assert far.current_density(1.0) == pytest.approx(expected, rel=1e-12)
+    assert far.current_density(1.0) == pytest.approx(expected, abs=0, rel=1e-12)
     assert far.current == pytest.approx(6.0 + (expected - 1) * 1e-3 + (expected - 5) * 2e-3)
 
 
 def test_corbino():
     ohmic = Corbino(inner=1.0, outer=4.0)
-    assert ohmic.conductance == pytest.approx(2 * pi / log(4), rel=1e-14)
-    assert ohmic.current_density(2.0) == pytest.approx(1 / (2 * log(4)), rel=1e-14)
+    assert ohmic.conductance == pytest.approx(2 * pi / log(4), abs=0, rel=1e-14)
+    assert ohmic.current_density(2.0) == pytest.approx(1 / (2 * log(4)), abs=0, rel=1e-14)
     # The power balance: V I = I^2 [ln/(2 pi) + (l^2/2)(8/(2 pi)^2) int 2 pi r dr/r^4], by hand.
     viscous = Corbino(inner=1.0, outer=4.0, diffusion_length=0.6)
     loss = 0.36 / 2 * 8 / (2 * pi) * (1 - 1 / 16) / 2
-    assert 1 / viscous.conductance == pytest.approx(1 / ohmic.conductance + loss, rel=1e-14)
+    assert 1 / viscous.conductance == pytest.approx(1 / ohmic.conductance + loss, abs=0, rel=1e-14)
     wide = Corbino(inner=1.0, outer=4.0, contact_step=0.5)
     step = 0.5 * (1 + 1 / 4) / (2 * pi)
-    assert 1 / wide.conductance == pytest.approx(1 / ohmic.conductance + step, rel=1e-14)
+    assert 1 / wide.conductance == pytest.approx(1 / ohmic.conductance + step, abs=0, rel=1e-14)

@@ -11,10 +11,12 @@ import pytest
 from matplotlib.image import imread
 
 import meso
-from meso import figure_style, figures
-from meso.outline import chains
+from meso import figures
+from meso.figures import maps, style
+from meso.figures.data import closed_form
+from meso.figures.outline import chains
+from meso.figures.raster import CellSet, vtk_lattice
 from meso.output import lagrange_nodes
-from meso.raster import CellSet, vtk_lattice
 from meso.vtu import read_vtu, vtk_order, write_vtu
 
 GEOMETRIES = Path(__file__).parents[1] / "geometries"
@@ -101,8 +103,8 @@ def test_ring_is_masked_and_its_error_is_not_magnified(ring: Path) -> None:
     r = np.hypot(*np.meshgrid(grid.x, grid.y))
     assert np.isnan(values[(r < 49e-9) | (r > 201e-9)]).all()
     assert np.isfinite(values[(r > 51e-9) & (r < 199e-9)]).all()
-    with matplotlib.rc_context(figure_style.STYLE):
-        figure = figures._curl(result, "orbital_density")
+    with matplotlib.rc_context(style.STYLE):
+        figure = maps.curl(result, "orbital_density")
     image = figure.axes[0].images[0]
     assert np.nanmax(np.abs(image.get_array())) < 0.5 * image.get_clim()[1]
 
@@ -110,8 +112,8 @@ def test_ring_is_masked_and_its_error_is_not_magnified(ring: Path) -> None:
 def test_colours_of_signed_fields_are_symmetric(ribbon: Path) -> None:
     result = figures.Drawn.read(ribbon)
     for field in ("orbital_density", "vorticity"):
-        with matplotlib.rc_context(figure_style.STYLE):
-            figure = figures._curl(result, field)
+        with matplotlib.rc_context(style.STYLE):
+            figure = maps.curl(result, field)
         for axes in figure.axes:
             for image in axes.images:
                 low, high = image.get_clim()
@@ -160,11 +162,11 @@ def test_probe_shows_the_closed_form(ribbon: Path) -> None:
     result = figures.Drawn.read(ribbon)
     y = np.linspace(-5e-8, 5e-8, 11)
     points = np.column_stack([np.full(11, 2e-7), y])
-    exact = figures._closed_form(result, points)
+    exact = closed_form(result, points)
     assert exact is not None
     found = result.cells.grid((1.9e-7, 2.1e-7, -5e-8, 5e-8), 3, 11)
     values = found.values(result.data["current_density"][:, :, 0])[:, 1]
-    exact = figures._closed_form(result, np.column_stack([np.full(11, 2e-7), found.y]))
+    exact = closed_form(result, np.column_stack([np.full(11, 2e-7), found.y]))
     np.testing.assert_allclose(values, exact["current_density"], rtol=2e-3)  # a coarse mesh
 
 
@@ -225,15 +227,22 @@ def test_walls_and_contacts_are_told_apart(ribbon: Path) -> None:
     ],
 )
 def test_engineering_notation(value: float, unit: str, text: str) -> None:
-    assert figure_style.written(value, unit) == text
+    assert style.written(value, unit) == text
 
 
 @pytest.mark.parametrize(("length", "unit"), [(4e-7, "nm"), (5e-6, "µm"), (0.01, "mm")])
 def test_length_units(length: float, unit: str) -> None:
-    assert figure_style.length_scale(length).name == unit
+    assert style.length_scale(length).name == unit
 
 
 def test_mesh_picture(tmp_path: Path) -> None:
     device = meso.Device.from_gmsh(GEOMETRIES / "corbino.geo", length_unit="nm", order=2)
     figures.draw_mesh(device, tmp_path / "mesh.png")
     not_blank(tmp_path / "mesh.png")
+
+
+def test_a_probe_of_the_potential_alone(tmp_path: Path) -> None:
+    changes = {"output.fields": ["potential"]}
+    meso.run(case("ribbon", ("edges",), **changes)).save(tmp_path / "r", figures=False)
+    names = {file.name for file in figures.draw(tmp_path / "r")}
+    assert names == {"potential.png", "edges.png", "probe_line.png"}

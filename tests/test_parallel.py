@@ -31,7 +31,10 @@ def hydrodynamic() -> dict[str, list]:
     matter = material(mean_free_path=100e-9)
     device = draw("annulus", matter, ("inner", "outer"), angle=200.0)
     flow = solve(
-        device, matter, inner=Wall(specularity=0.1), outer=Wall(slip_length=0.0),
+        device,
+        matter,
+        inner=Wall(specularity=0.1),
+        outer=Wall(slip_length=0.0),
         drain=Contact(potential=0.0, law="reservoir"),
     )
     return results(flow)
@@ -43,8 +46,11 @@ def hall_bar() -> dict[str, list]:
     device = draw("hall_bar", matter, ("edges",))
     probes = {f"probe{i}": Contact(current=1e-8 * i) for i in (1, 2, 3)}
     flow = solve(
-        device, matter, edges=Wall(specularity=0.0, law="literal"),
-        probe4=Contact(potential=5e-4), **probes,
+        device,
+        matter,
+        edges=Wall(specularity=0.0, law="literal"),
+        probe4=Contact(potential=5e-4),
+        **probes,
     )
     return results(flow)
 
@@ -58,8 +64,11 @@ def ring() -> dict[str, list]:
 def ohmic() -> dict[str, list]:
     device = draw("cross", material(), ())
     laws = {
-        "left": Contact(potential=1e-3), "right": Contact(potential=0.0),
-        "top": Contact(current=0.0), "bottom": Contact(current=1e-7), "edges": Wall(specularity=0),
+        "left": Contact(potential=1e-3),
+        "right": Contact(potential=0.0),
+        "top": Contact(current=0.0),
+        "bottom": Contact(current=1e-7),
+        "edges": Wall(specularity=0),
     }
     out = results(Ohmic(device, materials={"metal": material()}, boundaries=laws).solve())
     # A gradient has no curl: what is left of it, and of L_z, is the rounding of second derivatives.
@@ -106,9 +115,7 @@ def compare(found: dict[str, list], wanted: dict[str, list]) -> None:
         a, b = np.array(found[name]), np.array(values)
         assert a.shape == b.shape, name
         if b.size:
-            np.testing.assert_allclose(
-                a, b, rtol=0, atol=RELATIVE * np.abs(b).max(), err_msg=name
-            )
+            np.testing.assert_allclose(a, b, rtol=0, atol=RELATIVE * np.abs(b).max(), err_msg=name)
 
 
 def launch(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -124,7 +131,11 @@ def launch(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
     return subprocess.run(
         ["mpirun", "-n", str(ranks), sys.executable, "-W", "ignore", __file__, *arguments],
-        capture_output=True, text=True, timeout=SECONDS, env=environment, check=False,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        env=environment,
+        check=False,
     )
 
 
@@ -181,7 +192,8 @@ def test_this_run_agrees_with_one_rank(monkeypatch):
     wanted_comm, original = MPI.COMM_SELF, Device.from_gmsh.__func__
     found = hydrodynamic()
     monkeypatch.setattr(
-        Device, "from_gmsh",
+        Device,
+        "from_gmsh",
         classmethod(lambda cls, *a, **k: original(cls, *a, comm=wanted_comm, **k)),
     )
     compare(found, hydrodynamic())

@@ -1,9 +1,9 @@
-"""Dirty and clean device side by side: where the chambers follow the channel, where they whirl.
+r"""Dirty and clean side by side: where the chambers follow the channel, where they whirl.
 
     meso run demos/double_chamber/case.toml
-    meso run demos/double_chamber/case.toml --output results/double_chamber_dirty \\
+    meso run demos/double_chamber/case.toml --output results/double_chamber_dirty \
         --set materials.metal.mean_free_path="50 nm" --set materials.metal.conductivity="19.8 mS"
-    python3 demos/double_chamber/compare.py results/double_chamber_dirty results/double_chamber \\
+    python3 demos/double_chamber/compare.py results/double_chamber_dirty results/double_chamber \
         whirlpools.png
 
 The colour scales are logarithmic (in L_z, linear below 10^10 hbar/m^2), because the chambers carry
@@ -19,9 +19,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm, SymLogNorm
 from matplotlib.figure import Figure
 
-from meso.figure_style import INK, STYLE
 from meso.figures import Drawn
-from meso.outline import chains
+from meso.figures.outline import chains
+from meso.figures.style import INK, STYLE
 
 HBAR = 1.054571817e-34
 NM = 1e-9
@@ -60,9 +60,8 @@ def compare(directories: list[Path], labels: list[str], path: Path) -> None:
         for panel in axes[-1]:
             panel.set_xlabel("x (nm)")
         figure.colorbar(images[0], ax=axes[:, 0], location="top", label="|J| (A/m)", aspect=30)
-        bar = figure.colorbar(
-            images[1], ax=axes[:, 1], location="top", label="orbital density $L_z$ (ħ/m²)", aspect=30
-        )
+        label = "orbital density $L_z$ (ħ/m²)"
+        bar = figure.colorbar(images[1], ax=axes[:, 1], location="top", label=label, aspect=30)
         bar.set_ticks([-1e13, -1e12, -1e11, 0, 1e11, 1e12, 1e13])
         figure.savefig(path)
 

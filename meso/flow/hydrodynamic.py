@@ -187,13 +187,13 @@ def _contact_step(material: Material) -> float:
 
 
 def _normal(facets: FacetGeometry, coefficient: np.ndarray) -> np.ndarray:
-    """coefficient n n^T at the quadrature points."""
+    """Coefficient n n^T at the quadrature points."""
     outer = facets.normal[..., :, None] * facets.normal[..., None, :]
     return coefficient[:, None, None, None] * outer
 
 
 def _tangential(facets: FacetGeometry, coefficient: np.ndarray) -> np.ndarray:
-    """coefficient t t^T at the quadrature points."""
+    """Coefficient t t^T at the quadrature points."""
     outer = facets.tangent[..., :, None] * facets.tangent[..., None, :]
     return coefficient[..., None, None] * outer
 

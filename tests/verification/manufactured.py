@@ -56,7 +56,8 @@ class Manufactured:
 
         def slip(g: Polynomial) -> list[float]:
             return [
-                g.deriv(2)(at) - (g.deriv()(at) / at if self.bend else 0.0)
+                g.deriv(2)(at)
+                - (g.deriv()(at) / at if self.bend else 0.0)
                 + sign * self.slip * g.deriv()(at)
                 for sign, at in ((-1, b1), (1, b2))
             ]

@@ -8,10 +8,10 @@ import matplotlib
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 
-from meso import figure_style as style
 from meso.cells import cells_of, facet_geometry
 from meso.device import Device
-from meso.figure_style import LINES, map_figure, store
+from meso.figures import style
+from meso.figures.style import LINES, map_figure, store
 from meso.mpi import concatenated
 
 _SHADES = np.array(["#f2f2f2", "#dfe8f3", "#f6e7d8", "#e2f0e2", "#eee3f3"])
@@ -37,9 +37,11 @@ def draw_mesh(device: Device, path: Path) -> None:
     with matplotlib.rc_context(style.STYLE):
         flat = corners.reshape(-1, 2)
         low, high = flat.min(axis=0), flat.max(axis=0)
+        unit = style.length_scale(device.smallest_cell)
+        shortest = device.smallest_cell / unit.factor
         picture = map_figure(
             (low[0], high[0], low[1], high[1]), (0.15,) * 4, f"{device.source.stem}:"
-            f" {device.cells} cells, shortest edge {style.written(device.smallest_cell, 'm')}"
+            f" {device.cells} cells, shortest edge {shortest:.3g} {unit.name}",
         )
         picture.bar.axis("off")
         picture.axes.add_collection(

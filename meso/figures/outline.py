@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from meso.figure_style import written
-from meso.raster import Extent, vertex_numbers
+from meso.figures.raster import Extent, vertex_numbers
+from meso.figures.style import written
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

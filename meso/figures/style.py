@@ -10,12 +10,14 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from meso.raster import Extent
+from meso.figures.raster import Extent
 
 DPI = 200
 CONTACT = "#b35c00"
 INK = "#222222"
-LINES = ("#0b62a4", "#c1272d", "#2e8b57", "#7b4ea3", "#d98200", "#5b5b5b")
+LINES = (
+    "#0b62a4", "#c1272d", "#2e8b57", "#7b4ea3", "#d98200", "#5b5b5b", "#17a3b8", "#c2559d"
+)
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -225,6 +227,7 @@ def line_figure(rows: int, title: str) -> tuple[Figure, list[Any]]:
 
 def store(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG."""
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI, pil_kwargs={"compress_level": 3})
     return path

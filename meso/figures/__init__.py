@@ -1,0 +1,46 @@
+"""Pictures of a result directory, and of a mesh.
+
+Everything is read from the files of the result: pictures can be drawn again at any time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+from meso.figures import maps, profiles
+from meso.figures.data import Drawn
+from meso.figures.mesh import draw_mesh
+from meso.figures.style import STYLE, store
+
+__all__ = ["Drawn", "draw", "draw_mesh"]
+
+
+def draw(directory: Path) -> list[Path]:
+    """Draw the pictures of a result into its folder ``figures``.
+
+    Args:
+        directory: A result directory with ``.vtu`` fields.
+
+    Returns:
+        The files.
+    """
+    directory = Path(directory)
+    result = Drawn.read(directory)
+    out = directory / "figures"
+    files = []
+    with matplotlib.rc_context(STYLE):
+        if "current_density" in result.data:
+            files.append(store(maps.current(result), out / "current.png"))
+        for name in ("orbital_density", "vorticity"):
+            if name in result.data:
+                files.append(store(maps.curl(result, name), out / f"{name}.png"))
+                break
+        if "potential" in result.data:
+            files.append(store(maps.potential(result), out / "potential.png"))
+        if result.edges:
+            files.append(store(profiles.edges(result), out / "edges.png"))
+        for name, columns in result.probes.items():
+            files.append(store(profiles.probe(result, columns, name), out / f"probe_{name}.png"))
+    return files
