@@ -51,22 +51,35 @@ def make_device(order: int, around: int, radii: tuple[float, ...]) -> Device:
         j = (i + 1) % around
         here, there = inner + i, inner + j
         if turned:
-            cells += [np.column_stack([here, outer + j, there]),
-                      np.column_stack([here, outer + i, outer + j])]
+            cells += [
+                np.column_stack([here, outer + j, there]),
+                np.column_stack([here, outer + i, outer + j]),
+            ]
         else:
-            cells += [np.column_stack([here, outer + i, there]),
-                      np.column_stack([outer + i, outer + j, there])]
+            cells += [
+                np.column_stack([here, outer + i, there]),
+                np.column_stack([outer + i, outer + j, there]),
+            ]
     cells = np.concatenate(cells)
-    edges = np.concatenate([np.column_stack([k * around + i, k * around + (i + 1) % around])
-                            for k in (0, rings - 1)])
+    edges = np.concatenate(
+        [np.column_stack([k * around + i, k * around + (i + 1) % around]) for k in (0, rings - 1)]
+    )
     s = np.arange(1, degree) / degree
     first = angle[[0, -1]].reshape(-1, 1)
     radius = np.repeat(np.array(radii)[[0, -1]], around)[:, None]
     nodes = np.stack([radius * np.cos(first + step * s), radius * np.sin(first + step * s)], axis=2)
     plane = Drawing(
-        points=points, cells=cells, cell_region=np.zeros(len(cells), int), regions=("metal",),
-        edges=edges, edge_boundary=np.repeat([0, 1], around), boundaries=("inner", "outer"),
-        corners=np.empty(0, int), degree=degree, curved_edges=edges, curved_nodes=nodes,
+        points=points,
+        cells=cells,
+        cell_region=np.zeros(len(cells), int),
+        regions=("metal",),
+        edges=edges,
+        edge_boundary=np.repeat([0, 1], around),
+        boundaries=("inner", "outer"),
+        corners=np.empty(0, int),
+        degree=degree,
+        curved_edges=edges,
+        curved_nodes=nodes,
     )
     path = Path("annulus")
     return Device._distribute(plan_of(plane, path, 1.0), 1.0, path, MPI.COMM_SELF)
@@ -120,8 +133,12 @@ def measure(order: int, around: int, radii: tuple[float, ...], repeats: int) -> 
         system, current = solve(device, order)
         best = min(best, time.perf_counter() - start)
     return {
-        "order": order, "around": around, "radii": radii, "cells": device.cells,
-        "unknowns": system.unknowns.total, "seconds": best,
+        "order": order,
+        "around": around,
+        "radii": radii,
+        "cells": device.cells,
+        "unknowns": system.unknowns.total,
+        "seconds": best,
         "wall_error": wall_error(device, order, current),
     }
 

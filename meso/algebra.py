@@ -89,7 +89,9 @@ class Assembly:
         outer_load = None if load is None else load[:, :outer]
         if matrix.shape[1] > outer:
             to_outer = matrix[:, outer:, :outer]
-            right = to_outer if load is None else np.concatenate([to_outer, load[:, outer:]], axis=2)
+            right = (
+                to_outer if load is None else np.concatenate([to_outer, load[:, outer:]], axis=2)
+            )
             solved = np.linalg.solve(matrix[:, outer:, outer:], right)
             coupling = solved[:, :, :outer]
             own = None if load is None else solved[:, :, outer:]
@@ -158,7 +160,8 @@ class Assembly:
             ),
             shape=(size, size),
         ).tocsr()
-        self._rows.clear(), self._columns.clear(), self._values.clear()
+        for parts in (self._rows, self._columns, self._values):
+            parts.clear()
         return Factor(_global_matrix(local, self.unknowns), self.unknowns)
 
 
@@ -172,8 +175,9 @@ def _global_matrix(upper: coo_matrix, unknowns: Unknowns) -> PETSc.Mat:
         matrix.assemble()
         return matrix
     full = (upper + triu(upper, 1).T).tocsr()
-    local = PETSc.Mat().createAIJ(full.shape, csr=(full.indptr, full.indices, full.data),
-                                  comm=PETSc.COMM_SELF)
+    local = PETSc.Mat().createAIJ(
+        full.shape, csr=(full.indptr, full.indices, full.data), comm=PETSc.COMM_SELF
+    )
     mapping = PETSc.LGMap().create(unknowns.to_global, comm=comm)
     shape = ((unknowns.owned, unknowns.total), (unknowns.owned, unknowns.total))
     parts = PETSc.Mat().createIS(shape, lgmapr=mapping, lgmapc=mapping, comm=comm)
@@ -263,8 +267,9 @@ class Factor:
             )
 
     def _gather(self, local: np.ndarray) -> PETSc.Vec:
-        vec = PETSc.Vec().createMPI((self.unknowns.owned, self.unknowns.total),
-                                    comm=self.unknowns.comm)
+        vec = PETSc.Vec().createMPI(
+            (self.unknowns.owned, self.unknowns.total), comm=self.unknowns.comm
+        )
         if self.unknowns.comm.size == 1:
             vec.array[:] = local
             return vec

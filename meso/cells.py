@@ -181,9 +181,12 @@ class Cells:
 
 def inverse(jacobian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Inverses and determinants of 2 by 2 matrices, shape (..., 2, 2) and (...)."""
-    (a, b), (c, d) = (jacobian[..., 0, 0], jacobian[..., 0, 1]), (
-        jacobian[..., 1, 0],
-        jacobian[..., 1, 1],
+    (a, b), (c, d) = (
+        (jacobian[..., 0, 0], jacobian[..., 0, 1]),
+        (
+            jacobian[..., 1, 0],
+            jacobian[..., 1, 1],
+        ),
     )
     determinant = a * d - b * c
     adjugate = np.stack([np.stack([d, -b], axis=-1), np.stack([-c, a], axis=-1)], axis=-2)

@@ -57,11 +57,15 @@ def report(case: Case) -> str:
                 else f"contact with current {law.current:.6g}"
             )
         else:
-            slip = [law.slip_rate(case.materials[m]) for m in case.regions.values()] if (
-                case.flow.model != "ohmic"
-            ) else [inf]
-            what = "wall" if isinf(slip[0]) else (
-                f"wall, slip length {1e9 / slip[0]:.6g} nm" if slip[0] else "wall, full slip"
+            slip = (
+                [law.slip_rate(case.materials[m]) for m in case.regions.values()]
+                if (case.flow.model != "ohmic")
+                else [inf]
+            )
+            what = (
+                "wall"
+                if isinf(slip[0])
+                else (f"wall, slip length {1e9 / slip[0]:.6g} nm" if slip[0] else "wall, full slip")
             )
             if name in resolution:
                 what += f"; cells up to {resolution[name]:.2g} l high"

@@ -153,8 +153,10 @@ class Device:
             GeometryError: A file that cannot be read or meshed; missing names; boundary edges
                 without a name; a 3D mesh.
         """
-        unit = length_unit if isinstance(length_unit, float) else quantity(
-            f"1 {length_unit}", "m", where="length_unit"
+        unit = (
+            length_unit
+            if isinstance(length_unit, float)
+            else quantity(f"1 {length_unit}", "m", where="length_unit")
         )
         sizes = sizing.Sizes(
             order=order,
@@ -248,6 +250,7 @@ def _plan(
         try:
             with drawing.gmsh_session():
                 drawing.open_geo(path, parameters)
+                drawing.check_plane(path)
                 sizing.check_names(path, sizes)
                 stretched = sizing.mesh_drawing(path, replace(sizes, stretched=stretched))
                 return plan_of(drawing.extract(path, order), path, unit)
@@ -282,8 +285,10 @@ def plan_of(plane: Drawing, path: Path, unit: float) -> _Plan:
     key = pairs.min(axis=1) * count + pairs.max(axis=1)
     unique, first, times = np.unique(key, return_index=True, return_counts=True)
     boundary_key, facet = unique[times == 1], first[times == 1]
-    named = plane.edges.min(axis=1) * count + plane.edges.max(axis=1) if len(plane.edges) else (
-        np.empty(0, np.int64)
+    named = (
+        plane.edges.min(axis=1) * count + plane.edges.max(axis=1)
+        if len(plane.edges)
+        else (np.empty(0, np.int64))
     )
     order = np.argsort(named, kind="stable")
     at = np.searchsorted(named[order], boundary_key).clip(max=max(len(named) - 1, 0))
@@ -294,7 +299,7 @@ def plan_of(plane: Drawing, path: Path, unit: float) -> _Plan:
         raise GeometryError(
             f"{path}: {(~known).sum()} boundary edges belong to no physical curve, the first near"
             f" ({one[0]:.6g}, {one[1]:.6g}), on average near ({place[0]:.6g}, {place[1]:.6g});"
-            " every edge of the conductor needs a name: Physical Curve(\"edges\") = {...};"
+            ' every edge of the conductor needs a name: Physical Curve("edges") = {...};'
         )
     facet_boundary = plane.edge_boundary[order][at]
     used = np.unique(facet_boundary)
@@ -306,7 +311,7 @@ def plan_of(plane: Drawing, path: Path, unit: float) -> _Plan:
     geometry = _FacetGeometry.of(points, nodes[cell], local, plane.degree, path)
     start, end = geometry.ends
     piece, position, arc, pieces = _pieces(
-        start, end, geometry, facet_boundary, boundaries, set(plane.corners.tolist())
+        start, end, geometry, facet_boundary, boundaries, set(map(int, plane.corners))
     )
     islands = _islands(cells, count, start, facet_boundary, boundaries)
     edge = plane.points[pairs[:, 1]] - plane.points[pairs[:, 0]]
@@ -362,8 +367,8 @@ class _FacetGeometry:
         cls, points: np.ndarray, nodes: np.ndarray, local: np.ndarray, degree: int, path: Path
     ) -> _FacetGeometry:
         """Tangents and lengths of boundary facets, from the nodes of their cells."""
-        s, weight = np.polynomial.legendre.leggauss(degree + 4)
-        s = np.concatenate([[0.0], (s + 1) / 2, [1.0]])
+        inner, weight = np.polynomial.legendre.leggauss(degree + 4)
+        s = np.concatenate([[0.0], (inner + 1) / 2, [1.0]])
         # Counter-clockwise: 1 -> 2, 2 -> 0, 0 -> 1.
         begin, finish = np.array([1, 2, 0]), np.array([2, 0, 1])
         corner = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
@@ -383,8 +388,10 @@ class _FacetGeometry:
             raise GeometryError(f"{path}: a boundary cell is degenerate")
         unit = tangents / speed[:, :, None]
         return cls(
-            ends=(nodes[np.arange(len(local)), begin[local]],
-                  nodes[np.arange(len(local)), finish[local]]),
+            ends=(
+                nodes[np.arange(len(local)), begin[local]],
+                nodes[np.arange(len(local)), finish[local]],
+            ),
             first=unit[:, 0],
             last=unit[:, -1],
             length=speed[:, 1:-1] @ (weight / 2),
@@ -402,11 +409,11 @@ def _pieces(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[Piece, ...]]:
     """Chain the facets of each boundary into smooth pieces, in order along the boundary."""
     follower: dict[int, int] = {}
-    for i, vertex in enumerate(start.tolist()):
+    for i, vertex in enumerate(map(int, start)):
         # A vertex where four boundary edges meet (two cells touch in a point) ends every chain.
         follower[vertex] = -1 if vertex in follower else i
     following = np.full(len(start), -1)
-    for i, vertex in enumerate(end.tolist()):
+    for i, vertex in enumerate(map(int, end)):
         j = follower.get(vertex, -1)
         if j < 0 or boundary[j] != boundary[i]:
             continue
@@ -421,8 +428,8 @@ def _pieces(
     position = np.zeros(len(start), dtype=np.int64)
     arc = np.zeros(len(start))
     pieces: list[Piece] = []
-    open_heads = np.flatnonzero(~has_previous).tolist()
-    for closed, heads in ((False, open_heads), (True, range(len(start)))):
+    open_heads = [int(i) for i in np.flatnonzero(~has_previous)]
+    for closed, heads in ((False, open_heads), (True, list(range(len(start))))):
         for head in heads:
             if piece[head] >= 0:
                 continue
@@ -431,7 +438,7 @@ def _pieces(
                 piece[i], position[i], arc[i] = len(pieces), step, length
                 length += geometry.length[i]
                 step += 1
-                i = following[i]
+                i = int(following[i])
             pieces.append(
                 Piece(boundary=names[boundary[head]], length=float(length), closed=closed)
             )
@@ -449,4 +456,3 @@ def _islands(
     return tuple(
         tuple(names[b] for b in np.unique(boundary[label[vertex] == i])) for i in range(number)
     )
-

@@ -197,6 +197,15 @@ def groups(path: Path, dimension: int) -> dict[str, list[int]]:
     return found
 
 
+def check_plane(path: Path) -> None:
+    """Raise a GeometryError if the open model has physical volumes."""
+    if gmsh.model.getPhysicalGroups(3):
+        raise GeometryError(
+            f"{path}: a 3D mesh (physical volumes); this version solves 2D conductors:"
+            " draw the conductor as surfaces in the xy plane"
+        )
+
+
 def generate(path: Path) -> None:
     """Triangulate the open drawing.
 
@@ -223,11 +232,7 @@ def extract(path: Path, degree: int | None) -> Drawing:
         GeometryError: No physical groups, a 3D mesh, cells other than triangles, a surface that
             does not lie in a plane z = const, or a group without elements.
     """
-    if gmsh.model.getPhysicalGroups(3):
-        raise GeometryError(
-            f"{path}: a 3D mesh (physical volumes); this version solves 2D conductors:"
-            " draw the conductor as surfaces in the xy plane"
-        )
+    check_plane(path)
     regions = groups(path, 2)
     if not regions:
         raise GeometryError(
@@ -330,7 +335,8 @@ def _edges_of_cells(full: np.ndarray, points: np.ndarray, degree: int) -> tuple[
 
 def _edges_on_curves(curves: list[int], number: np.ndarray, degree: int) -> tuple[Any, Any]:
     """Nodes on the curved lines of the drawing, equally spaced in the curve's own parameter."""
-    all_ends, all_nodes = [np.empty((0, 2), np.int64)], [np.empty((0, degree - 1, 2))]
+    all_ends: list[np.ndarray] = [np.empty((0, 2), np.int64)]
+    all_nodes: list[np.ndarray] = [np.empty((0, degree - 1, 2))]
     s = np.arange(1, degree) / degree
     for curve in curves:
         if gmsh.model.getType(1, curve) in ("Line", "Discrete curve"):
@@ -344,7 +350,9 @@ def _edges_on_curves(curves: list[int], number: np.ndarray, degree: int) -> tupl
         chain = np.array([low, *(parameter[int(t)] for t in ends[:-1, 1]), high])
         pairs = np.column_stack([chain[:-1], chain[1:]])
         at = pairs[:, :1] * (1 - s) + pairs[:, 1:] * s
-        xyz = np.array(gmsh.model.getValue(1, curve, at.ravel().tolist())).reshape(-1, degree - 1, 3)
+        xyz = np.array(gmsh.model.getValue(1, curve, at.ravel().tolist())).reshape(
+            -1, degree - 1, 3
+        )
         all_ends.append(number[ends])
         all_nodes.append(xyz[:, :, :2])
     return np.concatenate(all_ends), np.concatenate(all_nodes)

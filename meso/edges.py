@@ -69,7 +69,7 @@ def wall_values(flow: Flow, wall: str, s: np.ndarray) -> WallValues:
     region = device.cell_region[facets.cell]
 
     law = flow.boundaries[wall]
-    rates = np.full(len(device.regions), np.inf)
+    rates: np.ndarray = np.full(len(device.regions), np.inf)
     if flow.model != "ohmic" and isinstance(law, Wall):
         rates = np.array([law.slip_rate(flow.materials[name]) for name in device.regions])
     if np.isfinite(rates).all():

@@ -67,9 +67,9 @@ class Ribbon:
 
     def current_density(self, y: ArrayLike) -> np.ndarray:
         """J_x at y, in the unit of ``drive``."""
-        y = np.abs(np.asarray(y, dtype=float))
-        below = (y - self.width / 2) / self.diffusion_length
-        above = (y + self.width / 2) / self.diffusion_length
+        distance = np.abs(np.asarray(y, dtype=float))
+        below = (distance - self.width / 2) / self.diffusion_length
+        above = (distance + self.width / 2) / self.diffusion_length
         # 1 - cosh(y/l)/cosh(W/2l) as a product, which keeps its digits where l >> W.
         dip = np.expm1(below) * np.expm1(-above) / (1 + np.exp(-2 * self._half))
         return self.drive * (self._rest + self.B * dip)

@@ -50,7 +50,8 @@ def closed_form(flow: Flow) -> dict[str, Any] | None:
         "vorticity_diffusion_length_m": material.vorticity_diffusion_length,
         "slip_rate_per_m": rate,
         "drude_current_density": material.conductivity
-        * (first.potential - second.potential) / length,
+        * (first.potential - second.potential)
+        / length,
         "orbital_coupling_J_s_per_A": material.orbital_coupling,
         "center_m": (corner + across * width / 2).tolist(),
         "along": along.tolist(),

@@ -74,7 +74,10 @@ def _wall_nodes(flow: Flow, degree: int) -> dict[int, tuple[np.ndarray, np.ndarr
         for i in range(3):
             here = facets.of(facets.local == i)
             at = space.points[space.on_facet[i]]
-            begin, end = np.array([[1, 0], [0, 1], [0, 0]])[i], np.array([[0, 1], [0, 0], [1, 0]])[i]
+            begin, end = (
+                np.array([[1, 0], [0, 1], [0, 0]])[i],
+                np.array([[0, 1], [0, 0], [1, 0]])[i],
+            )
             s = ((at - begin) @ (end - begin)) / ((end - begin) @ (end - begin))
             order = np.argsort(s)
             values = wall_values(flow, name, s[order])
@@ -147,7 +150,7 @@ def _projection(
 
 
 def couplings(flow: Flow) -> np.ndarray | None:
-    """kappa of each region, J s/A; None if a material has none."""
+    """Kappa of each region, J s/A; None if a material has none."""
     values = [flow.materials[name].orbital_coupling for name in flow.device.regions]
     return None if any(v is None for v in values) else np.array(values, dtype=float)
 
@@ -208,7 +211,9 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
     """
     device = flow.device
     facets, cells = device.facets, cells_of(device)
-    walls = [i for i, p in enumerate(device.pieces) if isinstance(flow.boundaries[p.boundary], Wall)]
+    walls = [
+        i for i, p in enumerate(device.pieces) if isinstance(flow.boundaries[p.boundary], Wall)
+    ]
     if not walls:
         return []
     s = (np.arange(8) + 0.5) / 8
@@ -224,7 +229,7 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
     coarse = quadrature(2 * density.degree + 2)
     share, nearest = _shares(density, everything, *coarse, tree)
     whole = (nearest == nearest[:, :1]).all(axis=1)
-    moment = np.zeros(len(rows))
+    moment: np.ndarray = np.zeros(len(rows))
     moment += np.bincount(nearest[whole].ravel(), share[whole].ravel(), len(rows))
     # Cells that lie between two walls are cut finely.
     cut = everything[~whole]
@@ -258,7 +263,9 @@ def _shares(
     at = cells.positions(batch, points)
     _, nearest = tree.query(at.reshape(-1, 2))
     values = density.table(points) @ density.values[batch][..., 0].T
-    return values.T * determinant * weights * density.device.extent**2, nearest.reshape(at.shape[:2])
+    return values.T * determinant * weights * density.device.extent**2, nearest.reshape(
+        at.shape[:2]
+    )
 
 
 def _fine_quadrature(pieces: int) -> tuple[np.ndarray, np.ndarray]:

@@ -50,7 +50,8 @@ def check_directory(directory: Path) -> None:
     """Raise a CaseError if a directory holds something that is not a result."""
     if directory.exists() and not directory.is_dir():
         raise CaseError(("output.directory", f"{directory} is a file"))
-    if directory.is_dir() and any(directory.iterdir()) and not (directory / "summary.json").exists():
+    finished = (directory / "summary.json").exists()
+    if directory.is_dir() and any(directory.iterdir()) and not finished:
         raise CaseError(
             (
                 "output.directory",

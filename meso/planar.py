@@ -6,5 +6,5 @@ import numpy as np
 
 
 def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """z component of a x b, for vectors in the last axis of length 2."""
+    """Component z of a x b, for vectors in the last axis of length 2."""
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]

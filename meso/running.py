@@ -25,7 +25,7 @@ from meso.orbital import couplings, edge_moments, orbital_density, vorticity
 from meso.result import Result
 from meso.sizing import Layer, vorticity_layer
 
-MODELS = {"ohmic": Ohmic, "hydrodynamic": Hydrodynamic}
+MODELS: dict[str, Any] = {"ohmic": Ohmic, "hydrodynamic": Hydrodynamic}
 
 #: Knudsen number above which the two harmonics are no longer a description of the flow.
 LARGE_KNUDSEN = 0.2
@@ -151,9 +151,7 @@ def knudsen_number(case: Case, device: Device) -> float | None:
         for m in materials
         if m.mean_free_path
     ]
-    walls = sum(
-        p.length for p in device.pieces if isinstance(case.boundaries[p.boundary], Wall)
-    )
+    walls = sum(p.length for p in device.pieces if isinstance(case.boundaries[p.boundary], Wall))
     return max(paths) * walls / (2 * device.measure) if paths and walls else None
 
 
@@ -194,5 +192,3 @@ def resolution_warnings(case: Case, device: Device) -> list[str]:
             " model is an extrapolation above about 0.2"
         )
     return out
-
-

@@ -155,9 +155,7 @@ def _cells_in_layers(curves: Mapping[str, list[int]], sizes: Sizes) -> float:
     )
 
 
-def _stretched_layers(
-    curves: Mapping[str, list[int]], sizes: Sizes, narrowest: float
-) -> bool:
+def _stretched_layers(curves: Mapping[str, list[int]], sizes: Sizes, narrowest: float) -> bool:
     """Set up layers of flat cells, if isotropic ones would be many and the walls allow it.
 
     They need room, and walls that are smooth from contact to contact.
@@ -187,9 +185,7 @@ def _stretched_layers(
     return True
 
 
-def _flat_enough(
-    curves: Mapping[str, list[int]], sizes: Sizes, nodes: np.ndarray
-) -> np.ndarray:
+def _flat_enough(curves: Mapping[str, list[int]], sizes: Sizes, nodes: np.ndarray) -> np.ndarray:
     """Sizes along curved walls that keep the bend of a cell below an eighth of its height."""
     out = np.full(len(nodes), np.inf)
     for name, tags in curves.items():
@@ -245,9 +241,7 @@ def _length(curve: int) -> float:
     return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
 
 
-def _field(
-    sizes: Sizes, extent: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+def _field(sizes: Sizes, extent: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Coarse nodes, triangles, the size at each node that the shape of the device wants.
 
     Last comes the width of the narrowest place.

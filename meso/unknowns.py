@@ -79,8 +79,9 @@ def number(
     keep_scalar = _kept(scalar, prescribed if vector is None else np.empty(0, np.int64))
     if pinned:
         vertex = scalar.space.dofmap.dof_layout.entity_dofs(0, 0)[0]
-        first = scalar.dofs[:1, vertex].astype(np.int32)
-        node = comm.bcast(scalar.index_map.local_to_global(first))
+        node = comm.bcast(
+            scalar.index_map.local_to_global(scalar.dofs[:1, vertex].astype(np.int32))
+        )
         local = np.arange(scalar.nodes, dtype=np.int32)
         keep_scalar &= ~np.isin(scalar.index_map.local_to_global(local), node)
     own_vector = vector.index_map.size_local if vector else 0
@@ -102,7 +103,8 @@ def number(
     offsets = np.concatenate([[0], np.cumsum(table[:, 1])])
     offset = int(offsets[comm.rank])
 
-    parts, first = [], 0
+    parts: list[np.ndarray] = []
+    first = 0
     vector_local = np.full(len(keep_vector), -1, dtype=np.int64)
     if vector is not None:
         rows = _rows(vector, keep_vector, offset, components)

@@ -43,9 +43,7 @@ def case(name: str, walls: tuple[str, ...], **changes: Any) -> meso.Case:
             **{k: {"wall": {"specularity": 0.0}} for k in walls},
         },
         "flow": {"model": "hydrodynamic", "order": 4},
-        "output": {
-            "probes": {"line": {"from": ["110 nm", "0 nm"], "to": ["190 nm", "0 nm"]}}
-        },
+        "output": {"probes": {"line": {"from": ["110 nm", "0 nm"], "to": ["190 nm", "0 nm"]}}},
     }
     return meso.Case.from_dict(tables, overrides=changes)
 
@@ -79,7 +77,11 @@ def test_all_figures_of_a_ribbon(ribbon: Path) -> None:
     files = figures.draw(ribbon)
     names = {file.name for file in files}
     assert names == {
-        "current.png", "orbital_density.png", "potential.png", "edges.png", "probe_line.png"
+        "current.png",
+        "orbital_density.png",
+        "potential.png",
+        "edges.png",
+        "probe_line.png",
     }
     for file in files:
         not_blank(file)

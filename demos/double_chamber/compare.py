@@ -42,9 +42,7 @@ def compare(directories: list[Path], labels: list[str], path: Path) -> None:
             j = [grid.values(result.data["current_density"][:, :, k]) for k in (0, 1)]
             orbital = grid.values(result.data["orbital_density"]) / HBAR
             how = {"origin": "lower", "extent": [x / NM for x in result.outline.box]}
-            images[0] = row[0].imshow(
-                np.hypot(*j), norm=LogNorm(0.1, 150), cmap="magma", **how
-            )
+            images[0] = row[0].imshow(np.hypot(*j), norm=LogNorm(0.1, 150), cmap="magma", **how)
             images[1] = row[1].imshow(
                 orbital, norm=SymLogNorm(1e10, vmin=-2e13, vmax=2e13), cmap="RdBu_r", **how
             )

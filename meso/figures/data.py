@@ -97,8 +97,11 @@ def closed_form(result: Drawn, points: np.ndarray) -> dict[str, Any] | None:
         # With the conductor on the left, t is along the ribbon on its right side.
         "current_density_t": -np.sign(y) * ribbon.current_density(inside),
         "vorticity": curl / ELECTRON_CHARGE,
-        "source": {"current_density": "Valet et al. 2025, eq. 9",
-                   "vorticity": "curl of eq. 9", "orbital_density": "eq. 10"},
+        "source": {
+            "current_density": "Valet et al. 2025, eq. 9",
+            "vorticity": "curl of eq. 9",
+            "orbital_density": "eq. 10",
+        },
     }
     if form["orbital_coupling_J_s_per_A"] is not None:
         out["orbital_density"] = curl * form["orbital_coupling_J_s_per_A"] / HBAR

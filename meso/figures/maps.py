@@ -28,9 +28,7 @@ _HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
 def _map(result: Drawn, *, values: bool, panel: bool = False) -> Map:
-    return map_figure(
-        result.outline.box, result.outline.pads(values), result.title, panel=panel
-    )
+    return map_figure(result.outline.box, result.outline.pads(values), result.title, panel=panel)
 
 
 def _finish(result: Drawn, picture: Map, *, values: bool) -> None:
@@ -40,7 +38,10 @@ def _finish(result: Drawn, picture: Map, *, values: bool) -> None:
         axes.plot(*(chain.T / unit), color=INK, linewidth=1.3, zorder=4, **_WALL)
     for contact in result.outline.contacts:
         axes.plot(
-            *(contact.line.T / unit), color=style.CONTACT, linewidth=3.5, zorder=5,
+            *(contact.line.T / unit),
+            color=style.CONTACT,
+            linewidth=3.5,
+            zorder=5,
             solid_capstyle="butt",
         )
         text = contact.name
@@ -51,10 +52,17 @@ def _finish(result: Drawn, picture: Map, *, values: bool) -> None:
         x, y = contact.anchor / unit
         dx, dy = contact.normal
         axes.annotate(
-            text, (x, y), xytext=(6 * dx, 6 * dy), textcoords="offset points", size=9,
+            text,
+            (x, y),
+            xytext=(6 * dx, 6 * dy),
+            textcoords="offset points",
+            size=9,
             ha="left" if dx > 0.5 else "right" if dx < -0.5 else "center",
             va="bottom" if dy > 0.5 else "top" if dy < -0.5 else "center",
-            color=style.CONTACT, zorder=6, path_effects=_HALO, linespacing=1.25,
+            color=style.CONTACT,
+            zorder=6,
+            path_effects=_HALO,
+            linespacing=1.25,
         )
 
 
@@ -62,8 +70,12 @@ def _image(picture: Map, axes: Any, grid: Grid, values: np.ndarray, **how: Any) 
     """A field as an image, pixel by pixel."""
     step_x, step_y = grid.x[1] - grid.x[0], grid.y[1] - grid.y[0]
     extent = picture.shown(
-        (grid.x[0] - step_x / 2, grid.x[-1] + step_x / 2,
-         grid.y[0] - step_y / 2, grid.y[-1] + step_y / 2)
+        (
+            grid.x[0] - step_x / 2,
+            grid.x[-1] + step_x / 2,
+            grid.y[0] - step_y / 2,
+            grid.y[-1] + step_y / 2,
+        )
     )
     return axes.imshow(
         values, origin="lower", extent=extent, interpolation="nearest", aspect="auto", **how
@@ -82,7 +94,12 @@ def current(result: Drawn) -> Figure:
     top = peak if peak < 1.3 * top else float(top)
     unit = style.scale(top, result.unit("current_density"))
     image = _image(
-        picture, picture.axes, grid, speed / unit.factor, cmap=_SPEED, vmin=0,
+        picture,
+        picture.axes,
+        grid,
+        speed / unit.factor,
+        cmap=_SPEED,
+        vmin=0,
         vmax=top / unit.factor,
     )
     every = max(1, round(max(grid.shape) / 220))
@@ -90,8 +107,15 @@ def current(result: Drawn) -> Figure:
     u, v = (np.ma.masked_invalid(a[every // 2 :: every, every // 2 :: every]) for a in j)
     width, height = (p / style.DPI for p in picture.pixels)
     picture.axes.streamplot(
-        x, y, u, v, color="white", linewidth=0.8, arrowsize=0.9,
-        density=(width / 4.2, height / 4.2 + 0.15), maxlength=8.0,
+        x,
+        y,
+        u,
+        v,
+        color="white",
+        linewidth=0.8,
+        arrowsize=0.9,
+        density=(width / 4.2, height / 4.2 + 0.15),
+        maxlength=8.0,
     )
     _limits(picture)
     color_bar(
@@ -116,13 +140,25 @@ def potential(result: Drawn) -> Figure:
     if not low < high:
         low, high = np.nanpercentile(phi, [0.1, 99.9])
     unit = style.scale(max(abs(low), abs(high)), "V")
-    image = _image(picture, picture.axes, grid, phi / unit.factor, cmap="cividis",
-                   vmin=low / unit.factor, vmax=high / unit.factor)
+    image = _image(
+        picture,
+        picture.axes,
+        grid,
+        phi / unit.factor,
+        cmap="cividis",
+        vmin=low / unit.factor,
+        vmax=high / unit.factor,
+    )
     x, y = (a[::3] / picture.length.factor for a in (grid.x, grid.y))
     if high > low:
         picture.axes.contour(
-            x, y, np.ma.masked_invalid(phi[::3, ::3]), levels=np.linspace(low, high, 22)[1:-1],
-            colors="white", linewidths=0.8, linestyles="solid",
+            x,
+            y,
+            np.ma.masked_invalid(phi[::3, ::3]),
+            levels=np.linspace(low, high, 22)[1:-1],
+            colors="white",
+            linewidths=0.8,
+            linestyles="solid",
         )
     color_bar(picture, image, f"electrochemical potential φ ({unit.name})")
     _finish(result, picture, values=False)

@@ -40,13 +40,14 @@ def draw_mesh(device: Device, path: Path) -> None:
         unit = style.length_scale(device.smallest_cell)
         shortest = device.smallest_cell / unit.factor
         picture = map_figure(
-            (low[0], high[0], low[1], high[1]), (0.15,) * 4, f"{device.source.stem}:"
-            f" {device.cells} cells, shortest edge {shortest:.3g} {unit.name}",
+            (low[0], high[0], low[1], high[1]),
+            (0.15,) * 4,
+            f"{device.source.stem}: {device.cells} cells, shortest edge {shortest:.3g} {unit.name}",
         )
         picture.bar.axis("off")
         picture.axes.add_collection(
             PolyCollection(
-                corners / picture.length.factor,
+                list(corners / picture.length.factor),
                 facecolors=_SHADES[regions % len(_SHADES)],
                 edgecolors="#8a8a8a",
                 linewidths=0.25,
@@ -62,7 +63,9 @@ def draw_mesh(device: Device, path: Path) -> None:
             picture.axes.plot([], [], color=color, linewidth=2.5, linestyle=style_, label=name)
         handles, labels = picture.axes.get_legend_handles_labels()
         picture.bar.legend(
-            handles, labels, loc="center" if picture.horizontal else "center left",
+            handles,
+            labels,
+            loc="center" if picture.horizontal else "center left",
             ncols=min(len(labels), 5) if picture.horizontal else 1,
         )
         store(picture.figure, path)

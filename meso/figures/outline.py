@@ -65,8 +65,10 @@ class Outline:
         stretches = chains(edges[~wall])
         return cls(
             walls=edges[wall],
-            contacts=tuple(_contact(line, name, summary) for line, name in
-                           zip(stretches, _names(stretches, summary), strict=True)),
+            contacts=tuple(
+                _contact(line, name, summary)
+                for line, name in zip(stretches, _names(stretches, summary), strict=True)
+            ),
             box=(low[0], high[0], low[1], high[1]),
         )
 
@@ -134,7 +136,7 @@ def _on_walls(
     both = np.concatenate([known.reshape(-1, 2), edges[:, [0, -1]].reshape(-1, 2)])
     numbers = np.sort(vertex_numbers(both).reshape(-1, 2), axis=1)
     key = numbers[:, 0] * (numbers.max() + 1) + numbers[:, 1]
-    return np.isin(key[len(known):], key[: len(known)])
+    return np.isin(key[len(known) :], key[: len(known)])
 
 
 def _names(stretches: list[np.ndarray], summary: Mapping[str, Any]) -> list[str]:
@@ -185,6 +187,4 @@ def _contact(line: np.ndarray, name: str, summary: Mapping[str, Any]) -> DrawnCo
             written(entry["potential_V"], "V", 1e-6 * max(potentials)),
             written(entry[key], key.removeprefix("current_"), 1e-6 * max(currents)),
         ]
-    return DrawnContact(
-        name=name, values=tuple(values), line=line, normal=normal, anchor=anchor
-    )
+    return DrawnContact(name=name, values=tuple(values), line=line, normal=normal, anchor=anchor)

@@ -55,8 +55,11 @@ def edges(result: Drawn) -> Figure:
             if found is None:
                 continue
             text = name if of == 1 else f"{name} {int(segment) + 1}"
-            how = {"color": LINES[i % len(LINES)], "label": text,
-                   "linestyle": ("-", "--", ":")[i // len(LINES) % 3]}
+            how = {
+                "color": LINES[i % len(LINES)],
+                "label": text,
+                "linestyle": ("-", "--", ":")[i // len(LINES) % 3],
+            }
             unit = found[1]
             x = columns["s_m"][here] / length.factor
             lines.append((x, found[0][here], how))

@@ -107,9 +107,10 @@ class CellSet:
         """Reference coordinates of pixels in their cells: affine, then Newton where curved."""
         origin, sides = nodes[:, 0], nodes[:, 1:3] - nodes[:, :1]
         determinant = sides[:, 0, 0] * sides[:, 1, 1] - sides[:, 0, 1] * sides[:, 1, 0]
-        inverse = np.stack(
-            [sides[:, 1, 1], -sides[:, 1, 0], -sides[:, 0, 1], sides[:, 0, 0]], axis=1
-        ) / determinant[:, None]
+        inverse = (
+            np.stack([sides[:, 1, 1], -sides[:, 1, 0], -sides[:, 0, 1], sides[:, 0, 0]], axis=1)
+            / determinant[:, None]
+        )
         dx, dy = column - origin[cell, 0], row - origin[cell, 1]
         x = inverse[cell, 0] * dx + inverse[cell, 1] * dy
         y = inverse[cell, 2] * dx + inverse[cell, 3] * dy

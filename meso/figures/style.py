@@ -15,9 +15,7 @@ from meso.figures.raster import Extent
 DPI = 200
 CONTACT = "#b35c00"
 INK = "#222222"
-LINES = (
-    "#0b62a4", "#c1272d", "#2e8b57", "#7b4ea3", "#d98200", "#5b5b5b", "#17a3b8", "#c2559d"
-)
+LINES = ("#0b62a4", "#c1272d", "#2e8b57", "#7b4ea3", "#d98200", "#5b5b5b", "#17a3b8", "#c2559d")
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -187,8 +185,14 @@ def map_figure(box: Extent, pads: Extent, title: str, *, panel: bool = False) ->
     figure.text(left / total_w, 1 - 0.28 / total_h, title, size=12)
     pixels = (round(map_w * DPI), round(map_h * DPI))
     return Map(
-        figure=figure, axes=main, bar=bar, horizontal=wide, panel=second, length=length,
-        extent=extent, pixels=pixels,
+        figure=figure,
+        axes=main,
+        bar=bar,
+        horizontal=wide,
+        panel=second,
+        length=length,
+        extent=extent,
+        pixels=pixels,
     )
 
 

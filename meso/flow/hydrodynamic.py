@@ -77,7 +77,8 @@ class Hydrodynamic:
         self.scales = Scales(
             length=device.extent,
             conductivity=max(
-                m.conductivity / max(1.0, (m.vorticity_diffusion_length / device.extent) ** 2)
+                m.conductivity
+                / max(1.0, ((m.vorticity_diffusion_length or 0) / device.extent) ** 2)
                 for m in materials.values()
             ),
         )
@@ -92,8 +93,12 @@ class Hydrodynamic:
         if isinstance(boundary, Contact):
             if boundary.law == "ideal":
                 return Law(ideal=True)
-            step = np.array([_contact_step(m) * r for m, r in zip(
-                regions, self._relaxation() / self.scales.length, strict=True)])
+            step = np.array(
+                [
+                    _contact_step(m) * r
+                    for m, r in zip(regions, self._relaxation() / self.scales.length, strict=True)
+                ]
+            )
             slip = stress * np.array([m.slip_rate(0.0) for m in regions]) * self.scales.length
             return Law(angular=lambda f, r: _normal(f, step[r]) + _tangential(f, slip[r][:, None]))
         slip_rates = np.array([boundary.slip_rate(m) for m in regions]) * self.scales.length
@@ -106,7 +111,9 @@ class Hydrodynamic:
             rate = slip_rates[region][:, None] + (facets.curvature if literal else 0.0)
             friction = _tangential(facets, stress[region][:, None] * rate)
             h = facets.height
-            return friction + _normal(facets, penalty * (stress[region] / h + relaxation[region] * h))
+            return friction + _normal(
+                facets, penalty * (stress[region] / h + relaxation[region] * h)
+            )
 
         return Law(angular=wall, impenetrable=True)
 
@@ -196,4 +203,3 @@ def _tangential(facets: FacetGeometry, coefficient: np.ndarray) -> np.ndarray:
     """Coefficient t t^T at the quadrature points."""
     outer = facets.tangent[..., :, None] * facets.tangent[..., None, :]
     return coefficient[..., None, None] * outer
-

@@ -133,9 +133,7 @@ class Ohmic:
             },
         )
 
-    def _fluxes(
-        self, space: Lagrange, conductivity: np.ndarray, nodal: np.ndarray
-    ) -> np.ndarray:
+    def _fluxes(self, space: Lagrange, conductivity: np.ndarray, nodal: np.ndarray) -> np.ndarray:
         """Scaled conductance matrix by consistent fluxes, G_ij = a(phi_i, phi_j).
 
         No derivative is taken at the boundary, G is symmetric, and its rows sum to zero because

@@ -156,7 +156,7 @@ def drive(
     Returns:
         Potentials and currents, shape (n,) each.
     """
-    laws = [boundaries[name] for name in names]
+    laws = [law for law in map(boundaries.get, names) if isinstance(law, Contact)]
     given = np.array([law.potential is not None for law in laws])
     potential = np.array([law.potential or 0.0 for law in laws])
     if not given.all():

@@ -134,9 +134,7 @@ class MomentSystem:
             scalar=self.scalar,
             prescribed=self._prescribed,
             pinned=not contacts,
-            wall_nodes=self.scalar.dofs[
-                walls.cell[:, None], self.scalar.on_facet[walls.local]
-            ],
+            wall_nodes=self.scalar.dofs[walls.cell[:, None], self.scalar.on_facet[walls.local]],
             wall_piece=walls.piece,
         )
         self.assembly = Assembly(self.unknowns, self.sides)
@@ -215,7 +213,7 @@ class MomentSystem:
         n, p = self.moments.count, self.vector.dofs.shape[1]
 
         def add(facets: Facets, matrix: np.ndarray, nodes: np.ndarray) -> None:
-            for i, cell in enumerate(facets.cell.tolist()):
+            for i, cell in enumerate(map(int, facets.cell)):
                 if cell not in self._boundary:
                     self._boundary[cell] = np.zeros((n, p, n, p))
                 at = nodes[i]
@@ -250,8 +248,14 @@ class MomentSystem:
         for batch, straight in self.cells.batches(4 * size * size):
             region = self.device.cell_region[batch]
             moments, divergence = terms.cell_terms(
-                self.cells, batch, straight, self.vector, self.scalar, self.moments,
-                self.stress[region], self.relaxation[region],
+                self.cells,
+                batch,
+                straight,
+                self.vector,
+                self.scalar,
+                self.moments,
+                self.stress[region],
+                self.relaxation[region],
             )
             order = np.argsort(batch)
             for cell in on_boundary[np.isin(on_boundary, batch)]:
@@ -295,9 +299,7 @@ class MomentSystem:
                 matrix[:, u, s] = block.transpose(0, 2, 1)
         return matrix
 
-    def _data(
-        self, batch: np.ndarray, outer: int
-    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _data(self, batch: np.ndarray, outer: int) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Loads and prescribed values of a batch of cells (last right-hand side)."""
         n = self.moments.count
         load = given = None

@@ -87,7 +87,11 @@ def _straight_terms(
     mass = ((value.T * weights) @ value).reshape(1, p * p)
     inverses, determinant = cells.derivatives(batch)
     metric = np.einsum(
-        "c,ijmn,cai,cbj->cmnab", stress * determinant, moments.stress, inverses, inverses,
+        "c,ijmn,cai,cbj->cmnab",
+        stress * determinant,
+        moments.stress,
+        inverses,
+        inverses,
         optimize=True,
     ).reshape(count * n * n, 4)
     weight = np.einsum("c,mn->cmn", relaxation * determinant, moments.relaxation)
@@ -100,9 +104,7 @@ def _straight_terms(
     return matrix.transpose(0, 1, 3, 2, 4), divergence.transpose(0, 2, 1, 3)
 
 
-def boundary_matrix(
-    facets: FacetGeometry, vector: Lagrange, angular: np.ndarray
-) -> np.ndarray:
+def boundary_matrix(facets: FacetGeometry, vector: Lagrange, angular: np.ndarray) -> np.ndarray:
     """A boundary term w_a angular[a, b] u_b.
 
     Args:
@@ -186,6 +188,4 @@ def tangential_consistency(
 
 def trace(facets: FacetGeometry, space: Lagrange) -> np.ndarray:
     """Basis functions of the nodes of each facet at its quadrature points, (f, q, p)."""
-    return by_facet(
-        facets.local, lambda i: space.values(facets.points[i])[:, space.on_facet[i]]
-    )
+    return by_facet(facets.local, lambda i: space.values(facets.points[i])[:, space.on_facet[i]])
