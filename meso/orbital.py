@@ -234,7 +234,7 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
     # Cells that lie between two walls are cut finely.
     cut = everything[~whole]
     for part in (cut[i : i + 200] for i in range(0, len(cut), 200)):
-        share, nearest = _shares(density, part, *_fine_quadrature(8), tree)
+        share, nearest = _shares(density, part, *_fine_quadrature(4), tree)
         moment += np.bincount(nearest.ravel(), share.ravel(), len(rows))
     moment = np.bincount(rows[:, 2].astype(int), moment, len(device.pieces))
     moment = np.atleast_1d(total(device.comm, moment)) * (flow.thickness or 1.0)
@@ -269,8 +269,8 @@ def _shares(
 
 
 def _fine_quadrature(pieces: int) -> tuple[np.ndarray, np.ndarray]:
-    """Quadrature of degree 6 on each of pieces^2 equal parts of the reference triangle."""
-    inner, weights = quadrature(6)
+    """Quadrature of degree 4 on each of pieces^2 equal parts of the reference triangle."""
+    inner, weights = quadrature(4)
     i, j = (a.ravel() for a in np.meshgrid(np.arange(pieces), np.arange(pieces)))
     corner = np.column_stack([i, j])
     lower, upper = corner[i + j < pieces], corner[i + j < pieces - 1] + 1

@@ -153,7 +153,8 @@ def _probe(result: Result, name: str) -> dict[str, np.ndarray]:
         "y_m": points[:, 1],
         "s_m": s[:, 0] * np.linalg.norm(end - start),
     }
-    for key, value in values.items():
+    for key in result.written:
+        value = values[key]
         unit = result.fields[key].unit
         if value.ndim == 1:
             columns[f"{key}_{unit}"] = value
@@ -196,12 +197,13 @@ def _hbar(unit: str) -> str:
 def _vtu(result: Result, folder: Path) -> None:
     device = result.device
     cells = cells_of(device)
-    degree = max([cells.degree, *(f.degree for f in result.fields.values())])
+    fields = {name: result.fields[name] for name in result.written}
+    degree = max([cells.degree, *(f.degree for f in fields.values())])
     reference = lagrange_nodes(degree)
     order = vtk_order(len(reference))
     points = cells.positions(np.arange(cells.count), reference) * device.extent
     data = {}
-    for name, field in result.fields.items():
+    for name, field in fields.items():
         values = field.everywhere(reference)[:, order]
         data[name] = values if field.components > 1 else values[..., 0]
     write_vtu(folder / "fields" / f"part{device.comm.rank}.vtu", points[:, order], data)
@@ -216,7 +218,8 @@ def _vtx(result: Result, folder: Path) -> None:
     if not dolfinx.has_adios2:
         raise MesoError("this DOLFINx has no ADIOS2: use --format vtu")
     device = result.device
-    for name, field in result.fields.items():
+    for name in result.written:
+        field = result.fields[name]
         with dolfinx.io.VTXWriter(
             device.comm, str(folder / "fields" / f"{name}.bp"), [field.function()]
         ) as writer:

@@ -25,7 +25,7 @@ class Result:
     Attributes:
         case: The case.
         flow: The solved flow.
-        fields: Fields that the case asks for, by name.
+        fields: All fields, by name; ``written`` names those that go into files.
         edge_moments: Orbital angular momentum of each smooth piece of a wall; empty without
             orbital coupling.
         warnings: What a careful user should know.
@@ -40,6 +40,11 @@ class Result:
     warnings: tuple[str, ...]
     seconds: dict[str, float] = field(default_factory=dict)
     closed_form: Mapping[str, Any] | None = None
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Names of the fields that the case asks for."""
+        return tuple(n for n in self.case.output.fields or self.fields if n in self.fields)
 
     @property
     def device(self) -> Device:

@@ -121,17 +121,18 @@ def run(
         raise CaseError(*error.problems, file=error.file or file) from None
     with phase("orbital", "vorticity and orbital density"):
         fields: dict[str, Any] = dict(flow.fields)
-        wanted = case.output.fields or tuple(fields)
         moments: tuple[Any, ...] = ()
-        if {"vorticity", "orbital_density"} & set(wanted):
+        # Potential flow has no vorticity, unless somebody wants to see that.
+        asked = {"vorticity", "orbital_density"} & set(case.output.fields or ())
+        if flow.model != "ohmic" or asked:
             fields["vorticity"] = vorticity(flow)
-        if "orbital_density" in wanted and couplings(flow) is not None:
-            fields["orbital_density"] = orbital_density(flow, fields["vorticity"])
-            moments = tuple(edge_moments(flow, fields["orbital_density"]))
+            if couplings(flow) is not None:
+                fields["orbital_density"] = orbital_density(flow, fields["vorticity"])
+                moments = tuple(edge_moments(flow, fields["orbital_density"]))
     return Result(
         case=case,
         flow=flow,
-        fields={name: fields[name] for name in wanted if name in fields},
+        fields=fields,
         edge_moments=moments,
         warnings=(*case.warnings, *resolution_warnings(case, device)),
         seconds=seconds,
