@@ -84,6 +84,8 @@ class Assembly:
             given: Prescribed values at the outer positions, 0 elsewhere, shape (c, o, sides),
                 or None.
         """
+        if not len(cells):
+            return
         outer = rows.shape[1]
         remaining = matrix[:, :outer, :outer]
         outer_load = None if load is None else load[:, :outer]

@@ -31,13 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         at = words.index("--")
         words, petsc = words[:at], words[at + 1 :]
     options = _parser().parse_args(words)
+    options.petsc = petsc
     rank = int(os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMI_RANK", "0")))
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        if petsc:
-            import petsc4py
-
-            petsc4py.init(["meso", *petsc])
         options.action(options, rank == 0)
         return 0
     except (CaseError, GeometryError) as error:
@@ -145,6 +142,13 @@ def _load(path: Path, settings: list[str]) -> Any:
     return Case.load(path, parse_overrides(settings))
 
 
+def _start(options: argparse.Namespace) -> None:
+    """Start PETSc with the user's options; signals (a closed pipe) stay Python's."""
+    import petsc4py
+
+    petsc4py.init(["meso", "-no_signal_handler", *options.petsc])
+
+
 def _progress(options: argparse.Namespace, root: bool) -> Callable[[str], None]:
     """Lines with the time since the start, on a terminal only, on rank 0 only."""
     start = time.perf_counter()
@@ -162,6 +166,7 @@ def _run(options: argparse.Namespace, root: bool) -> None:
     directory = options.output or case.output.directory or Path("results") / options.case.stem
     progress = _progress(options, root)
     progress("loading the solver")
+    _start(options)
     from meso.output import check_directory
     from meso.running import run
     from meso.summary import table
@@ -184,6 +189,7 @@ def _run(options: argparse.Namespace, root: bool) -> None:
 
 def _check(options: argparse.Namespace, root: bool) -> None:
     case = _load(options.case, options.set)
+    _start(options)
     from meso.checking import report
 
     text = report(case)
@@ -192,6 +198,7 @@ def _check(options: argparse.Namespace, root: bool) -> None:
 
 
 def _mesh(options: argparse.Namespace, root: bool) -> None:
+    _start(options)
     from meso.checking import mesh_quality
     from meso.device import Device
     from meso.figures import draw_mesh

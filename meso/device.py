@@ -125,6 +125,7 @@ class Device:
         order: int = 4,
         size: str | float | None = None,
         layers: Mapping[str, sizing.Layer] | None = None,
+        interface: sizing.Layer | None = None,
         coarsen: bool = True,
         known_only: bool = False,
         geometry_order: int = 4,
@@ -140,6 +141,7 @@ class Device:
             size: Largest cell size ("10 nm", or metres); by default a fraction of the local
                 channel width. Not for mesh files.
             layers: Cell sizes at boundaries, by name, lengths in metres. Not for mesh files.
+            interface: The same on both sides of the curves between regions.
             coarsen: True if layers may be coarsened where they would take too many cells.
             known_only: True to leave out layers at boundaries that the drawing does not have.
             geometry_order: Degree of curved cells, for ``.geo`` files; even degrees, two above
@@ -162,6 +164,7 @@ class Device:
             order=order,
             bulk=None if size is None else quantity(size, "m", where="size") / unit,
             layers={name: layer.over(unit) for name, layer in (layers or {}).items()},
+            interface=interface.over(unit) if interface else None,
             coarsen=coarsen,
             known_only=known_only,
         )

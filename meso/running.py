@@ -53,8 +53,10 @@ def build_device(case: Case, comm: MPI.Comm = MPI.COMM_WORLD) -> Device:
     given = case.mesh.wall_size
     meshable = case.geometry.file.suffix == ".geo"
     walls = [name for name, law in case.boundaries.items() if isinstance(law, Wall)]
+    interface = None
     if meshable and case.flow.model != "ohmic" and known:
         shortest = min(known)
+        interface = vorticity_layer(shortest, case.flow.order)
         layers = {name: vorticity_layer(shortest, case.flow.order, given) for name in walls}
     elif meshable and given:
         layers = {name: Layer(size=given, reach=10 * given) for name in walls}
@@ -67,6 +69,7 @@ def build_device(case: Case, comm: MPI.Comm = MPI.COMM_WORLD) -> Device:
         order=case.flow.order,
         size=case.mesh.size,
         layers=layers,
+        interface=interface,
         known_only=True,
         coarsen=given is None,
         geometry_order=case.mesh.geometry_order or 2 * ceil(case.flow.order / 2),

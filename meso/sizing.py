@@ -7,7 +7,7 @@ carries the wanted sizes as a background field for the final one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gmsh
@@ -28,6 +28,7 @@ MAX_CELLS = 250_000  # in wall layers, unless the user asks for a size
 MANY_CELLS = 15_000  # in isotropic wall layers: above that flat cells are used where possible
 _THICKNESS = 3.5  # of a layer of flat cells, in its reach: the vorticity falls to 1e-5
 _SAMPLES = 1000
+_INTERFACE = "\0interface"  # no name that a drawing could have
 
 # Cells across a channel and per vorticity diffusion length at a wall, by polynomial degree.
 # Measured on ribbons and bends: they keep currents and profiles within 1e-6 and wall vorticities
@@ -79,6 +80,7 @@ class Sizes:
         order: Polynomial degree of the field.
         bulk: Largest cell size, or None for a fraction of the local channel width.
         layers: Layers at boundaries, by name.
+        interface: Layer on both sides of curves between regions, or None.
         coarsen: True if layers may be coarsened where they would take too many cells.
         known_only: True to ignore layers at boundaries that the drawing does not have.
         stretched: True to let thin layers have flat cells.
@@ -87,6 +89,7 @@ class Sizes:
     order: int
     bulk: float | None = None
     layers: Mapping[str, Layer] = field(default_factory=dict)
+    interface: Layer | None = None
     coarsen: bool = True
     known_only: bool = False
     stretched: bool = True
@@ -124,6 +127,9 @@ def mesh_drawing(path: Path, sizes: Sizes) -> bool:
         return False  # a drawing without triangles: its reader says what is wrong
     nodes, triangles, wanted, narrowest = _field(sizes, extent)
     curves = {name: tags for name, tags in groups(path, 1).items() if name in sizes.layers}
+    if sizes.interface and (between := _interfaces(path)):
+        curves[_INTERFACE] = between
+        sizes = replace(sizes, layers={**sizes.layers, _INTERFACE: sizes.interface})
     stretched = sizes.stretched and _stretched_layers(curves, sizes, narrowest)
     if stretched:
         wanted = np.minimum(wanted, _flat_enough(curves, sizes, nodes[:, :2]))
@@ -146,6 +152,17 @@ def mesh_drawing(path: Path, sizes: Sizes) -> bool:
     return stretched
 
 
+def _interfaces(path: Path) -> list[int]:
+    """Curves between surfaces of different regions."""
+    region = {surface: name for name, tags in groups(path, 2).items() for surface in tags}
+    out = []
+    for _, curve in gmsh.model.getEntities(1):
+        sides = {region.get(int(s)) for s in gmsh.model.getAdjacencies(1, curve)[0]}
+        if len(sides) > 1:
+            out.append(curve)
+    return out
+
+
 def _cells_in_layers(curves: Mapping[str, list[int]], sizes: Sizes) -> float:
     """Number of isotropic cells: a layer holds about 3 reach/size^2 of them per length."""
     return sum(
@@ -164,7 +181,7 @@ def _stretched_layers(curves: Mapping[str, list[int]], sizes: Sizes, narrowest: 
     many = _cells_in_layers(curves, sizes) > MANY_CELLS
     thickness = max((_THICKNESS * layer.reach for layer in sizes.layers.values()), default=0.0)
     alike = len(set(sizes.layers.values())) == 1  # Gmsh's layers must not touch each other
-    if not many or not alike or thickness > 0.3 * narrowest:
+    if not many or not alike or _INTERFACE in curves or thickness > 0.3 * narrowest:
         return False
     ends = []
     for point, meeting in _junctions().items():
