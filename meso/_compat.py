@@ -12,12 +12,10 @@ import numpy as np
 def geometry(mesh: Any) -> tuple[np.ndarray, np.ndarray, int]:
     """Node coordinates (n, 3), nodes of each cell and polynomial degree of a mesh."""
     g = mesh.geometry
-    cmap = getattr(g, "cmap", None) or g.cmaps[0]
-    if callable(cmap):
-        cmap = cmap(0)
-    dofmap = g.dofmap
-    if callable(dofmap):
-        dofmap = dofmap(0)
+    if hasattr(g, "cmaps"):  # 0.11: one of each for every cell type of a mesh
+        cmap, dofmap = g.cmaps[0], g.dofmaps[0]
+    else:
+        cmap, dofmap = g.cmap, g.dofmap
     return g.x, np.asarray(dofmap), cmap.degree
 
 

@@ -181,7 +181,7 @@ class Device:
             nodes, points = plan.nodes, plan.points
         else:
             nodes, points = plan.nodes[:0], plan.points[:0]
-        mesh = dolfinx.mesh.create_mesh(comm, nodes, points, element)
+        mesh = dolfinx.mesh.create_mesh(comm, nodes, x=points, e=element)
         mesh.name = path.stem
         local = mesh.topology.index_map(2).size_local
         original = np.asarray(mesh.topology.original_cell_index)[:local]

@@ -147,9 +147,9 @@ def test_no_current_through_curved_walls():
 
 def test_power_is_dissipated(hall_flow):
     """V I = heat, by quadrature of the fields."""
-    # J.n at walls is zero in the mean, not in every point: its penalty takes 1.2e-7 of the power.
+    # J.n at walls is zero in the mean, not in every point: its penalty takes 5.5e-8 of the power.
     assert dissipation(hall_flow) == pytest.approx(hall_flow.dissipated_power, abs=0, rel=5e-7)
-    # All terms of the weak form but Nitsche's at ideal contacts, squares of errors: 1.2e-11.
+    # All terms of the weak form but Nitsche's at ideal contacts, squares of errors: 2.4e-12.
     balance = dissipation(hall_flow, penalty=True)
     assert balance == pytest.approx(hall_flow.dissipated_power, abs=0, rel=1e-9)
 
@@ -165,7 +165,7 @@ def test_power_of_reservoirs(hall_bar):
         )
     }
     flow = solve(hall_bar, material(mean_free_path=40e-9), edges=Wall(specularity=0.2), **ends)
-    # The quadrature on curved cells is what is left, 1e-11.
+    # The quadrature on curved cells is what is left, 4e-12.
     balance = dissipation(flow, penalty=True)
     assert balance == pytest.approx(flow.dissipated_power, abs=0, rel=1e-9)
 
