@@ -26,7 +26,7 @@ ANGLE_PER_CELL = 0.3  # radians of a curved boundary per cell
 CORNER_SIZE = 1e-6
 MAX_CELLS = 250_000  # in wall layers, unless the user asks for a size
 MANY_CELLS = 15_000  # in isotropic wall layers: above that flat cells are used where possible
-_THICKNESS = 3.5  # of a layer of flat cells, in its reach: the vorticity falls to 1e-5
+_THICKNESS = 15.0  # of a layer of flat cells, in its decay length: the vorticity falls to 3e-7
 _SAMPLES = 1000
 _INTERFACE = "\0interface"  # no name that a drawing could have
 
@@ -47,14 +47,16 @@ class Layer:
     Attributes:
         size: Cell size at the boundary.
         reach: Distance over which it grows, about e times.
+        decay: Decay length l of what the layer resolves; flat cells are for layers that have one.
     """
 
     size: float
     reach: float
+    decay: float = 0.0
 
     def over(self, unit: float) -> Layer:
         """The same layer with lengths in another unit."""
-        return Layer(size=self.size / unit, reach=self.reach / unit)
+        return Layer(size=self.size / unit, reach=self.reach / unit, decay=self.decay / unit)
 
 
 def vorticity_layer(diffusion_length: float, order: int, size: float | None = None) -> Layer:
@@ -69,7 +71,11 @@ def vorticity_layer(diffusion_length: float, order: int, size: float | None = No
         The layer, in the unit of ``diffusion_length``.
     """
     cells = _CELLS_PER_LAYER.get(order, 1.5)
-    return Layer(size=size or diffusion_length / cells, reach=0.7 * (order + 1) * diffusion_length)
+    return Layer(
+        size=size or diffusion_length / cells,
+        reach=0.7 * (order + 1) * diffusion_length,
+        decay=diffusion_length,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,9 +185,10 @@ def _stretched_layers(curves: Mapping[str, list[int]], sizes: Sizes, narrowest: 
     """
     walls = {curve for tags in curves.values() for curve in tags}
     many = _cells_in_layers(curves, sizes) > MANY_CELLS
-    thickness = max((_THICKNESS * layer.reach for layer in sizes.layers.values()), default=0.0)
+    thickness = max((_THICKNESS * layer.decay for layer in sizes.layers.values()), default=0.0)
     alike = len(set(sizes.layers.values())) == 1  # Gmsh's layers must not touch each other
-    if not many or not alike or _INTERFACE in curves or thickness > 0.3 * narrowest:
+    roomy = 0 < thickness < 0.4 * narrowest
+    if not many or not alike or _INTERFACE in curves or not roomy:
         return False
     ends = []
     for point, meeting in _junctions().items():
@@ -196,21 +203,21 @@ def _stretched_layers(curves: Mapping[str, list[int]], sizes: Sizes, narrowest: 
     field.setNumbers(boundary, "CurvesList", sorted(walls))
     field.setNumbers(boundary, "PointsList", ends)
     field.setNumber(boundary, "Size", layer.size)
-    field.setNumber(boundary, "Ratio", 1 + 0.05 * min(sizes.order, 6))
-    field.setNumber(boundary, "Thickness", _THICKNESS * layer.reach)
+    field.setNumber(boundary, "Ratio", 1 + 0.035 * min(sizes.order, 6))
+    field.setNumber(boundary, "Thickness", thickness)
     field.setAsBoundaryLayer(boundary)
     return True
 
 
 def _flat_enough(curves: Mapping[str, list[int]], sizes: Sizes, nodes: np.ndarray) -> np.ndarray:
-    """Sizes along curved walls that keep the bend of a cell below an eighth of its height."""
+    """Sizes along curved walls that keep the bend of a cell below a sixteenth of its height."""
     out = np.full(len(nodes), np.inf)
     for name, tags in curves.items():
         for curve in tags:
             if gmsh.model.getType(1, curve) != "Line":
                 at, curvature = _curve(curve, 65)
                 with np.errstate(divide="ignore"):
-                    size = np.sqrt(sizes.layers[name].size / curvature)
+                    size = np.sqrt(0.5 * sizes.layers[name].size / curvature)
                 out = np.minimum(out, _graded(nodes, at[:, :2], size))
     return out
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from meso.boundary import Boundary, Contact
-from meso.cells import lagrange
+from meso.cells import cells_of, inverse, quadrature
 from meso.device import Device
 from meso.errors import CaseError
 from meso.errors import known as suggestion
@@ -227,9 +227,12 @@ def current_unit(materials: Mapping[str, Material]) -> str:
 
 
 def relative_divergence(density: Field) -> float:
-    """Root mean square of div J times the device size over the largest J."""
+    """Root mean square of div J over the device, times its size, over the largest J."""
     device = density.device
-    points = lagrange(device, max(1, density.degree - 1)).points
+    cells = cells_of(device)
+    points, weights = quadrature(2 * max(1, density.degree - 1))
     divergence = np.trace(gradient(density, points), axis1=2, axis2=3)
-    mean = np.sqrt(total(device.comm, (divergence**2).sum()) / (device.cells * len(points)))
+    _, determinant = inverse(cells.jacobians(np.arange(cells.count), points))
+    area = device.measure / device.extent**2
+    mean = np.sqrt(total(device.comm, (weights * determinant * divergence**2).sum()) / area)
     return float(mean * device.extent / (density.extrema()[1] or 1.0))
