@@ -319,7 +319,13 @@ class MomentSystem:
                 value = self.vector.values(points)
                 force = np.einsum("cq,qp,cqa->cap", weight, value, self.loads.body(x))
             if self.loads.source:
-                source = -(weight * self.loads.source(x)) @ self.scalar.values(points)
+                given_source = weight * self.loads.source(x)
+                source = -given_source @ self.scalar.values(points)
+                gradient, _ = self.cells.gradients(batch, points, self.vector.gradients(points))
+                outflow = np.einsum("ia,cqip->cqap", self.moments.flux, gradient)
+                relaxation = self.relaxation[self.device.cell_region[batch]]
+                augmented = terms.augmentation(weight.sum(axis=1), relaxation)
+                force = force + np.einsum("c,cq,cqap->cap", augmented, given_source, outflow)
             load = np.zeros((len(batch), n * p + q, self.sides))
             for u, r, vector, scalar in self._blocks():
                 load[:, u, -1] = force[:, :, vector].reshape(len(batch), -1)

@@ -1,0 +1,183 @@
+"""From a case to a result: mesh, phases, fields, warnings, and whose fault an error is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import GEOMETRIES, mesh_file
+from mpi4py import MPI
+from test_cli import here, write_case  # noqa: F401 (here: a fixture)
+
+import meso
+from meso.case import Case
+from meso.cells import cells_of
+from meso.checking import mesh_quality, report
+from meso.device import Device
+from meso.errors import CaseError, ConvergenceError, GeometryError
+from meso.running import build_device, knudsen_number, resolution_warnings, run, wall_resolution
+
+pytestmark = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="files of one rank")
+
+# Rounding of a direct solve of a few hundred unknowns.
+ROUNDING = 1e-11
+
+
+def case(**changes):
+    return Case.load(write_case(**changes))
+
+
+def test_a_result():
+    """In the ohmic model: J = sigma V/L = 100 A/m everywhere, a linear potential."""
+    result = meso.run(case(**{"flow.model": "ohmic"}))
+    assert result.contacts["source"].current == pytest.approx(1e-5, rel=ROUNDING, abs=0)
+    assert result.contacts["drain"].potential == 0
+    assert result.walls == ("edges",)
+    assert not result.per_thickness
+    values = result.sample([[50e-9, 10e-9], [150e-9, -20e-9], [250e-9, 0]])
+    assert set(values) == {"current_density", "potential"}
+    np.testing.assert_allclose(values["potential"][:2], [0.75e-3, 0.25e-3], rtol=ROUNDING)
+    np.testing.assert_allclose(values["current_density"][:2, 0], 100, rtol=ROUNDING)
+    assert np.isnan(values["potential"][2])
+    assert np.isnan(values["current_density"][2]).all()
+
+
+def test_fields_follow_the_model():
+    flow = {"current_density", "potential"}
+    everything = {*flow, "vorticity", "orbital_density"}
+    assert set(run(case()).fields) == everything
+    # All that is known is there, whatever is written.
+    chosen = run(case(**{"output.fields": ["potential"]}))
+    assert set(chosen.fields) == everything
+    assert chosen.written == ("potential",)
+    assert len(chosen.edge_moments) == 2
+    assert set(run(case(**{"materials.sheet.fermi_energy": None})).fields) == {*flow, "vorticity"}
+    ohmic = {"flow.model": "ohmic"}
+    assert set(run(case(**ohmic)).fields) == flow
+    asked = run(case(**ohmic, **{"output.fields": ["vorticity"]}))
+    assert "vorticity" in asked.written
+
+
+def test_progress_and_seconds():
+    said = []
+    result = run(case(), progress=said.append)
+    assert [line.split()[0] for line in said] == ["meshing", "solving", "vorticity"]
+    assert "ribbon.geo" in said[0]
+    assert f"{result.device.cells} cells" in said[1]
+    assert list(result.seconds) == ["mesh", "solve", "orbital"]
+    assert all(seconds > 0 for seconds in result.seconds.values())
+
+
+def test_errors_name_the_case_file():
+    with pytest.raises(CaseError) as error:
+        run(case(**{"boundaries.edges": None}))
+    assert str(error.value).startswith("case.toml: boundaries: ribbon.geo has 'edges'")
+    with pytest.raises(GeometryError, match="ribbon.geo: .*'widht'"):
+        run(case(**{"geometry.parameters": {"widht": 1}}))
+
+
+def test_all_names_that_do_not_fit_are_told_at_once():
+    changes = {"boundaries.edges": None, "regions": {"oxide": "sheet"}}
+    changes["boundaries.soure"] = {"contact": {"potential": "0 V"}}
+    with pytest.raises(CaseError) as error:
+        run(case(**changes))
+    assert [key for key, _ in error.value.problems] == [
+        *("regions.oxide", "regions", "boundaries.soure", "boundaries"),
+    ]
+    assert 'did you mean "source"' in str(error.value)
+
+
+def test_a_failed_solve_raises(monkeypatch):
+    monkeypatch.setattr("meso.algebra.RESIDUAL", 0.0)
+    for model in ("ohmic", "hydrodynamic"):
+        with pytest.raises(ConvergenceError, match="residual"):
+            run(case(**{"flow.model": model}))
+
+
+def test_mesh_files_are_taken_as_they_are():
+    """The default layers are for drawings; a coarse mesh file is told to be coarse."""
+    mesh_file(Path("own.msh"), GEOMETRIES / "ribbon.geo", size=50)
+    changes = {"geometry.file": "own.msh", "geometry.parameters": {}}
+    coarse = run(case(**changes, mesh={}, **{"output.probes": {}}))
+    assert coarse.device.cells == Device.from_gmsh("own.msh", length_unit="nm").cells
+    assert any("wall 'edges'" in warning for warning in coarse.warnings)
+    for key in ("size", "wall_size"):
+        with pytest.raises(CaseError, match="mesh: own.msh is a mesh already"):
+            run(case(**changes, mesh={key: "1 nm"}))
+
+
+def test_default_mesh_resolves_the_wall():
+    """l = 7.07 nm: cells at the wall below it without any wish, above it if so wanted."""
+    fine = case(mesh={})
+    device = build_device(fine)
+    assert 0 < wall_resolution(fine, device)["edges"] < 1
+    assert resolution_warnings(fine, device) == []
+    coarse = case()
+    device = build_device(coarse)
+    (warning,) = resolution_warnings(coarse, device)
+    assert "wall 'edges'" in warning
+    assert "mesh.wall_size" in warning
+    # The highest cell at the wall is about its edge of up to 25 nm times sqrt(3)/2.
+    height = wall_resolution(coarse, device)["edges"] * 10e-9 / np.sqrt(2)
+    assert 5e-9 < height < 25e-9
+
+
+def test_wall_resolution_is_the_height_of_the_largest_cell():
+    """A mesh by hand: two triangles of 100 nm, whose heights above the walls are 100 nm."""
+    text = (GEOMETRIES / "ribbon.geo").read_text()
+    text += "Transfinite Curve{1, 2, 3, 4} = 2;\nTransfinite Surface{1};\n"
+    mesh_file(Path("two.msh"), text.replace("{400, Name", "{100, Name"))
+    two = case(**{"geometry.file": "two.msh", "geometry.parameters": {}, "mesh": {}})
+    device = build_device(two)
+    assert device.cells == 2
+    # l = lambda/sqrt(2)
+    wanted = 100e-9 / (10e-9 / np.sqrt(2))
+    assert wall_resolution(two, device)["edges"] == pytest.approx(wanted, rel=1e-12, abs=0)
+
+
+def test_knudsen_number():
+    """Collisions of all kinds over the mean width, which is that of a ribbon."""
+    device = build_device(case())
+    number = knudsen_number(case(), device)
+    assert number == pytest.approx(0.1, rel=1e-12, abs=0)  # 10 nm/100 nm
+    fluid = {"materials.sheet.electron_electron_mean_free_path": "10 nm"}
+    assert knudsen_number(case(**fluid), device) == pytest.approx(0.05, rel=1e-12, abs=0)
+    long = {"materials.sheet.mean_free_path": "30 nm", "mesh.wall_size": "10 nm"}
+    (warning,) = run(case(**long)).warnings
+    assert "Knudsen number 0.3 " in warning
+    assert run(case(**long, **{"flow.model": "ohmic"})).warnings == ()
+
+
+def test_warnings_of_the_case_come_with_the_result():
+    odd = {"materials.spare": {"carriers": "2d", "conductivity": "1 mS"}}
+    result = run(case(**odd, **{"flow.model": "ohmic"}))
+    assert result.warnings == ("materials.spare: not used by any region",)
+
+
+def test_geometry_order_and_size():
+    """The wishes of [mesh] reach Gmsh."""
+    changes = {"geometry.file": str(GEOMETRIES / "annulus.geo"), "geometry.parameters": {}}
+    changes["boundaries.inner"] = changes["boundaries.outer"] = {"wall": {"specularity": 1.0}}
+    changes |= {"boundaries.edges": None, "flow.model": "ohmic", "output.probes": {}}
+    for degree in (1, 3):
+        mesh = {"geometry_order": degree, "size": "10 nm"}
+        device = build_device(case(**changes, mesh=mesh))
+        assert cells_of(device).degree == degree
+    fine = build_device(case(**changes, mesh={"size": "5 nm"}))
+    # Half the size is 4 times the cells, roughly.
+    assert 3 < fine.cells / device.cells < 5.5
+
+
+def test_report_and_quality():
+    text = report(case(**{"boundaries.edges.wall": {"slip_length": "5 nm"}}))
+    assert "slip length 5 nm" in text
+    assert "contact at 0.001 V" in text
+    assert "l = 7.07107 nm" in text
+    floating = {"boundaries.drain": {"contact": {"current": "-1 uA"}}, "flow.model": "ohmic"}
+    text = report(case(**floating))
+    assert "contact with current -1e-06" in text
+    assert "nothing wrong found" in text
+    # Two right-angled isosceles triangles would have 45 degrees; any mesh of Gmsh has above 20.
+    quality = mesh_quality(build_device(case()))
+    angle = float(quality.split("smallest angle ")[1].split("°")[0])
+    assert 20 < angle <= 60
+    assert "Jacobians in a cell 1," in quality  # straight cells
