@@ -15,6 +15,9 @@ from typing import Any, NoReturn
 from meso import __version__
 from meso.errors import CaseError, ConvergenceError, GeometryError, MesoError
 
+#: Formats of the picture of a mesh.
+PICTURES = (".png", ".pdf", ".svg")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -77,7 +80,9 @@ def _leave_log(options: argparse.Namespace, rank: int, error: Exception) -> None
     """The one thing that an unconverged run leaves: a log next to where the result would be."""
     directory = getattr(options, "directory_used", None)
     if rank == 0 and directory is not None:
-        path = directory.parent / f"{directory.name}.log"
+        from meso.output import log_of
+
+        path = log_of(directory)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"meso {__version__}\ncase {options.case}\ndid not converge: {error}\n")
 
@@ -213,14 +218,22 @@ def _mesh(options: argparse.Namespace, root: bool) -> None:
         device = Device.from_gmsh(options.file, length_unit=options.unit)
     text = mesh_quality(device)
     picture = options.picture or Path("mesh.png")
+    if picture.suffix not in PICTURES:
+        raise CaseError(("--picture", f"found '{picture}'; must end in {', '.join(PICTURES)}"))
     draw_mesh(device, picture)
     if root:
         print(f"{text}\n  picture in {picture}")
 
 
 def _plot(options: argparse.Namespace, root: bool) -> None:
-    if not (options.directory / "summary.json").is_file():
-        raise CaseError(f"{options.directory}: no result directory (no summary.json in it)")
+    from meso.output import is_result
+
+    if not is_result(options.directory):
+        raise CaseError(
+            f"{options.directory}: no result directory (no summary.json of a run in it)"
+        )
+    if not (options.directory / "fields.pvd").is_file():
+        raise CaseError(f"{options.directory}: its fields are no .vtu files; pictures need those")
     if root:
         from meso.figures import draw
 

@@ -9,9 +9,10 @@ import numpy as np
 from meso.boundary import Wall
 from meso.cells import by_facet, cells_of, facet_geometry, facet_quadrature, lagrange
 from meso.constants import ELECTRON_CHARGE
+from meso.device import Device
 from meso.fields import gradient
 from meso.flow.result import Flow
-from meso.mpi import concatenated
+from meso.mpi import concatenated, total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,18 @@ def _arc(cells: object, cell: np.ndarray, local: np.ndarray, s: np.ndarray) -> n
         part = facet_geometry(cells, cell, local, end * at, end * weight)  # type: ignore
         columns.append(part.weight.sum(axis=1))
     return np.column_stack(columns) if columns else np.empty((len(cell), 0))
+
+
+def piece_centers(device: Device) -> np.ndarray:
+    """Centroid of each smooth piece of the boundary, m, shape (pieces, 2)."""
+    cells, facets = cells_of(device), device.facets
+    s, weight = facet_quadrature(2 * cells.degree + 4)
+    geometry = facet_geometry(cells, facets.cell, facets.local, s, weight)
+    sums = np.zeros((len(device.pieces), 2))
+    moment = np.einsum("fq,fqk->fk", geometry.weight, geometry.position) * device.extent**2
+    np.add.at(sums, facets.piece, moment)
+    lengths = np.array([piece.length for piece in device.pieces])
+    return np.asarray(total(device.comm, sums)) / lengths[:, None]
 
 
 def profile(flow: Flow, wall: str, points: int) -> dict[str, np.ndarray]:

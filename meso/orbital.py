@@ -18,7 +18,7 @@ from meso.boundary import Wall
 from meso.cells import cells_of, facet_geometry, inverse, lagrange, quadrature
 from meso.constants import ELECTRON_CHARGE
 from meso.device import Device
-from meso.edges import wall_values
+from meso.edges import piece_centers, wall_values
 from meso.fields import Field, gradient
 from meso.flow.result import Flow
 from meso.mpi import concatenated, total
@@ -185,7 +185,7 @@ class EdgeMoment:
     Attributes:
         wall: Name of the wall.
         length: Length of the piece, m.
-        center: A point of the piece, m.
+        center: Centroid of the piece, m.
         moment: Integral of L_z over the points nearer to it than to other walls, J s (J s/m
             for a 3D metal of unknown thickness).
     """
@@ -238,20 +238,16 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
         moment += np.bincount(nearest.ravel(), share.ravel(), len(rows))
     moment = np.bincount(rows[:, 2].astype(int), moment, len(device.pieces))
     moment = np.atleast_1d(total(device.comm, moment)) * (flow.thickness or 1.0)
-    out = []
-    for i in walls:
-        center = rows[rows[:, 2] == i][:, :2]
-        middle = center[len(center) // 2] * device.extent
-        piece = device.pieces[i]
-        out.append(
-            EdgeMoment(
-                wall=piece.boundary,
-                length=piece.length,
-                center=(float(middle[0]), float(middle[1])),
-                moment=float(moment[i]),
-            )
+    centers = piece_centers(device)
+    return [
+        EdgeMoment(
+            wall=device.pieces[i].boundary,
+            length=device.pieces[i].length,
+            center=(float(centers[i, 0]), float(centers[i, 1])),
+            moment=float(moment[i]),
         )
-    return out
+        for i in walls
+    ]
 
 
 def _shares(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import dolfinx
@@ -17,6 +18,7 @@ from meso.errors import CaseError, MesoError
 from meso.mpi import on_root, together
 from meso.orbital import couplings
 from meso.result import Result
+from meso.sampling import probe_points
 from meso.summary import summary
 from meso.vtu import vtk_order, write_pvd, write_vtu
 
@@ -36,40 +38,61 @@ def save(result: Result, directory: Path, *, figures: bool = True, format: str =
     comm = result.device.comm
     directory = Path(directory)
     partial = directory.parent / f".{directory.name}.partial"
-    on_root(comm, lambda: prepare(directory, partial))
+    made = on_root(comm, lambda: prepare(directory, partial))
     try:
         _write(result, partial, figures, format)
     except BaseException:
         if comm.rank == 0:
             shutil.rmtree(partial, ignore_errors=True)
+            for parent in made:
+                with suppress(OSError):
+                    parent.rmdir()
         raise
     on_root(comm, lambda: _publish(partial, directory))
+
+
+def is_result(directory: Path) -> bool:
+    """True for a directory that a run has left."""
+    try:
+        summary_ = json.loads((directory / "summary.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(summary_, dict) and "case_hash" in summary_
 
 
 def check_directory(directory: Path) -> None:
     """Raise a CaseError if a directory holds something that is not a result."""
     if directory.exists() and not directory.is_dir():
         raise CaseError(("output.directory", f"{directory} is a file"))
-    finished = (directory / "summary.json").exists()
-    if directory.is_dir() and any(directory.iterdir()) and not finished:
+    if directory.resolve() == Path.cwd():
+        raise CaseError(
+            ("output.directory", f"{directory} is the working directory; name one inside it")
+        )
+    if directory.is_dir() and any(directory.iterdir()) and not is_result(directory):
         raise CaseError(
             (
                 "output.directory",
-                f"{directory} holds other files and no summary.json: meso will not replace it;"
-                " choose another directory",
+                f"{directory} holds other files than a result: meso will not replace it; choose"
+                " another directory",
             )
         )
 
 
-def prepare(directory: Path, partial: Path) -> None:
-    """Make an empty directory to write into, next to the final one."""
+def prepare(directory: Path, partial: Path) -> list[Path]:
+    """Make an empty directory to write into, next to the final one.
+
+    Returns:
+        The parents that were made as well, innermost first.
+    """
     check_directory(directory)
+    missing = [parent for parent in partial.parents if not parent.exists()]
     try:
         if partial.exists():
             shutil.rmtree(partial)
         partial.mkdir(parents=True)
     except OSError as error:
         raise CaseError(("output.directory", f"{directory}: {error.strerror}")) from error
+    return missing
 
 
 def _publish(partial: Path, directory: Path) -> None:
@@ -77,8 +100,21 @@ def _publish(partial: Path, directory: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     if directory.exists():
         directory.rename(old)
-    partial.rename(directory)
+    try:
+        partial.rename(directory)
+    except BaseException:
+        if old.exists():
+            old.rename(directory)
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     shutil.rmtree(old, ignore_errors=True)
+    # The log of an earlier failure beside a newer result would mislead.
+    log_of(directory).unlink(missing_ok=True)
+
+
+def log_of(directory: Path) -> Path:
+    """Where a run that did not converge leaves its log."""
+    return directory.parent / f"{directory.name}.log"
 
 
 def _write(result: Result, folder: Path, figures: bool, format: str) -> None:
@@ -142,16 +178,13 @@ def _csv(path: Path, columns: dict[str, np.ndarray]) -> None:
 
 def _probe(result: Result, name: str) -> dict[str, np.ndarray]:
     probe = result.case.output.probes[name]
-    s = np.linspace(0.0, 1.0, probe.points)[:, None]
-    start, end = np.array(probe.from_[:2]), np.array(probe.to[:2])
-    points = start * (1 - s) + end * s
+    points = probe_points(probe)
+    length = np.linalg.norm(points[-1] - points[0])
     values = result.sample(points)
-    if not np.isfinite(next(iter(values.values()))).any():
-        raise CaseError((f"output.probes.{name}", "the line lies outside the device"))
     columns = {
         "x_m": points[:, 0],
         "y_m": points[:, 1],
-        "s_m": s[:, 0] * np.linalg.norm(end - start),
+        "s_m": np.linspace(0.0, length, probe.points),
     }
     for key in result.written:
         value = values[key]

@@ -23,6 +23,7 @@ from meso.flow.result import check_device
 from meso.mpi import largest
 from meso.orbital import couplings, edge_moments, orbital_density, vorticity
 from meso.result import Result
+from meso.sampling import check_probes
 from meso.sizing import Layer, vorticity_layer
 
 MODELS: dict[str, Any] = {"ohmic": Ohmic, "hydrodynamic": Hydrodynamic}
@@ -78,6 +79,7 @@ def build_device(case: Case, comm: MPI.Comm = MPI.COMM_WORLD) -> Device:
     materials = {region: case.materials[name] for region, name in case.regions.items()}
     check_device(device, materials, case.boundaries)
     case.current_unit(device.dimension)
+    check_probes(device, case.output.probes)
     return device
 
 

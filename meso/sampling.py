@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dolfinx
 import numpy as np
 from mpi4py import MPI
 
+from meso.case import Probe
 from meso.cells import cells_of, inverse
 from meso.device import Device
+from meso.errors import CaseError
 from meso.fields import Field
 
 # A point belongs to a cell if its reference coordinates are inside by this much.
@@ -70,6 +72,23 @@ def _pull_back(
                 break
     good = (x > -_INSIDE).all(axis=1) & (x.sum(axis=1) < 1 + _INSIDE)
     return x, good
+
+
+def probe_points(probe: Probe) -> np.ndarray:
+    """Points of a probe line, m, shape (n, 2)."""
+    s = np.linspace(0.0, 1.0, probe.points)[:, None]
+    return np.array(probe.from_[:2]) * (1 - s) + np.array(probe.to[:2]) * s
+
+
+def check_probes(device: Device, probes: Mapping[str, Probe]) -> None:
+    """Raise a CaseError for the probe lines that lie outside the device."""
+    outside = []
+    for name, probe in probes.items():
+        cell, _ = locate(device, probe_points(probe))
+        if not device.comm.allreduce(int((cell >= 0).sum())):
+            outside.append((f"output.probes.{name}", "the line lies outside the device"))
+    if outside:
+        raise CaseError(*outside)
 
 
 def sample(device: Device, fields: Sequence[Field], points: np.ndarray) -> dict[str, np.ndarray]:

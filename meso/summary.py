@@ -11,10 +11,9 @@ import numpy as np
 from petsc4py import PETSc
 
 import meso
-from meso.cells import cells_of, facet_geometry, facet_quadrature
 from meso.constants import HBAR
 from meso.device import Device
-from meso.mpi import total
+from meso.edges import piece_centers
 from meso.result import Result
 
 
@@ -89,16 +88,9 @@ def summary(result: Result) -> dict[str, Any]:
 
 def _places(device: Device, name: str) -> list[dict[str, Any]]:
     """Length and centre of each smooth piece of a boundary."""
-    facets = device.facets
-    facets = facets.of(facets.boundary == device.boundaries.index(name))
-    at, weight = facet_quadrature(2 * cells_of(device).degree + 4)
-    geometry = facet_geometry(cells_of(device), facets.cell, facets.local, at, weight)
-    moment = np.einsum("fq,fqk->fk", geometry.weight, geometry.position) * device.extent**2
-    sums = np.zeros((len(device.pieces), 2))
-    np.add.at(sums, facets.piece, moment)
-    sums = total(device.comm, sums)
+    centers = piece_centers(device)
     return [
-        {"length_m": piece.length, "center_m": (sums[i] / piece.length).tolist()}
+        {"length_m": piece.length, "center_m": centers[i].tolist()}
         for i, piece in enumerate(device.pieces)
         if piece.boundary == name
     ]

@@ -266,6 +266,10 @@ def test_orbital_numbers_and_units(kind):
         *(f"orbital_moment_J_s_{per_wall}", f"orbital_moment_hbar_{per_wall}"),
     }
     assert near(wall["length_m"], 400e-9)
+    both = [segment[f"orbital_moment_J_s_{per_wall}"] for segment in wall["segments"]]
+    mean, scale = wall[f"orbital_moment_J_s_{per_wall}"], abs(both[0])
+    assert abs(mean - sum(both) / 2) < ROUNDING * scale  # walls of equal length
+    assert near(wall[f"orbital_moment_hbar_{per_wall}"] * HBAR, mean)
     assert numbers["extrema"]["orbital_density"]["unit"] == f"J_s_{per_density}"
     jump = across[f"current_density_x_{unit}"]
     wanted = kappa * (jump[2] - jump[0]) * depth
