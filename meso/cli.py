@@ -9,14 +9,15 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from meso import __version__
 from meso.errors import CaseError, ConvergenceError, GeometryError, MesoError
 
-#: Formats of the picture of a mesh.
-PICTURES = (".png", ".pdf", ".svg")
+#: Where launchers tell a process its rank, before MPI is there.
+_RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words, petsc = words[:at], words[at + 1 :]
     options = _parser().parse_args(words)
     options.petsc = petsc
-    rank = int(os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMI_RANK", "0")))
-    signal.signal(signal.SIGTERM, _terminated)
+    rank = next((int(os.environ[key]) for key in _RANKS if key in os.environ), 0)
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         options.action(options, rank == 0)
         return 0
@@ -218,8 +220,8 @@ def _mesh(options: argparse.Namespace, root: bool) -> None:
         device = Device.from_gmsh(options.file, length_unit=options.unit)
     text = mesh_quality(device)
     picture = options.picture or Path("mesh.png")
-    if picture.suffix not in PICTURES:
-        raise CaseError(("--picture", f"found '{picture}'; must end in {', '.join(PICTURES)}"))
+    if picture.suffix != ".png":
+        raise CaseError(("--picture", f"found '{picture}'; must end in .png"))
     draw_mesh(device, picture)
     if root:
         print(f"{text}\n  picture in {picture}")

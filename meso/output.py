@@ -22,6 +22,8 @@ from meso.sampling import probe_points
 from meso.summary import summary
 from meso.vtu import vtk_order, write_pvd, write_vtu
 
+_OWN = {"case.toml", "summary.json", "fields.pvd", "fields", "probes", "edges", "figures"}
+
 
 def save(result: Result, directory: Path, *, figures: bool = True, format: str = "vtu") -> None:
     """Write everything that a run leaves.
@@ -41,12 +43,14 @@ def save(result: Result, directory: Path, *, figures: bool = True, format: str =
     made = on_root(comm, lambda: prepare(directory, partial))
     try:
         _write(result, partial, figures, format)
-    except BaseException:
+    except BaseException as error:
         if comm.rank == 0:
             shutil.rmtree(partial, ignore_errors=True)
             for parent in made:
                 with suppress(OSError):
                     parent.rmdir()
+        if isinstance(error, OSError):
+            raise MesoError(f"{directory}: cannot be written ({error.strerror})") from error
         raise
     on_root(comm, lambda: _publish(partial, directory))
 
@@ -107,7 +111,12 @@ def _publish(partial: Path, directory: Path) -> None:
             old.rename(directory)
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    if old.exists():
+        # What the user put beside the files of the run (a ParaView state, notes) stays.
+        for path in old.iterdir():
+            if path.name not in _OWN:
+                path.rename(directory / path.name)
+        shutil.rmtree(old, ignore_errors=True)
     # The log of an earlier failure beside a newer result would mislead.
     log_of(directory).unlink(missing_ok=True)
 

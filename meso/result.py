@@ -44,7 +44,8 @@ class Result:
     @property
     def written(self) -> tuple[str, ...]:
         """Names of the fields that the case asks for."""
-        return tuple(n for n in self.case.output.fields or self.fields if n in self.fields)
+        wanted = self.case.output.fields
+        return tuple(n for n in (self.fields if wanted is None else wanted) if n in self.fields)
 
     @property
     def device(self) -> Device:

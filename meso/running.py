@@ -192,7 +192,7 @@ def resolution_warnings(case: Case, device: Device) -> list[str]:
                 " currents are good, the wall vorticity is not; set a smaller mesh.wall_size"
             )
     knudsen = knudsen_number(case, device)
-    if knudsen is not None and knudsen > LARGE_KNUDSEN:
+    if knudsen is not None and knudsen > LARGE_KNUDSEN * (1 + 1e-9):
         out.append(
             f"Knudsen number {knudsen:.2g} (mean free path over mean width): the hydrodynamic"
             " model is an extrapolation above about 0.2"

@@ -27,6 +27,7 @@ CORNER_SIZE = 1e-6
 MAX_CELLS = 250_000  # in wall layers, unless the user asks for a size
 MANY_CELLS = 15_000  # in isotropic wall layers: above that flat cells are used where possible
 _THICKNESS = 15.0  # of a layer of flat cells, in its decay length: the vorticity falls to 3e-7
+IMPOSSIBLE = 2e7  # cells
 _SAMPLES = 1000
 _INTERFACE = "\0interface"  # no name that a drawing could have
 
@@ -126,6 +127,7 @@ def mesh_drawing(path: Path, sizes: Sizes) -> bool:
     """
     low, high = np.array(gmsh.model.getBoundingBox(-1, -1)).reshape(2, 3)
     extent = float((high - low).max())
+    _check_count(path, sizes, low, high)
     _resolve_short_curves()
     gmsh.option.setNumber("Mesh.MeshSizeMax", min(sizes.bulk or np.inf, extent / 12))
     generate(path)
@@ -156,6 +158,20 @@ def mesh_drawing(path: Path, sizes: Sizes) -> bool:
     gmsh.model.mesh.clear()
     generate(path)
     return stretched
+
+
+def _check_count(path: Path, sizes: Sizes, low: np.ndarray, high: np.ndarray) -> None:
+    """Raise a GeometryError before a mesh that no machine could hold (a forgotten unit)."""
+    width, height, _ = np.maximum(high - low, 1e-3 * (high - low).max())
+    cells = 2.3 * width * height / sizes.bulk**2 if sizes.bulk else 0.0
+    if not sizes.coarsen:
+        curves = {name: tags for name, tags in groups(path, 1).items() if name in sizes.layers}
+        cells += _cells_in_layers(curves, sizes)
+    if cells > IMPOSSIBLE:
+        raise GeometryError(
+            f"{path}: mesh.size and mesh.wall_size lead to about {cells:.0e} cells; is"
+            f" geometry.length_unit right? In that unit the drawing is {width:.4g} by {height:.4g}"
+        )
 
 
 def _interfaces(path: Path) -> list[int]:

@@ -147,7 +147,7 @@ def table(result: Result) -> str:
             )
     if "orbital_density" in result.fields:
         field = result.fields["orbital_density"]
-        low, high = field.extrema()
+        low, high = (value + 0.0 for value in field.extrema())
         per = field.unit.removeprefix("J_s_per_").replace("m2", "m²").replace("m3", "m³")
         lines += ["", f"  orbital density from {low / HBAR:.6g} to {high / HBAR:.6g} ħ/{per}"]
     lines += ["", *(f"  warning: {text}" for text in result.warnings)]

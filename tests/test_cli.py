@@ -594,6 +594,26 @@ def test_mesh_picture_of_unknown_format(refused):
     assert "foo" in refused("mesh", GEOMETRIES / "ribbon.geo", "--picture", "mesh.foo")
 
 
+def test_mesh_picture(meso):
+    assert meso("mesh", GEOMETRIES / "ribbon.geo", "--picture", "mesh.png")[0] == 0
+    assert Path("mesh.png").stat().st_size > 1000
+
+
+def test_forgotten_length_unit_is_refused_before_meshing(refused):
+    """50 nm cells in a drawing of 100 m: the message asks for the unit."""
+    write_case()
+    assert "length_unit" in refused("run", "case.toml", "--set", "geometry.length_unit=m")
+
+
+def test_files_of_the_user_stay_in_a_result_directory(meso):
+    write_case()
+    assert meso("run", "case.toml", "--no-figures")[0] == 0
+    Path("out/view.pvsm").write_text("a ParaView state")
+    assert meso("run", "case.toml", "--no-figures")[0] == 0
+    assert Path("out/view.pvsm").read_text() == "a ParaView state"
+    assert sorted(p.name for p in Path().iterdir()) == ["case.toml", "out"]
+
+
 def test_plot(meso, refused):
     write_case()
     assert meso("run", "case.toml", "--no-figures")[0] == 0

@@ -140,15 +140,17 @@ def test_vertices_belong_to_one_cell(plate):
     assert len(set(found)) < len(set(everywhere[1]))
 
 
-def test_locate_gives_reference_coordinates(bend):
-    points = inside(bend, 50)
-    cell, reference = locate(bend, points)
+@pytest.mark.parametrize("name", ["bend", "hook"])
+def test_locate_gives_reference_coordinates(name, request):
+    device = request.getfixturevalue(name)
+    points = inside(device, 50)
+    cell, reference = locate(device, points)
     mine = cell >= 0
-    assert bend.comm.allreduce(mine.sum()) == 50
-    cells = cells_of(bend)
+    assert device.comm.allreduce(mine.sum()) == 50
+    cells = cells_of(device)
     for c, at, x in zip(cell[mine], reference[mine], points[mine], strict=True):
-        place = cells.positions(np.array([c]), at[None])[0, 0] * bend.extent
-        np.testing.assert_allclose(place, x, rtol=0, atol=1e-12 * bend.extent)
+        place = cells.positions(np.array([c]), at[None])[0, 0] * device.extent
+        np.testing.assert_allclose(place, x, rtol=0, atol=ROUNDING * device.smallest_cell)
 
 
 def test_no_points(plate):
