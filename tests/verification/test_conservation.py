@@ -44,7 +44,7 @@ def dissipation(flow: Flow, *, penalty: bool = False) -> float:
     T = grad J + grad J^T - div J I. The walls take (l^2/sigma) s J_t^2, reservoirs that of a
     diffuse wall and the power of their potential step, (8/3pi)(lambda/sigma) J_n^2. With
     ``penalty`` also the numerical terms: that on J.n at walls, 100 k^2 (l^2/h + h)/sigma J_n^2, and
-    the augmentation (h^2/sigma) (div J)^2, h^2 being twice the area of the cell.
+    the augmentation (h^2/sigma) (div J)^2, h^2 being half the area of the cell.
     """
     device, density = flow.device, flow.fields["current_density"]
     cells = cells_of(device)
@@ -61,7 +61,7 @@ def dissipation(flow: Flow, *, penalty: bool = False) -> float:
     heat = (density.everywhere(points) ** 2).sum(axis=2)
     heat += length[:, None] ** 2 / 2 * (shear**2).sum(axis=(2, 3))
     if penalty:
-        heat += 2 * measure.sum(axis=1, keepdims=True) * trace[..., 0, 0] ** 2
+        heat += measure.sum(axis=1, keepdims=True) / 2 * trace[..., 0, 0] ** 2
     power = float((measure * heat / sigma[:, None]).sum())
     s, weight = facet_quadrature(2 * density.degree + 6)
     space = lagrange(device, density.degree)

@@ -232,8 +232,8 @@ def test_orders(meshes, bend, ratio, order):
     for name, value in wanted.items():
         assert found[name] > value - 0.4, f"{name}: {found[name]:.2f}, expected {value}"
     # Absolute size: what a mesh of a few hundred cells gives, also where l is not resolved (without
-    # the augmentation J is ten times worse there).
-    limit = {2: 3e-3, 3: 2e-4, 4: 2e-6} if ratio >= 1 else {2: 2e-2, 3: 3e-4, 4: 3e-6}
+    # the augmentation J is three times worse there, and up to ten on the square).
+    limit = {2: 3e-3, 3: 2e-4, 4: 2e-6} if ratio >= 1 else {2: 2e-2, 3: 8e-4, 4: 6e-6}
     assert limit[order] > fine.J
 
 
