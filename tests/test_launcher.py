@@ -169,7 +169,11 @@ def test_signals_reach_the_program(number):
     )
     environment = {**os.environ, "MESO_ENGINE": "native"}
     with subprocess.Popen(
-        [DOCKER / "run", sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE
+        [DOCKER / "run", sys.executable, "-c", code],
+        env=environment,
+        stdout=subprocess.PIPE,
+        # Whoever runs the tests in the background has SIGINT ignored, which children inherit.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     ) as process:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(number)
