@@ -165,7 +165,8 @@ def test_signals_reach_the_program(number):
         "import signal, sys, time\n"
         f"signal.signal({int(number)}, lambda *_: sys.exit(42))\n"
         "print('ready', flush=True)\n"
-        "time.sleep(30)\n"
+        # short naps: a signal just before a long one would be noticed after it
+        "for _ in range(600): time.sleep(0.05)\n"
     )
     environment = {**os.environ, "MESO_ENGINE": "native"}
     with subprocess.Popen(
