@@ -33,12 +33,12 @@ class Piece:
 
     Attributes:
         boundary: Name of the boundary it belongs to.
-        length: Its length, m.
+        measure: Its length, m (its area, m^2, in 3D).
         closed: True for a closed curve.
     """
 
     boundary: str
-    length: float
+    measure: float
     closed: bool
 
 
@@ -443,7 +443,7 @@ def _pieces(
                 step += 1
                 i = int(following[i])
             pieces.append(
-                Piece(boundary=names[boundary[head]], length=float(length), closed=closed)
+                Piece(boundary=names[boundary[head]], measure=float(length), closed=closed)
             )
     return piece, position, arc, tuple(pieces)
 

@@ -116,7 +116,7 @@ def piece_centers(device: Device) -> np.ndarray:
     sums = np.zeros((len(device.pieces), 2))
     moment = np.einsum("fq,fqk->fk", geometry.weight, geometry.position) * device.extent**2
     np.add.at(sums, facets.piece, moment)
-    lengths = np.array([piece.length for piece in device.pieces])
+    lengths = np.array([piece.measure for piece in device.pieces])
     return np.asarray(total(device.comm, sums)) / lengths[:, None]
 
 

@@ -35,7 +35,7 @@ def closed_form(flow: Flow) -> dict[str, Any] | None:
         return None
     if any(flow.boundaries[n].law != "ideal" for n in contacts):  # type: ignore[union-attr]
         return None
-    width, length = pieces[contacts[0]][0].length, pieces[walls[0]][0].length
+    width, length = pieces[contacts[0]][0].measure, pieces[walls[0]][0].measure
     material = next(iter(flow.materials.values()))
     rate = next(iter(laws)).slip_rate(material)  # type: ignore[union-attr]
     rectangle = abs(width * length / device.measure - 1) < 1e-9 and _straight(flow)

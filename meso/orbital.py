@@ -242,7 +242,7 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
     return [
         EdgeMoment(
             wall=device.pieces[i].boundary,
-            length=device.pieces[i].length,
+            length=device.pieces[i].measure,
             center=(float(centers[i, 0]), float(centers[i, 1])),
             moment=float(moment[i]),
         )

@@ -157,7 +157,7 @@ def knudsen_number(case: Case, device: Device) -> float | None:
         for m in materials
         if m.mean_free_path
     ]
-    walls = sum(p.length for p in device.pieces if isinstance(case.boundaries[p.boundary], Wall))
+    walls = sum(p.measure for p in device.pieces if isinstance(case.boundaries[p.boundary], Wall))
     return max(paths) * walls / (2 * device.measure) if paths and walls else None
 
 

@@ -90,7 +90,7 @@ def _places(device: Device, name: str) -> list[dict[str, Any]]:
     """Length and centre of each smooth piece of a boundary."""
     centers = piece_centers(device)
     return [
-        {"length_m": piece.length, "center_m": centers[i].tolist()}
+        {"length_m": piece.measure, "center_m": centers[i].tolist()}
         for i, piece in enumerate(device.pieces)
         if piece.boundary == name
     ]
@@ -98,7 +98,7 @@ def _places(device: Device, name: str) -> list[dict[str, Any]]:
 
 def _wall(result: Result, name: str) -> dict[str, Any]:
     pieces = [p for p in result.device.pieces if p.boundary == name]
-    out: dict[str, Any] = {"length_m": sum(p.length for p in pieces)}
+    out: dict[str, Any] = {"length_m": sum(p.measure for p in pieces)}
     own = [m for m in result.edge_moments if m.wall == name]
     if own:
         # J s over metres of wall, and over the thickness where that is not known.

@@ -52,7 +52,7 @@ def test_plate(tmp_path):
     # Straight cells: rounding.
     assert device.measure == pytest.approx(2e-12, abs=0, rel=1e-13)
     assert device.extent == pytest.approx(2e-6, abs=0, rel=1e-13)
-    lengths = sorted((p.boundary, p.length) for p in device.pieces)
+    lengths = sorted((p.boundary, p.measure) for p in device.pieces)
     assert [name for name, _ in lengths] == ["drain", "edges", "edges", "source"]
     np.testing.assert_allclose([x for _, x in lengths], [1e-6, 2e-6, 2e-6, 1e-6], rtol=1e-12)
     assert device.islands == (tuple(device.boundaries),)
@@ -69,7 +69,7 @@ def test_arc_length_runs_with_the_conductor_on_the_left(tmp_path):
         corner = cells.nodes[facets.cell[here], :3] * device.extent
         start = corner[np.arange(len(here)), np.array([1, 2, 0])[facets.local[here]]]
         along = np.linalg.norm(start - start[0], axis=1)
-        np.testing.assert_allclose(along, facets.start[here], atol=1e-13 * piece.length)
+        np.testing.assert_allclose(along, facets.start[here], atol=1e-13 * piece.measure)
         end = corner[np.arange(len(here)), np.array([2, 0, 1])[facets.local[here]]]
         step, middle = end - start, np.array([1e-6, 0.5e-6])
         left = step[:, 0] * (middle - start)[:, 1] - step[:, 1] * (middle - start)[:, 0]
@@ -164,7 +164,7 @@ def test_mesh_file(tmp_path, degree, version):
     exact = np.pi / 4 * (200e-9**2 - 100e-9**2)
     limit = {1: 5e-3, 2: 2e-5, 3: 2e-5, 4: 2e-8}[degree]
     assert abs(area / exact - 1) < limit
-    length = {p.boundary: p.length for p in device.pieces}
+    length = {p.boundary: p.measure for p in device.pieces}
     assert length["outer"] == pytest.approx(np.pi * 100e-9, abs=0, rel=limit)
     if degree == 1:
         assert length["outer"] < np.pi * 100e-9 * (1 - 1e-4)  # a polygon is not a bend
@@ -197,7 +197,7 @@ def test_polygonal_and_curved_flow(tmp_path):
 def test_ring_has_closed_pieces():
     device = Device.from_gmsh(GEOMETRIES / "corbino.geo", length_unit="nm")
     assert [p.closed for p in device.pieces] == [True, True]
-    length = {p.boundary: p.length for p in device.pieces}
+    length = {p.boundary: p.measure for p in device.pieces}
     # Cells of degree 4: the arcs are true to 1e-8.
     assert length["source"] == pytest.approx(2 * np.pi * 50e-9, abs=0, rel=1e-7)
     assert length["drain"] == pytest.approx(2 * np.pi * 200e-9, abs=0, rel=1e-7)
