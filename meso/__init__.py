@@ -18,6 +18,8 @@ _LAZY = {
     "Contact": "meso.boundary",
     "Device": "meso.device",
     "Material": "meso.material",
+    "Periodic": "meso.boundary",
+    "Profile": "meso.profile",
     "Result": "meso.result",
     "Wall": "meso.boundary",
     "run": "meso.running",

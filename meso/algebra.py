@@ -7,16 +7,19 @@ multipliers. Unknowns inside cells are eliminated cell by cell, which halves the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from petsc4py import PETSc
-from scipy.sparse import coo_matrix, triu
+from scipy.sparse import coo_matrix, csr_matrix, triu
 
 from meso.errors import ConvergenceError
 from meso.unknowns import Unknowns
 
 # A direct solution is accepted when its relative residual is below this.
 RESIDUAL = 1e-8
+# Conjugate gradients reduce the preconditioned residual by this.
+CG_TOLERANCE = 1e-13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +109,10 @@ class Assembly:
         i, j = np.triu_indices(outer)
         rows = rows.astype(np.int32)
         upper = np.ascontiguousarray(remaining).reshape(len(cells), -1).take(i * outer + j, axis=1)
-        self._add(rows.take(i, axis=1).ravel(), rows.take(j, axis=1).ravel(), upper.ravel())
+        a, b = rows.take(i, axis=1), rows.take(j, axis=1)
+        # Two nodes of a cell may be twins: their coupling counts on both sides of the diagonal.
+        upper[(a == b) & (i != j)] *= 2
+        self._add(a.ravel(), b.ravel(), upper.ravel())
         if given is not None:
             lifted = remaining @ given
             outer_load = -lifted if outer_load is None else outer_load - lifted
@@ -149,6 +155,22 @@ class Assembly:
         Raises:
             ConvergenceError: The factorisation failed (a singular system).
         """
+        return Factor(_global_matrix(self._upper(), self.unknowns, half=True), self.unknowns)
+
+    def iterative(self, preconditioner: str = "multigrid") -> ConjugateGradients:
+        """Assemble a positive definite matrix over all ranks, to be solved by iterations.
+
+        Args:
+            preconditioner: "multigrid", or "jacobi" for mass matrices.
+
+        Returns:
+            The solver.
+        """
+        matrix = _global_matrix(self._upper(), self.unknowns, half=False)
+        return ConjugateGradients(matrix, self.unknowns, preconditioner)
+
+    def _upper(self) -> csr_matrix:
+        """Upper triangle of this rank's part of the matrix, in local numbers."""
         size = self.unknowns.size
         # A zero diagonal belongs to the pattern of an indefinite matrix.
         diagonal = np.arange(size, dtype=np.int32)
@@ -164,12 +186,13 @@ class Assembly:
         ).tocsr()
         for parts in (self._rows, self._columns, self._values):
             parts.clear()
-        return Factor(_global_matrix(local, self.unknowns), self.unknowns)
+        return local
 
 
-def _global_matrix(upper: coo_matrix, unknowns: Unknowns) -> PETSc.Mat:
+def _global_matrix(upper: csr_matrix, unknowns: Unknowns, *, half: bool) -> PETSc.Mat:
+    """The matrix over all ranks; of one rank alone the upper half, if that is enough."""
     comm = unknowns.comm
-    if comm.size == 1:
+    if comm.size == 1 and half:
         matrix = PETSc.Mat().create(comm)
         matrix.setSizes((unknowns.total, unknowns.total))
         matrix.setType(PETSc.Mat.Type.SBAIJ)
@@ -180,6 +203,8 @@ def _global_matrix(upper: coo_matrix, unknowns: Unknowns) -> PETSc.Mat:
     local = PETSc.Mat().createAIJ(
         full.shape, csr=(full.indptr, full.indices, full.data), comm=PETSc.COMM_SELF
     )
+    if comm.size == 1:
+        return local
     mapping = PETSc.LGMap().create(unknowns.to_global, comm=comm)
     shape = ((unknowns.owned, unknowns.total), (unknowns.owned, unknowns.total))
     parts = PETSc.Mat().createIS(shape, lgmapr=mapping, lgmapc=mapping, comm=comm)
@@ -188,14 +213,145 @@ def _global_matrix(upper: coo_matrix, unknowns: Unknowns) -> PETSc.Mat:
     return parts.convert(PETSc.Mat.Type.AIJ)
 
 
-class Factor:
+class Solver:
+    """What direct and iterative solvers share: vectors over all ranks.
+
+    Attributes:
+        matrix: The matrix.
+        unknowns: Its numbering.
+        method: How it is solved.
+        residual: Largest relative residual so far.
+        iterations: Largest number of iterations so far, 0 for a direct solver.
+    """
+
+    method = ""
+
+    def __init__(self, matrix: PETSc.Mat, unknowns: Unknowns) -> None:
+        self.matrix, self.unknowns = matrix, unknowns
+        self.residual, self.iterations = 0.0, 0
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """How the system was solved."""
+        counted = {"iterations": self.iterations} if self.iterations else {}
+        return {
+            "method": self.method,
+            "unknowns": self.unknowns.total,
+            "residual": self.residual,
+            **counted,
+        }
+
+    def _gather(self, local: np.ndarray) -> PETSc.Vec:
+        """Sum of what all ranks contribute at their local unknowns."""
+        vec = PETSc.Vec().createMPI(
+            (self.unknowns.owned, self.unknowns.total), comm=self.unknowns.comm
+        )
+        if self.unknowns.comm.size == 1:
+            vec.array[:] = local
+            return vec
+        vec.setValues(self.unknowns.to_global, local, addv=PETSc.InsertMode.ADD_VALUES)
+        vec.assemble()
+        return vec
+
+    def _spread(self, vec: PETSc.Vec) -> np.ndarray:
+        """Values at this rank's local unknowns."""
+        if self.unknowns.comm.size == 1:
+            return np.array(vec.array)
+        local = PETSc.Vec().createSeq(self.unknowns.size)
+        rows = PETSc.IS().createGeneral(self.unknowns.to_global, comm=PETSc.COMM_SELF)
+        scatter = PETSc.Scatter().create(vec, rows, local, None)
+        scatter.scatter(vec, local)
+        return np.array(local.array)
+
+
+class ConjugateGradients(Solver):
+    """A symmetric positive definite system, solved by conjugate gradients.
+
+    Args:
+        matrix: The matrix.
+        unknowns: Its numbering.
+        preconditioner: "multigrid" (BoomerAMG) or "jacobi".
+    """
+
+    def __init__(self, matrix: PETSc.Mat, unknowns: Unknowns, preconditioner: str) -> None:
+        super().__init__(matrix, unknowns)
+        multigrid = preconditioner == "multigrid"
+        self.method = "conjugate gradients, " + ("BoomerAMG" if multigrid else "Jacobi")
+        self._solver = PETSc.KSP().create(unknowns.comm)
+        self._solver.setOperators(matrix)
+        self._solver.setType(PETSc.KSP.Type.CG)
+        self._solver.setTolerances(rtol=CG_TOLERANCE, atol=0.0, max_it=500)
+        pc = self._solver.getPC()
+        boomer_amg(pc) if multigrid else pc.setType(PETSc.PC.Type.JACOBI)
+
+    def solve(self, load: np.ndarray) -> np.ndarray:
+        """Solve for several right-hand sides, one after the other.
+
+        Args:
+            load: This rank's contributions at its local unknowns, shape (n, sides).
+
+        Returns:
+            Solution at this rank's local unknowns, shape (n, sides).
+
+        Raises:
+            ConvergenceError: Too many iterations, or not finite.
+        """
+        out = np.empty((self.unknowns.size, load.shape[1]))
+        for i in range(load.shape[1]):
+            rhs = self._gather(load[:, i])
+            solution, residual = rhs.duplicate(), rhs.duplicate()
+            self._solver.solve(rhs, solution)
+            reason = self._solver.getConvergedReason()
+            self.matrix.mult(solution, residual)
+            residual.aypx(-1.0, rhs)
+            error = residual.norm() / (rhs.norm() or 1.0)
+            if reason <= 0 or not error < RESIDUAL:
+                raise ConvergenceError(
+                    f"conjugate gradients stopped after {self._solver.getIterationNumber()}"
+                    f" iterations with a relative residual of {error:.1e} (PETSc reason {reason})"
+                )
+            self.residual = max(self.residual, float(error))
+            self.iterations = max(self.iterations, self._solver.getIterationNumber())
+            out[:, i] = self._spread(solution)
+        return out
+
+
+def boomer_amg(pc: PETSc.PC, *, vectors: int = 1) -> None:
+    """Make a preconditioner one V-cycle of algebraic multigrid for quadratic elements in 3D.
+
+    Args:
+        pc: The preconditioner.
+        vectors: Components of the unknown; above one they are coarsened alike.
+    """
+    if not PETSc.Sys.hasExternalPackage("hypre"):
+        pc.setType(PETSc.PC.Type.GAMG)
+        return
+    pc.setType(PETSc.PC.Type.HYPRE)
+    pc.setHYPREType("boomeramg")
+    prefix = f"meso_amg_{id(pc):x}_"
+    options = PETSc.Options()
+    settings = {
+        "strong_threshold": 0.5,
+        "coarsen_type": "HMIS",
+        "interp_type": "ext+i",
+        "agg_nl": 0,
+        "P_max": 4,
+        "relax_type_all": "symmetric-SOR/Jacobi",
+    }
+    for key, value in settings.items():
+        options[f"{prefix}pc_hypre_boomeramg_{key}"] = value
+    pc.setOptionsPrefix(prefix)
+    pc.setFromOptions()
+    for key in settings:
+        options.delValue(f"{prefix}pc_hypre_boomeramg_{key}")
+
+
+class Factor(Solver):
     """A factorised symmetric indefinite system (MUMPS, LDL^T)."""
 
     def __init__(self, matrix: PETSc.Mat, unknowns: Unknowns) -> None:
-        self.matrix = matrix
-        self.unknowns = unknowns
+        super().__init__(matrix, unknowns)
         self.method = "MUMPS LDL^T"
-        self.residual = 0.0
         pc = PETSc.PC().create(unknowns.comm)
         pc.setOperators(matrix)
         pc.setType(PETSc.PC.Type.CHOLESKY)
@@ -267,23 +423,3 @@ class Factor:
                 f"the direct solver left a relative residual of {error:.1e} (limit"
                 f" {RESIDUAL:.0e}): the system is singular or nearly so"
             )
-
-    def _gather(self, local: np.ndarray) -> PETSc.Vec:
-        vec = PETSc.Vec().createMPI(
-            (self.unknowns.owned, self.unknowns.total), comm=self.unknowns.comm
-        )
-        if self.unknowns.comm.size == 1:
-            vec.array[:] = local
-            return vec
-        vec.setValues(self.unknowns.to_global, local, addv=PETSc.InsertMode.ADD_VALUES)
-        vec.assemble()
-        return vec
-
-    def _spread(self, vec: PETSc.Vec) -> np.ndarray:
-        if self.unknowns.comm.size == 1:
-            return np.array(vec.array)
-        local = PETSc.Vec().createSeq(self.unknowns.size)
-        rows = PETSc.IS().createGeneral(self.unknowns.to_global, comm=PETSc.COMM_SELF)
-        scatter = PETSc.Scatter().create(vec, rows, local, None)
-        scatter.scatter(vec, local)
-        return np.array(local.array)

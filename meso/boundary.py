@@ -1,13 +1,13 @@
-"""Boundaries of the conductor: contacts and walls."""
+"""Boundaries of the conductor: contacts, walls and periodic pairs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, isfinite
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from meso.errors import CaseError
-from meso.material import Material
+from meso.material import LocalMaterial, Material
 from meso.units import NUMBER, is_number, unit
 
 
@@ -31,10 +31,7 @@ class Contact:
 
     def __post_init__(self) -> None:
         _exactly_one(self, "potential", "current")
-        for key in ("potential", "current"):
-            value = getattr(self, key)
-            if value is not None and not (is_number(value) and isfinite(value)):
-                raise CaseError((key, f"found {value!r}; must be a finite number"))
+        _finite(self, "potential", "current")
         _one_of(self.law, ("ideal", "reservoir"))
 
 
@@ -67,8 +64,11 @@ class Wall:
                 raise CaseError((key, f"found {value!r}; must be {rule}"))
         _one_of(self.law, ("traction", "literal"))
 
-    def slip_rate(self, material: Material) -> float:
+    def slip_rate(self, material: Material | LocalMaterial) -> Any:
         """Slip rate s = 1/b in 1/m of this wall on a material; inf where nothing slips.
+
+        Args:
+            material: a material, or a local one, for which the result may be an array.
 
         Raises:
             CaseError: the slip depends on a mean free path that the material does not have.
@@ -78,7 +78,45 @@ class Wall:
         return 1 / self.slip_length if self.slip_length else inf
 
 
-Boundary = Contact | Wall
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Periodic:
+    """A boundary that continues in another one, which lies parallel to it.
+
+    The device is one cell of an infinite row: current leaves through one boundary and comes back
+    through the other, and the potential is the same on both up to a constant.
+
+    Args:
+        to: the name of the other boundary, which has no law of its own.
+        voltage: by how much the potential is higher here than there, in V; 0 if there is no
+            current either.
+        current: total current into the device here, in A, or in A/m as for contacts.
+
+    Raises:
+        CaseError: both voltage and current, one that is not finite, or no name.
+    """
+
+    to: str
+    voltage: Annotated[float, unit("V")] | None = None
+    current: Annotated[float, unit("A", "A/m")] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.to, str) or not self.to:
+            raise CaseError(("to", f"found {self.to!r}; must be the name of a boundary"))
+        if self.voltage is not None and self.current is not None:
+            raise CaseError("found both of voltage and current; give one at most")
+        if self.voltage is None and self.current is None:
+            object.__setattr__(self, "voltage", 0.0)
+        _finite(self, "voltage", "current")
+
+
+Boundary = Contact | Wall | Periodic
+
+
+def _finite(table: Boundary, *keys: str) -> None:
+    for key in keys:
+        value = getattr(table, key)
+        if value is not None and not (is_number(value) and isfinite(value)):
+            raise CaseError((key, f"found {value!r}; must be a finite number"))
 
 
 def _exactly_one(table: Boundary, first: str, second: str) -> None:

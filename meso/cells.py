@@ -18,30 +18,33 @@ import numpy as np
 from meso import _compat
 from meso.device import Device
 
-_VERTICES = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-# Ends of the facets of the reference triangle, counter-clockwise.
-_BEGIN, _END = np.array([1, 2, 0]), np.array([2, 0, 1])
+# Facets of the reference simplex by dimension: facet i is opposite to vertex i; in this order of
+# its vertices the conductor is on the left of an edge and behind a face.
+_FACETS = {2: ((1, 2), (2, 0), (0, 1)), 3: ((1, 2, 3), (0, 3, 2), (0, 1, 3), (0, 2, 1))}
+_SIMPLEX = {2: "triangle", 3: "tetrahedron"}
 # Numbers that one batch of element arrays may hold.
 _BATCH = 3_000_000
 
 
 @lru_cache(maxsize=64)
-def quadrature(degree: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points (q, 2) and weights (q,) on the reference triangle, exact up to ``degree``."""
-    return basix.make_quadrature(basix.CellType.triangle, degree)
+def quadrature(dimension: int, degree: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points (q, d) and weights (q,) on the reference simplex, exact up to ``degree``."""
+    if dimension == 1:
+        s, weight = np.polynomial.legendre.leggauss(degree // 2 + 1)
+        return (s[:, None] + 1) / 2, weight / 2
+    return basix.make_quadrature(getattr(basix.CellType, _SIMPLEX[dimension]), degree)
 
 
-@lru_cache(maxsize=64)
-def facet_quadrature(degree: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points (q,) and weights (q,) on the unit interval, exact up to ``degree``."""
-    s, weight = np.polynomial.legendre.leggauss(degree // 2 + 1)
-    return (s + 1) / 2, weight / 2
+def facet_points(points: np.ndarray) -> np.ndarray:
+    """Points (q, d - 1) of the reference facet on each facet of a cell, shape (d + 1, q, d)."""
+    dimension = points.shape[1] + 1
+    corner = _vertices(dimension)[np.array(_FACETS[dimension])]
+    along = corner[:, 1:] - corner[:, :1]
+    return corner[:, None, 0] + np.einsum("qa,faj->fqj", points, along)
 
 
-def facet_points(s: np.ndarray) -> np.ndarray:
-    """Points s in [0, 1] along the three facets of the reference triangle, shape (3, q, 2)."""
-    begin, end = _VERTICES[_BEGIN], _VERTICES[_END]
-    return begin[:, None] * (1 - s)[None, :, None] + end[:, None] * s[None, :, None]
+def _vertices(dimension: int) -> np.ndarray:
+    return np.vstack([np.zeros(dimension), np.eye(dimension)])
 
 
 class Lagrange:
@@ -53,7 +56,7 @@ class Lagrange:
         dofs: Nodes of each cell of this rank, shape (c, n).
         outer: Positions in a cell of the nodes on its boundary.
         interior: Positions of the nodes inside it.
-        on_facet: Positions of the nodes of each facet, shape (3, degree + 1).
+        on_facet: Positions of the nodes of each facet, shape (d + 1, nodes of a facet).
     """
 
     def __init__(self, device: Device, degree: int) -> None:
@@ -62,17 +65,24 @@ class Lagrange:
         local = len(device.cell_region)
         self.dofs = np.asarray(self.space.dofmap.list)[:local]
         layout = self.space.dofmap.dof_layout
-        # Basix puts the nodes inside a triangle last.
-        inside = len(layout.entity_dofs(2, 0))
+        # Basix puts the nodes inside a cell last.
+        d = device.dimension
+        inside = len(layout.entity_dofs(d, 0))
         self.outer = slice(0, self.dofs.shape[1] - inside)
         self.interior = slice(self.dofs.shape[1] - inside, self.dofs.shape[1])
-        self.on_facet = np.array([sorted(layout.entity_closure_dofs(1, i)) for i in range(3)])
+        closures = [sorted(layout.entity_closure_dofs(d - 1, i)) for i in range(d + 1)]
+        self.on_facet = np.array(closures)
         self.index_map = self.space.dofmap.index_map
         self.nodes = self.index_map.size_local + self.index_map.num_ghosts
 
     @property
+    def global_nodes(self) -> np.ndarray:
+        """Number of each node of this rank over all ranks, shape (nodes,)."""
+        return self.index_map.local_to_global(np.arange(self.nodes, dtype=np.int32))
+
+    @property
     def points(self) -> np.ndarray:
-        """Nodes of the reference cell, shape (n, 2)."""
+        """Nodes of the reference cell, shape (n, d)."""
         return self.space.element.basix_element.points
 
     def values(self, points: np.ndarray) -> np.ndarray:
@@ -80,7 +90,7 @@ class Lagrange:
         return self.space.element.basix_element.tabulate(0, points)[0, :, :, 0]
 
     def gradients(self, points: np.ndarray) -> np.ndarray:
-        """Reference gradients at reference points, shape (q, n, 2)."""
+        """Reference gradients at reference points, shape (q, n, d)."""
         table = self.space.element.basix_element.tabulate(1, points)[1:, :, :, 0].transpose(1, 2, 0)
         # Basis functions sum to one: what rounding leaves of it would add up over all cells.
         return table - table.mean(axis=1, keepdims=True)
@@ -97,11 +107,12 @@ class Lagrange:
         """Nodes on a named boundary, known to every rank that touches them."""
         chosen = device.facets.boundary == device.boundaries.index(boundary)
         facets = device.facets.of(chosen)
-        device.mesh.topology.create_connectivity(2, 1)
-        device.mesh.topology.create_connectivity(1, 2)
-        of_cell = device.mesh.topology.connectivity(2, 1).array.reshape(-1, 3)
+        d, topology = device.dimension, device.mesh.topology
+        topology.create_connectivity(d, d - 1)
+        topology.create_connectivity(d - 1, d)
+        of_cell = topology.connectivity(d, d - 1).array.reshape(-1, d + 1)
         entities = of_cell[facets.cell, facets.local]
-        return dolfinx.fem.locate_dofs_topological(self.space, 1, entities)
+        return dolfinx.fem.locate_dofs_topological(self.space, d - 1, entities)
 
 
 def lagrange(device: Device, degree: int) -> Lagrange:
@@ -116,51 +127,77 @@ class Cells:
     """Geometry of this rank's cells, lengths over ``Device.extent``.
 
     Attributes:
+        dimension: 2 for triangles, 3 for tetrahedra.
         degree: Polynomial degree of the geometry.
-        nodes: Geometry nodes, shape (c, g, 2).
+        nodes: Geometry nodes, shape (c, g, d).
         affine: True for straight cells, shape (c,).
     """
 
     def __init__(self, device: Device) -> None:
         x, dofmap, self.degree = _compat.geometry(device.mesh)
+        d = self.dimension = device.dimension
         self.count = len(device.cell_region)
-        self.nodes = x[dofmap[: self.count]][:, :, :2] / device.extent
-        self.element = _compat.scalar_element("triangle", self.degree)
+        self.nodes = x[dofmap[: self.count]][:, :, :d] / device.extent
+        self.element = _compat.scalar_element(_SIMPLEX[d], self.degree)
         if self.degree == 1:
             self.affine = np.ones(self.count, dtype=bool)
         else:
-            straight = self._straight() @ self.nodes[:, :3]
-            bend = np.abs(self.nodes - straight).max(axis=(1, 2))
-            size = np.ptp(self.nodes[:, :3], axis=1).max(axis=1)
+            points = self.element.points
+            barycentric = np.column_stack([1 - points.sum(axis=1), points])
+            bend = np.abs(self.nodes - barycentric @ self.corners).max(axis=(1, 2))
+            size = np.ptp(self.corners, axis=1).max(axis=1)
             self.affine = bend < 1e-11 * size
 
-    def _straight(self) -> np.ndarray:
-        points = self.element.points
-        return np.column_stack([1 - points.sum(axis=1), points])
+    @property
+    def corners(self) -> np.ndarray:
+        """Scaled coordinates of the vertices, shape (c, d + 1, d)."""
+        return self.nodes[:, : self.dimension + 1]
 
-    def batches(self, numbers_per_cell: int) -> Iterator[tuple[np.ndarray, bool]]:
-        """Cell numbers in batches of equal kind; the flag is True for straight cells."""
+    def quadrature(self, degree: int) -> tuple[np.ndarray, np.ndarray]:
+        """Points (q, d) and weights (q,) on the reference cell, exact up to ``degree``."""
+        return quadrature(self.dimension, degree)
+
+    def facet_quadrature(self, degree: int) -> tuple[np.ndarray, np.ndarray]:
+        """Points (q, d - 1) and weights (q,) on the reference facet, exact up to ``degree``."""
+        return quadrature(self.dimension - 1, degree)
+
+    def batches(
+        self, numbers_per_cell: int, simple: np.ndarray | None = None
+    ) -> Iterator[tuple[np.ndarray, bool]]:
+        """Cell numbers in batches of equal kind.
+
+        Args:
+            numbers_per_cell: How much memory a cell needs.
+            simple: Mask of one kind of cells, shape (c,); straight cells by default.
+
+        Yields:
+            Cell numbers, and True for the simple kind.
+        """
         step = max(1, _BATCH // max(1, numbers_per_cell))
+        simple = self.affine if simple is None else simple
         for kind in (True, False):
-            chosen = np.flatnonzero(self.affine == kind)
+            chosen = np.flatnonzero(simple == kind)
             for start in range(0, len(chosen), step):
                 yield chosen[start : start + step], kind
 
     def positions(self, cells: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """Scaled coordinates of reference points, shape (c, q, 2)."""
+        """Scaled coordinates of reference points, shape (c, q, d)."""
         return self.element.tabulate(0, points)[0, :, :, 0] @ self.nodes[cells]
 
     def jacobians(self, cells: np.ndarray, points: np.ndarray) -> np.ndarray:
         """dx_i/dX_a at reference points, shape (c, q, i, a)."""
         table = self.element.tabulate(1, points)[1:, :, :, 0]
-        # One matrix product per reference direction: (q, g) @ (c, g, 2).
-        return np.stack([table[a] @ self.nodes[cells] for a in range(2)], axis=3)
+        # One matrix product per reference direction: (q, g) @ (c, g, d).
+        return np.stack([part @ self.nodes[cells] for part in table], axis=3)
+
+    def determinants(self, cells: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Jacobian determinants at reference points, shape (c, q)."""
+        return inverse(self.jacobians(cells, points))[1]
 
     def derivatives(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For straight cells: inverse Jacobians dX_a/dx_i, (c, a, i), and determinants (c,)."""
-        corner = self.nodes[cells, :3]
-        jacobian = np.stack([corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]], axis=2)
-        return inverse(jacobian)
+        corner = self.corners[cells]
+        return inverse((corner[:, 1:] - corner[:, :1]).transpose(0, 2, 1))
 
     def gradients(
         self, cells: np.ndarray, points: np.ndarray, reference: np.ndarray
@@ -169,27 +206,28 @@ class Cells:
 
         Args:
             cells: Cell numbers, shape (c,).
-            points: Reference points, shape (q, 2).
-            reference: Reference gradients there, shape (q, n, 2).
+            points: Reference points, shape (q, d).
+            reference: Reference gradients there, shape (q, n, d).
         """
         inverses, determinant = inverse(self.jacobians(cells, points))
         along = np.ascontiguousarray(reference.transpose(2, 0, 1))
         gradient = along[0][None, :, None] * inverses[:, :, 0, :, None]
-        gradient += along[1][None, :, None] * inverses[:, :, 1, :, None]
+        for a in range(1, self.dimension):
+            gradient += along[a][None, :, None] * inverses[:, :, a, :, None]
         return gradient, determinant
 
 
 def inverse(jacobian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Inverses and determinants of 2 by 2 matrices, shape (..., 2, 2) and (...)."""
-    (a, b), (c, d) = (
-        (jacobian[..., 0, 0], jacobian[..., 0, 1]),
-        (
-            jacobian[..., 1, 0],
-            jacobian[..., 1, 1],
-        ),
-    )
-    determinant = a * d - b * c
-    adjugate = np.stack([np.stack([d, -b], axis=-1), np.stack([-c, a], axis=-1)], axis=-2)
+    """Inverses and determinants of d by d matrices, shape (..., d, d) and (...)."""
+    if jacobian.shape[-1] == 3:
+        x, y, z = (jacobian[..., i] for i in range(3))
+        adjugate = np.stack([np.cross(y, z), np.cross(z, x), np.cross(x, y)], axis=-2)
+        determinant = (adjugate[..., 0, :] * x).sum(axis=-1)
+    else:
+        a, b = jacobian[..., 0, 0], jacobian[..., 0, 1]
+        c, d = jacobian[..., 1, 0], jacobian[..., 1, 1]
+        determinant = a * d - b * c
+        adjugate = np.stack([np.stack([d, -b], axis=-1), np.stack([-c, a], axis=-1)], axis=-2)
     return adjugate / determinant[..., None, None], determinant
 
 
@@ -202,17 +240,17 @@ def cells_of(device: Device) -> Cells:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FacetGeometry:
-    """Boundary facets of one kind at quadrature points.
+    """Boundary facets at quadrature points.
 
     Attributes:
         cell: Cells, shape (f,).
         local: Facet numbers in the cells, shape (f,).
-        points: Reference points in the cell, shape (3, q, 2), by facet number.
-        position: Scaled coordinates, shape (f, q, 2).
-        normal: Outward unit normals, shape (f, q, 2).
-        tangent: Unit tangents z x n (conductor on the left), shape (f, q, 2).
-        weight: Quadrature weight times line element, shape (f, q).
-        curvature: Wall curvature, positive where the conductor is convex, shape (f, q).
+        points: Reference points in the cell, shape (d + 1, q, d), by facet number.
+        position: Scaled coordinates, shape (f, q, d).
+        normal: Outward unit normals, shape (f, q, d).
+        weight: Quadrature weight times line or surface element, shape (f, q).
+        curvature: Derivative of the normal along the wall (Weingarten map), symmetric and
+            tangential, positive where the conductor is convex, shape (f, q, d, d).
         height: Height of the cell over the facet, shape (f,).
     """
 
@@ -221,50 +259,73 @@ class FacetGeometry:
     points: np.ndarray
     position: np.ndarray
     normal: np.ndarray
-    tangent: np.ndarray
     weight: np.ndarray
     curvature: np.ndarray
     height: np.ndarray
 
+    @property
+    def tangent(self) -> np.ndarray:
+        """In 2D: unit tangents z x n (conductor on the left), shape (f, q, 2)."""
+        return np.stack([-self.normal[..., 1], self.normal[..., 0]], axis=-1)
+
+    @property
+    def tangential(self) -> np.ndarray:
+        """Projection 1 - n n^T on the wall, shape (f, q, d, d)."""
+        n = self.normal
+        return np.eye(n.shape[-1]) - n[..., :, None] * n[..., None, :]
+
+    def table(self, values: Callable[[np.ndarray, int], Any]) -> np.ndarray:
+        """Stack ``values(points, facet number)``, which depends on the facet number only."""
+        tables = np.stack([values(points, i) for i, points in enumerate(self.points)])
+        return tables[self.local]
+
 
 def facet_geometry(
-    cells: Cells, cell: np.ndarray, local: np.ndarray, s: np.ndarray, weight: np.ndarray
+    cells: Cells, cell: np.ndarray, local: np.ndarray, points: np.ndarray, weight: np.ndarray
 ) -> FacetGeometry:
-    """Geometry of boundary facets at the points s in [0, 1] along them."""
-    points = facet_points(s)
-    shape = (len(cell), len(s), 2)
-    position, first, second = np.empty(shape), np.empty(shape), np.zeros(shape)
-    along = _VERTICES[_END] - _VERTICES[_BEGIN]
-    for i in range(3):
+    """Geometry of boundary facets at points (q, d - 1) of the reference facet."""
+    d = cells.dimension
+    inside = facet_points(points)
+    shape = (len(cell), len(points), d)
+    position, first = np.empty(shape), np.empty((*shape, d - 1))
+    second = np.empty((*shape, d - 1, d - 1))
+    pairs = [basix.index(*(np.eye(d, dtype=int)[i] + np.eye(d, dtype=int)[j])) for i in range(d)
+             for j in range(d)]
+    for i, vertices in enumerate(_FACETS[d]):
         here = local == i
-        table = cells.element.tabulate(2, points[i])[:, :, :, 0]
+        corner = _vertices(d)[list(vertices)]
+        along = (corner[1:] - corner[0]).T
+        table = cells.element.tabulate(2, inside[i])[:, :, :, 0]
         nodes = cells.nodes[cell[here]]
-        a, b = along[i]
         position[here] = table[0] @ nodes
-        first[here] = (a * table[1] + b * table[2]) @ nodes
-        second[here] = (a * a * table[3] + 2 * a * b * table[4] + b * b * table[5]) @ nodes
-    speed = np.linalg.norm(first, axis=2)
-    tangent = first / speed[..., None]
-    normal = np.stack([tangent[..., 1], -tangent[..., 0]], axis=2)
-    curvature = (first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]) / speed**3
-    corner = cells.nodes[cell, :3]
-    u, v = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
-    area = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) / 2
-    ends = corner[np.arange(len(cell)), _END[local]] - corner[np.arange(len(cell)), _BEGIN[local]]
+        for a in range(d - 1):
+            first[here, :, :, a] = np.tensordot(along[:, a], table[1 : d + 1], 1) @ nodes
+            for b in range(d - 1):
+                weights = np.outer(along[:, a], along[:, b]).ravel()
+                second[here, :, :, a, b] = np.tensordot(weights, table[pairs], 1) @ nodes
+    if d == 2:
+        normal = np.stack([first[..., 1, 0], -first[..., 0, 0]], axis=-1)
+    else:
+        normal = np.cross(first[..., 0], first[..., 1])
+    element = np.linalg.norm(normal, axis=-1)
+    normal = normal / element[..., None]
+    # Second fundamental form -n.x_ab, raised with the metric of the facet on both sides.
+    metric = np.linalg.inv(first.swapaxes(-1, -2) @ first)
+    form = -np.einsum("fqi,fqiab->fqab", normal, second)
+    raised = first @ metric
+    curvature = raised @ form @ raised.swapaxes(-1, -2)
+    corner = cells.corners[cell]
+    volume = inverse((corner[:, 1:] - corner[:, :1]).transpose(0, 2, 1))[1]
+    flat = corner[np.arange(len(cell))[:, None], np.array(_FACETS[d])[local]]
+    side = flat[:, 1:] - flat[:, :1]
+    area = np.sqrt(np.linalg.det(side @ side.swapaxes(1, 2)))
     return FacetGeometry(
         cell=cell,
         local=local,
-        points=points,
+        points=inside,
         position=position,
         normal=normal,
-        tangent=tangent,
-        weight=speed * weight,
+        weight=element * weight,
         curvature=curvature,
-        height=2 * area / np.linalg.norm(ends, axis=1),
+        height=np.abs(volume) / area,
     )
-
-
-def by_facet(local: np.ndarray, table: Callable[[int], Any]) -> np.ndarray:
-    """Stack a table that depends on the facet number, one entry per facet."""
-    tables = np.stack([table(i) for i in range(3)])
-    return tables[local]

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meso.boundary import Contact
+from meso.boundary import Boundary, Contact, Periodic, Wall
 from meso.errors import CaseError
-from meso.material import Material, library_names, load_library
+from meso.material import Material, conductivity_unit, library_names, load_library
+from meso.profile import Profile
 
 if TYPE_CHECKING:
     from meso.case import Case
@@ -33,42 +34,36 @@ def report(case: Case) -> str:
         CaseError: Something is wrong.
         GeometryError: The drawing cannot be used.
     """
+    from meso.coefficients import extremes
     from meso.running import build_device, knudsen_number, resolution_warnings, wall_resolution
 
     try:
         device = build_device(case)
     except CaseError as error:
         raise CaseError(*error.problems, file=error.file or str(case.file)) from None
-    lines = [f"{case.file or case.title}: model {case.flow.model}, order {case.flow.order}", ""]
-    for region, name in case.regions.items():
-        material = case.materials[name]
-        length = material.vorticity_diffusion_length
-        lines.append(
-            f"  region    {region:<14} {name}: conductivity {material.conductivity:.6g}"
-            f" {'S' if material.carriers == '2d' else 'S/m'}"
-            + (f", l = {length * 1e9:.6g} nm" if length else "")
-        )
-    resolution = wall_resolution(case, device) if case.flow.model != "ohmic" else {}
+    materials = {region: case.materials[name] for region, name in case.regions.items()}
+    viscous = case.flow.model != "ohmic"
+    lines = [f"{case.file or case.title}: model {case.flow.model}, order {device.order}", ""]
+    for region, material in materials.items():
+        own = {region: material}
+        conductivity = _range(*extremes(device, own, lambda m: m.conductivity))
+        unit = conductivity_unit(material.carriers)
+        line = f"  region    {region:<14} {material.name}: conductivity {conductivity} {unit}"
+        if material.viscous:
+            length = extremes(device, own, lambda m: m.vorticity_diffusion_length * 1e9)
+            line += f", l = {_range(*length)} nm"
+        lines.append(line)
+    resolution = wall_resolution(case, device) if viscous else {}
     for name, law in case.boundaries.items():
-        if isinstance(law, Contact):
-            what = (
-                f"contact at {law.potential:.6g} V"
-                if law.potential is not None
-                else f"contact with current {law.current:.6g}"
-            )
-        else:
-            slip = (
-                [law.slip_rate(case.materials[m]) for m in case.regions.values()]
-                if (case.flow.model != "ohmic")
-                else [inf]
-            )
-            what = (
-                "wall"
-                if isinf(slip[0])
-                else (f"wall, slip length {1e9 / slip[0]:.6g} nm" if slip[0] else "wall, full slip")
-            )
-            if name in resolution:
-                what += f"; cells up to {resolution[name]:.2g} l high"
+        what = _law(law)
+        if isinstance(law, Wall) and viscous:
+            low, high = extremes(device, materials, law.slip_rate)
+            if high == 0:
+                what += ", full slip"
+            elif not isinf(high):
+                what += f", slip length {_range(1e9 / high, 1e9 / low if low else inf)} nm"
+        if name in resolution:
+            what += f"; cells up to {resolution[name]:.2g} l high"
         lines.append(f"  boundary  {name:<14} {what}")
     knudsen = knudsen_number(case, device)
     if knudsen is not None:
@@ -80,28 +75,46 @@ def report(case: Case) -> str:
     return "\n".join(lines).rstrip()
 
 
+def _law(law: Boundary) -> str:
+    if isinstance(law, Contact):
+        if law.potential is not None:
+            return f"contact at {law.potential:.6g} V"
+        return f"contact with current {law.current:.6g}"
+    if isinstance(law, Periodic):
+        drive = f"current {law.current:.6g}" if law.voltage is None else f"{law.voltage:.6g} V"
+        return f"periodic, continues in {law.to}, with {drive}"
+    return "wall"
+
+
+def _range(low: float, high: float) -> str:
+    first, last = f"{low:.6g}", f"{high:.6g}"
+    return first if first == last else f"{first} … {last}"
+
+
 def mesh_quality(device: Device) -> str:
     """Cells, sizes, smallest angle and distortion of curved cells."""
-    from meso.cells import cells_of, inverse, quadrature
+    from meso.cells import cells_of
     from meso.mpi import smallest
 
     cells = cells_of(device)
-    corner = cells.nodes[:, :3]
-    angles = []
-    for i in range(3):
-        u, v = corner[:, (i + 1) % 3] - corner[:, i], corner[:, (i + 2) % 3] - corner[:, i]
-        cosine = (u * v).sum(1) / (np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1))
-        angles.append(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+    # Gradients of the barycentric coordinates are normal to the facets.
+    inverses, _ = cells.derivatives(np.arange(cells.count))
+    normal = np.concatenate([-inverses.sum(axis=1, keepdims=True), inverses], axis=1)
+    normal /= np.linalg.norm(normal, axis=2, keepdims=True)
+    first, second = np.triu_indices(normal.shape[1], 1)
+    cosine = -(normal[:, first] * normal[:, second]).sum(axis=2)
+    angles = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     angle = smallest(device.comm, np.min(angles, initial=180.0))
-    points, _ = quadrature(2 * cells.degree + 2)
-    _, determinant = inverse(cells.jacobians(np.arange(cells.count), points))
+    points, _ = cells.quadrature(2 * cells.degree + 2)
+    determinant = cells.determinants(np.arange(cells.count), points)
     ratio = (determinant.min(axis=1) / determinant.max(axis=1)).min(initial=1.0)
     ratio = smallest(device.comm, ratio)
+    what, unit = ("area", "nm²") if device.dimension == 2 else ("volume", "nm³")
     return (
         f"  mesh      {device.cells} cells of degree {cells.degree}, shortest edge"
         f" {device.smallest_cell * 1e9:.4g} nm, smallest angle {angle:.1f}°,\n"
-        f"            smallest ratio of Jacobians in a cell {ratio:.3g}, area"
-        f" {device.measure * 1e18:.6g} nm²"
+        f"            smallest ratio of Jacobians in a cell {ratio:.3g}, {what}"
+        f" {device.measure * 1e9**device.dimension:.6g} {unit}"
     )
 
 
@@ -131,18 +144,23 @@ def material_report(name: str | None) -> str:
 
 def _material(material: Material) -> str:
     values = {
-        "conductivity": (material.conductivity, "S" if material.carriers == "2d" else "S/m"),
+        "conductivity": (material.conductivity, conductivity_unit(material.carriers)),
         "mean_free_path": (material.mean_free_path, "m"),
         "electron_electron_mean_free_path": (material.electron_electron_mean_free_path, "m"),
         "fermi_energy": (material.fermi_energy, "J"),
         "vorticity_diffusion_length": (material.vorticity_diffusion_length, "m"),
         "orbital_coupling": (material.orbital_coupling, "J s/A"),
     }
-    if material.mean_free_path:
+    varying = isinstance(material.mean_free_path, Profile)
+    if material.mean_free_path and not varying:
         values["slip_length_of_diffuse_walls"] = (1 / material.slip_rate(0.0), "m")
     lines = [f'{material.name} (carriers = "{material.carriers}")']
     for quantity, (value, unit) in values.items():
-        shown = "unknown" if value is None else f"{value:.6g} {unit}"
+        if value is None:
+            follows = quantity == "vorticity_diffusion_length" and varying
+            shown = "varies with mean_free_path" if follows else "unknown"
+        else:
+            shown = f"{value} {unit}" if isinstance(value, Profile) else f"{value:.6g} {unit}"
         source = material.provenance.get(quantity, "")
         lines.append(f"  {quantity:<34} {shown:<22} {source}".rstrip())
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Curved triangles of any degree from curved edges.
+"""Curved triangles of any degree, and tetrahedra of degree 2, from curved edges.
 
 A straight triangle with barycentric coordinates (a, b, c) is bent along its edge ab, whose
 displacement is d(t) with t = b - a in [-1, 1], by the blending of Szabó and Babuška,
@@ -8,6 +8,7 @@ displacement is d(t) with t = b - a in [-1, 1], by the blending of Szabó and Ba
 a polynomial of the degree of the edge with derivatives that decrease with the cell size as the
 isoparametric theory demands (M. Lenoir, SIAM J. Numer. Anal. 23, 562 (1986)). Interior nodes put
 anywhere else, as mesh generators do from degree 3 on, cost orders of convergence at the wall.
+Quadratic cells have no nodes but those on their edges: nothing remains to be blended.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import numpy as np
 from meso import _compat
 from meso.drawing import Drawing
 
-# Vertices of the edges of the Basix reference triangle.
+# Vertices of the edges of the Basix reference triangle and tetrahedron.
 EDGES = ((1, 2), (0, 2), (0, 1))
+EDGES_3D = ((2, 3), (1, 3), (1, 2), (0, 3), (0, 2), (0, 1))
 
 
 def curved_cells(drawing: Drawing) -> tuple[np.ndarray, np.ndarray]:
@@ -29,11 +31,13 @@ def curved_cells(drawing: Drawing) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         Node coordinates, shape (n, 2), the vertices of the drawing first; and the nodes of each
-        cell in Basix order (vertices, edges, interior), shape (c, (g + 1)(g + 2)/2).
+        cell in Basix order (vertices, edges, interior), one row a cell.
     """
     g, cells = drawing.degree, drawing.cells
     if g == 1:
         return drawing.points, cells
+    if drawing.dimension == 3:
+        return _tetrahedra(drawing)
     reference = _compat.scalar_element("triangle", g).points
     barycentric = np.column_stack([1 - reference.sum(axis=1), reference])
     x = np.einsum("nv,cvd->cnd", barycentric, drawing.points[cells])
@@ -65,6 +69,22 @@ def curved_cells(drawing: Drawing) -> tuple[np.ndarray, np.ndarray]:
     points[nodes] = x
     points[:count] = drawing.points
     return points, nodes
+
+
+def _tetrahedra(drawing: Drawing) -> tuple[np.ndarray, np.ndarray]:
+    """Quadratic tetrahedra: a node on the middle of each edge, moved where the edge is curved."""
+    if drawing.degree != 2:
+        raise ValueError("curved tetrahedra are of degree 2")
+    cells, count = drawing.cells, len(drawing.points)
+    pairs = np.stack([cells[:, list(e)] for e in EDGES_3D], axis=1).reshape(-1, 2)
+    edges, edge_of = np.unique(_key(pairs, count), return_inverse=True)
+    middle = drawing.points[np.column_stack([edges // count, edges % count])].mean(axis=1)
+    at = np.searchsorted(edges, _key(drawing.curved_edges, count)).clip(max=len(edges) - 1)
+    # Edges of the drawing that belong to no cell are nobody's.
+    known = edges[at] == _key(drawing.curved_edges, count)
+    middle[at[known]] = drawing.curved_nodes[known, 0]
+    nodes = np.concatenate([cells, count + edge_of.reshape(len(cells), 6)], axis=1)
+    return np.concatenate([drawing.points, middle]), nodes
 
 
 def _key(pairs: np.ndarray, count: int) -> np.ndarray:

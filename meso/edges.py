@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from meso.boundary import Wall
-from meso.cells import by_facet, cells_of, facet_geometry, facet_quadrature, lagrange
+from meso.cells import cells_of, facet_geometry, lagrange
+from meso.coefficients import material_values
 from meso.constants import ELECTRON_CHARGE
 from meso.device import Device
 from meso.fields import gradient
@@ -61,22 +62,23 @@ def wall_values(flow: Flow, wall: str, s: np.ndarray) -> WallValues:
     device = flow.device
     facets = device.facets.of(device.facets.boundary == device.boundaries.index(wall))
     cells = cells_of(device)
-    geometry = facet_geometry(cells, facets.cell, facets.local, s, np.ones_like(s))
+    geometry = facet_geometry(cells, facets.cell, facets.local, s[:, None], np.ones_like(s))
     density = flow.fields["current_density"]
     space = lagrange(device, max(1, density.degree))
-    table = by_facet(facets.local, lambda i: _table(density.degree, space, geometry.points[i]))
+    table = geometry.table(lambda points, _: _table(density.degree, space, points))
     current = np.einsum("fqn,fnk->fqk", table, density.values[facets.cell])
     tangential = np.einsum("fqk,fqk->fq", current, geometry.tangent)
     region = device.cell_region[facets.cell]
 
     law = flow.boundaries[wall]
-    rates: np.ndarray = np.full(len(device.regions), np.inf)
+    rates: np.ndarray = np.full(1, np.inf)
     if flow.model != "ohmic" and isinstance(law, Wall):
-        rates = np.array([law.slip_rate(flow.materials[name]) for name in device.regions])
+        at = geometry.position
+        rates = material_values(device, flow.materials, law.slip_rate, facets.cell, at)
     if np.isfinite(rates).all():
-        curvature = geometry.curvature / device.extent
+        curvature = np.trace(geometry.curvature, axis1=2, axis2=3) / device.extent
         factor = 1.0 if isinstance(law, Wall) and law.law == "literal" else 2.0
-        curl = (factor * curvature - rates[region][:, None]) * tangential
+        curl = (factor * curvature - (rates if rates.ndim == 2 else rates[:, None])) * tangential
     else:
         curl = np.empty_like(tangential)
         for i in range(3):
@@ -100,7 +102,7 @@ def _table(degree: int, space: object, points: np.ndarray) -> np.ndarray:
 
 def _arc(cells: object, cell: np.ndarray, local: np.ndarray, s: np.ndarray) -> np.ndarray:
     """Arc length from the beginning of each facet to the points s, shape (f, q)."""
-    at, weight = facet_quadrature(2 * cells.degree + 6)  # type: ignore[attr-defined]
+    at, weight = cells.facet_quadrature(2 * cells.degree + 6)  # type: ignore[attr-defined]
     columns = []
     for end in s:
         part = facet_geometry(cells, cell, local, end * at, end * weight)  # type: ignore
@@ -111,7 +113,7 @@ def _arc(cells: object, cell: np.ndarray, local: np.ndarray, s: np.ndarray) -> n
 def piece_centers(device: Device) -> np.ndarray:
     """Centroid of each smooth piece of the boundary, m, shape (pieces, 2)."""
     cells, facets = cells_of(device), device.facets
-    s, weight = facet_quadrature(2 * cells.degree + 4)
+    s, weight = cells.facet_quadrature(2 * cells.degree + 4)
     geometry = facet_geometry(cells, facets.cell, facets.local, s, weight)
     sums = np.zeros((len(device.pieces), 2))
     moment = np.einsum("fq,fqk->fk", geometry.weight, geometry.position) * device.extent**2

@@ -10,6 +10,7 @@ from meso.boundary import Contact, Wall
 from meso.cells import cells_of, facet_geometry
 from meso.flow.result import Flow
 from meso.mpi import concatenated
+from meso.profile import Profile
 
 
 def closed_form(flow: Flow) -> dict[str, Any] | None:
@@ -37,6 +38,9 @@ def closed_form(flow: Flow) -> dict[str, Any] | None:
         return None
     width, length = pieces[contacts[0]][0].measure, pieces[walls[0]][0].measure
     material = next(iter(flow.materials.values()))
+    conductivity = material.conductivity
+    if material.varies or isinstance(conductivity, Profile):
+        return None
     rate = next(iter(laws)).slip_rate(material)  # type: ignore[union-attr]
     rectangle = abs(width * length / device.measure - 1) < 1e-9 and _straight(flow)
     if not rectangle or not np.isfinite(rate):
@@ -49,9 +53,7 @@ def closed_form(flow: Flow) -> dict[str, Any] | None:
         "length_m": length,
         "vorticity_diffusion_length_m": material.vorticity_diffusion_length,
         "slip_rate_per_m": rate,
-        "drude_current_density": material.conductivity
-        * (first.potential - second.potential)
-        / length,
+        "drude_current_density": conductivity * (first.potential - second.potential) / length,
         "orbital_coupling_J_s_per_A": material.orbital_coupling,
         "center_m": (corner + across * width / 2).tolist(),
         "along": along.tolist(),
@@ -65,7 +67,7 @@ def _lines(flow: Flow, name: str | None) -> np.ndarray:
     if name is not None:
         facets = facets.of(facets.boundary == device.boundaries.index(name))
     ends = facet_geometry(
-        cells_of(device), facets.cell, facets.local, np.array([0.0, 0.5, 1.0]), np.ones(3)
+        cells_of(device), facets.cell, facets.local, np.array([[0.0], [0.5], [1.0]]), np.ones(3)
     )
     rows = np.concatenate([ends.position, ends.normal], axis=2)
     return concatenated(device.comm, rows)

@@ -8,9 +8,9 @@ from typing import Any
 import dolfinx
 import numpy as np
 
-from meso.cells import cells_of, inverse, lagrange, quadrature
+from meso.cells import cells_of, inverse, lagrange
 from meso.device import Device
-from meso.mpi import largest, smallest, total
+from meso.mpi import largest, smallest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,7 +41,7 @@ class Field:
 
         Args:
             cells: Cell numbers, shape (m,).
-            points: Reference points, shape (m, 2).
+            points: Reference points, shape (m, d).
 
         Returns:
             Shape (m, components).
@@ -50,7 +50,7 @@ class Field:
         return np.einsum("mn,mnk->mk", table, self.values[cells])
 
     def everywhere(self, points: np.ndarray) -> np.ndarray:
-        """Values in all cells at the same reference points (q, 2), shape (c, q, components)."""
+        """Values in all cells at the same reference points (q, d), shape (c, q, components)."""
         return np.einsum("qn,cnk->cqk", self.table(points), self.values)
 
     def table(self, points: np.ndarray) -> np.ndarray:
@@ -99,12 +99,25 @@ def continuous_function(name: str, device: Device, degree: int, nodal: np.ndarra
     return function
 
 
+def function_of(field: Field, *, continuous: bool) -> Any:
+    """A field as a DOLFINx function: of a continuous space, or as it is, cell by cell."""
+    if not continuous:
+        return field.function()
+    space = lagrange(field.device, field.degree)
+    nodal = np.zeros((space.nodes, field.components))
+    nodal[space.dofs] = field.values
+    flat = nodal[:, 0] if field.components == 1 else nodal
+    function = continuous_function(field.name, field.device, field.degree, flat)
+    function.x.scatter_forward()
+    return function
+
+
 def gradient(field: Field, points: np.ndarray, cells: np.ndarray | None = None) -> np.ndarray:
     """Physical gradients in SI at the same reference points of cells.
 
     Args:
         field: The field.
-        points: Reference points, shape (q, 2).
+        points: Reference points, shape (q, d).
         cells: Cell numbers, shape (c,); all cells by default.
 
     Returns:
@@ -115,28 +128,8 @@ def gradient(field: Field, points: np.ndarray, cells: np.ndarray | None = None) 
     if cells is None:
         cells = np.arange(geometry.count)
     if field.degree == 0:
-        return np.zeros((len(cells), len(points), 2, field.components))
+        return np.zeros((len(cells), len(points), geometry.dimension, field.components))
     table = lagrange(device, field.degree).gradients(points)
     reference = np.einsum("qna,cnk->cqak", table, field.values[cells], optimize=True)
     inverses, _ = inverse(geometry.jacobians(cells, points))
     return np.einsum("cqai,cqak->cqik", inverses, reference) / device.extent
-
-
-def integral(field: Field, weight: np.ndarray | None = None) -> np.ndarray:
-    """Integral of each component over the device, in SI, over all ranks.
-
-    Args:
-        field: The field.
-        weight: Factor on each cell, shape (c,), or None.
-    """
-    device = field.device
-    cells = cells_of(device)
-    points, weights = quadrature(field.degree + 2 * (cells.degree - 1))
-    everything = np.arange(cells.count)
-    _, determinant = inverse(cells.jacobians(everything, points))
-    measure = determinant * weights * device.extent**2
-    if weight is not None:
-        measure = measure * weight[:, None]
-    return np.atleast_1d(
-        total(device.comm, np.einsum("cq,cqk->k", measure, field.everywhere(points)))
-    )

@@ -16,14 +16,16 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import inf, isfinite, pi, sqrt
+from math import inf, isfinite, pi
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BeforeValidator, SkipValidation, ValidationInfo
 
 from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.errors import CaseError, known
+from meso.profile import Profile, read_profile
 from meso.units import is_number, quantity, unit
 
 _LIBRARY = Path(__file__).parent / "library"
@@ -35,23 +37,137 @@ SCATTERING: dict[str, dict[int, float]] = {
 }
 
 
+#: Material quantities that may be profiles.
+_PROFILES = ("conductivity", "mean_free_path", "vorticity_diffusion_length")
+
+
 def conductivity_unit(carriers: object) -> str:
     """S for a 2D electron gas, S/m for a 3D conductor."""
     return "S" if carriers == "2d" else "S/m"
 
 
-def _conductivity(value: object, info: ValidationInfo) -> float:
+def _values(value: object, info: ValidationInfo, *units: str) -> float | Profile:
+    """A number or a profile, as a case file has it."""
+    if isinstance(value, Profile):
+        return value
+    if isinstance(value, Mapping):
+        length_unit = (info.context or {}).get("length_unit", 1.0)
+        return read_profile(value, *units, length_unit=length_unit)
+    return quantity(value, *units)
+
+
+def _conductivity(value: object, info: ValidationInfo) -> float | Profile:
     if "carriers" not in info.data:  # wrong itself: only now either unit may be right
-        return quantity(value, "S", "S/m")
-    return quantity(value, conductivity_unit(info.data["carriers"]))
+        return _values(value, info, "S", "S/m")
+    return _values(value, info, conductivity_unit(info.data["carriers"]))
+
+
+def _length(value: object, info: ValidationInfo) -> float | Profile:
+    return _values(value, info, "m")
+
+
+class _Closure:
+    """The formulas of the closure: for numbers, and for arrays of values at many places."""
+
+    __slots__ = ()
+
+    name: str
+    carriers: Literal["2d", "3d"]
+    scattering: str | Mapping[str, float]
+    electron_electron_mean_free_path: float
+    mean_free_path: Any
+
+    def rate(self, harmonic: int) -> Any:
+        """Relaxation rate γ_m/γ_1 of an angular harmonic m, with electron-electron collisions."""
+        order = abs(harmonic)
+        if order < 2:
+            return float(order)
+        if isinstance(self.scattering, str):
+            base = SCATTERING[self.scattering].get(order, 1.0)
+        else:
+            base = self.scattering.get(f"gamma{order}", 1.0)
+        if self.electron_electron_mean_free_path == inf:
+            return base
+        return base + self._path("relaxation rate") / self.electron_electron_mean_free_path
+
+    @property
+    def gamma2(self) -> Any:
+        """γ₂/γ₁, with electron-electron collisions."""
+        return self.rate(2)
+
+    def slip_rate(self, specularity: float) -> Any:
+        """Slip rate s of a wall in 1/m: n·(∇J + ∇Jᵀ)·t = −s J_t.
+
+        Args:
+            specularity: p, from 0 (diffuse) to 1 (specular).
+
+        Raises:
+            CaseError: p out of range, or the mean free path is needed and unknown.
+        """
+        if not 0 <= specularity <= 1:
+            raise CaseError(("specularity", f"found {specularity!r}; must be in 0 … 1"))
+        if specularity == 1:
+            return 0.0
+        factor = 16 / (3 * pi) if self.carriers == "2d" else 15 / 8
+        rate = factor * self.gamma2 / self._path("slip rate of a wall")
+        return rate * (1 - specularity) / (1 + specularity)
+
+    @property
+    def contact_step(self) -> Any:
+        """Potential step of a kinetic reservoir over J_n/σ in m (half-range moments).
+
+        Raises:
+            CaseError: the mean free path is unknown.
+        """
+        factor = 8 / (3 * pi) if self.carriers == "2d" else 3 / 4
+        return factor * self._path("contact resistance of a reservoir")
+
+    def _diffusion_length(self) -> tuple[Any, str]:
+        """Vorticity diffusion length from λ and the scattering, and how it is derived."""
+        factor = 4 if self.carriers == "2d" else 5
+        length = self._path("diffusion length") / (factor * self.gamma2) ** 0.5
+        return length, f"λ/√({factor} γ₂/γ₁)"
+
+    def _path(self, what: str) -> Any:
+        if self.mean_free_path is None:
+            text = f"material {self.name} has none: no {what} follows"
+            raise CaseError(("mean_free_path", text))
+        if isinstance(self.mean_free_path, Profile):
+            text = f"varies in material {self.name}: the {what} follows at positions only"
+            raise CaseError(("mean_free_path", text))
+        return self.mean_free_path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LocalMaterial(_Closure):
+    """A material at given positions: arrays of one shape, in SI.
+
+    Build one with `Material.local`. The formulas are those of `Material`.
+
+    Attributes:
+        conductivity: σ in S (2d) or S/m (3d).
+        mean_free_path: λ in m, or None.
+        vorticity_diffusion_length: l in m, or None.
+    """
+
+    name: str
+    carriers: Literal["2d", "3d"]
+    scattering: str | Mapping[str, float]
+    electron_electron_mean_free_path: float
+    conductivity: np.ndarray
+    mean_free_path: np.ndarray | None
+    vorticity_diffusion_length: np.ndarray | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
+class Material(_Closure):
     """A conductor with an isotropic Fermi line or sphere.
 
     What is derived is fixed at construction: to vary a value, build a new one rather than use
     `dataclasses.replace`, which would keep what was derived from the old.
+
+    Conductivity, mean free path and vorticity diffusion length may be profiles, which vary in
+    space; what follows from a mean free path that varies is known at positions only (`local`).
 
     Args:
         name: how the case calls it.
@@ -62,7 +178,8 @@ class Material:
             {"gamma2": 0.5, …}; rates that are not listed are one.
         electron_electron_mean_free_path: λ_ee in m.
         fermi_energy: ε_F in J, from the band edge.
-        vorticity_diffusion_length: l in m; derived from λ and the scattering unless given.
+        vorticity_diffusion_length: l in m; derived from λ and the scattering unless given, but
+            None where λ varies.
         orbital_coupling: κ in J s/A, orbital density per curl of the charge current density;
             derived as ħ²/(2 ε_F e), which is negative, unless given.
         provenance: quantity -> where its value comes from; derived ones are added.
@@ -73,14 +190,18 @@ class Material:
 
     name: str = ""
     carriers: Literal["2d", "3d"]
-    conductivity: Annotated[float, BeforeValidator(_conductivity)]
-    mean_free_path: Annotated[float, unit("m")] | None = None
+    conductivity: Annotated[float | Profile, SkipValidation, BeforeValidator(_conductivity)]
+    mean_free_path: Annotated[float | Profile, SkipValidation, BeforeValidator(_length)] | None = (
+        None
+    )
     scattering: Annotated[str | Mapping[str, float], SkipValidation] = field(
         default="isotropic", hash=False
     )
     electron_electron_mean_free_path: Annotated[float, unit("m")] = inf
     fermi_energy: Annotated[float, unit("J")] | None = None
-    vorticity_diffusion_length: Annotated[float, unit("m")] | None = None
+    vorticity_diffusion_length: (
+        Annotated[float | Profile, SkipValidation, BeforeValidator(_length)] | None
+    ) = None
     orbital_coupling: Annotated[float, unit("J*s/A")] | None = None
     provenance: dict[str, str] = field(default_factory=dict, compare=False)
 
@@ -89,10 +210,8 @@ class Material:
         if problems:
             raise CaseError(*problems)
         derived: dict[str, tuple[float, str]] = {}
-        if self.vorticity_diffusion_length is None and self.mean_free_path is not None:
-            factor = 4 if self.carriers == "2d" else 5
-            length = self.mean_free_path / sqrt(factor * self.gamma2)
-            derived["vorticity_diffusion_length"] = (length, f"λ/√({factor} γ₂/γ₁)")
+        if self.vorticity_diffusion_length is None and is_number(self.mean_free_path):
+            derived["vorticity_diffusion_length"] = self._diffusion_length()
         if self.orbital_coupling is None and self.fermi_energy is not None:
             coupling = HBAR**2 / (2 * self.fermi_energy * ELECTRON_CHARGE)
             derived["orbital_coupling"] = (coupling, "ħ²/(2 ε_F e)")
@@ -113,6 +232,8 @@ class Material:
             "vorticity_diffusion_length",
         ):
             value = getattr(self, key)
+            if isinstance(value, Profile) and key in _PROFILES:
+                continue
             finite = key != "electron_electron_mean_free_path"
             if value is not None and not _is_positive(value, finite=finite):
                 rule = "positive and finite" if finite else "positive"
@@ -124,40 +245,71 @@ class Material:
             yield "electron_electron_mean_free_path", "has no effect without mean_free_path"
         yield from _scattering_problems(self.scattering, self.carriers)
 
-    def rate(self, harmonic: int) -> float:
-        """Relaxation rate γ_m/γ_1 of an angular harmonic m, with electron-electron collisions."""
-        order = abs(harmonic)
-        if order < 2:
-            return float(order)
-        if isinstance(self.scattering, str):
-            base = SCATTERING[self.scattering].get(order, 1.0)
-        else:
-            base = self.scattering.get(f"gamma{order}", 1.0)
-        return base + (self.mean_free_path or 0.0) / self.electron_electron_mean_free_path
+    @property
+    def profiles(self) -> dict[str, Profile]:
+        """The quantities that vary in space."""
+        values = {key: getattr(self, key) for key in _PROFILES}
+        return {key: value for key, value in values.items() if isinstance(value, Profile)}
 
     @property
-    def gamma2(self) -> float:
-        """γ₂/γ₁, with electron-electron collisions."""
-        return self.rate(2)
+    def varies(self) -> bool:
+        """Whether something varies in space."""
+        return bool(self.profiles)
 
-    def slip_rate(self, specularity: float) -> float:
-        """Slip rate s of a wall in 1/m: n·(∇J + ∇Jᵀ)·t = −s J_t.
+    @property
+    def varies_in_cells(self) -> bool:
+        """Whether something varies inside the cells of a mesh, rather than from cell to cell."""
+        return any(profile.expression is not None for profile in self.profiles.values())
+
+    @property
+    def viscous(self) -> bool:
+        """Whether there is a vorticity diffusion length, be it at positions only."""
+        return self.vorticity_diffusion_length is not None or self.mean_free_path is not None
+
+    def local(
+        self,
+        positions: np.ndarray,
+        cells: np.ndarray | None = None,
+        cell_data: Mapping[str, np.ndarray] | None = None,
+        *,
+        checked: bool = True,
+    ) -> LocalMaterial:
+        """The material at positions; see `Profile.at`.
 
         Args:
-            specularity: p, from 0 (diffuse) to 1 (specular).
+            positions: in m, shape (…, d).
+            cells: local number of the cell of each position, of shape (…) or of its first axes.
+            cell_data: name -> value in each local cell.
+            checked: False to keep values that are not positive and finite as they are.
 
         Raises:
-            CaseError: p out of range, or the mean free path is needed and unknown.
+            CaseError: a profile that is not positive and finite, or has no data, at a position.
         """
-        if not 0 <= specularity <= 1:
-            raise CaseError(("specularity", f"found {specularity!r}; must be in 0 … 1"))
-        if specularity == 1:
-            return 0.0
-        if self.mean_free_path is None:
-            text = f"material {self.name} has none: no slip rate of a wall follows"
-            raise CaseError(("mean_free_path", text))
-        factor = 16 / (3 * pi) if self.carriers == "2d" else 15 / 8
-        return factor * self.gamma2 / self.mean_free_path * (1 - specularity) / (1 + specularity)
+        prefix = f"materials.{self.name}." if self.name else ""
+        values: dict[str, Any] = {}
+        problems: list[tuple[str, str]] = []
+        for key in _PROFILES:
+            value = getattr(self, key)
+            try:
+                if isinstance(value, Profile):
+                    value = value.at(positions, cells, cell_data, checked=checked)
+                elif value is not None:
+                    value = np.broadcast_to(float(value), np.shape(positions)[:-1])
+                values[key] = value
+            except CaseError as error:
+                problems += [
+                    (".".join(filter(None, [prefix + key, k])), t) for k, t in error.problems
+                ]
+        if problems:
+            raise CaseError(*problems)
+        same = ("name", "carriers", "scattering", "electron_electron_mean_free_path")
+        given = {key: getattr(self, key) for key in same}
+        local = LocalMaterial(**given, **values)
+        if local.vorticity_diffusion_length is None and local.mean_free_path is not None:
+            with np.errstate(invalid="ignore"):
+                length, _ = local._diffusion_length()
+            object.__setattr__(local, "vorticity_diffusion_length", length)
+        return local
 
 
 def _is_positive(value: object, *, finite: bool = True) -> bool:

@@ -15,14 +15,14 @@ from scipy.spatial import cKDTree
 
 from meso.algebra import Assembly
 from meso.boundary import Wall
-from meso.cells import cells_of, facet_geometry, inverse, lagrange, quadrature
+from meso.cells import cells_of, facet_geometry, lagrange, quadrature
 from meso.constants import ELECTRON_CHARGE
 from meso.device import Device
 from meso.edges import piece_centers, wall_values
 from meso.fields import Field, gradient
 from meso.flow.result import Flow
 from meso.mpi import concatenated, total
-from meso.unknowns import number
+from meso.unknowns import kept, number
 
 
 def vorticity(flow: Flow) -> Field:
@@ -113,15 +113,8 @@ def _projection(
     if walls is not None:
         nodal[walls[0]] = walls[1]
         prescribed = np.union1d(outside, walls[0])
-    unknowns = number(
-        comm=device.comm,
-        components=1,
-        vector=None,
-        scalar=space,
-        prescribed=prescribed,
-        wall_nodes=np.empty((0, 1), dtype=np.int64),
-        wall_piece=np.empty(0, dtype=np.int64),
-    )
+    unknowns = number(scalar=space, keep_scalar=kept(space, prescribed))
+    rows = unknowns.scalar[0]
     if unknowns.total == 0:
         return nodal
     # Values of order one, whatever the units.
@@ -130,9 +123,9 @@ def _projection(
     size = space.dofs.shape[1]
     for batch, _ in geometry.batches(4 * size * size):
         batch = batch[np.isin(batch, cells)]
-        points, weights = quadrature(2 * degree + 2 * (geometry.degree - 1))
+        points, weights = geometry.quadrature(2 * degree + 2 * (geometry.degree - 1))
         value = space.values(points)
-        _, determinant = inverse(geometry.jacobians(batch, points))
+        determinant = geometry.determinants(batch, points)
         weight = weights * determinant
         slope = gradient(density, points, batch)
         curl = (slope[:, :, 0, 1] - slope[:, :, 1, 0]) / scale
@@ -140,10 +133,9 @@ def _projection(
         load = ((weight * curl) @ value)[:, :, None]
         nodes = space.dofs[batch][:, space.outer]
         given = nodal[nodes][:, :, None] / scale
-        assembly.add_cells(batch, mass, unknowns.scalar[nodes], load, given)
+        assembly.add_cells(batch, mass, rows[nodes], load, given)
     x = assembly.factorise().solve(assembly.load)
-    kept = unknowns.scalar >= 0
-    nodal[kept] = x[unknowns.scalar[kept], 0] * scale
+    nodal[rows >= 0] = x[rows[rows >= 0], 0] * scale
     for part in assembly.batches:
         nodal[space.dofs[part.cells][:, space.interior]] = part.inner(x)[:, :, 0] * scale
     return nodal
@@ -212,13 +204,13 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
     device = flow.device
     facets, cells = device.facets, cells_of(device)
     walls = [
-        i for i, p in enumerate(device.pieces) if isinstance(flow.boundaries[p.boundary], Wall)
+        i for i, p in enumerate(device.pieces) if isinstance(flow.boundaries.get(p.boundary), Wall)
     ]
     if not walls:
         return []
     s = (np.arange(8) + 0.5) / 8
     here = facets.of(np.isin(facets.piece, walls))
-    position = facet_geometry(cells, here.cell, here.local, s, s).position
+    position = facet_geometry(cells, here.cell, here.local, s[:, None], s).position
     rows = np.concatenate(
         [position, np.broadcast_to(here.piece[:, None, None], (*position.shape[:2], 1))], axis=2
     ).reshape(-1, 3)
@@ -226,7 +218,7 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
     rows = rows[np.lexsort(rows.T)]
     tree = cKDTree(rows[:, :2])
     everything = np.arange(cells.count)
-    coarse = quadrature(2 * density.degree + 2)
+    coarse = cells.quadrature(2 * density.degree + 2)
     share, nearest = _shares(density, everything, *coarse, tree)
     whole = (nearest == nearest[:, :1]).all(axis=1)
     moment: np.ndarray = np.zeros(len(rows))
@@ -255,7 +247,7 @@ def _shares(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Integral of L_z at each quadrature point, and the nearest point of the tree, (c, q)."""
     cells = cells_of(density.device)
-    _, determinant = inverse(cells.jacobians(batch, points))
+    determinant = cells.determinants(batch, points)
     at = cells.positions(batch, points)
     _, nearest = tree.query(at.reshape(-1, 2))
     values = density.table(points) @ density.values[batch][..., 0].T
@@ -266,7 +258,7 @@ def _shares(
 
 def _fine_quadrature(pieces: int) -> tuple[np.ndarray, np.ndarray]:
     """Quadrature of degree 4 on each of pieces^2 equal parts of the reference triangle."""
-    inner, weights = quadrature(4)
+    inner, weights = quadrature(2, 4)
     i, j = (a.ravel() for a in np.meshgrid(np.arange(pieces), np.arange(pieces)))
     corner = np.column_stack([i, j])
     lower, upper = corner[i + j < pieces], corner[i + j < pieces - 1] + 1

@@ -187,14 +187,11 @@ def _csv(path: Path, columns: dict[str, np.ndarray]) -> None:
 
 def _probe(result: Result, name: str) -> dict[str, np.ndarray]:
     probe = result.case.output.probes[name]
-    points = probe_points(probe)
+    points = probe_points(probe, result.device.dimension)
     length = np.linalg.norm(points[-1] - points[0])
     values = result.sample(points)
-    columns = {
-        "x_m": points[:, 0],
-        "y_m": points[:, 1],
-        "s_m": np.linspace(0.0, length, probe.points),
-    }
+    columns = {f"{axis}_m": points[:, i] for i, axis in enumerate("xyz"[: points.shape[1]])}
+    columns["s_m"] = np.linspace(0.0, length, probe.points)
     for key in result.written:
         value = values[key]
         unit = result.fields[key].unit

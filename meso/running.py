@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from math import ceil, inf
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,11 @@ from meso.errors import CaseError
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import check_device
+from meso.layers import Layer
 from meso.mpi import largest
 from meso.orbital import couplings, edge_moments, orbital_density, vorticity
 from meso.result import Result
 from meso.sampling import check_probes
-from meso.sizing import Layer, vorticity_layer
 
 MODELS: dict[str, Any] = {"ohmic": Ohmic, "hydrodynamic": Hydrodynamic}
 
@@ -56,9 +56,8 @@ def build_device(case: Case, comm: MPI.Comm = MPI.COMM_WORLD) -> Device:
     walls = [name for name, law in case.boundaries.items() if isinstance(law, Wall)]
     interface = None
     if meshable and case.flow.model != "ohmic" and known:
-        shortest = min(known)
-        interface = vorticity_layer(shortest, case.flow.order)
-        layers = {name: vorticity_layer(shortest, case.flow.order, given) for name in walls}
+        interface = Layer(decay=min(known))
+        layers = {name: Layer(decay=min(known), size=given) for name in walls}
     elif meshable and given:
         layers = {name: Layer(size=given, reach=10 * given) for name in walls}
     if not meshable and (case.mesh.size or given):
@@ -73,7 +72,7 @@ def build_device(case: Case, comm: MPI.Comm = MPI.COMM_WORLD) -> Device:
         interface=interface,
         known_only=True,
         coarsen=given is None,
-        geometry_order=case.mesh.geometry_order or 2 * ceil(case.flow.order / 2),
+        geometry_order=case.mesh.geometry_order,
         comm=comm,
     )
     materials = {region: case.materials[name] for region, name in case.regions.items()}
@@ -120,6 +119,7 @@ def run(
                 boundaries=case.boundaries,
                 order=case.flow.order,
                 thickness=case.geometry.thickness,
+                solver=case.flow.solver,
             ).solve()
     except CaseError as error:
         file = None if case.file is None else str(case.file)
@@ -167,13 +167,13 @@ def wall_resolution(case: Case, device: Device) -> dict[str, float]:
         [case.materials[case.regions[r]].vorticity_diffusion_length or inf for r in device.regions]
     )
     cells = cells_of(device)
-    middle = np.array([0.5])
+    center = np.full((1, device.dimension - 1), 1 / device.dimension)
     out = {}
     for index, name in enumerate(device.boundaries):
         if not isinstance(case.boundaries[name], Wall):
             continue
         facets = device.facets.of(device.facets.boundary == index)
-        geometry = facet_geometry(cells, facets.cell, facets.local, middle, np.ones(1))
+        geometry = facet_geometry(cells, facets.cell, facets.local, center, np.ones(1))
         size = geometry.height * device.extent
         ratio = size / lengths[device.cell_region[facets.cell]]
         out[name] = largest(device.comm, ratio.max(initial=0.0))

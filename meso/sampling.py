@@ -23,20 +23,21 @@ def locate(device: Device, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         device: The device.
-        points: Coordinates in metres, shape (m, 2).
+        points: Coordinates in metres, shape (m, d).
 
     Returns:
         Cell numbers, -1 where the point is not on this rank or lies in a cell of another rank
-        with a smaller number in the drawing, shape (m,); reference coordinates, shape (m, 2).
+        with a smaller number in the drawing, shape (m,); reference coordinates, shape (m, d).
     """
     cells = cells_of(device)
     cell = np.full(len(points), -1)
-    reference = np.zeros((len(points), 2))
+    reference = np.zeros((len(points), device.dimension))
     original = np.asarray(device.mesh.topology.original_cell_index)
     best = np.full(len(points), np.iinfo(np.int64).max)
     if cells.count:
-        tree = dolfinx.geometry.bb_tree(device.mesh, 2, padding=1e-3 * device.smallest_cell)
-        space = np.column_stack([points, np.zeros(len(points))])
+        tree = dolfinx.geometry.bb_tree(device.mesh, device.dimension, padding=1e-3 * device.smallest_cell)
+        space = np.zeros((len(points), 3))
+        space[:, : device.dimension] = points
         found = dolfinx.geometry.compute_collisions_points(tree, space)
         which = np.repeat(np.arange(len(points)), np.diff(found.offsets))
         candidate = np.asarray(found.array, dtype=np.int64)
@@ -57,10 +58,8 @@ def _pull_back(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Reference coordinates by Newton's method, and whether they lie in the reference cell."""
     cells = cells_of(device)
-    nodes = cells.nodes[candidate]
-    corner = nodes[:, :3]
-    jacobian = np.stack([corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]], axis=2)
-    x = np.einsum("mai,mi->ma", inverse(jacobian)[0], points - corner[:, 0])
+    nodes, corner = cells.nodes[candidate], cells.corners[candidate]
+    x = np.einsum("mai,mi->ma", cells.derivatives(candidate)[0], points - corner[:, 0])
     if cells.degree > 1:
         for _ in range(12):
             table = cells.element.tabulate(1, np.clip(x, -0.2, 1.2))[:, :, :, 0]
@@ -74,17 +73,18 @@ def _pull_back(
     return x, good
 
 
-def probe_points(probe: Probe) -> np.ndarray:
-    """Points of a probe line, m, shape (n, 2)."""
+def probe_points(probe: Probe, dimension: int) -> np.ndarray:
+    """Points of a probe line, m, shape (n, d); a missing z is 0."""
     s = np.linspace(0.0, 1.0, probe.points)[:, None]
-    return np.array(probe.from_[:2]) * (1 - s) + np.array(probe.to[:2]) * s
+    begin, end = (np.array([*at, 0.0][:dimension]) for at in (probe.from_, probe.to))
+    return begin * (1 - s) + end * s
 
 
 def check_probes(device: Device, probes: Mapping[str, Probe]) -> None:
     """Raise a CaseError for the probe lines that lie outside the device."""
     outside = []
     for name, probe in probes.items():
-        cell, _ = locate(device, probe_points(probe))
+        cell, _ = locate(device, probe_points(probe, device.dimension))
         if not device.comm.allreduce(int((cell >= 0).sum())):
             outside.append((f"output.probes.{name}", "the line lies outside the device"))
     if outside:
@@ -97,12 +97,12 @@ def sample(device: Device, fields: Sequence[Field], points: np.ndarray) -> dict[
     Args:
         device: The device.
         fields: Fields of the device.
-        points: Coordinates in metres, shape (m, 2) or (m, 3) with any z.
+        points: Coordinates in metres, shape (m, d), or (m, 3) with any z in 2D.
 
     Returns:
         By name of the field: shape (m,) or (m, components), NaN outside the device.
     """
-    points = np.atleast_2d(np.asarray(points, dtype=float))[:, :2]
+    points = np.atleast_2d(np.asarray(points, dtype=float))[:, : device.dimension]
     cell, reference = locate(device, points)
     here = cell >= 0
     known = device.comm.allreduce(here.astype(np.int64)) > 0

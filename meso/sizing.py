@@ -7,7 +7,7 @@ carries the wanted sizes as a background field for the final one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import gmsh
@@ -15,9 +15,13 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from meso import sizing_3d
 from meso.drawing import generate, groups
 from meso.errors import GeometryError
+from meso.layers import CELLS_PER_WIDTH, Layer, Sizes, check_names, vorticity_layer
 from meso.planar import cross
+
+__all__ = ["Layer", "Sizes", "check_names", "mesh_drawing", "vorticity_layer"]
 
 GROWTH = 0.25  # largest increase of the cell size with distance
 ANGLE_PER_CELL = 0.3  # radians of a curved boundary per cell
@@ -31,93 +35,14 @@ IMPOSSIBLE = 2e7  # cells
 _SAMPLES = 1000
 _INTERFACE = "\0interface"  # no name that a drawing could have
 
-# Cells across a channel and per vorticity diffusion length at a wall, by polynomial degree.
-# Measured on ribbons and bends: they keep currents and profiles within 1e-6 and wall vorticities
-# within 1e-5 (tests/verification); degree 2 is left at about 1e-4.
-_CELLS_PER_WIDTH = {1: 16.0, 2: 10.0}
-_CELLS_PER_LAYER = {1: 8.0, 2: 6.0, 3: 5.0, 4: 2.5, 5: 2.0}
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """Cells that grow away from a boundary: size (1 + distance/(3 reach))^3.
-
-    The error of a layer exp(-distance/l) in elements of degree k would be even over it if the
-    cells grew by e over the reach (k + 1) l; a little less keeps the irregular cells good.
-
-    Attributes:
-        size: Cell size at the boundary.
-        reach: Distance over which it grows, about e times.
-        decay: Decay length l of what the layer resolves; flat cells are for layers that have one.
-    """
-
-    size: float
-    reach: float
-    decay: float = 0.0
-
-    def over(self, unit: float) -> Layer:
-        """The same layer with lengths in another unit."""
-        return Layer(size=self.size / unit, reach=self.reach / unit, decay=self.decay / unit)
-
-
-def vorticity_layer(diffusion_length: float, order: int, size: float | None = None) -> Layer:
-    """Layer that resolves the decay of the vorticity at a wall.
-
-    Args:
-        diffusion_length: Vorticity diffusion length l.
-        order: Polynomial degree k of the current density.
-        size: Cell size at the wall, if it is given.
-
-    Returns:
-        The layer, in the unit of ``diffusion_length``.
-    """
-    cells = _CELLS_PER_LAYER.get(order, 1.5)
-    return Layer(
-        size=size or diffusion_length / cells,
-        reach=0.7 * (order + 1) * diffusion_length,
-        decay=diffusion_length,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
-    """Wanted cell sizes, in the unit of the file.
-
-    Attributes:
-        order: Polynomial degree of the field.
-        bulk: Largest cell size, or None for a fraction of the local channel width.
-        layers: Layers at boundaries, by name.
-        interface: Layer on both sides of curves between regions, or None.
-        coarsen: True if layers may be coarsened where they would take too many cells.
-        known_only: True to ignore layers at boundaries that the drawing does not have.
-        stretched: True to let thin layers have flat cells.
-    """
-
-    order: int
-    bulk: float | None = None
-    layers: Mapping[str, Layer] = field(default_factory=dict)
-    interface: Layer | None = None
-    coarsen: bool = True
-    known_only: bool = False
-    stretched: bool = True
-
-
-def check_names(path: Path, sizes: Sizes) -> None:
-    """Raise a GeometryError if a wall size is given for a curve that the drawing lacks."""
-    known = groups(path, 1)
-    for name in sizes.layers:
-        if name not in known and not sizes.known_only:
-            raise GeometryError(
-                f"{path}: no physical curve '{name}'; the drawing has {', '.join(known) or 'none'}"
-            )
-
-
-def mesh_drawing(path: Path, sizes: Sizes) -> bool:
-    """Triangulate the open drawing with the wanted sizes.
+def mesh_drawing(path: Path, sizes: Sizes, dimension: int) -> bool:
+    """Mesh the open drawing with the wanted sizes.
 
     Args:
         path: The drawing, for messages.
-        sizes: Wanted cell sizes.
+        sizes: Wanted cell sizes, resolved.
+        dimension: 2 or 3.
 
     Returns:
         True if there are layers of flat cells.
@@ -125,6 +50,9 @@ def mesh_drawing(path: Path, sizes: Sizes) -> bool:
     Raises:
         GeometryError: Gmsh's own message, if it fails.
     """
+    if dimension == 3:
+        sizing_3d.mesh_solid(path, sizes)
+        return False
     low, high = np.array(gmsh.model.getBoundingBox(-1, -1)).reshape(2, 3)
     extent = float((high - low).max())
     _check_count(path, sizes, low, high)
@@ -296,7 +224,7 @@ def _field(sizes: Sizes, extent: float) -> tuple[np.ndarray, np.ndarray, np.ndar
 
     points, normals = _spread(plane, boundary, _SAMPLES)
     width = 2 * inscribed_radius(points, normals)
-    across = width / _CELLS_PER_WIDTH.get(sizes.order, 5.0)
+    across = width / CELLS_PER_WIDTH.get(sizes.order, 5.0)
     wanted = np.minimum(min(sizes.bulk or np.inf, extent / 4), _graded(plane, points, across))
     for _, curve in gmsh.model.getEntities(1):
         if gmsh.model.getType(1, curve) != "Line":

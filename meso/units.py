@@ -190,6 +190,21 @@ def quantity(value: object, *units: str, where: str = "") -> float:
         raise CaseError(*((where, text) for _, text in error.problems)) from None
 
 
+def factor(text: object, *units: str) -> float:
+    """SI units in one unit that is given by its name.
+
+    Args:
+        text: the unit, e.g. "nm".
+        units: the SI unit; where several are given, any of them will do.
+
+    Raises:
+        CaseError: not a unit, or one of another dimension.
+    """
+    if not isinstance(text, str):
+        raise CaseError(f'found {text!r}; must be a unit, e.g. "{units[0]}"')
+    return quantity(f"1 {text}", *units)
+
+
 def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a real number and not a truth value; infinities and NaN are."""
     return isinstance(value, Real) and not isinstance(value, bool)

@@ -9,7 +9,7 @@ import pytest
 from conftest import GEOMETRIES, material, mesh_file, solve
 
 from meso.boundary import Wall
-from meso.cells import cells_of, inverse, quadrature
+from meso.cells import cells_of, inverse
 from meso.device import Device
 from meso.errors import GeometryError
 from meso.exact import Bend
@@ -157,7 +157,7 @@ def test_mesh_file(tmp_path, degree, version):
     # Area by quadrature of the curved cells; an arc of angle a in degree-g edges is off by
     # a^(g + 1) or a^(g + 2) (g odd, even), here with a = 0.2 and constants below 0.1.
     cells = cells_of(device)
-    points, weights = quadrature(2 * degree)
+    points, weights = cells_of(device).quadrature(2 * degree)
     determinant = inverse(cells.jacobians(np.arange(cells.count), points))[1]
     assert (determinant > 0).all()
     area = (determinant * weights).sum() * device.extent**2

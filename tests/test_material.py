@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from meso.constants import ELECTRON_CHARGE, ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
 from meso.material import Material, library_names, load_library
+from meso.profile import Profile
 from meso.units import quantity
 
 LAMBDA = 7e-9
@@ -138,6 +140,96 @@ def test_all_problems_are_reported():
 def test_specularity_is_a_fraction(specularity):
     with pytest.raises(CaseError, match=r"specularity: found .* must be in 0 … 1"):
         material().slip_rate(specularity)
+
+
+NM = Profile(expression="7", scale=1e-9)
+PLACES = np.zeros((4, 3, 2))
+
+
+@pytest.mark.parametrize("carriers", ["2d", "3d"])
+@pytest.mark.parametrize("collisions", [math.inf, 2 * LAMBDA])
+def test_the_formulas_are_the_same_at_positions(carriers, collisions):
+    values = {"carriers": carriers, "electron_electron_mean_free_path": collisions}
+    constant = material(**values, scattering={"gamma2": 0.6})
+    varying = material(
+        **values,
+        scattering={"gamma2": 0.6},
+        mean_free_path=NM,
+        conductivity=Profile(expression="0.01"),
+    )
+    local = varying.local(PLACES)
+    assert local.conductivity.shape == local.vorticity_diffusion_length.shape == (4, 3)
+    for key in ("conductivity", "mean_free_path", "vorticity_diffusion_length", "contact_step"):
+        expected = np.full((4, 3), getattr(constant, key))
+        np.testing.assert_allclose(getattr(local, key), expected, rtol=ROUNDING)
+        np.testing.assert_allclose(getattr(constant.local(PLACES), key), expected, rtol=ROUNDING)
+    for p in (0.0, 0.3, 1.0):
+        np.testing.assert_allclose(local.slip_rate(p), constant.slip_rate(p), rtol=ROUNDING)
+    np.testing.assert_allclose(local.rate(3), constant.rate(3), rtol=ROUNDING)
+
+
+def test_values_follow_the_profile():
+    m = material(mean_free_path=Profile(expression="10 + x", scale=1e-9, length_unit=1e-9))
+    local = m.local(np.array([[0.0, 0.0], [10e-9, 5e-9]]))
+    np.testing.assert_allclose(local.mean_free_path, [10e-9, 20e-9], rtol=ROUNDING)
+    np.testing.assert_allclose(local.vorticity_diffusion_length, [5e-9, 10e-9], rtol=ROUNDING)
+    assert local.slip_rate(0.0)[0] == pytest.approx(2 * local.slip_rate(0.0)[1], rel=ROUNDING)
+    assert (local.conductivity == 0.01).all()
+
+
+def test_what_varies():
+    assert not material().varies
+    assert material().profiles == {}
+    assert not material(mean_free_path=None).viscous
+    m = material(mean_free_path=NM)
+    assert (m.varies, m.varies_in_cells, m.viscous) == (True, True, True)
+    assert m.profiles == {"mean_free_path": NM}
+    assert m.vorticity_diffusion_length is None
+    assert "vorticity_diffusion_length" not in m.provenance
+    data = material(conductivity=Profile(data="sigma"))
+    assert (data.varies, data.varies_in_cells) == (True, False)
+    assert data.vorticity_diffusion_length == LAMBDA / 2
+
+
+def test_a_given_diffusion_length_may_vary_as_well():
+    m = material(vorticity_diffusion_length=Profile(expression="3", scale=1e-9))
+    assert m.slip_rate(0) == material().slip_rate(0)
+    np.testing.assert_allclose(m.local(PLACES).vorticity_diffusion_length, 3e-9, rtol=ROUNDING)
+    bare = material(mean_free_path=None, vorticity_diffusion_length=NM).local(PLACES)
+    assert bare.mean_free_path is None
+    with pytest.raises(CaseError, match="mean_free_path: material M has none"):
+        bare.slip_rate(0)
+    ohmic = material(mean_free_path=None).local(PLACES)
+    assert ohmic.vorticity_diffusion_length is None
+
+
+def test_what_varies_has_no_single_value():
+    m = material(mean_free_path=NM, electron_electron_mean_free_path=1e-9)
+    assert m.slip_rate(1) == 0.0
+    for ask in (lambda: m.slip_rate(0), lambda: m.rate(2), lambda: m.gamma2):
+        with pytest.raises(CaseError, match=r"mean_free_path: varies in material M: .* positions"):
+            ask()
+
+
+def test_errors_of_profiles_name_the_key_and_the_place():
+    m = material(mean_free_path=Profile(expression="1 - x"), conductivity=Profile(data="sigma"))
+    with pytest.raises(CaseError) as error:
+        m.local(np.array([[0.0, 0.0], [1.5, 2.0]]), np.array([0, 1]), {"sigm": np.ones(2)})
+    assert error.value.problems == (
+        (
+            "materials.M.conductivity.data",
+            'no cell data "sigma" in the mesh; did you mean "sigm"? known: sigm',
+        ),
+        (
+            "materials.M.mean_free_path",
+            "found -0.5 at x = 1.5, y = 2; must be positive and finite in the whole conductor",
+        ),
+    )
+
+
+def test_only_some_quantities_vary():
+    with pytest.raises(CaseError, match="fermi_energy: found Profile"):
+        material(fermi_energy=Profile(expression="1"))
 
 
 def test_library_has_the_published_values():

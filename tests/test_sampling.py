@@ -118,7 +118,7 @@ def test_points_of_the_boundary_belong_to_the_device(name, request):
     device = request.getfixturevalue(name)
     s = np.array([0.0, 0.2, 0.5, 0.9, 1.0])
     facets = device.facets
-    places = facet_geometry(cells_of(device), facets.cell, facets.local, s, s).position
+    places = facet_geometry(cells_of(device), facets.cell, facets.local, s[:, None], s).position
     points = concatenated(device.comm, places.reshape(-1, 2)) * device.extent
     found = sample(device, [field(device, quadratic, 2 * cells_of(device).degree)], points)["f"]
     np.testing.assert_allclose(found, quadratic(points), rtol=0, atol=20 * ROUNDING)

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from meso.errors import CaseError, MesoError, known
-from meso.units import number, quantity
+from meso.units import factor, number, quantity
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,16 @@ def test_errors_tell_what_was_found_and_what_is_right(value, fragments):
         quantity(value, "m", where="materials.Ti.mean_free_path")
     for fragment in ["materials.Ti.mean_free_path: ", *fragments]:
         assert fragment in str(error.value)
+
+
+def test_units_by_name():
+    assert factor("nm", "m") == 1e-9
+    assert factor("MS/m", "S", "S/m") == 1e6
+    with pytest.raises(CaseError, match=r"\(length\); expected conductivity"):
+        factor("nm", "S/m")
+    for bad in (3, "", "2 nm"):
+        with pytest.raises(CaseError, match=r"must be a unit|cannot read|missing unit"):
+            factor(bad, "m")
 
 
 def test_one_of_several_units():

@@ -8,7 +8,7 @@ from typing import Any
 from meso.case.schema import Tables
 from meso.constants import ELEMENTARY_CHARGE
 from meso.errors import CaseError, known
-from meso.units import quantity
+from meso.units import is_number, quantity
 
 Problems = Iterator[tuple[str, str]]
 
@@ -28,6 +28,8 @@ def problems(case: Tables, given: Mapping[str, Any]) -> Problems:
     """
     yield from _not_available(case)
     yield from _regions(case)
+    yield from _periodic(case)
+    yield from _profiles(case)
     yield from _contacts(case, given)
     for name, wanted in case.output.resistances.items():
         for key in ("current", "voltage"):
@@ -35,6 +37,7 @@ def problems(case: Tables, given: Mapping[str, Any]) -> Problems:
                 if contact not in case.contacts:
                     text = f'no contact "{contact}"; {known(contact, case.contacts)}'
                     yield f"output.resistances.{name}.{key}", text
+    yield from _adapt(case)
     if case.flow.model != "ohmic":
         yield from _closure(case)
     if "orbital_density" in (case.output.fields or ()):
@@ -51,7 +54,7 @@ def warnings(case: Tables) -> Iterator[str]:
     for name, material in case.materials.items():
         for key, (low, high, unit) in _PLAUSIBLE.items():
             value = getattr(material, key)
-            if value is not None and not low <= value <= high:
+            if is_number(value) and not low <= value <= high:
                 text = f"{value:g} {unit} is unusual; a number without unit is in SI units"
                 yield f"materials.{name}.{key}: {text}"
 
@@ -66,7 +69,7 @@ def default_fields(case: Tables) -> tuple[str, ...]:
 
 
 def current_units(case: Tables, given: Mapping[str, Any]) -> tuple[str, ...]:
-    """Units that the currents of all contacts may be in: "A", "A/m", both or none.
+    """Units that the currents of all boundaries may be in: "A", "A/m", both or none.
 
     A current is in A in a 2D electron gas, in a slab of known thickness and on a 3D mesh. Which
     dimension a mesh has the case file does not tell: without thickness, either unit may be right.
@@ -77,11 +80,21 @@ def current_units(case: Tables, given: Mapping[str, Any]) -> tuple[str, ...]:
     """
     sheet = any(m.carriers == "2d" for m in case.used_materials.values())
     units = ["A"] if sheet or case.geometry.thickness is not None else ["A", "A/m"]
-    for name, contact in case.contacts.items():
-        if contact.current is not None:
-            value = given["boundaries"][name]["contact"]["current"]
-            units = [unit for unit in units if _reads_in(value, unit)]
+    for value in _currents(case, given).values():
+        units = [unit for unit in units if _reads_in(value, unit)]
     return tuple(units)
+
+
+def _currents(case: Tables, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Currents of contacts and periodic pairs, by their key, as the user wrote them."""
+    kinds = {name: "contact" for name in case.contacts} | {
+        name: "periodic" for name in case.periodic
+    }
+    return {
+        f"boundaries.{name}.{kind}.current": given["boundaries"][name][kind]["current"]
+        for name, kind in kinds.items()
+        if case.boundaries[name].current is not None  # type: ignore[union-attr]
+    }
 
 
 def _reads_in(value: object, unit: str) -> bool:
@@ -116,22 +129,70 @@ def _regions(case: Tables) -> Problems:
 
 
 def _contacts(case: Tables, given: Mapping[str, Any]) -> Problems:
-    if all(contact.potential is None for contact in case.contacts.values()):
+    # Periodic pairs alone can drive a current; contacts need a potential to refer to.
+    fixed = any(contact.potential is not None for contact in case.contacts.values())
+    if not fixed and (case.contacts or not case.periodic):
         text = 'no contact has a fixed potential; give one, e.g. { potential = "0 V" }'
         yield "boundaries", text
     if current_units(case, given):
         return
-    currents = {n: c for n, c in case.contacts.items() if c.current is not None}
-    raw = {n: given["boundaries"][n]["contact"]["current"] for n in currents}
+    raw = _currents(case, given)
     if case.geometry.thickness is None and case.used_materials and case.carriers == "3d":
-        found = ", ".join(f'{n}: "{v}"' for n, v in raw.items())
-        yield "boundaries", f"currents of contacts in A and in A/m are mixed; found {found}"
+        found = ", ".join(f'{key.split(".")[1]}: "{value}"' for key, value in raw.items())
+        yield "boundaries", f"currents in A and in A/m are mixed; found {found}"
         return
-    for name, value in raw.items():
+    for key, value in raw.items():
         if not _reads_in(value, "A"):
             why = "with carriers 2d or a thickness"
-            key = f"boundaries.{name}.contact.current"
             yield key, f'found "{value}"; expected a current, e.g. "1 mA", {why}'
+
+
+def _periodic(case: Tables) -> Problems:
+    """The other boundary of a pair belongs to that pair alone."""
+    first: dict[str, str] = {}
+    for name, pair in case.periodic.items():
+        key = f"boundaries.{name}.periodic.to"
+        if pair.to == name:
+            yield key, f'found "{name}" itself; must be the opposite boundary'
+        elif pair.to in case.boundaries:
+            text = f'"{pair.to}" is in [boundaries] as well; remove it there: the pair is its law'
+            yield key, text
+        elif pair.to in first:
+            yield key, f'"{pair.to}" belongs to the pair of "{first[pair.to]}" already'
+        first.setdefault(pair.to, name)
+
+
+def _profiles(case: Tables) -> Problems:
+    for name, material in case.materials.items():
+        for key, profile in material.profiles.items():
+            if profile.data is not None and case.geometry.is_drawing:
+                file = case.geometry.file.name
+                text = f'"{profile.data}" is data of a mesh, but {file} is a drawing'
+                yield f"materials.{name}.{key}.data", f"{text}; give an expression"
+
+
+def _adapt(case: Tables) -> Problems:
+    adapt = case.mesh.adapt
+    if adapt is None:
+        return
+    if not case.geometry.is_drawing:
+        file = case.geometry.file.name
+        yield "mesh.adapt", f"{file} is a mesh already; only a drawing can be refined"
+    key, target = "mesh.adapt.target", adapt.target
+    names = ("conductance", "edge_moment", *case.output.resistances)
+    if target not in names:
+        yield key, f'unknown target "{target}"; {known(target, names)}'
+    elif target == "conductance" and len(case.contacts) < 2 and not case.periodic:
+        yield key, '"conductance" needs two contacts or a periodic pair'
+    elif target == "edge_moment":
+        bare = [n for n, m in case.used_materials.items() if m.orbital_coupling is None]
+        if bare:
+            text = '"edge_moment" needs the fermi_energy, or orbital_coupling, of each material'
+            yield key, f"{text}; missing in {', '.join(bare)}"
+        if not case.walls:
+            yield key, '"edge_moment" needs a wall'
+        if case.flow.model == "ohmic":
+            yield key, '"edge_moment" needs a flow with vorticity, not the ohmic model'
 
 
 def _closure(case: Tables) -> Problems:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,10 +18,12 @@ from pydantic import (
     ValidationInfo,
 )
 
-from meso.boundary import Contact, Wall
-from meso.errors import CaseError, known
+from meso import formats
+from meso.boundary import Contact, Periodic, Wall
+from meso.errors import CaseError, GeometryError, known
+from meso.groups import Groups, Point, finite
 from meso.material import Material
-from meso.units import NUMBER, quantity, unit
+from meso.units import NUMBER, factor, unit
 
 #: What `output.fields` may name.
 FIELDS = ("current_density", "potential", "vorticity", "orbital_density")
@@ -31,28 +32,16 @@ FIELDS = ("current_density", "potential", "vorticity", "orbital_density")
 KEYS = {"from_": "from", "length_unit_name": "length_unit"}
 
 
-def _finite(value: float) -> float:
-    if not isfinite(value):
-        raise CaseError(f"found {value!r}; must be finite")
-    return value
-
-
 def _positive(value: float) -> float:
-    if _finite(value) <= 0:
+    if finite(value) <= 0:
         raise CaseError(f"found {value!r}; must be positive")
-    return value
-
-
-def _point(value: tuple[float, ...]) -> tuple[float, ...]:
-    if len(value) not in (2, 3):
-        raise CaseError(f"found {len(value)} coordinates; must be 2 or 3")
     return value
 
 
 def _length_unit(value: object) -> str:
     if not isinstance(value, str):
         raise CaseError(f'found {value!r}; must be a unit of length, e.g. "nm"')
-    quantity(f"1 {value}", "m")
+    factor(value, "m")
     return value
 
 
@@ -63,6 +52,10 @@ def _file(value: object, info: ValidationInfo) -> Path:
     path = (base_directory / value).resolve()
     if not path.is_file():
         raise CaseError(f'found "{value}"; no such file: {path}')
+    try:
+        formats.kind(path)
+    except GeometryError as error:
+        raise CaseError(str(error).removeprefix(f"{path}: ")) from None
     return path
 
 
@@ -86,10 +79,6 @@ def _file_names(table: dict[str, Any]) -> dict[str, Any]:
 
 
 Length = Annotated[float, unit("m"), AfterValidator(_positive)]
-Point = Annotated[
-    tuple[Annotated[float, unit("m"), AfterValidator(_finite)], ...],
-    AfterValidator(_point),
-]
 Count = Annotated[int, Field(strict=True, ge=2)]
 
 
@@ -102,17 +91,46 @@ class Geometry:
         length_unit_name: the unit as it is written, e.g. "nm".
         parameters: .geo variable -> number, in `length_unit` where it is a length.
         thickness: of the slab that a 2D mesh of a 3D conductor stands for, in m.
+        groups: names of the regions and boundaries of a CAD file.
     """
 
     file: Annotated[Path, BeforeValidator(_file)]
     length_unit_name: Annotated[str, BeforeValidator(_length_unit)]
     parameters: dict[str, Annotated[float, NUMBER]] = field(default_factory=dict)
     thickness: Length | None = None
+    groups: Groups | None = None
+
+    def __post_init__(self) -> None:
+        if self.groups is not None and formats.kind(self.file) != "cad":
+            kinds = ", ".join(formats.CAD)
+            text = f"is for CAD files ({kinds}); {self.file.name} has names of its own"
+            raise CaseError(("groups", text))
 
     @property
     def length_unit(self) -> float:
         """Length of one unit of the file's coordinates in m."""
-        return quantity(f"1 {self.length_unit_name}", "m")
+        return factor(self.length_unit_name, "m")
+
+    @property
+    def is_drawing(self) -> bool:
+        """Whether the file is to be meshed, rather than a mesh."""
+        return formats.is_meshed_here(self.file)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapt:
+    """Refinement of the mesh by what a solution on it tells.
+
+    Attributes:
+        target: what is to be accurate: "conductance", "edge_moment", or the name of one of
+            `output.resistances`.
+        steps: number of refinements, at most.
+        tolerance: relative error of the target at which to stop; None for all steps.
+    """
+
+    target: str
+    steps: Annotated[int, Field(strict=True, ge=1, le=20)] = 6
+    tolerance: Annotated[float, NUMBER, AfterValidator(_positive)] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +141,13 @@ class Mesh:
         size: of the cells, in m.
         wall_size: of the cells at walls, in m.
         geometry_order: polynomial degree of the cells' edges.
+        adapt: refinement by the solution.
     """
 
     size: Length | None = None
     wall_size: Length | None = None
     geometry_order: Annotated[int, Field(strict=True, ge=1, le=5)] | None = None
+    adapt: Adapt | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and self.wall_size is not None and self.wall_size > self.size:
@@ -140,19 +160,22 @@ class Flow:
     """The model of the current flow.
 
     Attributes:
-        order: polynomial degree.
+        order: polynomial degree; None for 4 in 2D and 2 in 3D.
+        solver: of the linear systems: "direct" (a factorisation) or "iterative" (less memory);
+            "auto" decides by their size.
         harmonics: number of angular harmonics of the kinetic model.
         magnetic_field: along z, in T.
     """
 
     model: Literal["ohmic", "hydrodynamic", "kinetic"]
-    order: Annotated[int, Field(strict=True)] = 4
+    order: Annotated[int, Field(strict=True)] | None = None
+    solver: Literal["auto", "direct", "iterative"] = "auto"
     harmonics: Count = 16
     magnetic_field: Annotated[float, unit("T")] = 0.0
 
     def __post_init__(self) -> None:
         lowest = 1 if self.model == "ohmic" else 2
-        if not lowest <= self.order <= 10:
+        if self.order is not None and not lowest <= self.order <= 10:
             text = f"found {self.order}; must be in {lowest} … 10 for the {self.model} model"
             raise CaseError(("order", text))
 
@@ -214,7 +237,7 @@ class Output:
     resistances: dict[str, Resistance] = field(default_factory=dict)
 
 
-KINDS = {"contact": Contact, "wall": Wall}
+KINDS = {"contact": Contact, "wall": Wall, "periodic": Periodic}
 
 
 def _kind(table: object) -> str | None:
@@ -225,7 +248,8 @@ def _kind(table: object) -> str | None:
 
 Boundary = Annotated[
     Annotated[Contact, BeforeValidator(lambda table: table["contact"]), Tag("contact")]
-    | Annotated[Wall, BeforeValidator(lambda table: table["wall"]), Tag("wall")],
+    | Annotated[Wall, BeforeValidator(lambda table: table["wall"]), Tag("wall")]
+    | Annotated[Periodic, BeforeValidator(lambda table: table["periodic"]), Tag("periodic")],
     Discriminator(_kind),
 ]
 
@@ -257,6 +281,11 @@ class Tables:
     def walls(self) -> dict[str, Wall]:
         """The boundaries that are walls."""
         return {n: b for n, b in self.boundaries.items() if isinstance(b, Wall)}
+
+    @property
+    def periodic(self) -> dict[str, Periodic]:
+        """The boundaries that continue in another one."""
+        return {n: b for n, b in self.boundaries.items() if isinstance(b, Periodic)}
 
     @property
     def used_materials(self) -> dict[str, Material]:

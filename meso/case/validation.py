@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from meso.case.schema import KEYS, KINDS, Tables
 from meso.errors import CaseError, known
+from meso.units import factor
 
 #: Required keys and what they may look like.
 _EXAMPLES = {
@@ -29,6 +30,8 @@ _EXAMPLES = {
     "model": '"hydrodynamic"',
     "from": '["0 nm", "-50 nm"]',
     "to": '["0 nm", "50 nm"]',
+    "periodic.to": 'the name of the boundary that it continues in, e.g. "right"',
+    "target": 'what is to be accurate, e.g. "conductance"',
 }
 
 
@@ -47,12 +50,20 @@ def validate(tables: Mapping[str, Any], *, base_directory: Path) -> Tables:
     Raises:
         CaseError: everything that does not fit, each with its key.
     """
-    context = {"base_directory": base_directory}
+    context = {"base_directory": base_directory, "length_unit": _length_unit(tables)}
     try:
         return _adapter().validate_python(tables, context=context)
     except ValidationError as error:
         problems = (p for e in error.errors(include_url=False) for p in _problems(e))
         raise CaseError(*problems) from None
+
+
+def _length_unit(tables: Mapping[str, Any]) -> float:
+    """Metres in one unit of the drawing, for profiles; whether it is right is checked elsewhere."""
+    try:
+        return factor(tables["geometry"]["length_unit"], "m")
+    except (CaseError, KeyError, TypeError):
+        return 1.0
 
 
 def _problems(error: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
@@ -66,7 +77,8 @@ def _problems(error: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             inner = cause.problems if isinstance(cause, CaseError) else [("", str(cause))]
             return [(".".join(filter(None, [*location, k])), t) for k, t in inner]
         case "missing":
-            text = f"missing; give {_EXAMPLES.get(key, 'a value')}"
+            inside = ".".join([*table[-1:], key])
+            text = f"missing; give {_EXAMPLES.get(inside) or _EXAMPLES.get(key, 'a value')}"
         case "unexpected_keyword_argument":
             text = f"unknown key; {known(key, _known_keys(table))}"
         case "literal_error":
@@ -75,7 +87,8 @@ def _problems(error: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         case "union_tag_invalid":
             text = f'unknown kind of boundary "{context["tag"]}"; {known(context["tag"], KINDS)}'
         case "union_tag_not_found":
-            text = f"found {found!r}; must be {{ contact = {{ … }} }} or {{ wall = {{ … }} }}"
+            kinds = " or ".join(f"{{ {kind} = {{ … }} }}" for kind in KINDS)
+            text = f"found {found!r}; must be {kinds}"
         case "dataclass_type" | "dict_type":
             text = f"found {found!r}; must be a table"
         case "path_type":
@@ -93,6 +106,8 @@ def _known_keys(location: list[str]) -> list[str]:
             hint = _hints(hint)[part]
         elif get_origin(hint) is dict:
             hint = get_args(hint)[1]
+        elif get_origin(hint) is tuple:
+            hint = get_args(hint)[0]
         else:  # a boundary, one of several tables
             hint = KINDS[part]
         if NoneType in get_args(hint):

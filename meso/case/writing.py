@@ -8,13 +8,19 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from meso.boundary import Contact, Wall
+from meso.boundary import Contact, Periodic, Wall
 from meso.case.schema import KEYS, Tables
+
+# How files include others.
+_INCLUDES = {
+    ".geo": re.compile(rb'^\s*(?:Include|Merge)\s*"([^"]+)"', re.MULTILINE),
+    ".inp": re.compile(rb"(?i)^\s*\*INCLUDE\s*,\s*INPUT\s*=\s*\"?([^\s\",]+)", re.MULTILINE),
+}
 
 
 def plain(value: Any) -> Any:
     """Dataclasses as the tables of a case file: without None, paths and tuples."""
-    if isinstance(value, Contact | Wall):
+    if isinstance(value, Contact | Wall | Periodic):
         return {type(value).__name__.lower(): _fields(value)}
     if is_dataclass(value):
         return _fields(value)
@@ -35,7 +41,9 @@ def resolved(case: Tables, given: Mapping[str, Any]) -> dict[str, Any]:
         given: the same as the user wrote them.
     """
     tables = {f.name: plain(getattr(case, f.name)) for f in fields(Tables)}
-    for table in tables["materials"].values():
+    for name, table in tables["materials"].items():
+        for key in case.materials[name].profiles:
+            del table[key]  # as the user wrote it: there is no default in it
         sources = table["provenance"]
         for key in [key for key, source in sources.items() if source.startswith("derived")]:
             del table[key], sources[key]
@@ -54,14 +62,14 @@ def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 
 def contents(file: Path, seen: frozenset[Path] = frozenset()) -> Iterator[bytes]:
-    """Bytes of a geometry file and, for a .geo file, of the files that it includes."""
+    """Bytes of a geometry file and, for .geo and .inp files, of the files that they include."""
     content = file.read_bytes()
     yield content
-    if file.suffix == ".geo":
-        for name in re.findall(rb'^\s*(?:Include|Merge)\s*"([^"]+)"', content, re.MULTILINE):
-            included = (file.parent / name.decode()).resolve()
-            if included.is_file() and included not in seen:
-                yield from contents(included, seen | {file, included})
+    pattern = _INCLUDES.get(file.suffix.lower())
+    for name in pattern.findall(content) if pattern else ():
+        included = (file.parent / name.decode().strip()).resolve()
+        if included.is_file() and included not in seen:
+            yield from contents(included, seen | {file, included})
 
 
 def _fields(value: Any) -> dict[str, Any]:

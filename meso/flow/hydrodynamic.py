@@ -8,32 +8,40 @@ n.(grad J + grad J^T).t = -s J_t at walls: the member with two harmonics of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import pi
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from meso.boundary import Boundary, Contact
+from meso.boundary import Boundary, Contact, Wall
 from meso.cells import FacetGeometry
+from meso.coefficients import Coefficients, conductivity_scale
 from meso.device import Device
 from meso.errors import CaseError
-from meso.fields import continuous, continuous_function
+from meso.fields import Field, continuous, continuous_function, function_of
 from meso.flow.angular import two_harmonics
+from meso.flow.discretisation import Discretisation, Law, Loads, Problem
 from meso.flow.result import (
     Flow,
     Scales,
     check_device,
     current_unit,
+    drive,
+    periodic_pairs,
+    ports_of,
     relative_divergence,
     terminals_of,
 )
-from meso.flow.system import Law, Loads, MomentSystem
+from meso.flow.saddle import IterativeSystem
+from meso.flow.system import DirectSystem
 from meso.material import Material
 
-#: Penalty on J.n at walls, in k^2 (l^2/h + h)/sigma. The multiplier alone makes walls impenetrable;
-#: at sharp corners the penalty divides the error by five, elsewhere it changes nothing
-#: (1 to 1000 measured, also on curved walls).
+#: Penalty on J.n at walls in 2D, in k^2 (l^2/h + h)/sigma. The multiplier alone makes walls
+#: impenetrable; at sharp corners the penalty divides the error by five, elsewhere it changes
+#: nothing (1 to 1000 measured, also on curved walls).
 CORNER_PENALTY = 100.0
+#: The same in 3D, where walls have no multiplier: smaller ones lose coercivity, larger ones lock
+#: on curved walls.
+WALL_PENALTY = 10.0
 
 
 class Hydrodynamic:
@@ -42,14 +50,17 @@ class Hydrodynamic:
     Args:
         device: The device.
         materials: Material of each region, by name.
-        boundaries: Contact or Wall of each boundary, by name.
+        boundaries: Contact, Wall or Periodic of each boundary, by name.
         order: Polynomial degree of the current density, at least 2; the potential has one less.
-        thickness: Thickness of a slab of 3D material, m; None for a 2D electron gas, or for
-            currents per thickness.
+            By default that of the device.
+        thickness: Thickness of a slab of 3D material, m; None for a 2D electron gas, a 3D mesh,
+            or for currents per thickness.
+        solver: "direct", "iterative" (3D), or "auto": direct in 2D, iterative in 3D.
 
     Raises:
         CaseError: A region without material or vorticity diffusion length, a boundary without
-            a law, an island without a contact.
+            a law, an island without a contact; a 2D electron gas on a 3D mesh; an iterative
+            solver in 2D.
     """
 
     def __init__(
@@ -58,12 +69,13 @@ class Hydrodynamic:
         *,
         materials: Mapping[str, Material],
         boundaries: Mapping[str, Boundary],
-        order: int = 4,
+        order: int | None = None,
         thickness: float | None = None,
+        solver: str = "auto",
     ) -> None:
         check_device(device, materials, boundaries)
         for region, material in materials.items():
-            if material.vorticity_diffusion_length is None:
+            if not material.viscous:
                 raise CaseError(
                     (
                         f"materials.{material.name or region}",
@@ -71,76 +83,98 @@ class Hydrodynamic:
                         " vorticity_diffusion_length)",
                     )
                 )
+        if solver == "iterative" and device.dimension == 2:
+            raise CaseError(
+                ("flow.solver", 'found "iterative"; 2D devices have the direct solver only')
+            )
         self.device, self.materials, self.boundaries = device, materials, boundaries
-        self.order, self.thickness = order, thickness
+        self.order, self.thickness = order or device.order, thickness
+        self.iterative = solver == "iterative" or (solver == "auto" and device.dimension == 3)
         # Viscous flow carries less: the scaled currents stay near one also where l is large.
         self.scales = Scales(
             length=device.extent,
-            conductivity=max(
-                m.conductivity
-                / max(1.0, ((m.vorticity_diffusion_length or 0) / device.extent) ** 2)
-                for m in materials.values()
-            ),
+            conductivity=conductivity_scale(device, materials, viscous=True),
         )
+        self.coefficients = Coefficients(device, materials, self.scales)
 
     def laws(self) -> dict[str, Law]:
         """What each boundary does, in scaled variables."""
-        return {name: self._law(law) for name, law in self.boundaries.items()}
+        laws = {name: Law() for pair in periodic_pairs(self.boundaries) for name in pair}
+        for name, law in self.boundaries.items():
+            if isinstance(law, Contact):
+                laws[name] = self._contact(law)
+            elif isinstance(law, Wall):
+                laws[name] = self._wall(law)
+        return laws
 
-    def _law(self, boundary: Boundary) -> Law:
-        regions = [self.materials[name] for name in self.device.regions]
-        stress = self._stress()
-        if isinstance(boundary, Contact):
-            if boundary.law == "ideal":
-                return Law(ideal=True)
-            step = np.array(
-                [
-                    _contact_step(m) * r
-                    for m, r in zip(regions, self._relaxation() / self.scales.length, strict=True)
-                ]
-            )
-            slip = stress * np.array([m.slip_rate(0.0) for m in regions]) * self.scales.length
-            return Law(angular=lambda f, r: _normal(f, step[r]) + _tangential(f, slip[r][:, None]))
-        slip_rates = np.array([boundary.slip_rate(m) for m in regions]) * self.scales.length
-        if np.isinf(slip_rates).any():
+    def _contact(self, contact: Contact) -> Law:
+        if contact.law == "ideal":
+            return Law(ideal=True)
+        diffuse = Wall(specularity=0.0)
+
+        def reservoir(facets: FacetGeometry) -> np.ndarray:
+            at = Discretisation.at_facets
+            step = at(self.coefficients.contact_step, facets)
+            step = step * at(self.coefficients.relaxation, facets)
+            slip = at(self._slip(diffuse), facets) * at(self.coefficients.stress, facets)
+            return _normal(facets, step) + slip[..., None, None] * facets.tangential
+
+        return Law(angular=reservoir)
+
+    def _slip(self, wall: Wall) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+        return lambda cells, positions: self.coefficients.slip_rate(wall, cells, positions)
+
+    def _wall(self, wall: Wall) -> Law:
+        if wall.slip_length == 0:
             return Law(given=lambda x: np.zeros(x.shape))
-        literal = boundary.law == "literal"
-        relaxation, penalty = self._relaxation(), CORNER_PENALTY * self.order**2
+        factor = (WALL_PENALTY if self.device.dimension == 3 else CORNER_PENALTY) * self.order**2
+        at = Discretisation.at_facets
 
-        def wall(facets: FacetGeometry, region: np.ndarray) -> np.ndarray:
-            rate = slip_rates[region][:, None] + (facets.curvature if literal else 0.0)
-            friction = _tangential(facets, stress[region][:, None] * rate)
-            h = facets.height
-            return friction + _normal(
-                facets, penalty * (stress[region] / h + relaxation[region] * h)
-            )
+        def friction(facets: FacetGeometry) -> np.ndarray:
+            stress = at(self.coefficients.stress, facets)[..., None, None]
+            rate = at(self._slip(wall), facets)[..., None, None] * facets.tangential
+            return stress * (rate + facets.curvature if wall.law == "literal" else rate)
 
-        return Law(angular=wall, impenetrable=True)
+        def penalty(facets: FacetGeometry) -> np.ndarray:
+            stress = at(self.coefficients.stress, facets)
+            relaxation = at(self.coefficients.relaxation, facets)
+            h = facets.height[:, None]
+            return factor * (stress / h + relaxation * h)
 
-    def _stress(self) -> np.ndarray:
+        return Law(angular=friction, impenetrable=True, penalty=penalty)
+
+    def _kinds(self) -> list[Material]:
+        """The different materials: between them the potential may jump."""
+        kinds: list[Material] = []
+        for name in self.device.regions:
+            if self.materials[name] not in kinds:
+                kinds.append(self.materials[name])
+        return kinds
+
+    def problem(self, loads: Loads | None = None) -> Problem:
+        """The discrete problem; ``loads`` in scaled variables are for manufactured solutions."""
         regions = [self.materials[name] for name in self.device.regions]
-        lengths = np.array([m.vorticity_diffusion_length for m in regions]) / self.scales.length
-        return lengths**2 * self._relaxation()
-
-    def _relaxation(self) -> np.ndarray:
-        regions = [self.materials[name] for name in self.device.regions]
-        return self.scales.conductivity / np.array([m.conductivity for m in regions])
-
-    def system(self, loads: Loads | None = None) -> MomentSystem:
-        """The factorised system; ``loads`` in scaled variables are for manufactured solutions."""
-        return MomentSystem(
-            self.device,
+        kinds = self._kinds()
+        return Problem(
+            device=self.device,
             order=self.order,
-            moments=two_harmonics(),
-            stress=self._stress(),
-            relaxation=self._relaxation(),
+            moments=two_harmonics(self.device.dimension),
+            coefficients=self.coefficients,
+            phases=np.array([kinds.index(material) for material in regions]),
             laws=self.laws(),
-            contacts=tuple(n for n, law in self.boundaries.items() if isinstance(law, Contact)),
+            ports=ports_of(self.boundaries),
+            grounded=tuple(n for n, law in self.boundaries.items() if isinstance(law, Contact)),
+            pairs=periodic_pairs(self.boundaries),
             loads=loads,
         )
 
+    def system(self, loads: Loads | None = None) -> DirectSystem | IterativeSystem:
+        """The system, ready to be solved."""
+        problem = self.problem(loads)
+        return IterativeSystem(problem) if self.iterative else DirectSystem(problem)
+
     def solve(self) -> Flow:
-        """Solve for the potentials and currents that the contacts are given.
+        """Solve for the potentials and currents that the boundaries are given.
 
         Returns:
             The flow.
@@ -148,16 +182,22 @@ class Hydrodynamic:
         Raises:
             ConvergenceError: The system is singular, or the residual too large.
         """
-        system = self.system()
-        solutions = system.solve()
+        solutions = self.system().solve()
         device, scales = self.device, self.scales
-        conductance, terminals, potential = terminals_of(
-            system.contacts, self.boundaries, solutions.flux, scales, self.thickness
-        )
+        names = ports_of(self.boundaries)
+        response = solutions.flux * scales.current(device.dimension) * (self.thickness or 1.0)
+        potential, current = drive(names, self.boundaries, response)
         vector = np.tensordot(potential, solutions.vector, 1) * scales.current_density
-        scalar = potential @ solutions.scalar
+        scalar = np.tensordot(potential, solutions.scalar, 1)
         density = continuous(
             "current_density", current_unit(self.materials), device, self.order, vector
+        )
+        voltage = Field(
+            name="potential",
+            unit="V",
+            device=device,
+            degree=self.order - 1,
+            values=scalar[..., None],
         )
         return Flow(
             model="hydrodynamic",
@@ -167,39 +207,14 @@ class Hydrodynamic:
             thickness=self.thickness,
             order=self.order,
             current_density=continuous_function("current_density", device, self.order, vector),
-            potential=continuous_function("potential", device, self.order - 1, scalar),
-            fields={
-                "current_density": density,
-                "potential": continuous("potential", "V", device, self.order - 1, scalar),
-            },
-            contacts=terminals,
-            conductance_matrix=conductance,
-            evidence={
-                "method": solutions.method,
-                "unknowns": solutions.unknowns,
-                "residual": solutions.residual,
-                "divergence_relative": relative_divergence(density),
-            },
+            potential=function_of(voltage, continuous=len(self._kinds()) == 1),
+            fields={"current_density": density, "potential": voltage},
+            **terminals_of(names, self.boundaries, response, potential, current),
+            evidence={**solutions.evidence, "divergence_relative": relative_divergence(density)},
         )
-
-
-def _contact_step(material: Material) -> float:
-    """Potential step of a kinetic reservoir over J_n/sigma, m (half-range moments)."""
-    if material.mean_free_path is None:
-        raise CaseError(
-            (f"materials.{material.name}", 'a contact with law "reservoir" needs a mean_free_path')
-        )
-    factor = 8 / (3 * pi) if material.carriers == "2d" else 3 / 4
-    return factor * material.mean_free_path
 
 
 def _normal(facets: FacetGeometry, coefficient: np.ndarray) -> np.ndarray:
-    """Coefficient n n^T at the quadrature points."""
+    """Coefficient n n^T at the quadrature points, coefficient of shape (f, q)."""
     outer = facets.normal[..., :, None] * facets.normal[..., None, :]
-    return coefficient[:, None, None, None] * outer
-
-
-def _tangential(facets: FacetGeometry, coefficient: np.ndarray) -> np.ndarray:
-    """Coefficient t t^T at the quadrature points."""
-    outer = facets.tangent[..., :, None] * facets.tangent[..., None, :]
     return coefficient[..., None, None] * outer

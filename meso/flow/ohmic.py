@@ -5,13 +5,14 @@ The limit l -> 0 of the hydrodynamic model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from meso.algebra import Assembly
 from meso.boundary import Boundary, Contact
-from meso.cells import Lagrange, cells_of, lagrange, quadrature
+from meso.cells import Lagrange, cells_of, lagrange
+from meso.coefficients import Coefficients, conductivity_scale
 from meso.device import Device
 from meso.errors import CaseError
 from meso.fields import Field, continuous, continuous_function, gradient
@@ -20,12 +21,16 @@ from meso.flow.result import (
     Scales,
     check_device,
     current_unit,
+    drive,
+    periodic_pairs,
+    ports_of,
     relative_divergence,
     terminals_of,
 )
 from meso.material import Material
 from meso.mpi import total
-from meso.unknowns import number
+from meso.periodic import ground_nodes, twin_nodes
+from meso.unknowns import kept, number
 
 
 class Ohmic:
@@ -34,10 +39,13 @@ class Ohmic:
     Args:
         device: The device.
         materials: Material of each region, by name.
-        boundaries: Contact or Wall of each boundary, by name; walls only keep the current in.
-        order: Polynomial degree of the potential; the current density has one less.
-        thickness: Thickness of a slab of 3D material, m; None for a 2D electron gas, or for
-            currents per thickness.
+        boundaries: Contact, Wall or Periodic of each boundary, by name; walls only keep the
+            current in.
+        order: Polynomial degree of the potential; the current density has one less. By default
+            that of the device.
+        thickness: Thickness of a slab of 3D material, m; None for a 2D electron gas, a 3D mesh,
+            or for currents per thickness.
+        solver: "direct", "iterative" or "auto": direct in 2D, iterative in 3D.
 
     Raises:
         CaseError: A region without material, a boundary without a law, an island without a
@@ -50,8 +58,9 @@ class Ohmic:
         *,
         materials: Mapping[str, Material],
         boundaries: Mapping[str, Boundary],
-        order: int = 4,
+        order: int | None = None,
         thickness: float | None = None,
+        solver: str = "auto",
     ) -> None:
         check_device(device, materials, boundaries)
         for name, law in boundaries.items():
@@ -60,13 +69,16 @@ class Ohmic:
                     (f"boundaries.{name}.contact.law", "the ohmic model has ideal contacts only")
                 )
         self.device, self.materials, self.boundaries = device, materials, boundaries
-        self.order, self.thickness = order, thickness
+        self.order, self.thickness = order or device.order, thickness
+        self.iterative = solver == "iterative" or (solver == "auto" and device.dimension == 3)
         self.scales = Scales(
-            length=device.extent, conductivity=max(m.conductivity for m in materials.values())
+            length=device.extent,
+            conductivity=conductivity_scale(device, materials, viscous=False),
         )
+        self.coefficients = Coefficients(device, materials, self.scales)
 
     def solve(self) -> Flow:
-        """Solve for the potentials and currents that the contacts are given.
+        """Solve for the potentials and currents that the boundaries are given.
 
         Returns:
             The flow.
@@ -75,41 +87,38 @@ class Ohmic:
             ConvergenceError: The system is singular, or the residual too large.
         """
         device, scales = self.device, self.scales
-        names = tuple(n for n, law in self.boundaries.items() if isinstance(law, Contact))
+        names, pairs = ports_of(self.boundaries), periodic_pairs(self.boundaries)
+        contacts = names[: len(names) - len(pairs)]
         space = lagrange(device, self.order)
-        at_contact = {name: space.nodes_on(device, name) for name in names}
+        # A unit potential at a contact; a unit step from the second boundary of a pair to the
+        # first, where a node has the value of its twin plus one.
         given = np.zeros((space.nodes, len(names)))
+        prescribed = [ground_nodes(device, space, contacts, pairs)]
         for side, name in enumerate(names):
-            given[at_contact[name], side] = 1.0
+            nodes = space.nodes_on(device, name)
+            if name in contacts:
+                given[nodes] = 0.0
+                prescribed.append(nodes)
+            given[nodes, side] = 1.0
         unknowns = number(
-            comm=device.comm,
-            components=1,
-            vector=None,
             scalar=space,
-            prescribed=np.unique(np.concatenate(list(at_contact.values()))),
-            wall_nodes=np.empty((0, 1), dtype=np.int64),
-            wall_piece=np.empty(0, dtype=np.int64),
+            keep_scalar=kept(space, np.unique(np.concatenate(prescribed))),
+            twins=twin_nodes(device, space, pairs),
         )
-        conductivity = np.array(
-            [self.materials[name].conductivity / scales.conductivity for name in device.regions]
-        )
+        rows = unknowns.scalar[0]
         assembly = Assembly(unknowns, len(names))
-        for batch, straight in cells_of(device).batches(3 * space.dofs.shape[1] ** 2):
-            matrix = conduction(device, batch, straight, space, conductivity)
+        for batch, matrix in self._conduction(space):
             nodes = space.dofs[batch][:, space.outer]
-            assembly.add_cells(batch, matrix, unknowns.scalar[nodes], given=given[nodes])
-        factor = assembly.factorise()
+            assembly.add_cells(batch, matrix, rows[nodes], given=given[nodes])
+        factor = assembly.iterative() if self.iterative else assembly.factorise()
         x = factor.solve(assembly.load)
         nodal = given.copy()
-        kept = unknowns.scalar >= 0
-        nodal[kept] = x[unknowns.scalar[kept]]
+        nodal[rows >= 0] += x[rows[rows >= 0]]
         for part in assembly.batches:
             nodal[space.dofs[part.cells][:, space.interior]] = part.inner(x)
-        flux = self._fluxes(space, conductivity, nodal)
-
-        conductance, terminals, potential = terminals_of(
-            names, self.boundaries, flux, scales, self.thickness
-        )
+        response = self._fluxes(space, nodal) * scales.current(device.dimension)
+        response = response * (self.thickness or 1.0)
+        potential, current = drive(names, self.boundaries, response)
         scalar = nodal @ potential
         voltage = continuous("potential", "V", device, self.order, scalar)
         density = self._current_density(voltage)
@@ -123,63 +132,66 @@ class Ohmic:
             current_density=density.function(),
             potential=continuous_function("potential", device, self.order, scalar),
             fields={"current_density": density, "potential": voltage},
-            contacts=terminals,
-            conductance_matrix=conductance,
+            **terminals_of(names, self.boundaries, response, potential, current),
             evidence={
-                "method": factor.method,
-                "unknowns": unknowns.total,
-                "residual": factor.residual,
+                **factor.evidence,
                 "divergence_relative": relative_divergence(density),
             },
         )
 
-    def _fluxes(self, space: Lagrange, conductivity: np.ndarray, nodal: np.ndarray) -> np.ndarray:
-        """Scaled conductance matrix by consistent fluxes, G_ij = a(phi_i, phi_j).
+    def _fluxes(self, space: Lagrange, nodal: np.ndarray) -> np.ndarray:
+        """Scaled currents by consistent fluxes, G_ij = a(phi_i, phi_j).
 
         No derivative is taken at the boundary, G is symmetric, and its rows sum to zero because
         the solutions phi_i add up to one.
         """
         flux = np.zeros((nodal.shape[1], nodal.shape[1]))
-        for batch, straight in cells_of(self.device).batches(3 * space.dofs.shape[1] ** 2):
-            matrix = conduction(self.device, batch, straight, space, conductivity)
+        for batch, matrix in self._conduction(space):
             nodes = space.dofs[batch]
             # A constant carries no current: without it nothing is left for rounding to add up.
             value = nodal[nodes] - nodal[nodes].mean(axis=1, keepdims=True)
             flux += np.tensordot(value, matrix @ value, ((0, 1), (0, 1)))
         return np.asarray(total(self.device.comm, flux))
 
+    def _conduction(self, space: Lagrange) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Cells of a batch and their matrices of (sigma grad phi, grad psi), shape (c, n, n)."""
+        cells = cells_of(self.device)
+        n, degree = space.dofs.shape[1], 2 * space.degree
+        simple = cells.affine & ~self.coefficients.varies
+        for batch, same in cells.batches(3 * n * n, simple):
+            if not len(batch):
+                continue
+            if same:
+                points, weights = cells.quadrature(degree)
+                table = space.gradients(points)
+                stiffness = np.einsum("q,qma,qnb->abmn", weights, table, table).reshape(-1, n * n)
+                inverses, determinant = cells.derivatives(batch)
+                weight = self.coefficients.conductivity(batch) * determinant
+                metric = np.einsum("c,cai,cbi->cab", weight, inverses, inverses)
+                matrix = metric.reshape(len(batch), -1) @ stiffness
+                yield batch, matrix.reshape(len(batch), n, n)
+                continue
+            points, weights = cells.quadrature(degree + 2 * (cells.degree - 1))
+            slope, determinant = cells.gradients(batch, points, space.gradients(points))
+            sigma = self.coefficients.conductivity(batch, cells.positions(batch, points))
+            weight = weights * determinant * sigma.reshape(len(batch), -1)
+            rows = slope.reshape(len(batch), -1, n)
+            weight = np.repeat(weight, cells.dimension, axis=1)
+            yield batch, (rows * weight[:, :, None]).transpose(0, 2, 1) @ rows
+
     def _current_density(self, voltage: Field) -> Field:
-        device = self.device
+        """J = -sigma grad phi, in each cell at the nodes of one degree less."""
+        device, cells = self.device, cells_of(self.device)
         degree = self.order - 1
-        points = lagrange(device, degree).points if degree else np.array([[1 / 3, 1 / 3]])
-        sigma = np.array([self.materials[name].conductivity for name in device.regions])
-        slope = gradient(voltage, points)[..., 0]
+        center = np.full((1, device.dimension), 1 / (device.dimension + 1))
+        points = lagrange(device, degree).points if degree else center
+        everything = np.arange(cells.count)
+        sigma = self.coefficients.conductivity(everything, cells.positions(everything, points))
+        sigma = sigma.reshape(cells.count, -1, 1) * self.scales.conductivity
         return Field(
             name="current_density",
             unit=current_unit(self.materials),
             device=device,
             degree=degree,
-            values=-sigma[device.cell_region][:, None, None] * slope,
+            values=-sigma * gradient(voltage, points)[..., 0],
         )
-
-
-def conduction(
-    device: Device, batch: np.ndarray, straight: bool, space: Lagrange, conductivity: np.ndarray
-) -> np.ndarray:
-    """Element matrices of (sigma grad phi, grad psi), shape (c, n, n)."""
-    cells = cells_of(device)
-    sigma = conductivity[device.cell_region[batch]]
-    degree = 2 * space.degree
-    if straight:
-        points, weights = quadrature(degree)
-        gradient_ = space.gradients(points)
-        n = gradient_.shape[1]
-        stiffness = np.einsum("q,qma,qnb->abmn", weights, gradient_, gradient_).reshape(4, n * n)
-        inverses, determinant = cells.derivatives(batch)
-        metric = np.einsum("c,cai,cbi->cab", sigma * determinant, inverses, inverses)
-        return (metric.reshape(-1, 4) @ stiffness).reshape(len(batch), n, n)
-    points, weights = quadrature(degree + 2 * (cells.degree - 1))
-    slope, determinant = cells.gradients(batch, points, space.gradients(points))
-    rows = slope.reshape(len(batch), -1, slope.shape[3])
-    weight = np.repeat(weights * determinant * sigma[:, None], 2, axis=1)
-    return (rows * weight[:, :, None]).transpose(0, 2, 1) @ rows

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from meso.boundary import Boundary, Contact
-from meso.cells import cells_of, inverse, quadrature
+from meso.boundary import Boundary, Contact, Periodic
+from meso.cells import cells_of
 from meso.device import Device
 from meso.errors import CaseError
 from meso.errors import known as suggestion
@@ -49,6 +49,10 @@ class Scales:
         """A/m^2, or A/m."""
         return self.conductivity / self.length
 
+    def current(self, dimension: int) -> float:
+        """A on a 3D mesh or in a 2D electron gas, A/m in a cut through a 3D material."""
+        return self.current_density * self.length ** (dimension - 1)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Flow:
@@ -64,8 +68,10 @@ class Flow:
         potential: DOLFINx function, V.
         fields: The same and what follows from them, by name, for output.
         contacts: State of each contact by name.
+        periodic: State of each periodic pair by its first boundary: current through the period
+            and voltage across it.
         conductance_matrix: I_i = sum_j G_ij V_j, S (S/m without thickness), in the order of
-            ``contacts``.
+            ``contacts``, without voltages across periods.
         evidence: How the system was solved: method, unknowns, residual, divergence of J.
     """
 
@@ -79,19 +85,21 @@ class Flow:
     potential: Any
     fields: dict[str, Field]
     contacts: dict[str, Terminal]
+    periodic: dict[str, Terminal]
     conductance_matrix: np.ndarray
     evidence: dict[str, Any] = field(default_factory=dict)
 
     @property
     def dissipated_power(self) -> float:
         """sum_i V_i I_i, W (W/m where currents are in A/m)."""
-        return sum(t.potential * t.current for t in self.contacts.values())
+        terminals = (*self.contacts.values(), *self.periodic.values())
+        return sum(t.potential * t.current for t in terminals)
 
     @property
     def sum_of_currents(self) -> float:
         """Sum of all terminal currents over the largest of them: 0 but for rounding."""
         currents = [t.current for t in self.contacts.values()]
-        return abs(sum(currents)) / (max(map(abs, currents)) or 1.0)
+        return abs(sum(currents)) / (max(map(abs, currents), default=0.0) or 1.0)
 
 
 def check_device(
@@ -121,52 +129,94 @@ def check_device(
                 problems.append((key, f"{device.source.name} has '{name}', which {what}"))
 
     names("regions", materials, device.regions, "has no material")
-    names("boundaries", boundaries, device.boundaries, "is not named in the case")
+    pairs = periodic_pairs(boundaries)
+    images = {second: boundaries[first] for first, second in pairs}
+    for first, second in pairs:
+        if second in boundaries or second not in device.boundaries:
+            text = (
+                "named twice, here and in boundaries"
+                if second in boundaries
+                else f"not in {device.source.name}; {suggestion(second, device.boundaries)}"
+            )
+            problems.append((f"boundaries.{first}.periodic.to", f"'{second}' {text}"))
+    known = {**images, **boundaries} if not problems else boundaries
+    names("boundaries", known, device.boundaries, "is not named in the case")
+    if device.dimension == 3 and any(m.carriers == "2d" for m in materials.values()):
+        problems.append(("regions", 'carriers = "2d" need a 2D mesh, but the mesh is 3D'))
     if not problems:
-        fixed = {
-            name
-            for name, law in boundaries.items()
-            if isinstance(law, Contact) and law.potential is not None
-        }
-        if not fixed:
-            problems.append(("boundaries", "no contact has a fixed potential; one is needed"))
-        for island in device.islands:
-            if fixed and not fixed & set(island):
-                problems.append(
-                    (
-                        "boundaries",
-                        f"the part of the conductor bounded by {', '.join(island)} is an island"
-                        " without a contact at a fixed potential",
-                    )
-                )
+        problems += _floating(device, boundaries, pairs)
     if problems:
         raise CaseError(*problems)
 
 
+def _floating(
+    device: Device, boundaries: Mapping[str, Boundary], pairs: tuple[tuple[str, str], ...]
+) -> list[tuple[str, str]]:
+    """Parts of the conductor that have contacts but no fixed potential, or no drive at all."""
+    contacts = {name: law for name, law in boundaries.items() if isinstance(law, Contact)}
+    if not contacts and not pairs:
+        return [("boundaries", "no contact has a fixed potential; one is needed")]
+    fixed = {name for name, law in contacts.items() if law.potential is not None}
+    if contacts and not fixed:
+        return [("boundaries", "no contact has a fixed potential; one is needed")]
+    parts = [set(island) for island in device.islands]
+    for pair in pairs:
+        joined = [part for part in parts if part & set(pair)]
+        parts = [part for part in parts if part not in joined] + [set().union(*joined)]
+    periodic = {name for pair in pairs for name in pair}
+    return [
+        (
+            "boundaries",
+            f"the part of the conductor bounded by {', '.join(sorted(part))} is an island"
+            " without a contact at a fixed potential",
+        )
+        for part in parts
+        if not fixed & part and (contacts.keys() & part or not periodic & part)
+    ]
+
+
+def periodic_pairs(boundaries: Mapping[str, Boundary]) -> tuple[tuple[str, str], ...]:
+    """Periodic pairs of boundaries by name."""
+    return tuple((n, law.to) for n, law in boundaries.items() if isinstance(law, Periodic))
+
+
+def ports_of(boundaries: Mapping[str, Boundary]) -> tuple[str, ...]:
+    """Boundaries that carry a potential: contacts first, then periodic pairs."""
+    contacts = tuple(n for n, law in boundaries.items() if isinstance(law, Contact))
+    return contacts + tuple(first for first, _ in periodic_pairs(boundaries))
+
+
 def drive(
-    names: tuple[str, ...], boundaries: Mapping[str, Boundary], conductance: np.ndarray
+    names: tuple[str, ...], boundaries: Mapping[str, Boundary], response: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Potentials and currents of all contacts from what each of them is given.
+    """Potentials and currents of all ports from what each of them is given.
 
     Args:
-        names: Contacts, in the order of the matrix.
-        boundaries: Their laws; currents in the unit of ``conductance`` times volts.
-        conductance: G, shape (n, n).
+        names: Ports, in the order of the matrix: contacts and periodic pairs.
+        boundaries: Their laws; currents in the unit of ``response`` times volts.
+        response: Currents for unit potentials (voltages of periodic pairs), shape (n, n).
 
     Returns:
         Potentials and currents, shape (n,) each.
     """
-    laws = [law for law in map(boundaries.get, names) if isinstance(law, Contact)]
-    given = np.array([law.potential is not None for law in laws])
-    potential = np.array([law.potential or 0.0 for law in laws])
+    given = np.array([_given(boundaries[name])[0] is not None for name in names], dtype=bool)
+    potential = np.array([_given(boundaries[name])[0] or 0.0 for name in names])
+    wanted = np.array([_given(boundaries[name])[1] or 0.0 for name in names])
     if not given.all():
-        wanted = np.array([law.current or 0.0 for law in laws])[~given]
-        free = conductance[np.ix_(~given, ~given)]
-        right = wanted - conductance[np.ix_(~given, given)] @ potential[given]
+        free = response[np.ix_(~given, ~given)]
+        right = wanted[~given] - response[np.ix_(~given, given)] @ potential[given]
         potential[~given] = np.linalg.solve(free, right)
-    current = conductance @ potential
-    current[~given] = np.array([law.current or 0.0 for law in laws])[~given]
+    current = response @ potential
+    current[~given] = wanted[~given]
     return potential, current
+
+
+def _given(law: Boundary) -> tuple[float | None, float | None]:
+    """Potential (or voltage) and current that a port is given."""
+    if isinstance(law, Periodic):
+        return law.voltage, law.current
+    assert isinstance(law, Contact)
+    return law.potential, law.current
 
 
 def four_terminal(
@@ -198,26 +248,30 @@ def four_terminal(
 def terminals_of(
     names: tuple[str, ...],
     boundaries: Mapping[str, Boundary],
-    flux: np.ndarray,
-    scales: Scales,
-    thickness: float | None,
-) -> tuple[np.ndarray, dict[str, Terminal], np.ndarray]:
-    """Conductance matrix, state of each contact, and the potentials as an array.
+    response: np.ndarray,
+    potential: np.ndarray,
+    current: np.ndarray,
+) -> dict[str, Any]:
+    """What :class:`Flow` says of contacts and periodic pairs.
 
     Args:
-        names: Contacts.
+        names: Ports.
         boundaries: Their laws.
-        flux: Scaled conductance matrix, shape (n, n).
-        scales: Units of the scaled variables.
-        thickness: Thickness of the slab, m, or None.
+        response: Currents for unit potentials, shape (n, n).
+        potential: Their potentials, shape (n,).
+        current: Their currents, shape (n,).
     """
-    conductance = flux * scales.conductivity * (thickness or 1.0)
-    potential, current = drive(names, boundaries, conductance)
     terminals = {
         name: Terminal(current=float(i), potential=float(v))
         for name, i, v in zip(names, current, potential, strict=True)
     }
-    return conductance, terminals, potential
+    periodic = {n for n, _ in periodic_pairs(boundaries)}
+    contacts = len(names) - len(periodic)
+    return {
+        "contacts": {n: t for n, t in terminals.items() if n not in periodic},
+        "periodic": {n: t for n, t in terminals.items() if n in periodic},
+        "conductance_matrix": response[:contacts, :contacts],
+    }
 
 
 def current_unit(materials: Mapping[str, Material]) -> str:
@@ -230,9 +284,9 @@ def relative_divergence(density: Field) -> float:
     """Root mean square of div J over the device, times its size, over the largest J."""
     device = density.device
     cells = cells_of(device)
-    points, weights = quadrature(2 * max(1, density.degree - 1))
+    points, weights = cells.quadrature(2 * max(1, density.degree - 1))
     divergence = np.trace(gradient(density, points), axis1=2, axis2=3)
-    _, determinant = inverse(cells.jacobians(np.arange(cells.count), points))
-    area = device.measure / device.extent**2
+    determinant = cells.determinants(np.arange(cells.count), points)
+    area = device.measure / device.extent**device.dimension
     mean = np.sqrt(total(device.comm, (weights * determinant * divergence**2).sum()) / area)
     return float(mean * device.extent / (density.extrema()[1] or 1.0))

@@ -7,15 +7,7 @@ import pytest
 from conftest import draw, material, solve
 
 from meso.boundary import Contact, Wall
-from meso.cells import (
-    by_facet,
-    cells_of,
-    facet_geometry,
-    facet_quadrature,
-    inverse,
-    lagrange,
-    quadrature,
-)
+from meso.cells import cells_of, facet_geometry, lagrange
 from meso.fields import gradient
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow
@@ -25,10 +17,10 @@ def normal_current(flow: Flow, piece: int) -> tuple[float, float]:
     """Net current out through a piece of the boundary, and the integral of its magnitude."""
     device, density = flow.device, flow.fields["current_density"]
     here = device.facets.of(device.facets.piece == piece)
-    s, weight = facet_quadrature(2 * density.degree + 6)
+    s, weight = cells_of(device).facet_quadrature(2 * density.degree + 6)
     geometry = facet_geometry(cells_of(device), here.cell, here.local, s, weight)
     space = lagrange(device, density.degree)
-    table = by_facet(here.local, lambda i: space.values(geometry.points[i]))
+    table = geometry.table(lambda points, _: space.values(points))
     J = np.einsum("fqn,fnk->fqk", table, density.values[here.cell])
     through = geometry.weight * np.einsum("fqk,fqk->fq", J, geometry.normal) * device.extent
     return float(through.sum()), float(np.abs(through).sum())
@@ -51,9 +43,9 @@ def dissipation(flow: Flow, *, penalty: bool = False) -> float:
     matters = [flow.materials[name] for name in device.regions]
     sigma = np.array([m.conductivity for m in matters])[device.cell_region]
     length = np.array([m.vorticity_diffusion_length for m in matters])[device.cell_region]
-    points, weights = quadrature(2 * density.degree + 6)
+    points, weights = cells.quadrature(2 * density.degree + 6)
     everything = np.arange(cells.count)
-    measure = inverse(cells.jacobians(everything, points))[1] * weights * device.extent**2
+    measure = cells.determinants(everything, points) * weights * device.extent**2
     slope = gradient(density, points)
     # Without its trace, as in the weak form: div J is zero up to the discretisation only.
     trace = np.trace(slope, axis1=2, axis2=3)[..., None, None]
@@ -63,7 +55,7 @@ def dissipation(flow: Flow, *, penalty: bool = False) -> float:
     if penalty:
         heat += measure.sum(axis=1, keepdims=True) / 2 * trace[..., 0, 0] ** 2
     power = float((measure * heat / sigma[:, None]).sum())
-    s, weight = facet_quadrature(2 * density.degree + 6)
+    s, weight = cells.facet_quadrature(2 * density.degree + 6)
     space = lagrange(device, density.degree)
     for name, law in flow.boundaries.items():
         reservoir = isinstance(law, Contact) and law.law == "reservoir"
@@ -72,7 +64,7 @@ def dissipation(flow: Flow, *, penalty: bool = False) -> float:
         here = device.facets.of(device.facets.boundary == device.boundaries.index(name))
         at = device.cell_region[here.cell]
         geometry = facet_geometry(cells, here.cell, here.local, s, weight)
-        table = by_facet(here.local, lambda i, g=geometry: space.values(g.points[i]))
+        table = geometry.table(lambda points, _: space.values(points))
         J = np.einsum("fqn,fnk->fqk", table, density.values[here.cell])
         J_n = np.einsum("fqk,fqk->fq", J, geometry.normal)
         J_t = np.einsum("fqk,fqk->fq", J, geometry.tangent)
@@ -191,9 +183,9 @@ def test_ohmic(hall_bar):
     G = flow.conductance_matrix
     assert flow.sum_of_currents < 1e-12
     assert np.abs(G - G.T).max() < 1e-12 * np.abs(G).max()
-    points, weights = quadrature(12)
     cells = cells_of(hall_bar)
-    measure = inverse(cells.jacobians(np.arange(cells.count), points))[1] * weights
+    points, weights = cells.quadrature(12)
+    measure = cells.determinants(np.arange(cells.count), points) * weights
     E = gradient(flow.fields["potential"], points)[..., 0]
     heat = material().conductivity * (measure * (E**2).sum(axis=2)).sum() * hall_bar.extent**2
     # Galerkin's energy is the power exactly; the rest is the quadrature on curved cells.

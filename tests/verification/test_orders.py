@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -12,15 +12,15 @@ from conftest import mesh_file
 from manufactured import Manufactured
 
 from meso.boundary import Contact, Wall
-from meso.cells import cells_of, facet_geometry, facet_quadrature, inverse, quadrature
+from meso.cells import cells_of, facet_geometry
 from meso.constants import ELECTRON_CHARGE
 from meso.device import Device
 from meso.edges import wall_values
 from meso.fields import Field, continuous
-from meso.flow.angular import two_harmonics
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.result import Flow
-from meso.flow.system import Law, Loads, MomentSystem
+from meso.flow.discretisation import Law, Loads
+from meso.flow.system import DirectSystem
 from meso.material import Material
 from meso.orbital import vorticity
 
@@ -85,9 +85,9 @@ class Errors:
 def error(field: Field, exact) -> float:
     """Relative L2 error of a field in scaled variables."""
     device, cells = field.device, cells_of(field.device)
-    points, weights = quadrature(2 * field.degree + 8)
+    points, weights = cells.quadrature(2 * field.degree + 8)
     everything = np.arange(cells.count)
-    measure = inverse(cells.jacobians(everything, points))[1] * weights
+    measure = cells.determinants(everything, points) * weights
     wanted = exact(cells.positions(everything, points))
     wanted = wanted.reshape(*wanted.shape[:2], -1)
     apart = field.everywhere(points) - wanted
@@ -126,31 +126,23 @@ def run(
     traction = {name: case.contact_traction for name in ("source", "drain")}
     if everything:
 
-        def friction(facets, region):
-            outer = facets.tangent[..., :, None] * facets.tangent[..., None, :]
-            return stress * SLIP * outer
+        def friction(facets):
+            return stress * SLIP * facets.tangential
 
         # The model's own wall law also penalises J.n, which is not zero here.
-        system = MomentSystem(
-            device,
-            order=order,
-            moments=two_harmonics(),
-            stress=np.array([stress]),
-            relaxation=np.array([relaxation]),
-            laws={
-                "source": Law(),
-                "drain": Law(),
-                "below": Law(given=case.current),
-                "above": Law(angular=friction, impenetrable=True),
-            },
-            contacts=("source", "drain"),
-            loads=Loads(
-                body=case.body,
-                source=case.source,
-                wall_flux={"above": case.wall_flux},
-                traction={**traction, "above": case.wall_traction},
-            ),
+        laws = {
+            "source": Law(),
+            "drain": Law(),
+            "below": Law(given=case.current),
+            "above": Law(angular=friction, impenetrable=True),
+        }
+        loads = Loads(
+            body=case.body,
+            source=case.source,
+            wall_flux={"above": case.wall_flux},
+            traction={**traction, "above": case.wall_traction},
         )
+        system = DirectSystem(replace(model.problem(loads), laws=laws))
     else:
         # The ideal contacts have no tangential current to give: the load is along the normal.
         def pull(x, normal):
@@ -160,7 +152,13 @@ def run(
         system = model.system(Loads(body=case.body, traction=dict.fromkeys(traction, pull)))
     solutions = system.solve()
     J = continuous("current_density", "A_per_m", device, order, solutions.vector[-1])
-    phi = continuous("potential", "V", device, order - 1, solutions.scalar[-1])
+    phi = Field(
+        name="potential",
+        unit="V",
+        device=device,
+        degree=order - 1,
+        values=solutions.scalar[-1][..., None],
+    )
     flow = Flow(
         model="hydrodynamic",
         device=device,
@@ -172,6 +170,7 @@ def run(
         potential=None,
         fields={"current_density": J, "potential": phi},
         contacts={},
+        periodic={},
         conductance_matrix=np.empty((0, 0)),
     )
     scale = ELECTRON_CHARGE * extent
@@ -184,11 +183,11 @@ def run(
             name="curl", unit="", device=device, degree=omega.degree, values=omega.values * scale
         )
         curl_error = error(scaled, case.curl)
-    s, weight = facet_quadrature(2 * order + 4)
+    at, weight = cells_of(device).facet_quadrature(2 * order + 4)
     for name in WALLS:
         here = device.facets.of(device.facets.boundary == device.boundaries.index(name))
-        geometry = facet_geometry(cells_of(device), here.cell, here.local, s, weight)
-        values = wall_values(flow, name, s)
+        geometry = facet_geometry(cells_of(device), here.cell, here.local, at, weight)
+        values = wall_values(flow, name, at[:, 0])
         J_t = (case.current(geometry.position) * geometry.tangent).sum(axis=2)
         curl = case.curl(geometry.position)
         pairs = ((values.tangential_current, J_t), (values.vorticity * scale, curl))

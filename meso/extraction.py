@@ -1,0 +1,310 @@
+"""From the mesh that is open in Gmsh, or arrays like it, to a :class:`~meso.drawing.Drawing`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gmsh
+import numpy as np
+
+from meso.drawing import Drawing, dimension_of_drawing, groups
+from meso.errors import GeometryError
+from meso.planar import positive
+
+# Gmsh element types by dimension and polynomial degree.
+_KINDS = {
+    1: {1: 1, 2: 8, 3: 26, 4: 27},
+    2: {1: 2, 2: 9, 3: 21, 4: 23},
+    3: {1: 4, 2: 11},
+}
+# Ends of the edges of Gmsh's triangle and tetrahedron, in the order of their nodes.
+_EDGES = {
+    2: ((0, 1), (1, 2), (2, 0)),
+    3: ((0, 1), (1, 2), (2, 0), (3, 0), (3, 2), (3, 1)),
+}
+_CELL = {2: "triangle", 3: "tetrahedron"}
+_CELLS = {2: "triangles", 3: "tetrahedra"}
+_REGION = {2: "surface", 3: "volume"}
+# A wall that bends by less than this at a curve of the drawing is smooth there (degrees).
+_SMOOTH = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elements:
+    """Cells of one degree and the named facets, as a file has them.
+
+    Attributes:
+        points: Coordinates of all nodes, shape (n, 3).
+        cells: Nodes of each cell in Gmsh's order, vertices first, shape (c, nodes).
+        cell_region: Index into ``regions`` of each cell.
+        regions: Names of the regions.
+        facets: Vertices of the named facets, shape (m, d).
+        facet_boundary: Index into ``boundaries`` of each.
+        boundaries: Names of the boundaries.
+        corners: Vertices (3D: edges, shape (k, 2)) where smooth pieces may meet.
+        degree: Polynomial degree of the cells.
+    """
+
+    points: np.ndarray
+    cells: np.ndarray
+    cell_region: np.ndarray
+    regions: Sequence[str]
+    facets: np.ndarray
+    facet_boundary: np.ndarray
+    boundaries: Sequence[str]
+    corners: np.ndarray
+    degree: int
+
+
+def drawing_of(elements: Elements, path: Path, dimension: int, curves: Any = None) -> Drawing:
+    """The drawing that elements of a file make.
+
+    Args:
+        elements: Nodes, cells and facets.
+        path: The file, for messages.
+        dimension: 2 or 3.
+        curves: Degree, ends (numbers of nodes) and inner nodes of the curved edges, instead of
+            those of the cells.
+
+    Returns:
+        The drawing, its cells positively oriented, with no other points than their vertices.
+
+    Raises:
+        GeometryError: A plane drawing that is not in a plane z = const.
+    """
+    points, full = elements.points, elements.cells
+    if dimension == 2:
+        _check_plane(points[np.unique(full)], path)
+        points = points[:, :2]
+    degree, ends, inner = curves or (
+        elements.degree,
+        *_edges_of_cells(full, points, elements.degree, dimension),
+    )
+    cells = positive(points, full[:, : dimension + 1])
+    vertices = np.unique(cells)
+    compact = np.full(len(points), -1, dtype=np.int64)
+    compact[vertices] = np.arange(len(vertices))
+    # Facets and points of the drawing that no cell has, like construction lines, are left out.
+    facets, corners = compact[elements.facets], compact[elements.corners]
+    kept = (facets >= 0).all(axis=1)
+    return Drawing(
+        points=points[vertices],
+        cells=compact[cells],
+        cell_region=np.asarray(elements.cell_region),
+        regions=tuple(elements.regions),
+        facets=facets[kept].reshape(-1, dimension),
+        facet_boundary=np.asarray(elements.facet_boundary)[kept],
+        boundaries=tuple(elements.boundaries),
+        corners=corners[(corners >= 0).reshape(len(corners), dimension - 1).all(axis=1)],
+        degree=degree if len(ends) else 1,
+        curved_edges=compact[ends],
+        curved_nodes=inner,
+    )
+
+
+def extract(path: Path, degree: int | None) -> Drawing:
+    """Read names, cells and curved edges from the open, meshed model.
+
+    Args:
+        path: The file, for messages.
+        degree: Degree of the curved edges taken from the drawing; None for a mesh file, whose
+            own degree and nodes are used.
+
+    Returns:
+        The drawing; three-dimensional if there are physical volumes.
+
+    Raises:
+        GeometryError: No physical groups, cells other than triangles or tetrahedra, plane ones
+            that do not lie in a plane z = const, or a group without elements.
+    """
+    dimension = dimension_of_drawing()
+    regions = groups(path, dimension)
+    if not regions:
+        raise GeometryError(
+            f"{path}: no physical surface; name the conductor and its edges, for instance"
+            ' Physical Surface("metal") = {1}; Physical Curve("source") = {4}; in three dimensions'
+            ' Physical Volume("metal") = {1}; Physical Surface("source") = {4};'
+        )
+    boundaries = groups(path, dimension - 1)
+    if dimension == 3 and degree == 2:
+        _second_order()
+    own = _degree(regions, path, dimension)
+
+    tags, xyz, _ = gmsh.model.mesh.getNodes()
+    number = np.full(int(tags.max()) + 1, -1, dtype=np.int64)
+    number[tags.astype(np.int64)] = np.arange(len(tags))
+
+    cells, cell_region = _members(dimension, own, regions, number)
+    for index, name in enumerate(regions):
+        if not (cell_region == index).any():
+            raise GeometryError(
+                f"{path}: the physical {_REGION[dimension]} '{name}' has no {_CELLS[dimension]}"
+            )
+    facets, facet_boundary = _members(dimension - 1, own, boundaries, number)
+    curves = None
+    if dimension == 2 and degree is not None:
+        curves = (degree, *_edges_on_curves(_curves_of(regions), number, degree))
+    return drawing_of(
+        Elements(
+            points=xyz.reshape(-1, 3),
+            cells=cells,
+            cell_region=cell_region,
+            regions=tuple(regions),
+            facets=facets[:, :dimension],
+            facet_boundary=facet_boundary,
+            boundaries=tuple(boundaries),
+            corners=_corners(dimension, own, number),
+            degree=own,
+        ),
+        path,
+        dimension,
+        curves,
+    )
+
+
+def _degree(regions: Mapping[str, list[int]], path: Path, dimension: int) -> int:
+    """Polynomial degree of the cells, all of one kind."""
+    found = set()
+    for entity in (e for entities in regions.values() for e in entities):
+        found |= set(map(int, gmsh.model.mesh.getElementTypes(dimension, entity)))
+    kinds = _KINDS[dimension]
+    degrees = [d for d, kind in kinds.items() if kind in found]
+    if found - set(kinds.values()) or len(degrees) != 1:
+        names = ", ".join(gmsh.model.mesh.getElementProperties(t)[0] for t in sorted(found))
+        raise GeometryError(
+            f"{path}: found {names or 'no elements'}; meso needs {_CELLS[dimension]}, all of one"
+            f" degree (1 to {max(kinds)})"
+        )
+    return degrees[0]
+
+
+def _elements(kind: int, entities: Sequence[int], number: np.ndarray) -> np.ndarray:
+    """Nodes of the elements of one Gmsh type on some entities."""
+    width = gmsh.model.mesh.getElementProperties(kind)[3]
+    parts = [gmsh.model.mesh.getElementsByType(kind, e)[1] for e in entities]
+    joined = np.concatenate(parts) if parts else np.empty(0)
+    return number[joined.astype(np.int64)].reshape(-1, width)
+
+
+def _members(
+    dimension: int, degree: int, named: Mapping[str, list[int]], number: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Elements of all groups of a dimension, and the group of each."""
+    blocks = [_elements(_KINDS[dimension][degree], e, number) for e in named.values()]
+    if not blocks:
+        return np.empty((0, dimension + 1), np.int64), np.empty(0, np.int64)
+    return np.concatenate(blocks), np.repeat(np.arange(len(blocks)), [len(b) for b in blocks])
+
+
+def _check_plane(points: np.ndarray, path: Path) -> None:
+    z = points[:, 2]
+    if np.ptp(z) > 1e-9 * np.ptp(points[:, :2], axis=0).max():
+        raise GeometryError(
+            f"{path}: the surfaces do not lie in one plane z = const (z from {z.min():g} to"
+            f" {z.max():g}); draw 2D conductors in the xy plane, and name those of 3D conductors"
+            ' by Physical Volume("metal") = {1};'
+        )
+
+
+def _edges_of_cells(
+    full: np.ndarray, points: np.ndarray, degree: int, dimension: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The bent edges of high-order cells, and their inner nodes."""
+    n = degree - 1
+    if not n:
+        return np.empty((0, 2), np.int64), np.empty((0, 0, dimension))
+    edges = _EDGES[dimension]
+    ends = np.concatenate([full[:, list(e)] for e in edges])
+    start = dimension + 1
+    inner = np.concatenate(
+        [full[:, start + i * n : start + (i + 1) * n] for i in range(len(edges))]
+    )
+    low, high = ends.min(axis=1), ends.max(axis=1)
+    _, first = np.unique(low * len(points) + high, return_index=True)
+    ends, nodes = ends[first], points[inner[first]]
+    s = np.arange(1, degree) / degree
+    straight = points[ends[:, 0], None] * (1 - s)[:, None] + points[ends[:, 1], None] * s[:, None]
+    length = np.linalg.norm(points[ends[:, 1]] - points[ends[:, 0]], axis=1)
+    bent = np.abs(nodes - straight).max(axis=(1, 2)) > 1e-10 * length
+    return ends[bent], nodes[bent]
+
+
+def _second_order() -> None:
+    """One node on the middle of each edge, on the surfaces of the drawing; no folded cells."""
+    flat = all(
+        gmsh.model.getType(2, s) in ("Plane", "Discrete surface")
+        for _, s in gmsh.model.getEntities(2)
+    )
+    if flat:
+        return
+    gmsh.model.mesh.setOrder(2)
+    tags = gmsh.model.mesh.getElementsByType(_KINDS[3][2])[0]
+    if len(tags) and gmsh.model.mesh.getElementQualities(tags, "minSJ").min() <= 0.05:
+        gmsh.model.mesh.optimize("HighOrder")
+
+
+def _corners(dimension: int, degree: int, number: np.ndarray) -> np.ndarray:
+    """Vertices at points of the drawing; in 3D edges on its curves that are no seams."""
+    if dimension == 2:
+        points = [t for _, t in gmsh.model.getEntities(0)]
+        return _elements(15, points, number).ravel()
+    curves = [t for _, t in gmsh.model.getEntities(1) if not _is_seam(t)]
+    return _elements(_KINDS[1][degree], curves, number)[:, :2]
+
+
+def _is_seam(curve: int) -> bool:
+    """True if a curve only divides what is one smooth surface."""
+    surfaces = list(map(int, gmsh.model.getAdjacencies(1, curve)[0]))
+    if gmsh.model.getType(1, curve) == "Discrete curve":
+        return False
+    if len(surfaces) == 1:  # where a closed surface begins and ends
+        return True
+    if len(surfaces) != 2:
+        return False
+    try:
+        low, high = (float(v[0]) for v in gmsh.model.getParametrizationBounds(1, curve))
+        at = np.linspace(low, high, 5).tolist()
+        first, second = (
+            np.array(
+                gmsh.model.getNormal(s, gmsh.model.reparametrizeOnSurface(1, curve, at, s))
+            ).reshape(-1, 3)
+            for s in surfaces
+        )
+    except Exception:  # surfaces without a parametrisation: the mesh itself will tell
+        return False
+    # Normals of a drawing have any sign; a fold back is no smooth wall, but nobody draws one.
+    cosine = np.abs((first * second).sum(axis=1))
+    return bool(cosine.min() > np.cos(np.deg2rad(_SMOOTH)))
+
+
+def _curves_of(regions: Mapping[str, list[int]]) -> list[int]:
+    surfaces = [(2, e) for group in regions.values() for e in group]
+    return sorted({abs(t) for _, t in gmsh.model.getBoundary(surfaces, combined=False)})
+
+
+def _edges_on_curves(curves: list[int], number: np.ndarray, degree: int) -> tuple[Any, Any]:
+    """Nodes on the curved lines of the drawing, equally spaced in the curve's own parameter."""
+    all_ends: list[np.ndarray] = [np.empty((0, 2), np.int64)]
+    all_nodes: list[np.ndarray] = [np.empty((0, degree - 1, 2))]
+    s = np.arange(1, degree) / degree
+    for curve in curves if degree > 1 else []:
+        if gmsh.model.getType(1, curve) in ("Line", "Discrete curve"):
+            continue
+        ends = gmsh.model.mesh.getElementsByType(1, curve)[1].astype(np.int64).reshape(-1, 2)
+        tags, _, u = gmsh.model.mesh.getNodes(1, curve, False, True)
+        low, high = (float(v[0]) for v in gmsh.model.getParametrizationBounds(1, curve))
+        # Gmsh lists the elements in the order of the parameter; the ends of the curve, which
+        # may be one point, carry none of their own.
+        parameter = dict(zip(tags.astype(np.int64).tolist(), u.tolist(), strict=True))
+        chain = np.array([low, *(parameter[int(t)] for t in ends[:-1, 1]), high])
+        pairs = np.column_stack([chain[:-1], chain[1:]])
+        at = pairs[:, :1] * (1 - s) + pairs[:, 1:] * s
+        xyz = np.array(gmsh.model.getValue(1, curve, at.ravel().tolist())).reshape(
+            -1, degree - 1, 3
+        )
+        all_ends.append(number[ends])
+        all_nodes.append(xyz[:, :, :2])
+    return np.concatenate(all_ends), np.concatenate(all_nodes)

@@ -1,0 +1,306 @@
+"""The moment family on a device: spaces, boundary laws and data, element by element.
+
+Taylor-Hood elements: moments in continuous P_k, potential in continuous P_{k-1}, which may jump
+between materials. What is done with the element matrices is the business of the systems:
+:mod:`meso.flow.system` (condensed, direct) and :mod:`meso.flow.saddle` (iterative).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from meso.cells import Cells, FacetGeometry, Lagrange, cells_of, facet_geometry, lagrange
+from meso.device import Device, Facets
+from meso.flow import terms
+from meso.flow.angular import Moments
+from meso.mpi import largest
+
+#: A field of positions: (..., d) scaled coordinates in, (...) or (..., n) values out.
+Field = Callable[[np.ndarray], np.ndarray]
+
+
+class Coefficients(Protocol):
+    """Coefficients of the scaled equations at cells (c,) and scaled positions (c, q, d).
+
+    Attributes:
+        varies: True for the cells whose coefficients vary, shape (c,).
+    """
+
+    varies: np.ndarray
+
+    def stress(self, cells: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """l^2/sigma, shape (c, q), or (c,) where nothing varies."""
+
+    def relaxation(self, cells: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """1/sigma, shape (c, q), or (c,) where nothing varies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Law:
+    """What a boundary does, in scaled variables. Without anything: traction-free.
+
+    Attributes:
+        angular: Angular matrix of the boundary term, shape (f, q, n, n); None for none.
+        impenetrable: True for walls: no normal current.
+        penalty: With it: penalty on the normal current at the quadrature points, shape (f, q).
+        ideal: True for contacts without tangential current (Nitsche).
+        given: Prescribed moments, instead of everything else; None for none.
+    """
+
+    angular: Callable[[FacetGeometry], np.ndarray] | None = None
+    impenetrable: bool = False
+    penalty: Callable[[FacetGeometry], np.ndarray] | None = None
+    ideal: bool = False
+    given: Field | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loads:
+    """Data beside the ports, in scaled variables: for manufactured solutions.
+
+    Attributes:
+        body: Force on the moments in the conductor, values (..., n).
+        source: Divergence of J in the conductor.
+        traction: Force on the moments at boundaries by name, from positions and normals.
+        wall_flux: Normal current through walls by name, from positions and normals.
+    """
+
+    body: Field | None = None
+    source: Field | None = None
+    traction: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] | None = None
+    wall_flux: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A member of the moment family on a device.
+
+    Attributes:
+        device: The device.
+        order: Polynomial degree k >= 2 of the moments.
+        moments: Angular matrices.
+        coefficients: Coefficients of the equations.
+        phases: Index of each region's material: the potential may jump between different ones.
+        laws: What each boundary does, by name.
+        ports: Boundaries that carry a potential (contacts, periodic pairs): one right-hand side
+            each.
+        grounded: Those of them that fix the level of the potential.
+        pairs: Periodic pairs of boundaries, the first is in ``ports``.
+        loads: Other data: one more right-hand side, the last.
+    """
+
+    device: Device
+    order: int
+    moments: Moments
+    coefficients: Coefficients
+    phases: np.ndarray
+    laws: Mapping[str, Law]
+    ports: tuple[str, ...]
+    grounded: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...] = ()
+    loads: Loads | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solutions:
+    """Solutions for all right-hand sides on this rank.
+
+    Attributes:
+        vector: Moments at the nodes of their space, shape (sides, nodes, n).
+        scalar: Potential at the nodes of each cell, shape (sides, c, q).
+        flux: Current into the device through each port, over all ranks, for each side, shape
+            (ports, sides); empty where there are no ports.
+        evidence: How the system was solved: method, unknowns, residual, ...
+    """
+
+    vector: np.ndarray
+    scalar: np.ndarray
+    flux: np.ndarray
+    evidence: dict[str, object]
+
+
+class Discretisation:
+    """Element matrices and loads of a problem.
+
+    Attributes:
+        problem: The problem.
+        cells: Geometry.
+        vector: Space of the moments.
+        scalar: Space of the potential.
+        given: Prescribed moments at the nodes, shape (nodes, n), None if all are zero.
+        prescribed: Nodes with prescribed moments, shape (m,).
+        sides: Number of right-hand sides.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        device, self.moments, self.laws = problem.device, problem.moments, problem.laws
+        self.device = device
+        self.cells: Cells = cells_of(device)
+        self.vector: Lagrange = lagrange(device, problem.order)
+        self.scalar: Lagrange = lagrange(device, problem.order - 1)
+        # Given values belong to the last right-hand side, with the loads.
+        self.prescribed, self.given = self._given_values()
+        data = problem.loads is not None or self.given is not None
+        self.sides = len(problem.ports) + data
+
+    # -- boundaries ----------------------------------------------------------------------------
+
+    def facets(self, wanted: Callable[[Law], bool]) -> Facets:
+        """Facets of the boundaries whose laws are wanted."""
+        chosen = np.array([wanted(self.laws[name]) for name in self.device.boundaries], dtype=bool)
+        return self.device.facets.of(chosen[self.device.facets.boundary])
+
+    def named(self, name: str) -> Facets:
+        """Facets of a boundary."""
+        index = self.device.boundaries.index(name)
+        return self.device.facets.of(self.device.facets.boundary == index)
+
+    def geometry(self, facets: Facets) -> FacetGeometry:
+        """Facets at the quadrature points of boundary terms."""
+        degree = 2 * self.vector.degree + 2 * (self.cells.degree - 1)
+        points, weights = self.cells.facet_quadrature(degree)
+        return facet_geometry(self.cells, facets.cell, facets.local, points, weights)
+
+    def batches(self, facets: Facets, numbers: int) -> Iterator[tuple[Facets, FacetGeometry]]:
+        """Facets with their geometry, in batches for ``numbers`` values per facet."""
+        step = max(1, 3_000_000 // max(1, numbers))
+        for start in range(0, len(facets.cell), step):
+            here = facets.of(np.arange(start, min(start + step, len(facets.cell))))
+            yield here, self.geometry(here)
+
+    def _given_values(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Nodes with prescribed moments, known to every rank, and the values."""
+        values = np.zeros((self.vector.nodes, self.moments.count))
+        nodes = [np.empty(0, dtype=np.int64)]
+        for name in self.device.boundaries:
+            law = self.laws[name]
+            if law.given is None:
+                continue
+            here = self.vector.nodes_on(self.device, name)
+            nodes.append(here)
+            x = self.vector.space.tabulate_dof_coordinates()[here, : self.device.dimension]
+            values[here] = law.given(x / self.device.extent)
+        # Zeros need no right-hand side of their own.
+        some = largest(self.device.comm, np.abs(values).max(initial=0.0)) > 0
+        return np.unique(np.concatenate(nodes)), values if some else None
+
+    def port_flux(self, name: str) -> tuple[Facets, np.ndarray]:
+        """Facets of a port, and the integrals of J_n over them, shape (f, n, p)."""
+        facets = self.named(name)
+        geometry = self.geometry(facets)
+        one = np.ones((*geometry.weight.shape, 1))
+        return facets, terms.normal_flux(geometry, self.vector, self.moments, one)[:, 0]
+
+    def boundary_matrices(self, *, nitsche: bool) -> Iterator[tuple[np.ndarray, ...]]:
+        """Matrices of the boundary laws.
+
+        Args:
+            nitsche: True to keep walls impenetrable by Nitsche's method.
+
+        Yields:
+            Cells, shape (f,), matrices of the moments on all their nodes, (f, n, p, n, p), and
+            additions to the divergence, (f, q, n, p).
+        """
+        n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
+        for name, law in self.laws.items():
+            walled = nitsche and law.impenetrable
+            if law.angular is None and not law.ideal and not law.impenetrable:
+                continue
+            for facets, geometry in self.batches(self.named(name), 4 * (n * p) ** 2):
+                matrix = np.zeros((len(facets.cell), n, p, n, p))
+                flux = np.zeros((len(facets.cell), q, n, p))
+                if law.angular is not None:
+                    self._spread(matrix, facets, geometry, law.angular(geometry))
+                if law.impenetrable and law.penalty is not None and not walled:
+                    outer = geometry.normal[..., :, None] * geometry.normal[..., None, :]
+                    penalty = law.penalty(geometry)[..., None, None] * outer
+                    self._spread(matrix, facets, geometry, penalty)
+                if law.ideal or walled:
+                    stress = self.at_facets(self.problem.coefficients.stress, geometry)
+                if law.ideal:
+                    matrix += terms.contact_terms(self.cells, geometry, self.vector, stress)
+                if walled:
+                    assert law.penalty is not None
+                    penalty = law.penalty(geometry)
+                    matrix += terms.wall_terms(
+                        self.cells, geometry, self.vector, stress, penalty
+                    )
+                    flux += terms.wall_flux(geometry, self.vector, self.scalar, self.moments)
+                yield facets.cell, matrix, flux
+
+    def _spread(
+        self, matrix: np.ndarray, facets: Facets, geometry: FacetGeometry, angular: np.ndarray
+    ) -> None:
+        """Add a term that only knows the nodes of the facets."""
+        term = terms.boundary_matrix(geometry, self.vector, angular)
+        n = self.moments.count
+        for i, nodes in enumerate(self.vector.on_facet):
+            here = np.flatnonzero(facets.local == i)
+            matrix[np.ix_(here, np.arange(n), nodes, np.arange(n), nodes)] += term[here]
+
+    @staticmethod
+    def at_facets(
+        coefficient: Callable[[np.ndarray, np.ndarray], np.ndarray], geometry: FacetGeometry
+    ) -> np.ndarray:
+        """A coefficient at the quadrature points of facets, shape (f, q)."""
+        values = coefficient(geometry.cell, geometry.position)
+        return np.broadcast_to(values.reshape(len(geometry.cell), -1), geometry.weight.shape)
+
+    # -- conductor -----------------------------------------------------------------------------
+
+    def cell_matrices(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Cells of a batch, their matrices (c, n, p, n, p) and divergences (c, q, n, p)."""
+        n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
+        simple = self.cells.affine & ~self.problem.coefficients.varies
+        points, _ = terms.points_of(self.cells, self.vector)
+        for batch, same in self.cells.batches(4 * (n * p + q) ** 2, simple):
+            if not len(batch):
+                continue
+            at = self.cells.positions(batch, points[:0] if same else points)
+            stress = self.problem.coefficients.stress(batch, at)
+            relaxation = self.problem.coefficients.relaxation(batch, at)
+            matrix, divergence = terms.cell_terms(
+                self.cells, batch, same, self.vector, self.scalar, self.moments, stress, relaxation
+            )
+            yield batch, matrix, divergence
+
+    # -- data ----------------------------------------------------------------------------------
+
+    def tractions(self) -> Iterator[tuple[Facets, np.ndarray]]:
+        """Loads of given tractions on the nodes of facets, shape (f, n, p)."""
+        loads = self.problem.loads
+        for name, traction in ((loads.traction if loads else None) or {}).items():
+            facets = self.named(name)
+            geometry = self.geometry(facets)
+            value = terms.trace(geometry, self.vector)
+            force = traction(geometry.position, geometry.normal)
+            yield facets, np.einsum("fq,fqp,fqa->fap", geometry.weight, value, force)
+
+    def cell_loads(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Loads of given forces (c, n, p) and sources (c, q) in cells; None without any."""
+        loads = self.problem.loads
+        if loads is None or not (loads.body or loads.source):
+            return None
+        points, weights = self.cells.quadrature(2 * self.vector.degree + 6)
+        x = self.cells.positions(batch, points)
+        weight = weights * self.cells.determinants(batch, points)
+        n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
+        force, source = np.zeros((len(batch), n, p)), np.zeros((len(batch), q))
+        if loads.body:
+            value = self.vector.values(points)
+            force = np.einsum("cq,qp,cqa->cap", weight, value, loads.body(x))
+        if loads.source:
+            given = weight * loads.source(x)
+            source = -given @ self.scalar.values(points)
+            gradient, _ = self.cells.gradients(batch, points, self.vector.gradients(points))
+            outflow = np.einsum("ia,cqip->cqap", self.moments.flux, gradient)
+            relaxation = self.problem.coefficients.relaxation(batch, x)
+            size = terms.augmentation(weight.sum(axis=1), self.cells.dimension)[:, None]
+            size = size * relaxation.reshape(len(batch), -1)
+            force = force + np.einsum("cq,cqap->cap", size * given, outflow)
+        return force, source

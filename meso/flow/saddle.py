@@ -1,0 +1,5 @@
+"""The moment system in 3D."""
+
+
+class IterativeSystem:
+    """Placeholder."""

@@ -1,0 +1,270 @@
+"""Quantities that vary in space: an expression in the coordinates, or data of the cells.
+
+An expression is parsed to a tree of numbers, coordinates and known functions, and nothing else
+is ever evaluated: a case file cannot run code.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from math import isfinite, pi
+from typing import Any
+
+import numpy as np
+
+from meso.errors import CaseError, known
+from meso.units import factor
+
+_COORDINATES = ("x", "y", "z")
+_CONSTANTS = {"pi": pi}
+
+#: Function -> (implementation, fewest arguments, most arguments).
+_FUNCTIONS: dict[str, tuple[Callable[..., Any], int, int]] = {
+    **{
+        name: (getattr(np, name), 1, 1)
+        for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "abs")
+    },
+    "step": (lambda value: np.heaviside(value, 1.0), 1, 1),
+    "atan2": (np.arctan2, 2, 2),
+    "hypot": (np.hypot, 2, 2),
+    "min": (lambda *values: _folded(np.minimum, values), 2, 99),
+    "max": (lambda *values: _folded(np.maximum, values), 2, 99),
+    "clip": (np.clip, 3, 3),
+    "where": (np.where, 3, 3),
+}
+_OPERATORS: dict[type, Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: np.divide,
+    ast.Pow: np.power,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: np.logical_not,
+    ast.And: np.logical_and,
+    ast.Or: np.logical_or,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+
+Evaluator = Callable[[Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """A positive quantity that varies in space.
+
+    Args:
+        expression: in x, y and z, for instance "2.4e6*(1 + 0.5*x/100)". Known are the operators
+            + - * / ** and comparisons, pi, exp, log, sqrt, sin, cos, tan, sinh, cosh, tanh, abs,
+            atan2, hypot, min, max, clip, step (one from zero on) and where(condition, a, b).
+        data: name of cell data of the mesh, instead of an expression.
+        scale: SI units in one unit of the values.
+        length_unit: metres in one unit of x, y and z.
+
+    Raises:
+        CaseError: not exactly one of expression and data, or an expression that has no meaning.
+    """
+
+    expression: str | None = None
+    data: str | None = None
+    scale: float = 1.0
+    length_unit: float = 1.0
+
+    def __post_init__(self) -> None:
+        found = [key for key in ("expression", "data") if getattr(self, key) is not None]
+        if len(found) != 1:
+            text = f"found {'both' if found else 'neither'} of expression and data"
+            raise CaseError(f"{text}; give exactly one")
+        text = getattr(self, found[0])
+        if not isinstance(text, str) or not text.strip():
+            example = '"2.4e6*(1 + x/100)"' if self.data is None else 'a name, e.g. "sigma"'
+            raise CaseError((found[0], f"found {text!r}; must be a text, e.g. {example}"))
+        for key in ("scale", "length_unit"):
+            if not (isfinite(getattr(self, key)) and getattr(self, key) > 0):
+                raise CaseError((key, f"found {getattr(self, key)!r}; must be positive and finite"))
+        if self.expression is not None:
+            try:
+                _compiled(self.expression)
+            except CaseError as error:
+                raise CaseError(("expression", str(error))) from None
+
+    def __str__(self) -> str:
+        text = self.expression or f'cell data "{self.data}"'
+        return text if self.scale == 1 else f"{self.scale:g} × ({text})"
+
+    def at(
+        self,
+        positions: np.ndarray,
+        cells: np.ndarray | None = None,
+        cell_data: Mapping[str, np.ndarray] | None = None,
+        *,
+        checked: bool = True,
+    ) -> np.ndarray:
+        """Values at positions, in SI.
+
+        Args:
+            positions: in m, shape (…, d); z is zero in the plane.
+            cells: local number of the cell that each position is in, of shape (…) or of its first
+                axes; for cell data only.
+            cell_data: name -> value in each local cell, in the unit of the profile.
+            checked: False to return values that are not positive and finite as they are.
+
+        Returns:
+            Shape (…).
+
+        Raises:
+            CaseError: a value that is not positive and finite, or no such data.
+        """
+        positions = np.asarray(positions, dtype=float)
+        shape = positions.shape[:-1]
+        at = positions / self.length_unit
+        if self.expression is not None:
+            names = {n: at[..., i] for i, n in enumerate(_COORDINATES[: at.shape[-1]])}
+            try:
+                with np.errstate(all="ignore"):
+                    values = _compiled(self.expression)({"y": 0.0, "z": 0.0, **names})
+            except RecursionError:
+                raise CaseError(("expression", "too deeply nested")) from None
+        else:
+            if cells is None or self.data not in (cell_data or {}):
+                text = f'no cell data "{self.data}" in the mesh'
+                raise CaseError(("data", f"{text}; {known(str(self.data), cell_data or ())}"))
+            values = np.asarray(cell_data[self.data], dtype=float)[cells]  # type: ignore[index]
+            values = values.reshape(values.shape + (1,) * (len(shape) - values.ndim))
+        values = np.broadcast_to(np.asarray(values, dtype=float), shape) * self.scale
+        if checked:
+            self._check(values, at)
+        return values
+
+    def _check(self, values: np.ndarray, at: np.ndarray) -> None:
+        bad = ~((values > 0) & np.isfinite(values))
+        if bad.any():
+            first = tuple(np.argwhere(bad)[0])
+            place = ", ".join(f"{n} = {v:.6g}" for n, v in zip("xyz", at[first], strict=False))
+            found = f"found {values[first] / self.scale:g} at {place}"
+            raise CaseError(f"{found}; must be positive and finite in the whole conductor")
+
+
+def read_profile(value: object, *units: str, length_unit: float) -> Profile:
+    """A profile as a case file has it.
+
+    Args:
+        value: a table { expression = …, unit = … } or { data = …, unit = … }.
+        units: the SI unit of the result; where several are given, any of them will do.
+        length_unit: metres in one unit of the drawing's coordinates.
+
+    Raises:
+        CaseError: the table does not fit.
+    """
+    table = dict(value) if isinstance(value, Mapping) else {}
+    keys = ("expression", "data", "unit")
+    problems = [(k, f"unknown key; {known(k, keys)}") for k in table if k not in keys]
+    scale = 1.0
+    try:
+        if "unit" not in table:
+            raise CaseError(f'missing; give the unit of the values, e.g. "{units[0]}"')
+        scale = factor(table.pop("unit"), *units)
+    except CaseError as error:
+        problems += [("unit", text) for _, text in error.problems]
+    table = {k: v for k, v in table.items() if k in keys}
+    try:
+        profile = Profile(**table, scale=scale, length_unit=length_unit)
+    except CaseError as error:
+        problems += error.problems
+    if problems:
+        raise CaseError(*problems)
+    return profile
+
+
+def _folded(function: Callable[..., Any], values: tuple[Any, ...]) -> Any:
+    result = values[0]
+    for value in values[1:]:
+        result = function(result, value)
+    return result
+
+
+@cache
+def _compiled(text: str) -> Evaluator:
+    """A function of the coordinates that evaluates an expression."""
+    text = " ".join(text.split())
+    try:
+        return _evaluator(ast.parse(text, mode="eval").body)
+    except SyntaxError as error:
+        rest = text[max(0, (error.offset or 1) - 1) :]
+        place = f'at "{rest[:20]}"' if rest else "at its end"
+        raise CaseError(f'cannot read "{text[:60]}": {error.msg} {place}') from None
+    except (RecursionError, MemoryError):
+        raise CaseError(f'cannot read "{text[:40]}…": too deeply nested') from None
+    except CaseError:
+        raise
+    except (ValueError, OverflowError) as error:  # a null byte, a number of 400 digits
+        raise CaseError(f'cannot read "{text[:40]}": {error}') from None
+
+
+def _evaluator(node: ast.expr) -> Evaluator:
+    match node:
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            number = np.float64(value)  # so that 1/0 and 9**9**9 are infinite, not exceptions
+            return lambda names: number
+        case ast.Name(id=name):
+            return _name(name)
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
+            return _applied(_OPERATORS[type(op)], [_evaluator(operand)])
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+            return _applied(_OPERATORS[type(op)], [_evaluator(left), _evaluator(right)])
+        case ast.BoolOp(op=op, values=values):
+            return _joined(_OPERATORS[type(op)], [_evaluator(v) for v in values])
+        case ast.Compare(left=left, ops=ops, comparators=right) if {
+            type(op) for op in ops
+        } <= _OPERATORS.keys():
+            terms = [_evaluator(v) for v in (left, *right)]
+            pairs = [_applied(_OPERATORS[type(op)], terms[i : i + 2]) for i, op in enumerate(ops)]
+            return _joined(np.logical_and, pairs)
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
+            return _call(name, args)
+    power = isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor)
+    hint = "write ** for a power" if power else f"known are {_vocabulary()}"
+    raise CaseError(f'"{ast.unparse(node)}" is not allowed; {hint}')
+
+
+def _name(name: str) -> Evaluator:
+    if name in _CONSTANTS:
+        return lambda names: _CONSTANTS[name]
+    if name in _COORDINATES:
+        return lambda names: names[name]
+    if name in _FUNCTIONS:
+        raise CaseError(f'"{name}" is a function: write {name}(…)')
+    raise CaseError(f'unknown name "{name}"; {known(name, (*_COORDINATES, *_CONSTANTS))}')
+
+
+def _call(name: str, args: list[ast.expr]) -> Evaluator:
+    if name not in _FUNCTIONS:
+        raise CaseError(f'unknown function "{name}"; {known(name, _FUNCTIONS)}')
+    function, fewest, most = _FUNCTIONS[name]
+    if not fewest <= len(args) <= most:
+        wanted = str(fewest) if fewest == most else f"{fewest} or more"
+        raise CaseError(f"{name}(…) has {len(args)} arguments; must be {wanted}")
+    return _applied(function, [_evaluator(arg) for arg in args])
+
+
+def _applied(function: Callable[..., Any], terms: list[Evaluator]) -> Evaluator:
+    # Truth values become 0 and 1, with which one can calculate.
+    return lambda names: np.asarray(function(*(term(names) for term in terms)), dtype=float)
+
+
+def _joined(function: Callable[..., Any], terms: list[Evaluator]) -> Evaluator:
+    return _applied(lambda *values: _folded(function, values), terms)
+
+
+def _vocabulary() -> str:
+    names = ", ".join((*_COORDINATES, *_CONSTANTS, *_FUNCTIONS))
+    return f"numbers, + - * / **, comparisons, and, or, not, {names}"

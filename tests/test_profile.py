@@ -1,0 +1,269 @@
+"""Profiles: what an expression means, what it must not do, and coefficients on a device."""
+
+import math
+
+import numpy as np
+import pytest
+from conftest import GEOMETRIES
+
+from meso.boundary import Wall
+from meso.device import Device
+from meso.errors import CaseError
+from meso.material import Material
+from meso.profile import Profile, read_profile
+
+ROUNDING = 1e-14
+X, Y = 0.75, -2.0
+
+
+def value(expression, x=X, y=Y):
+    profile = Profile(expression=expression)
+    return float(profile.at(np.array([[x, y]]), checked=False)[0])
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("2", 2.0),
+        ("-x", -X),
+        ("+x - -y", X + Y),
+        ("1 + 2*3**2/4", 5.5),
+        ("2**3**2", 512.0),
+        ("(1 + 2)*3", 9.0),
+        ("x*y + z", X * Y),
+        ("pi", math.pi),
+        ("exp(x) + log(x) + sqrt(x)", math.exp(X) + math.log(X) + math.sqrt(X)),
+        ("sin(x) + cos(y) + tan(x)", math.sin(X) + math.cos(Y) + math.tan(X)),
+        ("sinh(x) + cosh(y) + tanh(x)", math.sinh(X) + math.cosh(Y) + math.tanh(X)),
+        ("abs(y) + hypot(3, 4) + atan2(y, x)", 7 + math.atan2(Y, X)),
+        ("min(x, y) + max(x, y, 5)", Y + 5),
+        ("clip(x, 0, 0.5) + clip(y, 0, 0.5)", 0.5),
+        ("step(x) + 10*step(y) + 100*step(0)", 101.0),
+        ("where(x > 0, 3, 4) + where(x <= 0, 10, 20)", 23.0),
+        ("(x > 0) - (y > 0)", 1.0),
+        ("-(x > 0)", -1.0),
+        ("where(0 < x < 1, 1, 2) + where(0 < y < 1, 10, 20)", 21.0),
+        ("where(x > 0 and y > 0, 1, 2) + where(x > 0 or y > 0, 10, 20)", 12.0),
+        ("where(not x == 0.75, 1, 2) + where(y != -2, 10, 20)", 22.0),
+        ("x\n + 1", X + 1),
+    ],
+)
+def test_expressions(expression, expected):
+    # A few operations in floating point.
+    assert value(expression) == pytest.approx(expected, rel=ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("expression", "fragments"),
+    [
+        ("1 +", ['cannot read "1 +"']),
+        ("2x", ['cannot read "2x"', 'at "2x"']),
+        ("(1", ['cannot read "(1"']),
+        ("1 + $", ['at "$"']),
+        ("xx", ['unknown name "xx"; did you mean "x"?', "pi"]),
+        ("exq(x)", ['unknown function "exq"; did you mean "exp"']),
+        ("sin", ['"sin" is a function']),
+        ("sin(1, 2)", ["sin(…) has 2 arguments; must be 1"]),
+        ("max(1)", ["max(…) has 1 arguments; must be 2 or more"]),
+        ("x^2", ['"x ^ 2" is not allowed; write ** for a power']),
+        ("1 if x else 2", ["is not allowed; known are numbers"]),
+        ("'a'", ["is not allowed"]),
+        ("True", ["is not allowed"]),
+        ("1j", ["is not allowed"]),
+        ("[1][0]", ["is not allowed"]),
+        ("exp(x=1)", ["is not allowed"]),
+        ("exp(*[1])", ["is not allowed"]),
+        ("(y := 2)", ["is not allowed"]),
+        ("x.real", ["is not allowed"]),
+        ("().__class__", ["is not allowed"]),
+        ("(lambda: 1)()", ["is not allowed"]),
+        ("__import__('os')", ['unknown function "__import__"']),
+        ("1" + "0" * 400, ["too large"]),
+        ("(" * 5000 + "1" + ")" * 5000, ["cannot read"]),
+        ("+".join(["1"] * 5000), ["too deeply nested"]),
+        ("1\0", ["cannot read"]),
+    ],
+)
+def test_bad_expressions(expression, fragments):
+    with pytest.raises(CaseError) as error:
+        Profile(expression=expression)
+    ((key, text),) = error.value.problems
+    assert key == "expression"
+    assert len(text) < 400
+    for fragment in fragments:
+        assert fragment in text
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({}, "found neither of expression and data"),
+        ({"expression": "1", "data": "a"}, "found both"),
+        ({"expression": " "}, "expression: found ' '; must be a text"),
+        ({"data": 3}, "data: found 3; must be a text"),
+        ({"expression": "1", "scale": 0.0}, "scale: found 0.0"),
+        ({"expression": "1", "length_unit": math.inf}, "length_unit: found inf"),
+    ],
+)
+def test_profiles_built_in_python_are_checked(table, message):
+    with pytest.raises(CaseError, match=message):
+        Profile(**table)
+
+
+@pytest.mark.parametrize("bad", ["x", "1/(x + 1)", "log(x)", "sqrt(x)", "9**9**9", "1e400"])
+def test_values_are_positive_and_finite(bad):
+    place = np.array([[[1e-9, 0.0], [-1e-9, 2e-9]]])
+    profile = Profile(expression=bad, length_unit=1e-9)
+    with pytest.raises(CaseError, match=r"found .* at x = (-1, y = 2|1, y = 0); must be positive"):
+        profile.at(place)
+    assert profile.at(place, checked=False).shape == (1, 2)
+
+
+def test_units_and_shapes():
+    profile = Profile(expression="1 + x + 10*y + 100*z", scale=1e3, length_unit=1e-9)
+    places = np.array([[0.0, 0.0, 0.0], [1.0, 2.0, 3.0]]) * 1e-9
+    np.testing.assert_allclose(profile.at(places), [1e3, 322e3], rtol=ROUNDING)
+    np.testing.assert_allclose(profile.at(places[:, :2]), [1e3, 22e3], rtol=ROUNDING)
+    assert profile.at(np.zeros((2, 3, 4, 2))).shape == (2, 3, 4)
+    assert Profile(expression="5").at(np.zeros((2, 3, 2))).shape == (2, 3)
+
+
+def test_data_of_cells():
+    profile = Profile(data="sigma", scale=10.0)
+    data = {"sigma": np.array([1.0, 2.0, 3.0])}
+    cells = np.array([2, 0])
+    np.testing.assert_allclose(profile.at(np.zeros((2, 2)), cells, data), [30, 10])
+    wide = profile.at(np.zeros((2, 4, 2)), cells, data)
+    np.testing.assert_allclose(wide, [[30] * 4, [10] * 4])
+    with pytest.raises(CaseError, match=r'no cell data "sigma" in the mesh; known: none'):
+        profile.at(np.zeros((2, 2)), cells)
+    with pytest.raises(CaseError, match=r"found -1 at x = 0, y = 0"):
+        profile.at(np.zeros((1, 2)), np.array([0]), {"sigma": np.array([-1.0])})
+
+
+def test_text():
+    assert str(Profile(expression="1 + x")) == "1 + x"
+    assert str(Profile(data="l", scale=1e-9)) == '1e-09 × (cell data "l")'
+
+
+def test_tables_of_a_case_file():
+    table = {"expression": "7 + x", "unit": "nm"}
+    profile = read_profile(table, "m", length_unit=1e-6)
+    assert profile == Profile(expression="7 + x", scale=1e-9, length_unit=1e-6)
+    with pytest.raises(CaseError, match="unit: missing"):
+        read_profile({"expression": "7"}, "m", length_unit=1.0)
+
+
+# Coefficients on a device
+
+
+@pytest.fixture(scope="module")
+def ribbon():
+    return Device.from_gmsh(GEOMETRIES / "ribbon.geo", length_unit="nm", order=2)
+
+
+def on(device, **changes):
+    """Coefficients of one material on a device, cells and positions in them."""
+    from meso.cells import cells_of
+    from meso.coefficients import Coefficients
+    from meso.flow.result import Scales
+
+    matter = {"carriers": "2d", "conductivity": 0.02, "mean_free_path": 10e-9} | changes
+    materials = {name: Material(**matter) for name in device.regions}
+    scales = Scales(length=device.extent, conductivity=0.01)
+    cells = cells_of(device)
+    chosen = np.arange(cells.count)[::3]
+    points, _ = cells.quadrature(3)
+    return Coefficients(device, materials, scales), chosen, cells.positions(chosen, points)
+
+
+def with_data(device, **data):
+    object.__setattr__(device, "cell_data", data)
+
+
+def test_coefficients_of_a_constant_material_are_one_number_a_cell(ribbon):
+    coefficients, cells, positions = on(ribbon)
+    length, extent = 5e-9, ribbon.extent
+    assert not coefficients.varies.any()
+    for name, expected in {
+        "conductivity": 2.0,
+        "relaxation": 0.5,
+        "stress": (length / extent) ** 2 / 2,
+        "contact_step": 8 / (3 * math.pi) * 10e-9 / extent,
+    }.items():
+        found = getattr(coefficients, name)(cells, positions)
+        np.testing.assert_allclose(found, np.full(len(cells), expected), rtol=ROUNDING)
+    rate = coefficients.slip_rate(Wall(specularity=0.0), cells)
+    np.testing.assert_allclose(rate, 16 / (3 * math.pi) / 10e-9 * extent, rtol=ROUNDING)
+    assert np.isinf(coefficients.slip_rate(Wall(slip_length=0.0), cells, positions)).all()
+
+
+def test_coefficients_follow_expressions(ribbon):
+    sigma = Profile(expression="0.01*(1 + x/100)", length_unit=1e-9)
+    path = Profile(expression="10 + 0.02*x", scale=1e-9, length_unit=1e-9)
+    coefficients, cells, positions = on(ribbon, conductivity=sigma, mean_free_path=path)
+    assert coefficients.varies.all()
+    x = positions[..., 0] * ribbon.extent * 1e9
+    relaxation = 1 / (1 + x / 100)
+    length = (10 + 0.02 * x) * 1e-9 / 2 / ribbon.extent
+    np.testing.assert_allclose(coefficients.relaxation(cells, positions), relaxation, rtol=1e-13)
+    stress = coefficients.stress(cells, positions)
+    np.testing.assert_allclose(stress, length**2 * relaxation, rtol=1e-13)
+    rate = coefficients.slip_rate(Wall(specularity=0.5), cells, positions)
+    np.testing.assert_allclose(rate, 16 / (3 * math.pi) / (2 * length) / 3, rtol=1e-13)
+    fixed = coefficients.slip_rate(Wall(slip_length=ribbon.extent), cells, positions)
+    np.testing.assert_allclose(fixed, np.ones(x.shape), rtol=ROUNDING)
+    with pytest.raises(ValueError, match="positions are needed"):
+        coefficients.relaxation(cells)
+
+
+def test_coefficients_of_cell_data_are_one_number_a_cell(ribbon):
+    data = 1.0 + np.arange(len(ribbon.cell_region))
+    with_data(ribbon, sigma=data)
+    coefficients, cells, positions = on(ribbon, conductivity=Profile(data="sigma", scale=0.01))
+    assert not coefficients.varies.any()
+    found = coefficients.conductivity(cells, positions)
+    np.testing.assert_allclose(found, data[cells], rtol=ROUNDING)
+
+
+def test_extremes_and_scales(ribbon):
+    from meso.coefficients import conductivity_scale, extremes
+
+    def materials(**changes):
+        return dict.fromkeys(ribbon.regions, Material(carriers="2d", **changes))
+
+    sigma = Profile(expression="1 + x/400", length_unit=1e-9)  # from 1 to 2: 400 nm long
+    low, high = extremes(ribbon, materials(conductivity=sigma), lambda m: m.conductivity)
+    assert (low, high) == pytest.approx((1.0, 2.0), rel=1e-12)  # vertices are sampled
+    assert conductivity_scale(ribbon, materials(conductivity=3.0), viscous=True) == 3.0
+    thick = {"vorticity_diffusion_length": 2 * ribbon.extent}
+    flows = materials(conductivity=sigma, **thick)
+    assert conductivity_scale(ribbon, flows, viscous=True) == pytest.approx(0.5, rel=1e-12)
+    assert conductivity_scale(ribbon, flows, viscous=False) == pytest.approx(2.0, rel=1e-12)
+
+
+def test_bad_profiles_are_found_before_anything_is_solved(ribbon):
+    with_data(ribbon)
+    with pytest.raises(CaseError, match=r"conductivity: found .* in the whole conductor"):
+        on(ribbon, conductivity=Profile(expression="x - 200", length_unit=1e-9))
+    with pytest.raises(CaseError, match=r'conductivity\.data: no cell data "sigma"'):
+        on(ribbon, conductivity=Profile(data="sigma"))
+
+
+def test_shortest_diffusion_length_in_a_box():
+    from meso.coefficients import shortest_diffusion_length
+
+    def shortest(low=(0.0, 0.0), high=(100e-9, 100e-9), **changes):
+        matter = Material(carriers="2d", conductivity=1.0, **changes)
+        return shortest_diffusion_length(matter, np.array(low), np.array(high))
+
+    assert shortest() is None
+    assert shortest(mean_free_path=6e-9) == 3e-9
+    path = Profile(expression="x - 10", scale=1e-9, length_unit=1e-9)  # no conductor below 10
+    step = 100 / 128  # of the samples, nm
+    found = shortest(mean_free_path=path)
+    assert 0 < found <= step / 2 * 1e-9
+    assert shortest(mean_free_path=Profile(data="l")) is None
+    wedge = Profile(expression="2 + z", scale=1e-9, length_unit=1e-9)
+    box = {"low": (0.0, 0.0, 0.0), "high": (1e-9, 1e-9, 8e-9)}
+    assert shortest(**box, mean_free_path=wedge) == pytest.approx(1e-9, rel=ROUNDING)
