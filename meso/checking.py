@@ -35,7 +35,8 @@ def report(case: Case) -> str:
         GeometryError: The drawing cannot be used.
     """
     from meso.coefficients import extremes
-    from meso.running import build_device, knudsen_number, resolution_warnings, wall_resolution
+    from meso.resolution import knudsen_number, wall_resolution, warnings
+    from meso.running import build_device
 
     try:
         device = build_device(case)
@@ -53,7 +54,7 @@ def report(case: Case) -> str:
             length = extremes(device, own, lambda m: m.vorticity_diffusion_length * 1e9)
             line += f", l = {_range(*length)} nm"
         lines.append(line)
-    resolution = wall_resolution(case, device) if viscous else {}
+    resolution = wall_resolution(device, materials, case.boundaries) if viscous else {}
     for name, law in case.boundaries.items():
         what = _law(law)
         if isinstance(law, Wall) and viscous:
@@ -65,13 +66,14 @@ def report(case: Case) -> str:
         if name in resolution:
             what += f"; cells up to {resolution[name]:.2g} l high"
         lines.append(f"  boundary  {name:<14} {what}")
-    knudsen = knudsen_number(case, device)
+    knudsen = knudsen_number(device, materials, case.boundaries)
     if knudsen is not None:
         lines.append(f"  Knudsen number {knudsen:.3g}")
     lines += ["", mesh_quality(device)]
-    warnings = (*case.warnings, *resolution_warnings(case, device))
-    lines += [f"  warning: {text}" for text in warnings]
-    lines.append("  nothing wrong found" if not warnings else "")
+    found = warnings(device, materials, case.boundaries) if viscous else ()
+    found = (*case.warnings, *found)
+    lines += [f"  warning: {text}" for text in found]
+    lines.append("  nothing wrong found" if not found else "")
     return "\n".join(lines).rstrip()
 
 
@@ -116,6 +118,27 @@ def mesh_quality(device: Device) -> str:
         f"            smallest ratio of Jacobians in a cell {ratio:.3g}, {what}"
         f" {device.measure * 1e9**device.dimension:.6g} {unit}"
     )
+
+
+def mesh_names(device: Device) -> str:
+    """Regions, boundaries, interfaces and data of a mesh: what a case file may name."""
+    from meso.mpi import total
+
+    cells = total(device.comm, np.bincount(device.cell_region, minlength=len(device.regions)))
+    count = len(device.boundaries)
+    facets = total(device.comm, np.bincount(device.facets.boundary, minlength=count))
+    lines = [
+        f"  region    {name:<14} {number} cells"
+        for name, number in zip(device.regions, np.atleast_1d(cells), strict=True)
+    ]
+    what, power = ("edges", "nm") if device.dimension == 2 else ("facets", "nm²")
+    for name, number in zip(device.boundaries, np.atleast_1d(facets), strict=True):
+        measure = sum(p.measure for p in device.pieces if p.boundary == name)
+        measure *= 1e9 ** (device.dimension - 1)
+        lines.append(f"  boundary  {name:<14} {number} {what}, {measure:.6g} {power}")
+    lines += [f"  interface {name}" for name in device.interfaces]
+    lines += [f"  cell data {name}" for name in device.cell_data]
+    return "\n".join(lines)
 
 
 def material_report(name: str | None) -> str:

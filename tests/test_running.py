@@ -14,7 +14,8 @@ from meso.cells import cells_of
 from meso.checking import mesh_quality, report
 from meso.device import Device
 from meso.errors import CaseError, ConvergenceError, GeometryError
-from meso.running import build_device, knudsen_number, resolution_warnings, run, wall_resolution
+from meso.resolution import knudsen_number, wall_resolution, warnings
+from meso.running import build_device, run
 
 pytestmark = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="files of one rank")
 
@@ -24,6 +25,11 @@ ROUNDING = 1e-11
 
 def case(**changes):
     return Case.load(write_case(**changes))
+
+
+def parts(device, of):
+    """What the checks of a resolution need of a case."""
+    return device, {r: of.materials[m] for r, m in of.regions.items()}, of.boundaries
 
 
 def test_a_result():
@@ -109,15 +115,15 @@ def test_default_mesh_resolves_the_wall():
     """l = 7.07 nm: cells at the wall below it without any wish, above it if so wanted."""
     fine = case(mesh={})
     device = build_device(fine)
-    assert 0 < wall_resolution(fine, device)["edges"] < 1
-    assert resolution_warnings(fine, device) == []
+    assert 0 < wall_resolution(*parts(device, fine))["edges"] < 1
+    assert warnings(*parts(device, fine)) == []
     coarse = case()
     device = build_device(coarse)
-    (warning,) = resolution_warnings(coarse, device)
+    (warning,) = warnings(*parts(device, coarse))
     assert "wall 'edges'" in warning
     assert "mesh.wall_size" in warning
     # The highest cell at the wall is about its edge of up to 25 nm times sqrt(3)/2.
-    height = wall_resolution(coarse, device)["edges"] * 10e-9 / np.sqrt(2)
+    height = wall_resolution(*parts(device, coarse))["edges"] * 10e-9 / np.sqrt(2)
     assert 5e-9 < height < 25e-9
 
 
@@ -131,16 +137,16 @@ def test_wall_resolution_is_the_height_of_the_largest_cell():
     assert device.cells == 2
     # l = lambda/sqrt(2)
     wanted = 100e-9 / (10e-9 / np.sqrt(2))
-    assert wall_resolution(two, device)["edges"] == pytest.approx(wanted, rel=1e-12, abs=0)
+    assert wall_resolution(*parts(device, two))["edges"] == pytest.approx(wanted, rel=1e-12, abs=0)
 
 
 def test_knudsen_number():
     """Collisions of all kinds over the mean width, which is that of a ribbon."""
     device = build_device(case())
-    number = knudsen_number(case(), device)
+    number = knudsen_number(*parts(device, case()))
     assert number == pytest.approx(0.1, rel=1e-12, abs=0)  # 10 nm/100 nm
     fluid = {"materials.sheet.electron_electron_mean_free_path": "10 nm"}
-    assert knudsen_number(case(**fluid), device) == pytest.approx(0.05, rel=1e-12, abs=0)
+    assert knudsen_number(*parts(device, case(**fluid))) == pytest.approx(0.05, rel=1e-12, abs=0)
     long = {"materials.sheet.mean_free_path": "30 nm", "mesh.wall_size": "10 nm"}
     (warning,) = run(case(**long)).warnings
     assert "Knudsen number 0.3 " in warning

@@ -90,16 +90,16 @@ def points_of(cells: Cells, vector: Lagrange) -> tuple[np.ndarray, np.ndarray]:
 
 
 def augmentation(measure: np.ndarray, dimension: int) -> np.ndarray:
-    """h^2 in the coefficient h^2/sigma of the squared divergence: half the area of a cell.
+    """h^2 in the coefficient h^2/sigma of the squared divergence.
 
-    Measured: more costs accuracy where l is about h, less gains less where l << h. In 3D half
-    the volume to the power 2/3.
+    Half the area of a cell; in 3D 0.15 of its volume to the power 2/3. Measured: more costs
+    accuracy where l is about h (and iterations in 3D), less gains less where l << h.
 
     Args:
         measure: Scaled area or volume of each cell, shape (c,).
         dimension: 2 or 3.
     """
-    return measure ** (2 / dimension) / 2
+    return 0.5 * measure if dimension == 2 else 0.15 * measure ** (2 / 3)
 
 
 def _simple_terms(

@@ -1,0 +1,105 @@
+"""Is the mesh fine enough, and the model fit, for the lengths of the physics?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from meso.boundary import Boundary, Wall
+from meso.cells import cells_of, facet_geometry
+from meso.coefficients import extremes, material_values
+from meso.device import Device
+from meso.material import LocalMaterial, Material
+from meso.mpi import largest
+
+#: Knudsen number above which the two harmonics are no longer a description of the flow.
+LARGE_KNUDSEN = 0.2
+
+
+def knudsen_number(
+    device: Device, materials: Mapping[str, Material], boundaries: Mapping[str, Boundary]
+) -> float | None:
+    """Largest mean free path over the mean width, twice the area (volume) over that of the walls.
+
+    Collisions of every kind count, 1/(1/lambda + 1/lambda_ee): the closure needs them to be
+    frequent, not to relax momentum.
+
+    Args:
+        device: The device.
+        materials: Material of each region, by name.
+        boundaries: Law of each boundary, by name.
+
+    Returns:
+        The number, None without walls or mean free paths.
+    """
+
+    def path(material: Material | LocalMaterial) -> Any:
+        assert material.mean_free_path is not None
+        return 1 / (
+            1 / material.mean_free_path + 1 / material.electron_electron_mean_free_path  # type: ignore[operator]
+        )
+
+    known = {name: m for name, m in materials.items() if m.mean_free_path is not None}
+    walls = sum(p.measure for p in device.pieces if isinstance(boundaries.get(p.boundary), Wall))
+    if not known or not walls:
+        return None
+    return extremes(device, known, path)[1] * walls / (2 * device.measure)
+
+
+def wall_resolution(
+    device: Device, materials: Mapping[str, Material], boundaries: Mapping[str, Boundary]
+) -> dict[str, float]:
+    """Largest cell at each wall over the vorticity diffusion length there.
+
+    Args:
+        device: The device.
+        materials: Material of each region, by name.
+        boundaries: Law of each boundary, by name.
+    """
+    cells = cells_of(device)
+    center = np.full((1, device.dimension - 1), 1 / device.dimension)
+    out = {}
+    for index, name in enumerate(device.boundaries):
+        if not isinstance(boundaries.get(name), Wall):
+            continue
+        facets = device.facets.of(device.facets.boundary == index)
+        geometry = facet_geometry(cells, facets.cell, facets.local, center, np.ones(1))
+        length = material_values(
+            device, materials, _diffusion_length, facets.cell, geometry.position
+        )
+        ratio = geometry.height * device.extent / length.reshape(len(facets.cell), -1)[:, 0]
+        out[name] = largest(device.comm, ratio.max(initial=0.0))
+    return out
+
+
+def _diffusion_length(material: Material | LocalMaterial) -> Any:
+    length = material.vorticity_diffusion_length
+    return np.inf if length is None else length
+
+
+def warnings(
+    device: Device, materials: Mapping[str, Material], boundaries: Mapping[str, Boundary]
+) -> list[str]:
+    """What makes the numbers of a hydrodynamic flow less than they look.
+
+    Args:
+        device: The device.
+        materials: Material of each region, by name.
+        boundaries: Law of each boundary, by name.
+    """
+    out = []
+    for name, ratio in wall_resolution(device, materials, boundaries).items():
+        if ratio > 1:
+            out.append(
+                f"wall '{name}': cells are up to {ratio:.2g} vorticity diffusion lengths high:"
+                " currents are good, the wall vorticity is not; set a smaller mesh.wall_size"
+            )
+    knudsen = knudsen_number(device, materials, boundaries)
+    if knudsen is not None and knudsen > LARGE_KNUDSEN * (1 + 1e-9):
+        out.append(
+            f"Knudsen number {knudsen:.2g} (mean free path over mean width): the hydrodynamic"
+            " model is an extrapolation above about 0.2"
+        )
+    return out
