@@ -21,6 +21,7 @@ from meso.algebra import boomer_amg
 from meso.errors import ConvergenceError
 from meso.flow import terms
 from meso.flow.discretisation import Discretisation, Problem, Solutions
+from meso.flow.frames import wall_frames
 from meso.mpi import total
 from meso.periodic import ground_nodes, twin_nodes
 from meso.sparse import BlockMatrix, Rows
@@ -71,10 +72,13 @@ class IterativeSystem:
         self.A = BlockMatrix(u, u, self.vector_numbers, self.vector_numbers)
         self.B = BlockMatrix(p, u, self.scalar_numbers, self.vector_numbers)
         nodes = Rows(u.numbering, u.comm)
+        every = Rows(u.numbering, u.comm, self.count**2)
+        self.frames = wall_frames(self.discrete, every, self.vector_numbers)
         self.components = [
             BlockMatrix(nodes, nodes, self.vector_numbers, self.vector_numbers)
             for _ in range(self.count)
         ]
+        self.turned = (self.frames != np.eye(self.count)).any(axis=(1, 2))
         self.given_load = np.zeros((u.numbering.size, self.count))
         self.given_flux = np.zeros(p.numbering.size)
 
@@ -83,13 +87,25 @@ class IterativeSystem:
             self.A.add(cells, matrix.transpose(0, 2, 1, 4, 3))
             self.B.add(cells, flux.transpose(0, 1, 3, 2))
             for a, part in enumerate(self.components):
-                part.add(cells, matrix[:, a, :, a])
+                part.add(cells, self._component(a, cells, matrix))
             self._lift(cells, matrix, flux)
 
         for batch in self.discrete.cell_matrices():
             add(*batch)
         for batch in self.discrete.boundary_matrices(nitsche=True):
             add(*batch)
+
+    def _component(self, a: int, cells: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        """Diagonal block of one direction of the frames at the nodes, shape (c, p, p)."""
+        out = matrix[:, a, :, a].copy()
+        numbers = self.vector_numbers[cells]
+        turned = self.turned[numbers] & (numbers >= 0)
+        here = np.flatnonzero(turned.any(axis=1))
+        direction = self.frames[numbers[here], :, a]
+        out[here] = np.einsum(
+            "cmb,cbmdk,ckd->cmk", direction, matrix[here], direction, optimize=True
+        )
+        return out
 
     def _lift(self, cells: np.ndarray, matrix: np.ndarray, flux: np.ndarray) -> None:
         """What prescribed values leave on the right-hand side."""
@@ -189,8 +205,15 @@ class _Solver:
         self.matrix.setUp()
         self.iterations, self.residual = 0, 0.0
         M, K = _schur(system)
+        own = (nodes := system.rows[0].numbering).to_global - int(nodes.starts[comm.rank])
+        turned = np.flatnonzero(system.turned & (own >= 0) & (own < u.owned))
         preconditioner = _Preconditioner(
-            Bt, [_cycle(part.assembled()) for part in system.components], _mass(M), _cycle(K)
+            Bt,
+            [_cycle(part.assembled()) for part in system.components],
+            _mass(M),
+            _cycle(K),
+            own[turned],
+            system.frames[turned],
         )
         self._solver = PETSc.KSP().create(comm)
         self._solver.setOperators(self.matrix)
@@ -236,9 +259,16 @@ class _Preconditioner:
     """Upper triangular: phi = -(M^-1 + K^-1) r_phi, then J = A^-1 (r_J - B^T phi)."""
 
     def __init__(
-        self, Bt: PETSc.Mat, cycles: list[PETSc.PC], mass: PETSc.PC, stiffness: PETSc.PC
+        self,
+        Bt: PETSc.Mat,
+        cycles: list[PETSc.PC],
+        mass: PETSc.PC,
+        stiffness: PETSc.PC,
+        turned: np.ndarray,
+        frames: np.ndarray,
     ) -> None:
         self.Bt, self.cycles, self.mass, self.stiffness = Bt, cycles, mass, stiffness
+        self.turned, self.frames = turned, frames
         self.work: list[PETSc.Vec] = []
 
     def apply(self, pc: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
@@ -255,10 +285,14 @@ class _Preconditioner:
         self.Bt.mult(phi, rest)
         rest.aypx(-1.0, force)
         count = len(self.cycles)
+        residual, result = rest.array.reshape(-1, count), u.array.reshape(-1, count)
+        at, frames = self.turned, self.frames
+        residual[at] = (residual[at, None] @ frames)[:, 0]
         for a, cycle in enumerate(self.cycles):
-            right.array[:] = rest.array_r[a::count]
+            right.array[:] = residual[:, a]
             cycle.apply(right, left)
-            u.array[a::count] = left.array_r
+            result[:, a] = left.array_r
+        result[at] = (frames @ result[at, :, None])[..., 0]
 
 
 def _cycle(matrix: PETSc.Mat) -> PETSc.PC:

@@ -1,0 +1,75 @@
+"""Local frames at walls: the normal is one of the directions that a vector is divided into.
+
+Walls act on the normal component alone. A preconditioner that treats the components of a vector
+field one by one needs them along and across the walls, wherever these point.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meso.flow import terms
+from meso.flow.discretisation import Discretisation
+from meso.sparse import Rows
+
+# A wall node has one normal if the second eigenvalue of its mean n n^T is below this times the
+# first (a curved wall), else two or three (an edge, a corner of the device).
+_ONE_NORMAL = 0.05
+
+
+def wall_frames(discrete: Discretisation, rows: Rows, numbers: np.ndarray) -> np.ndarray:
+    """Rotations at the nodes of a vector field, the same on all ranks.
+
+    Args:
+        discrete: The discretisation.
+        rows: Numbering of the nodes, as 9 numbers each.
+        numbers: Local number of the nodes of each cell, -1 for none, shape (c, p).
+
+    Returns:
+        Directions of the components (columns), shape (n, d, d); the unit matrix away from walls.
+    """
+    d = discrete.cells.dimension
+    normals = np.zeros((rows.numbering.size, d, d))
+    walls = discrete.facets(lambda law: law.impenetrable)
+    for facets, geometry in discrete.batches(walls, 1000):
+        value = terms.trace(geometry, discrete.vector)
+        outer = geometry.normal[..., :, None] * geometry.normal[..., None, :]
+        squares = np.einsum("fq,fqp,fqij->fpij", geometry.weight, value**2, outer, optimize=True)
+        at = numbers[facets.cell[:, None], discrete.vector.on_facet[facets.local]]
+        np.add.at(normals, at[at >= 0], squares[at >= 0])
+    normals = rows.spread(rows.gather(normals.reshape(len(normals), d * d)))
+    normals = normals.reshape(-1, d, d)
+    frames = np.tile(np.eye(d), (len(normals), 1, 1))
+    touched = np.flatnonzero(np.trace(normals, axis1=1, axis2=2) > 0)
+    value, direction = np.linalg.eigh(normals[touched])
+    single = value[:, -2] < _ONE_NORMAL * value[:, -1]
+    frames[touched[single]] = _turned(direction[single, :, -1])
+    frames[touched[~single]] = _sorted(direction[~single])
+    return frames
+
+
+def _turned(normal: np.ndarray) -> np.ndarray:
+    """Smallest rotations that take an axis to the line of each normal, shape (m, d, d)."""
+    count, d = normal.shape
+    axis = np.abs(normal).argmax(axis=1)
+    each = np.arange(count)
+    n = normal * np.sign(normal[each, axis])[:, None]
+    e = np.eye(d)[axis]
+    # R = 1 + K + K^2/(1 + e.n) with K = n e^T - e n^T
+    K = n[:, :, None] * e[:, None, :] - e[:, :, None] * n[:, None, :]
+    return np.eye(d) + K + K @ K / (1 + n[each, axis])[:, None, None]
+
+
+def _sorted(directions: np.ndarray) -> np.ndarray:
+    """Orthonormal columns, each put where its largest entry is, shape (m, d, d)."""
+    out = np.zeros_like(directions)
+    for i, columns in enumerate(directions):
+        left = list(range(columns.shape[1]))
+        size = np.abs(columns)
+        for _ in range(columns.shape[1]):
+            free = [a for a in range(len(columns)) if not out[i, :, a].any()]
+            block = size[np.ix_(free, left)]
+            row, column = np.unravel_index(block.argmax(), block.shape)
+            out[i, :, free[row]] = columns[:, left[column]]
+            left.pop(int(column))
+    return out
