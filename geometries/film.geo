@@ -17,10 +17,10 @@
 //   layers     number of layers of cells across the thickness             layers >= 1
 //   grading    height of a layer over that of its neighbour nearer to     grading >= 1
 //              the surface; 1 for equal heights
-//   size       of the cells along the film                                size > 0
+//   size       of the cells along x and y                                 size > 0
 // Where the vorticity diffusion length l is far below the thickness, the layers at the surfaces
 // must be about l/3 high: 2 (1 + g + ... + g^(layers/2 - 1)) of them fill the thickness.
-// The layers are drawn here; of the case file's sizes only mesh.size acts, along the film.
+// All cells are drawn here: the mesh sizes of a case file do not act on this film.
 // Groups
 //   metal      the volume
 //   source     contact at x = 0        drain  contact at x = length
@@ -32,7 +32,7 @@ DefineConstant[ width     = {100, Name "Parameters/width"} ];     // along y
 DefineConstant[ thickness = {20, Name "Parameters/thickness"} ];  // along z
 DefineConstant[ layers    = {6, Name "Parameters/layers"} ];      // of cells across the thickness
 DefineConstant[ grading   = {1, Name "Parameters/grading"} ];     // ratio of neighbouring heights
-DefineConstant[ size      = {25, Name "Parameters/size"} ];       // of the cells along the film
+DefineConstant[ size      = {25, Name "Parameters/size"} ];       // of the cells along x and y
 
 // Error reports to whoever reads the file; Abort keeps Gmsh's own window from going on.
 If (length <= 0)
@@ -75,22 +75,18 @@ For k In {0:number - 1}
   ends[] += (k == number - 1) ? 1 : reached;
 EndFor
 
-Point(1) = {0, 0, 0, size};
-Point(2) = {length, 0, 0, size};
-Point(3) = {length, width, 0, size};
-Point(4) = {0, width, 0, size};
+// An edge along y, pulled up to the source in the layers, pulled along x to the drain: the
+// triangles of the drain are copies of those of the source.
+Point(1) = {0, 0, 0};
+Point(2) = {0, width, 0};
 Line(1) = {1, 2};
-Line(2) = {2, 3};
-Line(3) = {3, 4};
-Line(4) = {1, 4};
-Curve Loop(1) = {1, 2, 3, -4};
-Plane Surface(1) = {1};
-Periodic Curve {2} = {4} Translate {length, 0, 0};
-// top, volume, and the walls on the curves 1 to 4
-film[] = Extrude {0, 0, thickness} { Surface{1}; Layers{ ones[], ends[] }; };
+Transfinite Curve {1} = 1 + Ceil(width / size - 1e-9);
+wall[] = Extrude {0, 0, thickness} { Line{1}; Layers{ ones[], ends[] }; };
+// far end, volume, and the walls on the curves of the source: bottom, then around it
+film[] = Extrude {length, 0, 0} { Surface{wall[1]}; Layers{ Ceil(length / size - 1e-9) }; };
 
 Physical Volume("metal") = {film[1]};
-Physical Surface("source") = {film[5]};
-Physical Surface("drain") = {film[3]};
-Physical Surface("surfaces") = {1, film[0]};
-Physical Surface("sides") = {film[2], film[4]};
+Physical Surface("source") = {wall[1]};
+Physical Surface("drain") = {film[0]};
+Physical Surface("surfaces") = {film[2], film[4]};
+Physical Surface("sides") = {film[3], film[5]};

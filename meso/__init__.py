@@ -23,6 +23,7 @@ _LAZY = {
     "Result": "meso.result",
     "Wall": "meso.boundary",
     "run": "meso.running",
+    "sweep": "meso.sweeping",
     "CaseError": "meso.errors",
     "ConvergenceError": "meso.errors",
     "GeometryError": "meso.errors",

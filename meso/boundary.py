@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Annotated, Any, Literal
@@ -110,6 +111,24 @@ class Periodic:
 
 
 Boundary = Contact | Wall | Periodic
+
+
+def law_of(boundaries: Mapping[str, Boundary], name: str) -> Boundary:
+    """The law of a boundary: of the second one of a periodic pair, that of the first.
+
+    Args:
+        boundaries: laws by name, as in a case, which names the second one by ``to`` only.
+        name: any boundary of the device.
+
+    Raises:
+        KeyError: no law names this boundary.
+    """
+    if name in boundaries:
+        return boundaries[name]
+    for law in boundaries.values():
+        if isinstance(law, Periodic) and law.to == name:
+            return law
+    raise KeyError(name)
 
 
 def _finite(table: Boundary, *keys: str) -> None:

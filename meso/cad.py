@@ -17,7 +17,7 @@ from pathlib import Path
 import gmsh
 import numpy as np
 
-from meso.drawing import _gmsh as run_gmsh
+from meso.drawing import run_gmsh
 from meso.errors import GeometryError, known
 from meso.groups import Groups, Selector
 
@@ -100,7 +100,11 @@ def _open(path: Path) -> list[_Entity]:
         else:
             copy.write_bytes(path.read_bytes())
         with _silent():
-            run_gmsh(path, lambda: gmsh.model.occ.importShapes(str(copy)), hide=folder)
+            run_gmsh(
+                path,
+                lambda: gmsh.model.occ.importShapes(str(copy), highestDimOnly=False),
+                hide=folder,
+            )
         gmsh.model.occ.synchronize()
     found = []
     for entity in gmsh.model.getEntities():
@@ -231,8 +235,9 @@ def _name(
         kind = _KINDS[bare[0].dimension]
         given = f"; {table} so far: {', '.join(dict.fromkeys(owner.values()))}" if owner else ""
         example = "metal" if table == "regions" else "edges"
+        some = f"{len(bare)} {kind}s have" if len(bare) > 1 else f"1 {kind} has"
         raise GeometryError(
-            f"{path}: {len(bare)} {kind}{'s have' if len(bare) > 1 else ' has'} no name{given}; choose them in the case file, e.g."
+            f"{path}: {some} no name{given}; choose them in the case file, e.g."
             f" [geometry.groups.{table}] {example} = {{ rest = true }}\n{_list(bare)}"
         )
     for name in dict.fromkeys([*selectors, *owner.values()]):
@@ -270,10 +275,10 @@ def _chosen(
         if len(nearest) > 1:
             both = " and ".join(str(entities[i].tag) for i in nearest[:2])
             kind = _KINDS[entities[0].dimension]
-            raise GeometryError(
-                f"{path}: {key}: {selector.text(unit)} is as near to {kind} {both}; move it to the middle of"
-                f" one of them\n{_list([entities[i] for i in nearest])}"
+            text = (
+                f"{selector.text(unit)} is as near to {kind} {both}; move it nearer to one of them"
             )
+            raise GeometryError(f"{path}: {key}: {text}\n{_list([entities[i] for i in nearest])}")
         return [entities[nearest[0]]]
     return list(entities)
 

@@ -40,8 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, _terminated)
     try:
-        options.action(options, rank == 0)
-        return 0
+        return options.action(options, rank == 0) or 0
     except (CaseError, GeometryError) as error:
         return _fail(rank, f"error: {error}", 2)
     except ConvergenceError as error:
@@ -99,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"meso {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, action: Callable[..., None], text: str) -> argparse.ArgumentParser:
+    def command(name: str, action: Callable[..., int | None], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(action=action)
         return sub
@@ -123,14 +122,36 @@ def _parser() -> argparse.ArgumentParser:
     level.add_argument("--quiet", action="store_true", help="errors and warnings only")
     level.add_argument("--verbose", action="store_true", help="progress and timings everywhere")
 
+    sweep = command("sweep", _sweep, "solve a grid of cases: one table, one picture; resumes")
+    sweep.add_argument("case", type=Path, metavar="CASE.toml")
+    sweep.add_argument(
+        "--over",
+        action="append",
+        required=True,
+        metavar="KEY=VALUES",
+        help="start:stop:n, start:stop:n:log or a,b,c, e.g. --over flow.order=2:5:4"
+        " --over materials.Ti.mean_free_path=1nm:100nm:9:log; several make a grid",
+    )
+    case_options(sweep)
+    sweep.add_argument(
+        "--output", type=Path, metavar="DIR", help="of the table; default: output.directory_sweep"
+    )
+    sweep.add_argument("--keep", action="store_true", help="leave each result too, in DIR/NNN")
+    sweep.add_argument("--format", choices=("vtu", "vtx"), default="vtu", help="of kept fields")
+    sweep.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
+    sweep.add_argument("--no-figures", action="store_true", help="draw no picture")
+    level = sweep.add_mutually_exclusive_group()
+    level.add_argument("--quiet", action="store_true", help="errors and warnings only")
+    level.add_argument("--verbose", action="store_true", help="a line for each point everywhere")
+
     check = command("check", _check, "everything that can be wrong, without solving")
     check.add_argument("case", type=Path, metavar="CASE.toml")
     case_options(check)
 
-    mesh = command("mesh", _mesh, "mesh only, with its quality and a picture")
-    mesh.add_argument("file", type=Path, metavar="CASE.toml|FILE.geo|FILE.msh")
+    mesh = command("mesh", _mesh, "mesh of a case, drawing or mesh file: names, quality, a picture")
+    mesh.add_argument("file", type=Path, metavar="CASE.toml|FILE")
     case_options(mesh)
-    mesh.add_argument("--unit", default="nm", help="unit of a .geo or .msh file (default nm)")
+    mesh.add_argument("--unit", default="nm", help="unit of a drawing or mesh (default nm)")
     mesh.add_argument("--picture", type=Path, metavar="FILE.png", help="default: mesh.png")
 
     plot = command("plot", _plot, "draw the pictures of a result directory again")
@@ -194,6 +215,40 @@ def _run(options: argparse.Namespace, root: bool) -> None:
             print(f"  {phase:<10}{seconds:8.3f} s", file=sys.stderr)
 
 
+def _sweep(options: argparse.Namespace, root: bool) -> int:
+    from meso.case import parse_overrides
+    from meso.grid import named
+    from meso.sweeping import exit_code, report, sweep
+
+    case = _load(options.case, options.set)
+    standard = case.output.directory or Path("results") / options.case.stem
+    directory = options.output or standard.with_name(f"{standard.name}_sweep")
+    if options.jobs == 1:  # else the workers do
+        _start(options)
+    rows = sweep(
+        options.case,
+        options.over,
+        settings=parse_overrides(options.set),
+        directory=directory,
+        keep=options.keep,
+        jobs=options.jobs,
+        figures=not options.no_figures,
+        format=options.format,
+        petsc=options.petsc,
+        progress=_progress(options, root),
+    )
+    if root and not options.quiet:
+        print(f"{report(rows)}\n\n  table in {directory / 'sweep.csv'}")
+    failed = [row for row in rows if row["status"] != "done"]
+    if root and failed:
+        print(
+            f"meso: {len(failed)} of {len(rows)} points failed, the first at"
+            f" {named(failed[0]['swept'])}: {failed[0]['error']}",
+            file=sys.stderr,
+        )
+    return exit_code(rows)
+
+
 def _check(options: argparse.Namespace, root: bool) -> None:
     case = _load(options.case, options.set)
     _start(options)
@@ -206,7 +261,7 @@ def _check(options: argparse.Namespace, root: bool) -> None:
 
 def _mesh(options: argparse.Namespace, root: bool) -> None:
     _start(options)
-    from meso.checking import mesh_quality
+    from meso.checking import mesh_names, mesh_quality
     from meso.device import Device
     from meso.figures import draw_mesh
 
@@ -218,7 +273,7 @@ def _mesh(options: argparse.Namespace, root: bool) -> None:
         if options.set:
             raise CaseError(("--set", "is for case files"))
         device = Device.from_gmsh(options.file, length_unit=options.unit)
-    text = mesh_quality(device)
+    text = f"{mesh_names(device)}\n{mesh_quality(device)}"
     picture = options.picture or Path("mesh.png")
     if picture.suffix != ".png":
         raise CaseError(("--picture", f"found '{picture}'; must end in .png"))

@@ -13,14 +13,20 @@ Quadratic cells have no nodes but those on their edges: nothing remains to be bl
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from meso import _compat
 from meso.drawing import Drawing
+from meso.planar import determinant, measures
 
 # Vertices of the edges of the Basix reference triangle and tetrahedron.
 EDGES = ((1, 2), (0, 2), (0, 1))
 EDGES_3D = ((2, 3), (1, 3), (1, 2), (0, 3), (0, 2), (0, 1))
+# Curved tetrahedra keep at least this part of the Jacobian determinant everywhere.
+_LEAST = 0.1
+_BATCH = 20_000
 
 
 def curved_cells(drawing: Drawing) -> tuple[np.ndarray, np.ndarray]:
@@ -85,6 +91,60 @@ def _tetrahedra(drawing: Drawing) -> tuple[np.ndarray, np.ndarray]:
     middle[at[known]] = drawing.curved_nodes[known, 0]
     nodes = np.concatenate([cells, count + edge_of.reshape(len(cells), 6)], axis=1)
     return np.concatenate([drawing.points, middle]), nodes
+
+
+def straightened(drawing: Drawing) -> Drawing:
+    """The drawing without the curved edges of tetrahedra that they would fold over.
+
+    Mesh generators leave a few flat tetrahedra with all their vertices on a curved surface. With
+    straight edges they, and only they, miss the surface by as much as straight cells do.
+
+    Args:
+        drawing: A drawing in three dimensions.
+    """
+    while drawing.degree > 1:
+        points, nodes = curved_cells(drawing)
+        bad = drawing.cells[smallest_determinant(drawing, points, nodes) < _LEAST]
+        pairs = np.concatenate([bad[:, list(e)] for e in EDGES_3D])
+        count = len(drawing.points)
+        keep = ~np.isin(_key(drawing.curved_edges, count), _key(pairs, count))
+        if keep.all():
+            break
+        drawing = replace(
+            drawing,
+            degree=drawing.degree if keep.any() else 1,
+            curved_edges=drawing.curved_edges[keep],
+            curved_nodes=drawing.curved_nodes[keep],
+        )
+    return drawing
+
+
+def smallest_determinant(drawing: Drawing, points: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Smallest Jacobian determinant in each cell over that of the straight cell.
+
+    Args:
+        drawing: The drawing.
+        points: Nodes of its curved cells.
+        nodes: Nodes of each cell, as of :func:`curved_cells`.
+
+    Returns:
+        One number for each cell, 1 for straight ones.
+    """
+    cell = {2: "triangle", 3: "tetrahedron"}[drawing.dimension]
+    element = _compat.scalar_element(cell, drawing.degree)
+    # The determinant is a polynomial of degree d (g - 1): look at more points than the nodes.
+    at = _compat.scalar_element(cell, drawing.degree + 1).points
+    table = element.tabulate(1, np.concatenate([element.points, at]))[1:, :, :, 0]
+    bent = np.zeros(len(drawing.points), bool)
+    bent[drawing.curved_edges] = True
+    chosen = np.flatnonzero(bent[drawing.cells].sum(axis=1) > 1)
+    out = np.ones(len(drawing.cells))
+    for start in range(0, len(chosen), _BATCH):
+        here = chosen[start : start + _BATCH]
+        x = points[nodes[here]]
+        smallest = determinant(*(t @ x for t in table)).min(axis=1)
+        out[here] = smallest / measures(drawing.points, drawing.cells[here])
+    return out
 
 
 def _key(pairs: np.ndarray, count: int) -> np.ndarray:

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import dolfinx
+import gmsh
 import numpy as np
 from mpi4py import MPI
 
-from meso import _compat, drawing, sizing
+from meso import _compat, drawing, formats, sizing
+from meso.cad import open_cad
 from meso.errors import GeometryError
 from meso.extraction import extract
+from meso.groups import Groups
+from meso.imported import read_mesh
 from meso.mpi import on_root
 from meso.pieces import Piece
 from meso.planning import CELL, Plan, plan_of
@@ -72,6 +76,7 @@ class Device:
         cells: Number of cells of all ranks.
         source: File the device was read from.
         order: Polynomial degree of the fields that the mesh was made for.
+        cell_data: Values in the cells of this rank, by the name that they have in a mesh file.
     """
 
     mesh: Any
@@ -89,6 +94,7 @@ class Device:
     cells: int
     source: Path
     order: int
+    cell_data: dict[str, np.ndarray] = field(default_factory=dict)
     cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -115,15 +121,17 @@ class Device:
         coarsen: bool = True,
         known_only: bool = False,
         geometry_order: int | None = None,
-        groups: Mapping[str, str] | None = None,
+        groups: Groups | None = None,
+        wanted: sizing.SizeField | None = None,
         comm: MPI.Comm = MPI.COMM_WORLD,
     ) -> Device:
-        """Read a drawing (``.geo``, meshed here) or a mesh (``.msh``) with its names.
+        """Read a drawing or a CAD file, meshed here, or a mesh, with its names.
 
-        A drawing with physical volumes makes a three-dimensional device.
+        A drawing with physical volumes, and a CAD file with volumes, makes a three-dimensional
+        device.
 
         Args:
-            path: The file.
+            path: The file; :mod:`meso.formats` lists what is read.
             length_unit: Unit of its coordinates ("nm"), or metres per unit.
             parameters: Variables of a ``.geo`` file to set, in the unit of the file.
             order: Polynomial degree of the fields that the mesh is made for; by default 4, in 3D
@@ -134,9 +142,11 @@ class Device:
             interface: The same on both sides of the boundaries between regions.
             coarsen: True if layers may be coarsened where they would take too many cells.
             known_only: True to leave out layers at boundaries that the drawing does not have.
-            geometry_order: Degree of curved cells, for ``.geo`` files, in 3D at most 2. By default
+            geometry_order: Degree of curved cells, not for mesh files, in 3D at most 2. By default
                 the even degree that keeps the order of the field at curved walls, in 3D 2.
-            groups: Names of the parts of a file that has none, by selector.
+            groups: Names of the regions and boundaries of a CAD file.
+            wanted: Sizes that a solution on an earlier mesh asks for, in metres, known to rank 0;
+                they take the place of refinement at corners and of flat cells. For 2D drawings.
             comm: Communicator; rank 0 reads and meshes.
 
         Returns:
@@ -158,6 +168,8 @@ class Device:
             interface=interface.over(unit) if interface else None,
             coarsen=coarsen,
             known_only=known_only,
+            stretched=wanted is None,
+            wanted=wanted.over(unit) if wanted else None,
         )
         source = Source(
             path=Path(path),
@@ -165,7 +177,7 @@ class Device:
             parameters=dict(parameters or {}),
             sizes=sizes,
             geometry_order=geometry_order,
-            groups=dict(groups or {}),
+            groups=groups,
         )
         plan = on_root(comm, lambda: _plan(source))
         return cls._distribute(plan, unit, source.path, comm, order=order)
@@ -210,6 +222,7 @@ class Device:
             cells=len(plan.cell_region),
             source=path,
             order=order or DEFAULT_ORDER[dimension],
+            cell_data={name: values[original] for name, values in plan.cell_data.items()},
         )
 
 
@@ -223,7 +236,7 @@ class Source:
         parameters: Variables of a drawing to set.
         sizes: Wanted cell sizes.
         geometry_order: Degree of curved cells, or None for that which suits the order.
-        groups: Names by selector, for files without names.
+        groups: Names of the regions and boundaries of a CAD file.
     """
 
     path: Path
@@ -231,29 +244,62 @@ class Source:
     parameters: dict[str, float]
     sizes: sizing.Sizes
     geometry_order: int | None
-    groups: dict[str, str]
+    groups: Groups | None
 
 
 def _plan(source: Source) -> Plan:
     """Read, and mesh where it is a drawing, the file of a device."""
-    readers = {".geo": _read_geo, ".msh": _read_msh}
-    path = source.path
-    if path.suffix not in readers:
-        raise GeometryError(f"{path}: found '{path.suffix}', meso reads .geo and .msh files")
-    return readers[path.suffix](source)
-
-
-def _read_geo(source: Source) -> Plan:
-    return meshed(source, lambda: drawing.open_geo(source.path, source.parameters))
-
-
-def _read_msh(source: Source) -> Plan:
-    path = source.path
-    if source.parameters:
-        raise GeometryError(f"{path}: parameters are for .geo drawings, not for a mesh")
+    path, kind = source.path, formats.kind(source.path)
+    if source.parameters and kind != "drawing":
+        raise GeometryError(
+            f"{path}: parameters are for .geo drawings, not for a"
+            f" {'CAD file' if kind == 'cad' else 'mesh'}"
+        )
+    if source.groups is not None and kind != "cad":
+        raise GeometryError(f"{path}: groups are for CAD files ({', '.join(formats.CAD)})")
+    if kind == "drawing":
+        return meshed(source, lambda: drawing.open_geo(path, source.parameters))
+    if kind == "cad":
+        return meshed(source, lambda: open_cad(path, source.groups, source.unit))
+    if kind == "imported":
+        return plan_of(read_mesh(path), path, source.unit)
     with drawing.gmsh_session():
         drawing.open_mesh(path)
         return plan_of(extract(path, None), path, source.unit)
+
+
+def bounding_box(
+    path: Path,
+    *,
+    length_unit: float,
+    parameters: Mapping[str, float],
+    groups: Groups | None,
+    comm: MPI.Comm,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper corner of a drawing, m, shape (d,) each, without a mesh.
+
+    Args:
+        path: The drawing or CAD file.
+        length_unit: Metres per unit of the file.
+        parameters: Variables of a drawing to set.
+        groups: Names of the regions and boundaries of a CAD file.
+        comm: Communicator; rank 0 reads.
+
+    Raises:
+        GeometryError: A file that cannot be read.
+    """
+
+    def box() -> tuple[np.ndarray, np.ndarray]:
+        with drawing.gmsh_session():
+            if formats.kind(path) == "cad":
+                open_cad(path, groups, length_unit)
+            else:
+                drawing.open_geo(path, parameters)
+            dimension = drawing.dimension_of_drawing()
+            low, high = np.array(gmsh.model.getBoundingBox(-1, -1)).reshape(2, 3)
+        return low[:dimension] * length_unit, high[:dimension] * length_unit
+
+    return on_root(comm, box)
 
 
 def meshed(source: Source, open_drawing: Callable[[], None]) -> Plan:
@@ -270,7 +316,7 @@ def meshed(source: Source, open_drawing: Callable[[], None]) -> Plan:
         GeometryError: See :meth:`Device.from_gmsh`.
     """
     path = source.path
-    stretched = True
+    stretched = source.sizes.stretched
     while True:
         try:
             with drawing.gmsh_session():

@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Drawing:
         curved_edges: Vertices of the edges that follow a curved line or surface, shape (e, 2).
         curved_nodes: Their interior nodes, equally spaced in the reference edge, from the first
             to the second vertex, shape (e, degree - 1, d).
+        cell_data: Values in the cells by name, each of shape (c, ...).
     """
 
     points: np.ndarray
@@ -52,6 +53,7 @@ class Drawing:
     degree: int
     curved_edges: np.ndarray
     curved_nodes: np.ndarray
+    cell_data: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def dimension(self) -> int:
@@ -114,14 +116,14 @@ def open_geo(path: Path, parameters: Mapping[str, float]) -> None:
         copy.write_text(text + "\n")
         # merge, because open forgets the values that the parser was given
         try:
-            _gmsh(path, lambda: gmsh.merge(str(copy)), hide=folder)
+            run_gmsh(path, lambda: gmsh.merge(str(copy)), hide=folder)
         except GeometryError:
             # Gmsh's parser keeps what it had not read yet for the next file, and drops one
             # statement of it at each error: empty files, until one passes.
             copy.write_text("\n")
             for _ in range(1000):
                 with suppress(GeometryError):
-                    _gmsh(path, lambda: gmsh.merge(str(copy)))
+                    run_gmsh(path, lambda: gmsh.merge(str(copy)))
                     break
             raise
 
@@ -151,7 +153,7 @@ def open_mesh(path: Path) -> None:
         GeometryError: A missing file or one that Gmsh cannot read.
     """
     _read_text(path)
-    _gmsh(path, lambda: gmsh.open(str(path)))
+    run_gmsh(path, lambda: gmsh.open(str(path)))
 
 
 def _read_text(path: Path) -> str:
@@ -161,8 +163,17 @@ def _read_text(path: Path) -> str:
         raise GeometryError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _gmsh(path: Path, action: Callable[[], Any], hide: str = "") -> Any:
-    """Run a Gmsh call; its errors become one GeometryError with Gmsh's own words."""
+def run_gmsh(path: Path, action: Callable[[], Any], hide: str = "") -> Any:
+    """Run a Gmsh call; its errors become one GeometryError with Gmsh's own words.
+
+    Args:
+        path: The file, for messages.
+        action: The call.
+        hide: A temporary folder that the message leaves out.
+
+    Returns:
+        What the call returns.
+    """
     failure = ""
     result = None
     try:
@@ -211,4 +222,4 @@ def generate(path: Path, dimension: int = 2) -> None:
     """
     gmsh.option.setNumber("Mesh.ElementOrder", 1)
     gmsh.option.setNumber("Mesh.Algorithm", 6)
-    _gmsh(path, lambda: gmsh.model.mesh.generate(dimension))
+    run_gmsh(path, lambda: gmsh.model.mesh.generate(dimension))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from meso.boundary import Contact, Wall
 from meso.cells import cells_of, facet_geometry
-from meso.flow.result import Flow
+from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import concatenated
 from meso.profile import Profile
 
@@ -16,8 +17,8 @@ from meso.profile import Profile
 def closed_form(flow: Flow) -> dict[str, Any] | None:
     """Parameters of the exact solution of a flow, if it has one.
 
-    Recognised is the straight ribbon of one material between two ideal contacts with equal walls
-    (T. Valet et al. 2025, eq. 9 and 10).
+    Recognised is the straight ribbon of one material with equal walls, between two ideal contacts
+    or periodic (T. Valet et al. 2025, eq. 9 and 10).
 
     Args:
         flow: A solved flow.
@@ -26,17 +27,17 @@ def closed_form(flow: Flow) -> dict[str, Any] | None:
         The name of the solution under "name" and its parameters in SI, or None.
     """
     device = flow.device
-    contacts = [n for n, law in flow.boundaries.items() if isinstance(law, Contact)]
+    if device.dimension != 2 or flow.model != "hydrodynamic" or len(device.regions) != 1:
+        return None
+    ends = _ends(flow)
     walls = [n for n, law in flow.boundaries.items() if isinstance(law, Wall)]
-    if flow.model != "hydrodynamic" or len(device.regions) != 1 or len(device.pieces) != 4:
-        return None
     laws = {flow.boundaries[name] for name in walls}
-    pieces = {n: [p for p in device.pieces if p.boundary == n] for n in (*contacts, *walls)}
-    if len(contacts) != 2 or len(laws) != 1 or sum(len(pieces[n]) for n in walls) != 2:
+    if ends is None or len(device.pieces) != 4 or len(laws) != 1:
         return None
-    if any(flow.boundaries[n].law != "ideal" for n in contacts):  # type: ignore[union-attr]
+    pieces = {n: [p for p in device.pieces if p.boundary == n] for n in (*ends.names, *walls)}
+    if sum(len(pieces[n]) for n in walls) != 2:
         return None
-    width, length = pieces[contacts[0]][0].measure, pieces[walls[0]][0].measure
+    width, length = pieces[ends.names[0]][0].measure, pieces[walls[0]][0].measure
     material = next(iter(flow.materials.values()))
     conductivity = material.conductivity
     if material.varies or isinstance(conductivity, Profile):
@@ -45,20 +46,45 @@ def closed_form(flow: Flow) -> dict[str, Any] | None:
     rectangle = abs(width * length / device.measure - 1) < 1e-9 and _straight(flow)
     if not rectangle or not np.isfinite(rate):
         return None
-    first, second = (flow.contacts[name] for name in contacts)
-    corner, along, across = _frame(flow, contacts[0])
+    corner, along, across = _frame(flow, ends.names[0])
     return {
         "name": "ribbon",
         "width_m": width,
         "length_m": length,
         "vorticity_diffusion_length_m": material.vorticity_diffusion_length,
         "slip_rate_per_m": rate,
-        "drude_current_density": conductivity * (first.potential - second.potential) / length,
+        "drude_current_density": conductivity * ends.voltage / length,
         "orbital_coupling_J_s_per_A": material.orbital_coupling,
         "center_m": (corner + across * width / 2).tolist(),
         "along": along.tolist(),
         "across": across.tolist(),
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ends:
+    """The two ends of a ribbon.
+
+    Attributes:
+        names: Where the current enters, and where it leaves.
+        voltage: Potential at the first less that at the second.
+    """
+
+    names: tuple[str, str]
+    voltage: float
+
+
+def _ends(flow: Flow) -> _Ends | None:
+    """Two ideal contacts, or one periodic pair; None for anything else."""
+    contacts = {n: law for n, law in flow.boundaries.items() if isinstance(law, Contact)}
+    pairs = periodic_pairs(flow.boundaries)
+    if not contacts and len(pairs) == 1:
+        return _Ends(names=pairs[0], voltage=flow.periodic[pairs[0][0]].potential)
+    if len(contacts) != 2 or pairs or any(law.law != "ideal" for law in contacts.values()):
+        return None
+    first, second = contacts
+    voltage = flow.contacts[first].potential - flow.contacts[second].potential
+    return _Ends(names=(first, second), voltage=voltage)
 
 
 def _lines(flow: Flow, name: str | None) -> np.ndarray:

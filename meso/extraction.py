@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gmsh
 import numpy as np
 
+from meso.curving import straightened
 from meso.drawing import Drawing, dimension_of_drawing, groups
 from meso.errors import GeometryError
 from meso.planar import positive
@@ -147,7 +148,7 @@ def extract(path: Path, degree: int | None) -> Drawing:
     curves = None
     if dimension == 2 and degree is not None:
         curves = (degree, *_edges_on_curves(_curves_of(regions), number, degree))
-    return drawing_of(
+    drawing = drawing_of(
         Elements(
             points=xyz.reshape(-1, 3),
             cells=cells,
@@ -163,6 +164,31 @@ def extract(path: Path, degree: int | None) -> Drawing:
         dimension,
         curves,
     )
+    if degree is None:  # in a drawing, views are wanted sizes
+        return replace(drawing, cell_data=_views(dimension, own, regions))
+    return drawing if dimension == 2 else straightened(drawing)
+
+
+def _views(dimension: int, degree: int, regions: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
+    """Values in the cells of the views of a mesh file, NaN where they have none."""
+    kind = _KINDS[dimension][degree]
+    tags = np.concatenate(
+        [gmsh.model.mesh.getElementsByType(kind, e)[0] for es in regions.values() for e in es]
+    ).astype(np.int64)
+    order = np.argsort(tags)
+    out = {}
+    for view in map(int, gmsh.view.getTags()):
+        # The first step of each: what a conductor is made of does not change in time.
+        what, known, values, _, components = gmsh.view.getHomogeneousModelData(view, 0)
+        if what == "ElementData" and len(known):
+            at = np.searchsorted(tags[order], known).clip(max=len(tags) - 1)
+            mine = tags[order][at] == known
+            data = np.full((len(tags), components), np.nan)
+            data[order[at[mine]]] = values.reshape(-1, components)[mine]
+            if mine.any():
+                name = gmsh.view.option.getString(view, "Name")
+                out[name] = data[:, 0] if components == 1 else data
+    return out
 
 
 def _degree(regions: Mapping[str, list[int]], path: Path, dimension: int) -> int:
@@ -233,17 +259,13 @@ def _edges_of_cells(
 
 
 def _second_order() -> None:
-    """One node on the middle of each edge, on the surfaces of the drawing; no folded cells."""
-    flat = all(
-        gmsh.model.getType(2, s) in ("Plane", "Discrete surface")
-        for _, s in gmsh.model.getEntities(2)
-    )
-    if flat:
-        return
-    gmsh.model.mesh.setOrder(2)
-    tags = gmsh.model.mesh.getElementsByType(_KINDS[3][2])[0]
-    if len(tags) and gmsh.model.mesh.getElementQualities(tags, "minSJ").min() <= 0.05:
-        gmsh.model.mesh.optimize("HighOrder")
+    """One node on the middle of each edge, on the surfaces of the drawing.
+
+    Gmsh's own repair of folded cells can end the process: :mod:`meso.curving` straightens them.
+    """
+    surfaces = (t for _, t in gmsh.model.getEntities(2))
+    if any(gmsh.model.getType(2, t) not in ("Plane", "Discrete surface") for t in surfaces):
+        gmsh.model.mesh.setOrder(2)
 
 
 def _corners(dimension: int, degree: int, number: np.ndarray) -> np.ndarray:
@@ -251,11 +273,11 @@ def _corners(dimension: int, degree: int, number: np.ndarray) -> np.ndarray:
     if dimension == 2:
         points = [t for _, t in gmsh.model.getEntities(0)]
         return _elements(15, points, number).ravel()
-    curves = [t for _, t in gmsh.model.getEntities(1) if not _is_seam(t)]
+    curves = [t for _, t in gmsh.model.getEntities(1) if not is_seam(t)]
     return _elements(_KINDS[1][degree], curves, number)[:, :2]
 
 
-def _is_seam(curve: int) -> bool:
+def is_seam(curve: int) -> bool:
     """True if a curve only divides what is one smooth surface."""
     surfaces = list(map(int, gmsh.model.getAdjacencies(1, curve)[0]))
     if gmsh.model.getType(1, curve) == "Discrete curve":
@@ -288,23 +310,34 @@ def _curves_of(regions: Mapping[str, list[int]]) -> list[int]:
 def _edges_on_curves(curves: list[int], number: np.ndarray, degree: int) -> tuple[Any, Any]:
     """Nodes on the curved lines of the drawing, equally spaced in the curve's own parameter."""
     all_ends: list[np.ndarray] = [np.empty((0, 2), np.int64)]
-    all_nodes: list[np.ndarray] = [np.empty((0, degree - 1, 2))]
-    s = np.arange(1, degree) / degree
+    all_nodes: list[np.ndarray] = [np.empty((0, degree - 1, 3))]
     for curve in curves if degree > 1 else []:
-        if gmsh.model.getType(1, curve) in ("Line", "Discrete curve"):
-            continue
-        ends = gmsh.model.mesh.getElementsByType(1, curve)[1].astype(np.int64).reshape(-1, 2)
-        tags, _, u = gmsh.model.mesh.getNodes(1, curve, False, True)
-        low, high = (float(v[0]) for v in gmsh.model.getParametrizationBounds(1, curve))
-        # Gmsh lists the elements in the order of the parameter; the ends of the curve, which
-        # may be one point, carry none of their own.
-        parameter = dict(zip(tags.astype(np.int64).tolist(), u.tolist(), strict=True))
-        chain = np.array([low, *(parameter[int(t)] for t in ends[:-1, 1]), high])
-        pairs = np.column_stack([chain[:-1], chain[1:]])
-        at = pairs[:, :1] * (1 - s) + pairs[:, 1:] * s
-        xyz = np.array(gmsh.model.getValue(1, curve, at.ravel().tolist())).reshape(
-            -1, degree - 1, 3
-        )
-        all_ends.append(number[ends])
-        all_nodes.append(xyz[:, :, :2])
-    return np.concatenate(all_ends), np.concatenate(all_nodes)
+        if gmsh.model.getType(1, curve) not in ("Line", "Discrete curve"):
+            ends, nodes = _curved_elements(curve, degree)
+            all_ends.append(number[ends])
+            all_nodes.append(nodes)
+    return np.concatenate(all_ends), np.concatenate(all_nodes)[:, :, :2]
+
+
+def _curved_elements(curve: int, degree: int) -> tuple[np.ndarray, np.ndarray]:
+    """Tags of the ends of the elements on a curve, and their inner nodes."""
+    master, own, others, affine = gmsh.model.mesh.getPeriodicNodes(1, curve)
+    if master != curve and len(affine) == 16:
+        # The same nodes as on the curve that this one repeats, to the last digit.
+        ends, nodes = _curved_elements(master, degree)
+        place = dict(zip(map(int, others), map(int, own), strict=True))
+        turned = np.reshape(affine, (4, 4))
+        copies = np.array([[place[int(a)], place[int(b)]] for a, b in ends], dtype=np.int64)
+        return copies.reshape(-1, 2), nodes @ turned[:3, :3].T + turned[:3, 3]
+    s = np.arange(1, degree) / degree
+    ends = gmsh.model.mesh.getElementsByType(1, curve)[1].astype(np.int64).reshape(-1, 2)
+    tags, _, u = gmsh.model.mesh.getNodes(1, curve, False, True)
+    low, high = (float(v[0]) for v in gmsh.model.getParametrizationBounds(1, curve))
+    # Gmsh lists the elements in the order of the parameter; the ends of the curve, which may be
+    # one point, carry none of their own.
+    parameter = dict(zip(tags.astype(np.int64).tolist(), u.tolist(), strict=True))
+    chain = np.array([low, *(parameter[int(t)] for t in ends[:-1, 1]), high])
+    pairs = np.column_stack([chain[:-1], chain[1:]])
+    at = pairs[:, :1] * (1 - s) + pairs[:, 1:] * s
+    xyz = np.array(gmsh.model.getValue(1, curve, at.ravel().tolist()))
+    return ends, xyz.reshape(-1, degree - 1, 3)

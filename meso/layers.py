@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from meso.drawing import groups
 from meso.errors import GeometryError
 
@@ -40,6 +42,12 @@ class Layer:
         if self.decay <= 0 and not (self.size and self.reach):
             raise ValueError("a layer needs a decay length, or a size and a reach")
 
+    @property
+    def lengths(self) -> tuple[float, float]:
+        """Size and reach, of a resolved layer."""
+        assert self.size and self.reach
+        return self.size, self.reach
+
     def over(self, unit: float) -> Layer:
         """The same layer with lengths in another unit."""
         return Layer(
@@ -73,6 +81,30 @@ def vorticity_layer(diffusion_length: float, order: int, size: float | None = No
     return Layer(size=size, decay=diffusion_length).resolved(order)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SizeField:
+    """Cell sizes at the vertices of an earlier mesh of the same drawing, linear in its cells.
+
+    Attributes:
+        points: The vertices, shape (n, 2).
+        triangles: The cells, shape (c, 3).
+        sizes: Largest cell size at each vertex, shape (n,).
+    """
+
+    points: np.ndarray
+    triangles: np.ndarray
+    sizes: np.ndarray
+
+    @classmethod
+    def anything(cls) -> SizeField:
+        """No wish yet: for the first mesh of an adaptive refinement."""
+        return cls(points=np.empty((0, 2)), triangles=np.empty((0, 3), int), sizes=np.empty(0))
+
+    def over(self, unit: float) -> SizeField:
+        """The same field with lengths in another unit."""
+        return replace(self, points=self.points / unit, sizes=self.sizes / unit)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
     """Wanted cell sizes, in the unit of the file.
@@ -85,6 +117,8 @@ class Sizes:
         coarsen: True if layers may be coarsened where they would take too many cells.
         known_only: True to ignore layers at boundaries that the drawing does not have.
         stretched: True to let thin layers have flat cells.
+        wanted: Sizes that a solution asks for, or None where nobody asks: then corners are
+            refined once and for all.
     """
 
     order: int | None
@@ -94,6 +128,13 @@ class Sizes:
     coarsen: bool = True
     known_only: bool = False
     stretched: bool = True
+    wanted: SizeField | None = None
+
+    @property
+    def degree(self) -> int:
+        """The order, of resolved sizes."""
+        assert self.order
+        return self.order
 
     def resolved(self, order: int) -> Sizes:
         """The same for fields of a known degree."""

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import dolfinx
 import numpy as np
 
-from meso import _compat
 from meso.cells import cells_of
 from meso.constants import ELECTRON_CHARGE, HBAR
-from meso.edges import profile
+from meso.edges import WallValues, profile, surface, wall_values
 from meso.errors import CaseError, MesoError
 from meso.mpi import on_root, together
 from meso.orbital import couplings
 from meso.result import Result
 from meso.sampling import probe_points
 from meso.summary import summary
-from meso.vtu import vtk_order, write_pvd, write_vtu
+from meso.vtu import lagrange_nodes, vtk_order, write_pvd, write_vtu
 
-_OWN = {"case.toml", "summary.json", "fields.pvd", "fields", "probes", "edges", "figures"}
+_OWN = {
+    *("case.toml", "summary.json", "fields.pvd", "fields", "probes", "edges", "figures"),
+    *("walls.pvd", "walls"),
+}
 
 
 def save(result: Result, directory: Path, *, figures: bool = True, format: str = "vtu") -> None:
@@ -130,9 +133,10 @@ def _write(result: Result, folder: Path, figures: bool, format: str) -> None:
     comm = result.device.comm
     tables = {
         **{f"probes/{name}.csv": _probe(result, name) for name in result.case.output.probes},
-        **{f"edges/{name}.csv": _edge(result, name) for name in result.walls},
+        **{f"edges/{name}.csv": edge(result, name) for name in result.walls},
     }
     numbers = summary(result)
+    surfaces = result.device.dimension == 3 and bool(result.walls)
 
     def text_files() -> None:
         (folder / "case.toml").write_text(result.case.to_toml(relative_to=_final(folder)))
@@ -141,14 +145,23 @@ def _write(result: Result, folder: Path, figures: bool, format: str) -> None:
             path.parent.mkdir(exist_ok=True)
             _csv(path, columns)
         (folder / "fields").mkdir()
+        if surfaces:
+            (folder / "walls").mkdir()
 
     on_root(comm, text_files)
+
+    def parts(what: str) -> None:
+        files = [f"{what}/part{rank}.vtu" for rank in range(comm.size)]
+        on_root(comm, lambda: write_pvd(folder / f"{what}.pvd", files))
+
     if format == "vtx":
         _vtx(result, folder)
     else:
         together(comm, lambda: _vtu(result, folder))
-        parts = [f"fields/part{rank}.vtu" for rank in range(comm.size)]
-        on_root(comm, lambda: write_pvd(folder / "fields.pvd", parts))
+        parts("fields")
+    if surfaces:
+        together(comm, lambda: _walls(result, folder))
+        parts("walls")
 
     def finish() -> None:
         # Last, because its presence says that the directory is complete.
@@ -195,38 +208,64 @@ def _probe(result: Result, name: str) -> dict[str, np.ndarray]:
     for key in result.written:
         value = values[key]
         unit = result.fields[key].unit
-        if value.ndim == 1:
-            columns[f"{key}_{unit}"] = value
-        else:
-            for i, axis in enumerate("xyz"[: value.shape[1]]):
-                columns[f"{key}_{axis}_{unit}"] = value[:, i]
+        columns |= _columns(key, unit, value)
         if key == "orbital_density":
-            columns[f"{key}_{_hbar(unit)}"] = value / HBAR
+            columns |= _columns(key, _hbar(unit), value / HBAR)
     return columns
 
 
-def _edge(result: Result, wall: str) -> dict[str, np.ndarray]:
-    """Profile along a wall: arc length, position, J_t, vorticity, L_z."""
+def _columns(name: str, unit: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """A field as columns: one, or one for each component."""
+    if values.ndim == 1:
+        return {f"{name}_{unit}": values}
+    axes = "xyz"[: values.shape[1]]
+    return {f"{name}_{axis}_{unit}": values[:, i] for i, axis in enumerate(axes)}
+
+
+def edge(result: Result, wall: str) -> dict[str, np.ndarray]:
+    """Columns of a wall's table.
+
+    In 2D along the wall: arc length, position, J_t, vorticity, L_z. In 3D at quadrature points of
+    its facets: position, outward normal, area that the point stands for, and vectors.
+    """
     flow = result.flow
-    rows = profile(flow, wall, flow.order)
-    density = flow.fields["current_density"]
-    columns = {
-        "s_m": rows["s"],
-        "x_m": rows["x"],
-        "y_m": rows["y"],
-        f"current_density_t_{density.unit}": rows["J_t"],
-    }
-    if "vorticity" in result.fields:
-        columns[f"vorticity_{result.fields['vorticity'].unit}"] = rows["vorticity"]
-    if "orbital_density" in result.fields:
-        kappa = couplings(flow)
-        assert kappa is not None
-        unit = result.fields["orbital_density"].unit
-        value = kappa[rows["region"].astype(int)] * ELECTRON_CHARGE * rows["vorticity"]
-        columns[f"orbital_density_{unit}"] = value
-        columns[f"orbital_density_{_hbar(unit)}"] = value / HBAR
+    unit = flow.fields["current_density"].unit
+    if result.device.dimension == 2:
+        rows = profile(flow, wall, flow.order)
+        columns = {
+            "s_m": rows["s"],
+            "x_m": rows["x"],
+            "y_m": rows["y"],
+            f"current_density_t_{unit}": rows["J_t"],
+        }
+        vorticity = rows["vorticity"]
+    else:
+        rows = surface(flow, wall, flow.order)
+        columns = {f"{axis}_m": rows[axis] for axis in "xyz"}
+        columns |= {f"normal_{axis}": rows[f"normal_{axis}"] for axis in "xyz"}
+        columns["area_m2"] = rows["area"]
+        columns |= {f"current_density_{axis}_{unit}": rows[f"J_{axis}"] for axis in "xyz"}
+        vorticity = np.column_stack([rows[f"vorticity_{axis}"] for axis in "xyz"])
+    for name, (unit, factor) in curl_like(result).items():
+        value = (vorticity.T * factor[rows["region"].astype(int)]).T
+        columns |= _columns(name, unit, value)
+        if name == "orbital_density":
+            columns |= _columns(name, _hbar(unit), value / HBAR)
     columns["segment"] = rows["segment"]
     return columns
+
+
+def curl_like(result: Result) -> dict[str, tuple[str, np.ndarray]]:
+    """Fields that are multiples of the vorticity: unit, and factor in each region."""
+    out = {}
+    one = np.ones(len(result.device.regions))
+    if "vorticity" in result.fields:
+        out["vorticity"] = result.fields["vorticity"].unit, one
+    if "orbital_density" in result.fields:
+        kappa = couplings(result.flow)
+        assert kappa is not None
+        out["orbital_density"] = result.fields["orbital_density"].unit, kappa * ELECTRON_CHARGE
+    return out
 
 
 def _hbar(unit: str) -> str:
@@ -238,8 +277,8 @@ def _vtu(result: Result, folder: Path) -> None:
     cells = cells_of(device)
     fields = {name: result.fields[name] for name in result.written}
     degree = max([cells.degree, *(f.degree for f in fields.values())])
-    reference = lagrange_nodes(degree)
-    order = vtk_order(len(reference))
+    reference = lagrange_nodes(degree, device.dimension)
+    order = vtk_order(len(reference), device.dimension)
     points = cells.positions(np.arange(cells.count), reference) * device.extent
     data = {}
     for name, field in fields.items():
@@ -248,9 +287,33 @@ def _vtu(result: Result, folder: Path) -> None:
     write_vtu(folder / "fields" / f"part{device.comm.rank}.vtu", points[:, order], data)
 
 
-def lagrange_nodes(degree: int) -> np.ndarray:
-    """Equally spaced nodes of the reference triangle in Basix order, shape (n, 2)."""
-    return _compat.scalar_element("triangle", degree).points
+def _walls(result: Result, folder: Path) -> None:
+    """The walls of a 3D device as triangles of the true degree, with what happens at them."""
+    flow, device = result.flow, result.device
+    degree = max(cells_of(device).degree, flow.fields["current_density"].degree)
+    nodes = lagrange_nodes(degree)[vtk_order((degree + 1) * (degree + 2) // 2)]
+    walls = {name: wall_values(flow, name, nodes) for name in result.walls}
+
+    def joined(take: Callable[[WallValues], np.ndarray]) -> np.ndarray:
+        return np.concatenate([take(values) for values in walls.values()])
+
+    data = {"current_density": joined(lambda v: v.current), "normal": joined(lambda v: v.normal)}
+    vorticity, region = joined(lambda v: v.vorticity), joined(lambda v: v.region)
+    for name, (_, factor) in curl_like(result).items():
+        data[name] = vorticity * factor[region][:, None, None]
+    counts = [len(values.cell) for values in walls.values()]
+    cell_data = {
+        "wall": np.repeat(np.arange(len(walls)), counts),
+        "segment": joined(lambda v: v.piece),
+    }
+    write_vtu(
+        folder / "walls" / f"part{device.comm.rank}.vtu",
+        joined(lambda v: v.position),
+        data,
+        dimension=2,
+        cell_data=cell_data,
+        names={"wall_names": tuple(walls)},
+    )
 
 
 def _vtx(result: Result, folder: Path) -> None:

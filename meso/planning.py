@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from meso import _compat
-from meso.curving import EDGES, EDGES_3D, curved_cells
+from meso import formats
+from meso.curving import EDGES, EDGES_3D, curved_cells, smallest_determinant
 from meso.drawing import Drawing
 from meso.errors import GeometryError
 from meso.pieces import FACETS, Boundary, Piece, joined
-from meso.planar import determinant, row_keys
+from meso.planar import row_keys
 
 CELL = {2: "triangle", 3: "tetrahedron"}
-_BATCH = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +46,7 @@ class Plan:
     extent: float
     measure: float
     smallest_cell: float
+    cell_data: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def plan_of(drawing: Drawing, path: Path, unit: float) -> Plan:
@@ -106,6 +106,7 @@ def plan_of(drawing: Drawing, path: Path, unit: float) -> Plan:
         extent=float(np.ptp(drawing.points, axis=0).max() * unit),
         measure=whole.measure,
         smallest_cell=_shortest_edge(drawing) * unit,
+        cell_data=dict(drawing.cell_data),
     )
 
 
@@ -132,10 +133,17 @@ def _boundary_facets(drawing: Drawing, path: Path) -> tuple[np.ndarray, np.ndarr
             2: ("edges", "curve", "edge of the conductor needs a name: Physical Curve"),
             3: ("facets", "surface", "surface of the conductor needs a name: Physical Surface"),
         }[drawing.dimension]
+        advice = f'every {example}("walls") = {{...}};'
+        if path.suffix.lower() in formats.IMPORTED:
+            what = "lines" if drawing.dimension == 2 else "triangles"
+            kind = f"set of {what} or nodes"
+            names = ", ".join(drawing.boundaries) or "none"
+            advice = f"put all of them into such sets; the file has {names}"
+        else:
+            kind = f"physical {kind}"
         raise GeometryError(
-            f"{path}: {(~known).sum()} boundary {facets} belong to no physical {kind}, the first"
-            f" near {_place(middle[0])}, on average near {_place(middle.mean(axis=0))};"
-            f' every {example}("walls") = {{...}};'
+            f"{path}: {(~known).sum()} boundary {facets} belong to no {kind}, the first"
+            f" near {_place(middle[0])}, on average near {_place(middle.mean(axis=0))}; {advice}"
         )
     return facet, drawing.facet_boundary[order][at]
 
@@ -154,22 +162,13 @@ def _check_cells(points: np.ndarray, nodes: np.ndarray, drawing: Drawing, path: 
     """Raise a GeometryError if a curved cell folds over."""
     if drawing.degree == 1:
         return
-    element = _compat.scalar_element(CELL[drawing.dimension], drawing.degree)
-    # The determinant is a polynomial of degree d (g - 1): look at more points than the nodes.
-    at = _compat.scalar_element(CELL[drawing.dimension], drawing.degree + 1).points
-    table = element.tabulate(1, np.concatenate([element.points, at]))[1:, :, :, 0]
-    bent = np.zeros(len(drawing.points), bool)
-    bent[drawing.curved_edges] = True
-    chosen = np.flatnonzero(bent[drawing.cells].sum(axis=1) > 1)
-    for start in range(0, len(chosen), _BATCH):
-        x = points[nodes[chosen[start : start + _BATCH]]]
-        bad = (determinant(*(t @ x for t in table)) <= 0).any(axis=1)
-        if bad.any():
-            raise GeometryError(
-                f"{path}: {bad.sum()} curved cells fold over, the first near"
-                f" {_place(x[bad][0].mean(axis=0))}; set a smaller mesh.size or mesh.wall_size, or"
-                " geometry_order = 1"
-            )
+    bad = np.flatnonzero(smallest_determinant(drawing, points, nodes) <= 0)
+    if len(bad):
+        place = _place(drawing.points[drawing.cells[bad[0]]].mean(axis=0))
+        raise GeometryError(
+            f"{path}: {len(bad)} curved cells fold over, the first near {place}; set a smaller"
+            " mesh.size or mesh.wall_size, or geometry_order = 1"
+        )
 
 
 def _shortest_edge(drawing: Drawing) -> float:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from meso.accumulation import EdgeMoment
 from meso.boundary import Wall
 from meso.case import Case
 from meso.device import Device
 from meso.fields import Field
 from meso.flow.result import Flow, Terminal, four_terminal
-from meso.orbital import EdgeMoment
 from meso.sampling import sample
 
 
@@ -81,16 +81,21 @@ class Result:
     def per_thickness(self) -> bool:
         """True where currents are per thickness of a 3D material (A/m)."""
         sheet = any(m.carriers == "2d" for m in self.flow.materials.values())
-        return not sheet and self.flow.thickness is None
+        return self.device.dimension == 2 and not sheet and self.flow.thickness is None
+
+    @property
+    def periodic(self) -> Mapping[str, Terminal]:
+        """Current and voltage of each periodic pair, by its first boundary."""
+        return self.flow.periodic
 
     def sample(self, points: Any) -> dict[str, np.ndarray]:
         """Values of all fields at points, the same on every rank.
 
         Args:
-            points: Coordinates in metres, shape (m, 2).
+            points: Coordinates in metres, shape (m, 2), in 3D (m, 3).
 
         Returns:
-            By name: shape (m,) or (m, 2), SI, NaN outside the device.
+            By name: shape (m,), or (m, 2) and (m, 3) for vectors; SI, NaN outside the device.
         """
         return sample(self.device, list(self.fields.values()), points)
 

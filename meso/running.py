@@ -7,18 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from mpi4py import MPI
 
 from meso import exact_match, resolution
 from meso.accumulation import edge_moments
 from meso.boundary import Wall
 from meso.case import Case
-from meso.device import Device
+from meso.coefficients import shortest_diffusion_length
+from meso.device import Device, bounding_box
 from meso.errors import CaseError
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import check_device
-from meso.layers import Layer
+from meso.layers import Layer, SizeField
 from meso.orbital import couplings, orbital_density, vorticity
 from meso.result import Result
 from meso.sampling import check_probes
@@ -28,12 +30,15 @@ MODELS: dict[str, Any] = {"ohmic": Ohmic, "hydrodynamic": Hydrodynamic}
 Progress = Callable[[str], None]
 
 
-def build_device(case: Case, comm: MPI.Comm = MPI.COMM_WORLD) -> Device:
+def build_device(
+    case: Case, comm: MPI.Comm = MPI.COMM_WORLD, wanted: SizeField | None = None
+) -> Device:
     """Read and mesh the drawing of a case, with the vorticity layers resolved.
 
     Args:
         case: The case.
         comm: Communicator.
+        wanted: Sizes that a solution asks for, where the mesh is adapted.
 
     Returns:
         The device, its names checked against those of the case.
@@ -42,16 +47,15 @@ def build_device(case: Case, comm: MPI.Comm = MPI.COMM_WORLD) -> Device:
         GeometryError: See :meth:`Device.from_gmsh`.
         CaseError: Names or units that do not fit.
     """
-    lengths = [case.materials[m].vorticity_diffusion_length for m in case.regions.values()]
-    known = [x for x in lengths if isinstance(x, float)]
     layers: dict[str, Layer] = {}
     given = case.mesh.wall_size
     meshable = case.geometry.is_drawing
     walls = [name for name, law in case.boundaries.items() if isinstance(law, Wall)]
     interface = None
-    if meshable and case.flow.model != "ohmic" and known:
-        interface = Layer(decay=min(known))
-        layers = {name: Layer(decay=min(known), size=given) for name in walls}
+    viscous = meshable and case.flow.model != "ohmic"
+    if viscous and (shortest := _shortest_diffusion_length(case, comm)):
+        interface = Layer(decay=shortest)
+        layers = {name: Layer(decay=shortest, size=given) for name in walls}
     elif meshable and given:
         layers = {name: Layer(size=given, reach=10 * given) for name in walls}
     if not meshable and (case.mesh.size or given):
@@ -68,6 +72,7 @@ def build_device(case: Case, comm: MPI.Comm = MPI.COMM_WORLD) -> Device:
         coarsen=given is None,
         geometry_order=case.mesh.geometry_order,
         groups=case.geometry.groups,
+        wanted=wanted,
         comm=comm,
     )
     materials = {region: case.materials[name] for region, name in case.regions.items()}
@@ -75,6 +80,22 @@ def build_device(case: Case, comm: MPI.Comm = MPI.COMM_WORLD) -> Device:
     case.current_unit(device.dimension)
     check_probes(device, case.output.probes)
     return device
+
+
+def _shortest_diffusion_length(case: Case, comm: MPI.Comm) -> float | None:
+    """Shortest vorticity diffusion length of all regions, m; None if there is none."""
+    materials = [case.materials[name] for name in case.regions.values()]
+    low = high = np.zeros(2)
+    if any(material.varies for material in materials):
+        low, high = bounding_box(
+            case.geometry.file,
+            length_unit=case.geometry.length_unit,
+            parameters=case.geometry.parameters,
+            groups=case.geometry.groups,
+            comm=comm,
+        )
+    lengths = [shortest_diffusion_length(material, low, high) for material in materials]
+    return min((length for length in lengths if length), default=None)
 
 
 def run(

@@ -13,21 +13,22 @@ from pathlib import Path
 import gmsh
 import numpy as np
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
 
 from meso import sizing_3d
 from meso.drawing import generate, groups
 from meso.errors import GeometryError
-from meso.layers import CELLS_PER_WIDTH, Layer, Sizes, check_names, vorticity_layer
+from meso.grading import curve_length, curve_points, graded, resolve_short_curves
+from meso.layers import CELLS_PER_WIDTH, Layer, SizeField, Sizes, check_names, vorticity_layer
 from meso.planar import cross
 
-__all__ = ["Layer", "Sizes", "check_names", "mesh_drawing", "vorticity_layer"]
+__all__ = ["Layer", "SizeField", "Sizes", "check_names", "mesh_drawing", "vorticity_layer"]
 
-GROWTH = 0.25  # largest increase of the cell size with distance
 ANGLE_PER_CELL = 0.3  # radians of a curved boundary per cell
 # Smallest cell at a sharp re-entrant corner over the local width: the error falls like its power
 # 0.65, the cells grow like its logarithm.
 CORNER_SIZE = 1e-6
+# The same in the first mesh of an adaptive refinement.
+FIRST_CORNER_SIZE = 0.02
 MAX_CELLS = 250_000  # in wall layers, unless the user asks for a size
 MANY_CELLS = 15_000  # in isotropic wall layers: above that flat cells are used where possible
 _THICKNESS = 15.0  # of a layer of flat cells, in its decay length: the vorticity falls to 3e-7
@@ -56,12 +57,12 @@ def mesh_drawing(path: Path, sizes: Sizes, dimension: int) -> bool:
     low, high = np.array(gmsh.model.getBoundingBox(-1, -1)).reshape(2, 3)
     extent = float((high - low).max())
     _check_count(path, sizes, low, high)
-    _resolve_short_curves()
+    resolve_short_curves(4)
     gmsh.option.setNumber("Mesh.MeshSizeMax", min(sizes.bulk or np.inf, extent / 12))
     generate(path)
-    if not len(gmsh.model.mesh.getElementsByType(2)[0]):
-        return False  # a drawing without triangles: its reader says what is wrong
-    nodes, triangles, wanted, narrowest = _field(sizes, extent)
+    if not _is_plane():
+        return False  # the reader of the mesh says what is wrong
+    nodes, triangles, wanted, narrowest = _field(path, sizes, extent)
     curves = {name: tags for name, tags in groups(path, 1).items() if name in sizes.layers}
     if sizes.interface and (between := _interfaces(path)):
         curves[_INTERFACE] = between
@@ -69,13 +70,12 @@ def mesh_drawing(path: Path, sizes: Sizes, dimension: int) -> bool:
     stretched = sizes.stretched and _stretched_layers(curves, sizes, narrowest)
     if stretched:
         wanted = np.minimum(wanted, _flat_enough(curves, sizes, nodes[:, :2]))
-    view = gmsh.view.add("size")
-    corners = nodes[triangles]  # (t, 3, 3)
-    data = np.concatenate([corners.transpose(0, 2, 1).reshape(-1, 9), wanted[triangles]], axis=1)
-    gmsh.view.addListData(view, "ST", len(triangles), data.ravel())
-    background = gmsh.model.mesh.field.add("PostView")
-    gmsh.model.mesh.field.setNumber(background, "ViewTag", view)
-    parts = [background, *([] if stretched else _layers(curves, sizes))]
+    parts = [_background(nodes, triangles, wanted)]
+    if sizes.wanted and len(sizes.wanted.triangles):
+        height = np.full(len(sizes.wanted.points), nodes[0, 2])
+        points = np.column_stack([sizes.wanted.points, height])
+        parts.append(_background(points, sizes.wanted.triangles, sizes.wanted.sizes))
+    parts += [] if stretched else _layers(curves, sizes)
     smallest = gmsh.model.mesh.field.add("Min")
     gmsh.model.mesh.field.setNumbers(smallest, "FieldsList", parts)
     gmsh.model.mesh.field.setAsBackgroundMesh(smallest)
@@ -86,6 +86,25 @@ def mesh_drawing(path: Path, sizes: Sizes, dimension: int) -> bool:
     gmsh.model.mesh.clear()
     generate(path)
     return stretched
+
+
+def _background(nodes: np.ndarray, triangles: np.ndarray, wanted: np.ndarray) -> int:
+    """A Gmsh field that is linear in triangles."""
+    view = gmsh.view.add("size")
+    corners = nodes[triangles]  # (t, 3, 3)
+    data = np.concatenate([corners.transpose(0, 2, 1).reshape(-1, 9), wanted[triangles]], axis=1)
+    gmsh.view.addListData(view, "ST", len(triangles), data.ravel())
+    background = gmsh.model.mesh.field.add("PostView")
+    gmsh.model.mesh.field.setNumber(background, "ViewTag", view)
+    return background
+
+
+def _is_plane() -> bool:
+    """True if there are triangles, all at one z."""
+    tags, xyz, _ = gmsh.model.mesh.getNodes()
+    used = np.isin(tags, gmsh.model.mesh.getElementsByType(2)[1])
+    points = xyz.reshape(-1, 3)[used]
+    return len(points) > 0 and bool(np.ptp(points[:, 2]) <= 1e-9 * np.ptp(points, axis=0).max())
 
 
 def _check_count(path: Path, sizes: Sizes, low: np.ndarray, high: np.ndarray) -> None:
@@ -115,11 +134,11 @@ def _interfaces(path: Path) -> list[int]:
 
 def _cells_in_layers(curves: Mapping[str, list[int]], sizes: Sizes) -> float:
     """Number of isotropic cells: a layer holds about 3 reach/size^2 of them per length."""
-    return sum(
-        _length(curve) * 3 * sizes.layers[name].reach / sizes.layers[name].size ** 2
-        for name, tags in curves.items()
-        for curve in tags
-    )
+    cells = 0.0
+    for name, tags in curves.items():
+        size, reach = sizes.layers[name].lengths
+        cells += sum(map(curve_length, tags)) * 3 * reach / size**2
+    return cells
 
 
 def _stretched_layers(curves: Mapping[str, list[int]], sizes: Sizes, narrowest: float) -> bool:
@@ -146,8 +165,8 @@ def _stretched_layers(curves: Mapping[str, list[int]], sizes: Sizes, narrowest: 
     boundary = field.add("BoundaryLayer")
     field.setNumbers(boundary, "CurvesList", sorted(walls))
     field.setNumbers(boundary, "PointsList", ends)
-    field.setNumber(boundary, "Size", layer.size)
-    field.setNumber(boundary, "Ratio", 1 + 0.035 * min(sizes.order, 6))
+    field.setNumber(boundary, "Size", layer.lengths[0])
+    field.setNumber(boundary, "Ratio", 1 + 0.035 * min(sizes.degree, 6))
     field.setNumber(boundary, "Thickness", thickness)
     field.setAsBoundaryLayer(boundary)
     return True
@@ -159,10 +178,10 @@ def _flat_enough(curves: Mapping[str, list[int]], sizes: Sizes, nodes: np.ndarra
     for name, tags in curves.items():
         for curve in tags:
             if gmsh.model.getType(1, curve) != "Line":
-                at, curvature = _curve(curve, 65)
+                at, curvature = curve_points(curve, 65)
                 with np.errstate(divide="ignore"):
-                    size = np.sqrt(0.5 * sizes.layers[name].size / curvature)
-                out = np.minimum(out, _graded(nodes, at[:, :2], size))
+                    size = np.sqrt(0.5 * sizes.layers[name].lengths[0] / curvature)
+                out = np.minimum(out, graded(nodes, at[:, :2], size))
     return out
 
 
@@ -173,43 +192,22 @@ def _layers(curves: Mapping[str, list[int]], sizes: Sizes) -> list[int]:
     out = []
     field = gmsh.model.mesh.field
     for name, tags in curves.items():
-        layer = sizes.layers[name]
-        size = coarser * layer.size
+        smallest, reach = sizes.layers[name].lengths
+        size = coarser * smallest
         for curve in tags:
             distance = field.add("Distance")
-            samples = int(np.clip(2 * _length(curve) / size, 20, 50_000))
+            samples = int(np.clip(2 * curve_length(curve) / size, 20, 50_000))
             field.setNumbers(distance, "CurvesList", [curve])
             field.setNumber(distance, "Sampling", samples)
             law = field.add("MathEval")
-            field.setString(law, "F", f"{size:.12g}*(1+F{distance}/{3 * layer.reach:.12g})^3")
+            field.setString(law, "F", f"{size:.12g}*(1+F{distance}/{3 * reach:.12g})^3")
             out.append(law)
     return out
 
 
-def _resolve_short_curves() -> None:
-    """At least four coarse edges on each curve: sizes at its ends, spread from there."""
-    for _, curve in gmsh.model.getEntities(1):
-        length = _length(curve)
-        for _, point in gmsh.model.getBoundary([(1, curve)], oriented=False):
-            known = gmsh.model.mesh.getSizes([(0, point)])[0]
-            size = min(length / 4, known if known > 0 else np.inf)
-            gmsh.model.mesh.setSize([(0, point)], size)
-
-
-def _curve(curve: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points along a curve of the drawing, shape (count, 3), and the curvature there."""
-    low, high = (float(v[0]) for v in gmsh.model.getParametrizationBounds(1, curve))
-    at = np.linspace(low, high, count).tolist()
-    points = np.array(gmsh.model.getValue(1, curve, at)).reshape(-1, 3)
-    return points, np.abs(gmsh.model.getCurvature(1, curve, at))
-
-
-def _length(curve: int) -> float:
-    points, _ = _curve(curve, 33)
-    return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
-
-
-def _field(sizes: Sizes, extent: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+def _field(
+    path: Path, sizes: Sizes, extent: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Coarse nodes, triangles, the size at each node that the shape of the device wants.
 
     Last comes the width of the narrowest place.
@@ -224,18 +222,21 @@ def _field(sizes: Sizes, extent: float) -> tuple[np.ndarray, np.ndarray, np.ndar
 
     points, normals = _spread(plane, boundary, _SAMPLES)
     width = 2 * inscribed_radius(points, normals)
-    across = width / CELLS_PER_WIDTH.get(sizes.order, 5.0)
-    wanted = np.minimum(min(sizes.bulk or np.inf, extent / 4), _graded(plane, points, across))
+    across = width / CELLS_PER_WIDTH.get(sizes.degree, 5.0)
+    wanted = np.minimum(min(sizes.bulk or np.inf, extent / 4), graded(plane, points, across))
     for _, curve in gmsh.model.getEntities(1):
         if gmsh.model.getType(1, curve) != "Line":
-            at, curvature = _curve(curve, 65)
+            at, curvature = curve_points(curve, 65)
             with np.errstate(divide="ignore"):
                 round_ = ANGLE_PER_CELL / curvature
-            wanted = np.minimum(wanted, _graded(plane, at[:, :2], round_))
-    sharp = np.intersect1d(_reentrant_corners(plane, boundary), _kinks(number))
+            wanted = np.minimum(wanted, graded(plane, at[:, :2], round_))
+    sharp = np.intersect1d(_wide_corners(plane, boundary, 200.0), _kinks(number))
+    ends = np.intersect1d(_wide_corners(plane, boundary, 100.0), _contact_ends(path, sizes, number))
+    sharp = np.union1d(sharp, ends)
     if len(sharp):
         _, near = cKDTree(points).query(plane[sharp])
-        wanted = np.minimum(wanted, _graded(plane, plane[sharp], CORNER_SIZE * width[near]))
+        smallest = (FIRST_CORNER_SIZE if sizes.wanted else CORNER_SIZE) * width[near]
+        wanted = np.minimum(wanted, graded(plane, plane[sharp], smallest))
     return nodes, triangles, wanted, float(width.min())
 
 
@@ -291,23 +292,11 @@ def inscribed_radius(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     return radius
 
 
-def _graded(nodes: np.ndarray, points: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Smallest of size + GROWTH * distance over the points, at each node."""
-    out = np.full(len(nodes), np.inf)
-    keep = np.isfinite(sizes)
-    points, sizes = points[keep], sizes[keep]
-    if len(points):
-        for start in range(0, len(nodes), 512):
-            distance = cdist(nodes[start : start + 512], points)
-            out[start : start + 512] = (sizes + GROWTH * distance).min(axis=1)
-    return out
-
-
 def _junctions() -> dict[int, list[tuple[int, np.ndarray]]]:
     """Curves that meet in each point of the drawing, with their unit tangents away from it."""
     meeting: dict[int, list[tuple[int, np.ndarray]]] = {}
     for _, curve in gmsh.model.getEntities(1):
-        points, _ = _curve(curve, 129)
+        points, _ = curve_points(curve, 129)
         for _, end in gmsh.model.getBoundary([(1, curve)], oriented=False):
             at = np.array(gmsh.model.getValue(0, end, []))
             for here, there in ((points[0], points[1]), (points[-1], points[-2])):
@@ -330,12 +319,25 @@ def _kinks(number: np.ndarray) -> np.ndarray:
     return number[np.concatenate(tags).astype(np.int64)] if tags else np.empty(0, np.int64)
 
 
-def _reentrant_corners(nodes: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Vertices of the boundary with an inner angle above 200 degrees."""
+def _contact_ends(path: Path, sizes: Sizes, number: np.ndarray) -> np.ndarray:
+    """Vertices where a contact meets a wall (where any two boundaries do, if walls are unknown)."""
+    name = {curve: group for group, tags in groups(path, 1).items() for curve in tags}
+    ends = []
+    for point, meeting in _junctions().items():
+        found = [name[curve] for curve, _ in meeting if curve in name]
+        walls = [group in sizes.layers for group in found]
+        if len(set(found)) == 2 and (not sizes.layers or any(walls) != all(walls)):
+            ends.append(point)
+    tags = [gmsh.model.mesh.getElementsByType(15, point)[1] for point in ends]
+    return number[np.concatenate(tags).astype(np.int64)] if tags else np.empty(0, np.int64)
+
+
+def _wide_corners(nodes: np.ndarray, edges: np.ndarray, angle: float) -> np.ndarray:
+    """Vertices of the boundary with an inner angle above one in degrees."""
     arriving = np.full(len(nodes), -1)
     arriving[edges[:, 1]] = np.arange(len(edges))
     follows = arriving[edges[:, 0]]
     direction = nodes[edges[:, 1]] - nodes[edges[:, 0]]
     before = direction[follows]
     turn = np.arctan2(cross(before, direction), (before * direction).sum(axis=1))
-    return edges[turn < -np.deg2rad(20.0), 0]
+    return edges[turn < np.deg2rad(180.0 - angle), 0]

@@ -11,10 +11,15 @@ import numpy as np
 from petsc4py import PETSc
 
 import meso
+from meso.boundary import Periodic
 from meso.constants import HBAR
 from meso.device import Device
 from meso.edges import piece_centers
 from meso.result import Result
+
+# Keys of the measures of boundaries and of the device, by its dimension.
+_BOUNDARY = {2: "length_m", 3: "area_m2"}
+_DEVICE = {2: "area_m2", 3: "volume_m3"}
 
 
 def versions() -> dict[str, str]:
@@ -52,7 +57,7 @@ def summary(result: Result) -> dict[str, Any]:
             "cells": device.cells,
             "h_min_m": device.smallest_cell,
             "dofs": flow.evidence["unknowns"],
-            "area_m2": device.measure,
+            _DEVICE[device.dimension]: device.measure,
             "ranks": device.comm.size,
         },
         "solver": {
@@ -69,6 +74,18 @@ def summary(result: Result) -> dict[str, Any]:
             for name, t in flow.contacts.items()
         },
     }
+    if flow.periodic:
+        out["periodic"] = {
+            name: {
+                "to": law.to,
+                "voltage_V": flow.periodic[name].potential,
+                f"current_A{per}": flow.periodic[name].current,
+                "segments": _places(device, name),
+                "segments_to": _places(device, law.to),
+            }
+            for name, law in flow.boundaries.items()
+            if isinstance(law, Periodic)
+        }
     if len(flow.contacts) > 1:
         out["conductance_matrix_contacts"] = list(flow.contacts)
         out[f"conductance_matrix_S{per}"] = flow.conductance_matrix.tolist()
@@ -87,36 +104,46 @@ def summary(result: Result) -> dict[str, Any]:
 
 
 def _places(device: Device, name: str) -> list[dict[str, Any]]:
-    """Length and centre of each smooth piece of a boundary."""
-    centers = piece_centers(device)
+    """Length (area, in 3D) and centre of each smooth piece of a boundary."""
+    centers, key = piece_centers(device), _BOUNDARY[device.dimension]
     return [
-        {"length_m": piece.measure, "center_m": centers[i].tolist()}
+        {key: piece.measure, "center_m": centers[i].tolist()}
         for i, piece in enumerate(device.pieces)
         if piece.boundary == name
     ]
 
 
 def _wall(result: Result, name: str) -> dict[str, Any]:
+    key = _BOUNDARY[result.device.dimension]
     pieces = [p for p in result.device.pieces if p.boundary == name]
-    out: dict[str, Any] = {"length_m": sum(p.measure for p in pieces)}
+    out: dict[str, Any] = {key: sum(p.measure for p in pieces)}
     own = [m for m in result.edge_moments if m.wall == name]
     if own:
-        # J s over metres of wall, and over the thickness where that is not known.
-        unit = "J_s_per_m2" if result.per_thickness else "J_s_per_m"
-        hbar = "hbar_per_m2" if result.per_thickness else "hbar_per_m"
-        moment = sum(m.moment for m in own) / out["length_m"]
-        out[f"orbital_moment_{unit}"] = moment
-        out[f"orbital_moment_{hbar}"] = moment / HBAR
+        whole = np.sum([m.moment for m in own], axis=0)
+        out |= _moment(result, whole, out[key])
         out["segments"] = [
             {
-                "length_m": m.length,
+                key: m.measure,
                 "center_m": list(m.center),
-                f"orbital_moment_{unit}": m.moment / m.length,
-                f"orbital_moment_{hbar}": m.moment / m.length / HBAR,
+                **_moment(result, np.asarray(m.moment), m.measure),
             }
             for m in own
         ]
     return out
+
+
+def _moment(result: Result, moment: np.ndarray, measure: float) -> dict[str, Any]:
+    """A moment in 2D per length of the wall, in 3D as the vector that it is."""
+    if result.device.dimension == 3:
+        unit = ""
+    else:
+        # J s over metres of wall, and over the thickness where that is not known.
+        unit = "_per_m2" if result.per_thickness else "_per_m"
+        moment = moment / measure
+    return {
+        f"orbital_moment_J_s{unit}": moment.tolist(),
+        f"orbital_moment_hbar{unit}": (moment / HBAR).tolist(),
+    }
 
 
 def table(result: Result) -> str:
@@ -127,28 +154,52 @@ def table(result: Result) -> str:
         f"{result.case.title or result.case.geometry.file.stem}: {flow.model} flow, order"
         f" {flow.order}, {device.cells} cells, {flow.evidence['unknowns']} unknowns",
         "",
-        f"  {'contact':<16}{'current ' + unit:>18}{'potential V':>18}",
     ]
+    if flow.contacts:
+        lines.append(f"  {'contact':<16}{'current ' + unit:>18}{'potential V':>18}")
     for name, terminal in flow.contacts.items():
         lines.append(f"  {name:<16}{terminal.current:>18.9g}{terminal.potential:>18.9g}")
+    if flow.periodic:
+        lines += [""] if flow.contacts else []
+        lines.append(f"  {'periodic':<16}{'current ' + unit:>18}{'voltage V':>18}")
+        for name, terminal in flow.periodic.items():
+            lines.append(f"  {name:<16}{terminal.current:>18.9g}{terminal.potential:>18.9g}")
     if len(flow.contacts) == 2:
         siemens = "S/m" if result.per_thickness else "S"
         lines += ["", f"  conductance {flow.conductance_matrix[0, 0]:.9g} {siemens}"]
     for name, value in result.resistances.items():
         ohm = "Ω m" if result.per_thickness else "Ω"
         lines.append(f"  resistance {name} {value:.9g} {ohm}")
-    moments = [m for m in result.edge_moments if m.length > 0]
-    if moments:
-        per = "ħ/m²" if result.per_thickness else "ħ/m"
-        lines += ["", f"  {'wall':<16}{'length nm':>18}{'orbital moment ' + per:>24}"]
-        for m in moments:
-            lines.append(
-                f"  {m.wall:<16}{m.length * 1e9:>18.6g}{m.moment / m.length / HBAR:>24.6g}"
-            )
+    lines += _moments(result)
     if "orbital_density" in result.fields:
         field = result.fields["orbital_density"]
         low, high = (value + 0.0 for value in field.extrema())
         per = field.unit.removeprefix("J_s_per_").replace("m2", "m²").replace("m3", "m³")
-        lines += ["", f"  orbital density from {low / HBAR:.6g} to {high / HBAR:.6g} ħ/{per}"]
+        what = "|orbital density|" if field.components > 1 else "orbital density"
+        lines += ["", f"  {what} from {low / HBAR:.6g} to {high / HBAR:.6g} ħ/{per}"]
     lines += ["", *(f"  warning: {text}" for text in result.warnings)]
     return "\n".join(lines).rstrip()
+
+
+def _moments(result: Result) -> list[str]:
+    """Orbital moment of each smooth piece of a wall."""
+    moments = [m for m in result.edge_moments if m.measure > 0]
+    if not moments:
+        return []
+    if result.device.dimension == 2:
+        per = "ħ/m²" if result.per_thickness else "ħ/m"
+        return [
+            "",
+            f"  {'wall':<16}{'length nm':>18}{'orbital moment ' + per:>24}",
+            *(
+                f"  {m.wall:<16}{m.measure * 1e9:>18.6g}{m.moment / m.measure / HBAR:>24.6g}"  # type: ignore[operator]
+                for m in moments
+            ),
+        ]
+    rows = ["", f"  {'wall':<16}{'area nm²':>14}{'orbital moment x, y, z ħ':>42}"]
+    for m in moments:
+        vector = np.asarray(m.moment) / HBAR
+        vector[np.abs(vector) < 1e-10 * np.abs(vector).max()] = 0.0
+        parts = "".join(f"{value:>14.5g}" for value in vector)
+        rows.append(f"  {m.wall:<16}{m.measure * 1e18:>14.6g}{parts}")
+    return rows

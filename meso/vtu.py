@@ -1,6 +1,7 @@
 """ParaView files: unstructured grids of Lagrange cells at the true degree, discontinuous.
 
-Every cell has its own nodes, so that what jumps between cells jumps on the screen.
+Every cell has its own nodes, so that what jumps between cells jumps on the screen. Cells are
+triangles, in a plane or on a surface, or tetrahedra.
 """
 
 from __future__ import annotations
@@ -9,33 +10,83 @@ import base64
 import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from math import comb
 from pathlib import Path
 
-import dolfinx
 import numpy as np
 
+from meso import _compat
+
 _TYPES = {"float64": "Float64", "int64": "Int64", "uint8": "UInt8"}
-_LAGRANGE_TRIANGLE = 69
+# Lagrange triangles and tetrahedra.
+_CELL = {2: 69, 3: 71}
 _BLOCK = 1 << 20
 
 
-def vtk_order(nodes: int) -> np.ndarray:
-    """Basix positions of the nodes of a Lagrange triangle in the order of VTK."""
-    permutation = dolfinx.cpp.io.perm_vtk(dolfinx.mesh.CellType.triangle, nodes)
-    # DOLFINx gives the way back, from the order of VTK to that of Basix.
-    return np.argsort(permutation)
+@lru_cache
+def vtk_lattice(degree: int, dimension: int = 2) -> np.ndarray:
+    """Nodes of the Lagrange simplex in the order of VTK, times the degree, shape (n, d).
+
+    Vertices, edges, faces, and inside again a simplex, of lower degree. The inner nodes of a face
+    are those of a triangle whose corners are these vertices of the tetrahedron.
+    """
+    if degree <= 0:
+        return np.zeros((int(degree == 0), dimension), dtype=int)
+    corners = degree * np.vstack([np.zeros(dimension, dtype=int), np.eye(dimension, dtype=int)])
+    edges = [(0, 1), (1, 2), (2, 0), (0, 3), (1, 3), (2, 3)][: 3 if dimension == 2 else 6]
+    inside = np.arange(1, degree)[:, None]
+    parts = [corners]
+    parts += [corners[a] + inside * (corners[b] - corners[a]) // degree for a, b in edges]
+    if dimension == 3:
+        face = vtk_lattice(degree - 3) + 1
+        for a, b, c in ((0, 1, 3), (2, 3, 1), (0, 3, 2), (0, 2, 1)):
+            sides = np.stack([corners[b] - corners[a], corners[c] - corners[a]]) // degree
+            parts.append(corners[a] + face @ sides)
+    return np.concatenate([*parts, vtk_lattice(degree - dimension - 1, dimension) + 1])
 
 
-def write_vtu(path: Path, points: np.ndarray, data: Mapping[str, np.ndarray]) -> None:
+def degree_of(nodes: int, dimension: int = 2) -> int:
+    """Polynomial degree of a Lagrange simplex from the number of its nodes."""
+    return next(p for p in range(nodes) if comb(p + dimension, dimension) == nodes)
+
+
+def lagrange_nodes(degree: int, dimension: int = 2) -> np.ndarray:
+    """Equally spaced nodes of the reference simplex in Basix order, shape (n, d)."""
+    cell = "triangle" if dimension == 2 else "tetrahedron"
+    return _compat.scalar_element(cell, degree).points
+
+
+def vtk_order(nodes: int, dimension: int = 2) -> np.ndarray:
+    """Basix positions of the nodes of a Lagrange simplex in the order of VTK."""
+    degree = degree_of(nodes, dimension)
+    lattice = np.rint(lagrange_nodes(degree, dimension) * degree).astype(int)
+    at = {tuple(node): i for i, node in enumerate(lattice.tolist())}
+    return np.array([at[tuple(node)] for node in vtk_lattice(degree, dimension).tolist()])
+
+
+def write_vtu(
+    path: Path,
+    points: np.ndarray,
+    data: Mapping[str, np.ndarray],
+    *,
+    dimension: int | None = None,
+    cell_data: Mapping[str, np.ndarray] | None = None,
+    names: Mapping[str, Sequence[str]] | None = None,
+) -> None:
     """Write the cells of one rank.
 
     Args:
         path: The file.
-        points: Nodes of each cell in the order of VTK, metres, shape (c, n, 2).
-        data: Values at the nodes by name, shape (c, n) or (c, n, 2).
+        points: Nodes of each cell in the order of VTK, metres, shape (c, n, 2) or (c, n, 3).
+        data: Values at the nodes by name, shape (c, n) or (c, n, components).
+        dimension: 2 for triangles, 3 for tetrahedra; by default that of the points.
+        cell_data: Values of the cells by name, shape (c,).
+        names: Lists of texts, kept as field data.
     """
     cells, nodes = points.shape[:2]
+    kind = _CELL[dimension or points.shape[2]]
 
     def three(array: np.ndarray) -> np.ndarray:
         flat = array.reshape(cells * nodes, array.shape[-1])
@@ -48,16 +99,19 @@ def write_vtu(path: Path, points: np.ndarray, data: Mapping[str, np.ndarray]) ->
 <VTKFile type="UnstructuredGrid" version="2.2" byte_order="LittleEndian"
  header_type="UInt64" compressor="vtkZLibDataCompressor">
 <UnstructuredGrid>
-<Piece NumberOfPoints="{cells * nodes}" NumberOfCells="{cells}">
+{_field_data(names or {})}<Piece NumberOfPoints="{cells * nodes}" NumberOfCells="{cells}">
 <Points>{_array("Points", three(points))}</Points>
 <Cells>
 {_array("connectivity", np.arange(cells * nodes, dtype=np.int64))}
 {_array("offsets", nodes * np.arange(1, cells + 1, dtype=np.int64))}
-{_array("types", np.full(cells, _LAGRANGE_TRIANGLE, dtype=np.uint8))}
+{_array("types", np.full(cells, kind, dtype=np.uint8))}
 </Cells>
 <PointData>
 {"".join(arrays)}
 </PointData>
+<CellData>
+{"".join(_array(name, values) for name, values in sorted((cell_data or {}).items()))}
+</CellData>
 </Piece>
 </UnstructuredGrid>
 </VTKFile>
@@ -81,11 +135,16 @@ def write_pvd(path: Path, parts: list[str]) -> None:
     )
 
 
-def read_vtu(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def read_vtu(path: Path, space: int | None = None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Read what :func:`write_vtu` wrote.
 
+    Args:
+        path: The file.
+        space: Number of coordinates to return; by default the dimension of the cells.
+
     Returns:
-        Points, shape (c, n, 2), and data, shape (c, n) or (c, n, 3).
+        Points, shape (c, n, space), and data: at nodes of shape (c, n) or (c, n, 3), of cells of
+        shape (c,).
     """
     text = path.read_text()
     cells = int(re.search(r'NumberOfCells="(\d+)"', text)[1])  # type: ignore[index]
@@ -94,14 +153,37 @@ def read_vtu(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         r'<DataArray Name="([^"]*)" type="(\w+)" NumberOfComponents="(\d+)"[^>]*>([^<]*)<', text
     ):
         found[name] = _decode(body, kind).reshape(-1, int(components))
+    if space is None:
+        kinds = {number: d for d, number in _CELL.items()}
+        space = kinds[int(found["types"][0, 0])] if cells else 2
     nodes = len(found["Points"]) // max(1, cells)  # a rank may have no cells
-    points = found.pop("Points")[:, :2].reshape(cells, nodes, 2)
+    points = found.pop("Points")[:, :space].reshape(cells, nodes, space)
     data = {
         name: array.reshape((cells, nodes, array.shape[1])[: 2 + (array.shape[1] > 1)])
+        if len(array) == cells * nodes
+        else array.ravel()
         for name, array in found.items()
         if name not in ("connectivity", "offsets", "types")
     }
     return points, data
+
+
+def read_names(path: Path, name: str) -> list[str]:
+    """A list of texts that :func:`write_vtu` kept as field data."""
+    body = re.search(rf'<Array type="String" Name="{name}"[^>]*>([^<]*)<', path.read_text())
+    codes = bytes(map(int, body[1].split())) if body else b""
+    return codes.decode().split("\0")[:-1]
+
+
+def _field_data(names: Mapping[str, Sequence[str]]) -> str:
+    """Lists of texts, each text as the numbers of its bytes and a zero."""
+    arrays = [
+        f'<Array type="String" Name="{name}" NumberOfTuples="{len(texts)}" format="ascii">'
+        + " ".join(str(byte) for text in texts for byte in (*text.encode(), 0))
+        + "</Array>\n"
+        for name, texts in names.items()
+    ]
+    return f"<FieldData>\n{''.join(arrays)}</FieldData>\n" if arrays else ""
 
 
 def _array(name: str, values: np.ndarray) -> str:

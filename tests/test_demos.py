@@ -10,8 +10,10 @@ import pytest
 import meso
 from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.edges import profile
-from meso.exact import Bend, Corbino, Ribbon
+from meso.exact import Bend, Corbino, Layers, Ribbon
+from meso.flow.result import four_terminal
 from meso.result import Result
+from meso.sweeping import sweep
 
 FOLDER = Path(__file__).parents[1] / "demos"
 CASES = sorted(FOLDER.rglob("case.toml"))
@@ -52,6 +54,41 @@ def test_demo(path: Path) -> None:
     assert abs(sum(currents)) < 1e-9 * max(map(abs, currents))
     assert (path.parent / "README.md").read_text().count("meso run demos/" + name) >= 1
     CHECKS[name](solved)
+
+
+@shows("bilayer")
+def _bilayer(solved: Result) -> None:
+    """The current of the closed form; the moment is that of the two conductivities."""
+    lower, upper = (solved.flow.materials[name] for name in ("lower", "upper"))
+    field = 10e-3 / (100 * NM)
+    exact = Layers(
+        thickness=(60 * NM, 60 * NM),
+        conductivity=(lower.conductivity, upper.conductivity),
+        diffusion_length=(lower.vorticity_diffusion_length, upper.vorticity_diffusion_length),
+        field=field,
+    )
+    assert solved.contacts["source"].current == pytest.approx(exact.current, rel=1e-7)
+    y = np.linspace(1, 119, 60) * NM
+    found = solved.sample(np.column_stack([np.full(60, 50 * NM), y]))
+    wanted = exact.current_density(y)
+    assert np.abs(found["current_density"][:, 0] - wanted).max() < 1e-5 * wanted.max()
+    assert lower.orbital_coupling is not None
+    moment = sum(m.moment for m in solved.edge_moments) / (100 * NM)
+    # What is left of the gradient at the surfaces: exp(-60/6.9)
+    step = lower.orbital_coupling * (lower.conductivity - upper.conductivity) * field
+    assert moment == pytest.approx(step, rel=1e-3)
+    assert step / HBAR == pytest.approx(-3.40e15, rel=1e-2)
+
+
+@shows("graded")
+def _graded(solved: Result) -> None:
+    """The orbital density follows the gradient of the conductivity, lowered by viscosity."""
+    middle = solved.sample([[50 * NM, 0.0]])["orbital_density"][0] / HBAR
+    assert middle == pytest.approx(-7.8e22, rel=1e-2)
+    kappa = solved.flow.materials["metal"].orbital_coupling
+    assert kappa is not None
+    slope = kappa * 8.25e6 / (20 * NM) * 1e5 / HBAR
+    assert 0.85 < middle / slope < 0.97
 
 
 @shows("ribbon")
@@ -170,6 +207,12 @@ def _hall_bar(solved: Result) -> None:
     assert 0.95 < resistance * strip.current / (240 * NM) < 1
     matrix = solved.conductance_matrix
     np.testing.assert_allclose(matrix, matrix.T, atol=1e-9 * np.abs(matrix).max())
+    # Six currents; five of them are given, the sixth is what G makes of the potentials: G loses
+    # no current, up to rounding, because each multiplier of the walls holds its net flux at zero.
+    currents = [terminal.current for terminal in solved.contacts.values()]
+    assert len(currents) == 6 and currents[0] == 10e-6
+    assert abs(sum(currents)) < 1e-12 * 10e-6
+    assert solved.flow.sum_of_currents < 1e-12
 
 
 @shows("constriction")
@@ -183,6 +226,24 @@ def _constriction(solved: Result) -> None:
     assert wall["L_z"].max() == pytest.approx(-wall["L_z"].min(), rel=1e-3)
 
 
+@shows("cad")
+def _cad(solved: Result) -> None:
+    """The bottom of the notches has the largest orbital density; viscosity costs 4.4 %."""
+    wall = orbital_at_walls(solved, "notches")
+    top = np.argmax(np.abs(wall["L_z"]))
+    assert abs(wall["L_z"][top]) == pytest.approx(5.3e21, rel=0.02)
+    assert wall["x"][top] / NM == pytest.approx(200, abs=2)
+    # The law of a curved wall, at the accuracy of wall values.
+    material = solved.case.materials["film"]
+    factor = material.orbital_coupling * (2 / (30 * NM) + material.slip_rate(0.0)) / HBAR
+    assert abs(wall["L_z"][top] / wall["J_t"][top]) == pytest.approx(abs(factor), rel=1e-3)
+    edges = orbital_at_walls(solved, "edges")["L_z"]
+    assert np.abs(wall["L_z"]).max() / np.abs(edges).max() == pytest.approx(3.6, rel=0.02)
+    assert solved.contacts["source"].current == pytest.approx(9.56e-6, rel=1e-3)
+    ohmic = result("cad", ("flow.model", "ohmic")).contacts["source"].current
+    assert solved.contacts["source"].current / ohmic == pytest.approx(1 - 0.044, abs=1e-3)
+
+
 @shows("corbino")
 def _corbino(solved: Result) -> None:
     """No vorticity; contacts feel the strain."""
@@ -194,6 +255,243 @@ def _corbino(solved: Result) -> None:
     assert solved.contacts["source"].current == pytest.approx(current, rel=1e-6)
     assert rotation(solved) < 0.02
     assert rotation(result("corbino", ("flow.order", 8))) < 2e-4
+
+
+@shows("slip_channel")
+def _slip_channel(solved: Result) -> None:
+    """Effective resistivity over the bulk's, 1/(1 - B (2l/W) tanh(W/2l))."""
+    material = solved.case.materials["sheet"]
+    exact = Ribbon(
+        width=200 * NM,
+        diffusion_length=material.vorticity_diffusion_length,
+        slip_rate=1 / (20 * NM),
+    )
+    found = solved.resistances["channel"] * material.conductivity * 200 / 100
+    # The accuracy that currents have with default settings.
+    assert found == pytest.approx(1 / exact.conductance_ratio, rel=1e-6)
+    assert found == pytest.approx(2.93, abs=0.005)  # the number in the README
+
+
+def test_slip_channel_over_width_and_slip() -> None:
+    """The law from a tenth of l to thirty l, from no slip to no friction; its three powers."""
+    case = meso.Case.load(FOLDER / "slip_channel" / "case.toml").materials["sheet"]
+    over = [
+        "geometry.parameters.width=10,20,200,3000",
+        "boundaries.edges.wall.slip_length=0 nm,20 nm,1 mm,inf",
+    ]
+    rows = sweep(FOLDER / "slip_channel" / "case.toml", over)
+    resistance = {}
+    for row in rows:
+        width, slip = row["swept"].values()
+        exact = Ribbon(
+            width=width * NM,
+            diffusion_length=case.vorticity_diffusion_length,
+            slip_rate=0.0 if slip == "inf" else 1 / slip if slip else np.inf,
+        )
+        found = row["results"]["resistance.channel_ohm"] * case.conductivity * width / 100
+        assert found == pytest.approx(1 / exact.conductance_ratio, rel=1e-6), row["swept"]
+        resistance[width, slip] = row["results"]["resistance.channel_ohm"]
+    # Poiseuille's 12 l^2/W^2 corrected by 1 + W^2/10 l^2, and no friction at all.
+    assert resistance[10, 0] / resistance[20, 0] == pytest.approx(8, rel=0.01)
+    assert resistance[10, "inf"] / resistance[20, "inf"] == pytest.approx(2, rel=1e-6)
+    # Slip far beyond the width, friction still the larger part: 2 l^2 s/W; one power less.
+    drude = [100 / width / case.conductivity for width in (10, 20)]
+    excess = [resistance[w, 1e-3] - d for w, d in zip((10, 20), drude, strict=True)]
+    assert excess[0] / excess[1] == pytest.approx(4, rel=0.01)
+
+
+# W, sigma and the distances of the probes in the demo.
+STRIP, SHEET, DISTANCES = 1000.0, 69e-3, np.array([250.0, 500.0, 1000.0])
+
+
+def vicinity(*settings: tuple[str, object], no_slip: bool = False) -> np.ndarray:
+    """Vicinity resistances of the demo times sigma, in the order of the distances."""
+    wall = {"boundaries.edges.wall": {"slip_length": "0 nm"}} if no_slip else {}
+    case = meso.Case.load(FOLDER / "vicinity" / "case.toml", {**dict(settings), **wall})
+    return SHEET * np.array(list(meso.run(case).resistances.values()))
+
+
+def point_contacts() -> np.ndarray:
+    """Ohmic vicinity resistances times sigma of an infinite strip, (1/pi) ln coth(pi d/2W).
+
+    exp(pi z/W) maps the strip to a half plane, source and drain to +1 and -1, and the edge of the
+    probes to u > 0; there the potential is (I/pi sigma) ln|(u + 1)/(u - 1)|.
+    """
+    return np.log(1 / np.tanh(np.pi * DISTANCES / 2 / STRIP)) / np.pi
+
+
+@shows("vicinity")
+def _vicinity(solved: Result) -> None:
+    """Negative at all distances; the ohmic model has the other sign; reciprocity."""
+    assert (vicinity() < -0.01).all()
+    assert (vicinity(("flow.model", "ohmic")) > 0.01).all()
+    assert solved.resistances["at_250nm"] == pytest.approx(-6.72, abs=0.01)  # the README's numbers
+    assert solved.resistances["at_1000nm"] == pytest.approx(-0.360, abs=0.001)
+    names = tuple(solved.contacts)
+    for pair, other in ((("source", "drain"), ("probe1", "far")), (("probe1", "probe3"),) * 2):
+        forth = four_terminal(names, solved.conductance_matrix, pair, other)
+        back = four_terminal(names, solved.conductance_matrix, other, pair)
+        # Against the resistance of the contacts, 24 kilo-ohm, which cancels in it.
+        contacts = solved.contacts["source"].potential / 1e-6
+        assert forth == pytest.approx(back, abs=1e-11 * contacts)
+
+
+def test_vicinity_ohmic() -> None:
+    """Van der Pauw's law for point contacts; the radius of the half discs enters as its square.
+
+    A half disc is a point for a uniform current around it, but for the dipole that each of the
+    others sends: an error of (radius/distance)^2 times a number below one, over pi.
+    """
+    ohmic = ("flow.model", "ohmic")
+    radii = (5.0, 10.0)
+    found = [vicinity(ohmic, ("geometry.parameters.radius", radius)) for radius in radii]
+    exact = point_contacts()
+    for radius, value in zip(radii, found, strict=True):
+        assert (np.abs(value - exact) < (radius / 250) ** 2 / np.pi).all()
+    # What is left without the square is of the fourth power, (10/250)^4 = 3e-6, and the end of
+    # the strip, exp(-pi (6000/2)/1000) = 8e-5 times its value at the probe, 3e-3 at most.
+    np.testing.assert_allclose((4 * found[0] - found[1]) / 3, exact, rtol=1e-5, atol=1e-6)
+
+
+def test_vicinity_becomes_ohmic() -> None:
+    """As l -> 0 each resistance tends to the ohmic one, and does it linearly, by wall layers."""
+    ohmic = vicinity(("flow.model", "ohmic"))
+    key = "materials.sheet.vorticity_diffusion_length"
+    # Coarser cells than by default: a part in a thousand is enough.
+    coarse = (("mesh.wall_size", "15 nm"), ("flow.order", 3))
+    found = [vicinity((key, f"{length} nm"), *coarse, no_slip=True) for length in (40, 20)]
+    assert (found[0] > 0).all() and (np.abs(found[1] - ohmic) < np.abs(found[0] - ohmic)).all()
+    # Linear extrapolation leaves the square of l/d; without it, those 500 nm and 1000 nm away
+    # would be off by three and four times as much as is allowed here.
+    left = np.abs(2 * found[1] - found[0] - ohmic)
+    assert (left < 0.5 * (40 / DISTANCES) ** 2).all()
+
+
+def test_vicinity_changes_sign_with_the_viscosity() -> None:
+    """The curve of the README: one change of sign, between l = 0.1 W and 0.25 W."""
+    over = ["materials.sheet.electron_electron_mean_free_path=8 nm,16 nm,60 nm"]
+    rows = sweep(FOLDER / "vicinity" / "case.toml", over)
+    for name in ("at_250nm", "at_500nm", "at_1000nm"):
+        signs = [np.sign(row["results"][f"resistance.{name}_ohm"]) for row in rows]
+        assert signs == [1, 1, -1]
+
+
+def test_vicinity_in_stokes_flow() -> None:
+    """-(2/pi) l^2/(sigma d^2) beside a point source in a wall without slip.
+
+    With the angle t from the normal, J = (2I/pi) cos^2 t/r is a Stokes flow, and its potential
+    (2 I l^2/(pi sigma r^2)) cos 2t is negative along the wall. The other wall adds (d/W)^2.
+    """
+    settings = {
+        "geometry.parameters.width": 5000,
+        "geometry.parameters.length": 20000,
+        "geometry.parameters.radius": 2.5,
+        "materials.sheet.vorticity_diffusion_length": "1 mm",
+    }
+    found = vicinity(*settings.items(), no_slip=True) * (DISTANCES / 1e6) ** 2 / (-2 / np.pi)
+    assert found[:2] == pytest.approx(1, abs=5 * (500 / 5000) ** 2)
+    # Without the square: the fourth power, (500/5000)^4, and the radius, (2.5/250)^2, in tens.
+    assert (4 * found[0] - found[1]) / 3 == pytest.approx(1, abs=2e-3)
+
+
+# W = L and sigma of the demo.
+WIDE, FILM = 4000.0, 27.5e-3
+DIFFUSION = "materials.sheet.vorticity_diffusion_length"
+
+
+def slit(opening: float, *settings: tuple[str, object], thickness: float) -> float:
+    """Resistance of the demo times sigma, at a thickness of the screen over the opening."""
+    shape = (
+        ("geometry.parameters.opening", opening),
+        ("geometry.parameters.thickness", thickness * opening),
+    )
+    return FILM * result("slit", *shape, *settings).resistances["slit"]
+
+
+def slit_laws(opening: float, length: float) -> tuple[float, float]:
+    """Resistance times sigma of strip and slit: ohmic, and of a row of slits in Stokes flow.
+
+    Ohmic, conformal: L/W + (2/pi) ln csc(pi w/2W). Stokes, a row of cracks: the flow through the
+    plane is normal to it, and its Fourier components obey V/2 = 2 (l^2/sigma) |k| J_k in the
+    openings; 4 pi (l/W)^2/ln sec(pi w/2W), which is 32 l^2/(pi w^2) where w is small.
+    """
+    angle = np.pi * opening / (2 * WIDE)
+    stokes = -4 * np.pi * (length / WIDE) ** 2 / np.log(np.cos(angle))
+    return 1 - 2 / np.pi * np.log(np.sin(angle)), stokes
+
+
+@shows("slit")
+def _slit(solved: Result) -> None:
+    """Above the sum of both laws (each is a minimum of its own dissipation), below 1.1 times it."""
+    length = solved.case.materials["sheet"].vorticity_diffusion_length / NM
+    total = sum(slit_laws(100, length))
+    assert 1 < FILM * solved.resistances["slit"] / total < 1.1
+    assert solved.resistances["slit"] == pytest.approx(509.0, abs=0.5)  # the README
+
+
+@pytest.mark.parametrize("opening", [100, 1000])
+def test_slit_ohmic(opening: float) -> None:
+    """The law of a screen without thickness, by extrapolation from two thin ones."""
+    model = ("flow.model", "ohmic")
+    thick, thin = (slit(opening, model, thickness=t) for t in (0.01, 0.005))
+    exact, _ = slit_laws(opening, 0)
+    assert exact < thin < thick
+    # Linear in the thickness but for a logarithm, t/w ln(w/t), which leaves t/w ln 2 / pi.
+    assert 2 * thin - thick == pytest.approx(exact, abs=0.005 * np.log(2) / np.pi)
+
+
+def test_slit_viscous() -> None:
+    """The coefficient 32/pi, by extrapolation from two thin screens."""
+    thick, thin = (slit(100, (DIFFUSION, "1 mm"), thickness=t) for t in (0.01, 0.005))
+    _, exact = slit_laws(100, 1e6)
+    assert exact < thin < thick
+    # As above: the extrapolation leaves a tenth of what the thin screen adds, 0.005.
+    assert 2 * thin - thick == pytest.approx(exact, rel=5e-4)
+    assert exact * (100 / 1e6) ** 2 == pytest.approx(32 / np.pi, rel=(np.pi * 100 / 8000) ** 2)
+
+
+def test_slit_scaling() -> None:
+    """Both slopes: R ~ w^-2 where w is far below l, R ~ -(2/pi) ln w where it is far above."""
+    case = FOLDER / "slit" / "case.toml"
+    rows = sweep(case, ["geometry.parameters.opening=10,20"])
+    narrow = [row["results"]["resistance.slit_ohm"] for row in rows]
+    # The ohmic part and the thickness, 0.2 nm, are a part in a hundred each.
+    assert np.log2(narrow[0] / narrow[1]) == pytest.approx(2, abs=0.02)
+
+    # l -> 0 at fixed openings; what the layers on the screen add is linear in l/w. Coarser cells
+    # than by default: a part in a thousand is enough.
+    def wide(opening: float) -> float:
+        coarse = (("mesh.wall_size", "40 nm"), ("flow.order", 3))
+        long, short = (
+            slit(opening, (DIFFUSION, f"{length} nm"), *coarse, thickness=0.002)
+            for length in (80, 40)
+        )
+        return 2 * short - long
+
+    values = [wide(opening) for opening in (1000, 2000)]
+    laws = [slit_laws(opening, 0)[0] for opening in (1000, 2000)]
+    # What is left is the square, (l/w)^2, in ones.
+    assert values == pytest.approx(laws, rel=0.08**2)
+    # -(2/pi) ln 2, less what the strip, only twice as wide, does to it.
+    assert values[0] - values[1] == pytest.approx(laws[0] - laws[1], rel=0.02)
+
+
+def test_pictures_of_the_sweeps(tmp_path: Path) -> None:
+    """The scripts of the slit and of the vicinity draw what their sweeps leave."""
+    import runpy
+
+    how = {"settings": {"flow.model": "ohmic"}, "figures": False}  # quick; the script is the same
+    case = FOLDER / "slit" / "case.toml"
+    sweep(case, ["geometry.parameters.opening=400,800"], directory=tmp_path / "s", **how)
+    script = runpy.run_path(str(FOLDER / "slit" / "laws.py"))
+    script["draw"](tmp_path / "s", tmp_path / "slit.png")
+    case = FOLDER / "vicinity" / "case.toml"
+    over = ["materials.sheet.electron_electron_mean_free_path=60 nm,100 nm"]
+    sweep(case, over, directory=tmp_path / "v", keep=True, **how)
+    script = runpy.run_path(str(FOLDER / "vicinity" / "maps.py"))
+    script["draw"](tmp_path / "v", tmp_path / "vicinity.png", (0, 1))
+    for name in ("slit.png", "vicinity.png"):
+        assert (tmp_path / name).stat().st_size > 50_000
 
 
 def rotation(solved: Result) -> float:

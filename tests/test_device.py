@@ -13,7 +13,7 @@ from meso.cells import cells_of, inverse
 from meso.device import Device
 from meso.errors import GeometryError
 from meso.exact import Bend
-from meso.sizing import Layer
+from meso.layers import Layer
 
 PLATE = """
 w = 2;
@@ -203,6 +203,73 @@ def test_ring_has_closed_pieces():
     assert length["drain"] == pytest.approx(2 * np.pi * 200e-9, abs=0, rel=1e-7)
 
 
+# -- periodic pairs --------------------------------------------------------------------------------
+
+BENT = """
+SetFactory("OpenCASCADE");
+Point(1) = {0, 0, 0}; Point(2) = {6, 30, 0}; Point(3) = {4, 60, 0}; Point(4) = {0, 100, 0};
+Point(5) = {200, 0, 0}; Point(6) = {206, 30, 0}; Point(7) = {204, 60, 0}; Point(8) = {200, 100, 0};
+Spline(1) = {1, 2, 3, 4}; Spline(2) = {8, 7, 6, 5}; Line(3) = {1, 5}; Line(4) = {4, 8};
+Curve Loop(1) = {3, -2, 4, 1}; Plane Surface(1) = {1};
+Recursive Delete { Point{2, 3, 6, 7}; }
+Periodic Curve {2} = {-1} Translate {200, 0, 0};
+Physical Surface("metal") = {1}; Physical Curve("left") = {1}; Physical Curve("right") = {2};
+Physical Curve("edges") = {3, 4};
+"""
+
+
+def along(device: Device, name: str) -> np.ndarray:
+    """Points along a boundary of one piece: five of each facet, one row a facet."""
+    index = device.boundaries.index(name)
+    facets = device.facets.of(device.facets.boundary == index)
+    s = np.linspace(0, 1, 5)
+    begin, end = np.array([1, 2, 0])[facets.local], np.array([2, 0, 1])[facets.local]
+    corner = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    at = corner[begin][:, None] * (1 - s)[:, None] + corner[end][:, None] * s[:, None]
+    cells = cells_of(device)
+    table = cells.element.tabulate(0, at.reshape(-1, 2))[0, :, :, 0].reshape(*at.shape[:2], -1)
+    rows = np.einsum("fqn,fnd->fqd", table, cells.nodes[facets.cell]) * device.extent
+    return rows[np.argsort(facets.order)]
+
+
+@pytest.mark.parametrize("decay", [None, 10.0, 0.5])
+@pytest.mark.parametrize(
+    ("drawing", "walls", "pairs"),
+    [
+        (GEOMETRIES / "wavy_channel.geo", "edges", {"left": ("right", (300, 0))}),
+        (
+            GEOMETRIES / "antidot.geo",
+            "edge",
+            {"left": ("right", (200, 0)), "bottom": ("top", (0, 200))},
+        ),
+        # Curved, and drawn in opposite directions.
+        (BENT, "edges", {"left": ("right", (200, 0))}),
+    ],
+)
+def test_periodic_meshes_match(tmp_path, drawing, walls, pairs, decay):
+    """The default sizes, flat cells in thin layers too, keep what Gmsh's Periodic Curve asks."""
+    if isinstance(drawing, str):
+        path = tmp_path / "bent.geo"
+        path.write_text(drawing)
+        drawing = path
+    layers = {walls: Layer(decay=decay * 1e-9)} if decay else {}
+    device = Device.from_gmsh(drawing, length_unit="nm", layers=layers)
+    for first, (second, step) in pairs.items():
+        here, there = along(device, first), along(device, second)
+        assert here.shape == there.shape
+        # The other side is run through the other way.
+        there = there[::-1, ::-1] - np.array(step) * 1e-9
+        np.testing.assert_allclose(here, there, rtol=0, atol=1e-10 * device.smallest_cell)
+
+
+def test_default_orders(tmp_path):
+    """Fields of degree 4; cells of the even degree that suits the fields."""
+    device = Device.from_gmsh(GEOMETRIES / "corbino.geo", length_unit="nm")
+    assert (device.order, cells_of(device).degree) == (4, 4)
+    device = Device.from_gmsh(GEOMETRIES / "corbino.geo", length_unit="nm", order=5)
+    assert (device.order, cells_of(device).degree) == (5, 6)
+
+
 # -- refusals --------------------------------------------------------------------------------------
 
 
@@ -218,8 +285,10 @@ def test_unnamed_edges(tmp_path):
 
 
 def test_volume(tmp_path):
+    """A volume makes the drawing three-dimensional; names of its edges are no names of walls."""
     text = PLATE + 'Extrude {0, 0, 1} { Surface{1}; }\nPhysical Volume("metal") = {1};\n'
-    assert "3D mesh" in refusal(tmp_path, text)
+    message = refusal(tmp_path, text + 'Physical Curve("source") = {4};\n')
+    assert "belong to no physical surface" in message
 
 
 def test_surface_out_of_plane(tmp_path):
@@ -285,7 +354,7 @@ def test_missing_file(tmp_path):
 def test_other_files(tmp_path):
     path = tmp_path / "plate.stl"
     path.write_text("solid")
-    with pytest.raises(GeometryError, match=r"\.geo and \.msh"):
+    with pytest.raises(GeometryError, match=r"found .\.stl.; must be .*\.geo.*\.msh"):
         Device.from_gmsh(path, length_unit="nm")
 
 

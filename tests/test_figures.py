@@ -16,8 +16,7 @@ from meso.figures import maps, style
 from meso.figures.data import closed_form
 from meso.figures.outline import chains
 from meso.figures.raster import CellSet, vtk_lattice
-from meso.output import lagrange_nodes
-from meso.vtu import read_vtu, vtk_order, write_vtu
+from meso.vtu import lagrange_nodes, read_vtu, vtk_order, write_vtu
 
 GEOMETRIES = Path(__file__).parents[1] / "geometries"
 
@@ -215,6 +214,26 @@ def test_walls_and_contacts_are_told_apart(ribbon: Path) -> None:
     summary = json.loads((ribbon / "summary.json").read_text())
     if "segments" in summary["contacts"]["source"]:
         assert sides == pytest.approx({"source": 0.0, "drain": 4e-7})
+
+
+def test_periodic_boundaries_are_named_and_drawn(tmp_path: Path) -> None:
+    laws = {
+        "source": {"periodic": {"to": "drain", "voltage": "1 mV"}},
+        "edges": {"wall": {"specularity": 0.0}},
+    }
+    meso.run(case("ribbon", ("edges",), boundaries=laws)).save(tmp_path / "r", figures=False)
+    files = figures.draw(tmp_path / "r")
+    assert {f.name for f in files} == {
+        *("current.png", "orbital_density.png", "potential.png", "edges.png", "probe_line.png")
+    }
+    for file in files:
+        not_blank(file)
+    result = figures.Drawn.read(tmp_path / "r")
+    ends = {c.name: c for c in result.outline.contacts}
+    assert ends.keys() == {"source", "drain"}
+    assert all(c.periodic for c in ends.values())
+    assert ends["source"].values[0] == "1 mV" and not ends["drain"].values
+    assert closed_form(result, np.zeros((1, 2))) is not None
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from meso.case import Case
 from meso.cli import main
 from meso.constants import HBAR
 from meso.errors import CaseError
+from meso.exact import Ribbon
 from meso.vtu import read_vtu
 
 pytestmark = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="files of one rank")
@@ -350,6 +351,108 @@ def test_floating_contact_and_resistances():
     for name in ("top", "bottom"):
         # By symmetry; the mesh has none, its error is below 1e-3 in cells of a sixth.
         assert near(contacts[name]["potential_V"], 0.5e-3, 1e-3)
+
+
+# --- periodic pairs
+
+
+def test_periodic_ribbon():
+    """An endless ribbon is the one between ideal contacts: the same numbers, other keys."""
+    contacted = run()
+    probe = table("out/probes/across.csv")
+    boundaries = {
+        "source": {"periodic": {"to": "drain", "voltage": "1 mV"}},
+        "edges": {"wall": {"specularity": 0.0}},
+    }
+    numbers = run(**{"boundaries": boundaries})
+    assert numbers["contacts"] == {}
+    assert not [key for key in numbers if key.startswith("conductance")]
+    pair = numbers["periodic"]["source"]
+    assert set(pair) == {"to", "voltage_V", "current_A", "segments", "segments_to"}
+    assert (pair["to"], pair["voltage_V"]) == ("drain", 1e-3)
+    # Both represent the profile across equally well; cells at contacts see Nitsche's method.
+    assert near(pair["current_A"], contacted["contacts"]["source"]["current_A"], 1e-4)
+    assert near(numbers["dissipated_power_W"], 1e-3 * pair["current_A"])
+    for key, x in (("segments", 0.0), ("segments_to", 200e-9)):
+        (place,) = pair[key]
+        assert near(place["length_m"], 100e-9)
+        np.testing.assert_allclose(place["center_m"], [x, 0.0], rtol=0, atol=1e-18)
+    form, wanted = numbers["closed_form"], contacted["closed_form"]
+    assert form["name"] == wanted["name"] == "ribbon"
+    for name, value in wanted.items():
+        if name != "name":
+            largest = np.abs(np.atleast_1d(value)).max()
+            np.testing.assert_allclose(form[name], value, rtol=0, atol=ROUNDING * (largest or 1))
+    for one, two in zip(
+        numbers["walls"]["edges"]["segments"],
+        contacted["walls"]["edges"]["segments"],
+        strict=True,
+    ):
+        key = "orbital_moment_J_s_per_m"
+        assert near(one[key], two[key], 1e-3)
+    column = "current_density_x_A_per_m"
+    np.testing.assert_allclose(table("out/probes/across.csv")[column], probe[column], rtol=1e-3)
+
+
+def test_periodic_given_current(capsys):
+    boundaries = {
+        "source": {"periodic": {"to": "drain", "current": "3 uA"}},
+        "edges": {"wall": {"specularity": 1.0}},
+    }
+    write_case(**{"boundaries": boundaries, "flow.model": "ohmic"})
+    assert main(["run", "case.toml", "--no-figures"]) == 0
+    pair = summary("out")["periodic"]["source"]
+    assert near(pair["current_A"], 3e-6)
+    assert near(pair["voltage_V"], 3e-4)  # 0.01 S
+    said = capsys.readouterr().out
+    (line,) = [line for line in said.splitlines() if line.strip().startswith("source")]
+    assert line.split() == ["source", "3e-06", "0.0003"]
+    assert "periodic" in said
+    assert "contact " not in said
+
+
+def test_moments_know_the_walls_beyond_a_period():
+    """A ribbon cut obliquely: near its ends the nearest wall lies in the next period.
+
+    The moment of each wall is that of a ribbon, kappa (J_centre - J_wall) per length.
+    """
+    Path("oblique.geo").write_text(OBLIQUE)
+    boundaries = {
+        "left": {"periodic": {"to": "right", "voltage": "1 mV"}},
+        "walls": {"wall": {"specularity": 0.0}},
+    }
+    numbers = run(
+        **{
+            "geometry": {"file": "oblique.geo", "length_unit": "nm"},
+            "materials.sheet.mean_free_path": "200 nm",  # vorticity fills the ribbon
+            "mesh": {"size": "10 nm"},
+            "boundaries": boundaries,
+            "output.probes": {},
+        }
+    )
+    material = Case.load("case.toml").materials["sheet"]
+    ribbon = Ribbon(
+        width=100e-9,
+        diffusion_length=material.vorticity_diffusion_length,
+        slip_rate=material.slip_rate(0.0),
+        drive=material.conductivity * 1e-3 / 200e-9,
+    )
+    wanted = abs(material.orbital_coupling * ribbon.half_moment)
+    for segment, sign in zip(numbers["walls"]["walls"]["segments"], (1, -1), strict=True):
+        # The mesh, and the cells along the middle that are cut; without the walls beyond, 3e-3
+        # would go to the wrong wall.
+        assert near(sign * segment["orbital_moment_J_s_per_m"], wanted, 1e-3)
+
+
+OBLIQUE = """
+Point(1) = {0, 0, 0}; Point(2) = {200, 0, 0}; Point(3) = {300, 100, 0}; Point(4) = {100, 100, 0};
+Line(1) = {1, 2}; Line(2) = {2, 3}; Line(3) = {3, 4}; Line(4) = {1, 4};
+Curve Loop(1) = {1, 2, 3, -4};
+Plane Surface(1) = {1};
+Periodic Curve {2} = {4} Translate {200, 0, 0};
+Physical Surface("metal") = {1};
+Physical Curve("left") = {4}; Physical Curve("right") = {2}; Physical Curve("walls") = {1, 3};
+"""
 
 
 # --- the choice of fields

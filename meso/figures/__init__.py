@@ -5,13 +5,15 @@ Everything is read from the files of the result: pictures can be drawn again at 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import matplotlib
 
-from meso.figures import maps, profiles
+from meso.figures import maps, profiles, sections
 from meso.figures.data import Drawn
 from meso.figures.mesh import draw_mesh
+from meso.figures.solid import Solid
 from meso.figures.style import STYLE, store
 
 __all__ = ["Drawn", "draw", "draw_mesh"]
@@ -27,8 +29,10 @@ def draw(directory: Path) -> list[Path]:
         The files.
     """
     directory = Path(directory)
-    result = Drawn.read(directory)
     out = directory / "figures"
+    if "volume_m3" in json.loads((directory / "summary.json").read_text())["mesh"]:
+        return _draw_solid(directory, out)
+    result = Drawn.read(directory)
     files = []
     with matplotlib.rc_context(STYLE):
         if "current_density" in result.data:
@@ -41,6 +45,27 @@ def draw(directory: Path) -> list[Path]:
             files.append(store(maps.potential(result), out / "potential.png"))
         if result.edges:
             files.append(store(profiles.edges(result), out / "edges.png"))
+        for name, columns in result.probes.items():
+            files.append(store(profiles.probe(result, columns, name), out / f"probe_{name}.png"))
+    return files
+
+
+def _draw_solid(directory: Path, out: Path) -> list[Path]:
+    """Sections of a 3D device, and profiles."""
+    result = Solid.read(directory)
+    files = []
+    with matplotlib.rc_context(STYLE):
+        if "current_density" in result.data:
+            files.append(store(sections.current(result), out / "current.png"))
+        for name in ("orbital_density", "vorticity"):
+            if name in result.data:
+                files.append(store(sections.curl(result, name), out / f"{name}.png"))
+                break
+        if "potential" in result.data:
+            files.append(store(sections.potential(result), out / "potential.png"))
+        along = sections.edges(result) if len(result.triangles) else None
+        if along is not None:
+            files.append(store(along, out / "edges.png"))
         for name, columns in result.probes.items():
             files.append(store(profiles.probe(result, columns, name), out / f"probe_{name}.png"))
     return files

@@ -1,4 +1,4 @@
-"""A result as its files tell it."""
+"""Results as their files tell them."""
 
 from __future__ import annotations
 
@@ -16,64 +16,91 @@ from meso.vtu import read_vtu
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Drawn:
-    """A result as its files tell it.
+class Files:
+    """What the files of any result tell.
 
     Attributes:
         summary: summary.json.
         cells: Cells of all ranks.
         data: Fields at their nodes, SI, shape (c, n) or (c, n, 3).
-        edges: Columns of edges/NAME.csv by wall.
         probes: Columns of probes/NAME.csv by probe.
-        outline: Contacts and walls.
     """
 
     summary: dict[str, Any]
     cells: CellSet
     data: dict[str, np.ndarray]
-    edges: dict[str, dict[str, np.ndarray]]
     probes: dict[str, dict[str, np.ndarray]]
-    outline: Outline
 
     @classmethod
-    def read(cls, directory: Path) -> Drawn:
-        """Read a result directory."""
-        summary = json.loads((directory / "summary.json").read_text())
-        parts = [read_vtu(p) for p in sorted((directory / "fields").glob("part*.vtu"))]
-        parts = [part for part in parts if len(part[0])]
-        names = parts[0][1].keys()
-        cells = CellSet(points=np.concatenate([points for points, _ in parts]))
-        edges = _tables(directory / "edges")
-        return cls(
-            summary=summary,
-            cells=cells,
-            data={name: np.concatenate([data[name] for _, data in parts]) for name in names},
-            edges=edges,
-            probes=_tables(directory / "probes"),
-            outline=Outline.of(cells.outline(), edges, summary),
-        )
+    def common(cls, directory: Path) -> dict[str, Any]:
+        """Read the attributes of this class."""
+        points, data = joined(directory / "fields")
+        return {
+            "summary": json.loads((directory / "summary.json").read_text()),
+            "cells": CellSet(points=points),
+            "data": data,
+            "probes": tables(directory / "probes"),
+        }
 
     @property
     def title(self) -> str:
         """Title of the case."""
         return self.summary["title"] or Path(self.summary["mesh"]["file"]).stem
 
+    @property
+    def potentials(self) -> tuple[float, float]:
+        """Lowest and highest potential of the contacts, equal where nothing tells."""
+        given = [c["potential_V"] for c in self.summary["contacts"].values()]
+        if len(given) > 1 or not self.summary.get("periodic"):
+            return min(given, default=0.0), max(given, default=0.0)
+        return 0.0, 0.0
+
     def unit(self, field: str) -> str:
         """Unit of a field, as in the headers of the tables."""
         return self.summary["extrema"][field]["unit"]
 
 
-def _tables(folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    tables = {}
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawn(Files):
+    """The result of a 2D device as its files tell it.
+
+    Attributes:
+        edges: Columns of edges/NAME.csv by wall.
+        outline: Contacts and walls.
+    """
+
+    edges: dict[str, dict[str, np.ndarray]]
+    outline: Outline
+
+    @classmethod
+    def read(cls, directory: Path) -> Drawn:
+        """Read a result directory."""
+        found = cls.common(directory)
+        edges = tables(directory / "edges")
+        outline = Outline.of(found["cells"].outline(), edges, found["summary"])
+        return cls(**found, edges=edges, outline=outline)
+
+
+def joined(folder: Path, space: int | None = None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Cells and data of all ranks, as :func:`meso.vtu.read_vtu` returns them."""
+    parts = [read_vtu(p, space) for p in sorted(folder.glob("part*.vtu"))]
+    parts = [part for part in parts if len(part[0])] or parts[:1]
+    points = np.concatenate([points for points, _ in parts])
+    return points, {name: np.concatenate([data[name] for _, data in parts]) for name in parts[0][1]}
+
+
+def tables(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Columns of the tables in a folder, by the names of the files."""
+    found = {}
     for path in sorted(folder.glob("*.csv")):
         with path.open() as file:
             names = file.readline().strip().split(",")
             rows = np.loadtxt(file, delimiter=",", ndmin=2)
-        tables[path.stem] = dict(zip(names, rows.T, strict=True))
-    return tables
+        found[path.stem] = dict(zip(names, rows.T, strict=True))
+    return found
 
 
-def closed_form(result: Drawn, points: np.ndarray) -> dict[str, Any] | None:
+def closed_form(result: Files, points: np.ndarray) -> dict[str, Any] | None:
     """The exact profile of a ribbon at points, if the device is one."""
     form = result.summary["closed_form"]
     if not form or form["name"] != "ribbon":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from meso.constants import ELECTRON_CHARGE
-from meso.figures.data import Drawn
+from meso.figures.data import Drawn, Files
 from meso.figures.raster import Extent
 
 
@@ -21,14 +21,18 @@ def wall_values(result: Drawn, field: str) -> np.ndarray:
 
 
 def floor(result: Drawn, field: str) -> float:
+    """What is too small for a scale of its own, in 2D."""
+    box = result.outline.box
+    return floor_of(result, field, max(box[1] - box[0], box[3] - box[2]))
+
+
+def floor_of(result: Files, field: str, size: float) -> float:
     """What is too small for a scale of its own: a curl of 5 % of the current over the size.
 
     A flow without vorticity shall not look like one with vorticity because of rounding.
     """
     if not {"current_density", "vorticity"} <= result.data.keys():
         return 0.0
-    box = result.outline.box
-    size = max(box[1] - box[0], box[3] - box[2])
     largest = np.abs(result.data["current_density"]).max()
     vorticity = 0.05 * largest / size / abs(ELECTRON_CHARGE)
     ratio = np.abs(result.data[field]).max() / (np.abs(result.data["vorticity"]).max() or 1.0)

@@ -20,7 +20,7 @@ from meso.figures.raster import Extent, Grid
 from meso.figures.style import INK, Map, color_bar, map_figure
 
 # Without the lightest colours, before which white stream lines would not be seen.
-_SPEED = LinearSegmentedColormap.from_list("speed", colormaps["magma"](np.linspace(0.08, 0.8, 64)))
+SPEED = LinearSegmentedColormap.from_list("speed", colormaps["magma"](np.linspace(0.08, 0.8, 64)))
 # Snapped to pixels, a straight wall of many points gets wavy.
 _WALL: dict[str, Any] = {"snap": False}
 _SQUARE = "#1b7f3b"
@@ -40,7 +40,8 @@ def _finish(result: Drawn, picture: Map, *, values: bool) -> None:
         axes.plot(
             *(contact.line.T / unit),
             color=style.CONTACT,
-            linewidth=3.5,
+            linewidth=1.6 if contact.periodic else 3.5,
+            linestyle=(0, (4, 2)) if contact.periodic else "-",
             zorder=5,
             solid_capstyle="butt",
         )
@@ -98,7 +99,7 @@ def current(result: Drawn) -> Figure:
         picture.axes,
         grid,
         speed / unit.factor,
-        cmap=_SPEED,
+        cmap=SPEED,
         vmin=0,
         vmax=top / unit.factor,
     )
@@ -135,8 +136,7 @@ def potential(result: Drawn) -> Figure:
     picture = _map(result, values=False)
     grid = result.cells.grid(picture.extent, *picture.pixels)
     phi = grid.values(result.data["potential"])
-    given = [c["potential_V"] for c in result.summary["contacts"].values()]
-    low, high = min(given), max(given)
+    low, high = result.potentials
     if not low < high:
         low, high = np.nanpercentile(phi, [0.1, 99.9])
     unit = style.scale(max(abs(low), abs(high)), "V")

@@ -12,6 +12,7 @@ from meso.cells import cells_of, facet_geometry
 from meso.device import Device
 from meso.figures import style
 from meso.figures.style import LINES, map_figure, store
+from meso.figures.surface import draw_surface
 from meso.mpi import concatenated
 
 _SHADES = np.array(["#f2f2f2", "#dfe8f3", "#f6e7d8", "#e2f0e2", "#eee3f3"])
@@ -24,11 +25,14 @@ def draw_mesh(device: Device, path: Path) -> None:
         device: The device.
         path: The picture.
     """
+    if device.dimension == 3:
+        draw_surface(device, path)
+        return
     scale = device.extent
     corners = concatenated(device.comm, cells_of(device).nodes[:, :3] * scale)
-    s = np.linspace(0, 1, 5)
+    s = np.linspace(0, 1, 5)[:, None]
     facets = device.facets
-    lines = facet_geometry(cells_of(device), facets.cell, facets.local, s, np.ones_like(s))
+    lines = facet_geometry(cells_of(device), facets.cell, facets.local, s, np.ones(5))
     curves = concatenated(device.comm, lines.position * scale)
     names = concatenated(device.comm, facets.boundary)
     regions = concatenated(device.comm, device.cell_region)

@@ -14,14 +14,15 @@ from meso.figures.style import written
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DrawnContact:
-    """A connected stretch of a contact.
+    """A connected stretch of a contact, or of a periodic boundary.
 
     Attributes:
         name: Its name; empty where the files do not tell.
-        values: Its potential and current, as they are read.
+        values: Its potential (or voltage) and current, as they are read.
         line: Points along it, m, shape (k, 2).
         normal: Direction from the anchor to the name, zero for a name inside.
         anchor: Where the name is attached, m.
+        periodic: True for a periodic boundary.
     """
 
     name: str
@@ -29,6 +30,7 @@ class DrawnContact:
     line: np.ndarray
     normal: np.ndarray
     anchor: np.ndarray
+    periodic: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,11 +100,11 @@ def chains(edges: np.ndarray) -> list[np.ndarray]:
     """Join edges to lines, shape (k, 2) each; closed ones end where they begin.
 
     Args:
-        edges: Directed edges, shape (e, k, 2).
+        edges: Directed edges: two coordinates, perhaps followed by values, shape (e, k, 2 + v).
     """
     if not len(edges):
         return []
-    numbers = vertex_numbers(edges[:, [0, -1]].reshape(-1, 2)).reshape(-1, 2)
+    numbers = vertex_numbers(edges[:, [0, -1], :2].reshape(-1, 2)).reshape(-1, 2)
     following = {int(a): i for i, (a, _) in enumerate(numbers)}
     ends = set(numbers[:, 1].tolist())
     heads = [i for i, (a, _) in enumerate(numbers) if int(a) not in ends]
@@ -146,6 +148,9 @@ def _names(stretches: list[np.ndarray], summary: Mapping[str, Any]) -> list[str]
         for name, contact in summary["contacts"].items()
         for segment in contact.get("segments", ())
     ]
+    for name, pair in summary.get("periodic", {}).items():
+        for end, key in ((name, "segments"), (pair["to"], "segments_to")):
+            places += [(end, segment["center_m"], segment["length_m"]) for segment in pair[key]]
     if not places:
         return [""] * len(stretches)
     out = []
@@ -176,15 +181,27 @@ def _contact(line: np.ndarray, name: str, summary: Mapping[str, Any]) -> DrawnCo
         outer = (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() > 0
         normal = np.array([0.0, 1.0 if outer else 0.0])
         anchor = line[np.argmax(y)] if outer else center
-    values = []
-    contacts = summary["contacts"]
-    if name:
-        potentials = [abs(c["potential_V"]) for c in contacts.values()]
-        entry = contacts[name]
-        key = next(k for k in entry if k.startswith("current_A"))
-        currents = [abs(c[key]) for c in contacts.values()]
-        values = [
-            written(entry["potential_V"], "V", 1e-6 * max(potentials)),
-            written(entry[key], key.removeprefix("current_"), 1e-6 * max(currents)),
-        ]
-    return DrawnContact(name=name, values=tuple(values), line=line, normal=normal, anchor=anchor)
+    periodic = summary.get("periodic", {})
+    ends = {*periodic, *(pair["to"] for pair in periodic.values())}
+    return DrawnContact(
+        name=name,
+        values=_values(name, summary),
+        line=line,
+        normal=normal,
+        anchor=anchor,
+        periodic=name in ends,
+    )
+
+
+def _values(name: str, summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Potential and current of a contact, voltage and current at the first of a periodic pair."""
+    groups = ((summary["contacts"], "potential_V"), (summary.get("periodic", {}), "voltage_V"))
+    for group, volt in groups:
+        if name in group:
+            key = next(k for k in group[name] if k.startswith("current_A"))
+            largest = [max(abs(entry[k]) for entry in group.values()) for k in (volt, key)]
+            return (
+                written(group[name][volt], "V", 1e-6 * largest[0]),
+                written(group[name][key], key.removeprefix("current_"), 1e-6 * largest[1]),
+            )
+    return ()

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from meso.figures import style
-from meso.figures.data import Drawn, closed_form
+from meso.figures.data import Drawn, Files, closed_form
 from meso.figures.style import LINES, line_figure
 
 _EXACT: dict[str, Any] = {"color": "black", "linewidth": 1.0, "linestyle": (0, (5, 4)), "zorder": 5}
@@ -21,7 +21,7 @@ def _column(columns: dict[str, np.ndarray], start: str) -> tuple[np.ndarray, str
     return (columns[names[0]], names[0].removeprefix(f"{start}_")) if names else None
 
 
-def _axis(axes: Any, lines: list[tuple[Any, ...]], unit: str, label: str) -> None:
+def draw_lines(axes: Any, lines: list[tuple[Any, ...]], unit: str, label: str) -> None:
     """Draw lines (x, y, style) with a common unit."""
     chosen = style.scale(max(float(np.nanmax(np.abs(y))) for _, y, _ in lines), unit)
     for x, y, how in lines:
@@ -68,7 +68,7 @@ def edges(result: Drawn) -> Figure:
             if exact and key in exact:
                 text = "closed form" if i == len(walls) - 1 else "_"
                 lines.append((x, exact[key], {**_EXACT, "label": text}))
-        _axis(panel, lines, unit, label)
+        draw_lines(panel, lines, unit, label)
     axes[-1].set_xlabel(f"arc length, conductor on the left ({length.name})")
     axes[-1].set_xlim(0, longest / length.factor)
     for panel in axes:
@@ -77,7 +77,7 @@ def edges(result: Drawn) -> Figure:
     return figure
 
 
-def probe(result: Drawn, columns: dict[str, np.ndarray], name: str) -> Figure:
+def probe(result: Files, columns: dict[str, np.ndarray], name: str) -> Figure:
     """Profiles along a probe, with the closed form where there is one."""
     points = np.column_stack([columns["x_m"], columns["y_m"]])
     s, axis_label = columns["s_m"], "distance along the probe"
@@ -89,10 +89,10 @@ def probe(result: Drawn, columns: dict[str, np.ndarray], name: str) -> Figure:
         s, along, axis_label = exact["y"], exact["along"], "distance from the centre line"
     rows = _probe_rows(columns, along)
     # A probe along an equipotential would show nothing but errors of discretisation.
-    given = [c["potential_V"] for c in result.summary["contacts"].values()]
     if len(rows) > 1 and rows[-1][0] == "potential":
         potential = rows[-1][2][0][1]
-        if np.nanmax(potential) - np.nanmin(potential) < 1e-3 * np.ptp(given):
+        low, high = result.potentials
+        if np.nanmax(potential) - np.nanmin(potential) < 1e-3 * (high - low):
             rows.pop()
     length = style.length_scale(float(np.ptp(s)))
     figure, axes = line_figure(len(rows), f"{result.title}: probe “{name}”")
@@ -105,7 +105,7 @@ def probe(result: Drawn, columns: dict[str, np.ndarray], name: str) -> Figure:
         if exact and key in exact:
             how = {**_EXACT, "label": f"closed form, {exact['source'][key]}"}
             drawn.append((s / length.factor, exact[key], how))
-        _axis(panel, drawn, unit, label)
+        draw_lines(panel, drawn, unit, label)
         if len(drawn) > 1:
             panel.legend(loc="best")
     axes[-1].set_xlabel(f"{axis_label} ({length.name})")
@@ -118,19 +118,44 @@ def _probe_rows(
 ) -> list[tuple[str, str, list[tuple[str, np.ndarray]], str]]:
     """Panels of a probe: key, label, lines (name, values), unit."""
     rows = []
-    x, y = (_column(columns, f"current_density_{k}") for k in "xy")
-    if x and y:
-        if along is not None:
-            value = x[0] * along[0] + y[0] * along[1]
-            rows.append(("current_density", "$J$", [("$J$", value)], x[1]))
-        else:
-            rows.append(("current_density", "$J$", [("$J_x$", x[0]), ("$J_y$", y[0])], x[1]))
-    for key, label in (("orbital_density", "$L_z$"), ("vorticity", "Ω")):
-        found = _column(columns, key)
-        if found:
+    current = _components(columns, "current_density")
+    if current and along is not None:
+        value = current[0][0] * along[0] + current[1][0] * along[1]
+        rows.append(("current_density", "$J$", [("$J$", value)], current[0][1]))
+    elif current:
+        lines = _named(current, "J")
+        label = "$J$" if len(lines) > 1 else lines[0][0]
+        rows.append(("current_density", label, lines, current[0][1]))
+    for key, label, symbol in (("orbital_density", "$L_z$", "L"), ("vorticity", "Ω", "Ω")):
+        parts = _components(columns, key)
+        found = None if parts else _column(columns, key)
+        if parts:
+            lines = _named(parts, symbol)
+            label = f"${symbol}$" if len(lines) > 1 else lines[0][0]
+            rows.append((key, label, lines, parts[0][1]))
+        elif found:
             rows.append((key, label, [(label, found[0])], found[1]))
+        if parts or found:
             break
     potential = _column(columns, "potential")
     if potential and (along is None or not rows):
         rows.append(("potential", "φ", [("φ", potential[0])], "V"))
     return rows
+
+
+def _components(columns: dict[str, np.ndarray], start: str) -> list[tuple[np.ndarray, str]]:
+    """Columns and units of a vector; empty for a scalar."""
+    found = (_column(columns, f"{start}_{axis}") for axis in "xyz")
+    return [part for part in found if part is not None]
+
+
+def _named(parts: list[tuple[np.ndarray, str]], symbol: str) -> list[tuple[str, np.ndarray]]:
+    """Lines of the components of a vector; in 3D without those that are nothing."""
+    lines = [
+        (f"${symbol}_{axis}$", values) for axis, (values, _) in zip("xyz", parts, strict=False)
+    ]
+    if len(lines) < 3:
+        return lines
+    sizes = [np.nanmax(np.abs(values), initial=0.0) for _, values in lines]
+    kept = [line for line, size in zip(lines, sizes, strict=True) if size > 1e-3 * max(sizes)]
+    return kept or lines[:1]

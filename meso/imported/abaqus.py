@@ -44,7 +44,7 @@ class _Set:
     name: str
     numbers: list[np.ndarray] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
-    automatic: bool = True
+    rank: int = 1  # 0 if somebody made it by hand, 2 if it only serves a surface
 
 
 def read(path: Path) -> RawMesh:
@@ -148,7 +148,7 @@ class _Reader:
             found = np.array(numbers, dtype=np.int64)
         entry = self._add(sets, name, found)
         if entry is not None:
-            entry.automatic = False
+            entry.rank = 2 if "INTERNAL" in options else 0
             # "instance.number" and "instance.set" of an assembly
             entry.others += [w.rpartition(".")[2] for w in words if not w.lstrip("-").isdigit()]
 
@@ -203,6 +203,9 @@ class _Reader:
         surfaces = {}
         for name, rows in self.surfaces.items():
             listed = [row for kind, row in rows if kind == "ELEMENT"]
+            for row in listed:
+                if (used := row[0].rpartition(".")[2].casefold()) in self.element_sets:
+                    self.element_sets[used].rank = 2
             facets = [f for row in listed for f in self._facets(row, blocks)]
             wide = max((f.shape[1] for f in facets), default=0)
             chosen = [f for f in facets if f.shape[1] == wide]
@@ -216,7 +219,7 @@ class _Reader:
             points=nodes[:, 1:],
             blocks=tuple(blocks),
             sets=sets,
-            automatic=frozenset(s.name for s in self.element_sets.values() if s.automatic),
+            ranks={s.name: s.rank for s in self.element_sets.values()},
             surfaces=surfaces,
             node_sets=node_sets,
         )
@@ -269,7 +272,8 @@ def _blocks(path: Path, seen: frozenset[Path]) -> Iterator[tuple[str, dict[str, 
         text = path.read_text(errors="replace")
     except OSError as error:
         raise GeometryError(f"{path}: cannot be read ({error.strerror})") from error
-    keyword, options, lines = "", {}, []
+    keyword, lines = "", []
+    options: dict[str, str] = {}
     rows = iter(text.splitlines())
     for line in rows:
         if line.startswith("**"):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
-from contextlib import redirect_stderr, redirect_stdout
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -99,18 +102,40 @@ def _read(path: Path) -> Any:
     said = io.StringIO()
     try:
         # meshio prints what it does not like, and exits.
-        with redirect_stdout(said), redirect_stderr(said):
-            return meshio.read(path, IMPORTED[path.suffix.lower()])
+        with redirect_stdout(said), redirect_stderr(said), _complete(path) as whole:
+            return meshio.read(whole, IMPORTED[path.suffix.lower()])
     except ImportError as error:
         text = f"reading it needs {error.name}: pip install {error.name}"
         raise GeometryError(f"{path}: {text}") from error
     except (Exception, SystemExit) as error:
         words = str(error) if isinstance(error, Exception) else ""
         words = " ".join(words.split()) or " ".join(said.getvalue().split())
-        if "cell_tags" in words:
-            words += "; in Salome, put each face and each edge into a group"
         text = f"{type(error).__name__}: {words}" if isinstance(error, Exception) else words
         raise GeometryError(f"{path}: meshio cannot read it: {text}") from error
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[Path]:
+    """The file, or a copy that meshio can read.
+
+    Salome leaves out the families of kinds of cells that are in no group; meshio needs all or none.
+    """
+    if path.suffix.lower() != ".med":
+        yield path
+        return
+    import h5py
+
+    with tempfile.TemporaryDirectory(prefix="meso-") as folder:
+        copy = Path(shutil.copy(path, folder))
+        with h5py.File(copy, "r+") as file:
+            cells: list[Any] = []
+            file["ENS_MAA"].visititems(
+                lambda name, item: cells.append(item) if name.endswith("/NOD") else None
+            )
+            for nodes in cells:
+                if "FAM" not in nodes.parent:
+                    nodes.parent["FAM"] = np.zeros(int(nodes.attrs["NBR"]), dtype=np.int64)
+        yield copy
 
 
 def _kind(name: str, nodes: np.ndarray) -> str:

@@ -39,7 +39,8 @@ class RawMesh:
         points: Coordinates, shape (n, 2) or (n, 3).
         blocks: Cells.
         sets: Cells of each set, an array for each block.
-        automatic: Sets that came with the elements; those that somebody made by hand win.
+        ranks: Rank of sets that others replace: 1 for what came with the elements, 2 for those
+            that only a surface needs.
         surfaces: Facets of each surface, as rows of vertices.
         node_sets: Nodes of each set.
         tags: Integers that stand for sets of cells, an array for each block; None: there are none.
@@ -50,7 +51,7 @@ class RawMesh:
     points: np.ndarray
     blocks: tuple[Block, ...]
     sets: dict[str, list[np.ndarray]] = field(default_factory=dict)
-    automatic: frozenset[str] = frozenset()
+    ranks: dict[str, int] = field(default_factory=dict)
     surfaces: dict[str, np.ndarray] = field(default_factory=dict)
     node_sets: dict[str, np.ndarray] = field(default_factory=dict)
     tags: list[np.ndarray] | None = None

@@ -107,7 +107,7 @@ def _regions(
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Names, and the index of the name of each cell."""
     sets = _masks(raw, top, dimension)
-    names, owner = partition(path, "cells", len(centres), sets, raw.automatic)
+    names, owner = partition(path, "cells", len(centres), sets, raw.ranks)
     kind = _CELLS[dimension]
     if not names:
         others = ", ".join([*raw.sets, *raw.surfaces, *raw.node_sets])
@@ -150,7 +150,7 @@ def _boundaries(
         mine = _hit(len(facets), index[start : start + len(surface)])
         sets[name] = sets[name] | mine if name in sets else mine
         start += len(surface)
-    names, owner = partition(path, _FACETS[dimension], len(facets), sets, raw.automatic)
+    names, owner = partition(path, _FACETS[dimension], len(facets), sets, raw.ranks)
     facets, owner = facets[owner >= 0], owner[owner >= 0]
 
     # Sets of nodes name the facets that are left.

@@ -1,0 +1,420 @@
+"""A grid of cases: one table, which grows by a row after each point, and a picture.
+
+The table is the state: a sweep that was interrupted goes on where it stopped, and a finer grid
+solves only what is new. No solver is loaded here before the first point is solved, so that worker
+processes can have an MPI of their own.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from meso.case import Case
+from meso.errors import CaseError, ConvergenceError, GeometryError, MesoError
+from meso.grid import Axis, Point, check_drawings, fingerprint, grid, parse_axis, plain, short
+
+#: Where launchers say how many processes they started.
+_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+
+#: Exit codes of the command line by the kind of an error, the gravest first.
+_CODES = {"ConvergenceError": 3, "CaseError": 2, "GeometryError": 2}
+
+Progress = Callable[[str], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Table:
+    """The results of a sweep so far, on one rank: ``sweep.json`` and ``sweep.csv``.
+
+    Attributes:
+        directory: Where they are, or None for a sweep that leaves no files.
+        head: What is the same for all points.
+        rows: By case hash.
+    """
+
+    directory: Path | None
+    head: dict[str, Any]
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def read(self) -> None:
+        """Take over the points of an earlier, perhaps interrupted, sweep of the same case.
+
+        Raises:
+            CaseError: The directory holds something else.
+        """
+        if self.directory is None or not self.directory.exists():
+            return
+        where = f"{self.directory}"
+        if not self.directory.is_dir():
+            raise CaseError(("--output", f"{where} is a file"))
+        path = self.directory / "sweep.json"
+        if not path.exists():
+            if any(self.directory.iterdir()):
+                raise CaseError(
+                    ("--output", f"{where} holds other files than a sweep; choose another")
+                )
+            return
+        try:
+            earlier = json.loads(path.read_text())
+            rows = {row["case_hash"]: row for row in earlier["points"]}
+            same = earlier["fingerprint"] == self.head["fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise CaseError(("--output", f"{path} is not the table of a sweep")) from None
+        if not same:
+            raise CaseError(
+                (
+                    "--output",
+                    f"{where} holds a sweep of another case, drawing or key; choose another"
+                    " directory, or remove it",
+                )
+            )
+        self.rows = rows
+
+    def done(self, point: Point, keep: bool) -> bool:
+        """True for a point that needs no solving; failed ones are tried again."""
+        row = self.rows.get(point.case_hash)
+        if row is None or row["status"] != "done":
+            return False
+        return not keep or row["directory"] is not None
+
+    def folders(self, points: Sequence[Point]) -> list[str]:
+        """Names for the results of points that are not solved yet: numbers that are free."""
+        used = [int(row["directory"]) + 1 for row in self.rows.values() if row["directory"]]
+        return [f"{i:03d}" for i, _ in enumerate(points, max(used, default=0))]
+
+    def ordered(self) -> list[dict[str, Any]]:
+        """All rows, by the swept values, texts in the order of the grid."""
+        levels = {axis["column"]: axis["values"] for axis in self.head["over"]}
+
+        def place(row: dict[str, Any]) -> list[tuple[int, Any]]:
+            out: list[tuple[int, Any]] = []
+            for column, values in levels.items():
+                value = row["swept"][column]
+                number = isinstance(value, int | float) and not isinstance(value, bool)
+                at = values.index(value) if value in values else len(values)
+                out.append((0, value) if number else (1, at))
+            return out
+
+        return sorted(self.rows.values(), key=place)
+
+    def write(self) -> None:
+        """Replace both files; each is complete at every moment."""
+        if self.directory is None:
+            return
+        rows = self.ordered()
+        _replace(
+            self.directory / "sweep.json",
+            json.dumps({**self.head, "points": rows}, indent=2, default=float) + "\n",
+        )
+        _replace(self.directory / "sweep.csv", as_csv(rows))
+
+
+def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The table: swept values, results, and how the point ended."""
+    last = ("status", "error", "directory", "case_hash")
+    flat = [{**row["swept"], **row["results"], **{key: row[key] for key in last}} for row in rows]
+    # Columns in the order in which they come up; those about the run last.
+    columns = dict.fromkeys(key for row in flat for key in row if key not in last)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*columns, *last], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def _replace(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(text)
+        os.replace(partial, path)
+    except OSError as error:
+        raise MesoError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def solve_point(path: Path, point: Point, keep: Path | None, format: str) -> dict[str, Any]:
+    """Run one case and take its numbers; all ranks call this.
+
+    Args:
+        path: The case file.
+        point: The point.
+        keep: Directory for the whole result, or None.
+        format: Of its fields.
+
+    Returns:
+        The row of the table, the same on every rank.
+    """
+    from meso.running import run
+
+    row: dict[str, Any] = {
+        "swept": dict(point.swept),
+        "case_hash": point.case_hash,
+        "status": "done",
+        "error": "",
+        "directory": None,
+        "results": {},
+        "warnings": [],
+    }
+    start = time.perf_counter()
+    try:
+        result = run(Case.load(path, point.settings))
+        row["results"] = numbers(result)
+        row["warnings"] = list(result.warnings)
+        if keep is not None:
+            result.save(keep, figures=False, format=format)
+            row["directory"] = keep.name
+    except (ConvergenceError, GeometryError, CaseError) as error:
+        kind = next(k for k in _CODES if k in {c.__name__ for c in type(error).__mro__})
+        row |= {"status": "failed", "error": str(error), "kind": kind}
+    row["wall_clock_s"] = time.perf_counter() - start
+    return row
+
+
+def numbers(result: Any) -> dict[str, float]:
+    """The numbers of a result that a table has, by column; names carry the unit.
+
+    Args:
+        result: A solved case.
+    """
+    from meso.summary import summary
+
+    text = summary(result)
+    per = "_per_m" if result.per_thickness else ""
+    out: dict[str, float] = {}
+    for name, contact in text["contacts"].items():
+        out |= {f"{name}.{key}": x for key, x in contact.items() if isinstance(x, float)}
+    if len(result.flow.contacts) in (1, 2):  # one: a periodic pair
+        out[f"conductance_S{per}"] = float(result.conductance_matrix[0, 0])
+    ohm = "ohm_m" if result.per_thickness else "ohm"
+    for name, value in result.resistances.items():
+        out[f"resistance.{name}_{ohm}"] = value
+    out[f"dissipated_power_W{per}"] = text[f"dissipated_power_W{per}"]
+    for name, wall in text["walls"].items():
+        for key, value in wall.items():
+            if key.startswith("orbital_moment_hbar"):
+                out[f"{name}.{key}"] = value
+        # The walls of a ribbon are one group whose two moments cancel: each piece counts.
+        segments = wall.get("segments", [])
+        for i, segment in enumerate(segments if len(segments) > 1 else []):
+            for key, value in segment.items():
+                if key.startswith("orbital_moment_hbar"):
+                    out[f"{name}.{i + 1}.{key}"] = value
+    out["cells"] = text["mesh"]["cells"]
+    return {key: value if isinstance(value, int) else float(value) for key, value in out.items()}
+
+
+def exit_code(rows: Iterable[Mapping[str, Any]]) -> int:
+    """0 if all points are done, 3 if one did not converge, else that of the error."""
+    return max((_CODES[row["kind"]] for row in rows if row["status"] != "done"), default=0)
+
+
+def sweep(
+    path: str | Path,
+    over: Sequence[str | Axis],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    directory: str | Path | None = None,
+    keep: bool = False,
+    jobs: int = 1,
+    figures: bool = True,
+    format: str = "vtu",
+    petsc: Sequence[str] = (),
+    progress: Progress = lambda text: None,
+) -> list[dict[str, Any]]:
+    """Solve a grid of cases; all ranks call this.
+
+    Args:
+        path: The case file.
+        over: What is swept, as on the command line ("flow.order=2:5:4"), or axes.
+        settings: Dotted key -> value, the same in every point.
+        directory: Where the table goes; points that it has already are not solved again. None to
+            leave no files.
+        keep: True to leave the result of each point in a directory of its own, NNN.
+        jobs: Processes that share the points; 1 if there are several ranks.
+        figures: True to draw the table.
+        format: Of the fields, if they are kept.
+        petsc: Options for the worker processes.
+        progress: Called with a line of text after each point.
+
+    Returns:
+        One row for each point of the grid, in its order: a dictionary with ``swept``, ``results``
+        (column -> number), ``status`` ("done" or "failed"), ``error`` and ``warnings``.
+
+    Raises:
+        CaseError: Something is wrong with a case or with the directory, before any is solved; or
+            the first point shows that the case does not fit its drawing.
+    """
+    path = Path(path)
+    axes = [parse_axis(item) if isinstance(item, str) else item for item in over]
+    points = grid(path, axes, settings or {})
+    if keep and directory is None:
+        raise CaseError(("keep", "needs a directory"))
+    if jobs < 1:
+        raise CaseError(("--jobs", f"found {jobs}; must be at least 1"))
+    comm = None
+    if jobs > 1 and any(int(os.environ.get(name, 1)) > 1 for name in _SIZES):
+        raise CaseError(("--jobs", "is for one process; under mpirun every point uses all ranks"))
+    if jobs == 1:
+        from mpi4py import MPI
+
+        comm = MPI.COMM_WORLD
+    directory = None if directory is None else Path(directory)
+    table = Table(directory=directory, head=_head(path, axes, settings or {}))
+    _on_root(comm, table.read)
+    if any(axis.key.startswith("geometry.") for axis in axes):
+        _on_root(comm, lambda: check_drawings(path, points))
+    todo = _on_root(comm, lambda: [p for p in points if not table.done(p, keep)])
+    if len(todo) < len(points):
+        progress(f"{len(points) - len(todo)} of {len(points)} points are in the table already")
+    kept: dict[int, Path] = {}
+    if keep and directory is not None:
+        names = _on_root(comm, lambda: table.folders(todo))
+        kept = {p.index: directory / name for p, name in zip(todo, names, strict=True)}
+
+    def take(point: Point, row: dict[str, Any]) -> None:
+        """Put a row into the table, unless nothing fits at all."""
+
+        def store() -> None:
+            nothing = not any(r["status"] == "done" for r in table.rows.values())
+            if nothing and row.get("kind") == "CaseError":
+                raise CaseError(f"{row['error']} (at {point.name})")
+            table.rows[point.case_hash] = row
+            table.write()
+
+        _on_root(comm, store)
+        text = _headline(row) if row["status"] == "done" else f"failed: {row['error']}"
+        progress(f"point {point.index + 1} of {len(points)}: {point.name}: {text}")
+
+    if jobs == 1:
+        for point in todo:
+            take(point, solve_point(path, point, kept.get(point.index), format))
+    else:
+        for point, row in _parallel(path, todo, kept, format, jobs, petsc):
+            take(point, row)
+
+    def finish() -> list[dict[str, Any]]:
+        table.write()
+        if figures and directory is not None:
+            from meso.figures.sweeps import draw_sweep
+
+            draw_sweep(directory)
+        return [table.rows[point.case_hash] for point in points]
+
+    return _on_root(comm, finish)
+
+
+def _on_root(comm: Any, work: Callable[[], Any]) -> Any:
+    """Work of rank 0 for all of them; without MPI, of this process."""
+    if comm is None:
+        return work()
+    from meso.mpi import on_root
+
+    return on_root(comm, work)
+
+
+def _parallel(
+    path: Path,
+    points: Sequence[Point],
+    kept: Mapping[int, Path],
+    format: str,
+    jobs: int,
+    petsc: Sequence[str],
+) -> Iterator[tuple[Point, dict[str, Any]]]:
+    """Points and their rows as they are ready, from processes with an MPI of their own."""
+    pool = ProcessPoolExecutor(
+        max_workers=min(jobs, max(1, len(points))),
+        mp_context=get_context("spawn"),
+        initializer=start_worker,
+        initargs=(tuple(petsc),),
+    )
+    try:
+        futures: dict[Future[dict[str, Any]], Point] = {
+            pool.submit(solve_point, path, point, kept.get(point.index), format): point
+            for point in points
+        }
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        # Points that are being solved come to their end; the others are left for the next time.
+        pool.shutdown(cancel_futures=True)
+
+
+def start_worker(petsc: Sequence[str]) -> None:
+    """Start PETSc in a worker process, which leaves Ctrl-C to its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import petsc4py
+
+    petsc4py.init(["meso", "-no_signal_handler", *petsc])
+
+
+def _head(path: Path, axes: Sequence[Axis], settings: Mapping[str, Any]) -> dict[str, Any]:
+    from meso import __version__
+
+    first = Case.load(path, {**settings, **{axis.key: axis.values[0] for axis in axes}})
+    return {
+        "case": path.name,
+        "title": first.title or first.geometry.file.stem,
+        "meso": __version__,
+        "fingerprint": fingerprint(first, axes),
+        "over": [
+            {
+                "key": axis.key,
+                "column": axis.column,
+                "unit": axis.unit,
+                "scale": axis.scale,
+                "values": list(axis.numbers),
+            }
+            for axis in axes
+        ],
+        "set": {key: plain(value)[0] for key, value in settings.items()},
+    }
+
+
+def _headline(row: Mapping[str, Any]) -> str:
+    """The result of a point in a few words."""
+    shown = chosen(row["results"])
+    return ", ".join(f"{key} {row['results'][key]:.6g}" for key in shown[:3])
+
+
+def chosen(results: Mapping[str, Any]) -> list[str]:
+    """The columns that a short table shows: resistances, the conductance, or the currents."""
+    for start in ("resistance.", "conductance_"):
+        if names := [key for key in results if key.startswith(start)]:
+            return names
+    return [key for key in results if ".current_A" in key]
+
+
+def report(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table for the terminal: swept values, the results that matter most, warnings."""
+    done = [row for row in rows if row["status"] == "done"]
+    shown = list(dict.fromkeys(key for row in done for key in chosen(row["results"])))[:6]
+    lines = [[*rows[0]["swept"], *shown]]
+    for row in rows:
+        cells = [short(value) for value in row["swept"].values()]
+        missing = "-" if row["status"] == "done" else row["status"]
+        found = (row["results"].get(key) for key in shown)
+        lines.append([*cells, *(missing if x is None else f"{x:.9g}" for x in found)])
+    width = [max(len(cells[i]) for cells in lines) for i in range(len(lines[0]))]
+    text = [
+        "  " + "  ".join(cell.rjust(w) for cell, w in zip(cells, width, strict=True))
+        for cells in lines
+    ]
+    warned = [row for row in rows if row["warnings"]]
+    if warned:
+        text += [
+            "",
+            f"  warnings at {len(warned)} of {len(rows)} points (see sweep.json), the first:",
+        ]
+        text += [f"  {warned[0]['warnings'][0]}"]
+    return "\n".join(text)
