@@ -16,18 +16,14 @@ from typing import Any
 import basix
 import numpy as np
 
-from meso.accumulation import edge_moments
 from meso.boundary import Boundary, Contact, Periodic
-from meso.case import Case
-from meso.cells import cells_of, inverse, quadrature
+from meso.cells import cells_of, inverse
 from meso.device import Device
 from meso.fields import Field
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.ohmic import Ohmic
-from meso.flow.result import Flow, drive, four_terminal, ports_of
+from meso.flow.result import Flow, ports_of
 from meso.layers import SizeField
-from meso.mpi import concatenated, on_root, total
-from meso.orbital import orbital_density, vorticity
 
 #: Largest increase of the cell size with distance.
 GROWTH = 0.5
@@ -97,62 +93,106 @@ class Solved:
                 sc = self.model.scales.current_density
                 J = np.tensordot(p, s.vector, 1)
                 from meso.cells import lagrange
+
                 J = J[lagrange(self.flow.device, self.model.order).dofs]
                 phi = np.tensordot(p, s.scalar, 1)[..., None]
-                out.append((Field(name="j", unit="", device=self.flow.device, degree=self.model.order, values=J),
-                            Field(name="p", unit="", device=self.flow.device, degree=self.model.order-1, values=phi)))
+                out.append(
+                    (
+                        Field(
+                            name="j",
+                            unit="",
+                            device=self.flow.device,
+                            degree=self.model.order,
+                            values=J,
+                        ),
+                        Field(
+                            name="p",
+                            unit="",
+                            device=self.flow.device,
+                            degree=self.model.order - 1,
+                            values=phi,
+                        ),
+                    )
+                )
             else:
                 m = self.model
                 b = dict(m.boundaries)
                 for name, v in zip(ports_of(b), p):
                     old = b[name]
-                    b[name] = Periodic(to=old.to, voltage=float(v)) if isinstance(old, Periodic) else Contact(potential=float(v))
-                f = Ohmic(m.device, materials=m.materials, boundaries=b, order=m.order, thickness=m.thickness).solve()
+                    b[name] = (
+                        Periodic(to=old.to, voltage=float(v))
+                        if isinstance(old, Periodic)
+                        else Contact(potential=float(v))
+                    )
+                f = Ohmic(
+                    m.device,
+                    materials=m.materials,
+                    boundaries=b,
+                    order=m.order,
+                    thickness=m.thickness,
+                ).solve()
                 J = f.fields["current_density"]
-                out.append((Field(name="j", unit="", device=J.device, degree=J.degree, values=J.values/m.scales.current_density), f.fields["potential"]))
+                out.append(
+                    (
+                        Field(
+                            name="j",
+                            unit="",
+                            device=J.device,
+                            degree=J.degree,
+                            values=J.values / m.scales.current_density,
+                        ),
+                        f.fields["potential"],
+                    )
+                )
         return out
 
 
 def embed(field, degree):
     from meso.cells import lagrange
+
     pts = lagrange(field.device, degree).points
     return np.einsum("qn,cnk->cqk", field.table(pts), field.values)
 
 
 def energies(model, J, phi, parts=False):
     """Energy of a flow in each cell."""
-    device=model.device; cells=cells_of(device)
-    points, weights = cells.quadrature(2*J.degree)
+    device = model.device
+    cells = cells_of(device)
+    points, weights = cells.quadrature(2 * J.degree)
     from meso.cells import lagrange
+
     ref = lagrange(device, J.degree).gradients(points)
-    out=np.zeros((cells.count,3))
-    for s in range(0,cells.count,_BATCH):
-        b=np.arange(s,min(s+_BATCH,cells.count))
-        at=cells.positions(b,points)
-        inv,det=inverse(cells.jacobians(b,points))
-        w=weights*det
-        v=np.einsum("qn,cnk->cqk",J.table(points),J.values[b],optimize=True)
-        r=model.coefficients.relaxation(b,at).reshape(len(b),-1)
-        out[b,0]=(w*r*(v**2).sum(-1)).sum(1)
-        if isinstance(model,Hydrodynamic):
-            g=np.einsum("qna,cnk->cqak",ref,J.values[b],optimize=True)
-            g=np.einsum("cqai,cqak->cqik",inv,g,optimize=True)
-            div=np.trace(g,axis1=2,axis2=3)
-            S=g+g.swapaxes(2,3)-div[...,None,None]*np.eye(2)
-            mu=model.coefficients.stress(b,at).reshape(len(b),-1)
-            out[b,1]=(w*mu*0.5*(S**2).sum((-1,-2))).sum(1)
-            f=np.einsum("qn,cnk->cqk",phi.table(points),phi.values[b],optimize=True)[...,0]
-            out[b,2]=2*np.abs((w*f*div).sum(1))
+    out = np.zeros((cells.count, 3))
+    for s in range(0, cells.count, _BATCH):
+        b = np.arange(s, min(s + _BATCH, cells.count))
+        at = cells.positions(b, points)
+        inv, det = inverse(cells.jacobians(b, points))
+        w = weights * det
+        v = np.einsum("qn,cnk->cqk", J.table(points), J.values[b], optimize=True)
+        r = model.coefficients.relaxation(b, at).reshape(len(b), -1)
+        out[b, 0] = (w * r * (v**2).sum(-1)).sum(1)
+        if isinstance(model, Hydrodynamic):
+            g = np.einsum("qna,cnk->cqak", ref, J.values[b], optimize=True)
+            g = np.einsum("cqai,cqak->cqik", inv, g, optimize=True)
+            div = np.trace(g, axis1=2, axis2=3)
+            S = g + g.swapaxes(2, 3) - div[..., None, None] * np.eye(2)
+            mu = model.coefficients.stress(b, at).reshape(len(b), -1)
+            out[b, 1] = (w * mu * 0.5 * (S**2).sum((-1, -2))).sum(1)
+            f = np.einsum("qn,cnk->cqk", phi.table(points), phi.values[b], optimize=True)[..., 0]
+            out[b, 2] = 2 * np.abs((w * f * div).sum(1))
     return out
 
 
 def roughness(J):
     from meso.cells import lagrange
-    sp=lagrange(J.device,J.degree)
-    k=J.degree
-    V=basix.tabulate_polynomials(basix.PolynomialType.legendre,basix.CellType.triangle,k,sp.points).T
-    M=np.linalg.inv(V)
-    c=np.einsum("mn,cnk->cmk",M,J.values)
-    deg=np.concatenate([[d]*(d+1) for d in range(k+1)])
-    E=np.stack([(c[:,deg==d]**2).sum((1,2)) for d in range(k+1)],1)
+
+    sp = lagrange(J.device, J.degree)
+    k = J.degree
+    V = basix.tabulate_polynomials(
+        basix.PolynomialType.legendre, basix.CellType.triangle, k, sp.points
+    ).T
+    M = np.linalg.inv(V)
+    c = np.einsum("mn,cnk->cmk", M, J.values)
+    deg = np.concatenate([[d] * (d + 1) for d in range(k + 1)])
+    E = np.stack([(c[:, deg == d] ** 2).sum((1, 2)) for d in range(k + 1)], 1)
     return E

@@ -76,7 +76,7 @@ def ground_nodes(
     for first, second in pairs:
         joined = [p for p in parts if first in p or second in p]
         parts = [p for p in parts if p not in joined] + [set().union(*joined)]
-    out = [np.empty(0, dtype=np.int64)]
+    out: list[np.ndarray] = [np.empty(0, dtype=np.int64)]
     known = space.global_nodes
     for part in parts:
         if part & set(grounded):

@@ -90,10 +90,10 @@ class IterativeSystem:
                 part.add(cells, self._component(a, cells, matrix))
             self._lift(cells, matrix, flux)
 
-        for batch in self.discrete.cell_matrices():
-            add(*batch)
-        for batch in self.discrete.boundary_matrices(nitsche=True):
-            add(*batch)
+        for cells, matrix, flux in self.discrete.cell_matrices():
+            add(cells, matrix, flux)
+        for cells, matrix, flux in self.discrete.boundary_matrices(nitsche=True):
+            add(cells, matrix, flux)
 
     def _component(self, a: int, cells: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         """Diagonal block of one direction of the frames at the nodes, shape (c, p, p)."""

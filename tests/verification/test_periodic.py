@@ -11,11 +11,11 @@ from conftest import GEOMETRIES, draw, material, mesh_file
 from test_conservation import dissipation
 
 from meso.boundary import Boundary, Contact, Periodic, Wall
+from meso.cells import cells_of
 from meso.device import Device
 from meso.errors import GeometryError
 from meso.exact import Ribbon
 from meso.fields import gradient
-from meso.cells import cells_of
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow
@@ -144,20 +144,14 @@ def test_potential_falls_by_the_voltage(folder, model):
     assert np.abs(none.fields["current_density"].values).max() < 1e-12
 
 
-def wavy(matter: Material, phase: float = 180.0, shift: bool = False, folder=None) -> Device:
+def wavy(folder, size: float, phase: float = 180.0, shifted: bool = False) -> Device:
     """A period of the wavy channel of the gallery, or that which begins in the middle of it."""
-    if not shift:
-        return draw("wavy_channel", matter, ("edges",), phase=phase)
     text = (GEOMETRIES / "wavy_channel.geo").read_text()
-    # Half a period on, waves have the other sign.
-    path = folder / "shifted.geo"
-    path.write_text(text.replace("amplitude * Sin", "-amplitude * Sin"))
-    from meso.sizing import vorticity_layer
-
-    layer = vorticity_layer(matter.vorticity_diffusion_length, 4)
-    return Device.from_gmsh(
-        path, length_unit="nm", parameters={"phase": phase}, layers={"edges": layer}
-    )
+    if shifted:  # half a period on, waves have the other sign
+        text = text.replace("amplitude * Sin", "-amplitude * Sin")
+    path = folder / f"wavy-{size:g}-{phase:g}-{shifted}.msh"
+    mesh_file(path, f"phase = {phase};\n" + text, size=size, degree=4)
+    return Device.from_gmsh(path, length_unit="nm")
 
 
 @pytest.mark.parametrize("phase", [180.0, 0.0])
@@ -166,8 +160,8 @@ def test_wavy_channel_shifted(folder, phase):
     matter = material(mean_free_path=40e-9)
     laws = {"left": Periodic(to="right", voltage=VOLT), "edges": DIFFUSE}
     first, second = (
-        hydrodynamic(wavy(matter, phase, shift, folder), matter, 4, **laws)
-        for shift in (False, True)
+        hydrodynamic(wavy(folder, 10.0, phase, shifted), matter, 4, **laws)
+        for shifted in (False, True)
     )
     wanted = first.periodic["left"].current
     print("WAVY", phase, second.periodic["left"].current / wanted - 1)
@@ -325,16 +319,16 @@ def test_ring(folder, law, ratio, limit):
     assert found == pytest.approx(drude, abs=0, rel=1e-6)
 
 
-def test_ohmic_limit():
+def test_ohmic_limit(folder):
     """1 - I/I_ohmic = c l + O(l^2), on a fine mesh."""
     matter = material(mean_free_path=8e-9)
-    device = wavy(matter)
+    device = wavy(folder, 5.0)
     laws = {"left": Periodic(to="right", voltage=VOLT), "edges": DIFFUSE}
     wanted = ohmic(device, matter, **laws).periodic["left"].current
     missing = []
     for length in (8e-9, 4e-9, 2e-9):
         matter = material(mean_free_path=length)
-        flow = hydrodynamic(wavy(matter), matter, 4, **laws)
+        flow = hydrodynamic(device, matter, 4, **laws)
         missing.append(1 - flow.periodic["left"].current / wanted)
     once = 2 * np.array(missing[1:]) - missing[:-1]
     print("OHMIC", missing, once)
@@ -446,9 +440,13 @@ MISMATCHES: dict[str, tuple[Callable[[str], str], str]] = {
         "one is no translated copy of the other",
     ),
     "turned": (
-        lambda text: text.replace("Point(3) = {X + L, 50, 0}", "Point(3) = {X + L - 30, 50, 0}")
-        .replace("Point(4) = {X, 50, 0}", "Point(4) = {X + 30, 50, 0}")
-        .replace("Periodic Curve {2} = {4} Translate {L, 0, 0};", "Transfinite Curve {2, 4} = 5;"),
+        lambda text: (
+            text.replace("Point(3) = {X + L, 50, 0}", "Point(3) = {X + L - 30, 50, 0}")
+            .replace("Point(4) = {X, 50, 0}", "Point(4) = {X + 30, 50, 0}")
+            .replace(
+                "Periodic Curve {2} = {4} Translate {L, 0, 0};", "Transfinite Curve {2, 4} = 5;"
+            )
+        ),
         "has no counterpart",
     ),
 }
@@ -504,11 +502,24 @@ def test_periodic_film(ratio):
     assert flow.periodic["source"].potential == pytest.approx(2 * VOLT, abs=0, rel=1e-4)
 
 
-def test_box_with_two_pairs():
-    """A film that is periodic along and across: edges of the box have four nodes in one."""
+def test_box_with_two_pairs(folder):
+    """A film that is periodic along and across: the edges of the box have four nodes in one."""
     matter = material(
         carriers="3d", scattering="isotropic", conductivity=2.4e6, mean_free_path=40e-9
     )
     text = (GEOMETRIES / "film.geo").read_text()
-    assert 'Physical Surface("sides") = {film[3], film[5]};' in text
-    return matter
+    sides = 'Physical Surface("sides") = {film[3], film[5]};'
+    assert sides in text
+    pair = 'Physical Surface("front") = {film[3]}; Physical Surface("back") = {film[5]};\n'
+    path = folder / "lattice.geo"
+    path.write_text(text.replace(sides, pair))
+    parameters = {"length": 40, "width": 10, "thickness": 20, "layers": 6, "size": 5}
+    device = Device.from_gmsh(path, length_unit="nm", parameters=parameters)
+    laws = {"source": Periodic(to="drain", voltage=VOLT), "surfaces": DIFFUSE}
+    smooth = Wall(specularity=1.0)
+    wanted = hydrodynamic(device, matter, 2, front=smooth, back=smooth, **laws)
+    found = hydrodynamic(device, matter, 2, front=Periodic(to="back"), **laws)
+    current = wanted.periodic["source"].current
+    assert found.periodic["source"].current == pytest.approx(current, abs=0, rel=1e-7)
+    assert abs(found.periodic["front"].current) < 1e-6 * current
+    assert found.evidence["iterations"] <= 45
