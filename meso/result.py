@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from meso.accumulation import EdgeMoment
+from meso.adapting import Adaptivity
 from meso.boundary import Wall
 from meso.case import Case
 from meso.device import Device
@@ -31,6 +32,7 @@ class Result:
         warnings: What a careful user should know.
         seconds: Wall-clock time of each phase.
         closed_form: Name and parameters of the exact solution of this case, if it has one.
+        adaptivity: How the mesh was adapted, and the estimated error; None if it was not.
     """
 
     case: Case
@@ -40,6 +42,7 @@ class Result:
     warnings: tuple[str, ...]
     seconds: dict[str, float] = field(default_factory=dict)
     closed_form: Mapping[str, Any] | None = None
+    adaptivity: Adaptivity | None = None
 
     @property
     def written(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from mpi4py import MPI
 
 from meso import exact_match, resolution
 from meso.accumulation import edge_moments
+from meso.adapting import adapt
 from meso.boundary import Wall
 from meso.case import Case
 from meso.coefficients import shortest_diffusion_length
@@ -47,12 +48,15 @@ def build_device(
         GeometryError: See :meth:`Device.from_gmsh`.
         CaseError: Names or units that do not fit.
     """
+    if wanted is None and case.mesh.adapt is not None:
+        wanted = SizeField.anything()
     layers: dict[str, Layer] = {}
     given = case.mesh.wall_size
     meshable = case.geometry.is_drawing
     walls = [name for name, law in case.boundaries.items() if isinstance(law, Wall)]
     interface = None
-    viscous = meshable and case.flow.model != "ohmic"
+    # Adapted meshes resolve layers where the target needs it.
+    viscous = meshable and case.flow.model != "ohmic" and wanted is None
     if viscous and (shortest := _shortest_diffusion_length(case, comm)):
         interface = Layer(decay=shortest)
         layers = {name: Layer(decay=shortest, size=given) for name in walls}
@@ -124,20 +128,29 @@ def run(
         progress(text)
         start = time.perf_counter()
         yield
-        seconds[name] = time.perf_counter() - start
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
-    try:
+    def build(wanted: SizeField | None = None) -> Device:
         with phase("mesh", f"meshing {case.geometry.file.name}"):
-            device = build_device(case, comm)
-        with phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
-            flow = MODELS[case.flow.model](
-                device,
-                materials=materials,
-                boundaries=case.boundaries,
-                order=case.flow.order,
-                thickness=case.geometry.thickness,
-                solver=case.flow.solver,
-            ).solve()
+            return build_device(case, comm, wanted)
+
+    adaptivity = None
+    try:
+        if case.mesh.adapt is not None:
+            with phase("solve", f"adapting the mesh to the {case.mesh.adapt.target}"):
+                device, flow, adaptivity = adapt(case, build, progress)
+            seconds["solve"] -= seconds["mesh"]
+        else:
+            device = build()
+            with phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
+                flow = MODELS[case.flow.model](
+                    device,
+                    materials=materials,
+                    boundaries=case.boundaries,
+                    order=case.flow.order,
+                    thickness=case.geometry.thickness,
+                    solver=case.flow.solver,
+                ).solve()
     except CaseError as error:
         file = None if case.file is None else str(case.file)
         raise CaseError(*error.problems, file=error.file or file) from None
@@ -158,7 +171,8 @@ def run(
         flow=flow,
         fields=fields,
         edge_moments=moments,
-        warnings=(*case.warnings, *warnings),
+        warnings=(*case.warnings, *warnings, *(adaptivity.warnings if adaptivity else ())),
         seconds=seconds,
         closed_form=exact_match.closed_form(flow),
+        adaptivity=adaptivity,
     )

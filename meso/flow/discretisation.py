@@ -261,7 +261,7 @@ class Discretisation:
         for batch, same in self.cells.batches(4 * (n * p + q) ** 2, simple):
             if not len(batch):
                 continue
-            at = self.cells.positions(batch, points[:0] if same else points)
+            at = self.cells.positions(batch, points[:1] if same else points)
             stress = self.problem.coefficients.stress(batch, at)
             relaxation = self.problem.coefficients.relaxation(batch, at)
             matrix, divergence = terms.cell_terms(
