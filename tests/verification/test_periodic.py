@@ -520,3 +520,18 @@ def test_box_with_two_pairs(folder):
     assert found.periodic["source"].current == pytest.approx(current, abs=0, rel=1e-7)
     assert abs(found.periodic["front"].current) < 1e-6 * current
     assert found.evidence["iterations"] <= 45
+
+
+def test_wavy_walls_at_a_periodic_end():
+    """Walls meet the ends at more than a right angle, but a periodic end is no end of a wall.
+
+    Grading these points, as is done where contacts end, kept the mesh generator busy for ever:
+    the finest cells would be thousands of times finer than the layer.
+    """
+    matter = material(mean_free_path=40e-9)
+    device = draw("wavy_channel", matter, ("edges",))
+    layer = matter.vorticity_diffusion_length
+    assert device.smallest_cell > 0.02 * layer
+    laws = {"left": Periodic(to="right", voltage=VOLT), "edges": DIFFUSE}
+    flow = hydrodynamic(device, matter, 4, **laws)
+    assert flow.periodic["left"].current > 0
