@@ -6,10 +6,12 @@ multipliers. Unknowns inside cells are eliminated cell by cell, which halves the
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from mpi4py import MPI
 from petsc4py import PETSc
 from scipy.sparse import coo_matrix, csr_matrix, triu
 
@@ -211,6 +213,21 @@ def _global_matrix(upper: csr_matrix, unknowns: Unknowns, *, half: bool) -> PETS
     parts.setISLocalMat(local)
     parts.assemble()
     return parts.convert(PETSc.Mat.Type.AIJ)
+
+
+def release(comm: MPI.Comm) -> None:
+    """Free what no rank refers to any more; in parallel PETSc waits for all ranks to ask for it.
+
+    Args:
+        comm: Communicator whose ranks all call this function.
+    """
+    if comm.size == 1:
+        return
+    # What is freed may have been the last to refer to something else: a solver, its
+    # preconditioner, that one's matrices.
+    for _ in range(3):
+        gc.collect()
+        PETSc.garbage_cleanup(comm)
 
 
 class Solver:
