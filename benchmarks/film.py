@@ -24,7 +24,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from mpi4py import MPI
 
-from meso.algebra import release
 from meso.boundary import Contact, Wall
 from meso.device import Device
 from meso.exact import Ribbon
@@ -83,6 +82,7 @@ def measure(device: Device, ratio: float, copies: int) -> dict[str, float]:
     solutions = system.solve()
     comm.Barrier()
     done = time.perf_counter()
+    system.close()
     exact = Ribbon(
         width=THICKNESS * 1e-9,
         diffusion_length=ratio * LENGTH * 1e-9,
@@ -122,7 +122,6 @@ def main() -> None:
         print("|---|---|---|---|---|---|---|")
     for ratio in options.ratios:
         row = measure(device, ratio, copies)
-        release(comm)
         peak = memory(comm)
         if comm.rank == 0:
             print(

@@ -115,8 +115,11 @@ class _Remembered:
 
     def solve(self) -> Solutions:
         self.solutions: Solutions = self.system.solve()
-        del self.system  # and with it the factors
         return self.solutions
+
+    def close(self) -> None:
+        self.system.close()
+        del self.system
 
 
 class _Hydrodynamic(Hydrodynamic):

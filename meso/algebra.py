@@ -6,12 +6,10 @@ multipliers. Unknowns inside cells are eliminated cell by cell, which halves the
 
 from __future__ import annotations
 
-import gc
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from mpi4py import MPI
 from petsc4py import PETSc
 from scipy.sparse import coo_matrix, csr_matrix, triu
 
@@ -215,21 +213,6 @@ def _global_matrix(upper: csr_matrix, unknowns: Unknowns, *, half: bool) -> PETS
     return parts.convert(PETSc.Mat.Type.AIJ)
 
 
-def release(comm: MPI.Comm) -> None:
-    """Free what no rank refers to any more; in parallel PETSc waits for all ranks to ask for it.
-
-    Args:
-        comm: Communicator whose ranks all call this function.
-    """
-    if comm.size == 1:
-        return
-    # What is freed may have been the last to refer to something else: a solver, its
-    # preconditioner, that one's matrices.
-    for _ in range(3):
-        gc.collect()
-        PETSc.garbage_cleanup(comm)
-
-
 class Solver:
     """What direct and iterative solvers share: vectors over all ranks.
 
@@ -257,6 +240,10 @@ class Solver:
             "residual": self.residual,
             **counted,
         }
+
+    def close(self) -> None:
+        """Free the solver, on all ranks together; in parallel PETSc would keep it otherwise."""
+        self.matrix.destroy()
 
     def _gather(self, local: np.ndarray) -> PETSc.Vec:
         """Sum of what all ranks contribute at their local unknowns."""
@@ -300,6 +287,11 @@ class ConjugateGradients(Solver):
         self._solver.setTolerances(rtol=CG_TOLERANCE, atol=0.0, max_it=500)
         pc = self._solver.getPC()
         boomer_amg(pc) if multigrid else pc.setType(PETSc.PC.Type.JACOBI)
+
+    def close(self) -> None:
+        """Free the solver, on all ranks together."""
+        self._solver.destroy()
+        super().close()
 
     def solve(self, load: np.ndarray) -> np.ndarray:
         """Solve for several right-hand sides, one after the other.
@@ -389,6 +381,11 @@ class Factor(Solver):
                 f" {self._factor.getMumpsInfog(2)}): the system is singular or memory ran out"
             )
         self._pc = pc
+
+    def close(self) -> None:
+        """Free the factors, on all ranks together."""
+        self._pc.destroy()
+        super().close()
 
     def solve(self, load: np.ndarray) -> np.ndarray:
         """Solve for several right-hand sides at once.

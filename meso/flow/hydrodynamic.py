@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from meso.algebra import release
 from meso.boundary import Boundary, Contact, Wall
 from meso.cells import FacetGeometry
 from meso.coefficients import Coefficients, conductivity_scale
@@ -183,8 +182,9 @@ class Hydrodynamic:
         Raises:
             ConvergenceError: The system is singular, or the residual too large.
         """
-        solutions = self.system().solve()
-        release(self.device.comm)
+        system = self.system()
+        solutions = system.solve()
+        system.close()
         device, scales = self.device, self.scales
         names = ports_of(self.boundaries)
         response = solutions.flux * scales.current(device.dimension) * (self.thickness or 1.0)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from meso.algebra import Assembly, release
+from meso.algebra import Assembly
 from meso.boundary import Boundary, Contact
 from meso.cells import Lagrange, cells_of, lagrange
 from meso.coefficients import Coefficients, conductivity_scale
@@ -114,8 +114,7 @@ class Ohmic:
         factor = assembly.iterative() if self.iterative else assembly.factorise()
         x = factor.solve(assembly.load)
         evidence = factor.evidence
-        del factor
-        release(device.comm)
+        factor.close()
         nodal = given.copy()
         nodal[rows >= 0] += x[rows[rows >= 0]]
         for part in assembly.batches:

@@ -197,7 +197,15 @@ class IterativeSystem:
             scalar[side][there] = p[self.scalar_numbers[there], 0]
         if self.discrete.given is not None:
             vector[-1, self.discrete.prescribed] = self.discrete.given[self.discrete.prescribed]
+        for vec in (*loads, *(part for pair in found.values() for part in pair)):
+            vec.destroy()
         return Solutions(vector=vector, scalar=scalar, flux=flux, evidence=self.solver.evidence)
+
+    def close(self) -> None:
+        """Free the memory of the system, on all ranks together."""
+        self.solver.close()
+        self.A.mat.destroy()
+        self.B.mat.destroy()
 
 
 def _scatter(target: np.ndarray, numbers: np.ndarray, values: np.ndarray) -> None:
@@ -218,7 +226,7 @@ class _Solver:
         self.iterations, self.residual = 0, 0.0
         own = (nodes := system.rows[0].numbering).to_global - int(nodes.starts[comm.rank])
         turned = np.flatnonzero(system.turned & (own >= 0) & (own < u.owned))
-        preconditioner = _Preconditioner(
+        self._preconditioner = _Preconditioner(
             Bt,
             [_cycle(part.assembled()) for part in system.components],
             _mass(_viscous(system)),
@@ -233,7 +241,7 @@ class _Solver:
         self._solver.setTolerances(rtol=TOLERANCE, atol=0.0, max_it=MAX_ITERATIONS)
         pc = self._solver.getPC()
         pc.setType(PETSc.PC.Type.PYTHON)
-        pc.setPythonContext(preconditioner)
+        pc.setPythonContext(self._preconditioner)
 
     @property
     def evidence(self) -> dict[str, object]:
@@ -243,6 +251,12 @@ class _Solver:
             "residual": self.residual,
             "iterations": self.iterations,
         }
+
+    def close(self) -> None:
+        """Free the solver; in parallel PETSc would keep it, as all ranks must agree."""
+        self._preconditioner.close()
+        self._solver.destroy()
+        self.matrix.destroy()
 
     def load(self, force: np.ndarray, source: np.ndarray) -> PETSc.Vec:
         """A right-hand side from this rank's contributions at local numbers."""
@@ -298,6 +312,13 @@ class _Preconditioner:
         self.Bt, self.cycles, self.mass, self.stiffness = Bt, cycles, mass, stiffness
         self.turned, self.frames = turned, frames
         self.work: list[PETSc.Vec] = []
+
+    def close(self) -> None:
+        """Free matrices and factors."""
+        pcs = [*self.cycles, self.mass, self.stiffness]
+        matrices = [pc.getOperators()[0] for pc in pcs]
+        for thing in (*pcs, *matrices, *self.work, self.Bt):
+            thing.destroy()
 
     def apply(self, pc: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
         (force, source), (u, phi) = x.getNestSubVecs(), y.getNestSubVecs()
