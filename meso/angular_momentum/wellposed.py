@@ -257,7 +257,17 @@ def _weight(
     if not second.any() or second.all():
         candidates = [np.ones(n)] if any("_" in x for x in names) else _pairs(n)
     else:
-        candidates = [np.where(second, ratio, 1.0) for ratio in np.geomspace(1e-8, 1e8, 641)]
+        ratios = np.geomspace(1e-8, 1e8, 321)
+        # Detailed balance: the weights that make conversion symmetric.
+        balanced = [
+            abs(f[i, j] / f[j, i])
+            for f, _ in forms
+            if len(f) == n
+            for i in np.flatnonzero(~second)
+            for j in np.flatnonzero(second)
+            if f[j, i] != 0 and f[i, j] != 0
+        ]
+        candidates = [np.where(second, ratio, 1.0) for ratio in (*balanced, *ratios)]
     best, found = -np.inf, None
     for weight in candidates:
         margins = [_margin(form, np.diag(weight)) for form, _ in forms]
