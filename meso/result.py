@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from meso.accumulation import EdgeMoment
+from meso.angular_momentum.report import Part
 from meso.boundary import Wall
 from meso.case import Case
 from meso.device import Device
@@ -31,6 +32,7 @@ class Result:
         warnings: What a careful user should know.
         seconds: Wall-clock time of each phase.
         closed_form: Name and parameters of the exact solution of this case, if it has one.
+        angular_momentum: Diffusion of spin and orbital angular momentum, if the case has it.
     """
 
     case: Case
@@ -40,6 +42,7 @@ class Result:
     warnings: tuple[str, ...]
     seconds: dict[str, float] = field(default_factory=dict)
     closed_form: Mapping[str, Any] | None = None
+    angular_momentum: Part | None = None
 
     @property
     def written(self) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from mpi4py import MPI
 
 from meso import exact_match, resolution
 from meso.accumulation import edge_moments
+from meso.angular_momentum import report
+from meso.angular_momentum.problem import problem, wall_layer
 from meso.boundary import Wall
 from meso.case import Case
 from meso.coefficients import shortest_diffusion_length
@@ -58,6 +60,8 @@ def build_device(
         layers = {name: Layer(decay=shortest, size=given) for name in walls}
     elif meshable and given:
         layers = {name: Layer(size=given, reach=10 * given) for name in walls}
+    if meshable:
+        layers, interface = _with_densities(case, layers, walls, interface)
     if not meshable and (case.mesh.size or given):
         raise CaseError(("mesh", f"{case.geometry.file.name} is a mesh already: no size applies"))
     device = Device.from_gmsh(
@@ -80,6 +84,22 @@ def build_device(
     case.current_unit(device.dimension)
     check_probes(device, case.output.probes)
     return device
+
+
+def _with_densities(
+    case: Case, layers: dict[str, Layer], walls: list[str], interface: Layer | None
+) -> tuple[dict[str, Layer], Layer | None]:
+    """Layers that also resolve the densities of angular momentum: the thinner one at each wall."""
+    own = wall_layer(case)
+    if own is None:
+        return layers, interface
+
+    def thinner(layer: Layer | None) -> Layer:
+        assert own is not None
+        return own if layer is None or not layer.decay or own.decay < layer.decay else layer
+
+    layers = {name: thinner(layers.get(name)) for name in walls}
+    return layers, Layer(decay=min(own.decay, interface.decay if interface else own.decay))
 
 
 def _shortest_diffusion_length(case: Case, comm: MPI.Comm) -> float | None:
@@ -117,6 +137,7 @@ def run(
         ConvergenceError: The solver failed.
     """
     seconds: dict[str, float] = {}
+    part: report.Part | None = None
     materials = {region: case.materials[name] for region, name in case.regions.items()}
 
     @contextmanager
@@ -129,6 +150,7 @@ def run(
     try:
         with phase("mesh", f"meshing {case.geometry.file.name}"):
             device = build_device(case, comm)
+        diffusion = problem(case, device) if case.angular_momentum else None
         with phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
             flow = MODELS[case.flow.model](
                 device,
@@ -138,6 +160,9 @@ def run(
                 thickness=case.geometry.thickness,
                 solver=case.flow.solver,
             ).solve()
+        if diffusion is not None:
+            with phase("angular momentum", "diffusion of angular momentum"):
+                flow, part = report.solve(diffusion, flow, case.angular_momentum.coupling)
     except CaseError as error:
         file = None if case.file is None else str(case.file)
         raise CaseError(*error.problems, file=error.file or file) from None
@@ -151,6 +176,8 @@ def run(
             if couplings(flow) is not None:
                 fields["orbital_density"] = orbital_density(flow, fields["vorticity"])
                 moments = tuple(edge_moments(flow, fields["orbital_density"]))
+    if part is not None:
+        fields |= part.fields | report.totals(part, fields)
     hydrodynamic = flow.model != "ohmic"
     warnings = resolution.warnings(device, materials, case.boundaries) if hydrodynamic else ()
     return Result(
@@ -158,7 +185,8 @@ def run(
         flow=flow,
         fields=fields,
         edge_moments=moments,
-        warnings=(*case.warnings, *warnings),
+        warnings=(*case.warnings, *warnings, *(part.densities.warnings if part else ())),
         seconds=seconds,
         closed_form=exact_match.closed_form(flow),
+        angular_momentum=part,
     )

@@ -38,7 +38,7 @@ from meso.mpi import total
 Values = np.ndarray | Sequence[float] | Callable[[np.ndarray], np.ndarray]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Surface:
     """What a boundary does with angular momentum; by default nothing passes.
 

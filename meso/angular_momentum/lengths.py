@@ -30,14 +30,13 @@ def decay_lengths(transport: Transport, normal: np.ndarray) -> np.ndarray:
     return lengths[np.argsort(-np.abs(lengths))]
 
 
-def shortest(materials: Iterable[Transport], dimension: int) -> float:
+def shortest(materials: Iterable[Transport]) -> float:
     """Shortest |l| of some materials along the axes, m; infinite if nothing relaxes."""
-    axes = np.eye(3)[:dimension]
-    found = [np.abs(decay_lengths(m, axis)).min() for m in materials for axis in axes]
+    found = [np.abs(decay_lengths(m, axis)).min() for m in materials for axis in np.eye(3)]
     return float(min(found, default=np.inf))
 
 
-def layer(decay: float, order: int | None, dimension: int = 2) -> Layer:
+def layer(decay: float, size: float | None = None) -> Layer:
     """Cells at a wall for a density that decays over a length.
 
     Measured on films, discs and rings of up to ten decay lengths: densities keep to 1e-6 of the
@@ -45,9 +44,6 @@ def layer(decay: float, order: int | None, dimension: int = 2) -> Layer:
 
     Args:
         decay: The length, m.
-        order: Polynomial degree, None for the default of the dimension.
-        dimension: Of the device.
+        size: Cell size at the wall, m, if it is given.
     """
-    plain = Layer(decay=decay).resolved(order or {2: 4, 3: 2}[dimension])
-    assert plain.size is not None and plain.reach is not None
-    return Layer(decay=decay, size=0.7 * plain.size, reach=1.5 * plain.reach)
+    return Layer(decay=decay, size=size, finer=0.7, wider=1.5)
