@@ -383,6 +383,7 @@ class Diffusion:
             facet_loads=boundary,
             given=given if np.any(given) else None,
             iterative=self.iterative,
+            defect=self.defect(groups, source),
         )
 
     def cell_load(
@@ -435,22 +436,9 @@ class Diffusion:
             source: As of `solve`.
             evidence: How it was solved.
         """
-        device, space, cells = self.device, self.space, cells_of(self.device)
+        device, space = self.device, self.space
         n, length, d = len(self.components), device.extent, device.dimension
-        region = device.cell_region
-        everything = np.arange(cells.count)
-        points, weights = cells.quadrature(2 * space.degree + d * (cells.degree - 1))
-        weight = weights * cells.determinants(everything, points) * length**d
-        table = space.values(points)
-        relaxation = np.einsum("cab,cmb->cma", self.relaxation[region], omega)
-        rate = np.einsum("qm,cma->cqa", table, relaxation, optimize=True)
-        relaxed = np.einsum("cq,cqa->a", weight, rate)
-        size = np.einsum("cq,cqa->a", weight, np.abs(rate))
-        made = np.zeros(n)
-        if source is not None:
-            f = source(cells.positions(everything, points) * length, region)
-            made = np.einsum("cq,cqa->a", weight, f)
-            size = size + np.einsum("cq,cqa->a", weight, np.abs(f))
+        relaxed, made, size = self._inside(omega, source)
         outflow, injected = {}, {}
         seen = np.zeros(space.nodes, dtype=bool)
         own = space.index_map.size_local
@@ -481,7 +469,7 @@ class Diffusion:
             order=self.order,
             unit="J_s_per_m2" if self.sheet else "J_s_per_m3",
             omega=omega,
-            density=np.einsum("cab,cmb->cma", self.chi[region], omega),
+            density=np.einsum("cab,cmb->cma", self.chi[device.cell_region], omega),
             outflow=outflow,
             injected=injected,
             relaxed=relaxed,
@@ -489,6 +477,52 @@ class Diffusion:
             warnings=tuple(self.warnings),
             evidence=evidence,
         )
+
+    def _inside(
+        self, omega: np.ndarray, source: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """On this rank: what relaxes, what a source makes, and the size of both, shape (n,)."""
+        device, space, cells = self.device, self.space, cells_of(self.device)
+        n, length, d = len(self.components), device.extent, device.dimension
+        region = device.cell_region
+        everything = np.arange(cells.count)
+        points, weights = cells.quadrature(2 * space.degree + d * (cells.degree - 1))
+        weight = weights * cells.determinants(everything, points) * length**d
+        table = space.values(points)
+        relaxation = np.einsum("cab,cmb->cma", self.relaxation[region], omega)
+        rate = np.einsum("qm,cma->cqa", table, relaxation, optimize=True)
+        relaxed = np.einsum("cq,cqa->a", weight, rate)
+        size = np.einsum("cq,cqa->a", weight, np.abs(rate))
+        made = np.zeros(n)
+        if source is not None:
+            f = source(cells.positions(everything, points) * length, region)
+            made = np.einsum("cq,cqa->a", weight, f)
+            size = size + np.einsum("cq,cqa->a", weight, np.abs(f))
+        return relaxed, made, size
+
+    def defect(
+        self, groups: Sequence[np.ndarray], source: Any = None
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """What is missing in the scaled balance of each component that is held nowhere."""
+        n, device = len(self.components), self.device
+        held = self.fixed(np.arange(n))[0].any(axis=0)
+        held = np.logical_or.reduce(device.comm.allgather(held))
+        factor = self.scale * device.extent ** (2 - device.dimension)
+
+        def missing(values: np.ndarray) -> np.ndarray:
+            out = np.zeros((len(groups[0]), len(groups)))
+            for side, group in enumerate(groups):
+                omega = np.zeros((*values.shape[:2], n))
+                omega[:, :, group] = values[..., side] * self.scale[group]
+                relaxed, made, _ = self._inside(omega, source)
+                rest = relaxed - made
+                for name in device.boundaries:
+                    rest = rest + self._through(name, omega)[0]
+                rest = np.atleast_1d(total(device.comm, rest)) * factor
+                out[:, side] = np.where(held, 0.0, rest)[group]
+            return out
+
+        return missing
 
     def _through(
         self, name: str, omega: np.ndarray

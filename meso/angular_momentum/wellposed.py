@@ -199,7 +199,7 @@ def least_elliptic(D: np.ndarray) -> tuple[float, np.ndarray]:
         directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     lowest = _lowest(D, directions)
     best = directions[lowest.argmin()]
-    return float(lowest.min()), np.where(np.abs(best) < 1e-6, 0.0, best)
+    return float(lowest.min()), np.where(np.abs(best) < 1e-3, 0.0, best)
 
 
 def _lowest(D: np.ndarray, directions: np.ndarray) -> np.ndarray:
