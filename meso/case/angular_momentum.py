@@ -9,13 +9,19 @@ from math import inf, isfinite
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BeforeValidator, SkipValidation
+from pydantic import AfterValidator, BeforeValidator, SkipValidation, ValidationInfo
 
 from meso.errors import CaseError
 from meso.units import factor, is_number, quantity, unit
 
 AXES = ("x", "y", "z")
 _HALL_UNIT = re.compile(r"\(?\s*(?:hbar|ħ|\u210f)\s*/\s*(2?)\s*e\s*\)?")
+
+
+def _units(info: ValidationInfo, bulk: str, sheet: str) -> tuple[str, ...]:
+    """The unit for a 3D metal, that for a 2D electron gas, or both where it is not known."""
+    known = (info.context or {}).get("sheet")
+    return (bulk, sheet) if known is None else (sheet,) if known else (bulk,)
 
 
 def _read(value: object, units: tuple[str, ...], shapes: tuple[tuple[int, ...], ...]) -> Any:
@@ -47,13 +53,13 @@ def _tensor(*units: str, shapes: tuple[tuple[int, ...], ...]) -> Any:
     return Annotated[Any, SkipValidation, BeforeValidator(lambda v: _read(v, units, shapes))]
 
 
-def _hall(value: object) -> Any:
+def _hall(value: object, info: ValidationInfo) -> Any:
     """sigma_H in units of hbar/e, whichever was stated."""
     half = 1.0
     if isinstance(value, str) and (match := _HALL_UNIT.search(value)):
         half = 0.5 if match[1] else 1.0
         value = " ".join((value[: match.start()] + " " + value[match.end() :]).split())
-    found = _read(value, ("S/m", "S"), ((3, 3, 3),))
+    found = _read(value, _units(info, "S/m", "S"), ((3, 3, 3),))
     return half * found if is_number(found) else _nested(half * np.array(found))
 
 
@@ -82,8 +88,9 @@ def _components(value: object) -> tuple[str, ...]:
     return tuple(axis for axis in AXES if axis in names)
 
 
-def _by_axis(*units: str) -> Any:
-    def read(value: object) -> dict[str, float]:
+def _by_axis(bulk: str, sheet: str) -> Any:
+    def read(value: object, info: ValidationInfo) -> dict[str, float]:
+        units = _units(info, bulk, sheet)
         if not isinstance(value, Mapping) or not value or set(value) - set(AXES):
             raise CaseError(f'found {value!r}; must give components, e.g. {{ z = "1 {units[0]}" }}')
         return {axis: quantity(item, *units, where=axis) for axis, item in value.items()}
@@ -95,7 +102,13 @@ Diffusivity = _tensor("m^2/s", shapes=((3, 3), (3, 3, 3, 3)))
 Number = Annotated[float, unit("m^2/s")]
 Rate = Annotated[float, unit("Hz"), AfterValidator(_not_negative)]
 Velocity = Annotated[_tensor("m/s", shapes=((3, 3),)), AfterValidator(_not_negative)]
-Susceptibility = Annotated[float, unit("J*s^2/m^3", "J*s^2/m^2"), AfterValidator(_positive)]
+
+
+def _susceptibility(value: object, info: ValidationInfo) -> float:
+    return quantity(value, *_units(info, "J*s^2/m^3", "J*s^2/m^2"))
+
+
+Susceptibility = Annotated[float, BeforeValidator(_susceptibility), AfterValidator(_positive)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
