@@ -34,6 +34,7 @@ class Layer:
         decay: Decay length l of what the layer resolves; flat cells are for layers that have one.
         finer: Factor on a size that follows from ``decay``.
         wider: Factor on a reach that follows from it.
+        longest: Longest decay length that it is to resolve, if there are several.
     """
 
     size: float | None = None
@@ -41,6 +42,7 @@ class Layer:
     decay: float = 0.0
     finer: float = 1.0
     wider: float = 1.0
+    longest: float = 0.0
 
     def __post_init__(self) -> None:
         if self.decay <= 0 and not (self.size and self.reach):
@@ -59,6 +61,7 @@ class Layer:
             size=None if self.size is None else self.size / unit,
             reach=None if self.reach is None else self.reach / unit,
             decay=self.decay / unit,
+            longest=self.longest / unit,
         )
 
     def resolved(self, order: int) -> Layer:

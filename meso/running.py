@@ -13,7 +13,8 @@ from mpi4py import MPI
 from meso import exact_match, resolution
 from meso.accumulation import edge_moments
 from meso.angular_momentum import report
-from meso.angular_momentum.problem import problem, wall_layer
+from meso.angular_momentum.lengths import combined
+from meso.angular_momentum.problem import problem, wall_layers
 from meso.boundary import Wall
 from meso.case import Case
 from meso.coefficients import shortest_diffusion_length
@@ -89,17 +90,17 @@ def build_device(
 def _with_densities(
     case: Case, layers: dict[str, Layer], walls: list[str], interface: Layer | None
 ) -> tuple[dict[str, Layer], Layer | None]:
-    """Layers that also resolve the densities of angular momentum: the thinner one at each wall."""
-    own = wall_layer(case)
-    if own is None:
+    """Layers that also resolve the densities of angular momentum."""
+    own = wall_layers(case)
+    if not own:
         return layers, interface
 
-    def thinner(layer: Layer | None) -> Layer:
-        assert own is not None
-        return own if layer is None or not layer.decay or own.decay < layer.decay else layer
+    def joined(layer: Layer | None) -> Layer:
+        return combined([*own, *([layer] if layer and layer.decay else [])])
 
-    layers = {name: thinner(layers.get(name)) for name in walls}
-    return layers, Layer(decay=min(own.decay, interface.decay if interface else own.decay))
+    plain = [Layer(decay=layer.decay) for layer in own]
+    inside = combined([*plain, interface] if interface else plain)
+    return {name: joined(layers.get(name)) for name in walls}, inside
 
 
 def _shortest_diffusion_length(case: Case, comm: MPI.Comm) -> float | None:

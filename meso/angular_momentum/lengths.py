@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,10 +31,15 @@ def decay_lengths(transport: Transport, normal: np.ndarray) -> np.ndarray:
     return lengths[np.argsort(-np.abs(lengths))]
 
 
+def lengths(materials: Iterable[Transport]) -> list[float]:
+    """All finite |l| of some materials along the axes, m, shortest first, each once."""
+    found = [abs(x) for m in materials for axis in np.eye(3) for x in decay_lengths(m, axis)]
+    return sorted({float(f"{x:.6g}") for x in found if 0 < x < np.inf})
+
+
 def shortest(materials: Iterable[Transport]) -> float:
     """Shortest |l| of some materials along the axes, m; infinite if nothing relaxes."""
-    found = [np.abs(decay_lengths(m, axis)).min() for m in materials for axis in np.eye(3)]
-    return float(min(found, default=np.inf))
+    return min(lengths(materials), default=np.inf)
 
 
 def layer(decay: float, size: float | None = None) -> Layer:
@@ -47,3 +53,19 @@ def layer(decay: float, size: float | None = None) -> Layer:
         size: Cell size at the wall, m, if it is given.
     """
     return Layer(decay=decay, size=size, finer=0.7, wider=1.5)
+
+
+def combined(layers: Sequence[Layer]) -> Layer:
+    """One layer that is as fine as the finest, and grows no faster than any allows.
+
+    With sizes s (1 + y/3r)^3 the finest one, s_1, stays below another where s_1/r_1^3 <= s/r^3.
+
+    Args:
+        layers: Layers with decay lengths.
+    """
+    finest = min(layers, key=lambda one: one.finer * one.decay)
+    small, wider = finest.finer * finest.decay, finest.wider
+    for one in layers:
+        ratio = (small / (one.finer * one.decay)) ** (1 / 3)
+        wider = max(wider, one.wider * one.decay / finest.decay * ratio)
+    return replace(finest, wider=wider, longest=max(one.decay for one in layers))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from meso.angular_momentum.diffusion import Diffusion, Surface
-from meso.angular_momentum.lengths import layer, shortest
+from meso.angular_momentum.lengths import layer, lengths
 from meso.angular_momentum.tensors import (
     ONE,
     Transport,
@@ -178,9 +178,8 @@ def problem(case: Case, device: Device) -> Diffusion:
     )
 
 
-def wall_layer(case: Case) -> Layer | None:
-    """Cells that resolve the densities at walls, None without channels or decay."""
+def wall_layers(case: Case) -> list[Layer]:
+    """Cells that resolve each decay length of the densities at walls."""
     if not case.angular_momentum:
-        return None
-    decay = shortest(transports(case, 2).values())
-    return layer(decay, case.mesh.wall_size) if 0 < decay < inf else None
+        return []
+    return [layer(x, case.mesh.wall_size) for x in lengths(transports(case, 2).values())]
