@@ -56,31 +56,34 @@ EndIf
 a = stem_width / 2;
 Point(1) = {-length / 2, 0, 0};
 Point(2) = {-a - fillet, 0, 0};
-Point(3) = {-a, -fillet, 0};
 Point(4) = {-a, -stem_length, 0};
 Point(5) = {a, -stem_length, 0};
-Point(6) = {a, -fillet, 0};
 Point(7) = {a + fillet, 0, 0};
 Point(8) = {length / 2, 0, 0};
 Point(9) = {length / 2, width, 0};
 Point(10) = {-length / 2, width, 0};
 Line(1) = {1, 2};
-Line(3) = {3, 4};
 Line(4) = {4, 5};
-Line(5) = {5, 6};
 Line(7) = {7, 8};
 Line(8) = {8, 9};
 Line(9) = {9, 10};
 Line(10) = {10, 1};
 edges[] = {1, 3, 5, 7, 9};
 If (fillet > 0)
+  Point(3) = {-a, -fillet, 0};
+  Point(6) = {a, -fillet, 0};
+  Line(3) = {3, 4};
+  Line(5) = {5, 6};
   Point(11) = {-a - fillet, -fillet, 0};
   Point(12) = {a + fillet, -fillet, 0};
   Circle(2) = {2, 11, 3};
   Circle(6) = {6, 12, 7};
+  Delete { Point{11, 12}; }
   edges[] += {2, 6};
   Curve Loop(1) = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
 Else
+  Line(3) = {2, 4};
+  Line(5) = {5, 7};
   Curve Loop(1) = {1, 3, 4, 5, 7, 8, 9, 10};
 EndIf
 Plane Surface(1) = {1};
