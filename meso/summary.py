@@ -11,8 +11,8 @@ import numpy as np
 from petsc4py import PETSc
 
 import meso
-from meso.boundary import Periodic
 from meso.angular_momentum import report
+from meso.boundary import Periodic
 from meso.constants import HBAR
 from meso.device import Device
 from meso.edges import piece_centers

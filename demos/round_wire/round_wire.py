@@ -90,8 +90,10 @@ def main(folder: Path) -> dict[tuple[float, float], float]:
                 text = f"R = {radius * 1e9:g} nm" + (", no swapping" if not swapping else "")
                 axes.plot(at * 1e9, found / HBAR / 1e24, style, color=color, label=text)
                 axes.plot(at[::6] * 1e9, wanted[::6] / HBAR / 1e24, ".", color="black", ms=4)
-                print(f"{text:<28} X(R) = {found[-1] / HBAR:.6g} ħ/m³,"
-                      f" relative error {errors[radius, swapping]:.1e}")
+                print(
+                    f"{text:<28} X(R) = {found[-1] / HBAR:.6g} ħ/m³,"
+                    f" relative error {errors[radius, swapping]:.1e}"
+                )
         axes.set_xlabel("distance from the axis (nm); dots: closed form")
         axes.set_ylabel("$S_\\varphi$ (10²⁴ ħ/m³)")
         axes.legend(loc="upper left")

@@ -70,7 +70,8 @@ def fit(distance: np.ndarray, value: np.ndarray) -> Decay | None:
     turning = np.abs(exponents.imag).mean(axis=0)
     if several == 2 and turning[0] > 1e-3 * np.abs(exponents).mean():
         return Decay(
-            length=float(mean[0]), uncertainty=float(spread[0]),
+            length=float(mean[0]),
+            uncertainty=float(spread[0]),
             period=float(2 * np.pi / turning[0]),
         )
     second = float(mean[1]) if several == 2 else None

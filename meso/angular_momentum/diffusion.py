@@ -114,7 +114,7 @@ class Densities:
 
     @property
     def potential(self) -> Field:
-        """omega of all components."""
+        """The chemical potential omega of all components."""
         return Field(
             name="angular_momentum_potential",
             unit="rad_per_s",
@@ -418,9 +418,7 @@ class Diffusion:
         def load(geometry: FacetGeometry, table: np.ndarray) -> np.ndarray:
             x = geometry.position * self.device.extent
             j = _evaluated(value, x, len(self.components)) * self.device.extent
-            parts = [
-                terms.facet_load(geometry, table, j[..., g] * self.scale[g]) for g in groups
-            ]
+            parts = [terms.facet_load(geometry, table, j[..., g] * self.scale[g]) for g in groups]
             return np.stack(parts, axis=-1)
 
         return load
@@ -478,9 +476,7 @@ class Diffusion:
             evidence=evidence,
         )
 
-    def _inside(
-        self, omega: np.ndarray, source: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _inside(self, omega: np.ndarray, source: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """On this rank: what relaxes, what a source makes, and the size of both, shape (n,)."""
         device, space, cells = self.device, self.space, cells_of(self.device)
         n, length, d = len(self.components), device.extent, device.dimension
@@ -524,9 +520,7 @@ class Diffusion:
 
         return missing
 
-    def _through(
-        self, name: str, omega: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _through(self, name: str, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Net outflow of this rank by absorption, what is fed in, and the size of both."""
         device, space, n = self.device, self.space, len(self.components)
         system = _FacetReader(device, space)

@@ -22,8 +22,14 @@ from meso.boundary import Boundary, Contact, Periodic
 from meso.cells import cells_of, lagrange
 from meso.errors import CaseError
 from meso.fields import Field, continuous_function, gradient
-from meso.flow.result import Flow, Terminal, periodic_pairs, ports_of, terminals_of
-from meso.flow.result import relative_divergence
+from meso.flow.result import (
+    Flow,
+    Terminal,
+    periodic_pairs,
+    ports_of,
+    relative_divergence,
+    terminals_of,
+)
 from meso.mpi import total
 from meso.periodic import ground_nodes
 
@@ -192,16 +198,23 @@ def two_way(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response
         },
     )
     before = {**flow.contacts, **flow.periodic}
-    change = [(potential[i] - before[n].potential, current[i] - before[n].current)
-              for i, n in enumerate(ports.names)]
+    change = [
+        (potential[i] - before[n].potential, current[i] - before[n].current)
+        for i, n in enumerate(ports.names)
+    ]
     old = flow.fields["current_density"]
     points = _nodes(device, density.degree)
     added = replace(density, values=density.values - old.everywhere(points))
-    shifted = replace(voltage, values=voltage.values - flow.fields["potential"].everywhere(
-        space.points))
+    shifted = replace(
+        voltage, values=voltage.values - flow.fields["potential"].everywhere(space.points)
+    )
     found = ports.response(
-        np.array([v for v, _ in change]), np.array([i for _, i in change]), offset,
-        shifted, added, two_way=True,
+        np.array([v for v, _ in change]),
+        np.array([i for _, i in change]),
+        offset,
+        shifted,
+        added,
+        two_way=True,
     )
     return coupled, densities, found
 
@@ -230,8 +243,9 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
     E = -gradient(flow.fields["potential"], points)[..., 0]
     sigma = _conductivity(flow)[region]
     at = omega.everywhere(points)
-    diffusive = np.einsum("cqia,ciakb,cqkb->cq", slope, diffusion.diffusivity[region], slope,
-                          optimize=True)
+    diffusive = np.einsum(
+        "cqia,ciakb,cqkb->cq", slope, diffusion.diffusivity[region], slope, optimize=True
+    )
     relaxed = np.einsum("cqa,cab,cqb->cq", at, diffusion.relaxation[region], at, optimize=True)
     out = {
         "contacts": flow.dissipated_power / (flow.thickness or 1.0),
@@ -250,7 +264,11 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
         conductance=diffusion.conductance,
     )
     system = System(
-        device, space, operator, fixed=np.zeros((space.nodes, n), bool), sides=1,
+        device,
+        space,
+        operator,
+        fixed=np.zeros((space.nodes, n), bool),
+        sides=1,
         pairs=diffusion.pairs,
     )
     area = length ** (d - 1)
@@ -333,8 +351,9 @@ class _Ports:
             level = phi[batch].mean(axis=1, keepdims=True)
             rise = np.einsum("cqin,cns->cqis", slope, phi[batch] - level, optimize=True)
             flux = self.sigma[region][:, None, None, None] * rise
-            turn = np.einsum("ciak,cqim,cmas->cqks", hall[region], slope, omega[batch],
-                             optimize=True)
+            turn = np.einsum(
+                "ciak,cqim,cmas->cqks", hall[region], slope, omega[batch], optimize=True
+            )
             ports = rise[..., : len(self.names)]
             out = out + np.einsum("cq,cqki,cqks->is", weight, ports, flux - turn, optimize=True)
         factor = device.extent ** (d - 2) * (self.flow.thickness or 1.0)
@@ -342,11 +361,14 @@ class _Ports:
 
     def fields(self, phi: np.ndarray, omega: np.ndarray) -> tuple[Field, Field]:
         """Potential, and J = -sigma grad phi + Theta grad omega."""
-        device, d, order = self.diffusion.device, self.diffusion.device.dimension, (
-            self.diffusion.order
+        device, d, order = (
+            self.diffusion.device,
+            self.diffusion.device.dimension,
+            (self.diffusion.order),
         )
-        voltage = Field(name="potential", unit="V", device=device, degree=order,
-                        values=phi[..., None])
+        voltage = Field(
+            name="potential", unit="V", device=device, degree=order, values=phi[..., None]
+        )
         degree = max(order - 1, 0)
         points = _nodes(device, degree)
         sigma = self.sigma[device.cell_region][:, None, None]
@@ -355,13 +377,22 @@ class _Ports:
         inverse = _InverseCurrent(self.diffusion, omega).at(everything, points)[..., :d]
         unit = self.flow.fields["current_density"].unit
         return voltage, Field(
-            name="current_density", unit=unit, device=device, degree=degree,
+            name="current_density",
+            unit=unit,
+            device=device,
+            degree=degree,
             values=current + inverse,
         )
 
     def response(
-        self, potential: np.ndarray, current: np.ndarray, offset: np.ndarray, voltage: Field,
-        density: Field, *, two_way: bool,
+        self,
+        potential: np.ndarray,
+        current: np.ndarray,
+        offset: np.ndarray,
+        voltage: Field,
+        density: Field,
+        *,
+        two_way: bool,
     ) -> Response:
         """The result, with fields under their own names."""
         count = len(self.names) - len(self.pairs)
@@ -385,7 +416,10 @@ class _InverseCurrent:
     def __init__(self, diffusion: Diffusion, omega: np.ndarray) -> None:
         self.diffusion = diffusion
         self.field = Field(
-            name="omega", unit="rad_per_s", device=diffusion.device, degree=diffusion.order,
+            name="omega",
+            unit="rad_per_s",
+            device=diffusion.device,
+            degree=diffusion.order,
             values=omega,
         )
 
@@ -397,7 +431,7 @@ class _InverseCurrent:
 
 
 def _conductivity(flow: Flow) -> np.ndarray:
-    """sigma of each region."""
+    """Conductivity of each region."""
     out = []
     for name in flow.device.regions:
         value = flow.materials[name].conductivity
@@ -447,5 +481,3 @@ def _potential(law: Boundary) -> float | None:
 
 def _current(law: Boundary) -> float | None:
     return law.current if isinstance(law, Contact | Periodic) else None
-
-

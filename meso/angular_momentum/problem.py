@@ -51,9 +51,7 @@ def transports(case: Case, dimension: int) -> dict[str, Transport]:
             if own.susceptibility is not None:
                 chi[name] = own.susceptibility
             if own.orientation is not None:
-                turns.append(
-                    rotation(own.orientation.axis, np.deg2rad(own.orientation.angle))
-                )
+                turns.append(rotation(own.orientation.axis, np.deg2rad(own.orientation.angle)))
         if table.spin_orbital is not None:
             _mix(table.spin_orbital.of(region), diffusivity, relaxation)
         if len(turns) == 2 and not np.allclose(*turns):

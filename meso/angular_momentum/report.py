@@ -118,8 +118,13 @@ def _normals(problem: Diffusion, flow: Flow) -> list[tuple[np.ndarray, np.ndarra
     d, facets, cells = device.dimension, device.facets, cells_of(device)
     at = np.full((1, d - 1), 1 / d)
     geometry = facet_geometry(cells, facets.cell, facets.local, at, np.ones(1))
-    columns = [facets.piece[:, None], facets.order[:, None], geometry.position[:, 0],
-               geometry.normal[:, 0], device.cell_region[facets.cell][:, None]]
+    columns = [
+        facets.piece[:, None],
+        facets.order[:, None],
+        geometry.position[:, 0],
+        geometry.normal[:, 0],
+        device.cell_region[facets.cell][:, None],
+    ]
     rows = concatenated(device.comm, np.concatenate(columns, axis=1))
     out: list[tuple[np.ndarray, np.ndarray] | None] = []
     for i, piece in enumerate(device.pieces):
@@ -271,8 +276,11 @@ def lines(result: Result) -> list[str]:
         return []
     solid = result.device.dimension == 3
     per = "ħ" if solid else "ħ/m²" if result.per_thickness else "ħ/m"
-    out = ["", f"  {'wall':<16}{'component':<14}{'diffusive ' + per:>18}{'from vorticity':>18}"
-               f"{'decay length nm':>24}"]
+    out = [
+        "",
+        f"  {'wall':<16}{'component':<14}{'diffusive ' + per:>18}{'from vorticity':>18}"
+        f"{'decay length nm':>24}",
+    ]
     local = list(result.edge_moments)
     for name in part.densities.components:
         channel, axis = name.rsplit("_", 1)

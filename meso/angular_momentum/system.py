@@ -49,11 +49,11 @@ class Operator:
     def symmetric(self) -> bool:
         """Whether the matrix will be."""
         parts = [self.reaction, *self.surface.values(), *self.conductance.values()]
-        flat = self.diffusion.reshape(len(self.diffusion), -1, self.diffusion.shape[1]
-                                      * self.components)
+        flat = self.diffusion.reshape(
+            len(self.diffusion), -1, self.diffusion.shape[1] * self.components
+        )
         return all(
-            np.abs(p - p.swapaxes(-1, -2)).max() <= 1e-14 * np.abs(p).max()
-            for p in (flat, *parts)
+            np.abs(p - p.swapaxes(-1, -2)).max() <= 1e-14 * np.abs(p).max() for p in (flat, *parts)
         )
 
     def key(self) -> tuple[Any, ...]:
@@ -117,7 +117,10 @@ class System:
         self.region_phase, self.phases = phase, int(phase.max(initial=0)) + 1
         if self.phases > 1 and pairs:
             raise CaseError(
-                ("angular_momentum.interfaces", "conductances and periodic pairs do not go together")
+                (
+                    "angular_momentum.interfaces",
+                    "conductances and periodic pairs do not go together",
+                )
             )
         self.cell_phase = phase[device.cell_region]
         self.unknowns, self.rows, self.unused = self._number(self.phases > 1, pairs)
@@ -195,7 +198,7 @@ class System:
         Raises:
             ConvergenceError: The system is singular, or was not solved.
         """
-        space, assembly, n = self.space, self.assembly, self.operator.components
+        space, assembly = self.space, self.assembly
         outer = space.dofs[:, space.outer]
         for batch, straight in self._batches():
             matrix, load = self._cells(batch, straight, cell_load)
@@ -255,9 +258,7 @@ class System:
             cells, self.space, batch, straight, self.operator.diffusion[region]
         )
         if np.any(self.operator.reaction):
-            matrix += terms.mass(
-                cells, self.space, batch, straight, self.operator.reaction[region]
-            )
+            matrix += terms.mass(cells, self.space, batch, straight, self.operator.reaction[region])
         size = matrix.shape[1] * matrix.shape[2]
         load = None if cell_load is None else cell_load(batch, straight)
         if load is not None:
@@ -268,9 +269,14 @@ class System:
         """Facets of a boundary with quadrature points, basis functions on them, and nodes."""
         device, space, cells = self.device, self.space, cells_of(self.device)
         own = device.facets.of(device.facets.boundary == device.boundaries.index(name))
-        return self._on_facets(own.cell, own.local) if len(own.cell) else (
-            facet_geometry(cells, own.cell, own.local, *cells.facet_quadrature(2)),
-            np.empty((0, 1, 1)), np.empty((0, space.on_facet.shape[1]), np.int64),
+        return (
+            self._on_facets(own.cell, own.local)
+            if len(own.cell)
+            else (
+                facet_geometry(cells, own.cell, own.local, *cells.facet_quadrature(2)),
+                np.empty((0, 1, 1)),
+                np.empty((0, space.on_facet.shape[1]), np.int64),
+            )
         )
 
     def _on_facets(
@@ -323,9 +329,7 @@ class System:
             if len(cell):
                 yield pair, cell, local
 
-    def _remember(
-        self, batch: np.ndarray, matrix: np.ndarray, load: np.ndarray | None
-    ) -> None:
+    def _remember(self, batch: np.ndarray, matrix: np.ndarray, load: np.ndarray | None) -> None:
         """Keep the matrices of cells at prescribed nodes: they tell the flux there."""
         near = self.fixed.any(axis=1)[self.space.dofs[batch]].any(axis=1)
         if near.any():
@@ -379,9 +383,7 @@ class System:
             np.add.at(out, nodes, missing.reshape(*nodes.shape, n, self.sides))
         self._touching.clear()
         out[~self.fixed] = 0.0
-        summed = [
-            space.shared_sum(out[:, a, s]) for a in range(n) for s in range(self.sides)
-        ]
+        summed = [space.shared_sum(out[:, a, s]) for a in range(n) for s in range(self.sides)]
         return np.stack(summed, axis=-1).reshape(space.nodes, n, self.sides)
 
 

@@ -22,8 +22,9 @@ CHANNELS = ("spin", "orbital")
 AXES = ("x", "y", "z")
 ONE = np.eye(3)
 #: The antisymmetric unit tensor.
-LEVI_CIVITA = np.array([[[(i - j) * (j - k) * (k - i) / 2 for k in range(3)] for j in range(3)]
-                        for i in range(3)])
+LEVI_CIVITA = np.array(
+    [[[(i - j) * (j - k) * (k - i) / 2 for k in range(3)] for j in range(3)] for i in range(3)]
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

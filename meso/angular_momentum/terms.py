@@ -33,8 +33,9 @@ def gradients(
         table = space.gradients(points)
         reference = np.einsum("q,qma,qlb->abml", weights, table, table).reshape(d * d, -1)
         inverses, determinant = cells.derivatives(batch)
-        metric = np.einsum("cpi,ciakb,crk,c->cabpr", inverses, tensor, inverses, determinant,
-                           optimize=True)
+        metric = np.einsum(
+            "cpi,ciakb,crk,c->cabpr", inverses, tensor, inverses, determinant, optimize=True
+        )
         matrix = metric.reshape(-1, d * d) @ reference
         matrix = matrix.reshape(c, n, n, nodes, nodes).transpose(0, 3, 1, 4, 2)
         return np.ascontiguousarray(matrix)
@@ -58,8 +59,9 @@ def mass(
     if straight:
         points, weights = cells.quadrature(degree)
         value = space.values(points)
-        scalar = np.broadcast_to((weights[:, None] * value).T @ value, (len(batch), 1, 1)[:1]
-                                 + (value.shape[1],) * 2)
+        scalar = np.broadcast_to(
+            (weights[:, None] * value).T @ value, (len(batch), 1, 1)[:1] + (value.shape[1],) * 2
+        )
         scalar = scalar * cells.derivatives(batch)[1][:, None, None]
     else:
         points, weights = cells.quadrature(degree + cells.dimension * (cells.degree - 1))
@@ -77,7 +79,11 @@ def facet_mass(geometry: FacetGeometry, table: np.ndarray, tensor: np.ndarray) -
 
 
 def current_load(
-    cells: Cells, space: Lagrange, batch: np.ndarray, points: np.ndarray, weights: np.ndarray,
+    cells: Cells,
+    space: Lagrange,
+    batch: np.ndarray,
+    points: np.ndarray,
+    weights: np.ndarray,
     current: np.ndarray,
 ) -> np.ndarray:
     """(d_i v_a, J_ia) with J at quadrature points, shape (c, q, d, n, ...).
@@ -94,7 +100,11 @@ def current_load(
 
 
 def volume_load(
-    cells: Cells, space: Lagrange, batch: np.ndarray, points: np.ndarray, weights: np.ndarray,
+    cells: Cells,
+    space: Lagrange,
+    batch: np.ndarray,
+    points: np.ndarray,
+    weights: np.ndarray,
     source: np.ndarray,
 ) -> np.ndarray:
     """(v_a, f_a) with f at quadrature points, shape (c, q, n)."""

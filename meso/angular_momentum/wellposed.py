@@ -303,9 +303,7 @@ def _positive(form: np.ndarray, weight: np.ndarray, strict: bool) -> bool:
     return margin > _SMALL if strict else margin >= -1e-10
 
 
-def _free(
-    materials: Mapping[str, Transport], walls: Mapping[str, np.ndarray]
-) -> np.ndarray | None:
+def _free(materials: Mapping[str, Transport], walls: Mapping[str, np.ndarray]) -> np.ndarray | None:
     """A constant omega that neither relaxation nor walls take away, None if there is none."""
     rows: list[Any] = []
     for transport in materials.values():

@@ -300,9 +300,7 @@ class SpinOrbital(Mixing):
         )
 
 
-Conductance = Annotated[
-    float, unit("m/s", "J*s/m^2", "J*s/m"), AfterValidator(_not_negative)
-]
+Conductance = Annotated[float, unit("m/s", "J*s/m^2", "J*s/m"), AfterValidator(_not_negative)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -229,7 +229,7 @@ def _angular_momentum(case: Tables) -> Problems:
             for problem in channel.of(region).problems():
                 missing.setdefault(problem, []).append(region)
             if table.coupling != "none" and channel.of(region).susceptibility is None:
-                text = "missing; the inverse effect needs it, e.g. \"2.7e-21 J s^2/m^3\""
+                text = 'missing; the inverse effect needs it, e.g. "2.7e-21 J s^2/m^3"'
                 missing.setdefault(("susceptibility", text), []).append(region)
         for (key, text), regions in missing.items():
             where = "" if len(regions) == len(case.regions) else f" (region {', '.join(regions)})"

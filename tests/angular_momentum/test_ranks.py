@@ -40,14 +40,19 @@ def numbers(found: Densities, points: list[list[float]]) -> dict[str, list[float
 def layers() -> dict[str, list[float]]:
     """Two metals with an interface conductance; wall, reservoir, injection; one- and two-way."""
     device = Device.from_gmsh(
-        GEOMETRIES / "bilayer.geo", length_unit="nm", parameters={"length": 40}, order=3,
+        GEOMETRIES / "bilayer.geo",
+        length_unit="nm",
+        parameters={"length": 40},
+        order=3,
         layers={"top": layer(5e-9)},
     )
     matter = Material(carriers="3d", conductivity=1e6)
     laws = {"source": Contact(current=50.0), "drain": Contact(potential=0.0)}
     walls = {name: Wall(specularity=1.0) for name in ("bottom", "top")}
     flow = Ohmic(
-        device, materials=dict.fromkeys(device.regions, matter), boundaries={**laws, **walls},
+        device,
+        materials=dict.fromkeys(device.regions, matter),
+        boundaries={**laws, **walls},
         order=3,
     ).solve()
 
@@ -91,7 +96,9 @@ def layers() -> dict[str, list[float]]:
 def wire() -> dict[str, list[float]]:
     """Three components with swapping in a round wire."""
     device = Device.from_gmsh(
-        GEOMETRIES / "wire.geo", length_unit="nm", parameters={"length": 20, "radius": 10},
+        GEOMETRIES / "wire.geo",
+        length_unit="nm",
+        parameters={"length": 20, "radius": 10},
         size="4 nm",
     )
     axes = ["spin_x", "spin_y", "spin_z"]
@@ -102,7 +109,9 @@ def wire() -> dict[str, list[float]]:
         hall={"spin": hall_block(3e5)},
     )
     problem = Diffusion(
-        device, components=axes, materials={"metal": transport},
+        device,
+        components=axes,
+        materials={"metal": transport},
         surfaces={"surface": Surface(velocity=50.0), "source": Surface(density=np.zeros(3))},
     )
     points = [[5e-9, 3e-9, 2e-9], [1.2e-8, -6e-9, 4e-9]]
@@ -118,7 +127,11 @@ def launch(ranks: int, path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(skipped)}
     done = subprocess.run(
         ["mpirun", "-n", str(ranks), sys.executable, "-W", "ignore", __file__, str(path)],
-        capture_output=True, text=True, timeout=120, env=environment, check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
 

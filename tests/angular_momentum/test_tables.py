@@ -74,7 +74,8 @@ def test_values() -> None:
 def test_mixing() -> None:
     """Conversion: columns sum to the loss; polarization and cross velocities."""
     mixed = case(
-        'angular_momentum.spin_orbital.conversion={spin_to_orbital="2e11 Hz", orbital_to_spin="1e11 Hz"}',
+        'angular_momentum.spin_orbital.conversion.spin_to_orbital="2e11 Hz"',
+        'angular_momentum.spin_orbital.conversion.orbital_to_spin="1e11 Hz"',
         'angular_momentum.spin_orbital.polarization={spin_from_orbital="3e-6 m^2/s"}',
         'angular_momentum.spin_orbital.boundaries.edges={orbital_from_spin="-2 m/s"}',
     )
@@ -108,7 +109,8 @@ def test_tensors_and_regions() -> None:
         ('orbital.diffusivity="1e-5 m/s"', "orbital.diffusivity", "velocity"),
         (
             'orbital.diffusivity={tensor=[[1,2],[3,4]],unit="m^2/s"}',
-            "orbital.diffusivity", "shape (2, 2)",
+            "orbital.diffusivity",
+            "shape (2, 2)",
         ),
         ("orbital.diffusivity={tensor=[[1,2],[3,4]]}", "orbital.diffusivity", "unit"),
         ('spin.hall_conductivity="1e5 S"', "spin.hall_conductivity", "sheet conductivity"),
@@ -120,10 +122,14 @@ def test_tensors_and_regions() -> None:
         ('spin.boundaries.edges="reservor"', "spin.boundaries.edges.law", "reservoir"),
         (
             'spin.boundaries.drain={current={y="1 J/m^2"}}',
-            "spin.boundaries.drain.current", "not among",
+            "spin.boundaries.drain.current",
+            "not among",
         ),
-        ('spin.boundaries.edges.relaxation_velocity="-1 m/s"',
-         "spin.boundaries.edges.relaxation_velocity", "negative"),
+        (
+            'spin.boundaries.edges.relaxation_velocity="-1 m/s"',
+            "spin.boundaries.edges.relaxation_velocity",
+            "negative",
+        ),
         ("orbit.diffusivity=1", "orbit", 'did you mean "orbital"'),
         ('interfaces="x"', "interfaces", "table"),
         ('coupling="two-way"', "coupling", "ohmic"),
@@ -168,9 +174,7 @@ def test_run(solved: meso.Result) -> None:
     found = solved.sample(np.column_stack([np.full_like(y, 30e-9), y]))
     flux, decay = HBAR / ELEMENTARY_CHARGE * 8.2e5 * 1e5, 6.6e-9
     exact = flux * decay / 1e-5 * np.sinh(y / decay) / np.cosh(25e-9 / decay)
-    np.testing.assert_allclose(
-        found["orbital_diffusive_density_z"], exact, atol=1e-6 * exact.max()
-    )
+    np.testing.assert_allclose(found["orbital_diffusive_density_z"], exact, atol=1e-6 * exact.max())
     np.testing.assert_allclose(
         found["orbital_total_density_z"],
         found["orbital_diffusive_density_z"] + found["orbital_density"],

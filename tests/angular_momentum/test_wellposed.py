@@ -116,8 +116,6 @@ def test_known_susceptibility_fixes_the_weight() -> None:
     D = np.einsum("ik,ab->iakb", ONE, [[1e-3, 0.0], [4e-4, 2e-5]])
     T = 1e13 * np.eye(2)
     chi = {"good": np.diag([1.0, 30.0]), "bad": np.diag([30.0, 1.0])}
-    made = {
-        k: Transport(diffusivity=D, relaxation=T, susceptibility=v) for k, v in chi.items()
-    }
+    made = {k: Transport(diffusivity=D, relaxation=T, susceptibility=v) for k, v in chi.items()}
     assert not judge(made["good"], components=PAIR, dimension=2).problems
     assert judge(made["bad"], components=PAIR, dimension=2).problems

@@ -132,9 +132,7 @@ def error(
         device,
         components=[f"{c}_{a}" for c in ("spin", "orbital") for a in "xyz"][:n],
         materials={"metal": transport},
-        surfaces={
-            "wall": Surface(velocity=V, injected=lambda x: exact.injected(x, normals(x)))
-        },
+        surfaces={"wall": Surface(velocity=V, injected=lambda x: exact.injected(x, normals(x)))},
         order=order,
         solver=solver,
     )

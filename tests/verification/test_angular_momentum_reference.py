@@ -29,8 +29,8 @@ from meso.angular_momentum.tensors import (
     rotation,
 )
 from meso.boundary import Boundary, Contact, Wall
-from meso.device import Device
 from meso.cells import cells_of
+from meso.device import Device
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow
 from meso.layers import Layer
@@ -46,15 +46,19 @@ def stack(folder: Path, layers: list[dict[str, Any]], length: float) -> Path:
     """Rectangles m0, m1, ... one above the other, in nm."""
     text, y, count = ['SetFactory("OpenCASCADE");'], 0.0, len(layers)
     for i in range(count + 1):
-        text.append(f"Point({2 * i + 1}) = {{0, {y!r}, 0}}; Point({2 * i + 2}) = "
-                    f"{{{length * 1e9!r}, {y!r}, 0}};")
+        text.append(
+            f"Point({2 * i + 1}) = {{0, {y!r}, 0}}; Point({2 * i + 2}) = "
+            f"{{{length * 1e9!r}, {y!r}, 0}};"
+        )
         text.append(f"Line({i + 1}) = {{{2 * i + 1}, {2 * i + 2}}};")
         y += layers[i]["d"] * 1e9 if i < count else 0.0
     for i in range(count):
         a, b = 2 * i + 1, 2 * i + 2
         text.append(f"Line({100 + i}) = {{{a}, {a + 2}}}; Line({200 + i}) = {{{b}, {b + 2}}};")
         text.append(f"Curve Loop({i + 1}) = {{{i + 1}, {200 + i}, -{i + 2}, -{100 + i}}};")
-        text.append(f"Plane Surface({i + 1}) = {{{i + 1}}}; Physical Surface(\"m{i}\") = {{{i + 1}}};")
+        text.append(
+            f'Plane Surface({i + 1}) = {{{i + 1}}}; Physical Surface("m{i}") = {{{i + 1}}};'
+        )
     for name, first in (("left", 100), ("right", 200)):
         lines = ", ".join(str(first + i) for i in range(count))
         text.append(f'Physical Curve("{name}") = {{{lines}}};')
@@ -93,7 +97,9 @@ def strip(folder: Path, name: str, order: int, comm: Any = None) -> tuple[Diffus
         device,
         components=["spin_z", "orbital_z"][: len(layers[0]["JH"])],
         materials=materials,
-        surfaces={side: Surface(velocity=np.array(data[f"V_{side}"])) for side in ("bottom", "top")},
+        surfaces={
+            side: Surface(velocity=np.array(data[f"V_{side}"])) for side in ("bottom", "top")
+        },
         conductances={("m0", "m1"): joint[1]} if joint[0] == "conductance" else {},
         order=order,
     )
@@ -145,8 +151,16 @@ def section(folder: Path, outer: float, inner: float, order: int, decay: float) 
     )
 
 
-def across(device: Device, order: int, block: np.ndarray, tau: float, hall: float,
-           surfaces: dict[str, Surface], field: float = 1.0, **more: Any) -> Densities:
+def across(
+    device: Device,
+    order: int,
+    block: np.ndarray,
+    tau: float,
+    hall: float,
+    surfaces: dict[str, Surface],
+    field: float = 1.0,
+    **more: Any,
+) -> Densities:
     """Spin along x and y in a section, driven by a field along z."""
     transport = material(
         ["spin_x", "spin_y"],
@@ -213,7 +227,9 @@ def test_hollow_wire(tmp_path: Path, order: int) -> None:
     block = diffusion_block(data["D0"], swapping=data["B"])
     found = across(device, order, block, data["tau"], data["JH"], surfaces)
     for radius, key in (
-        (R1 * (1 + 1e-11), "X_phi_R1"), ((R1 + R2) / 2, "X_phi_mid"), (R2 * (1 - 1e-11), "X_phi_R2")
+        (R1 * (1 + 1e-11), "X_phi_R1"),
+        ((R1 + R2) / 2, "X_phi_mid"),
+        (R2 * (1 - 1e-11), "X_phi_R2"),
     ):
         error = np.abs(polar(found, radius)[1] - data[key]).max()
         assert error < ACCURACY[order] * data["X_phi_R2"]
@@ -239,8 +255,14 @@ def test_turned_crystal(tmp_path: Path, name: str, order: int) -> None:
     )
     block = rotated(block, rotation([0, 0, 1], data["phi"]))
     found = across(
-        device, order, block, data["tau"], data["JH"], {"edges": Surface(velocity=data["V"])},
-        field=-1.0, pairs=[("left", "right")],
+        device,
+        order,
+        block,
+        data["tau"],
+        data["JH"],
+        {"edges": Surface(velocity=data["V"])},
+        field=-1.0,
+        pairs=[("left", "right")],
     )
     at = [[x * W * 1e-9, W / 2 * 1e-9 * (1 - 1e-12)] for x in (0.2, 0.7)]
     fields = [found.field(c) for c in ("spin_y", "spin_x")]
@@ -312,7 +334,7 @@ def test_conductance_of_second_order(tmp_path: Path, name: str, order: int) -> N
 @pytest.mark.parametrize("order", ACCURACY)
 @pytest.mark.parametrize("name", DATA["inverse"])
 def test_open_circuit(tmp_path: Path, name: str, order: int) -> None:
-    """A strip into which a current of angular momentum is fed: voltage with and without feedback."""
+    """A strip into which angular momentum is fed: voltage with and without feedback."""
     parameters, result = DATA["inverse"][name].values()
     matter, transport = metal(parameters, result)
     width = parameters["d"]
@@ -321,7 +343,10 @@ def test_open_circuit(tmp_path: Path, name: str, order: int) -> None:
 
     def problem(**surfaces: Surface) -> Diffusion:
         return Diffusion(
-            device, components=["spin_z"], materials={"m0": transport}, surfaces=surfaces,
+            device,
+            components=["spin_z"],
+            materials={"m0": transport},
+            surfaces=surfaces,
             order=order,
         )
 
@@ -344,8 +369,11 @@ def test_open_circuit(tmp_path: Path, name: str, order: int) -> None:
     free = problem()
     omega = two_way(free, second)[1].omega
     reader = System(
-        device, free.space, free.operator(np.arange(1)),
-        fixed=np.zeros((free.space.nodes, 1), dtype=bool), sides=1,
+        device,
+        free.space,
+        free.operator(np.arange(1)),
+        fixed=np.zeros((free.space.nodes, 1), dtype=bool),
+        sides=1,
     )
     geometry, table, _ = reader.facets_of("bottom")
     at = omega[geometry.cell[:, None], free.space.on_facet[geometry.local], 0]
