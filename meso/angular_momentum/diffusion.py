@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -35,7 +35,7 @@ from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import total
 
 #: A value of each component, or a function of positions (..., d) in m with values (..., n).
-Values = np.ndarray | Sequence[float] | Callable[[np.ndarray], np.ndarray]
+Values: TypeAlias = np.ndarray | Sequence[float] | Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

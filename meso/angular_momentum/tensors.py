@@ -44,8 +44,8 @@ class Transport:
 
     diffusivity: np.ndarray
     relaxation: np.ndarray
-    hall: np.ndarray | None = None
-    susceptibility: np.ndarray | None = None
+    hall: np.ndarray = None  # type: ignore[assignment]  # zero, set below
+    susceptibility: np.ndarray = None  # type: ignore[assignment]  # one, set below
 
     def __post_init__(self) -> None:
         n = np.shape(self.relaxation)[0] if np.ndim(self.relaxation) == 2 else 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from math import inf, isfinite
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, SkipValidation, ValidationInfo
@@ -48,9 +48,9 @@ def _nested(array: np.ndarray) -> Any:
     return float(array) if array.ndim == 0 else tuple(_nested(part) for part in array)
 
 
-def _tensor(*units: str, shapes: tuple[tuple[int, ...], ...]) -> Any:
-    """Annotation of a number or tensor."""
-    return Annotated[Any, SkipValidation, BeforeValidator(lambda v: _read(v, units, shapes))]
+def _reader(*units: str, shapes: tuple[tuple[int, ...], ...]) -> Callable[[object], Any]:
+    """Reader of a number or tensor."""
+    return lambda value: _read(value, units, shapes)
 
 
 def _hall(value: object, info: ValidationInfo) -> Any:
@@ -98,10 +98,20 @@ def _by_axis(bulk: str, sheet: str) -> Any:
     return Annotated[dict[str, float], BeforeValidator(read)]
 
 
-Diffusivity = _tensor("m^2/s", shapes=((3, 3), (3, 3, 3, 3)))
+Diffusivity: TypeAlias = Annotated[
+    Any, SkipValidation, BeforeValidator(_reader("m^2/s", shapes=((3, 3), (3, 3, 3, 3))))
+]
+RateMatrix: TypeAlias = Annotated[
+    Any, SkipValidation, BeforeValidator(_reader("Hz", shapes=((3, 3),)))
+]
 Number = Annotated[float, unit("m^2/s")]
 Rate = Annotated[float, unit("Hz"), AfterValidator(_not_negative)]
-Velocity = Annotated[_tensor("m/s", shapes=((3, 3),)), AfterValidator(_not_negative)]
+Velocity: TypeAlias = Annotated[
+    Any,
+    SkipValidation,
+    AfterValidator(_not_negative),
+    BeforeValidator(_reader("m/s", shapes=((3, 3),))),
+]
 
 
 def _susceptibility(value: object, info: ValidationInfo) -> float:
@@ -153,7 +163,7 @@ class Coefficients:
     cubic_anisotropy: Number | None = None
     relaxation_time: Annotated[float, unit("s"), AfterValidator(_positive)] | None = None
     diffusion_length: Annotated[float, unit("m"), AfterValidator(_positive)] | None = None
-    relaxation: _tensor("Hz", shapes=((3, 3),)) | None = None  # type: ignore[valid-type]
+    relaxation: RateMatrix | None = None
     precession: Annotated[tuple[float, ...], BeforeValidator(_rates)] | None = None
     susceptibility: Susceptibility | None = None
     orientation: Orientation | None = None
