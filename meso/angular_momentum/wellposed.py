@@ -199,6 +199,10 @@ def least_elliptic(D: np.ndarray) -> tuple[float, np.ndarray]:
         directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     lowest = _lowest(D, directions)
     best = directions[lowest.argmin()]
+    for axis in np.eye(len(D)):  # rather an axis, where directions are alike
+        if _lowest(D, axis[None])[0] <= lowest.min() + 1e-6 * np.abs(D).max():
+            best = axis
+            break
     return float(lowest.min()), np.where(np.abs(best) < 1e-3, 0.0, best)
 
 
