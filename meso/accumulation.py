@@ -10,7 +10,6 @@ from scipy.spatial import cKDTree
 
 from meso.boundary import Wall, law_of
 from meso.cells import cells_of, facet_geometry, lagrange, quadrature
-from meso.device import Device
 from meso.edges import piece_centers
 from meso.fields import Field
 from meso.flow.result import Flow, periodic_pairs
@@ -68,25 +67,40 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
     walls = [i for i, law in enumerate(laws) if isinstance(law, Wall)]
     if not walls:
         return []
-    surface = _Surface(flow, walls)
-    moment = np.zeros((len(device.pieces), density.components))
-    cells = cells_of(device)
-    space = lagrange(device, 2)
-    nearest = surface.nearest(_coordinates(space, device))[space.dofs]
-    # Cells that touch the middle between two walls have nodes on it.
+    moment = np.asarray(total(device.comm, _moments(density, _Surface(flow, walls))))
+    moment *= flow.thickness or 1.0
+    centers = piece_centers(device)
+    return [
+        EdgeMoment(
+            wall=device.pieces[i].boundary,
+            measure=device.pieces[i].measure,
+            center=tuple(map(float, centers[i])),
+            moment=float(moment[i, 0]) if moment.shape[1] == 1 else tuple(map(float, moment[i])),
+        )
+        for i in walls
+    ]
+
+
+def _moments(density: Field, surface: _Surface) -> np.ndarray:
+    """Integrals of L over this rank's points next to each piece, shape (pieces, components)."""
+    device = density.device
+    cells, space = cells_of(device), lagrange(device, 2)
+    places = space.space.tabulate_dof_coordinates()[:, : device.dimension] / device.extent
+    nearest = surface.nearest(places)[space.dofs]
     owner = np.where((nearest == nearest[:, :1]).all(axis=1), nearest[:, 0], -1)
     unsure = np.flatnonzero(owner < 0)
     used, candidates = np.unique(space.dofs[unsure]), np.unique(nearest[unsure])
-    distance = surface.distances(_coordinates(space, device)[used], candidates)
-    row = np.zeros(space.nodes, dtype=np.int64)
-    row[used] = np.arange(len(used))
+    distance = np.empty((space.nodes, len(candidates)))
+    distance[used] = surface.distances(places[used], candidates)
+    # Cells that touch the middle between two walls have nodes on it, and belong to one.
     for batch in _batches(unsure, _BATCH // (space.dofs.shape[1] * len(candidates) + 1)):
-        at_nodes = distance[row[space.dofs[batch]]]
+        at_nodes = distance[space.dofs[batch]]
         least = at_nodes.min(axis=2, keepdims=True)
         everywhere = (at_nodes <= least + _EQUAL).all(axis=1)
         one = everywhere.sum(axis=1) == 1
         owner[batch[one]] = candidates[everywhere[one].argmax(axis=1)]
 
+    moment = np.zeros((len(device.pieces), density.components))
     points, weights = cells.quadrature(density.degree + cells.dimension * (cells.degree - 1))
     step = max(1, _BATCH // (len(points) * (density.components + 9)))
     for batch in _batches(np.flatnonzero(owner >= 0), step):
@@ -99,22 +113,12 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
     table = space.values(points)
     step = max(1, _BATCH // (len(points) * (len(candidates) + density.components + 9)))
     for batch in _batches(np.flatnonzero(owner < 0), step):
-        at = table @ distance[row[space.dofs[batch]]]
+        at = table @ distance[space.dofs[batch]]
         equal = at <= at.min(axis=2, keepdims=True) + _EQUAL
         part = equal / equal.sum(axis=2, keepdims=True)
         share = _shares(density, batch, points, weights)
         moment[candidates] += np.einsum("cqp,cqk->pk", part, share)
-    moment = np.asarray(total(device.comm, moment)) * (flow.thickness or 1.0)
-    centers = piece_centers(device)
-    return [
-        EdgeMoment(
-            wall=device.pieces[i].boundary,
-            measure=device.pieces[i].measure,
-            center=tuple(map(float, centers[i])),
-            moment=float(moment[i, 0]) if moment.shape[1] == 1 else tuple(map(float, moment[i])),
-        )
-        for i in walls
-    ]
+    return moment
 
 
 class _Surface:
@@ -172,11 +176,6 @@ def _periods(flow: Flow) -> list[np.ndarray]:
     space = lagrange(device, 1)
     pairs = periodic_pairs(flow.boundaries)
     return [translation(device, space, pair) / device.extent for pair in pairs]
-
-
-def _coordinates(space: object, device: Device) -> np.ndarray:
-    x = space.space.tabulate_dof_coordinates()  # type: ignore[attr-defined]
-    return x[:, : device.dimension] / device.extent
 
 
 def _batches(cells: np.ndarray, step: int) -> list[np.ndarray]:

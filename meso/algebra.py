@@ -372,6 +372,7 @@ def boomer_amg(pc: PETSc.PC, *, vectors: int = 1) -> None:
         "interp_type": "ext+i",
         "agg_nl": 0,
         "P_max": 4,
+        "grid_sweeps_all": 2,
         "relax_type_all": "symmetric-SOR/Jacobi",
     }
     for key, value in settings.items():

@@ -289,8 +289,11 @@ def facet_geometry(
     shape = (len(cell), len(points), d)
     position, first = np.empty(shape), np.empty((*shape, d - 1))
     second = np.empty((*shape, d - 1, d - 1))
-    pairs = [basix.index(*(np.eye(d, dtype=int)[i] + np.eye(d, dtype=int)[j])) for i in range(d)
-             for j in range(d)]
+    pairs = [
+        basix.index(*(np.eye(d, dtype=int)[i] + np.eye(d, dtype=int)[j]))
+        for i in range(d)
+        for j in range(d)
+    ]
     for i, vertices in enumerate(_FACETS[d]):
         here = local == i
         corner = _vertices(d)[list(vertices)]
@@ -303,10 +306,11 @@ def facet_geometry(
             for b in range(d - 1):
                 weights = np.outer(along[:, a], along[:, b]).ravel()
                 second[here, :, :, a, b] = np.tensordot(weights, table[pairs], 1) @ nodes
-    if d == 2:
-        normal = np.stack([first[..., 1, 0], -first[..., 0, 0]], axis=-1)
-    else:
-        normal = np.cross(first[..., 0], first[..., 1])
+    normal: np.ndarray = (
+        np.stack([first[..., 1, 0], -first[..., 0, 0]], axis=-1)
+        if d == 2
+        else np.cross(first[..., 0], first[..., 1])
+    )
     element = np.linalg.norm(normal, axis=-1)
     normal = normal / element[..., None]
     # Second fundamental form -n.x_ab, raised with the metric of the facet on both sides.

@@ -80,8 +80,10 @@ def report(case: Case) -> str:
         names = ", ".join(diffusion.components)
         lines.append(f"  angular momentum {names}: decay lengths {decay or 'none'} nm")
     lines += ["", mesh_quality(device)]
-    found = warnings(device, materials, case.boundaries) if viscous else ()
-    found = (*case.warnings, *found, *doubts)
+    found = list(case.warnings)
+    if viscous:
+        found += warnings(device, materials, case.boundaries)
+    found += doubts
     lines += [f"  warning: {text}" for text in found]
     lines.append("  nothing wrong found" if not found else "")
     return "\n".join(lines).rstrip()
@@ -121,10 +123,12 @@ def mesh_quality(device: Device) -> str:
     determinant = cells.determinants(np.arange(cells.count), points)
     ratio = (determinant.min(axis=1) / determinant.max(axis=1)).min(initial=1.0)
     ratio = smallest(device.comm, ratio)
-    what, unit = ("area", "nm²") if device.dimension == 2 else ("volume", "nm³")
+    what, unit, kind = (
+        ("area", "nm²", "") if device.dimension == 2 else ("volume", "nm³", "dihedral ")
+    )
     return (
         f"  mesh      {device.cells} cells of degree {cells.degree}, shortest edge"
-        f" {device.smallest_cell * 1e9:.4g} nm, smallest angle {angle:.1f}°,\n"
+        f" {device.smallest_cell * 1e9:.4g} nm, smallest {kind}angle {angle:.1f}°,\n"
         f"            smallest ratio of Jacobians in a cell {ratio:.3g}, {what}"
         f" {device.measure * 1e9**device.dimension:.6g} {unit}"
     )

@@ -267,8 +267,8 @@ def is_density(name: str) -> bool:
 
 def curl_like(result: Result) -> dict[str, tuple[str, np.ndarray]]:
     """Fields that are multiples of the vorticity: unit, and factor in each region."""
-    out = {}
-    one = np.ones(len(result.device.regions))
+    out: dict[str, tuple[str, np.ndarray]] = {}
+    one: np.ndarray = np.ones(len(result.device.regions))
     if "vorticity" in result.fields:
         out["vorticity"] = result.fields["vorticity"].unit, one
     if "orbital_density" in result.fields:

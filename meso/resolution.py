@@ -51,7 +51,7 @@ def knudsen_number(
 def wall_resolution(
     device: Device, materials: Mapping[str, Material], boundaries: Mapping[str, Boundary]
 ) -> dict[str, float]:
-    """Largest cell at each wall over the vorticity diffusion length there.
+    """Largest cell at each wall that makes vorticity over the diffusion length there.
 
     Args:
         device: The device.
@@ -62,7 +62,8 @@ def wall_resolution(
     center = np.full((1, device.dimension - 1), 1 / device.dimension)
     out = {}
     for index, name in enumerate(device.boundaries):
-        if not isinstance(boundaries.get(name), Wall):
+        wall = boundaries.get(name)
+        if not isinstance(wall, Wall):
             continue
         facets = device.facets.of(device.facets.boundary == index)
         geometry = facet_geometry(cells, facets.cell, facets.local, center, np.ones(1))
@@ -70,6 +71,10 @@ def wall_resolution(
             device, materials, _diffusion_length, facets.cell, geometry.position
         )
         ratio = geometry.height * device.extent / length.reshape(len(facets.cell), -1)[:, 0]
+        # Without friction a straight wall makes no vorticity.
+        rate = material_values(device, materials, wall.slip_rate, facets.cell, geometry.position)
+        bend = np.abs(geometry.curvature).max(axis=(1, 2, 3))
+        ratio = ratio[(rate.reshape(len(facets.cell), -1)[:, 0] > 0) | (bend > 1e-6)]
         out[name] = largest(device.comm, ratio.max(initial=0.0))
     return out
 

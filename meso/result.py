@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from meso.accumulation import EdgeMoment
+from meso.adapting import Adaptivity
 from meso.angular_momentum.report import Part
 from meso.boundary import Wall
 from meso.case import Case
@@ -33,6 +34,7 @@ class Result:
         seconds: Wall-clock time of each phase.
         closed_form: Name and parameters of the exact solution of this case, if it has one.
         angular_momentum: Diffusion of spin and orbital angular momentum, if the case has it.
+        adaptivity: How the mesh was adapted, and the estimated error; None if it was not.
     """
 
     case: Case
@@ -43,6 +45,7 @@ class Result:
     seconds: dict[str, float] = field(default_factory=dict)
     closed_form: Mapping[str, Any] | None = None
     angular_momentum: Part | None = None
+    adaptivity: Adaptivity | None = None
 
     @property
     def written(self) -> tuple[str, ...]:

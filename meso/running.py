@@ -12,6 +12,7 @@ from mpi4py import MPI
 
 from meso import exact_match, resolution
 from meso.accumulation import edge_moments
+from meso.adapting import adapt
 from meso.angular_momentum import report
 from meso.angular_momentum.lengths import combined
 from meso.angular_momentum.problem import problem, wall_layers
@@ -50,12 +51,15 @@ def build_device(
         GeometryError: See :meth:`Device.from_gmsh`.
         CaseError: Names or units that do not fit.
     """
+    if wanted is None and case.mesh.adapt is not None:
+        wanted = SizeField.anything()
     layers: dict[str, Layer] = {}
     given = case.mesh.wall_size
     meshable = case.geometry.is_drawing
     walls = [name for name, law in case.boundaries.items() if isinstance(law, Wall)]
     interface = None
-    viscous = meshable and case.flow.model != "ohmic"
+    # Adapted meshes resolve layers where the target needs it.
+    viscous = meshable and case.flow.model != "ohmic" and wanted is None
     if viscous and (shortest := _shortest_diffusion_length(case, comm)):
         interface = Layer(decay=shortest)
         layers = {name: Layer(decay=shortest, size=given) for name in walls}
@@ -139,6 +143,7 @@ def run(
     """
     seconds: dict[str, float] = {}
     part: report.Part | None = None
+    made: dict[int, Any] = {}
     materials = {region: case.materials[name] for region, name in case.regions.items()}
 
     @contextmanager
@@ -146,22 +151,34 @@ def run(
         progress(text)
         start = time.perf_counter()
         yield
-        seconds[name] = time.perf_counter() - start
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
-    try:
+    def build(wanted: SizeField | None = None) -> Device:
         with phase("mesh", f"meshing {case.geometry.file.name}"):
-            device = build_device(case, comm)
-        diffusion = problem(case, device) if case.angular_momentum else None
-        with phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
-            flow = MODELS[case.flow.model](
-                device,
-                materials=materials,
-                boundaries=case.boundaries,
-                order=case.flow.order,
-                thickness=case.geometry.thickness,
-                solver=case.flow.solver,
-            ).solve()
-        if diffusion is not None:
+            device = build_device(case, comm, wanted)
+        if case.angular_momentum:
+            # Whether it is well posed is decided before anything is solved.
+            made[id(device)] = problem(case, device)
+        return device
+
+    adaptivity = None
+    try:
+        if case.mesh.adapt is not None:
+            with phase("solve", f"adapting the mesh to the {case.mesh.adapt.target}"):
+                device, flow, adaptivity = adapt(case, build, progress)
+            seconds["solve"] -= seconds["mesh"]
+        else:
+            device = build()
+            with phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
+                flow = MODELS[case.flow.model](
+                    device,
+                    materials=materials,
+                    boundaries=case.boundaries,
+                    order=case.flow.order,
+                    thickness=case.geometry.thickness,
+                    solver=case.flow.solver,
+                ).solve()
+        if diffusion := made.get(id(device)):
             with phase("angular momentum", "diffusion of angular momentum"):
                 flow, part = report.solve(diffusion, flow, case.angular_momentum.coupling)
     except CaseError as error:
@@ -186,8 +203,14 @@ def run(
         flow=flow,
         fields=fields,
         edge_moments=moments,
-        warnings=(*case.warnings, *warnings, *(part.densities.warnings if part else ())),
+        warnings=(
+            *case.warnings,
+            *warnings,
+            *(adaptivity.warnings if adaptivity else ()),
+            *(part.densities.warnings if part else ()),
+        ),
         seconds=seconds,
         closed_form=exact_match.closed_form(flow),
+        adaptivity=adaptivity,
         angular_momentum=part,
     )

@@ -16,6 +16,9 @@ from meso.fields import Field
 
 # A point belongs to a cell if its reference coordinates are inside by this much.
 _INSIDE = 1e-8
+# The same at curved cells for points that no cell holds: a curved wall is a polynomial, and a
+# point of the drawing's own curve may lie outside by a little.
+_NEAR_CURVED = 1e-3
 
 
 def locate(device: Device, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -34,29 +37,41 @@ def locate(device: Device, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     reference = np.zeros((len(points), device.dimension))
     original = np.asarray(device.mesh.topology.original_cell_index)
     best = np.full(len(points), np.iinfo(np.int64).max)
-    if cells.count:
-        tree = dolfinx.geometry.bb_tree(device.mesh, device.dimension, padding=1e-3 * device.smallest_cell)
-        space = np.zeros((len(points), 3))
-        space[:, : device.dimension] = points
-        found = dolfinx.geometry.compute_collisions_points(tree, space)
-        which = np.repeat(np.arange(len(points)), np.diff(found.offsets))
-        candidate = np.asarray(found.array, dtype=np.int64)
-        inside = candidate < cells.count
-        which, candidate = which[inside], candidate[inside]
-        at, good = _pull_back(device, candidate, points[which] / device.extent)
+    first = best.copy()
+    which, candidate, at = _candidates(device, points)
+    outside = np.maximum(-at, 0).max(axis=1, initial=0.0)
+    outside = np.maximum(outside, at.sum(axis=1) - 1)
+    for tolerance in (_INSIDE, np.where(cells.affine[candidate], _INSIDE, _NEAR_CURVED)):
+        good = (outside < tolerance) & (first[which] == np.iinfo(np.int64).max)
         for i, c, x in zip(which[good], candidate[good], at[good], strict=True):
             if original[c] < best[i]:
                 best[i], cell[i], reference[i] = original[c], c, x
-    first = np.empty_like(best)
-    device.comm.Allreduce(best, first, op=MPI.MIN)
+        device.comm.Allreduce(best, first, op=MPI.MIN)
     cell[first != best] = -1
     return cell, reference
 
 
-def _pull_back(
-    device: Device, candidate: np.ndarray, points: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reference coordinates by Newton's method, and whether they lie in the reference cell."""
+def _candidates(device: Device, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points, cells of this rank that may hold them, and reference coordinates there."""
+    cells = cells_of(device)
+    if not cells.count:
+        none = np.empty(0, dtype=np.int64)
+        return none, none, np.empty((0, device.dimension))
+    tree = dolfinx.geometry.bb_tree(
+        device.mesh, device.dimension, padding=1e-2 * device.smallest_cell
+    )
+    space = np.zeros((len(points), 3))
+    space[:, : device.dimension] = points
+    found = dolfinx.geometry.compute_collisions_points(tree, space)
+    which = np.repeat(np.arange(len(points)), np.diff(found.offsets))
+    candidate = np.asarray(found.array, dtype=np.int64)
+    inside = candidate < cells.count
+    which, candidate = which[inside], candidate[inside]
+    return which, candidate, _pull_back(device, candidate, points[which] / device.extent)
+
+
+def _pull_back(device: Device, candidate: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Reference coordinates by Newton's method."""
     cells = cells_of(device)
     nodes, corner = cells.nodes[candidate], cells.corners[candidate]
     x = np.einsum("mai,mi->ma", cells.derivatives(candidate)[0], points - corner[:, 0])
@@ -69,8 +84,7 @@ def _pull_back(
             x = np.clip(x, -0.2, 1.2) + step
             if np.abs(step).max(initial=0.0) < 1e-13:
                 break
-    good = (x > -_INSIDE).all(axis=1) & (x.sum(axis=1) < 1 + _INSIDE)
-    return x, good
+    return x
 
 
 def probe_points(probe: Probe, dimension: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from petsc4py import PETSc
 
 import meso
+from meso.adapting import Adaptivity
 from meso.angular_momentum import report
 from meso.boundary import Periodic
 from meso.constants import HBAR
@@ -101,6 +102,8 @@ def summary(result: Result) -> dict[str, Any]:
         for name, field in result.fields.items()
     }
     out["closed_form"] = result.closed_form
+    if result.adaptivity is not None:
+        out["adaptivity"] = _adaptivity(result.adaptivity)
     out["wall_clock_s"] = result.seconds
     out["warnings"] = list(result.warnings)
     return out
@@ -149,6 +152,27 @@ def _moment(result: Result, moment: np.ndarray, measure: float) -> dict[str, Any
     }
 
 
+def _adaptivity(done: Adaptivity) -> dict[str, Any]:
+    """Meshes of an adaptive refinement; errors are relative to the target."""
+    return {
+        "target": done.target,
+        "unit": done.unit,
+        "tolerance_relative": done.tolerance,
+        "reached": done.reached,
+        "estimate_relative": done.estimate,
+        "kept": done.kept,
+        "steps": [
+            {
+                "cells": step.cells,
+                "dofs": step.unknowns,
+                "value": step.value,
+                "estimate_relative": step.estimate,
+            }
+            for step in done.steps
+        ],
+    }
+
+
 def table(result: Result) -> str:
     """The result as a table for the terminal."""
     flow, device = result.flow, result.device
@@ -181,6 +205,12 @@ def table(result: Result) -> str:
         per = field.unit.removeprefix("J_s_per_").replace("m2", "m²").replace("m3", "m³")
         what = "|orbital density|" if field.components > 1 else "orbital density"
         lines += ["", f"  {what} from {low / HBAR:.6g} to {high / HBAR:.6g} ħ/{per}"]
+    if (done := result.adaptivity) is not None:
+        lines += [
+            "",
+            f"  adapted to {done.target} in {len(done.steps)} meshes: relative error about"
+            f" {done.estimate:.1e}",
+        ]
     lines += ["", *(f"  warning: {text}" for text in result.warnings)]
     return "\n".join(lines).rstrip()
 

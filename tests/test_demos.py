@@ -92,6 +92,20 @@ def _graded(solved: Result) -> None:
     assert 0.85 < middle / slope < 0.97
 
 
+@shows("step_3d")
+def _step_3d(solved: Result) -> None:
+    """Conservative, mirror symmetric, and less conducting than two ohmic halves in series."""
+    assert solved.flow.evidence["iterations"] <= 45
+    thick, thin = (1e7 * 120 * NM * height * NM / (150 * NM) for height in (100, 50))
+    ohmic = 1 / (1 / thick + 1 / thin)
+    assert 0.4 * ohmic < solved.conductance_matrix[0, 0] < ohmic
+    moments = [np.array(m.moment) for m in solved.edge_moments if m.wall == "sides"]
+    # The mesh does not know of the mirror y -> -y, under which L_z and L_x change sign: its error.
+    assert abs(moments[0][2] + moments[1][2]) < 0.02 * abs(moments[0][2])
+    step = next(m for m in solved.edge_moments if m.wall == "step")
+    assert abs(step.moment[0]) + abs(step.moment[2]) < 0.02 * abs(step.moment[1])
+
+
 @shows("ribbon")
 def _ribbon(solved: Result) -> None:
     """Eq. 9 and 10 of Valet et al., at the accuracy promised for default settings."""

@@ -236,6 +236,20 @@ def test_periodic_boundaries_are_named_and_drawn(tmp_path: Path) -> None:
     assert closed_form(result, np.zeros((1, 2))) is not None
 
 
+def test_two_periodic_pairs_are_told_apart(tmp_path: Path) -> None:
+    """All around the cell, one boundary begins where another ends."""
+    laws = {
+        "left": {"periodic": {"to": "right", "voltage": "1 mV"}},
+        "bottom": {"periodic": {"to": "top"}},
+        "edge": {"wall": {"specularity": 0.0}},
+    }
+    changes = {"boundaries": laws, "output.probes": {}}
+    meso.run(case("antidot", ("edge",), **changes)).save(tmp_path / "r", figures=False)
+    outline = figures.Drawn.read(tmp_path / "r").outline
+    normals = {c.name: tuple(np.round(c.normal, 6)) for c in outline.contacts}
+    assert normals == {"left": (-1, 0), "right": (1, 0), "bottom": (0, -1), "top": (0, 1)}
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [

@@ -65,6 +65,8 @@ class Outline:
         low, high = flat.min(axis=0), flat.max(axis=0)
         wall = _on_walls(edges, walls, summary["order"])
         stretches = chains(edges[~wall])
+        if summary.get("periodic"):  # boundaries of two pairs meet in the corners of a cell
+            stretches = [part for line in stretches for part in _straightened(line)]
         return cls(
             walls=edges[wall],
             contacts=tuple(
@@ -120,6 +122,22 @@ def chains(edges: np.ndarray) -> list[np.ndarray]:
         if line:
             lines.append(np.concatenate([*line, last]))
     return lines
+
+
+def _straightened(line: np.ndarray) -> list[np.ndarray]:
+    """Parts of a line between its corners."""
+
+    def corners(points: np.ndarray) -> np.ndarray:
+        steps = np.diff(points, axis=0)
+        turn = np.diff(np.unwrap(np.arctan2(steps[:, 1], steps[:, 0])))
+        return np.flatnonzero(np.abs(turn) > np.pi / 6) + 1
+
+    at = corners(line)
+    if len(at) and np.hypot(*(line[-1] - line[0])) < 1e-9 * np.ptp(line, axis=0).max():
+        line = np.concatenate([line[at[0] : -1], line[: at[0] + 1]])  # begin at a corner
+        at = corners(line)
+    ends = [0, *at.tolist(), len(line) - 1]
+    return [line[first : last + 1] for first, last in zip(ends[:-1], ends[1:], strict=True)]
 
 
 def _on_walls(

@@ -97,7 +97,7 @@ class CellSet:
         """
         x0, x1, y0, y1 = extent
         step = np.array([(x1 - x0) / columns, (y1 - y0) / rows])
-        chosen = np.arange(len(self.points))
+        chosen: np.ndarray = np.arange(len(self.points))
         if plane is None:
             nodes = (self.points - (x0, y0)) / step - 0.5
         else:

@@ -95,7 +95,9 @@ class Solid(Files):
 
 def _linear_parts(degree: int) -> np.ndarray:
     """Straight triangles between the nodes of a Lagrange triangle, shape (degree^2, 3)."""
-    number = {tuple(node): i for i, node in enumerate(vtk_lattice(degree).tolist())}
+    number: dict[tuple[int, ...], int] = {
+        (int(node[0]), int(node[1])): i for i, node in enumerate(vtk_lattice(degree))
+    }
     out = []
     for (i, j), a in number.items():
         b, c, d = (number.get(at) for at in ((i + 1, j), (i, j + 1), (i + 1, j + 1)))

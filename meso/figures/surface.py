@@ -63,24 +63,24 @@ def _picture(device: Device, outline: np.ndarray, normal: np.ndarray, names: np.
     total = 0.5 + columns * (wide + 0.35) + 0.2, 1.25 + rows * (high_ + 0.35)
     figure = Figure(figsize=(max(total[0], 5.5), total[1]), dpi=DPI)
     FigureCanvasAgg(figure)
-    total = figure.get_size_inches()
+    width, height = figure.get_size_inches()
     for k, eye in enumerate(eyes):
         i, j = (0, k) if beside else (k, 0)
-        x, y = 0.4 + j * (wide + 0.35), total[1] - 0.75 - (i + 1) * high_ - i * 0.35
-        axes = figure.add_axes((x / total[0], y / total[1], wide / total[0], high_ / total[1]))
+        x, y = 0.4 + j * (wide + 0.35), height - 0.75 - (i + 1) * high_ - i * 0.35
+        axes = figure.add_axes((x / width, y / height, wide / width, high_ / height))
         _view(axes, outline, normal, names, eye)
         axes.set_title("from the front" if k == 0 else "from behind and below", fontsize=10)
         if k == 0:
             _triad(axes, eye)
     patches = [
-        Patch(facecolor=_tint(i), edgecolor=INK, linewidth=0.4, label=name)
+        Patch(facecolor=tuple(_tint(i)), edgecolor=INK, linewidth=0.4, label=name)
         for i, name in enumerate(device.boundaries)
     ]
     figure.legend(handles=patches, loc="lower center", ncols=min(len(patches), 5))
     unit = style.length_scale(float((high - low).max()))
     size = " × ".join(f"{x / unit.factor:.4g}" for x in high - low)
     text = f"{device.source.stem}: {device.cells} cells, {size} {unit.name}"
-    figure.text(0.4 / total[0], 1 - 0.3 / total[1], text, size=12)
+    figure.text(0.4 / width, 1 - 0.3 / height, text, size=12)
     return figure
 
 

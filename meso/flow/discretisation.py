@@ -8,7 +8,7 @@ between materials. What is done with the element matrices is the business of the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -196,7 +196,9 @@ class Discretisation:
         one = np.ones((*geometry.weight.shape, 1))
         return facets, terms.normal_flux(geometry, self.vector, self.moments, one)[:, 0]
 
-    def boundary_matrices(self, *, nitsche: bool) -> Iterator[tuple[np.ndarray, ...]]:
+    def boundary_matrices(
+        self, *, nitsche: bool
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Matrices of the boundary laws.
 
         Args:
@@ -227,9 +229,7 @@ class Discretisation:
                 if walled:
                     assert law.penalty is not None
                     penalty = law.penalty(geometry)
-                    matrix += terms.wall_terms(
-                        self.cells, geometry, self.vector, stress, penalty
-                    )
+                    matrix += terms.wall_terms(self.cells, geometry, self.vector, stress, penalty)
                     flux += terms.wall_flux(geometry, self.vector, self.scalar, self.moments)
                 yield facets.cell, matrix, flux
 
@@ -261,7 +261,7 @@ class Discretisation:
         for batch, same in self.cells.batches(4 * (n * p + q) ** 2, simple):
             if not len(batch):
                 continue
-            at = self.cells.positions(batch, points[:0] if same else points)
+            at = self.cells.positions(batch, points[:1] if same else points)
             stress = self.problem.coefficients.stress(batch, at)
             relaxation = self.problem.coefficients.relaxation(batch, at)
             matrix, divergence = terms.cell_terms(

@@ -93,7 +93,8 @@ class Ohmic:
         # A unit potential at a contact; a unit step from the second boundary of a pair to the
         # first, where a node has the value of its twin plus one.
         given = np.zeros((space.nodes, len(names)))
-        prescribed = [ground_nodes(device, space, contacts, pairs)]
+        twins = twin_nodes(device, space, pairs)
+        prescribed = [ground_nodes(device, space, contacts, pairs, twins)]
         for side, name in enumerate(names):
             nodes = space.nodes_on(device, name)
             if name in contacts:
@@ -103,7 +104,7 @@ class Ohmic:
         unknowns = number(
             scalar=space,
             keep_scalar=kept(space, np.unique(np.concatenate(prescribed))),
-            twins=twin_nodes(device, space, pairs),
+            twins=twins,
         )
         rows = unknowns.scalar[0]
         assembly = Assembly(unknowns, len(names))

@@ -192,9 +192,9 @@ class DirectSystem:
         if self.discrete.given is not None:
             vector[-1, self.discrete.prescribed] = self.discrete.given[self.discrete.prescribed]
         rows = self._scalar_rows(np.arange(len(self.phase)), self.scalar.outer)
-        scalar[:, :, self.scalar.outer] = np.where(
-            (rows >= 0)[..., None], x[rows], 0.0
-        ).transpose(2, 0, 1)
+        scalar[:, :, self.scalar.outer] = np.where((rows >= 0)[..., None], x[rows], 0.0).transpose(
+            2, 0, 1
+        )
         inside = self.vector.interior.stop - self.vector.interior.start
         for batch in self.assembly.batches:
             inner = batch.inner(x)

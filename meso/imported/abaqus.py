@@ -206,15 +206,15 @@ class _Reader:
             for row in listed:
                 if (used := row[0].rpartition(".")[2].casefold()) in self.element_sets:
                     self.element_sets[used].rank = 2
-            facets = [f for row in listed for f in self._facets(row, blocks)]
-            wide = max((f.shape[1] for f in facets), default=0)
-            chosen = [f for f in facets if f.shape[1] == wide]
+            found = [f for row in listed for f in self._facets(row, blocks)]
+            wide = max((f.shape[1] for f in found), default=0)
+            chosen = [f for f in found if f.shape[1] == wide]
             if chosen:
                 surfaces[name] = np.concatenate(chosen)
-            members = [row[0] for kind, row in rows if kind == "NODE"]
-            if members:
-                at = [position(self._members(self.node_sets, n, frozenset())) for n in members]
-                node_sets[name] = np.concatenate(at)
+            joined = [row[0] for kind, row in rows if kind == "NODE"]
+            if joined:
+                parts = [position(self._members(self.node_sets, n, frozenset())) for n in joined]
+                node_sets[name] = np.concatenate(parts)
         return RawMesh(
             points=nodes[:, 1:],
             blocks=tuple(blocks),

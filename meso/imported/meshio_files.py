@@ -152,7 +152,7 @@ def _families(
         return
     for name in dict.fromkeys(name for names in groups.values() for name in names):
         families = [number for number, names in groups.items() if name in names]
-        sets[name] = [np.flatnonzero(np.isin(block, families)) for block in numbers]
+        sets[name] = [np.flatnonzero(np.isin(np.asarray(block), families)) for block in numbers]
 
 
 def _joined_sets(data: dict[str, Any], sets: dict[str, list[np.ndarray]]) -> str | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gmsh
 import numpy as np
 import pytest
 from conftest import GEOMETRIES, material, mesh_file, solve
 
 from meso.boundary import Contact, Wall
 from meso.device import Device
-from meso.edges import profile
+from meso.drawing import gmsh_session
+from meso.edges import profile, surface
 from meso.orbital import edge_moments, orbital_density, vorticity
 
 TURN = 0.7345
@@ -93,3 +95,70 @@ def test_mirror(folder, reference):
     # The mesh is not symmetric: the accuracy of the mesh, not rounding.
     assert G[0, 0] == pytest.approx(G[1, 1], abs=0, rel=1e-4)
     assert G[0, 2] == pytest.approx(G[1, 2], abs=0, rel=1e-4)
+
+
+# --- three dimensions
+
+# A rotation about an axis along no axis.
+AXIS = np.array([1.0, 2.0, -0.5]) / np.linalg.norm([1.0, 2.0, -0.5])
+CROSS_WITH = np.cross(np.eye(3), AXIS).T
+ROTATION = np.eye(3) + np.sin(TURN) * CROSS_WITH + (1 - np.cos(TURN)) * CROSS_WITH @ CROSS_WITH
+
+
+def solid(path, matrix):
+    """A bent bar with a round edge, turned by a matrix after it was meshed."""
+    with gmsh_session():
+        occ = gmsh.model.occ
+        bar = occ.addBox(0, 0, 0, 90, 40, 30)
+        hole = occ.addCylinder(40, 40, 0, 0, 0, 30, 20)
+        occ.cut([(3, bar)], [(3, hole)])
+        occ.synchronize()
+        (body,) = gmsh.model.getEntities(3)
+        groups = {"source": [], "drain": [], "walls": []}
+        for _, surface_tag in gmsh.model.getEntities(2):
+            x = occ.getCenterOfMass(2, surface_tag)[0]
+            name = "source" if x < 1e-6 else "drain" if x > 90 - 1e-6 else "walls"
+            groups[name].append(surface_tag)
+        for name, tags in groups.items():
+            gmsh.model.addPhysicalGroup(2, tags, name=name)
+        gmsh.model.addPhysicalGroup(3, [body[1]], name="metal")
+        gmsh.option.setNumber("Mesh.MeshSizeMax", 16.0)
+        gmsh.model.mesh.generate(3)
+        gmsh.model.mesh.setOrder(2)
+        gmsh.model.mesh.affineTransform(
+            [value for i in range(3) for value in (*matrix[i], 0.0)] + [0.0, 0.0, 0.0, 1.0]
+        )
+        gmsh.write(str(path))
+    matter = material(carriers="3d", conductivity=2e6, scattering="isotropic")
+    device = Device.from_gmsh(path, length_unit="nm")
+    flow = solve(device, matter, order=2, walls=Wall(specularity=0.0))
+    omega = vorticity(flow)
+    moments = edge_moments(flow, orbital_density(flow, omega))
+    table = surface(flow, "walls", 2)
+
+    def vectors(name):
+        found = np.column_stack([table[f"{name}{axis}"] for axis in "xyz"]) @ matrix
+        return found[np.lexsort(np.round(places, 6).T)]
+
+    places = np.column_stack([table[axis] for axis in "xyz"]) @ matrix * 1e9
+    moments.sort(key=lambda m: tuple(np.round(np.array(m.center) @ matrix * 1e9, 3)))
+    return {
+        "current": np.array([flow.contacts["source"].current]),
+        "normal": vectors("normal_"),
+        "wall current": vectors("J_"),
+        "wall vorticity": vectors("vorticity_"),
+        "vorticity": np.sort(np.linalg.norm(omega.values, axis=2).ravel()),
+        "moments": np.array([m.moment for m in moments]) @ matrix,
+        "areas": np.array([m.measure for m in moments]),
+    }
+
+
+def test_rotation_in_space(folder):
+    """Vectors turn with the device."""
+    wanted = solid(folder / "bar.msh", np.eye(3))
+    found = solid(folder / "turned bar.msh", ROTATION)
+    assert len(wanted["areas"]) == 6
+    for name, value in wanted.items():
+        # Iterations stop at a relative residual of 1e-10 (5e-10 measured).
+        limit = 2e-8 * np.abs(value).max()
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=limit, err_msg=name)

@@ -17,9 +17,9 @@ from meso.constants import ELECTRON_CHARGE
 from meso.device import Device
 from meso.edges import wall_values
 from meso.fields import Field, continuous
+from meso.flow.discretisation import Law, Loads
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.result import Flow
-from meso.flow.discretisation import Law, Loads
 from meso.flow.system import DirectSystem
 from meso.material import Material
 from meso.orbital import vorticity

@@ -11,11 +11,11 @@ from conftest import GEOMETRIES, draw, material, mesh_file
 from test_conservation import dissipation
 
 from meso.boundary import Boundary, Contact, Periodic, Wall
+from meso.cells import cells_of
 from meso.device import Device
 from meso.errors import GeometryError
 from meso.exact import Ribbon
 from meso.fields import gradient
-from meso.cells import cells_of
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow
@@ -137,27 +137,23 @@ def test_potential_falls_by_the_voltage(folder, model):
         for x in (0.0, LENGTH)
     ]
     # Of a ribbon it is linear: in the discrete space, but J is not.
-    assert np.abs(phi[0] - phi[1] - VOLT).max() < (1e-4 if model is hydrodynamic else 1e-12) * VOLT
+    assert np.abs(phi[0] - phi[1] - VOLT).max() < (5e-4 if model is hydrodynamic else 1e-12) * VOLT
     none = model(device, matter, edges=DIFFUSE, source=Periodic(to="drain"))
     assert none.periodic["source"].potential == 0.0
     assert abs(none.periodic["source"].current) < 1e-18
     assert np.abs(none.fields["current_density"].values).max() < 1e-12
 
 
-def wavy(matter: Material, phase: float = 180.0, shift: bool = False, folder=None) -> Device:
-    """A period of the wavy channel of the gallery, or that which begins in the middle of it."""
-    if not shift:
-        return draw("wavy_channel", matter, ("edges",), phase=phase)
+def wavy(folder, size: float, phase: float = 180.0, shifted: bool = False) -> Device:
+    """A period of the wavy channel of the gallery, or that which begins a quarter of it later."""
     text = (GEOMETRIES / "wavy_channel.geo").read_text()
-    # Half a period on, waves have the other sign.
-    path = folder / "shifted.geo"
-    path.write_text(text.replace("amplitude * Sin", "-amplitude * Sin"))
-    from meso.sizing import vorticity_layer
-
-    layer = vorticity_layer(matter.vorticity_diffusion_length, 4)
-    return Device.from_gmsh(
-        path, length_unit="nm", parameters={"phase": phase}, layers={"edges": layer}
-    )
+    if shifted:  # sines become cosines
+        text = text.replace("amplitude * Sin", "amplitude * Cos")
+    # Splines are least accurate at their ends: more points than in the gallery.
+    text = text.replace("number = 32;", "number = 160;")
+    path = folder / f"wavy-{size:g}-{phase:g}-{shifted}.msh"
+    mesh_file(path, f"phase = {phase};\n" + text, size=size, degree=4)
+    return Device.from_gmsh(path, length_unit="nm")
 
 
 @pytest.mark.parametrize("phase", [180.0, 0.0])
@@ -166,12 +162,12 @@ def test_wavy_channel_shifted(folder, phase):
     matter = material(mean_free_path=40e-9)
     laws = {"left": Periodic(to="right", voltage=VOLT), "edges": DIFFUSE}
     first, second = (
-        hydrodynamic(wavy(matter, phase, shift, folder), matter, 4, **laws)
-        for shift in (False, True)
+        hydrodynamic(wavy(folder, 10.0, phase, shifted), matter, 4, **laws)
+        for shifted in (False, True)
     )
     wanted = first.periodic["left"].current
-    print("WAVY", phase, second.periodic["left"].current / wanted - 1)
-    assert second.periodic["left"].current == pytest.approx(wanted, abs=0, rel=2e-6)
+    # That of the splines at their ends.
+    assert second.periodic["left"].current == pytest.approx(wanted, abs=0, rel=1e-6)
 
 
 HOLES = """
@@ -207,13 +203,11 @@ def test_two_periods_are_as_good_as_one(folder):
         pair = Periodic(to="right", voltage=number * VOLT)
         found.append(hydrodynamic(device, matter, 4, left=pair, edges=DIFFUSE))
     one, two = (flow.periodic["left"].current for flow in found)
-    print("TWO", two / one - 1)
     assert two == pytest.approx(one, abs=0, rel=1e-6)
     # And each period carries the same flow.
     at = np.random.default_rng(0).uniform((0, 0), (100e-9, 60e-9), (200, 2))
     J = [currents(found[1].device, found[1], at + [s, 0]) for s in (0.0, 100e-9)]
     apart = np.nanmax(np.abs(J[0] - J[1]))
-    print("TWO J", apart / np.nanmax(np.abs(J[0])))
     assert apart < 1e-3 * np.nanmax(np.abs(J[0]))
     assert (~np.isnan(J[0])).sum() > 200
 
@@ -279,7 +273,6 @@ def test_antidot_lattice_where_the_hole_is_elsewhere(folder):
         hydrodynamic(device, matter, 4, **laws).periodic["left"].current
         for device in (corner, whole)
     )
-    print("CORNER", found / wanted - 1)
     assert found == pytest.approx(wanted, abs=0, rel=5e-6)
 
 
@@ -325,19 +318,18 @@ def test_ring(folder, law, ratio, limit):
     assert found == pytest.approx(drude, abs=0, rel=1e-6)
 
 
-def test_ohmic_limit():
+def test_ohmic_limit(folder):
     """1 - I/I_ohmic = c l + O(l^2), on a fine mesh."""
     matter = material(mean_free_path=8e-9)
-    device = wavy(matter)
+    device = wavy(folder, 5.0)
     laws = {"left": Periodic(to="right", voltage=VOLT), "edges": DIFFUSE}
     wanted = ohmic(device, matter, **laws).periodic["left"].current
     missing = []
     for length in (8e-9, 4e-9, 2e-9):
         matter = material(mean_free_path=length)
-        flow = hydrodynamic(wavy(matter), matter, 4, **laws)
+        flow = hydrodynamic(device, matter, 4, **laws)
         missing.append(1 - flow.periodic["left"].current / wanted)
     once = 2 * np.array(missing[1:]) - missing[:-1]
-    print("OHMIC", missing, once)
     assert 0 < missing[2] < missing[1] < missing[0]
     assert np.abs(once).max() < 0.1 * missing[-1]
     assert abs(once[1]) < 0.4 * abs(once[0])
@@ -354,7 +346,6 @@ def test_power_is_dissipated():
     }
     flow = hydrodynamic(device, matter, 4, **laws)
     assert flow.periodic["bottom"].current == 2e-6
-    print("POWER", dissipation(flow, penalty=True) / flow.dissipated_power - 1)
     balance = dissipation(flow, penalty=True)
     assert balance == pytest.approx(flow.dissipated_power, abs=0, rel=1e-9)
     cold = ohmic(device, matter, **laws)
@@ -430,7 +421,7 @@ MISMATCHES: dict[str, tuple[Callable[[str], str], str]] = {
             "Periodic Curve {2} = {4} Translate {L, 0, 0};",
             "Transfinite Curve {2} = 4; Transfinite Curve {4} = 6;",
         ),
-        "they have 13 and 21 nodes",
+        "they have 21 and 13 nodes",
     ),
     "places": (
         lambda text: text.replace(
@@ -446,9 +437,13 @@ MISMATCHES: dict[str, tuple[Callable[[str], str], str]] = {
         "one is no translated copy of the other",
     ),
     "turned": (
-        lambda text: text.replace("Point(3) = {X + L, 50, 0}", "Point(3) = {X + L - 30, 50, 0}")
-        .replace("Point(4) = {X, 50, 0}", "Point(4) = {X + 30, 50, 0}")
-        .replace("Periodic Curve {2} = {4} Translate {L, 0, 0};", "Transfinite Curve {2, 4} = 5;"),
+        lambda text: (
+            text.replace("Point(3) = {X + L, 50, 0}", "Point(3) = {X + L - 30, 50, 0}")
+            .replace("Point(4) = {X, 50, 0}", "Point(4) = {X + 30, 50, 0}")
+            .replace(
+                "Periodic Curve {2} = {4} Translate {L, 0, 0};", "Transfinite Curve {2, 4} = 5;"
+            )
+        ),
         "has no counterpart",
     ),
 }
@@ -504,11 +499,39 @@ def test_periodic_film(ratio):
     assert flow.periodic["source"].potential == pytest.approx(2 * VOLT, abs=0, rel=1e-4)
 
 
-def test_box_with_two_pairs():
-    """A film that is periodic along and across: edges of the box have four nodes in one."""
+def test_box_with_two_pairs(folder):
+    """A film that is periodic along and across: the edges of the box have four nodes in one."""
     matter = material(
         carriers="3d", scattering="isotropic", conductivity=2.4e6, mean_free_path=40e-9
     )
     text = (GEOMETRIES / "film.geo").read_text()
-    assert 'Physical Surface("sides") = {film[3], film[5]};' in text
-    return matter
+    sides = 'Physical Surface("sides") = {film[3], film[5]};'
+    assert sides in text
+    pair = 'Physical Surface("front") = {film[3]}; Physical Surface("back") = {film[5]};\n'
+    path = folder / "lattice.geo"
+    path.write_text(text.replace(sides, pair))
+    parameters = {"length": 40, "width": 10, "thickness": 20, "layers": 6, "size": 5}
+    device = Device.from_gmsh(path, length_unit="nm", parameters=parameters)
+    laws = {"source": Periodic(to="drain", voltage=VOLT), "surfaces": DIFFUSE}
+    smooth = Wall(specularity=1.0)
+    wanted = hydrodynamic(device, matter, 2, front=smooth, back=smooth, **laws)
+    found = hydrodynamic(device, matter, 2, front=Periodic(to="back"), **laws)
+    current = wanted.periodic["source"].current
+    assert found.periodic["source"].current == pytest.approx(current, abs=0, rel=1e-7)
+    assert abs(found.periodic["front"].current) < 1e-6 * current
+    assert found.evidence["iterations"] <= 45
+
+
+def test_wavy_walls_at_a_periodic_end():
+    """Walls meet the ends at more than a right angle, but a periodic end is no end of a wall.
+
+    Grading these points, as is done where contacts end, kept the mesh generator busy for ever:
+    the finest cells would be thousands of times finer than the layer.
+    """
+    matter = material(mean_free_path=40e-9)
+    device = draw("wavy_channel", matter, ("edges",))
+    layer = matter.vorticity_diffusion_length
+    assert device.smallest_cell > 0.02 * layer
+    laws = {"left": Periodic(to="right", voltage=VOLT), "edges": DIFFUSE}
+    flow = hydrodynamic(device, matter, 4, **laws)
+    assert flow.periodic["left"].current > 0
