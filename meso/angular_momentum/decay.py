@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A fit with one length is kept if it leaves less than this of the profile.
+# One length is enough if it leaves less than this of the curvature of the profile; two are taken
+# if they leave less than this of what one leaves.
 _ONE = 1e-3
+_BETTER = 0.02
 _PARTS = (12, 16, 24)
 
 
@@ -87,15 +89,14 @@ def _exponents(value: np.ndarray, stride: int, step: float) -> np.ndarray | None
     X = value[centre]
     S = value[centre + stride] + value[centre - stride]
     SS = value[centre + 2 * stride] + 2 * X + value[centre - 2 * stride]
-    size = np.linalg.norm(SS)
-    if not size:
+    if not np.any(X):
         return None
     z = np.array([(S @ X) / (X @ X)])
-    if np.linalg.norm(S - z * X) > _ONE * np.linalg.norm(S):
+    rest = np.linalg.norm(S - z * X)
+    if rest > _ONE * np.linalg.norm(S - 2 * X):
         (total, product), *_ = np.linalg.lstsq(np.column_stack([S, -X]), SS, rcond=None)
-        if np.linalg.norm(SS - total * S + product * X) > _ONE * size:
-            return None
-        z = np.roots([1.0, -total, product])
+        if np.linalg.norm(SS - total * S + product * X) < _BETTER * rest:
+            z = np.roots([1.0, -total, product])
     k = np.arccosh(z.astype(complex) / 2) / (stride * step)
     k = np.where(k.real < 0, -k, k)
     if (k.real <= 1e-9 * np.abs(k)).any():

@@ -297,6 +297,8 @@ def lines(result: Result) -> list[str]:
             decay = ""
             if found is not None:
                 decay = f"{found.length * 1e9:.5g} ± {found.uncertainty * 1e9:.1g}"
+                if found.second is not None:
+                    decay += f"; {found.second * 1e9:.4g}"
             out.append(f"  {piece.wall:<16}{name:<14}{value:>18.6g}{other:>18}{decay:>24}")
     if part.response is not None:
         unit = "A/m" if result.per_thickness else "A"
