@@ -24,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from mpi4py import MPI
 
+from meso.algebra import release
 from meso.boundary import Contact, Wall
 from meso.device import Device
 from meso.exact import Ribbon
@@ -121,6 +122,7 @@ def main() -> None:
         print("|---|---|---|---|---|---|---|")
     for ratio in options.ratios:
         row = measure(device, ratio, copies)
+        release(comm)
         peak = memory(comm)
         if comm.rank == 0:
             print(

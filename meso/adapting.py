@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import basix
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -21,14 +20,15 @@ from scipy.sparse.csgraph import connected_components
 from meso.accumulation import edge_moments
 from meso.boundary import Contact, Periodic, Wall
 from meso.case import Case
-from meso.cells import cells_of, inverse, lagrange
+from meso.cells import cells_of, lagrange
 from meso.device import Device
 from meso.errors import CaseError
-from meso.fields import Field, gradient
+from meso.fields import Field
 from meso.flow.discretisation import Loads, Solutions
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow, ports_of
+from meso.indicators import absolute_curl, difference, energy, last_degrees
 from meso.layers import SizeField
 from meso.mpi import concatenated, on_root
 from meso.orbital import orbital_density, vorticity
@@ -45,7 +45,6 @@ _SAFETY, _STEP = 0.3, 0.12
 _NO_LUCK = 0.05
 #: Largest ratio of the errors of degrees k + 1 and k that the estimate takes seriously elsewhere.
 _SLOWEST = 0.75
-_BATCH = 2000  # cells
 
 Progress = Callable[[str], None]
 Build = Callable[[SizeField], Device]
@@ -109,13 +108,14 @@ class Adaptivity:
 
 
 class _Remembered:
-    """A system that keeps the solutions for all its ports."""
+    """A system that keeps the solutions for all its ports, and nothing else."""
 
     def __init__(self, system: Any) -> None:
         self.system = system
 
     def solve(self) -> Solutions:
         self.solutions: Solutions = self.system.solve()
+        del self.system  # and with it the factors
         return self.solutions
 
 
@@ -145,8 +145,10 @@ class _Ohmic(Ohmic):
         laws = dict(self.boundaries)
         for name, value in zip(ports_of(laws), map(float, potentials), strict=True):
             law = laws[name]
-            pair = isinstance(law, Periodic)
-            laws[name] = Periodic(to=law.to, voltage=value) if pair else Contact(potential=value)
+            if isinstance(law, Periodic):
+                laws[name] = Periodic(to=law.to, voltage=value)
+            else:
+                laws[name] = Contact(potential=value)
         flow = Ohmic(
             self.device,
             materials=self.materials,
@@ -314,7 +316,7 @@ def _drives(case: Case, flow: Flow) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(drive, drive)]
 
 
-def _errors(case: Case, models: list[Any], flows: list[Flow], difference: float) -> CellErrors:
+def _errors(case: Case, models: list[Any], flows: list[Flow], lost: float) -> CellErrors:
     """Share of each cell of all ranks in the estimate of the relative error.
 
     The error e_k of degree k is e_k - e_(k + 1) over 1 - e_(k + 1)/e_k. That ratio is the square of
@@ -333,11 +335,11 @@ def _errors(case: Case, models: list[Any], flows: list[Flow], difference: float)
         for drive in pair if pair[0] is not pair[1] else pair[:1]:
             density, voltage = fine.state(drive)
             before, voltage_before = coarse.state(drive)
-            lost = _difference(density, before), _difference(voltage, voltage_before)
+            gap = difference(density, before), difference(voltage, voltage_before)
             if moment:
-                curl += _absolute_curl(lost[0])
-            parts.append((_energy(fine, *lost), _energy(fine, density)))
-            degrees += _last_degrees(density)
+                curl += absolute_curl(gap[0])
+            parts.append((energy(fine, *gap), energy(fine, density)))
+            degrees += last_degrees(density)
         first, last = parts[0], parts[-1]
         error += np.sqrt(first[0] * last[0])
         whole += np.sqrt(first[1] * last[1])
@@ -357,79 +359,4 @@ def _errors(case: Case, models: list[Any], flows: list[Flow], difference: float)
     share = (found.parts[:, sums > 0] / sums[sums > 0]).mean(axis=1)
     smooth = 1 / (1 - np.minimum(found.decay, _SLOWEST))
     factor = np.where(found.at_corner, more, smooth)
-    return replace(found, share=share * max(difference, least) * factor)
-
-
-def _difference(fine: Field, coarse: Field) -> Field:
-    """Fine minus coarse field, which has a lower degree."""
-    if fine.degree == 0:
-        return replace(fine, values=fine.values - coarse.values)
-    points = lagrange(fine.device, fine.degree).points
-    return replace(fine, values=fine.values - coarse.everywhere(points))
-
-
-def _energy(model: Any, density: Field, voltage: Field | None = None) -> np.ndarray:
-    """Energy in each cell of this rank, in scaled variables: for the relaxation and the stress.
-
-    With a potential, the coupling 2 |int phi div J| is added, which vanishes for an exact flow.
-    """
-    device, cells = model.device, cells_of(model.device)
-    points, weights = cells.quadrature(2 * density.degree)
-    value = density.table(points)
-    viscous = isinstance(model, Hydrodynamic)
-    slopes = lagrange(device, density.degree).gradients(points) if viscous else None
-    out = np.zeros(cells.count)
-    for start in range(0, cells.count, _BATCH):
-        batch = np.arange(start, min(start + _BATCH, cells.count))
-        at = cells.positions(batch, points)
-        inverses, determinant = inverse(cells.jacobians(batch, points))
-        weight = weights * determinant
-
-        def integral(values: np.ndarray, coefficient: Any, w: np.ndarray = weight) -> np.ndarray:
-            return (w * coefficient.reshape(len(w), -1) * values).sum(axis=1)
-
-        here = np.einsum("qn,cnk->cqk", value, density.values[batch], optimize=True)
-        out[batch] = integral((here**2).sum(axis=2), model.coefficients.relaxation(batch, at))
-        if slopes is None:
-            continue
-        reference = np.einsum("qna,cnk->cqak", slopes, density.values[batch], optimize=True)
-        slope = np.einsum("cqai,cqak->cqik", inverses, reference, optimize=True)
-        divergence = np.trace(slope, axis1=2, axis2=3)
-        shear = slope + slope.swapaxes(2, 3) - divergence[..., None, None] * np.eye(2)
-        stress = model.coefficients.stress(batch, at)
-        out[batch] += integral((shear**2).sum(axis=(2, 3)) / 2, stress)
-        if voltage is not None:
-            phi = voltage.table(points) @ voltage.values[batch, :, 0].T
-            out[batch] += 2 * np.abs((weight * phi.T * divergence).sum(axis=1))
-    return out
-
-
-def _absolute_curl(density: Field) -> np.ndarray:
-    """Integral of |curl J| over each cell of this rank, in scaled variables."""
-    cells = cells_of(density.device)
-    points, weights = cells.quadrature(2 * density.degree)
-    out = np.zeros(cells.count)
-    for start in range(0, cells.count, _BATCH):
-        batch = np.arange(start, min(start + _BATCH, cells.count))
-        slope = gradient(density, points, batch)
-        weight = weights * cells.determinants(batch, points)
-        out[batch] = (weight * np.abs(slope[:, :, 0, 1] - slope[:, :, 1, 0])).sum(axis=1)
-    return out
-
-
-def _last_degrees(density: Field) -> np.ndarray:
-    """Squares of the parts of the last but one and of the last degree, shape (c, 2).
-
-    The parts are those of an orthogonal basis in each cell.
-    """
-    k = density.degree
-    if k < 1:
-        return np.zeros((len(density.values), 2))
-    points = lagrange(density.device, k).points
-    basis = basix.tabulate_polynomials(
-        basix.PolynomialType.legendre, basix.CellType.triangle, k, points
-    )
-    modes = np.einsum("mn,cnk->cmk", np.linalg.inv(basis.T), density.values)
-    starts = [k * (k - 1) // 2, k * (k + 1) // 2, (k + 1) * (k + 2) // 2]
-    squares = (modes**2).sum(axis=2)
-    return np.stack([squares[:, a:b].sum(axis=1) for a, b in zip(starts, starts[1:])], axis=1)
+    return replace(found, share=share * max(lost, least) * factor)

@@ -7,10 +7,12 @@ the factorisation.
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from mpi4py import MPI
 from petsc4py import PETSc
 from scipy.sparse import coo_matrix, csr_matrix, triu
 
@@ -235,6 +237,21 @@ def distributed(full: csr_matrix, unknowns: Unknowns) -> PETSc.Mat:
     parts.setISLocalMat(local)
     parts.assemble()
     return parts.convert(PETSc.Mat.Type.AIJ)
+
+
+def release(comm: MPI.Comm) -> None:
+    """Free what no rank refers to any more; in parallel PETSc waits for all ranks to ask for it.
+
+    Args:
+        comm: Communicator whose ranks all call this function.
+    """
+    if comm.size == 1:
+        return
+    # What is freed may have been the last to refer to something else: a solver, its
+    # preconditioner, that one's matrices.
+    for _ in range(3):
+        gc.collect()
+        PETSc.garbage_cleanup(comm)
 
 
 class Solver:

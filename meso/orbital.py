@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from meso.accumulation import EdgeMoment, edge_moments
-from meso.algebra import Assembly
+from meso.algebra import Assembly, release
 from meso.boundary import Wall
 from meso.cells import cells_of, facet_points, lagrange
 from meso.constants import ELECTRON_CHARGE
@@ -149,6 +149,8 @@ def _projection(
         # The mass matrix is well conditioned: in 3D iterations are faster than a factorisation.
         solver = assembly.iterative("jacobi") if device.dimension == 3 else assembly.factorise()
         x = solver.solve(assembly.load)
+        del solver
+        release(device.comm)
     else:
         x = np.zeros((unknowns.size, components))
     nodal[rows >= 0] = x[rows[rows >= 0]] * scale

@@ -509,6 +509,27 @@ def test_pictures_of_the_sweeps(tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_size > 50_000
 
 
+@shows("step_channel")
+def _step_channel(solved: Result) -> None:
+    """The error is estimated, below the tolerance, with the number of unknowns in the README."""
+    done = solved.adaptivity
+    assert done is not None and done.reached and done.estimate < 1e-5
+    # A fifth of the 58 494 unknowns of the usual mesh; 14 129 measured.
+    assert solved.flow.evidence["unknowns"] < 20_000
+    # Order 7 with cells of 1e-9 of the width at the corner (tests/verification/test_adaptive.py).
+    assert solved.conductance_matrix[0, 0] == pytest.approx(3.7219370e-4, rel=1e-5)
+
+
+def test_step_channel_picture(tmp_path: Path) -> None:
+    """The script of the step channel draws the mesh and its errors."""
+    import runpy
+
+    script = runpy.run_path(str(FOLDER / "step_channel" / "convergence.py"))
+    curves = dict.fromkeys("abcd", [(1000, 1e-3), (2000, 1e-5)])
+    script["draw"](result("step_channel"), curves, tmp_path / "step.png")
+    assert (tmp_path / "step.png").stat().st_size > 50_000
+
+
 def rotation(solved: Result) -> float:
     """Largest curl J over the largest J/size: an error of discretisation."""
     size = 400 * NM

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from meso.algebra import release
 from meso.boundary import Boundary, Contact, Wall
 from meso.cells import FacetGeometry
 from meso.coefficients import Coefficients, conductivity_scale
@@ -183,6 +184,7 @@ class Hydrodynamic:
             ConvergenceError: The system is singular, or the residual too large.
         """
         solutions = self.system().solve()
+        release(self.device.comm)
         device, scales = self.device, self.scales
         names = ports_of(self.boundaries)
         response = solutions.flux * scales.current(device.dimension) * (self.thickness or 1.0)

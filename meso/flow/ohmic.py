@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from meso.algebra import Assembly
+from meso.algebra import Assembly, release
 from meso.boundary import Boundary, Contact
 from meso.cells import Lagrange, cells_of, lagrange
 from meso.coefficients import Coefficients, conductivity_scale
@@ -113,6 +113,9 @@ class Ohmic:
             assembly.add_cells(batch, matrix, rows[nodes], given=given[nodes])
         factor = assembly.iterative() if self.iterative else assembly.factorise()
         x = factor.solve(assembly.load)
+        evidence = factor.evidence
+        del factor
+        release(device.comm)
         nodal = given.copy()
         nodal[rows >= 0] += x[rows[rows >= 0]]
         for part in assembly.batches:
@@ -135,7 +138,7 @@ class Ohmic:
             fields={"current_density": density, "potential": voltage},
             **terminals_of(names, self.boundaries, response, potential, current),
             evidence={
-                **factor.evidence,
+                **evidence,
                 "divergence_relative": relative_divergence(density),
             },
         )
