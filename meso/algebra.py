@@ -1,7 +1,8 @@
-"""Symmetric systems: cell condensation, assembly, factorisation, and the check of the result.
+"""Linear systems: cell condensation, assembly, factorisation, and the check of the result.
 
-A system is a sum of small dense symmetric matrices, one per cell, plus couplings to the wall
-multipliers. Unknowns inside cells are eliminated cell by cell, which halves the factorisation.
+A system is a sum of small dense matrices, symmetric unless told otherwise, one per cell, plus
+couplings to the wall multipliers. Unknowns inside cells are eliminated cell by cell, which halves
+the factorisation.
 """
 
 from __future__ import annotations
@@ -56,10 +57,12 @@ class Assembly:
     Attributes:
         unknowns: The numbering.
         sides: Number of right-hand sides.
+        symmetric: Whether all matrices are symmetric.
     """
 
     unknowns: Unknowns
     sides: int
+    symmetric: bool = True
     load: np.ndarray = field(init=False)
     batches: list[Condensed] = field(default_factory=list)
     _rows: list[np.ndarray] = field(default_factory=list)
@@ -81,7 +84,7 @@ class Assembly:
 
         Args:
             cells: Cell numbers, shape (c,).
-            matrix: Symmetric matrices, outer unknowns first, shape (c, n, n).
+            matrix: Matrices, outer unknowns first, shape (c, n, n).
             rows: Local unknowns of the outer positions, -1 where prescribed, shape (c, o).
             load: Loads, shape (c, n, sides), or None.
             given: Prescribed values at the outer positions, 0 elsewhere, shape (c, o, sides),
@@ -106,18 +109,28 @@ class Assembly:
             self.batches.append(
                 Condensed(cells=cells, rows=rows, coupling=coupling, own=own, given=given)
             )
-        i, j = np.triu_indices(outer)
         rows = rows.astype(np.int32)
-        upper = np.ascontiguousarray(remaining).reshape(len(cells), -1).take(i * outer + j, axis=1)
-        a, b = rows.take(i, axis=1), rows.take(j, axis=1)
-        # Two nodes of a cell may be twins: their coupling counts on both sides of the diagonal.
-        upper[(a == b) & (i != j)] *= 2
-        self._add(a.ravel(), b.ravel(), upper.ravel())
+        self._add_dense(rows, remaining)
         if given is not None:
             lifted = remaining @ given
             outer_load = -lifted if outer_load is None else outer_load - lifted
         if outer_load is not None:
             self.add_load(rows, outer_load)
+
+    def add_matrix(self, rows: np.ndarray, matrix: np.ndarray) -> None:
+        """Add small matrices, (f, n, n), between local unknowns, (f, n), -1 where prescribed."""
+        if len(rows):
+            self._add_dense(rows.astype(np.int32), matrix)
+
+    def _add_dense(self, rows: np.ndarray, matrix: np.ndarray) -> None:
+        n = rows.shape[1]
+        i, j = np.triu_indices(n) if self.symmetric else np.divmod(np.arange(n * n), n)
+        values = np.ascontiguousarray(matrix).reshape(len(rows), -1).take(i * n + j, axis=1)
+        a, b = rows.take(i, axis=1), rows.take(j, axis=1)
+        if self.symmetric:
+            # Nodes of a cell may be twins: their coupling counts on both sides of the diagonal.
+            values[(a == b) & (i != j)] *= 2
+        self._add(a.ravel(), b.ravel(), values.ravel())
 
     def add_coupling(self, rows: np.ndarray, columns: np.ndarray, matrix: np.ndarray) -> None:
         """Add couplings between two different sets of unknowns (and their transposes).
@@ -137,10 +150,10 @@ class Assembly:
         np.add.at(self.load, rows[keep], load[keep])
 
     def _add(self, a: np.ndarray, b: np.ndarray, values: np.ndarray) -> None:
-        low = np.minimum(a, b).astype(np.int32, copy=False)
-        high = np.maximum(a, b).astype(np.int32, copy=False)
-        if low.min(initial=0) < 0:
-            keep = low >= 0
+        low, high = (a, b) if not self.symmetric else (np.minimum(a, b), np.maximum(a, b))
+        low, high = low.astype(np.int32, copy=False), high.astype(np.int32, copy=False)
+        if min(low.min(initial=0), high.min(initial=0)) < 0:
+            keep = (low >= 0) & (high >= 0)
             low, high, values = low[keep], high[keep], values[keep]
         self._rows.append(low)
         self._columns.append(high)
@@ -155,10 +168,13 @@ class Assembly:
         Raises:
             ConvergenceError: The factorisation failed (a singular system).
         """
-        return Factor(_global_matrix(self._upper(), self.unknowns, half=True), self.unknowns)
+        if not self.symmetric:
+            matrix = distributed(self._local(), self.unknowns)
+            return Factor(matrix, self.unknowns, symmetric=False)
+        return Factor(_global_matrix(self._local(), self.unknowns, half=True), self.unknowns)
 
     def iterative(self, preconditioner: str = "multigrid") -> ConjugateGradients:
-        """Assemble a positive definite matrix over all ranks, to be solved by iterations.
+        """Assemble a positive definite (symmetric part) matrix, to be solved by iterations.
 
         Args:
             preconditioner: "multigrid", or "jacobi" for mass matrices.
@@ -166,11 +182,14 @@ class Assembly:
         Returns:
             The solver.
         """
-        matrix = _global_matrix(self._upper(), self.unknowns, half=False)
+        if not self.symmetric:
+            matrix = distributed(self._local(), self.unknowns)
+            return Gmres(matrix, self.unknowns, preconditioner)
+        matrix = _global_matrix(self._local(), self.unknowns, half=False)
         return ConjugateGradients(matrix, self.unknowns, preconditioner)
 
-    def _upper(self) -> csr_matrix:
-        """Upper triangle of this rank's part of the matrix, in local numbers."""
+    def _local(self) -> csr_matrix:
+        """This rank's part of the matrix, in local numbers; if symmetric its upper triangle."""
         size = self.unknowns.size
         # A zero diagonal belongs to the pattern of an indefinite matrix.
         diagonal = np.arange(size, dtype=np.int32)
@@ -199,7 +218,12 @@ def _global_matrix(upper: csr_matrix, unknowns: Unknowns, *, half: bool) -> PETS
         matrix.setPreallocationCSR((upper.indptr, upper.indices, upper.data))
         matrix.assemble()
         return matrix
-    full = (upper + triu(upper, 1).T).tocsr()
+    return distributed((upper + triu(upper, 1).T).tocsr(), unknowns)
+
+
+def distributed(full: csr_matrix, unknowns: Unknowns) -> PETSc.Mat:
+    """The matrix over all ranks from this rank's part of it, in local numbers."""
+    comm = unknowns.comm
     local = PETSc.Mat().createAIJ(
         full.shape, csr=(full.indptr, full.indices, full.data), comm=PETSc.COMM_SELF
     )
@@ -277,13 +301,18 @@ class ConjugateGradients(Solver):
         preconditioner: "multigrid" (BoomerAMG) or "jacobi".
     """
 
+    name = "conjugate gradients"
+    _type = PETSc.KSP.Type.CG
+
     def __init__(self, matrix: PETSc.Mat, unknowns: Unknowns, preconditioner: str) -> None:
         super().__init__(matrix, unknowns)
         multigrid = preconditioner == "multigrid"
-        self.method = "conjugate gradients, " + ("BoomerAMG" if multigrid else "Jacobi")
+        self.method = f"{self.name}, " + ("BoomerAMG" if multigrid else "Jacobi")
         self._solver = PETSc.KSP().create(unknowns.comm)
         self._solver.setOperators(matrix)
-        self._solver.setType(PETSc.KSP.Type.CG)
+        self._solver.setType(self._type)
+        if self._type == PETSc.KSP.Type.GMRES:
+            self._solver.setGMRESRestart(200)
         self._solver.setTolerances(rtol=CG_TOLERANCE, atol=0.0, max_it=500)
         pc = self._solver.getPC()
         boomer_amg(pc) if multigrid else pc.setType(PETSc.PC.Type.JACOBI)
@@ -316,13 +345,20 @@ class ConjugateGradients(Solver):
             error = residual.norm() / (rhs.norm() or 1.0)
             if reason <= 0 or not error < RESIDUAL:
                 raise ConvergenceError(
-                    f"conjugate gradients stopped after {self._solver.getIterationNumber()}"
+                    f"{self.name} stopped after {self._solver.getIterationNumber()}"
                     f" iterations with a relative residual of {error:.1e} (PETSc reason {reason})"
                 )
             self.residual = max(self.residual, float(error))
             self.iterations = max(self.iterations, self._solver.getIterationNumber())
             out[:, i] = self._spread(solution)
         return out
+
+
+class Gmres(ConjugateGradients):
+    """A nonsymmetric system with a positive definite symmetric part, solved by GMRES."""
+
+    name = "GMRES"
+    _type = PETSc.KSP.Type.GMRES
 
 
 def boomer_amg(pc: PETSc.PC, *, vectors: int = 1) -> None:
@@ -357,14 +393,20 @@ def boomer_amg(pc: PETSc.PC, *, vectors: int = 1) -> None:
 
 
 class Factor(Solver):
-    """A factorised symmetric indefinite system (MUMPS, LDL^T)."""
+    """A factorised system: symmetric indefinite (MUMPS, LDL^T) or nonsymmetric (LU).
 
-    def __init__(self, matrix: PETSc.Mat, unknowns: Unknowns) -> None:
+    Args:
+        matrix: The matrix.
+        unknowns: Its numbering.
+        symmetric: Whether it is symmetric.
+    """
+
+    def __init__(self, matrix: PETSc.Mat, unknowns: Unknowns, *, symmetric: bool = True) -> None:
         super().__init__(matrix, unknowns)
-        self.method = "MUMPS LDL^T"
+        self.method = "MUMPS LDL^T" if symmetric else "MUMPS LU"
         pc = PETSc.PC().create(unknowns.comm)
         pc.setOperators(matrix)
-        pc.setType(PETSc.PC.Type.CHOLESKY)
+        pc.setType(PETSc.PC.Type.CHOLESKY if symmetric else PETSc.PC.Type.LU)
         pc.setFactorSolverType(PETSc.Mat.SolverType.MUMPS)
         pc.setFactorSetUpSolverType()
         self._factor = pc.getFactorMatrix()

@@ -69,10 +69,21 @@ def report(case: Case) -> str:
     knudsen = knudsen_number(device, materials, case.boundaries)
     if knudsen is not None:
         lines.append(f"  Knudsen number {knudsen:.3g}")
+    doubts: tuple[str, ...] = ()
+    if case.angular_momentum:
+        from meso.angular_momentum.lengths import lengths
+        from meso.angular_momentum.problem import problem
+
+        diffusion = problem(case, device)
+        doubts = tuple(diffusion.warnings)
+        decay = ", ".join(f"{x * 1e9:.4g}" for x in lengths(diffusion.materials.values()))
+        names = ", ".join(diffusion.components)
+        lines.append(f"  angular momentum {names}: decay lengths {decay or 'none'} nm")
     lines += ["", mesh_quality(device)]
     found = list(case.warnings)
     if viscous:
         found += warnings(device, materials, case.boundaries)
+    found += doubts
     lines += [f"  warning: {text}" for text in found]
     lines.append("  nothing wrong found" if not found else "")
     return "\n".join(lines).rstrip()

@@ -11,6 +11,7 @@ import numpy as np
 
 from meso.accumulation import EdgeMoment
 from meso.adapting import Adaptivity
+from meso.angular_momentum.report import Part
 from meso.boundary import Wall
 from meso.case import Case
 from meso.device import Device
@@ -32,6 +33,7 @@ class Result:
         warnings: What a careful user should know.
         seconds: Wall-clock time of each phase.
         closed_form: Name and parameters of the exact solution of this case, if it has one.
+        angular_momentum: Diffusion of spin and orbital angular momentum, if the case has it.
         adaptivity: How the mesh was adapted, and the estimated error; None if it was not.
     """
 
@@ -42,6 +44,7 @@ class Result:
     warnings: tuple[str, ...]
     seconds: dict[str, float] = field(default_factory=dict)
     closed_form: Mapping[str, Any] | None = None
+    angular_momentum: Part | None = None
     adaptivity: Adaptivity | None = None
 
     @property

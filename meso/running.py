@@ -13,6 +13,9 @@ from mpi4py import MPI
 from meso import exact_match, resolution
 from meso.accumulation import edge_moments
 from meso.adapting import adapt
+from meso.angular_momentum import report
+from meso.angular_momentum.lengths import combined
+from meso.angular_momentum.problem import problem, wall_layers
 from meso.boundary import Wall
 from meso.case import Case
 from meso.coefficients import shortest_diffusion_length
@@ -62,6 +65,8 @@ def build_device(
         layers = {name: Layer(decay=shortest, size=given) for name in walls}
     elif meshable and given:
         layers = {name: Layer(size=given, reach=10 * given) for name in walls}
+    if meshable:
+        layers, interface = _with_densities(case, layers, walls, interface)
     if not meshable and (case.mesh.size or given):
         raise CaseError(("mesh", f"{case.geometry.file.name} is a mesh already: no size applies"))
     device = Device.from_gmsh(
@@ -84,6 +89,22 @@ def build_device(
     case.current_unit(device.dimension)
     check_probes(device, case.output.probes)
     return device
+
+
+def _with_densities(
+    case: Case, layers: dict[str, Layer], walls: list[str], interface: Layer | None
+) -> tuple[dict[str, Layer], Layer | None]:
+    """Layers that also resolve the densities of angular momentum."""
+    own = wall_layers(case)
+    if not own:
+        return layers, interface
+
+    def joined(layer: Layer | None) -> Layer:
+        return combined([*own, *([layer] if layer and layer.decay else [])])
+
+    plain = [Layer(decay=layer.decay) for layer in own]
+    inside = combined([*plain, interface] if interface else plain)
+    return {name: joined(layers.get(name)) for name in walls}, inside
 
 
 def _shortest_diffusion_length(case: Case, comm: MPI.Comm) -> float | None:
@@ -121,6 +142,8 @@ def run(
         ConvergenceError: The solver failed.
     """
     seconds: dict[str, float] = {}
+    part: report.Part | None = None
+    made: dict[int, Any] = {}
     materials = {region: case.materials[name] for region, name in case.regions.items()}
 
     @contextmanager
@@ -132,7 +155,11 @@ def run(
 
     def build(wanted: SizeField | None = None) -> Device:
         with phase("mesh", f"meshing {case.geometry.file.name}"):
-            return build_device(case, comm, wanted)
+            device = build_device(case, comm, wanted)
+        if case.angular_momentum:
+            # Whether it is well posed is decided before anything is solved.
+            made[id(device)] = problem(case, device)
+        return device
 
     adaptivity = None
     try:
@@ -151,6 +178,9 @@ def run(
                     thickness=case.geometry.thickness,
                     solver=case.flow.solver,
                 ).solve()
+        if diffusion := made.get(id(device)):
+            with phase("angular momentum", "diffusion of angular momentum"):
+                flow, part = report.solve(diffusion, flow, case.angular_momentum.coupling)
     except CaseError as error:
         file = None if case.file is None else str(case.file)
         raise CaseError(*error.problems, file=error.file or file) from None
@@ -164,6 +194,8 @@ def run(
             if couplings(flow) is not None:
                 fields["orbital_density"] = orbital_density(flow, fields["vorticity"])
                 moments = tuple(edge_moments(flow, fields["orbital_density"]))
+    if part is not None:
+        fields |= part.fields | report.totals(part, fields)
     hydrodynamic = flow.model != "ohmic"
     warnings = resolution.warnings(device, materials, case.boundaries) if hydrodynamic else ()
     return Result(
@@ -171,8 +203,14 @@ def run(
         flow=flow,
         fields=fields,
         edge_moments=moments,
-        warnings=(*case.warnings, *warnings, *(adaptivity.warnings if adaptivity else ())),
+        warnings=(
+            *case.warnings,
+            *warnings,
+            *(adaptivity.warnings if adaptivity else ()),
+            *(part.densities.warnings if part else ()),
+        ),
         seconds=seconds,
         closed_form=exact_match.closed_form(flow),
         adaptivity=adaptivity,
+        angular_momentum=part,
     )

@@ -161,6 +161,8 @@ def _stretched_layers(curves: Mapping[str, list[int]], sizes: Sizes, narrowest: 
         if len(on_walls) == 1 and len(meeting) == 2:
             ends.append(point)
     layer = next(iter(sizes.layers.values()))
+    # Cells that grow by a fixed ratio resolve every longer length as well.
+    thickness = max(thickness, min(_THICKNESS * layer.longest, 0.39 * narrowest))
     field = gmsh.model.mesh.field
     boundary = field.add("BoundaryLayer")
     field.setNumbers(boundary, "CurvesList", sorted(walls))

@@ -12,6 +12,7 @@ from petsc4py import PETSc
 
 import meso
 from meso.adapting import Adaptivity
+from meso.angular_momentum import report
 from meso.boundary import Periodic
 from meso.constants import HBAR
 from meso.device import Device
@@ -94,6 +95,8 @@ def summary(result: Result) -> dict[str, Any]:
         out["resistances_ohm" + ("_m" if result.per_thickness else "")] = result.resistances
     out[f"dissipated_power_W{per}"] = flow.dissipated_power
     out["walls"] = {name: _wall(result, name) for name in result.walls}
+    if result.angular_momentum is not None:
+        out["angular_momentum"] = report.summary(result)
     out["extrema"] = {
         name: dict(zip(("min", "max"), field.extrema(), strict=True)) | {"unit": field.unit}
         for name, field in result.fields.items()
@@ -195,6 +198,7 @@ def table(result: Result) -> str:
         ohm = "Ω m" if result.per_thickness else "Ω"
         lines.append(f"  resistance {name} {value:.9g} {ohm}")
     lines += _moments(result)
+    lines += report.lines(result)
     if "orbital_density" in result.fields:
         field = result.fields["orbital_density"]
         low, high = (value + 0.0 for value in field.extrema())

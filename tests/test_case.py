@@ -320,7 +320,7 @@ BAD = [
     # Not in this version
     ("flow.model", "kinetic", ["flow.model: the kinetic model is not available in this version"]),
     ("flow.magnetic_field", "1 T", ["flow.magnetic_field: found 1 T", "not available"]),
-    ("angular_momentum.orbital", {"components": ["z"]}, ["angular_momentum", "not available"]),
+    ("angular_momentum.orbital", {"diffusivity": 1e-5}, ["orbital.relaxation_time: missing"]),
 ]
 
 
