@@ -27,12 +27,14 @@ from meso.bands.kmesh import Mesh
 from meso.bands.model import Array, Model
 from meso.bands.result import Quantity
 from meso.bands.setup import describe, mesh_for, positive
-from meso.bands.symmetry import average, pad
+from meso.bands.symmetry import average
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
 
 #: From e²/ħ times 1/Å to S/m (3D), or times 1 to S (2D).
 _QUANTUM = ELEMENTARY_CHARGE**2 / HBAR
+#: Bytes that a batch of intermediate matrices may take: they are to stay in the cache.
+_CACHE = 4 << 20
 CHANNELS = ("c", "sx", "sy", "sz", "lx", "ly", "lz")
 
 
@@ -142,48 +144,45 @@ class Conduction:
         self, model: Model, k: NDArray[np.floating], bands: NDArray[np.integer] | None
     ) -> NDArray[np.floating]:
         """(K, energies, 1 + …): the density of states, then S[X, i, Y, j]; in 1/eV and eV Å²."""
-        h, slope = model.hamiltonian(k), model.gradient(k)
-        number, size = h.shape[:2]
-        dims = slope.shape[1]
+        work = 16 * 3 * len(self.operators) * model.size**2
+        step = max(8, _CACHE // work)
+        parts = [self._part(model, k[s : s + step]) for s in range(0, len(k), step)]
+        return np.concatenate(parts)
+
+    def _part(self, model: Model, k: NDArray[np.floating]) -> NDArray[np.floating]:
+        h, slope = model.hamiltonian(k), model.gradient(k).astype(complex)
+        number, dims, size = slope.shape[:3]
         directions = [i for i in self.directions if i < dims]
-        x = self.operators
-        # ½{∂_jH, Y}, as rows for the trace with what stands between.
-        flat = slope.reshape(-1, size) @ np.concatenate(list(x), axis=1)
-        right = flat.reshape(number, dims, size, len(x), size).transpose(0, 3, 1, 2, 4)
-        left = (right + right.conj().swapaxes(-1, -2)) / 2
-        rows = left.swapaxes(-1, -2).reshape(number, len(x) * dims, size * size)
-        out = []
-        one = np.eye(size)
-        for energy in self.energies:
-            retarded = np.linalg.inv((energy + 1j * self.broadening) * one - h)
-            advanced = retarded.conj().swapaxes(1, 2)
-            states = -np.einsum("knn->k", retarded).imag / pi
-            v = slope[:, directions] @ advanced[:, None]
-            v = advanced[:, None] @ v
-            columns = []
-            for operator in x:
-                between = retarded[:, None] @ _times(operator, v)
-                columns.append(between.reshape(number, len(directions), size * size))
-            column = np.concatenate(columns, axis=1).swapaxes(1, 2)
-            trace = (rows @ column).imag
-            trace = trace.reshape(number, len(x), dims, len(x), len(directions))
-            full = np.zeros((number, len(x), 3, len(x), 3))
-            full[:, :, directions, :, :dims] = trace.transpose(0, 3, 4, 1, 2)
-            out.append(np.concatenate([states[:, None], full.reshape(number, -1)], axis=1))
-        return np.stack(out, axis=1)
+        count = len(self.operators)
+        row = np.ascontiguousarray(self.operators.transpose(1, 0, 2)).reshape(size, -1)
 
+        def times_operators(left: Array) -> Array:
+            """A_i X for all X in one product: (K, i, rows, X, columns)."""
+            return (left.reshape(-1, size) @ row).reshape(*left.shape[:3], count, size)
 
-def _times(operator: Array, matrices: Array) -> Array:
-    """A constant, mostly sparse operator times matrices (…, N, N)."""
-    if np.array_equal(operator, np.eye(len(operator))):
-        return matrices
-    rows, columns = np.nonzero(operator)
-    if len(np.unique(rows)) < len(rows):
-        return operator @ matrices
-    # At most one entry in a row: a permutation with factors.
-    out = np.zeros(matrices.shape, dtype=complex)
-    out[..., rows, :] = operator[rows, columns][:, None] * matrices[..., columns, :]
-    return out
+        def lined_up(blocks: Array) -> Array:
+            """(K, i, rows, X, columns) as vectors (K, i X, rows columns)."""
+            return blocks.swapaxes(2, 3).reshape(number, -1, size * size)
+
+        # ½{∂_jH, Y} is Hermitian, so its trace with Q is the conjugate of its product with Q†.
+        right = times_operators(slope)
+        sinks = lined_up(right + right.conj().transpose(0, 1, 4, 3, 2)).conj()
+        chosen = slope if len(directions) == dims else np.ascontiguousarray(slope[:, directions])
+        out = np.zeros((number, len(self.energies), 1 + 9 * count**2))
+        tensor = out[:, :, 1:].reshape(number, len(self.energies), count, 3, count, 3)
+        for e, energy in enumerate(self.energies):
+            retarded = np.linalg.inv((energy + 1j * self.broadening) * np.eye(size) - h)
+            advanced = np.ascontiguousarray(retarded.conj().swapaxes(1, 2))
+            out[:, e, 0] = -np.einsum("knn->k", retarded).imag / pi
+            v = (chosen.reshape(number, -1, size) @ retarded).reshape(chosen.shape)
+            v = retarded[:, None] @ v
+            between = times_operators(v).reshape(number, -1, size) @ advanced
+            between = between.reshape(number, len(directions), size, count, size)
+            trace = (lined_up(between) @ sinks.swapaxes(1, 2)).imag / -2
+            trace = trace.reshape(number, len(directions), count, dims, count)
+            for n, i in enumerate(directions):
+                tensor[:, e, :, i, :, :dims] = trace[:, n].swapaxes(2, 3)
+        return out
 
 
 def channels(model: Model) -> Array:
@@ -219,7 +218,7 @@ def diffusivities(
     chosen = tuple("xyz".index(d) for d in directions)
     if len(chosen) < 3 and mesh.group is not None and len(mesh.group) not in (1, 8):
         chosen = (0, 1, 2)  # the average over a group mixes directions
-    operators = channels(model)
+    operators = channels(model).astype(complex)
     term = Conduction(
         energies=tuple(map(float, energies)),
         broadening=float(broadening),
@@ -316,15 +315,3 @@ def _full(operators: Array) -> Array:
 def _check_inside(model: Model, energy: float, states: float) -> None:
     if not states > 0:
         raise CaseError(("energy", f"no states of {model.name} at {energy:g} eV"))
-
-
-__all__ = [
-    "CHANNELS",
-    "Conduction",
-    "Diffusivity",
-    "Normalisation",
-    "channels",
-    "diffusivities",
-    "diffusivity",
-    "pad",
-]

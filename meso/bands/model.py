@@ -176,19 +176,22 @@ class TightBinding:
         return bool(symmetric and self.centres is None)
 
     @cached_property
-    def _tables(self) -> list[Array]:
-        """Hopping matrices times powers of i R, as (number, columns), for H and its derivatives."""
-        count, size = self.hoppings.shape[:2]
-        tables = [self.hoppings.astype(complex)]
-        r = np.asarray(self.vectors)
-        tables.append(1j * np.einsum("ra,rmn->ramn", r, self.hoppings))
-        tables.append(-np.einsum("ra,rb,rmn->rabmn", r, r, self.hoppings))
-        return [np.ascontiguousarray(t.reshape(count, -1)) for t in tables]
+    def _tables(self) -> dict[int, Array]:
+        return {}
+
+    def _table(self, order: int) -> Array:
+        """Hopping matrices times powers of i R, as (number, columns); made when first needed."""
+        if order not in self._tables:
+            r = 1j * np.asarray(self.vectors)
+            subscripts = ("rmn->rmn", "ra,rmn->ramn", "ra,rb,rmn->rabmn")[order]
+            table = np.einsum(subscripts, *[r] * order, self.hoppings).astype(complex)
+            self._tables[order] = np.ascontiguousarray(table.reshape(len(r), -1))
+        return self._tables[order]
 
     def _sum(self, k: NDArray[np.floating], order: int) -> Array:
         shape = (len(k), *(self.dimension,) * order, self.size, self.size)
         angle = k @ np.asarray(self.vectors).T
-        table = self._tables[order]
+        table = self._table(order)
         if self._real:
             # Re[exp(iφ) t], without the imaginary part that the reverse hopping cancels.
             both = np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
