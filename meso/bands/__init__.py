@@ -13,6 +13,7 @@ Energies are in eV and lengths in Å here; results carry SI values with `.value`
 
 from meso.bands import models
 from meso.bands.boltzmann import relaxation_rates
+from meso.bands.coefficients import Coefficients, coefficients
 from meso.bands.diffusivity import Diffusivity, Normalisation, diffusivities, diffusivity
 from meso.bands.fermi import FermiSurface, curl_coefficient, fermi_surface, orbital_coupling
 from meso.bands.hall import hall_conductivity
@@ -20,13 +21,16 @@ from meso.bands.interband import interband_density, torque
 from meso.bands.kmesh import Mesh, fermi_lines, plane, uniform
 from meso.bands.magnetoelectric import dipole, orbital_magnetoelectric
 from meso.bands.result import Quantity
+from meso.bands.wellposed import validate
 
 __all__ = [
+    "Coefficients",
     "Diffusivity",
     "FermiSurface",
     "Mesh",
     "Normalisation",
     "Quantity",
+    "coefficients",
     "curl_coefficient",
     "diffusivities",
     "diffusivity",
@@ -42,4 +46,5 @@ __all__ = [
     "relaxation_rates",
     "torque",
     "uniform",
+    "validate",
 ]

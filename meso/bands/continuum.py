@@ -54,9 +54,7 @@ class Continuum:
         """H in eV at the wave vectors k (K, 2)."""
         c, linear, square = self.coefficients
         return (
-            c
-            + np.einsum("ka,amn->kmn", k, linear)
-            + np.einsum("ka,kb,abmn->kmn", k, k, square) / 2
+            c + np.einsum("ka,amn->kmn", k, linear) + np.einsum("ka,kb,abmn->kmn", k, k, square) / 2
         )
 
     def gradient(self, k: NDArray[np.floating]) -> Array:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from meso.bands.kmesh import Mesh
+from meso.bands.kmesh import Mesh, generic_points
 from meso.bands.model import Model
 from meso.errors import CaseError, ConvergenceError
 
@@ -184,7 +184,8 @@ def adaptive(
         ]
         return np.concatenate(list(_mapped(_cells, jobs, processes)))
 
-    origin = np.array(list(product(np.arange(start) / start, repeat=d)))
+    origin = np.array(list(product(np.arange(start), repeat=d)))
+    origin = (origin + generic_points(d)) / start  # off the lines of symmetry
     size = np.full(len(origin), 1 / start)
     value = cells(origin, size)
     pending = np.ones(len(origin), dtype=bool)  # error not known yet

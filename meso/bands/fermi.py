@@ -43,6 +43,7 @@ class SurfaceTerm:
     def __call__(
         self, model: Model, k: NDArray[np.floating], bands: NDArray[np.integer] | None
     ) -> NDArray[np.floating]:
+        """The integrand at a batch of wave vectors."""
         at = Bands.at(model, k)
         weight = at.surface(self.energy, self.temperature, bands)
         v = pad(within(at, at.slope), 1)
@@ -109,7 +110,7 @@ def _sums(
         how = {key: how[key] for key in ("processes", "progress") if key in how}
         value, error, text = adaptive(model, term, tolerance=tolerance, **how)
         return value, error, mesh, text
-    mesh, how = mesh_for(model, kmesh, options, energy=energy, surface=True)
+    mesh, how = mesh_for(model, kmesh, options, energy=energy, surface=True, generic=True)
     value, error = estimate(model, mesh, term, **how)
     if not value[0] > 0:
         raise CaseError(("energy", f"no Fermi surface of {model.name} at {energy:g} eV"))

@@ -96,9 +96,7 @@ class Bands:
         part = self.states * self.same[:, band][:, None, :]
         return part @ self.states.conj().swapaxes(1, 2)
 
-    def occupation(
-        self, energy: float, temperature: float = 0.0
-    ) -> NDArray[np.floating]:
+    def occupation(self, energy: float, temperature: float = 0.0) -> NDArray[np.floating]:
         """Fermi–Dirac occupation (K, N); temperature as k_B T in eV."""
         x = self.energies - energy
         if temperature == 0:

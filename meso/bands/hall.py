@@ -46,6 +46,7 @@ class HallTerm:
     def __call__(
         self, model: Model, k: NDArray[np.floating], bands: NDArray[np.integer] | None
     ) -> NDArray[np.floating]:
+        """The integrand at a batch of wave vectors."""
         at = Bands.at(model, k)
         occupied = at.occupation(self.energy, self.temperature)
         x = at.operator(self.matrix)
@@ -104,7 +105,7 @@ def hall_conductivity(
         projected=definition == "band-projected",
     )
     if tolerance is None:
-        mesh, how = mesh_for(model, kmesh, options, energy=energy)
+        mesh, how = mesh_for(model, kmesh, options, energy=energy, generic=True)
         value, error = estimate(model, mesh, term, **how)
         value = average(value, mesh.group, "vav")
         grid: Mesh | str = mesh
@@ -115,6 +116,10 @@ def hall_conductivity(
             model, term, tolerance=positive("tolerance", tolerance), **how
         )
         value = average(value, mesh.group, "vav")
+    # Far below any digit that such an integral can have: rounding.
+    value = np.where(np.abs(value) < 1e-12, 0.0, value)
+    if error is not None:
+        error = np.where(np.abs(error) < 1e-12, 0.0, error)
     scale = ELEMENTARY_CHARGE**2 / HBAR * model.degeneracy * 1e10 ** (model.dimension - 2)
     return Quantity(
         name=f"intrinsic Hall conductivity of {operator}, {definition}",

@@ -43,6 +43,7 @@ class FieldTerm:
     def __call__(
         self, model: Model, k: NDArray[np.floating], bands: NDArray[np.integer] | None
     ) -> NDArray:
+        """The integrand at a batch of wave vectors."""
         at = Bands.at(model, k)
         f = at.occupation(self.energy)
         ratio = (f[:, :, None] - f[:, None, :]) * at.inverse_gap

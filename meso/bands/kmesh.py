@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import pi
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from meso.bands.model import Model
 from meso.bands.symmetry import find_group
 from meso.errors import CaseError
 
-Floats = NDArray[np.floating]
+Floats: TypeAlias = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,7 +58,13 @@ def is_bcc(lattice: Floats) -> float | None:
     return float(a) if whole and abs(abs(np.linalg.det(change)) - 1) < 1e-6 else None
 
 
-def uniform(model: Model, n: int, *, symmetry: str | Floats = "auto") -> Mesh:
+#: Where a grid is put that is to miss points and lines of symmetry; no simple fractions.
+_GENERIC = np.array([0.3819660, 0.2360680, 0.1458980])
+
+
+def uniform(
+    model: Model, n: int, *, symmetry: str | Floats = "auto", generic: bool = False
+) -> Mesh:
     """Equally spaced points of a Brillouin zone, off its centre, reduced by symmetry.
 
     Args:
@@ -66,6 +73,8 @@ def uniform(model: Model, n: int, *, symmetry: str | Floats = "auto") -> Mesh:
             fill the zone.
         symmetry: "auto" finds the point group of the model; "mirror" takes reflections x, y, z only
             (bcc; the caller knows that the model has them); "none"; or a group of matrices.
+        generic: Use symmetry for averaging only, with a grid that misses all lines of symmetry:
+            what is special there has no weight in an integral, but has on a symmetric grid.
 
     Raises:
         CaseError: The model has no lattice, or n or symmetry make no sense.
@@ -88,6 +97,8 @@ def uniform(model: Model, n: int, *, symmetry: str | Floats = "auto") -> Mesh:
             group = np.eye(model.dimension)[None]
     else:
         group = np.asarray(symmetry, dtype=float)
+    if generic:
+        return _shifted(model, int(n), group)
     if constant is not None and len(group) in (8, 48) and n % 2 == 0 and _is_cubic(group):
         return _bcc(constant, int(n), group)
     return _fractional(model, int(n), group)
@@ -104,7 +115,7 @@ def _is_cubic(group: Floats) -> bool:
 
 
 def _bcc(constant: float, n: int, group: Floats) -> Mesh:
-    """k = (2π/a)(u, v, w), midpoints, u in [0, 1], v and w in [0, ½]: n³/4 points for 2n³."""
+    """K = (2π/a)(u, v, w), midpoints, u in [0, 1], v and w in [0, ½]: n³/4 points for 2n³."""
     odd = [np.arange(m) * 2 + 1 for m in (n, n // 2, n // 2)]
     c = np.array(np.meshgrid(*odd, indexing="ij")).reshape(3, -1).T
     weights = np.full(len(c), 8.0)
@@ -155,6 +166,25 @@ def _fractional(model: Model, n: int, group: Floats) -> Mesh:
     )
 
 
+def generic_points(d: int) -> Floats:
+    """The offset, in units of a step, of a grid that misses points and lines of symmetry."""
+    return _GENERIC[:d]
+
+
+def _shifted(model: Model, n: int, group: Floats) -> Mesh:
+    lattice = np.asarray(model.lattice)
+    d = len(lattice)
+    reciprocal = 2 * pi * np.linalg.inv(lattice).T
+    index = np.array(np.meshgrid(*[np.arange(n)] * d, indexing="ij")).reshape(d, -1).T
+    volume = abs(np.linalg.det(reciprocal))
+    return Mesh(
+        points=(index + generic_points(d)) / n @ reciprocal,
+        weights=np.full(len(index), volume / n**d / (2 * pi) ** d),
+        label=f"{len(index)} general points of the zone, averaged over {len(group)} operations",
+        group=group,
+    )
+
+
 def with_coarse(mesh: Mesh, coarse: Mesh) -> Mesh:
     """A mesh together with the one that its error is estimated with."""
     return replace(mesh, coarse=coarse)
@@ -193,7 +223,9 @@ def crossings(
         for nth in range(number[0]):
             order = np.cumsum(change, axis=0)
             at = np.argmax((order == nth + 1) & change, axis=0)
-            lines.append((band, angle, _root(model, energy, band, unit, radius[at], radius[at + 1])))
+            lines.append(
+                (band, angle, _root(model, energy, band, unit, radius[at], radius[at + 1]))
+            )
     return lines
 
 

@@ -74,7 +74,13 @@ def bcc_lattice(constant: float) -> NDArray[np.floating]:
 
 
 def bcc_neighbours(constant: float) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """The eight first and the six second neighbours."""
+    """The eight first and the six second neighbours.
+
+    Raises:
+        CaseError: The constant is not positive.
+    """
+    if not (isfinite(constant) and constant > 0):
+        raise CaseError(("constant", f"found {constant!r}; must be positive and finite"))
     first = np.array(list(product((-1.0, 1), repeat=3))) * constant / 2
     second = np.concatenate([np.eye(3), -np.eye(3)]) * constant
     return first, second
@@ -115,9 +121,9 @@ def SlaterKosterBcc(  # a model is a thing, even if a function builds it
     shells = zip(bcc_neighbours(table.constant), (table.first, table.second), strict=True)
     vectors, hoppings = [np.zeros((1, 3))], [np.diag([s, *[p] * 3, *[t2g] * 3, *[eg] * 2])[None]]
     for neighbours, integrals in shells:
-        values = dict(zip(INTEGRALS, integrals, strict=True))
+        named = dict(zip(INTEGRALS, integrals, strict=True))
         vectors.append(neighbours)
-        hoppings.append(np.array([bond(r, values) for r in neighbours]))
+        hoppings.append(np.array([bond(r, named) for r in neighbours]))
     return _atomic(
         name=f"{name} (Slater-Koster bcc, s p d, spin-orbit {strength:g} eV)",
         constant=table.constant,
@@ -170,8 +176,6 @@ def _atomic(
     exchange: tuple[float, float, float] | None,
 ) -> TightBinding:
     """One atom per cell. With i before the odd orbitals H(k) is real where there is no spin."""
-    if not (isfinite(constant) and constant > 0):
-        raise CaseError(("constant", f"found {constant!r}; must be positive and finite"))
     phase = np.array([1j if o.startswith("p") else 1 for o in orbitals])
     turned = phase.conj()[:, None] * hoppings * phase
     momentum = phase.conj()[:, None] * angular_momentum(orbitals) * phase

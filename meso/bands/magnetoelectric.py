@@ -7,14 +7,14 @@ After Cullen et al. (2025), whose charge is −e with e > 0. Off-diagonal connec
 and for the angular momentum without mass, L^a = ε_abc v^b r^c (the order of factors of eq. 49; the
 physical r × v is the negative),
 
-    d    eE_b ε_acd ∫ Σ Re[(v^c_m + v^c_n) R^d_mn R^b_nm/(ε_m − ε_n)] f_m     convected dipole
-    IC   (eE_b/2ħ) ε_acd ∫ Σ_n f_n {R^d, D_b R^c}_nn                         itinerant circulation
-    LC   −½ ε_acd ∫ Tr[R^c {v^d, S_b}],  S_b,nm = eE_b R^b_nm (f_n−f_m)/(ε_n−ε_m)   local circulation
+    d    eE_b ε_acd ∫ Σ Re[(v^c_m + v^c_n) R^d_mn R^b_nm/(ε_m − ε_n)] f_m
+    IC   (eE_b/2ħ) ε_acd ∫ Σ_n f_n {R^d, D_b R^c}_nn
+    LC   −½ ε_acd ∫ Tr[R^c {v^d, S_b}],  S_b,nm = eE_b R^b_nm (f_n − f_m)/(ε_n − ε_m)
 
-In LC all three bands differ, as in eq. 52. D_b is the covariant derivative. The printed closed form
-of IC drops the diagonal connection in it, so that its value depends on the phases of the states;
-`definition="printed"` does so where the overlap of every state with a reference is real. Only "covariant" has a
-meaning.
+a convected dipole, itinerant and local circulation. In LC all three bands differ, as in eq. 52.
+D_b is the covariant derivative. The printed closed form of IC drops the diagonal connection in it,
+so that its value depends on the phases of the states; `definition="printed"` does so where the
+overlap of every state with a reference is real. Only "covariant" has a meaning.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class DipoleTerm:
     def __call__(
         self, model: Model, k: NDArray[np.floating], bands: NDArray[np.integer] | None
     ) -> NDArray[np.floating]:
+        """The integrand at a batch of wave vectors."""
         at = Bands.at(model, k)
         f = at.occupation(self.energy, self.temperature)
         return _square(np.einsum("km,kmab->kab", f, normalised_metric(at)))
@@ -81,6 +82,7 @@ class OrbitalTerm:
     def __call__(
         self, model: Model, k: NDArray[np.floating], bands: NDArray[np.integer] | None
     ) -> NDArray[np.floating]:
+        """The integrand at a batch of wave vectors."""
         at = Bands.at(model, k)
         f = at.occupation(self.energy, self.temperature)
         r, gap, v = connection(at), at.inverse_gap[:, None], at.slope
@@ -122,6 +124,28 @@ class OrbitalTerm:
             a = (-np.einsum("km,kbmn->kbn", row, d) / row[:, None]).imag
             alone = alone + 1j * (a[..., :, None] - a[..., None, :])[:, :, None] * r[:, None]
         return (alone - 1j * commutator(r, r)) * ~at.same[:, None, None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExtrinsicTerm:
+    """The part that a shift of the Fermi surface makes, times 2ħ²/eτ: (K, 3, 3) in eV Å³."""
+
+    energy: float
+    temperature: float
+
+    def __call__(
+        self, model: Model, k: NDArray[np.floating], bands: NDArray[np.integer] | None
+    ) -> NDArray[np.floating]:
+        """The integrand at a batch of wave vectors."""
+        at = Bands.at(model, k)
+        weight = at.surface(self.energy, self.temperature, bands)
+        change = -np.einsum("kbnn,kn->kbn", at.slope, weight).real  # ∂f/∂k
+        both = change[..., :, None] + change[..., None, :]
+        parts = np.einsum("kcmn,kdnm,kbmn->kcdb", at.slope, connection(at), both, optimize=True)
+        parts = parts.real
+        for axis in (1, 2, 3):
+            parts = pad(parts, axis)
+        return np.einsum("acd,kcdb->kab", _LEVI_CIVITA, parts)
 
 
 def dipole(
@@ -183,9 +207,10 @@ def orbital_magnetoelectric(
     definition: Definition = "covariant",
     reference: Sequence[complex] | None = None,
     temperature: float = 0.0,
+    time: float | None = None,
     **options: Any,
 ) -> Quantity:
-    """Orbital angular momentum ⟨v × r⟩ per unit field, without mass, intrinsic.
+    """Orbital angular momentum ⟨v × r⟩ per unit field, without mass.
 
     The density of the orbital moment is −e/2 of ⟨r × v⟩, that is +e/2 of this value.
 
@@ -197,6 +222,8 @@ def orbital_magnetoelectric(
         reference: For "printed", the state whose overlap with all others is real; None: the first
             of the basis.
         temperature: k_B T in eV.
+        time: Relaxation time τ in s: adds the part "extrinsic", a shift of the Fermi surface; None:
+            intrinsic only.
         options: `symmetry`, `error`, `processes`, `comm`, `progress`.
 
     Returns:
@@ -222,21 +249,45 @@ def orbital_magnetoelectric(
     value = average(value, mesh.group, "av")
     scale = ELEMENTARY_CHARGE / HBAR * model.degeneracy * 10.0 ** (10 * model.dimension - 30)
     value = scale * value
+    parts = dict(zip(("dipole", "itinerant", "local"), value, strict=True))
+    if time is not None:
+        parts["extrinsic"] = _extrinsic(model, energy, kmesh, temperature, time, options)
     note = "covariant derivative"
     if definition == "printed":
         note = "as printed, depends on phases: overlap with a reference is real"
     return Quantity(
         name="orbital magneto-electric response ⟨v × r⟩/E",
-        value=value.sum(axis=0),
+        value=sum(parts.values()),
         unit="1/(V s)" if model.dimension == 3 else "m/(V s)",
         error=None if error is None else scale * error.sum(axis=0),
-        parts=dict(zip(("dipole", "itinerant", "local"), value, strict=True)),
+        parts=parts,
         provenance=describe(
             model,
             mesh,
-            method=f"intrinsic, {note}",
+            method=f"intrinsic, {note}" + ("" if time is None else f"; τ = {time:g} s"),
             reference=f"{_REFERENCE}, eq. 49-56",
             energy_eV=float(energy),
             temperature_eV=float(temperature),
         ),
     )
+
+
+def _extrinsic(
+    model: Model,
+    energy: float,
+    kmesh: int | Mesh,
+    temperature: float,
+    time: float,
+    options: dict[str, Any],
+) -> NDArray[np.floating]:
+    positive("time", time)
+    levels = np.linalg.eigvalsh(model.hamiltonian(np.zeros((1, model.dimension))))
+    if model.lattice is not None:
+        positive("temperature", temperature)
+    elif levels[0, 0] < energy < levels[0, -1] and model.size == 2:
+        return np.zeros((3, 3))  # in the gap
+    mesh, how = mesh_for(model, kmesh, options, energy=energy, surface=True)
+    term = ExtrinsicTerm(energy=float(energy), temperature=float(temperature))
+    value = average(estimate(model, mesh, term, **how)[0], mesh.group, "av")
+    scale = ELEMENTARY_CHARGE**2 * time / (2 * HBAR**2) * model.degeneracy
+    return scale * 10.0 ** (10 * model.dimension - 30) * value

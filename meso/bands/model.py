@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from meso.constants import ELECTRON_MASS, ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError, known
 
-Array = NDArray[np.floating] | NDArray[np.complexfloating]
+Array: TypeAlias = NDArray[Any]
 
 #: ħ²/m_e in eV Å².
 HBAR2_OVER_MASS = HBAR**2 / ELECTRON_MASS / ELEMENTARY_CHARGE * 1e20
@@ -30,23 +30,37 @@ SIGMA = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
 
 @runtime_checkable
 class Model(Protocol):
-    """What every model offers.
+    """What every model offers."""
 
-    Attributes:
-        name: For reports.
-        dimension: 2 or 3.
-        size: Number of states at each k.
-        degeneracy: 2 where spin is left out and every state stands for two, else 1.
-        lattice: Rows are primitive vectors in Å; None for a model without a lattice.
-        operators: "S" and "L" as (3, size, size), in ħ, those that the model has.
-    """
+    @property
+    def name(self) -> str:
+        """For reports."""
+        ...
 
-    name: str
-    dimension: int
-    size: int
-    degeneracy: int
-    lattice: NDArray[np.floating] | None
-    operators: Mapping[str, Array]
+    @property
+    def dimension(self) -> int:
+        """2 or 3."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Number of states at each k."""
+        ...
+
+    @property
+    def degeneracy(self) -> int:
+        """2 where spin is left out and every state stands for two, else 1."""
+        ...
+
+    @property
+    def lattice(self) -> NDArray[np.floating] | None:
+        """Rows are primitive vectors in Å; None for a model without a lattice."""
+        ...
+
+    @property
+    def operators(self) -> Mapping[str, Array]:
+        """Of "S" and "L" as (3, size, size), in ħ, those that there are."""
+        ...
 
     def hamiltonian(self, k: NDArray[np.floating]) -> Array:
         """H in eV at the wave vectors k (K, dimension): (K, size, size)."""

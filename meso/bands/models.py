@@ -1,4 +1,4 @@
-"""The models by name: `bands.models.RadialTangential(mass=1.0)` …"""
+"""The models by name: `bands.models.RadialTangential(mass=1.0)`."""
 
 from meso.bands.adapters import from_bloch, from_pythtb, from_sisl
 from meso.bands.continuum import ElectronGas, RadialTangential, TiltedDirac

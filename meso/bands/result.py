@@ -1,4 +1,4 @@
-"""What a calculation returns: a value with its unit, its estimated error and where it comes from."""
+"""What a calculation returns: a value, its unit, its estimated error and where it comes from."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Quantity:
             lines.append(f"  {float(value):.8g}{shown}")
         else:
             lines += [f"  {line}" for line in _entries(value, self.error)]
-        lines += [f"  {key}: {_text(item)}" for key, item in self.provenance.items()]
+        lines += [f"  {line(key, item)}" for key, item in self.provenance.items()]
         if self.error is None:
             lines.append("  error: not estimated")
         return "\n".join(lines)
@@ -75,5 +75,9 @@ def _axis(index: int, size: int) -> str:
     return "xyz"[index] if size in (2, 3) else str(index)
 
 
-def _text(item: Any) -> str:
-    return f"{item:.6g}" if isinstance(item, float) else str(item)
+def line(key: str, item: Any) -> str:
+    """An entry of a provenance as text; keys may end in a unit."""
+    text = f"{item:.6g}" if isinstance(item, float) else str(item)
+    if key == "method":
+        return text
+    return f"{key[:-3]} {text} eV" if key.endswith("_eV") else f"{key}: {text}"

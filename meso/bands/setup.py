@@ -32,6 +32,7 @@ def mesh_for(
     *,
     energy: float,
     surface: bool = False,
+    generic: bool = False,
 ) -> tuple[Mesh, dict[str, Any]]:
     """The mesh of a calculation and what remains of the options.
 
@@ -42,6 +43,7 @@ def mesh_for(
             the engine.
         energy: The Fermi energy in eV.
         surface: Whether only the Fermi line matters.
+        generic: Whether a grid has to miss lines of symmetry, see `uniform`.
 
     Raises:
         CaseError: Unknown options, energy outside the bands, or a Hamiltonian that is not
@@ -62,7 +64,7 @@ def mesh_for(
 
     def make(n: int) -> Mesh:
         if model.lattice is not None:
-            return uniform(model, n, symmetry=symmetry)
+            return uniform(model, n, symmetry=symmetry, generic=generic)
         return fermi_lines(model, energy, n) if surface else plane(model, energy, n)
 
     mesh = make(kmesh)

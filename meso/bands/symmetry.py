@@ -28,7 +28,9 @@ def lattice_group(lattice: NDArray[np.floating]) -> NDArray[np.floating]:
     keep = np.abs(metric - lattice @ lattice.T).max(axis=(1, 2)) < 1e-6 * scale
     # Rows transform as a_i ↦ Σ_j W_ij a_j = a_i Rᵀ.
     rotations = np.linalg.inv(lattice) @ moved[keep]
-    return np.ascontiguousarray(rotations.swapaxes(1, 2))
+    rotations = np.ascontiguousarray(rotations.swapaxes(1, 2))
+    whole = np.rint(rotations)  # exact where it can be, so that what cancels does so exactly
+    return np.where(np.abs(rotations - whole) < 1e-9, whole + 0.0, rotations)
 
 
 def find_group(model: Model, seed: int = 1) -> NDArray[np.floating]:
@@ -51,9 +53,7 @@ def find_group(model: Model, seed: int = 1) -> NDArray[np.floating]:
     here = next(i for i, r in enumerate(candidates) if np.allclose(r, np.eye(model.dimension)))
     keep = [
         all(
-            np.allclose(
-                value[n], _turn(value[here], rotation, axes), rtol=0, atol=_TOLERANCE
-            )
+            np.allclose(value[n], _turn(value[here], rotation, axes), rtol=0, atol=_TOLERANCE)
             for value, axes in moments
         )
         for n, rotation in enumerate(candidates)
@@ -120,6 +120,8 @@ def average(value: NDArray, group: NDArray[np.floating] | None, axes: str) -> ND
     lead = value.ndim - len(axes)
     flat = value.reshape(-1, *value.shape[lead:])
     out = np.array([sum(_turn(v, r, axes) for r in group) / len(group) for v in flat])
+    # What cancels does so up to the order of the sum.
+    out[np.abs(out) < 1e-14 * np.abs(value).max(initial=0.0)] = 0.0
     return out.reshape(value.shape)
 
 
