@@ -41,7 +41,8 @@ def memory() -> float:
 def wannier_file(folder: Path, size: int, count: int) -> Path:
     """A file with random hoppings."""
     grid = np.array(np.meshgrid(*[np.arange(-4, 5)] * 3, indexing="ij")).reshape(3, -1).T
-    cells = grid[(len(grid) - count) // 2 :][: count - 1 + count % 2]
+    count -= 1 - count % 2  # the one at the origin, and pairs
+    cells = grid[(len(grid) - count) // 2 :][:count]
     rng = np.random.default_rng(0)
     t = rng.normal(size=(len(cells), size, size)) + 1j * rng.normal(size=(len(cells), size, size))
     t = (t + t[::-1].conj().swapaxes(1, 2)) / 2

@@ -33,8 +33,8 @@ from meso.errors import CaseError
 
 #: From e²/ħ times 1/Å to S/m (3D), or times 1 to S (2D).
 _QUANTUM = ELEMENTARY_CHARGE**2 / HBAR
-#: Bytes that a batch of intermediate matrices may take: they are to stay in the cache.
-_CACHE = 4 << 20
+#: Bytes that a batch of intermediate matrices may take: they stay in the cache and are reused.
+_CACHE = 256 << 10
 CHANNELS = ("c", "sx", "sy", "sz", "lx", "ly", "lz")
 
 
@@ -145,7 +145,7 @@ class Conduction:
     ) -> NDArray[np.floating]:
         """(K, energies, 1 + …): the density of states, then S[X, i, Y, j]; in 1/eV and eV Å²."""
         work = 16 * 3 * len(self.operators) * model.size**2
-        step = max(8, _CACHE // work)
+        step = max(2, _CACHE // work)
         parts = [self._part(model, k[s : s + step]) for s in range(0, len(k), step)]
         return np.concatenate(parts)
 
@@ -164,9 +164,8 @@ class Conduction:
             """(K, i, rows, X, columns) as vectors (K, i X, rows columns)."""
             return blocks.swapaxes(2, 3).reshape(number, -1, size * size)
 
-        # ½{∂_jH, Y} is Hermitian, so its trace with Q is the conjugate of its product with Q†.
-        right = times_operators(slope)
-        sinks = lined_up(right + right.conj().transpose(0, 1, 4, 3, 2)).conj()
+        # Im Tr[½{A, Y} Q] = ½ Im Tr[A Y (Q − Q†)]: the fewer matrices are made anti-Hermitian.
+        sinks = lined_up(times_operators(slope)).swapaxes(1, 2)
         chosen = slope if len(directions) == dims else np.ascontiguousarray(slope[:, directions])
         out = np.zeros((number, len(self.energies), 1 + 9 * count**2))
         tensor = out[:, :, 1:].reshape(number, len(self.energies), count, 3, count, 3)
@@ -178,7 +177,8 @@ class Conduction:
             v = retarded[:, None] @ v
             between = times_operators(v).reshape(number, -1, size) @ advanced
             between = between.reshape(number, len(directions), size, count, size)
-            trace = (lined_up(between) @ sinks.swapaxes(1, 2)).imag / -2
+            difference = between.transpose(0, 1, 4, 3, 2) - between.conj()
+            trace = (lined_up(difference) @ sinks).imag / -2
             trace = trace.reshape(number, len(directions), count, dims, count)
             for n, i in enumerate(directions):
                 tensor[:, e, :, i, :, :dims] = trace[:, n].swapaxes(2, 3)
