@@ -84,7 +84,9 @@ def main() -> None:
         label = f"Ta, 18 orbitals, 50³ k, gradients {directions}, {processes} processes"
         print(f"{label:<58} {wall:7.2f} s  ({memory():.0f} MB a process)")
     wall, cpu = best(lambda: bands.diffusivity(tantalum, 0.0, 0.1, 50))
-    print(f"{'Ta, the same with its symmetry, 1 process':<58} {wall:7.2f} s  (processor {cpu:.2f} s)")
+    print(
+        f"{'Ta, the same with its symmetry, 1 process':<58} {wall:7.2f} s  (processor {cpu:.2f} s)"
+    )
 
     with tempfile.TemporaryDirectory() as folder:
         path = wannier_file(Path(folder), 50, 500)
