@@ -174,9 +174,7 @@ def test_library_values_have_sources_and_make_a_material(name):
 
 
 def test_unknown_library_material():
-    with pytest.raises(
-        CaseError, match=r'no material "cu" .*did you mean "Cu"\? known: Al, Cr, Cu'
-    ):
+    with pytest.raises(CaseError, match=r'no material "cu" .*did you mean "Cu"\? known: Al, Cr'):
         load_library("cu")
     with pytest.raises(CaseError, match="no material"):
         load_library("../library/Cu")

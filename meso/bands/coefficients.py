@@ -172,7 +172,8 @@ def coefficients(
     d = model.dimension
     _check_isotropic("conductivity", sigma[:d, :d] - mean * np.eye(d), mean, warnings)
     add("conductivity", mean, unit, origin, relative)
-    add("mean_free_path", surface.mean_free_path(mean, d), "m", surface, surface.error)
+    both = None if surface.error is None else surface.error + (relative or 0.0)
+    add("mean_free_path", surface.mean_free_path(mean, d), "m", surface, both)
     add("density_of_states", surface.density_of_states, f"1/(J m^{d})", surface, surface.error)
     add("fermi_velocity", surface.velocity, "m/s", surface, surface.error)
     if "L" in model.operators:
