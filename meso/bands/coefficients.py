@@ -140,7 +140,6 @@ def coefficients(
         CaseError: The energy is outside the bands, or an argument makes no sense.
     """
     positive("broadening", broadening)
-    options = {"error": True, **options}
     results: dict[str, Quantity] = {}
     values: dict[str, Value] = {}
     warnings: list[str] = []

@@ -135,6 +135,7 @@ def adaptive(
     term: Term,
     *,
     tolerance: float,
+    floor: float = 0.0,
     start: int = 4,
     order: int = 4,
     most: int = 2_000_000,
@@ -150,6 +151,7 @@ def adaptive(
         model: A model with a lattice.
         term: The integrand.
         tolerance: Relative to the largest entry of the result.
+        floor: Errors below this are not reduced: what is zero by symmetry has no relative error.
         start: Cells along each reciprocal vector to start with.
         order: Gauss points along each direction of a cell.
         most: Limit of wave vectors.
@@ -200,7 +202,7 @@ def adaptive(
             worst = bound.max(initial=0.0)
             if progress is not None:
                 progress(f"{used} wave vectors, error {worst / max(scale, 1e-300):.2g}")
-            if worst <= tolerance * scale or scale == 0:
+            if worst <= max(tolerance * scale, floor):
                 text = f"adaptive: {used} wave vectors, {len(value)} cells, order {order}"
                 return total, bound, text
             if used > most:

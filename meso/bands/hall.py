@@ -113,13 +113,13 @@ def hall_conductivity(
         mesh, how = mesh_for(model, 8, options, energy=energy)
         how = {key: how[key] for key in ("processes", "progress") if key in how}
         value, error, grid = adaptive(
-            model, term, tolerance=positive("tolerance", tolerance), **how
+            model, term, tolerance=positive("tolerance", tolerance), floor=1e-11, **how
         )
         value = average(value, mesh.group, "vav")
     # Far below any digit that such an integral can have: rounding.
-    value = np.where(np.abs(value) < 1e-12, 0.0, value)
+    value = np.where(np.abs(value) < 1e-11, 0.0, value)
     if error is not None:
-        error = np.where(np.abs(error) < 1e-12, 0.0, error)
+        error = np.where(np.abs(error) < 1e-11, 0.0, error)
     scale = ELEMENTARY_CHARGE**2 / HBAR * model.degeneracy * 1e10 ** (model.dimension - 2)
     return Quantity(
         name=f"intrinsic Hall conductivity of {operator}, {definition}",

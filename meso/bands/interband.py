@@ -95,6 +95,7 @@ def interband_density(
     field: tuple[float, float] = (1.0, 0.0),
     current_gradient: Any = None,
     rays: int = 64,
+    error: bool = True,
     **options: Any,
 ) -> Quantity:
     """The density matrix between bands, integrated over k, for a model of the plane.
@@ -106,6 +107,7 @@ def interband_density(
         current_gradient: ∂_i J_k in A/m² as (2, 2), of a flow whose distribution is a common shift
             of the Fermi lines; None: uniform.
         rays: Points of each Fermi line.
+        error: Whether to estimate it, from half as many rays.
         options: `processes`, `comm`, `progress`.
 
     Returns:
@@ -134,10 +136,24 @@ def interband_density(
         if gradient.shape != (2, 2):
             raise CaseError(("current_gradient", f"found shape {gradient.shape}, not (2, 2)"))
         parts["gradient"] = model.degeneracy * _gradient(found, model, gradient)
+    value = sum(parts.values())
+    wrong = None
+    if error:
+        coarse = interband_density(
+            model,
+            energy=energy,
+            field=field,
+            current_gradient=current_gradient,
+            rays=max(rays // 2, 4),
+            error=False,
+            **{**options, "progress": None},
+        )
+        wrong = np.abs(value - coarse.value)
     return Quantity(
         name="interband density matrix",
-        value=sum(parts.values()),
+        value=value,
         unit="1/m^2",
+        error=wrong,
         parts=parts,
         provenance={
             "model": model.name,
@@ -177,9 +193,14 @@ def torque(model: ElectronGas, *, energy: float, rays: int = 64, **options: Any)
         return np.cross(arm[:, None], spin, axis=0)
 
     parts = {"intrinsic": of("field"), "disorder": of("disorder")}
+    wrong = None
+    if all(c.error is not None for c in columns):
+        scale = model.exchange * ELEMENTARY_CHARGE
+        wrong = abs(scale) * np.array([np.broadcast_to(2 * c.error.max(), 3) for c in columns]).T
     return Quantity(
         name="spin-orbit torque per field, [component, field]",
         value=parts["intrinsic"] + parts["disorder"],
+        error=wrong,
         unit="C/m",
         parts=parts,
         provenance=columns[0].provenance,

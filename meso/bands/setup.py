@@ -39,8 +39,8 @@ def mesh_for(
     Args:
         model: The model.
         kmesh: A mesh, or the number of points (rays, for a model without lattice).
-        options: `symmetry`, `error` (whether to estimate it, from half as many points) and those of
-            the engine.
+        options: `symmetry`, `error` (False: do not estimate it from half as many points), and
+            those of the engine.
         energy: The Fermi energy in eV.
         surface: Whether only the Fermi line matters.
         generic: Whether a grid has to miss lines of symmetry, see `uniform`.
@@ -54,7 +54,7 @@ def mesh_for(
         raise CaseError((unknown[0], f"unknown option; {known(unknown[0], _OPTIONS)}"))
     options = dict(options)
     symmetry = options.pop("symmetry", "auto")
-    with_error = options.pop("error", False)
+    with_error = options.pop("error", True)
     if not isfinite(energy):
         raise CaseError(("energy", f"found {energy!r}; must be finite"))
     probe = model.hamiltonian(np.full((1, model.dimension), 0.1234))

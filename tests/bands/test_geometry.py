@@ -95,6 +95,11 @@ def test_adaptive_refinement_where_bands_nearly_touch():
     assert grid.error[0, 2, 1] > abs(abs(grid.value[0, 2, 1]) - exact)
 
 
+def test_adaptive_refinement_of_what_is_zero():
+    found = bands.hall_conductivity(models.BccP(), "L", energy=0.5, tolerance=1e-3)
+    assert not found.value.any() and found.relative_error == 0
+
+
 def test_adaptive_refinement_says_when_it_fails():
     from meso.bands.engine import adaptive
 
