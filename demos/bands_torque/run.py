@@ -32,7 +32,7 @@ def gas(**changes: object) -> models.ElectronGas:
 
 def parts(model: models.ElectronGas, energy: float, rays: int = 32) -> tuple[float, float]:
     """Intrinsic and disorder part of T_y for a field along x."""
-    found = bands.torque(model, energy=energy, rays=rays)
+    found = bands.torque(model, energy=energy, kmesh=rays)
     return tuple(float(found.parts[p][1, 0]) / UNIT for p in ("intrinsic", "disorder"))
 
 
@@ -82,7 +82,7 @@ def run(folder: Path) -> dict[str, float]:
                 dresselhaus=0.15,
                 direction=(np.sin(angle), 0.3, np.cos(angle)),
             )
-            found = bands.torque(model, energy=1.0, rays=64)
+            found = bands.torque(model, energy=1.0, kmesh=64)
             scale = np.abs(found.parts["intrinsic"]).max()
             largest.append((scale / UNIT, np.abs(found.value).max() / scale))
         c.semilogy(np.degrees(angles), [x for x, _ in largest], color=LINES[0], label="|intrinsic|")

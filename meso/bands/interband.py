@@ -15,20 +15,23 @@ uses them.)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meso.bands.boltzmann import Distribution, solve
+from meso.bands.boltzmann import Distribution, shift, solve, velocity
 from meso.bands.continuum import ElectronGas
 from meso.bands.engine import integrate
+from meso.bands.fermi import TEMPERATURE
 from meso.bands.geometry import Bands, connection
-from meso.bands.kmesh import plane
+from meso.bands.kmesh import fermi_lines, plane, uniform, with_opposites
 from meso.bands.model import SIGMA, Array, Model
 from meso.bands.result import Quantity
-from meso.constants import ELECTRON_CHARGE, ELEMENTARY_CHARGE
+from meso.bands.setup import positive
+from meso.constants import ELECTRON_CHARGE, ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
 
 _REFERENCE = "Valet and Raimondi, Phys. Rev. B 111, L041118 (2025), eq. 1-4, 11-15"
@@ -36,18 +39,47 @@ _REFERENCE = "Valet and Raimondi, Phys. Rev. B 111, L041118 (2025), eq. 1-4, 11-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FieldTerm:
-    """Σ_nm (f_n − f_m)/(ε_n − ε_m) A^a_nm at each k in the basis of the model (K, 2, N, N)."""
+    """Σ_nm (f_n − f_m)/(ε_n − ε_m) A^a_nm at each k in the basis of the model (K, d, N, N)."""
 
     energy: float
+    temperature: float
 
     def __call__(
         self, model: Model, k: NDArray[np.floating], bands: NDArray[np.integer] | None
     ) -> NDArray:
         """The integrand at a batch of wave vectors."""
         at = Bands.at(model, k)
-        f = at.occupation(self.energy)
+        f = at.occupation(self.energy, self.temperature)
         ratio = (f[:, :, None] - f[:, None, :]) * at.inverse_gap
         return _back(at, connection(at) * ratio[:, None])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SurfaceTerm:
+    """The parts that a distribution on the Fermi surface makes, in the basis of the model.
+
+    (K, 2d, N, N): the disorder part for a unit force along each direction; then −½(f_n + f_m) A^i
+    for each i, of a distribution f_n = δ(ε_n − E_F) v_n·C_i.
+    """
+
+    found: Distribution
+    gradient: NDArray[np.floating]
+
+    def __call__(
+        self, model: Model, k: NDArray[np.floating], bands: NDArray[np.integer] | None
+    ) -> NDArray:
+        """The integrand at a batch of wave vectors."""
+        at, found = Bands.at(model, k), self.found
+        weight = at.surface(found.energy, found.temperature, bands)
+        moved = shift(found, at) * weight[:, None]
+        arriving = at.between(found.arriving[None] + np.zeros((len(k), 1, 1, 1)))
+        density = at.between(found.density[None, None] + np.zeros((len(k), 1, 1, 1)))
+        both = (weight[:, :, None] + weight[:, None, :])[:, None] * arriving
+        both = both - (moved[..., :, None] + moved[..., None, :]) * density
+        disorder = -1j * np.pi * at.inverse_gap[:, None] * both
+        f = np.einsum("kan,ai,kn->kin", velocity(at), self.gradient, weight)
+        mixed = -0.5 * (f[..., :, None] + f[..., None, :]) * connection(at)
+        return _back(at, np.concatenate([disorder, mixed], axis=1))
 
 
 def _back(at: Bands, matrix: Array) -> Array:
@@ -56,95 +88,74 @@ def _back(at: Bands, matrix: Array) -> Array:
     return u @ matrix @ u.conj().swapaxes(-1, -2)
 
 
-def _disorder(found: Distribution) -> Array:
-    """The third part for unit force along x and y, in 1/(eV Å²) times Å: (2, N, N)."""
-    w = found.mesh.weights * found.weight
-    arriving = np.einsum("k,ka,kmn->amn", w, found.shift, found.projectors)
-    leaving = np.einsum("k,kmn->mn", w, found.projectors)
-    vertex = arriving[None] - found.shift[:, :, None, None] * leaving
-    at = found.bands
-    u = at.states[:, None]
-    vertex = u.conj().swapaxes(-1, -2) @ vertex @ u
-    on_line = at.surface(0.0, 1.0, found.mesh.bands) > 0
-    either = on_line[:, :, None] * 1.0 + on_line[:, None, :] * 1.0
-    matrix = -1j * np.pi * vertex * (at.inverse_gap * either)[:, None]
-    return np.einsum("k,kamn->amn", w, _back(at, matrix))
-
-
-def _gradient(found: Distribution, model: Model, gradient: NDArray[np.floating]) -> Array:
-    """The second part for ∂_i J_k in A/m², as a matrix in 1/m²."""
-    w = found.mesh.weights * found.weight
-    v = found.velocity
-    k_tensor = np.einsum("k,ka,kb->ab", w, v, v)
-    # f = δ(ε − E_F) v·C carries the particle current K·C per state; J counts all of them.
-    shift = np.linalg.solve(k_tensor, gradient.T / ELECTRON_CHARGE / model.degeneracy)
-    force = v @ shift  # ∂_i of g: (K, i), in 1/m² per (eV …), made SI below
-    at = found.bands
-    on_line = at.surface(0.0, 1.0, found.mesh.bands) > 0
-    either = on_line[:, :, None] * 0.5 + on_line[:, None, :] * 0.5
-    matrix = -np.einsum("ki,kinm->knm", force, connection(at)) * either
-    # K⁻¹ is in 1/(eV Å⁰), v in eV Å/ħ, A in Å: together ħ/eV.
-    hbar_ev = 6.62607015e-34 / (2 * np.pi) / ELEMENTARY_CHARGE
-    return hbar_ev * np.einsum("k,kamn->amn", w, _back(at, matrix[:, None]))[0]
-
-
 def interband_density(
     model: Model,
     *,
     energy: float,
-    field: tuple[float, float] = (1.0, 0.0),
+    field: Sequence[float] | None = None,
     current_gradient: Any = None,
-    rays: int = 64,
+    kmesh: int = 64,
+    temperature: float = TEMPERATURE,
     error: bool = True,
     **options: Any,
 ) -> Quantity:
-    """The density matrix between bands, integrated over k, for a model of the plane.
+    """The density matrix between bands, integrated over k.
 
     Args:
-        model: A 2D model without lattice.
+        model: The model.
         energy: Fermi energy in eV.
-        field: Electric field in V/m.
-        current_gradient: ∂_i J_k in A/m² as (2, 2), of a flow whose distribution is a common shift
-            of the Fermi lines; None: uniform.
-        rays: Points of each Fermi line.
-        error: Whether to estimate it, from half as many rays.
+        field: Electric field in V/m; None: 1 V/m along x.
+        current_gradient: ∂_i J_k in A/m^d as (d, d), of a flow whose distribution is a common shift
+            of the Fermi surface; None: uniform.
+        kmesh: Points of each Fermi line, or of a grid along one direction.
+        temperature: k_B T in eV on a grid; a model without lattice has sharp Fermi lines.
+        error: Whether to estimate it, from half as many points.
         options: `processes`, `comm`, `progress`.
 
     Returns:
-        A Hermitian matrix in 1/m², in the basis of the model: the density of an operator X is
+        A Hermitian matrix in 1/m^d, in the basis of the model: the density of an operator X is
         Tr[ρX]. Its parts are "field", "gradient", "disorder".
 
     Raises:
-        CaseError: No model of the plane, or no Fermi line.
+        CaseError: No Fermi surface, or a field or gradient of the wrong shape.
     """
-    found = solve(model, energy, rays)
-    force = np.asarray(field, dtype=float)
-    if force.shape != (2,):
-        raise CaseError(("field", f"found {field!r}; expected two components"))
-    mesh = plane(model, energy, rays)
-    sea = integrate(model, mesh, FieldTerm(energy=float(energy)), **options)
-    # e E in V/Å has the number of eV/Å; ∫d²k A (f_n − f_m)/(ε_n − ε_m) is in 1/(eV Å).
-    scale = 1e-10 * 1e20 * model.degeneracy
-    sign = np.sign(ELECTRON_CHARGE)
+    d = model.dimension
+    force = np.eye(d)[0] if field is None else np.asarray(field, dtype=float)
+    gradient = np.zeros((d, d)) if current_gradient is None else np.asarray(current_gradient)
+    for key, array, shape in (("field", force, (d,)), ("current_gradient", gradient, (d, d))):
+        if array.shape != shape:
+            raise CaseError((key, f"found shape {array.shape}; expected {shape}"))
+    if model.lattice is None:
+        sea, surface, smear = plane(model, energy, kmesh), fermi_lines(model, energy, kmesh), 0.0
+    else:
+        sea = surface = with_opposites(uniform(model, kmesh, symmetry="none", generic=True))
+        smear = positive("temperature", temperature)
+    found = solve(model, energy, surface, temperature=temperature, **options)
+    field_part = integrate(
+        model, sea, FieldTerm(energy=float(energy), temperature=smear), **options
+    )
+    # f = δ(ε − E_F) v·C carries the particle current K·C; all spins share J.
+    carried = np.linalg.pinv(found.weight, rcond=1e-10) @ gradient.T
+    term = SurfaceTerm(found=found, gradient=carried / ELECTRON_CHARGE / model.degeneracy)
+    both = integrate(model, surface, term, **options)
+    # e E in V/Å has the number of eV/Å; the integrals are in Å^(1−d)/eV, or 1/eV for gradients.
+    scale = np.sign(ELECTRON_CHARGE) * 10.0 ** (10 * d - 10) * model.degeneracy
+    hbar_ev = HBAR / ELEMENTARY_CHARGE
     parts = {
-        "field": -sign * scale * np.einsum("a,amn->mn", force, sea),
-        "gradient": np.zeros((model.size, model.size), dtype=complex),
-        "disorder": sign * scale * np.einsum("a,amn->mn", force, _disorder(found)),
+        "field": -scale * np.einsum("a,amn->mn", force, field_part),
+        "gradient": hbar_ev * model.degeneracy * both[d:].sum(axis=0),
+        "disorder": scale * np.einsum("a,amn->mn", force, both[:d]),
     }
-    if current_gradient is not None:
-        gradient = np.asarray(current_gradient, dtype=float)
-        if gradient.shape != (2, 2):
-            raise CaseError(("current_gradient", f"found shape {gradient.shape}, not (2, 2)"))
-        parts["gradient"] = model.degeneracy * _gradient(found, model, gradient)
     value = sum(parts.values())
     wrong = None
     if error:
         coarse = interband_density(
             model,
             energy=energy,
-            field=field,
-            current_gradient=current_gradient,
-            rays=max(rays // 2, 4),
+            field=force,
+            current_gradient=gradient,
+            kmesh=max(kmesh // 2, 4),
+            temperature=temperature,
             error=False,
             **{**options, "progress": None},
         )
@@ -152,7 +163,7 @@ def interband_density(
     return Quantity(
         name="interband density matrix",
         value=value,
-        unit="1/m^2",
+        unit=f"1/m^{d}",
         error=wrong,
         parts=parts,
         provenance={
@@ -160,19 +171,19 @@ def interband_density(
             "method": "Boltzmann equation with point scatterers; interband part is local",
             "reference": _REFERENCE,
             "energy_eV": float(energy),
-            "grid": f"{mesh.label}; {found.mesh.label}",
+            "grid": sea.label if sea is surface else f"{sea.label}; {surface.label}",
         },
     )
 
 
-def torque(model: ElectronGas, *, energy: float, rays: int = 64, **options: Any) -> Quantity:
+def torque(model: ElectronGas, *, energy: float, kmesh: int = 64, **options: Any) -> Quantity:
     """Torque density per electric field on the magnetisation of an electron gas.
 
     Args:
         model: With an exchange field.
         energy: Fermi energy in eV.
-        rays: Points of each Fermi line.
-        options: `processes`, `comm`, `progress`.
+        kmesh: Points of each Fermi line.
+        options: `error`, `processes`, `comm`, `progress`.
 
     Returns:
         T^a/E_b as (3, 2) in J/m² per V/m = C/m; parts "intrinsic" and "disorder", and their sum.
@@ -183,7 +194,7 @@ def torque(model: ElectronGas, *, energy: float, rays: int = 64, **options: Any)
     if not isinstance(model, ElectronGas) or model.exchange == 0:
         raise CaseError(("model", "the torque is that of an electron gas with exchange"))
     columns = [
-        interband_density(model, energy=energy, field=unit, rays=rays, **options)
+        interband_density(model, energy=energy, field=unit, kmesh=kmesh, **options)
         for unit in ((1.0, 0.0), (0.0, 1.0))
     ]
 

@@ -180,7 +180,8 @@ def _shifted(model: Model, n: int, group: Floats) -> Mesh:
     return Mesh(
         points=(index + generic_points(d)) / n @ reciprocal,
         weights=np.full(len(index), volume / n**d / (2 * pi) ** d),
-        label=f"{len(index)} general points of the zone, averaged over {len(group)} operations",
+        label=f"{len(index)} general points of the zone"
+        + (f", averaged over {len(group)} operations" if len(group) > 1 else ""),
         group=group,
     )
 
@@ -188,6 +189,15 @@ def _shifted(model: Model, n: int, group: Floats) -> Mesh:
 def with_coarse(mesh: Mesh, coarse: Mesh) -> Mesh:
     """A mesh together with the one that its error is estimated with."""
     return replace(mesh, coarse=coarse)
+
+
+def with_opposites(mesh: Mesh) -> Mesh:
+    """A mesh together with −k of each k, so that what is odd cancels."""
+    return Mesh(
+        points=np.concatenate([mesh.points, -mesh.points]),
+        weights=np.tile(mesh.weights / 2, 2),
+        label=f"{mesh.label}, and their opposites",
+    )
 
 
 def crossings(

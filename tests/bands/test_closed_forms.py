@@ -5,6 +5,7 @@ import pytest
 
 from meso import bands
 from meso.bands import models
+from meso.bands.kmesh import with_opposites
 from meso.constants import ELECTRON_CHARGE, ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
 
@@ -49,7 +50,7 @@ def test_density_between_bands_is_the_coupling_times_the_gradient():
     model = models.RadialTangential()
     gradient = np.array([[0.3, 2.0], [3.0, -0.3]])
     density = bands.interband_density(
-        model, energy=1.0, field=(0, 0), current_gradient=gradient, rays=16
+        model, energy=1.0, field=(0, 0), current_gradient=gradient, kmesh=16
     )
     found = HBAR * np.einsum("mn,nm->", model.operators["L"][2], density.value).real
     kappa = bands.orbital_coupling(model, energy=1.0, kmesh=16).value[2, :2, :2]
@@ -76,7 +77,7 @@ def test_fermi_surface_of_free_electrons():
 def test_torque_of_the_rashba_gas():
     """ħ = m = 1, e = −1, J = .3, E_F = 1, E along x, m along z, α_R = .01."""
     model = models.ElectronGas(mass=UNIT_MASS, exchange=0.3, rashba=0.01)
-    found = bands.torque(model, energy=1.0, rays=32)
+    found = bands.torque(model, energy=1.0, kmesh=32)
     intrinsic = found.parts["intrinsic"] / TORQUE
     assert intrinsic[1, 0] == pytest.approx(1.58802050e-3, rel=4e-9)
     assert np.abs(found.value).max() < 1e-10 * np.abs(found.parts["intrinsic"]).max()
@@ -88,7 +89,7 @@ def test_torques_cancel_for_any_direction_and_spin_orbit_field(direction):
     model = models.ElectronGas(
         mass=UNIT_MASS, exchange=0.3, rashba=0.1, dresselhaus=0.15, direction=direction
     )
-    found = bands.torque(model, energy=1.0, rays=64)
+    found = bands.torque(model, energy=1.0, kmesh=64)
     assert np.abs(found.parts["intrinsic"]).max() > 1e-3 * TORQUE
     assert np.abs(found.value).max() < 1e-10 * np.abs(found.parts["intrinsic"]).max()
 
@@ -171,3 +172,60 @@ def test_bad_arguments():
         bands.fermi_surface(models.ElectronGas(), 1.0, 8, symetry="none")
     with pytest.raises(CaseError, match="this needs a model of the plane"):
         bands.relaxation_rates(models.BccP(), 0.5)
+
+
+def test_interband_density_on_a_lattice():
+    """Same grid and smearing: the gradient part is κ of the Fermi surface, the others are odd."""
+    model = models.BccP(spin_orbit=0.05)
+    mesh = with_opposites(bands.uniform(model, 8, symmetry="none", generic=True))
+    gradient = np.random.default_rng(2).normal(size=(3, 3))
+    density = bands.interband_density(
+        model,
+        energy=0.5,
+        field=(0.3, 0.1, -0.2),
+        current_gradient=gradient,
+        kmesh=8,
+        temperature=0.1,
+    )
+    assert density.unit == "1/m^3" and density.error.shape == (6, 6)
+    found = HBAR * np.einsum("amn,nm->a", model.operators["L"], density.parts["gradient"]).real
+    kappa = bands.orbital_coupling(model, energy=0.5, kmesh=mesh, temperature=0.1).value
+    np.testing.assert_allclose(found, np.einsum("jik,ik->j", kappa, gradient), rtol=1e-9)
+    # What a uniform field makes is odd in k here: it cancels between k and −k, each about 10¹⁵.
+    for part in ("field", "disorder"):
+        assert np.abs(density.parts[part]).max() < 1e-10 * 1e15
+    # Without inversion it does not; the matrix is Hermitian.
+    chern = bands.interband_density(models.GappedLattice(), energy=-2.0, kmesh=12)
+    for part in ("field", "disorder"):
+        matrix = chern.parts[part]
+        assert np.abs(matrix).max() > 1e6
+        np.testing.assert_allclose(matrix, matrix.conj().T, atol=1e-10 * np.abs(matrix).max())
+
+
+def test_boltzmann_equation_is_solved():
+    """On a grid: the solution put into the collision integral gives the drive back."""
+    from meso.bands.boltzmann import expectation, shift, solve, velocity
+    from meso.bands.geometry import Bands
+
+    model = models.BccP(spin_orbit=0.05)
+    mesh = bands.uniform(model, 6, symmetry="none")
+    found = solve(model, 0.5, mesh, temperature=0.1)
+    at = Bands.at(model, mesh.points)
+    g, weight = shift(found, at), at.surface(0.5, 0.1, None) * mesh.weights[:, None]
+    arriving = np.einsum("kn,kan,kmn,kpn->amp", weight, g, at.states, at.states.conj())
+    collisions = g * expectation(at, found.density)[:, None] - expectation(at, arriving)
+    np.testing.assert_allclose(collisions, velocity(at) / (2 * np.pi), atol=1e-10)
+
+
+def test_kramers_pairs_count_as_spin():
+    """Spin in the model or left out: the same rates of scattering, the same densities."""
+    pair, single = models.RadialTangential(spin_orbit=0.0), models.RadialTangential()
+    gradient = [[0, 2.0], [3.0, 0]]
+    one, two = (
+        bands.interband_density(m, energy=1.0, current_gradient=gradient, kmesh=16)
+        for m in (pair, single)
+    )
+    for part in one.parts:
+        spins = sum(one.parts[part][2 * s : 2 * s + 2, 2 * s : 2 * s + 2] for s in range(2))
+        scale = max(np.abs(two.parts[part]).max(), 1e3)
+        np.testing.assert_allclose(spins, two.parts[part], atol=1e-9 * scale)
