@@ -98,7 +98,7 @@ class Device:
     cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
-    def comm(self) -> MPI.Comm:
+    def comm(self) -> MPI.Intracomm:
         """Communicator of the mesh."""
         return self.mesh.comm
 

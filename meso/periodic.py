@@ -86,7 +86,7 @@ def ground_nodes(
     out: list[np.ndarray] = [np.empty(0, dtype=np.int64)]
     known = space.global_nodes
     # Only the node that stands for its twins has an unknown.
-    stands = {} if twins is None else dict(twins.tolist())
+    stands: dict[int, int] = {} if twins is None else {int(a): int(b) for a, b in twins}
     for part in parts:
         if part & set(grounded):
             continue

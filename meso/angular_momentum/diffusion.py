@@ -19,7 +19,6 @@ from scipy.sparse.csgraph import connected_components
 
 from meso.angular_momentum import terms, wellposed
 from meso.angular_momentum.system import (
-    CellLoad,
     FacetLoad,
     Operator,
     Solution,
@@ -388,7 +387,7 @@ class Diffusion:
 
     def cell_load(
         self, group: np.ndarray, electric: Electric | None, source: Any = None
-    ) -> CellLoad:
+    ) -> Callable[[np.ndarray, bool], np.ndarray]:
         """Scaled load (c, nodes, n) of the Hall current and the source."""
         device, space, cells = self.device, self.space, cells_of(self.device)
         length, s = device.extent, self.scale[group]

@@ -54,7 +54,7 @@ def transports(case: Case, dimension: int) -> dict[str, Transport]:
                 turns.append(rotation(own.orientation.axis, np.deg2rad(own.orientation.angle)))
         if table.spin_orbital is not None:
             _mix(table.spin_orbital.of(region), diffusivity, relaxation)
-        if len(turns) == 2 and not np.allclose(*turns):
+        if len(turns) == 2 and not np.allclose(turns[0], turns[1]):
             text = f"region {region}: the channels have different orientations"
             raise CaseError(("angular_momentum", f"{text}; a crystal has one"))
         try:
@@ -85,7 +85,7 @@ def _diffusivity(own: Coefficients) -> np.ndarray:
 
 def _relaxation(own: Coefficients) -> np.ndarray:
     if own.relaxation is not None:
-        T = np.array(own.relaxation) * (ONE if np.ndim(own.relaxation) == 0 else 1.0)
+        T: np.ndarray = np.array(own.relaxation) * (ONE if np.ndim(own.relaxation) == 0 else 1.0)
     elif own.relaxation_time is not None:
         T = ONE / own.relaxation_time
     else:

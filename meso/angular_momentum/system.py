@@ -133,7 +133,8 @@ class System:
         """Numbering; row of each component by phase and node; rows without an equation."""
         space, n = self.space, self.operator.components
         comm = self.device.comm
-        extra = place = np.empty((0, 2), dtype=np.int64)
+        extra: np.ndarray = np.empty((0, 2), dtype=np.int64)
+        place = extra
         if several:
             extra, place = jumps(space, self.cell_phase)
             inside = np.isin(place[:, 1], space.dofs[:, space.interior].ravel())
@@ -332,7 +333,7 @@ class System:
 
     def _remember(self, batch: np.ndarray, matrix: np.ndarray, load: np.ndarray | None) -> None:
         """Keep the matrices of cells at prescribed nodes: they tell the flux there."""
-        near = self.fixed.any(axis=1)[self.space.dofs[batch]].any(axis=1)
+        near = np.any(self.fixed, axis=1)[self.space.dofs[batch]].any(axis=1)
         if near.any():
             kept_load = np.zeros((near.sum(), matrix.shape[1], self.sides))
             if load is not None:
@@ -370,9 +371,9 @@ class System:
         everywhere = self.fixed.any()
         if not self.device.comm.allreduce(bool(everywhere)):
             return out
-        for batch, matrix, load in self._touching:
-            inside = values[batch].reshape(*load.shape)
-            missing = (matrix @ inside - load).reshape(len(batch), -1, n, self.sides)
+        for batch, matrix, kept_load in self._touching:
+            inside = values[batch].reshape(*kept_load.shape)
+            missing = (matrix @ inside - kept_load).reshape(len(batch), -1, n, self.sides)
             np.add.at(out, space.dofs[batch], missing)
         for phase, nodes, matrix, load in self._facets(loads):
             rows = self.rows[phase, nodes]

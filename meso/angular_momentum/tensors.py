@@ -192,8 +192,10 @@ def material(
         CaseError: Blocks of a wrong shape; a component that others drive is left out.
     """
     shape = (3, 2, 3, 3, 2, 3)
-    D, T = np.zeros(shape), np.zeros((2, 3, 2, 3))
-    theta, chi = np.zeros((3, 2, 3, 3)), np.ones((2, 3))
+    D: np.ndarray = np.zeros(shape)
+    T: np.ndarray = np.zeros((2, 3, 2, 3))
+    theta: np.ndarray = np.zeros((3, 2, 3, 3))
+    chi = np.ones((2, 3))
     turn = ONE if orientation is None else np.asarray(orientation, dtype=float)
 
     def placed(what: str, block: Any, wanted: tuple[int, ...]) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Has the diffusion problem one solution that depends on the data? Decided before solving.
 
 *Accepted* when a positive weight M makes sym(M D) > 0 (of the 3n x 3n form of D), sym(M T) >= 0 and
-sym(M V) >= 0: M = chi^-1, or, where the susceptibility is not known, any weight of the channels,
-because the units of spin against orbital angular momentum must not decide.
+sym(M V) >= 0: M = chi^-1, or, where the susceptibility is not known, any weight of the components,
+because the units of spin against orbital angular momentum must not decide. Where some M does so for
+D alone a solution exists, and one is warned.
 
 *Refused* when a direction m has an eigenvalue of m_i D_ik m_k with real part <= 0 (no ellipticity),
 when T or a wall creates angular momentum, and when T and all walls leave a common constant free.
@@ -13,27 +14,29 @@ Z = [(p D_mm - i D_mt) a][a]^-1 is the flux into the wall over the density. Its 
 be positive for the energy of a wave along the wall to be: otherwise the problem on a mesh of
 size h has modes that grow like -1/h^2, and it is refused. Where it is positive one is warned. For
 the isotropic law (D_0, A, B) this is D_0 + B > 0 and (2 D_0 - B)(D_0 + B) + A(3 D_0 - B) > 0.
+
+`check` is for devices, `judge` for one material, `decide` for arrays; `meso.bands.validate` is a
+front of the last, which is why nothing here needs a mesh.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.linalg import eig
 
-from meso.angular_momentum.tensors import Transport
+from meso.angular_momentum.tensors import Transport, diffusion_block
+from meso.angular_momentum.weights import find_weight, likely
 from meso.errors import CaseError
 
 _SMALL = 1e-12
 _NEGATIVE = (
-    " A negative diffusivity is no slow or oscillating diffusion: where it is uniform it makes"
-    " standing waves ~ tan(W/2l) whose sign hangs on the third digit of the width, and beside a"
-    " positive one there may be no solution at all. A density that oscillates while it decays"
-    " (precession in the crystal field) is a positive diffusivity with an antisymmetric part of"
-    " the relaxation matrix: use precession"
+    "not positive: solutions would oscillate and resonate with the width of the device, with a sign"
+    " that hangs on its third digit, and beside a positive diffusivity there may be none at all. An"
+    " oscillating density, such as precession in the crystal field, is a positive diffusivity with"
+    " an antisymmetric part of the relaxation matrix"
 )
 
 
@@ -44,11 +47,14 @@ class Verdict:
     Attributes:
         accepted: True if a solution exists and depends on the data.
         problems: Why not, or what is not certain although it is accepted.
-        weight: Weight of each component for which all forms are positive, None if none was found.
+        keys: What each problem is about: "diffusivity", "rates" or "walls".
+        weight: M, shape (n, n), for which all forms are positive (if there is a warning: that of
+            the diffusivity), None if none was found.
     """
 
     accepted: bool
     problems: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
     weight: np.ndarray | None = None
 
 
@@ -84,21 +90,14 @@ def check(
         else:
             refused += texts
     if not refused and not pinned:
-        null = _free(materials, walls)
-        if null is not None:
-            what = " + ".join(
-                f"{value:.3g} {name}"
-                for name, value in zip(components, null, strict=True)
-                if abs(value) > 1e-6
-            )
-            refused.append(
-                (
-                    "angular_momentum",
-                    f"nothing relaxes {what} (it is a common null vector of the relaxation matrix"
-                    " and of all walls, as with conversion alone): give a relaxation time, a wall"
-                    " that absorbs or a reservoir",
-                )
-            )
+        losses = [
+            loss @ transport.susceptibility
+            for transport in materials.values()
+            for loss in (transport.relaxation, *walls.values())
+        ]
+        reason = unrelaxed(losses, components=components)
+        if reason is not None:
+            refused.append(("angular_momentum", reason))
     if refused:
         raise CaseError(*refused)
     return warnings
@@ -114,78 +113,172 @@ def judge(
     """Apply the criteria to one material.
 
     Args:
-        transport: The material.
+        transport: The material; a susceptibility of one stands for one that is not known.
         walls: Relaxation velocity of each wall, shape (n, n).
-        components: Names of the components.
+        components: Names of the components, for messages.
         dimension: Directions that count: in 2D nothing depends on z.
     """
-    n = transport.components
-    names = [str(i) for i in range(n)] if components is None else list(components)
-    D = transport.diffusivity[:dimension, :, :dimension]
-    T = transport.relaxation
-    refused: list[str] = []
+    chi = transport.susceptibility
+    return decide(
+        transport.diffusivity[:dimension, :, :dimension],
+        transport.relaxation,
+        {f"wall {name}": velocity for name, velocity in (walls or {}).items()},
+        susceptibility=None if np.array_equal(chi, np.eye(len(chi))) else chi,
+        components=components,
+    )
 
-    value, direction = least_elliptic(D)
-    if value <= _SMALL * np.abs(D).max():
-        where = ", ".join(f"{x:.3g}" for x in direction)
-        refused.append(
-            f"the diffusivity along ({where}) has the eigenvalue {value:.4g} m^2/s; every"
-            f" direction needs positive real parts.{_NEGATIVE}"
-        )
-    growth = np.linalg.eigvals(T).real.min()
-    if growth < -1e-10 * max(np.abs(T).max(), 1e-300):
-        refused.append(
-            f"the relaxation matrix has the eigenvalue {growth:.4g} 1/s; a negative one makes"
-            " angular momentum grow by itself"
-        )
-    for name, velocity in (walls or {}).items():
-        creates = np.linalg.eigvals(velocity).real.min()
-        if creates < -1e-10 * max(np.abs(velocity).max(), 1e-300):
-            refused.append(
-                f"wall {name}: the relaxation velocity has the eigenvalue {creates:.4g} m/s; a"
-                " negative one creates angular momentum"
-            )
+
+def decide(
+    D: np.ndarray,
+    T: np.ndarray | None = None,
+    walls: Mapping[str, np.ndarray] | None = None,
+    *,
+    susceptibility: np.ndarray | None = None,
+    components: Sequence[str] | None = None,
+) -> Verdict:
+    """Apply the criteria to arrays; whether anything is a sink is left to :func:`unrelaxed`.
+
+    Args:
+        D: Diffusivity, shape (d, n, d, n).
+        T: Relaxation matrix, shape (n, n); None: not known.
+        walls: Relaxation velocity of each wall, shape (n, n).
+        susceptibility: chi, symmetric and positive, shape (n, n); None: not known.
+        components: Names of the components, for messages.
+    """
+    walls = walls or {}
+    refused = _not_elliptic(D, components)
+    forms = dict(walls) if T is None else {"the relaxation matrix": T, **walls}
+    for name, form in forms.items():
+        lowest = np.linalg.eigvals(form).real.min()
+        if lowest < -1e-10 * max(np.abs(form).max(), 1e-300):
+            if name in walls:
+                text = (
+                    f"the relaxation velocity of {name} has the eigenvalue {lowest:.4g} m/s; a"
+                    " negative one creates angular momentum"
+                )
+            else:
+                text = (
+                    f"a combination of components grows by itself: {name} has the eigenvalue"
+                    f" {lowest:.4g} 1/s"
+                )
+            refused.append(("walls" if name in walls else "rates", text))
     if refused:
-        return Verdict(accepted=False, problems=tuple(refused))
-
-    forms = [(D.reshape(dimension * n, dimension * n), True), (T, False)]
-    forms += [(velocity, False) for velocity in (walls or {}).values()]
-    weight = _weight(forms, transport, names)
-    if weight is not None:
-        return Verdict(accepted=True, weight=weight)
-    only = _weight(forms[:1], transport, names)
-    if only is not None:
-        symmetric = np.linalg.eigvalsh(_weighted(T, only))[0]
-        return Verdict(
-            accepted=True,
-            weight=only,
-            problems=(
-                "no weight of the channels makes diffusion, relaxation and walls dissipative at"
-                f" once (the symmetric part of the relaxation has the eigenvalue {symmetric:.3g}"
-                " 1/s): a solution exists, but it may amplify what drives it",
-            ),
-        )
-    value, normal = least_stable_wall(D)
-    if value <= _SMALL:
-        where = ", ".join(f"{x:.3g}" for x in normal)
         return Verdict(
             accepted=False,
-            problems=(
-                "the diffusivity is elliptic, but a free wall is not (complementing condition):"
-                f" with the normal ({where}) the flux of a wave along the wall has the eigenvalue"
-                f" {value:.3g} of the largest diffusivity; modes of the mesh would grow like"
-                " -1/h^2. For the isotropic law D_0 + B > 0 and (2 D_0 - B)(D_0 + B)"
-                " + A(3 D_0 - B) > 0 are needed",
-            ),
+            problems=tuple(text for _, text in refused),
+            keys=tuple(key for key, _ in refused),
         )
-    lowest = np.linalg.eigvalsh(_weighted(forms[0][0], np.ones(dimension * n)))[0]
-    return Verdict(
-        accepted=True,
-        problems=(
-            f"the diffusivity is elliptic but not positive (lowest eigenvalue {lowest:.3g} m^2/s"
-            f" of its symmetric part); walls are stable with a margin of {value:.2g}, corners and"
-            " interfaces are not covered by a theorem: compare two meshes",
-        ),
+    others = list(forms.values())
+    given = None if susceptibility is None else np.linalg.inv(susceptibility)
+    weight = find_weight(D, others, given=given)
+    if weight is not None:
+        return Verdict(accepted=True, weight=weight)
+    no_weight = (
+        "no weight of the components makes" if given is None else "the weight χ⁻¹ does not make"
+    )
+    weight = find_weight(D) if others or given is not None else None
+    if weight is not None:
+        text = (
+            f"a solution exists, but {no_weight} diffusion, relaxation and walls dissipative at"
+            " once: it may amplify what drives it"
+        )
+        return Verdict(accepted=True, weight=weight, problems=(text,), keys=("diffusivity",))
+    value, normal = max(
+        (least_stable_wall(D, M) for M in (likely(D) if given is None else [given, *likely(D)])),
+        key=lambda found: found[0],
+    )
+    if value <= _SMALL:
+        text = _unstable_wall(D, value, normal)
+    else:
+        lowest = _lowest_of_form(D)
+        text = (
+            "the diffusivity is elliptic, but that it dissipates could not be shown:"
+            f" {no_weight} its form positive (lowest eigenvalue {lowest:.3g} m²/s of its symmetric"
+            " part). Walls satisfy the complementing condition with a margin of"
+            f" {value:.2g}; corners and interfaces are not covered by a theorem: compare two meshes"
+        )
+    return Verdict(accepted=bool(value > _SMALL), problems=(text,), keys=("diffusivity",))
+
+
+def _lowest_of_form(D: np.ndarray) -> float:
+    form = D.reshape(D.shape[0] * D.shape[1], -1)
+    return float(np.linalg.eigvalsh((form + form.T) / 2)[0])
+
+
+def _not_elliptic(D: np.ndarray, names: Sequence[str] | None) -> list[tuple[str, str]]:
+    value, direction = least_elliptic(D)
+    if value > _SMALL * np.abs(D).max():
+        return []
+    where = ", ".join(f"{x:.3g}" for x in direction)
+    who = "a component"
+    if names is not None:
+        values, vectors = np.linalg.eig(np.einsum("i,iakb,k->ab", direction, D, direction))
+        size = np.abs(vectors[:, values.real.argmin()])
+        part = [n for n, x in zip(names, size, strict=True) if x > 1e-6 * size.max()]
+        who = part[0] if len(part) == 1 else f"a combination of {', '.join(part)}"
+    text = f"along ({where}) {who} diffuses with {value:.4g} m²/s, {_NEGATIVE}"
+    return [("diffusivity", text)]
+
+
+def _unstable_wall(D: np.ndarray, value: float, normal: np.ndarray) -> str:
+    where = ", ".join(f"{x:.3g}" for x in normal)
+    text = (
+        "the diffusivity is elliptic, but a free wall is not (complementing condition): with the"
+        f" normal ({where}) the flux of a wave along the wall has the eigenvalue {value:.3g} of the"
+        " largest diffusivity; ever finer meshes give ever stronger modes, growing like -1/h²"
+    )
+    law = isotropic_law(D)
+    if law is not None:
+        d0, a, b = law
+        text += (
+            f". D₀ = {d0:.3g}, A = {a:.3g}, B = {b:.3g} m²/s of the isotropic law violate the"
+            " condition at walls, D₀ + B > 0 and (2D₀ − B)(D₀ + B) + A(3D₀ − B) > 0"
+        )
+    return text
+
+
+def isotropic_law(D: np.ndarray) -> tuple[float, float, float] | None:
+    """D_0, A, B of D[i,a,k,b] = D_0 δ_ik δ_ab + A δ_ia δ_kb + B δ_ak δ_ib, or None.
+
+    Args:
+        D: Shape (d, 3, d, 3) if it is one.
+    """
+    d = len(D)
+    if D.shape[1] != 3:
+        return None
+    d0, a, b = (float(x) for x in (D[0, 1, 0, 1], D[0, 0, 1, 1], D[0, 1, 1, 0]))
+    law = diffusion_block(d0, divergence=a, swapping=b)[:d, :, :d]
+    close = np.abs(law - D).max() <= 1e-6 * np.abs(D).max(initial=1e-300)
+    return (d0, a, b) if close else None
+
+
+def unrelaxed(
+    losses: Iterable[np.ndarray],
+    *,
+    components: Sequence[str] | None = None,
+) -> str | None:
+    """Why there is no sink: a constant that neither relaxation nor walls take away.
+
+    Args:
+        losses: T chi and V chi of all materials and walls, shape (n, n).
+        components: Names for the message.
+
+    Returns:
+        The reason, None if there is a sink.
+    """
+    rows = [loss / (np.abs(loss).max() or 1.0) for loss in losses]
+    _, values, vectors = np.linalg.svd(np.concatenate(rows))
+    if values[-1] > 1e-10:
+        return None
+    null = vectors[-1] / vectors[-1][np.abs(vectors[-1]).argmax()]
+    names = components or [f"X{a}" for a in range(len(null))]
+    what = " + ".join(
+        f"{x:.3g} {name}" for x, name in zip(null, names, strict=True) if abs(x) > 1e-6
+    )
+    return (
+        f"nothing relaxes {what} (a common null vector of the relaxation matrix and of all walls;"
+        " conversion alone conserves the sum): there is no unique steady state. Give a relaxation"
+        " time, a wall that absorbs or a reservoir"
     )
 
 
@@ -211,9 +304,17 @@ def _lowest(D: np.ndarray, directions: np.ndarray) -> np.ndarray:
     return np.linalg.eigvals(symbol).real.min(axis=1)
 
 
-def least_stable_wall(D: np.ndarray) -> tuple[float, np.ndarray]:
-    """Lowest eigenvalue of the Hermitian part of Z over walls, in units of D, and the normal."""
+def least_stable_wall(D: np.ndarray, weight: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+    """Lowest eigenvalue of the Hermitian part of Z over walls, in units of D, and the normal.
+
+    Args:
+        D: Diffusivity, shape (d, n, d, n).
+        weight: M; densities are measured in units in which it is the unit matrix. None: it is.
+    """
     d = len(D)
+    if weight is not None:
+        root = np.linalg.cholesky(weight).T  # M = root^T root
+        D = np.einsum("ac,ickd,db->iakb", root, D, np.linalg.inv(root))
     least, where = np.inf, np.zeros(d)
     for normal in _directions(d, 37 if d == 2 else 9):
         for along in _tangents(normal):
@@ -244,83 +345,6 @@ def _impedance(D: np.ndarray, inward: np.ndarray, along: np.ndarray) -> float:
         return _impedance(shifted, inward, along)
     Z = flux @ np.linalg.inv(a)
     return float(np.linalg.eigvalsh((Z + Z.conj().T) / 2)[0])
-
-
-def _weight(
-    forms: Iterable[tuple[np.ndarray, bool]], transport: Transport, names: Sequence[str]
-) -> np.ndarray | None:
-    """Weight of each component for which all forms are positive, None if there is none."""
-    n = transport.components
-    chi = transport.susceptibility
-    forms = [(form, strict) for form, strict in forms if np.abs(form).max() > 0 or strict]
-    known = not np.array_equal(chi, np.eye(n))
-    if known:
-        inverse = np.linalg.inv(chi)
-        return np.diag(inverse) if all(_positive(f, inverse, s) for f, s in forms) else None
-    second = np.array([name.startswith("orbital") for name in names])
-    if not second.any() or second.all():
-        candidates = [np.ones(n)] if any("_" in x for x in names) else _pairs(n)
-    else:
-        ratios = np.geomspace(1e-8, 1e8, 321)
-        # Detailed balance: the weights that make conversion symmetric.
-        balanced = [
-            abs(f[i, j] / f[j, i])
-            for f, _ in forms
-            if len(f) == n
-            for i in np.flatnonzero(~second)
-            for j in np.flatnonzero(second)
-            if f[j, i] != 0 and f[i, j] != 0
-        ]
-        candidates = [np.where(second, ratio, 1.0) for ratio in (*balanced, *ratios)]
-    best, found = -np.inf, None
-    for weight in candidates:
-        margins = [_margin(form, np.diag(weight)) for form, _ in forms]
-        if all(_positive(f, np.diag(weight), s) for f, s in forms) and min(margins) > best:
-            best, found = min(margins), weight
-    return found
-
-
-def _pairs(n: int) -> list[np.ndarray]:
-    """Weights of components without names: the first against the others."""
-    return [np.append(1.0, np.full(n - 1, ratio)) for ratio in np.geomspace(1e-8, 1e8, 641)]
-
-
-def _weighted(form: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    product = weight[:, None] * form if weight.ndim == 1 else weight @ form
-    if weight.ndim == 1 and len(weight) != len(form):
-        product = np.tile(weight, len(form) // len(weight))[:, None] * form
-    return np.asarray((product + product.T) / 2)
-
-
-def _margin(form: np.ndarray, weight: np.ndarray) -> float:
-    """Lowest eigenvalue of sym(M F), scaled to a unit diagonal."""
-    n = len(weight)
-    whole = np.kron(np.eye(len(form) // n), weight) @ form
-    symmetric = (whole + whole.T) / 2
-    scale = np.sqrt(np.abs(np.diag(symmetric)))
-    scale = np.where(scale > 0, scale, np.sqrt(np.abs(symmetric).max()) or 1.0)
-    return float(np.linalg.eigvalsh(symmetric / np.outer(scale, scale))[0])
-
-
-def _positive(form: np.ndarray, weight: np.ndarray, strict: bool) -> bool:
-    margin = _margin(form, weight)
-    return margin > _SMALL if strict else margin >= -1e-10
-
-
-def _free(materials: Mapping[str, Transport], walls: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """A constant omega that neither relaxation nor walls take away, None if there is none."""
-    rows: list[Any] = []
-    for transport in materials.values():
-        chi = transport.susceptibility
-        for part in (transport.relaxation, *walls.values()):
-            product = part @ chi
-            rows.append(product / (np.abs(product).max() or 1.0))
-    stacked = np.concatenate(rows)
-    _, values, vectors = np.linalg.svd(stacked)
-    if len(values) == 0 or values[-1] > 1e-10:
-        return None
-    null = vectors[-1]
-    return np.asarray(null / null[np.abs(null).argmax()])
 
 
 def _directions(d: int, count: int) -> np.ndarray:

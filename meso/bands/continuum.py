@@ -96,7 +96,7 @@ class RadialTangential(Continuum):
         """H = (ħ²/2m)[(k_x² − k_y²) τ_z + 2 k_x k_y τ_x] + λ τ_y σ_z."""
         x, y, z = SIGMA
         square = HBAR2_OVER_MASS / self.mass * np.array([[z, x], [x, -z]])
-        constant = np.zeros((2, 2))
+        constant: Array = np.zeros((2, 2))
         if self.spin_orbit is not None:
             square = np.array([[with_spin(b) for b in a] for a in square])
             constant = self.spin_orbit * np.kron(z, y)

@@ -291,7 +291,7 @@ def _tensor(
 ) -> tuple[float, NDArray[np.floating]]:
     """Density of states in 1/(eV Å^d) and S in SI units, all seven channels, averaged."""
     count = len(term.operators)
-    tensor = row[1:].reshape(count, 3, count, 3)
+    tensor: NDArray[np.floating] = row[1:].reshape(count, 3, count, 3)
     if turn:
         tensor = average(tensor, mesh.group, "cvcv")
     scale = _QUANTUM * term.broadening / pi * model.degeneracy * 1e10 ** (model.dimension - 2)

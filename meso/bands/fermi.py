@@ -105,6 +105,7 @@ def _sums(
 ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None, Mesh, Mesh | str]:
     positive("temperature", temperature)
     term = SurfaceTerm(energy=float(energy), temperature=float(temperature), matrix=matrix)
+    error: NDArray[np.floating] | None
     if tolerance is not None:
         mesh, how = mesh_for(model, 8, options, energy=energy)
         how = {key: how[key] for key in ("processes", "progress") if key in how}

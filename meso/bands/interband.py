@@ -92,7 +92,7 @@ def interband_density(
     model: Model,
     *,
     energy: float,
-    field: Sequence[float] | None = None,
+    field: Sequence[float] | NDArray[np.floating] | None = None,
     current_gradient: Any = None,
     kmesh: int = 64,
     temperature: float = TEMPERATURE,

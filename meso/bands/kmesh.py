@@ -117,8 +117,8 @@ def _is_cubic(group: Floats) -> bool:
 def _bcc(constant: float, n: int, group: Floats) -> Mesh:
     """K = (2π/a)(u, v, w), midpoints, u in [0, 1], v and w in [0, ½]: n³/4 points for 2n³."""
     odd = [np.arange(m) * 2 + 1 for m in (n, n // 2, n // 2)]
-    c = np.array(np.meshgrid(*odd, indexing="ij")).reshape(3, -1).T
-    weights = np.full(len(c), 8.0)
+    c: NDArray[np.integer] = np.array(np.meshgrid(*odd, indexing="ij")).reshape(3, -1).T
+    weights: Floats = np.full(len(c), 8.0)
     if len(group) == 48:
 
         def folded(p: NDArray[np.integer]) -> NDArray[np.integer]:
@@ -150,12 +150,13 @@ def _fractional(model: Model, n: int, group: Floats) -> Mesh:
     # In fractional coordinates of the reciprocal lattice an operation is a matrix of integers.
     change = np.rint(reciprocal @ group.swapaxes(1, 2) @ np.linalg.inv(reciprocal)).astype(int)
     half = ((change.sum(axis=1) - 1) % 2 == 0).all(axis=1)
-    names = None
+    names: NDArray[np.integer] | None = None
     for matrix in change[half]:
         moved = (2 * index + 1) @ matrix
         moved = (moved - 1) // 2 % n
         name = np.ravel_multi_index(tuple(moved.T), (n,) * d)
         names = name if names is None else np.minimum(names, name)
+    assert names is not None  # the identity is one of them
     _, first, count = np.unique(names, return_index=True, return_counts=True)
     volume = abs(np.linalg.det(reciprocal))
     return Mesh(
@@ -223,7 +224,7 @@ def crossings(
     radius = reach * (np.arange(401) / 400) ** 2
     k = (radius[:, None, None] * unit).reshape(-1, 2)
     above = np.linalg.eigvalsh(model.hamiltonian(k)).reshape(len(radius), rays, -1) > energy
-    lines = []
+    lines: list[tuple[int, Floats, Floats]] = []
     for band in range(above.shape[-1]):
         change = above[1:, :, band] != above[:-1, :, band]
         number = change.sum(axis=0)
@@ -325,13 +326,15 @@ def plane(model: Model, energy: float, rays: int = 64, radial: int = 48) -> Mesh
             lines.append(r)
     if any((b <= a).any() for a, b in zip(lines, lines[1:], strict=False)):
         raise CaseError(("energy", "the Fermi lines touch"))
+    x: Floats
+    w: Floats
     x, w = np.polynomial.legendre.leggauss(radial)
     x, w = (x + 1) / 2, w / 2
     scale = lines[-1] if lines else np.full(rays, _scale(model))
     if not lines:
         lines = [scale]
     points, weights = [], []
-    inner = np.zeros(rays)
+    inner: Floats = np.zeros(rays)
     for outer in lines:
         r = inner + (outer - inner) * x[:, None]
         points.append(r)

@@ -119,7 +119,8 @@ def SlaterKosterBcc(  # a model is a thing, even if a function builds it
     s, p, t2g, eg = table.onsite
     strength = table.spin_orbit if spin_orbit is None else spin_orbit
     shells = zip(bcc_neighbours(table.constant), (table.first, table.second), strict=True)
-    vectors, hoppings = [np.zeros((1, 3))], [np.diag([s, *[p] * 3, *[t2g] * 3, *[eg] * 2])[None]]
+    vectors: list[NDArray[np.floating]] = [np.zeros((1, 3))]
+    hoppings = [np.diag([s, *[p] * 3, *[t2g] * 3, *[eg] * 2])[None]]
     for neighbours, integrals in shells:
         named = dict(zip(INTEGRALS, integrals, strict=True))
         vectors.append(neighbours)

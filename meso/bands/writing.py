@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from meso.bands.coefficients import Coefficients
+from meso.bands.diffusivity import Diffusivity, Normalisation
 
 
 def material_tables(found: Coefficients) -> dict[str, Any]:
@@ -52,6 +53,15 @@ def write(found: Coefficients, directory: Path, name: str, title: str = "") -> l
         }
         for key, q in found.results.items()
     }
+    conduction = found.results.get("diffusivity")
+    if isinstance(conduction, Diffusivity):
+        # What a device's case takes; "diffusivity" itself is the tensor S[X, i, Y, j] in S/m.
+        tables["angular_momentum_diffusivity"] = {
+            "value": _plain(conduction.blocks(Normalisation.TRACE)),
+            "unit": "m^2/s",
+            "indices": "[i][a][k][b], a and b: S_x, S_y, S_z, L_x, L_y, L_z",
+            "provenance": tables["diffusivity"]["provenance"],
+        }
     tensors.write_text(json.dumps(tables, indent=1, ensure_ascii=False), encoding="utf-8")
     return [material, tensors]
 

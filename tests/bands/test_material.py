@@ -8,8 +8,11 @@ import pytest
 
 import meso
 from meso import bands
+from meso.angular_momentum.problem import transports
+from meso.angular_momentum.tensors import LEVI_CIVITA
 from meso.bands import models
 from meso.bands.case import BandsCase
+from meso.bands.writing import write
 from meso.cli import main
 from meso.constants import ELECTRON_CHARGE, ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
@@ -127,6 +130,45 @@ def test_a_device_uses_the_material_file(tmp_path):
     assert film.provenance["conductivity"].startswith("library m/metal.toml: computed from")
     again = meso.Case.from_dict(device.to_dict(), tmp_path)
     assert again.hash == device.hash
+
+
+def test_tensors_go_into_the_diffusion_of_a_device(tmp_path):
+    """As docs/bands.md says: indices and units of the JSON file are those of a case."""
+    found = bands.coefficients(
+        models.BccP(spin_orbit=0.05), energy=0.5, kmesh=16, error=False, temperature=0.05
+    )
+    _, path = write(found, tmp_path, "metal")
+    tensors = json.loads(path.read_text())
+    D = np.array(tensors["angular_momentum_diffusivity"]["value"])
+    sigma = np.array(tensors["orbital_hall_conductivity"]["value"])
+    (tmp_path / "x.geo").write_text("// a drawing\n")
+    case = {
+        "geometry": {"file": "x.geo", "length_unit": "nm"},
+        "materials": {"film": {"library": "metal.toml"}},
+        "regions": {"metal": "film"},
+        "boundaries": {
+            "a": {"contact": {"potential": "1 V"}},
+            "b": {"contact": {"potential": 0}},
+        },
+        "flow": {"model": "ohmic"},
+        "angular_momentum": {
+            "orbital": {
+                "components": ["x", "y", "z"],
+                "diffusivity": {"tensor": D[:, 3:, :, 3:].tolist(), "unit": "m^2/s"},
+                "hall_conductivity": {"tensor": sigma.tolist(), "unit": "S/m"},
+                "relaxation_time": "2 ps",
+            }
+        },
+    }
+    transport = transports(meso.Case.from_dict(case, tmp_path), 3)["metal"]
+    wanted = found.results["diffusivity"].blocks("trace")[:, 3:, :, 3:]
+    assert transport.diffusivity == pytest.approx(wanted, rel=1e-14)
+    # The scalar of the material file is the mean over components and directions.
+    mean = np.einsum("iaia->", wanted) / 9
+    assert found.values["orbital_diffusivity"].value == pytest.approx(mean, rel=1e-12)
+    theta = HBAR / ELEMENTARY_CHARGE * found.values["orbital_hall_conductivity"].value
+    assert theta != 0
+    assert transport.hall == pytest.approx(theta * LEVI_CIVITA, rel=1e-9, abs=1e-12 * abs(theta))
 
 
 @pytest.mark.parametrize(
