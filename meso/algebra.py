@@ -371,12 +371,11 @@ class Gmres(ConjugateGradients):
     _type = PETSc.KSP.Type.GMRES
 
 
-def boomer_amg(pc: PETSc.PC, *, vectors: int = 1) -> None:
+def boomer_amg(pc: PETSc.PC) -> None:
     """Make a preconditioner one V-cycle of algebraic multigrid for quadratic elements in 3D.
 
     Args:
         pc: The preconditioner.
-        vectors: Components of the unknown; above one they are coarsened alike.
     """
     if not PETSc.Sys.hasExternalPackage("hypre"):
         pc.setType(PETSc.PC.Type.GAMG)

@@ -10,7 +10,7 @@ It is solved for omega, which is continuous between metals where no conductance 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +18,8 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from meso.angular_momentum import terms, wellposed
+from meso.angular_momentum.densities import Densities
+from meso.angular_momentum.electric import Electric, electric_field
 from meso.angular_momentum.system import (
     FacetLoad,
     Operator,
@@ -29,7 +31,6 @@ from meso.angular_momentum.tensors import Transport
 from meso.cells import FacetGeometry, cells_of, lagrange
 from meso.device import Device
 from meso.errors import CaseError, known
-from meso.fields import Field, gradient
 from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import total
 
@@ -66,67 +67,6 @@ class Surface:
 
 #: Nothing stays: X = 0 for any number of components.
 RESERVOIR = Surface(density=lambda x: np.zeros(1))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Densities:
-    """Solved densities.
-
-    Attributes:
-        device: The device.
-        components: Names of the components, "spin_x" ... "orbital_z".
-        order: Polynomial degree.
-        unit: Of the densities, as in column names.
-        omega: Chemical potential at the nodes of each cell, shape (c, nodes, n).
-        density: X there, shape (c, nodes, n).
-        outflow: By boundary: what leaves the conductor there less what is fed in, by component,
-            J (J/m without thickness), shape (n,). On a magnet this is the torque.
-        injected: By boundary: what is fed in, shape (n,).
-        relaxed: What relaxes inside, the integral of T X, shape (n,).
-        imbalance: Sum of all of these over their size, by component: rounding.
-        warnings: What the criteria of `wellposed` leave open.
-        evidence: How it was solved.
-    """
-
-    device: Device
-    components: tuple[str, ...]
-    order: int
-    unit: str
-    omega: np.ndarray
-    density: np.ndarray
-    outflow: Mapping[str, np.ndarray]
-    injected: Mapping[str, np.ndarray]
-    relaxed: np.ndarray
-    imbalance: np.ndarray
-    warnings: tuple[str, ...] = ()
-    evidence: dict[str, Any] = field(default_factory=dict)
-
-    def field(self, component: str) -> Field:
-        """The density of a component, "spin_density_z" or "orbital_diffusive_density_z"."""
-        return Field(
-            name=field_name(component),
-            unit=self.unit,
-            device=self.device,
-            degree=self.order,
-            values=self.density[:, :, [self.components.index(component)]],
-        )
-
-    @property
-    def potential(self) -> Field:
-        """The chemical potential omega of all components."""
-        return Field(
-            name="angular_momentum_potential",
-            unit="rad_per_s",
-            device=self.device,
-            degree=self.order,
-            values=self.omega,
-        )
-
-
-def field_name(component: str) -> str:
-    """Name in the output of the density of a component."""
-    channel, axis = component.rsplit("_", 1)
-    return {"orbital": "orbital_diffusive_density"}.get(channel, f"{channel}_density") + f"_{axis}"
 
 
 class Diffusion:
@@ -549,48 +489,6 @@ class _FacetReader(System):
 
     def __init__(self, device: Device, space: Any) -> None:
         self.device, self.space = device, space
-
-
-@dataclass(frozen=True, kw_only=True)
-class Electric:
-    """A field E in the cells of a device.
-
-    Attributes:
-        at: Cells and reference points (q, d) to E, V/m, shape (c, q, 3).
-        active: Which of its components may differ from zero, shape (3,).
-    """
-
-    at: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    active: np.ndarray
-
-
-def electric_field(device: Device, field: Any) -> Electric | None:
-    """E = -grad phi of a solved flow, a uniform field, or a function of positions."""
-    if field is None:
-        return None
-    if isinstance(field, Flow):
-        voltage, d = field.fields["potential"], device.dimension
-
-        def local(batch: np.ndarray, points: np.ndarray) -> np.ndarray:
-            out = np.zeros((len(batch), len(points), 3))
-            out[..., :d] = -gradient(voltage, points, batch)[..., 0]
-            return out
-
-        return Electric(at=local, active=np.arange(3) < d)
-    if callable(field):
-
-        def at(batch: np.ndarray, points: np.ndarray) -> np.ndarray:
-            x = cells_of(device).positions(batch, points) * device.extent
-            return np.asarray(field(x))
-
-        return Electric(at=at, active=np.ones(3, dtype=bool))
-    value = np.asarray(field, dtype=float)
-    if value.shape != (3,):
-        raise CaseError(("field", f"found shape {value.shape}; must be (3,), V/m"))
-    return Electric(
-        at=lambda batch, points: np.broadcast_to(value, (len(batch), len(points), 3)),
-        active=value != 0,
-    )
 
 
 def pairs_of(flow: Flow) -> tuple[tuple[str, str], ...]:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from meso.angular_momentum import terms
-from meso.angular_momentum.diffusion import Densities, Diffusion
+from meso.angular_momentum.densities import Densities
+from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.system import Operator, System
 from meso.boundary import Boundary, Contact, Periodic
 from meso.cells import cells_of, lagrange

@@ -10,7 +10,8 @@ import numpy as np
 
 from meso.accumulation import EdgeMoment, edge_moments
 from meso.angular_momentum.decay import Decay, fit
-from meso.angular_momentum.diffusion import Densities, Diffusion, field_name
+from meso.angular_momentum.densities import Densities, field_name
+from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.inverse import Response, one_way, two_way
 from meso.angular_momentum.lengths import decay_lengths
 from meso.boundary import Wall

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from meso.angular_momentum.diffusion import Densities, Diffusion, Surface
+from meso.angular_momentum.densities import Densities
+from meso.angular_momentum.diffusion import Diffusion, Surface
 from meso.angular_momentum.inverse import one_way, two_way
 from meso.angular_momentum.lengths import layer
 from meso.angular_momentum.tensors import ONE, Transport, diffusion_block, hall_block, material

@@ -12,7 +12,8 @@ import gmsh
 import numpy as np
 import pytest
 
-from meso.angular_momentum.diffusion import Densities, Diffusion, Surface
+from meso.angular_momentum.densities import Densities
+from meso.angular_momentum.diffusion import Diffusion, Surface
 from meso.angular_momentum.tensors import Transport
 from meso.cells import cells_of
 from meso.device import Device

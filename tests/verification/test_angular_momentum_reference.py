@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meso.angular_momentum.diffusion import Densities, Diffusion, Surface
+from meso.angular_momentum.densities import Densities
+from meso.angular_momentum.diffusion import Diffusion, Surface
 from meso.angular_momentum.inverse import one_way, powers, two_way
 from meso.angular_momentum.lengths import decay_lengths, layer, shortest
 from meso.angular_momentum.system import System

@@ -1,0 +1,73 @@
+"""Solved densities of angular momentum, and what boundaries absorb of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from meso.device import Device
+from meso.fields import Field
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Densities:
+    """Solved densities.
+
+    Attributes:
+        device: The device.
+        components: Names of the components, "spin_x" ... "orbital_z".
+        order: Polynomial degree.
+        unit: Of the densities, as in column names.
+        omega: Chemical potential at the nodes of each cell, shape (c, nodes, n).
+        density: X there, shape (c, nodes, n).
+        outflow: By boundary: what leaves the conductor there less what is fed in, by component,
+            J (J/m without thickness), shape (n,). On a magnet this is the torque.
+        injected: By boundary: what is fed in, shape (n,).
+        relaxed: What relaxes inside, the integral of T X, shape (n,).
+        imbalance: Sum of all of these over their size, by component: rounding.
+        warnings: What the criteria of `wellposed` leave open.
+        evidence: How it was solved.
+    """
+
+    device: Device
+    components: tuple[str, ...]
+    order: int
+    unit: str
+    omega: np.ndarray
+    density: np.ndarray
+    outflow: Mapping[str, np.ndarray]
+    injected: Mapping[str, np.ndarray]
+    relaxed: np.ndarray
+    imbalance: np.ndarray
+    warnings: tuple[str, ...] = ()
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+    def field(self, component: str) -> Field:
+        """The density of a component, "spin_density_z" or "orbital_diffusive_density_z"."""
+        return Field(
+            name=field_name(component),
+            unit=self.unit,
+            device=self.device,
+            degree=self.order,
+            values=self.density[:, :, [self.components.index(component)]],
+        )
+
+    @property
+    def potential(self) -> Field:
+        """The chemical potential omega of all components."""
+        return Field(
+            name="angular_momentum_potential",
+            unit="rad_per_s",
+            device=self.device,
+            degree=self.order,
+            values=self.omega,
+        )
+
+
+def field_name(component: str) -> str:
+    """Name in the output of the density of a component."""
+    channel, axis = component.rsplit("_", 1)
+    return {"orbital": "orbital_diffusive_density"}.get(channel, f"{channel}_density") + f"_{axis}"
