@@ -1,7 +1,7 @@
-"""Symmetric systems: cell condensation, assembly, factorisation, and the check of the result.
+"""Systems: cell condensation, assembly, factorisation, and the check of the result.
 
-A system is a sum of small dense symmetric matrices, one per cell, plus couplings to the wall
-multipliers. Unknowns inside cells are eliminated cell by cell, which halves the factorisation.
+A system is a sum of small dense matrices, symmetric without a magnetic field, one per cell, plus
+couplings to the wall multipliers. Unknowns inside cells are eliminated cell by cell, which halves the factorisation.
 """
 
 from __future__ import annotations
@@ -56,10 +56,12 @@ class Assembly:
     Attributes:
         unknowns: The numbering.
         sides: Number of right-hand sides.
+        symmetric: Whether the matrices are: then one half of them is kept.
     """
 
     unknowns: Unknowns
     sides: int
+    symmetric: bool = True
     load: np.ndarray = field(init=False)
     batches: list[Condensed] = field(default_factory=list)
     _rows: list[np.ndarray] = field(default_factory=list)
@@ -81,7 +83,7 @@ class Assembly:
 
         Args:
             cells: Cell numbers, shape (c,).
-            matrix: Symmetric matrices, outer unknowns first, shape (c, n, n).
+            matrix: Matrices, outer unknowns first, shape (c, n, n).
             rows: Local unknowns of the outer positions, -1 where prescribed, shape (c, o).
             load: Loads, shape (c, n, sides), or None.
             given: Prescribed values at the outer positions, 0 elsewhere, shape (c, o, sides),
@@ -106,13 +108,18 @@ class Assembly:
             self.batches.append(
                 Condensed(cells=cells, rows=rows, coupling=coupling, own=own, given=given)
             )
-        i, j = np.triu_indices(outer)
         rows = rows.astype(np.int32)
-        upper = np.ascontiguousarray(remaining).reshape(len(cells), -1).take(i * outer + j, axis=1)
-        a, b = rows.take(i, axis=1), rows.take(j, axis=1)
-        # Two nodes of a cell may be twins: their coupling counts on both sides of the diagonal.
-        upper[(a == b) & (i != j)] *= 2
-        self._add(a.ravel(), b.ravel(), upper.ravel())
+        if self.symmetric:
+            i, j = np.triu_indices(outer)
+            flat = np.ascontiguousarray(remaining).reshape(len(cells), -1)
+            upper = flat.take(i * outer + j, axis=1)
+            a, b = rows.take(i, axis=1), rows.take(j, axis=1)
+            # Two nodes of a cell may be twins: their coupling counts on both sides of the diagonal.
+            upper[(a == b) & (i != j)] *= 2
+            self._add(a.ravel(), b.ravel(), upper.ravel())
+        else:
+            a, b = np.repeat(rows, outer, axis=1), np.tile(rows, (1, outer))
+            self._add(a.ravel(), b.ravel(), remaining.ravel())
         if given is not None:
             lifted = remaining @ given
             outer_load = -lifted if outer_load is None else outer_load - lifted
@@ -130,6 +137,8 @@ class Assembly:
         a = np.repeat(rows, columns.shape[1], axis=1).ravel()
         b = np.tile(columns, (1, rows.shape[1])).ravel()
         self._add(a, b, matrix.ravel())
+        if not self.symmetric:
+            self._add(b, a, matrix.ravel())
 
     def add_load(self, rows: np.ndarray, load: np.ndarray) -> None:
         """Add loads, shape (..., sides), at local unknowns, shape (...), -1 ignored."""
@@ -139,12 +148,10 @@ class Assembly:
     def _add(self, a: np.ndarray, b: np.ndarray, values: np.ndarray) -> None:
         low = np.minimum(a, b).astype(np.int32, copy=False)
         high = np.maximum(a, b).astype(np.int32, copy=False)
-        if low.min(initial=0) < 0:
-            keep = low >= 0
-            low, high, values = low[keep], high[keep], values[keep]
-        self._rows.append(low)
-        self._columns.append(high)
-        self._values.append(values)
+        keep = slice(None) if low.min(initial=0) >= 0 else low >= 0
+        self._rows.append((low if self.symmetric else a.astype(np.int32, copy=False))[keep])
+        self._columns.append((high if self.symmetric else b.astype(np.int32, copy=False))[keep])
+        self._values.append(values[keep])
 
     def factorise(self) -> Factor:
         """Assemble the matrix over all ranks and factorise it.
@@ -155,7 +162,9 @@ class Assembly:
         Raises:
             ConvergenceError: The factorisation failed (a singular system).
         """
-        return Factor(_global_matrix(self._upper(), self.unknowns, half=True), self.unknowns)
+        half = self.symmetric
+        matrix = _global_matrix(self._local(), self.unknowns, half=half, whole=not half)
+        return Factor(matrix, self.unknowns, symmetric=half)
 
     def iterative(self, preconditioner: str = "multigrid") -> ConjugateGradients:
         """Assemble a positive definite matrix over all ranks, to be solved by iterations.
@@ -166,11 +175,11 @@ class Assembly:
         Returns:
             The solver.
         """
-        matrix = _global_matrix(self._upper(), self.unknowns, half=False)
+        matrix = _global_matrix(self._local(), self.unknowns, half=False)
         return ConjugateGradients(matrix, self.unknowns, preconditioner)
 
-    def _upper(self) -> csr_matrix:
-        """Upper triangle of this rank's part of the matrix, in local numbers."""
+    def _local(self) -> csr_matrix:
+        """This rank's part of the matrix, of a symmetric one the upper half, in local numbers."""
         size = self.unknowns.size
         # A zero diagonal belongs to the pattern of an indefinite matrix.
         diagonal = np.arange(size, dtype=np.int32)
@@ -189,8 +198,13 @@ class Assembly:
         return local
 
 
-def _global_matrix(upper: csr_matrix, unknowns: Unknowns, *, half: bool) -> PETSc.Mat:
-    """The matrix over all ranks; of one rank alone the upper half, if that is enough."""
+def _global_matrix(
+    upper: csr_matrix, unknowns: Unknowns, *, half: bool, whole: bool = False
+) -> PETSc.Mat:
+    """The matrix over all ranks from its upper half, or from the ``whole`` of it.
+
+    Of one rank alone the upper ``half``, if that is enough.
+    """
     comm = unknowns.comm
     if comm.size == 1 and half:
         matrix = PETSc.Mat().create(comm)
@@ -199,7 +213,7 @@ def _global_matrix(upper: csr_matrix, unknowns: Unknowns, *, half: bool) -> PETS
         matrix.setPreallocationCSR((upper.indptr, upper.indices, upper.data))
         matrix.assemble()
         return matrix
-    full = (upper + triu(upper, 1).T).tocsr()
+    full = upper if whole else (upper + triu(upper, 1).T).tocsr()
     local = PETSc.Mat().createAIJ(
         full.shape, csr=(full.indptr, full.indices, full.data), comm=PETSc.COMM_SELF
     )
@@ -347,14 +361,14 @@ def boomer_amg(pc: PETSc.PC, *, vectors: int = 1) -> None:
 
 
 class Factor(Solver):
-    """A factorised symmetric indefinite system (MUMPS, LDL^T)."""
+    """A factorised indefinite system (MUMPS; LDL^T if it is symmetric)."""
 
-    def __init__(self, matrix: PETSc.Mat, unknowns: Unknowns) -> None:
+    def __init__(self, matrix: PETSc.Mat, unknowns: Unknowns, *, symmetric: bool = True) -> None:
         super().__init__(matrix, unknowns)
-        self.method = "MUMPS LDL^T"
+        self.method = "MUMPS LDL^T" if symmetric else "MUMPS LU"
         pc = PETSc.PC().create(unknowns.comm)
         pc.setOperators(matrix)
-        pc.setType(PETSc.PC.Type.CHOLESKY)
+        pc.setType(PETSc.PC.Type.CHOLESKY if symmetric else PETSc.PC.Type.LU)
         pc.setFactorSolverType(PETSc.Mat.SolverType.MUMPS)
         pc.setFactorSetUpSolverType()
         self._factor = pc.getFactorMatrix()

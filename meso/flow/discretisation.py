@@ -91,6 +91,8 @@ class Problem:
         grounded: Those of them that fix the level of the potential.
         pairs: Periodic pairs of boundaries, the first is in ``ports``.
         loads: Other data: one more right-hand side, the last.
+        members: Angular matrices of each material, by its index, where they differ from
+            ``moments``.
     """
 
     device: Device
@@ -103,6 +105,12 @@ class Problem:
     grounded: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...] = ()
     loads: Loads | None = None
+    members: tuple[Moments, ...] = ()
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether its matrices are symmetric: no magnetic field."""
+        return all(member.symmetric for member in (self.moments, *self.members))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +227,8 @@ class Discretisation:
                 if law.angular is not None:
                     self._spread(matrix, facets, geometry, law.angular(geometry))
                 if law.impenetrable and law.penalty is not None and not walled:
-                    outer = geometry.normal[..., :, None] * geometry.normal[..., None, :]
+                    flux_n = geometry.normal @ self.moments.flux
+                    outer = flux_n[..., :, None] * flux_n[..., None, :]
                     penalty = law.penalty(geometry)[..., None, None] * outer
                     self._spread(matrix, facets, geometry, penalty)
                 if law.ideal or walled:
@@ -261,13 +270,23 @@ class Discretisation:
         for batch, same in self.cells.batches(4 * (n * p + q) ** 2, simple):
             if not len(batch):
                 continue
-            at = self.cells.positions(batch, points[:0] if same else points)
-            stress = self.problem.coefficients.stress(batch, at)
-            relaxation = self.problem.coefficients.relaxation(batch, at)
-            matrix, divergence = terms.cell_terms(
-                self.cells, batch, same, self.vector, self.scalar, self.moments, stress, relaxation
-            )
-            yield batch, matrix, divergence
+            for own, moments in self._members(batch):
+                at = self.cells.positions(own, points[:0] if same else points)
+                stress = self.problem.coefficients.stress(own, at)
+                relaxation = self.problem.coefficients.relaxation(own, at)
+                matrix, divergence = terms.cell_terms(
+                    self.cells, own, same, self.vector, self.scalar, moments, stress, relaxation
+                )
+                yield own, matrix, divergence
+
+    def _members(self, batch: np.ndarray) -> Iterator[tuple[np.ndarray, Moments]]:
+        """The cells of a batch, material by material where the angular matrices differ."""
+        if not self.problem.members:
+            yield batch, self.moments
+            return
+        phase = self.problem.phases[self.device.cell_region[batch]]
+        for index in np.unique(phase):
+            yield batch[phase == index], self.problem.members[index]
 
     # -- data ----------------------------------------------------------------------------------
 

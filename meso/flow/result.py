@@ -73,6 +73,7 @@ class Flow:
         conductance_matrix: I_i = sum_j G_ij V_j, S (S/m without thickness), in the order of
             ``contacts``, without voltages across periods.
         evidence: How the system was solved: method, unknowns, residual, divergence of J.
+        distribution: All harmonics of a kinetic flow, see :mod:`meso.flow.distribution`.
     """
 
     model: str
@@ -88,6 +89,7 @@ class Flow:
     periodic: dict[str, Terminal]
     conductance_matrix: np.ndarray
     evidence: dict[str, Any] = field(default_factory=dict)
+    distribution: Any = None
 
     @property
     def dissipated_power(self) -> float:

@@ -1,0 +1,79 @@
+"""The distribution h(theta) of a kinetic flow, at points of the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from meso.device import Device
+from meso.fields import Field, gradient
+from meso.flow.angular import collisions, harmonics, streaming
+from meso.material import Material
+from meso.mpi import total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Distribution:
+    """All harmonics of a solution: odd ones, potential, and even ones from derivatives.
+
+    Attributes:
+        harmonics: N.
+        odd: The odd moments u_m = sqrt(2) (sigma/lambda) h_m, A/m, cosine and sine by turns.
+        potential: h_0, V.
+        materials: Material of each region, by name.
+        turning: lambda/R_c of each region.
+    """
+
+    harmonics: int
+    odd: Field
+    potential: Field
+    materials: Mapping[str, Material]
+    turning: tuple[float, ...]
+
+    def at(
+        self, cells: np.ndarray, points: np.ndarray, angles: np.ndarray, positions: np.ndarray
+    ) -> np.ndarray:
+        """h(theta) in volts, local cells (m,), reference points (m, 2), angles (k,).
+
+        Args:
+            cells: Local cells, shape (m,).
+            points: Reference point in each, shape (m, 2).
+            angles: Directions of motion, rad, shape (k,).
+            positions: Coordinates, m, shape (m, 2).
+
+        Returns:
+            Shape (m, k): the electrochemical potential of the carriers that move along theta.
+        """
+        device: Device = self.odd.device
+        odd, even = range(1, self.harmonics, 2), range(2, self.harmonics + 1, 2)
+        coupling = streaming(odd, even)
+        out = np.empty((len(cells), len(angles)))
+        for i, (cell, point, place) in enumerate(zip(cells, points, positions, strict=True)):
+            region = int(device.cell_region[cell])
+            material = self.materials[device.regions[region]]
+            if material.varies:
+                local = material.local(place[None], np.array([cell]), device.cell_data)
+                sigma, path = float(local.conductivity[0]), float(local.mean_free_path[0])
+            else:
+                sigma, path = float(material.conductivity), float(material.mean_free_path)
+            rates = [float(np.ravel(material.rate(m))[0]) for m in range(self.harmonics + 1)]
+            scale = path / sigma / np.sqrt(2)
+            one = np.array([cell])
+            h_odd = scale * self.odd.at(one, point[None])[0]
+            slope = scale * gradient(self.odd, point[None], one)[0, 0]
+            moved = path * np.einsum("iab,ia->b", coupling, slope)
+            h_even = -np.linalg.solve(collisions(even, rates, self.turning[region]), moved)
+            out[i] = self.potential.at(one, point[None])[0, 0]
+            out[i] += h_odd @ harmonics(odd, angles) + h_even @ harmonics(even, angles)
+        return out
+
+
+def everywhere(device: Device, found: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """Rows that one rank each has found, known to all: NaN where nobody has."""
+    out = np.zeros((count, values.shape[1]))
+    here = np.zeros(count)
+    out[found], here[found] = values, 1.0
+    out, here = total(device.comm, out), total(device.comm, here)
+    return np.where(np.asarray(here)[:, None] > 0, out / np.maximum(here, 1.0)[:, None], np.nan)
