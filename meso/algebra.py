@@ -108,10 +108,19 @@ class Assembly:
             self.batches.append(
                 Condensed(cells=cells, rows=rows, coupling=coupling, own=own, given=given)
             )
-        rows = rows.astype(np.int32)
+        self.add_block(rows, remaining)
+        if given is not None:
+            lifted = remaining @ given
+            outer_load = -lifted if outer_load is None else outer_load - lifted
+        if outer_load is not None:
+            self.add_load(rows, outer_load)
+
+    def add_block(self, rows: np.ndarray, matrix: np.ndarray) -> None:
+        """Add square matrices (c, n, n) at local unknowns (c, n), -1 where prescribed."""
+        rows, outer = rows.astype(np.int32), rows.shape[1]
         if self.symmetric:
             i, j = np.triu_indices(outer)
-            flat = np.ascontiguousarray(remaining).reshape(len(cells), -1)
+            flat = np.ascontiguousarray(matrix).reshape(len(rows), -1)
             upper = flat.take(i * outer + j, axis=1)
             a, b = rows.take(i, axis=1), rows.take(j, axis=1)
             # Two nodes of a cell may be twins: their coupling counts on both sides of the diagonal.
@@ -119,12 +128,7 @@ class Assembly:
             self._add(a.ravel(), b.ravel(), upper.ravel())
         else:
             a, b = np.repeat(rows, outer, axis=1), np.tile(rows, (1, outer))
-            self._add(a.ravel(), b.ravel(), remaining.ravel())
-        if given is not None:
-            lifted = remaining @ given
-            outer_load = -lifted if outer_load is None else outer_load - lifted
-        if outer_load is not None:
-            self.add_load(rows, outer_load)
+            self._add(a.ravel(), b.ravel(), matrix.ravel())
 
     def add_coupling(self, rows: np.ndarray, columns: np.ndarray, matrix: np.ndarray) -> None:
         """Add couplings between two different sets of unknowns (and their transposes).
@@ -163,7 +167,7 @@ class Assembly:
             ConvergenceError: The factorisation failed (a singular system).
         """
         half = self.symmetric
-        matrix = _global_matrix(self._local(), self.unknowns, half=half, whole=not half)
+        matrix = global_matrix(self.local(), self.unknowns, half=half, whole=not half)
         return Factor(matrix, self.unknowns, symmetric=half)
 
     def iterative(self, preconditioner: str = "multigrid") -> ConjugateGradients:
@@ -175,10 +179,10 @@ class Assembly:
         Returns:
             The solver.
         """
-        matrix = _global_matrix(self._local(), self.unknowns, half=False)
+        matrix = global_matrix(self.local(), self.unknowns, half=False)
         return ConjugateGradients(matrix, self.unknowns, preconditioner)
 
-    def _local(self) -> csr_matrix:
+    def local(self) -> csr_matrix:
         """This rank's part of the matrix, of a symmetric one the upper half, in local numbers."""
         size = self.unknowns.size
         # A zero diagonal belongs to the pattern of an indefinite matrix.
@@ -198,7 +202,7 @@ class Assembly:
         return local
 
 
-def _global_matrix(
+def global_matrix(
     upper: csr_matrix, unknowns: Unknowns, *, half: bool, whole: bool = False
 ) -> PETSc.Mat:
     """The matrix over all ranks from its upper half, or from the ``whole`` of it.

@@ -16,7 +16,7 @@ import numpy as np
 from meso.cells import Cells, FacetGeometry, Lagrange, cells_of, facet_geometry, lagrange
 from meso.device import Device, Facets
 from meso.flow import terms
-from meso.flow.angular import Moments
+from meso.flow.angular import Moments, about
 from meso.mpi import largest
 
 #: A field of positions: (..., d) scaled coordinates in, (...) or (..., n) values out.
@@ -40,6 +40,31 @@ class Coefficients(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HalfRange:
+    """A kinetic boundary: integrals over half of the directions.
+
+    Attributes:
+        ratio: (1 - p)/(1 + p), one for a reservoir.
+        matrix: Of the odd moments about the normal, shape (N, N).
+        weight: lambda/sigma at the quadrature points of facets, shape (f, q).
+    """
+
+    ratio: float
+    matrix: np.ndarray
+    weight: Callable[[FacetGeometry], np.ndarray]
+
+    def angular(self, facets: FacetGeometry) -> np.ndarray:
+        """In the fixed frame, shape (f, q, N, N)."""
+        orders = range(1, len(self.matrix), 2)
+        return self.weight(facets)[..., None, None] * about(facets.normal, orders, self.matrix)
+
+    def first(self, facets: FacetGeometry) -> np.ndarray:
+        """What the first moments do to themselves, shape (f, q, 2, 2)."""
+        matrix = self.matrix[:2, :2]
+        return self.weight(facets)[..., None, None] * about(facets.normal, (1,), matrix)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Law:
     """What a boundary does, in scaled variables. Without anything: traction-free.
 
@@ -49,6 +74,7 @@ class Law:
         penalty: With it: penalty on the normal current at the quadrature points, shape (f, q).
         ideal: True for contacts without tangential current (Nitsche).
         given: Prescribed moments, instead of everything else; None for none.
+        half_range: Where the angular matrices come from, for kinetic boundaries.
     """
 
     angular: Callable[[FacetGeometry], np.ndarray] | None = None
@@ -56,6 +82,7 @@ class Law:
     penalty: Callable[[FacetGeometry], np.ndarray] | None = None
     ideal: bool = False
     given: Field | None = None
+    half_range: HalfRange | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

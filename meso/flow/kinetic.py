@@ -14,7 +14,7 @@ where sigma/lambda, the density of states times the velocity, is the same on bot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -25,8 +25,8 @@ from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.device import Device
 from meso.errors import CaseError
 from meso.fields import Field, continuous, continuous_function, function_of
-from meso.flow.angular import Moments, about, half_range, odd_moments
-from meso.flow.discretisation import Discretisation, Law, Loads, Problem, Solutions
+from meso.flow.angular import Moments, half_range, odd_moments
+from meso.flow.discretisation import Discretisation, HalfRange, Law, Loads, Problem, Solutions
 from meso.flow.distribution import Distribution
 from meso.flow.hydrodynamic import CORNER_PENALTY
 from meso.flow.result import (
@@ -40,6 +40,7 @@ from meso.flow.result import (
     relative_divergence,
     terminals_of,
 )
+from meso.flow.moments import IterativeMoments
 from meso.flow.system import DirectSystem
 from meso.material import Material
 
@@ -131,26 +132,28 @@ class Kinetic:
         laws = {name: Law() for pair in periodic_pairs(self.boundaries) for name in pair}
         for name, law in self.boundaries.items():
             if isinstance(law, Contact):
-                laws[name] = Law(angular=self._half_range(1.0, wall=False))
+                half = self._half_range(1.0, wall=False)
+                laws[name] = Law(angular=half.angular, half_range=half)
             elif isinstance(law, Wall):
+                half = self._half_range(roughness(law), wall=True)
                 laws[name] = Law(
-                    angular=self._half_range(roughness(law), wall=True),
+                    angular=half.angular,
+                    half_range=half,
                     impenetrable=True,
                     penalty=self._penalty,
                 )
         return laws
 
-    def _half_range(self, ratio: float, *, wall: bool) -> Callable[[FacetGeometry], np.ndarray]:
+    def _half_range(self, ratio: float, *, wall: bool) -> HalfRange:
         matrix = half_range(self.odd, cosines=1 / max(ratio, SMOOTHEST), sines=ratio)
         if wall and self.harmonics == 2:
             matrix[0, 0] = 0.0  # acts on J.n = 0 alone
 
-        def angular(facets: FacetGeometry) -> np.ndarray:
+        def weight(facets: FacetGeometry) -> np.ndarray:
             at = Discretisation.at_facets
-            weight = at(self.coefficients.path, facets) * at(self.coefficients.relaxation, facets)
-            return weight[..., None, None] * about(facets.normal, self.odd, matrix)
+            return at(self.coefficients.path, facets) * at(self.coefficients.relaxation, facets)
 
-        return angular
+        return HalfRange(ratio=ratio, matrix=matrix, weight=weight)
 
     def _penalty(self, facets: FacetGeometry) -> np.ndarray:
         at = Discretisation.at_facets
@@ -189,7 +192,17 @@ class Kinetic:
         Raises:
             ConvergenceError: The system is singular, or the iteration does not converge.
         """
-        return self.flow(DirectSystem(self.problem()).solve())
+        return self.flow(self.system().solve())
+
+    def system(self) -> DirectSystem | IterativeMoments:
+        """The system, ready to be solved."""
+        problem = self.problem()
+        return IterativeMoments(problem) if self.iterative else DirectSystem(problem)
+
+    @property
+    def iterative(self) -> bool:
+        """Whether to iterate."""
+        return self.solver == "iterative"
 
     def flow(self, solutions: Solutions) -> Flow:
         """The flow for what the boundaries are given, from solutions for unit potentials."""
