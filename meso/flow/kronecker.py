@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from petsc4py import PETSc
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import _sparsetools, coo_matrix, csr_matrix
 
 from meso.cells import FacetGeometry
 from meso.flow import terms
@@ -109,25 +109,69 @@ class Boundary:
         np.add.at(y, self.rows, self.trace.transpose(0, 2, 1) @ out)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """The conductor's matrices of one material.
+    """The conductor's terms of one material.
 
-    Attributes:
-        stacked: [K_1 ... K_k], shape (size, k size), their columns next to each other.
-        angular: The angular matrix of each, transposed and side by side, shape (N, k N).
+    What each moment does to itself is one sparse matrix for all moments alike; the rest, which
+    couples neighbours (m to m + 2) and in a magnetic field cosine and sine, goes through small
+    matrices first.
+
+    Args:
+        matrices: As of :func:`scalar_matrices`.
+        moments: The angular matrices.
     """
 
-    stacked: csr_matrix
-    angular: list[csr_matrix]
+    def __init__(self, matrices: list[csr_matrix], moments: Moments) -> None:
+        self.size, self.count = matrices[0].shape[0], moments.count
+        rest = angular_parts(moments)
+        groups: dict[tuple[float, float], list[int]] = {}
+        for column in range(self.count):
+            key = (float(rest[0][column, column]), float(rest[4][column, column]))
+            if any(key):
+                groups.setdefault((round(key[0], 13), round(key[1], 13)), []).append(column)
+        #: Matrices of the moments in a range of columns, for themselves.
+        self.own: list[tuple[slice, csr_matrix]] = []
+        for (stress, relaxation), columns in groups.items():
+            matrix = (stress * matrices[0] + relaxation * matrices[4]).tocsr()
+            for run in np.split(np.array(columns), np.flatnonzero(np.diff(columns) > 1) + 1):
+                self.own.append((slice(int(run[0]), int(run[-1]) + 1), matrix))
+        rest[0] = rest[0] - np.diag(np.diag(rest[0]))
+        rest[4] = rest[4] - np.diag(np.diag(rest[4]))
+        chosen = [
+            (k, np.where(abs(a) > 1e-14, a, 0.0)) for k, a in zip(matrices, rest, strict=True)
+        ]
+        chosen = [(k, np.ascontiguousarray(a.T)) for k, a in chosen if np.any(a) and k.nnz]
+        self.others = chosen
+        self._work = np.empty((self.size, self.count))
 
     def add(self, x: np.ndarray, y: np.ndarray) -> None:
         """Add the term of x to y, both of shape (size, N)."""
-        size, n = x.shape
-        parts = np.empty((size, len(self.angular), n))
-        for k, matrix in enumerate(self.angular):
-            parts[:, k] = x @ matrix
-        y += self.stacked @ parts.reshape(-1, n)
+        for columns, matrix in self.own:
+            if columns == slice(0, self.count):
+                _accumulate(matrix, x, y)
+                continue
+            part = np.ascontiguousarray(x[:, columns])
+            out = np.zeros_like(part)
+            _accumulate(matrix, part, out)
+            y[:, columns] += out
+        for matrix, angular in self.others:
+            np.matmul(x, angular, out=self._work)
+            _accumulate(matrix, self._work, y)
+
+
+def _accumulate(matrix: csr_matrix, x: np.ndarray, y: np.ndarray) -> None:
+    """y += matrix x without a temporary."""
+    rows, columns = matrix.shape
+    _sparsetools.csr_matvecs(
+        rows,
+        columns,
+        x.shape[1],
+        matrix.indptr,
+        matrix.indices,
+        matrix.data,
+        x.reshape(-1),
+        y.reshape(-1),
+    )
 
 
 def scalar_matrices(
@@ -203,22 +247,6 @@ def angular_parts(moments: Moments) -> list[np.ndarray]:
         (s[0, 1] - s[1, 0]) / 2,
         moments.relaxation,
     ]
-
-
-def member(matrices: list[csr_matrix], moments: Moments) -> Member:
-    """The conductor's operator of one material."""
-    size = matrices[0].shape[0]
-    chosen = [
-        (k, a) for k, a in zip(matrices, angular_parts(moments), strict=True) if np.any(a) and k.nnz
-    ]
-    count = len(chosen)
-    # Row after row, what belongs to one node lies together in the right-hand factor.
-    parts = [k.tocoo() for k, _ in chosen]
-    row = np.concatenate([part.row for part in parts])
-    column = np.concatenate([part.col * count + i for i, part in enumerate(parts)])
-    data = np.concatenate([part.data for part in parts])
-    stacked = coo_matrix((data, (row, column)), shape=(size, count * size)).tocsr()
-    return Member(stacked=stacked, angular=[np.ascontiguousarray(a.T) for _, a in chosen])
 
 
 def boundary(

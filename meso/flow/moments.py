@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from petsc4py import PETSc
+from scipy.linalg.blas import daxpy, ddot
 from scipy.sparse import coo_matrix, csr_matrix, triu
 
 from meso import unknowns as numbering
@@ -34,7 +35,6 @@ from meso.flow.kronecker import (
     Member,
     angular_parts,
     boundary,
-    member,
     scalar_matrices,
 )
 from meso.mpi import total
@@ -161,7 +161,7 @@ class IterativeMoments:
             relaxation[:2, :2] = 0.0
             rest = Moments(flux=moments.flux, stress=stress, relaxation=relaxation)
             if self.count > 2:
-                self.parts.append(member(matrices, rest))
+                self.parts.append(Member(matrices, rest))
         self.boundaries: list[tuple[str, Boundary]] = []
         orders = range(1, self.count, 2)
         for name, law in self.problem.laws.items():
@@ -328,7 +328,7 @@ class IterativeMoments:
         return touched[mine]
 
     def _dot(self, x: np.ndarray, y: np.ndarray) -> float:
-        return float(total(self.comm, np.vdot(x, y)))
+        return float(total(self.comm, ddot(x.reshape(-1), y.reshape(-1))))
 
     def _cleaned(self, r: np.ndarray) -> np.ndarray:
         """The force without what potentials balance, which rounding would amplify."""
@@ -350,7 +350,7 @@ class IterativeMoments:
         norm = np.sqrt(self._dot(load, self.precondition(force)[:, :2]))
         r = self._cleaned(force - self.apply(x) if x.any() else force)
         z = self.precondition(r)
-        p, rz = z.copy(), self._dot(r, z)
+        x, p, rz = x.copy(), z.copy(), self._dot(r, z)
         for iteration in range(MOST):
             error = np.sqrt(abs(rz)) / (norm or 1.0)
             if not np.isfinite(error):
@@ -359,8 +359,8 @@ class IterativeMoments:
                 break
             q = self.apply(p)
             step = rz / self._dot(p, q)
-            x = x + step * p
-            r -= step * q
+            daxpy(p.reshape(-1), x.reshape(-1), a=step)
+            daxpy(q.reshape(-1), r.reshape(-1), a=-step)
             z = self.precondition(r)
             before, rz = rz, self._dot(r, z)
             p *= rz / before
