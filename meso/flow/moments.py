@@ -41,7 +41,7 @@ from meso.mpi import total
 from meso.periodic import ground_nodes, twin_nodes
 
 #: Reduction of the natural norm of the residual; the error of currents is its square.
-TOLERANCE = 1e-5
+TOLERANCE = 1e-4
 #: Iterations at most.
 MOST = 2000
 #: Specularity from which cosine and sine are taken as a pair.
