@@ -246,7 +246,9 @@ def edge(result: Result, wall: str) -> dict[str, np.ndarray]:
         columns["area_m2"] = rows["area"]
         columns |= {f"current_density_{axis}_{unit}": rows[f"J_{axis}"] for axis in "xyz"}
         vorticity = np.column_stack([rows[f"vorticity_{axis}"] for axis in "xyz"])
-    for name, (unit, factor) in curl_like(result).items():
+    # At a rough wall the vorticity of a kinetic flow diverges: there is no value to tell.
+    curls = {} if flow.model == "kinetic" else curl_like(result)
+    for name, (unit, factor) in curls.items():
         value = (vorticity.T * factor[rows["region"].astype(int)]).T
         columns |= _columns(name, unit, value)
         if name == "orbital_density":

@@ -12,8 +12,10 @@ import numpy as np
 from meso.accumulation import EdgeMoment
 from meso.boundary import Wall
 from meso.case import Case
+from meso.convergence import Convergence
 from meso.device import Device
 from meso.fields import Field
+from meso.flow.bounds import Bounds
 from meso.flow.result import Flow, Terminal, four_terminal
 from meso.sampling import sample
 
@@ -30,6 +32,8 @@ class Result:
             orbital coupling.
         warnings: What a careful user should know.
         seconds: Wall-clock time of each phase.
+        convergence: How a kinetic flow converges with the harmonics, with estimates of its errors.
+        bounds: Bounds of the conductance of a kinetic flow.
         closed_form: Name and parameters of the exact solution of this case, if it has one.
     """
 
@@ -40,6 +44,8 @@ class Result:
     warnings: tuple[str, ...]
     seconds: dict[str, float] = field(default_factory=dict)
     closed_form: Mapping[str, Any] | None = None
+    convergence: Convergence | None = None
+    bounds: Bounds | None = None
 
     @property
     def written(self) -> tuple[str, ...]:

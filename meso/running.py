@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,21 @@ from meso import exact_match, resolution
 from meso.accumulation import edge_moments
 from meso.boundary import Wall
 from meso.case import Case
+from meso.convergence import Convergence, converge
 from meso.coefficients import shortest_diffusion_length
 from meso.device import Device, bounding_box
 from meso.errors import CaseError
+from meso.flow.bounds import conductance_bounds
 from meso.flow.hydrodynamic import Hydrodynamic
+from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
-from meso.flow.result import check_device
+from meso.flow.result import Flow, check_device
 from meso.layers import Layer, SizeField
 from meso.orbital import couplings, orbital_density, vorticity
 from meso.result import Result
 from meso.sampling import check_probes
 
-MODELS: dict[str, Any] = {"ohmic": Ohmic, "hydrodynamic": Hydrodynamic}
+MODELS: dict[str, Any] = {"ohmic": Ohmic, "hydrodynamic": Hydrodynamic, "kinetic": Kinetic}
 
 Progress = Callable[[str], None]
 
@@ -53,7 +57,7 @@ def build_device(
     walls = [name for name, law in case.boundaries.items() if isinstance(law, Wall)]
     interface = None
     viscous = meshable and case.flow.model != "ohmic"
-    if viscous and (shortest := _shortest_diffusion_length(case, comm)):
+    if viscous and (shortest := _shortest_layer(case, comm)):
         interface = Layer(decay=shortest)
         layers = {name: Layer(decay=shortest, size=given) for name in walls}
     elif meshable and given:
@@ -64,7 +68,7 @@ def build_device(
         case.geometry.file,
         length_unit=case.geometry.length_unit,
         parameters=case.geometry.parameters,
-        order=case.flow.order,
+        order=case.flow.degree,
         size=case.mesh.size,
         layers=layers,
         interface=interface,
@@ -80,6 +84,26 @@ def build_device(
     case.current_unit(device.dimension)
     check_probes(device, case.output.probes)
     return device
+
+
+def _shortest_layer(case: Case, comm: MPI.Comm) -> float | None:
+    """Decay length of the thinnest layer at walls, m; None if there is none.
+
+    That of the vorticity, or in the kinetic model the mean free path of all collisions.
+    """
+    shortest = _shortest_diffusion_length(case, comm)
+    if case.flow.model != "kinetic" or shortest is None:
+        return shortest
+    ratios = []
+    for name in case.regions.values():
+        material = case.materials[name]
+        between = material.electron_electron_mean_free_path
+        path = material.mean_free_path
+        if between == inf or not isinstance(path, float | int):
+            ratios.append(2.0)
+        else:  # 1/(1/lambda + 1/lambda_ee) over l
+            ratios.append(2.0 / np.sqrt(1 + path / between))
+    return shortest * min(ratios)
 
 
 def _shortest_diffusion_length(case: Case, comm: MPI.Comm) -> float | None:
@@ -130,14 +154,11 @@ def run(
         with phase("mesh", f"meshing {case.geometry.file.name}"):
             device = build_device(case, comm)
         with phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
-            flow = MODELS[case.flow.model](
-                device,
-                materials=materials,
-                boundaries=case.boundaries,
-                order=case.flow.order,
-                thickness=case.geometry.thickness,
-                solver=case.flow.solver,
-            ).solve()
+            flow, convergence = solve(case, device, materials, progress)
+        bounds = None
+        if case.flow.bounds:
+            with phase("bounds", "bounds of the conductance"):
+                bounds = conductance_bounds(flow, harmonics=flow.evidence["harmonics"])
     except CaseError as error:
         file = None if case.file is None else str(case.file)
         raise CaseError(*error.problems, file=error.file or file) from None
@@ -151,8 +172,15 @@ def run(
             if couplings(flow) is not None:
                 fields["orbital_density"] = orbital_density(flow, fields["vorticity"])
                 moments = tuple(edge_moments(flow, fields["orbital_density"]))
-    hydrodynamic = flow.model != "ohmic"
-    warnings = resolution.warnings(device, materials, case.boundaries) if hydrodynamic else ()
+    warnings: list[str] = []
+    if flow.model == "hydrodynamic":
+        warnings += resolution.warnings(device, materials, case.boundaries)
+    if convergence is not None and not convergence.converged:
+        error = max(convergence.error_extrapolated)
+        warnings.append(
+            f"{convergence.harmonics[-1]} harmonics leave an estimated error of {error:.1e}, more"
+            f" than flow.tolerance = {case.flow.tolerance:g}"
+        )
     return Result(
         case=case,
         flow=flow,
@@ -161,4 +189,50 @@ def run(
         warnings=(*case.warnings, *warnings),
         seconds=seconds,
         closed_form=exact_match.closed_form(flow),
+        convergence=convergence,
+        bounds=bounds,
+    )
+
+
+def solve(
+    case: Case,
+    device: Device,
+    materials: dict[str, Any],
+    progress: Progress = lambda text: None,
+    start: Flow | None = None,
+) -> tuple[Flow, Convergence | None]:
+    """Solve the flow of a case on its device.
+
+    Args:
+        case: The case.
+        device: Its device.
+        materials: Material of each region.
+        progress: Called with a line of text for each number of harmonics.
+        start: A kinetic flow on this device to begin with.
+
+    Returns:
+        The flow, and for the kinetic model how it converges with the harmonics.
+    """
+    given = {
+        "materials": materials,
+        "boundaries": case.boundaries,
+        "thickness": case.geometry.thickness,
+        "solver": case.flow.solver,
+    }
+    if case.flow.model != "kinetic":
+        model = MODELS[case.flow.model]
+        return model(device, order=case.flow.order, **given).solve(), None
+
+    def kinetic(harmonics: int, order: int, earlier: Flow | None) -> Flow:
+        progress(f"solving {harmonics} harmonics of degree {order}")
+        field = case.flow.magnetic_field
+        model = Kinetic(device, order=order, harmonics=harmonics, magnetic_field=field, **given)
+        return model.solve(earlier or start)
+
+    return converge(
+        kinetic,
+        order=case.flow.degree or device.order,
+        harmonics=case.flow.harmonics,
+        tolerance=case.flow.tolerance,
+        estimate=case.flow.estimate,
     )

@@ -89,6 +89,10 @@ def summary(result: Result) -> dict[str, Any]:
     if len(flow.contacts) > 1:
         out["conductance_matrix_contacts"] = list(flow.contacts)
         out[f"conductance_matrix_S{per}"] = flow.conductance_matrix.tolist()
+    if result.convergence is not None:
+        out["convergence"] = result.convergence.table()
+    if result.bounds is not None:
+        out["bounds"] = result.bounds.table(per)
     if result.resistances:
         out["resistances_ohm" + ("_m" if result.per_thickness else "")] = result.resistances
     out[f"dissipated_power_W{per}"] = flow.dissipated_power
@@ -96,6 +100,7 @@ def summary(result: Result) -> dict[str, Any]:
     out["extrema"] = {
         name: dict(zip(("min", "max"), field.extrema(), strict=True)) | {"unit": field.unit}
         for name, field in result.fields.items()
+        if name not in unbounded(result)
     }
     out["closed_form"] = result.closed_form
     out["wall_clock_s"] = result.seconds
@@ -171,7 +176,8 @@ def table(result: Result) -> str:
         ohm = "Ω m" if result.per_thickness else "Ω"
         lines.append(f"  resistance {name} {value:.9g} {ohm}")
     lines += _moments(result)
-    if "orbital_density" in result.fields:
+    lines += _accuracy(result)
+    if "orbital_density" in result.fields and not unbounded(result):
         field = result.fields["orbital_density"]
         low, high = (value + 0.0 for value in field.extrema())
         per = field.unit.removeprefix("J_s_per_").replace("m2", "m²").replace("m3", "m³")
@@ -179,6 +185,32 @@ def table(result: Result) -> str:
         lines += ["", f"  {what} from {low / HBAR:.6g} to {high / HBAR:.6g} ħ/{per}"]
     lines += ["", *(f"  warning: {text}" for text in result.warnings)]
     return "\n".join(lines).rstrip()
+
+
+def unbounded(result: Result) -> tuple[str, ...]:
+    """Fields without extrema: the vorticity of a kinetic flow diverges at rough walls."""
+    return ("vorticity", "orbital_density") if result.flow.model == "kinetic" else ()
+
+
+def _accuracy(result: Result) -> list[str]:
+    """Estimated errors and bounds of a kinetic flow."""
+    found, lines = result.convergence, []
+    if found is not None and len(found.harmonics) > 1:
+        lines += ["", f"  {found.harmonics[-1]} harmonics; estimated relative errors"]
+        lines.append(f"  {'':<16}{'harmonics':>12}{'extrapolated':>14}{'mesh':>10}")
+        rows = zip(found.error, found.error_extrapolated, found.mesh, strict=True)
+        for name, row in zip(("currents", "edge moments"), rows, strict=True):
+            if name == "currents" or "J s" in found.units:
+                one, two, three = row
+                lines.append(f"  {name:<16}{one:>12.1e}{two:>14.1e}{three:>10.1e}")
+        lines.append("  extrapolated currents and moments")
+        for name, unit, value in zip(
+            found.names, found.units, found.extrapolated, strict=True
+        ):
+            lines.append(f"  {name:<16}{value:>18.9g} {unit}")
+    if result.bounds is not None:
+        lines += ["", *result.bounds.lines()]
+    return lines
 
 
 def _moments(result: Result) -> list[str]:

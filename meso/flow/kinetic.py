@@ -18,7 +18,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from meso.boundary import Boundary, Contact, Periodic, Wall
+from meso.boundary import Boundary, Contact, Wall
 from meso.cells import FacetGeometry
 from meso.coefficients import KineticCoefficients, conductivity_scale
 from meso.constants import ELECTRON_CHARGE, HBAR
@@ -43,10 +43,15 @@ from meso.flow.result import (
 from meso.flow.moments import IterativeMoments
 from meso.flow.system import DirectSystem
 from meso.material import Material
+from meso.requirements import kinetic_problems
 
 #: Smallest (1 - p)/(1 + p): walls that are smoother count as this. The cosines of a specular wall
 #: vanish there, which a penalty of the inverse of this enforces.
 SMOOTHEST = 1e-5
+#: Moments in all nodes up to which the direct solver is the faster one (measured).
+DIRECT = 20_000
+#: lambda/R_c up to which GMRES converges well.
+STRONGEST = 0.25
 
 
 class Kinetic:
@@ -82,7 +87,9 @@ class Kinetic:
         solver: str = "auto",
     ) -> None:
         check_device(device, materials, boundaries)
-        problems = list(kinetic_problems(materials, boundaries, harmonics, magnetic_field))
+        problems = list(kinetic_problems(materials, boundaries, magnetic_field))
+        if harmonics < 2 or harmonics % 2:
+            problems.append(("flow.harmonics", f"found {harmonics}; must be an even number from 2"))
         if device.dimension != 2:
             problems.append(("flow.model", "the kinetic model is for 2D devices"))
         if problems:
@@ -183,8 +190,11 @@ class Kinetic:
             loads=loads,
         )
 
-    def solve(self) -> Flow:
+    def solve(self, start: Flow | None = None) -> Flow:
         """Solve for the potentials and currents that the boundaries are given.
+
+        Args:
+            start: An earlier flow on this device, from which an iteration begins.
 
         Returns:
             The flow.
@@ -192,7 +202,15 @@ class Kinetic:
         Raises:
             ConvergenceError: The system is singular, or the iteration does not converge.
         """
-        return self.flow(self.system().solve())
+        system = self.system()
+        if isinstance(system, DirectSystem) or start is None or start.unit_moments is None:
+            return self.flow(system.solve())
+        begin = start.unit_moments[:, :, : self.harmonics]
+        fits = start.order == self.order and begin.shape[:2] == (
+            system.discrete.sides,
+            system.vector.nodes,
+        )
+        return self.flow(system.solve(begin / self.scales.current_density if fits else None))
 
     def system(self) -> DirectSystem | IterativeMoments:
         """The system, ready to be solved."""
@@ -201,8 +219,13 @@ class Kinetic:
 
     @property
     def iterative(self) -> bool:
-        """Whether to iterate."""
-        return self.solver == "iterative"
+        """Whether to iterate: not in small devices, nor in a strong magnetic field."""
+        if self.solver != "auto":
+            return self.solver == "iterative"
+        if max(abs(self.turning(m)) for m in self.kinds()) > STRONGEST:
+            return False
+        moments = self.harmonics * self.device.cells * self.order**2 / 2
+        return self.harmonics > 2 and moments > DIRECT
 
     def flow(self, solutions: Solutions) -> Flow:
         """The flow for what the boundaries are given, from solutions for unit potentials."""
@@ -247,6 +270,7 @@ class Kinetic:
                 materials=self.materials,
                 turning=tuple(self.turning(self.materials[n]) for n in device.regions),
             ),
+            unit_moments=solutions.vector * scales.current_density,
         )
 
 
@@ -262,47 +286,3 @@ def roughness(wall: Wall) -> float:
     if wall.specularity is None:  # infinite slip length
         return 0.0
     return (1 - wall.specularity) / (1 + wall.specularity)
-
-
-def kinetic_problems(
-    materials: Mapping[str, Material],
-    boundaries: Mapping[str, Boundary],
-    harmonics: int,
-    magnetic_field: float,
-) -> list[tuple[str, str]]:
-    """What the kinetic model cannot do with these materials and boundaries: keys and texts."""
-    found: list[tuple[str, str]] = []
-    if harmonics < 2 or harmonics % 2:
-        found.append(("flow.harmonics", f"found {harmonics}; must be an even number from 2"))
-    for region, material in materials.items():
-        key = f"materials.{material.name or region}"
-        if material.mean_free_path is None:
-            found.append((f"{key}.mean_free_path", "missing; the kinetic model needs it"))
-            continue
-        source = material.provenance.get("vorticity_diffusion_length", "")
-        if material.vorticity_diffusion_length is not None and not source.startswith("derived"):
-            text = "has no effect in the kinetic model, where the scattering decides; remove it"
-            found.append((f"{key}.vorticity_diffusion_length", text))
-        profile = "mean_free_path" in material.profiles
-        if profile and material.electron_electron_mean_free_path != float("inf"):
-            text = "varies in space: with electron_electron_mean_free_path the kinetic model"
-            found.append((f"{key}.mean_free_path", f"{text} needs regions with one value each"))
-        if material.carriers == "3d":
-            text = 'the kinetic model is for a Fermi line, carriers = "2d"'
-            found.append((f"{key}.carriers", f'found "3d"; {text}'))
-        if magnetic_field and material.fermi_wavevector is None:
-            text = 'missing; a magnetic field needs it, e.g. "1.4e8 1/m" (sqrt(2 pi n))'
-            found.append((f"{key}.fermi_wavevector", text))
-        if magnetic_field and profile:
-            text = "varies in space: with a magnetic field the kinetic model needs regions"
-            found.append((f"{key}.mean_free_path", f"{text} with one value each"))
-    for name, law in boundaries.items():
-        if isinstance(law, Contact | Periodic):
-            continue
-        if law.slip_length is not None and law.slip_length != float("inf"):
-            text = "the walls of the kinetic model have a specularity, not a slip length"
-            found.append((f"boundaries.{name}.wall.slip_length", text))
-        if law.law != "traction":
-            text = f'found "{law.law}"; it is a variant of the hydrodynamic model only'
-            found.append((f"boundaries.{name}.wall.law", text))
-    return found
