@@ -5,7 +5,8 @@ Currents and edge moments Q converge as N^-2 (measured), so that two numbers of 
     Q* = Q_N + (Q_N - Q_N/2)/3,    error of Q_N about |Q* - Q_N|,
 
 and three of them the error of Q* itself, as the change of Q*. The error of the mesh is the change
-with the polynomial degree, k to k + 1, at few harmonics. These are estimates, not bounds.
+with the polynomial degree, from k - 1 to k (2 to 3 for k = 2), at few
+harmonics, which is pessimistic. These are estimates, not bounds.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ class Convergence:
 
     Attributes:
         harmonics: The numbers N, each twice the one before.
-        names: Names of the quantities: contacts and periodic pairs, then pieces of walls.
-        units: "A" or "J s" for each.
+        names: Names of the quantities: contacts and periodic pairs twice, then pieces of walls.
+        units: "A", "V" or "J s" for each.
         values: Shape (levels, quantities).
-        mesh: Relative error of the mesh of currents and of moments; NaN where it is unknown.
+        mesh: Relative error of the mesh of currents (or potentials) and of moments; NaN where it is
+            unknown.
         tolerance: Of "auto", or None.
     """
 
@@ -49,13 +51,13 @@ class Convergence:
     tolerance: float | None
 
     def _relative(self, change: np.ndarray) -> tuple[float, float]:
-        """Largest change of currents and of moments, over the largest of each."""
+        """Largest change of currents or potentials, and of moments, over the largest of each."""
         out = []
-        for unit in ("A", "J s"):
+        for unit in ("A", "V", "J s"):
             here = np.array([u == unit for u in self.units], dtype=bool)
             size = np.abs(self.values[-1][here]).max(initial=0.0)
             out.append(float(np.abs(change[here]).max(initial=0.0) / size) if size else 0.0)
-        return out[0], out[1]
+        return max(out[:2]), out[2]
 
     @property
     def extrapolated(self) -> np.ndarray:
@@ -158,7 +160,8 @@ def converge(
     if estimate:
         few = min(FEW, done[-1])
         lower = values[done.index(few)] if few in done else quantities(solve(few, order, None))[2]
-        change = quantities(solve(few, order + 1, None))[2] - lower
+        other = order - 1 if order > 2 else order + 1
+        change = quantities(solve(few, other, None))[2] - lower
         result = Convergence(
             harmonics=result.harmonics,
             names=result.names,
@@ -173,8 +176,8 @@ def converge(
 def quantities(flow: Flow) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
     """Names, units and values of the currents and edge moments of a flow."""
     terminals = {**flow.contacts, **flow.periodic}
-    names, units = list(terminals), ["A"] * len(terminals)
-    values = [t.current for t in terminals.values()]
+    names, units = 2 * list(terminals), ["A"] * len(terminals) + ["V"] * len(terminals)
+    values = [t.current for t in terminals.values()] + [t.potential for t in terminals.values()]
     if couplings(flow) is not None:
         for moment in edge_moments(flow, orbital_density(flow, vorticity(flow))):
             names.append(moment.wall)

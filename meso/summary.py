@@ -15,6 +15,7 @@ from meso.boundary import Periodic
 from meso.constants import HBAR
 from meso.device import Device
 from meso.edges import piece_centers
+from meso.fields import Field
 from meso.result import Result
 
 # Keys of the measures of boundaries and of the device, by its dimension.
@@ -98,9 +99,8 @@ def summary(result: Result) -> dict[str, Any]:
     out[f"dissipated_power_W{per}"] = flow.dissipated_power
     out["walls"] = {name: _wall(result, name) for name in result.walls}
     out["extrema"] = {
-        name: dict(zip(("min", "max"), field.extrema(), strict=True)) | {"unit": field.unit}
+        name: ({} if name in unbounded(result) else _extrema(field)) | {"unit": field.unit}
         for name, field in result.fields.items()
-        if name not in unbounded(result)
     }
     out["closed_form"] = result.closed_form
     out["wall_clock_s"] = result.seconds
@@ -185,6 +185,10 @@ def table(result: Result) -> str:
         lines += ["", f"  {what} from {low / HBAR:.6g} to {high / HBAR:.6g} ħ/{per}"]
     lines += ["", *(f"  warning: {text}" for text in result.warnings)]
     return "\n".join(lines).rstrip()
+
+
+def _extrema(field: Field) -> dict[str, Any]:
+    return dict(zip(("min", "max"), field.extrema(), strict=True))
 
 
 def unbounded(result: Result) -> tuple[str, ...]:

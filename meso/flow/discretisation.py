@@ -285,7 +285,8 @@ class Discretisation:
     ) -> np.ndarray:
         """A coefficient at the quadrature points of facets, shape (f, q)."""
         values = coefficient(geometry.cell, geometry.position)
-        return np.broadcast_to(values.reshape(len(geometry.cell), -1), geometry.weight.shape)
+        each = values[:, None] if values.ndim == 1 else values
+        return np.broadcast_to(each, geometry.weight.shape)
 
     # -- conductor -----------------------------------------------------------------------------
 
