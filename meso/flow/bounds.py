@@ -107,7 +107,7 @@ class EvenParity:
     Args:
         flow: A kinetic flow, for its device, materials and boundaries.
         harmonics: The highest, even.
-        force: A uniform driving force for each cell point, scaled, beside the ports: for tests.
+        force: A force F(x) in the equation, (..., 2), scaled, beside the ports: for tests.
     """
 
     def __init__(self, flow: Flow, harmonics: int, force: Any = None) -> None:
@@ -296,8 +296,14 @@ class EvenParity:
                 forces[own] = force
         outer, inner = space.outer, space.interior
         lifted = bool(self.pairs)
+        floating = not any(isinstance(law, Contact) for law in self.flow.boundaries.values())
         for batch, matrix in self._cell_matrices():
             c, p = len(batch), space.dofs.shape[1]
+            if floating and self.device.comm.rank == 0:
+                # Nothing fixes the level: any will do, the energy does not depend on it.
+                first = matrix[batch == 0]
+                first[:, 0, :, 0, :] += np.abs(first).max(initial=0.0)
+                matrix[batch == 0] = first
             sequence = np.concatenate(
                 [np.arange(n * p).reshape(n, p)[:, s].ravel() for s in (outer, inner)]
             )
