@@ -23,7 +23,7 @@ from meso.summary import summary
 from meso.vtu import lagrange_nodes, vtk_order, write_pvd, write_vtu
 
 _OWN = {
-    *("case.toml", "summary.json", "fields.pvd", "fields", "probes", "edges", "figures"),
+    *("case.toml", "summary.json", "fields.pvd", "fields", "probes", "edges", "distributions", "figures"),
     *("walls.pvd", "walls"),
 }
 
@@ -134,6 +134,10 @@ def _write(result: Result, folder: Path, figures: bool, format: str) -> None:
     tables = {
         **{f"probes/{name}.csv": _probe(result, name) for name in result.case.output.probes},
         **{f"edges/{name}.csv": edge(result, name) for name in result.walls},
+        **{
+            f"distributions/{name}.csv": result.flow.distribution.table(np.array(point))
+            for name, point in result.case.output.distributions.items()
+        },
     }
     numbers = summary(result)
     surfaces = result.device.dimension == 3 and bool(result.walls)

@@ -9,10 +9,12 @@ import json
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 
 from meso.figures import maps, profiles, sections
 from meso.figures.data import Drawn
 from meso.figures.mesh import draw_mesh
+from meso.figures.polar import draw_distribution
 from meso.figures.solid import Solid
 from meso.figures.style import STYLE, store
 
@@ -47,6 +49,12 @@ def draw(directory: Path) -> list[Path]:
             files.append(store(profiles.edges(result), out / "edges.png"))
         for name, columns in result.probes.items():
             files.append(store(profiles.probe(result, columns, name), out / f"probe_{name}.png"))
+    for table in sorted((directory / "distributions").glob("*.csv")):
+        rows = np.genfromtxt(table, delimiter=",", names=True)
+        columns = {key: rows[key] for key in rows.dtype.names}
+        title = f"{result.title}:\ndistribution at “{table.stem}”"
+        path = out / f"distribution_{table.stem}.png"
+        files.append(draw_distribution(columns, title, path))
     return files
 
 

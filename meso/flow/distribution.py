@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from meso.device import Device
+from meso.errors import CaseError
 from meso.fields import Field, gradient
 from meso.flow.angular import collisions, harmonics, streaming
 from meso.material import Material
 from meso.mpi import total
+from meso.sampling import locate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,11 +71,28 @@ class Distribution:
             out[i] += h_odd @ harmonics(odd, angles) + h_even @ harmonics(even, angles)
         return out
 
+    def table(self, point: np.ndarray, count: int = 361) -> dict[str, np.ndarray]:
+        """h over all directions at one point, the same on every rank.
 
-def everywhere(device: Device, found: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
-    """Rows that one rank each has found, known to all: NaN where nobody has."""
-    out = np.zeros((count, values.shape[1]))
-    here = np.zeros(count)
-    out[found], here[found] = values, 1.0
-    out, here = total(device.comm, out), total(device.comm, here)
-    return np.where(np.asarray(here)[:, None] > 0, out / np.maximum(here, 1.0)[:, None], np.nan)
+        Args:
+            point: Coordinates, m, shape (2,).
+            count: Number of directions, the first and the last are the same.
+
+        Returns:
+            Columns "theta_rad" and "h_V".
+
+        Raises:
+            CaseError: The point lies outside the device.
+        """
+        device: Device = self.odd.device
+        angles = 2 * np.pi * np.arange(count) / (count - 1)
+        cell, reference = locate(device, point[None])
+        mine = cell >= 0
+        found = np.zeros((2, count))
+        if mine[0]:
+            found[0] = self.at(cell, reference, angles, point[None])[0]
+            found[1] = 1.0
+        h, ranks = np.asarray(total(device.comm, found))
+        if not ranks[0]:
+            raise CaseError(("output.distributions", f"{point} m lies outside the device"))
+        return {"theta_rad": angles, "h_V": h / ranks}

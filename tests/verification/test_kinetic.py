@@ -275,7 +275,7 @@ def test_hall_angle(strip):
     at = np.array([[5e-9, -20e-9], [5e-9, 20e-9]])
     low, high = sample(strip, [flow.fields["potential"]], at)["potential"]
     ratio = 2e-9 * 1.602176634e-19 * field / (1.054571817e-34 * 1.4e8)
-    # J x B with e < 0: electrons that run to +x are turned to +y and pile up there.
+    # The electrons, which run to -x, are turned to -y and pile up there.
     assert (low - high) / 40e-9 / (VOLT / LENGTH) == pytest.approx(-ratio, rel=1e-3)
 
 
