@@ -66,7 +66,8 @@ class Comparison:
                 given = law.current if unit == "A" else _level(law)
                 if given is not None or name not in terminals:
                     continue
-            if abs(self.values["kinetic"][i]) > 1e-9 * size[unit]:
+            values = [values[i] for values in self.values.values()]
+            if np.ptp(values) > 1e-9 * size[unit]:
                 out.append(i)
         return out
 

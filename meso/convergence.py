@@ -5,8 +5,8 @@ Currents and edge moments Q converge as N^-2 (measured), so that two numbers of 
     Q* = Q_N + (Q_N - Q_N/2)/3,    error of Q_N about |Q* - Q_N|,
 
 and three of them the error of Q* itself, as the change of Q*. The error of the mesh is the change
-with the polynomial degree, from k - 1 to k (2 to 3 for k = 2), at few
-harmonics, which is pessimistic. These are estimates, not bounds.
+with the polynomial degree at few harmonics: from k to k + 1, on large meshes from k - 1 to k, which
+is pessimistic. These are estimates, not bounds.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from meso.orbital import couplings, orbital_density, vorticity
 FIRST, MOST = 4, 128
 #: Harmonics that the error of the mesh is estimated with.
 FEW = 4
+
+#: Cells up to which one degree more is cheap.
+SMALL = 3000
 
 Solve = Callable[[int, int, Flow | None], Flow]
 
@@ -160,7 +163,8 @@ def converge(
     if estimate:
         few = min(FEW, done[-1])
         lower = values[done.index(few)] if few in done else quantities(solve(few, order, None))[2]
-        other = order - 1 if order > 2 else order + 1
+        small = flow.device.cells < SMALL
+        other = order + 1 if small or order == 2 else order - 1
         change = quantities(solve(few, other, None))[2] - lower
         result = Convergence(
             harmonics=result.harmonics,

@@ -117,7 +117,7 @@ class IterativeMoments:
             data = discrete.cell_loads(batch)
             if data is not None:
                 load = np.zeros((len(batch), size, sides))
-                load[..., -1] = data[0].reshape(len(batch), size)
+                load[..., -1] = data[0][:, :2].reshape(len(batch), size)
                 assembly.add_load(rows, load)
         for cell, matrix, _ in discrete.boundary_matrices(nitsche=False):
             rows = (unknowns.vector[vector.dofs[cell]][:, None] + everything).reshape(len(cell), -1)
