@@ -11,6 +11,22 @@
 DefineConstant[ width  = {100, Name "Parameters/width"} ];
 DefineConstant[ length = {10, Name "Parameters/length"} ];
 DefineConstant[ cells  = {40, Name "Parameters/cells"} ];
+
+// Error reports to whoever reads the file; Abort keeps Gmsh's own window from going on.
+If (width <= 0)
+  Error("ribbon_period.geo: width = %g is not permitted: width > 0", width);
+  Abort;
+EndIf
+If (length <= 0)
+  Error("ribbon_period.geo: length = %g is not permitted: length > 0", length);
+  Abort;
+EndIf
+If (cells <= 2)
+  Error("ribbon_period.geo: cells = %g is not permitted: cells > 2", cells);
+  Abort;
+EndIf
+
+SetFactory("OpenCASCADE");
 Point(1) = {0, -width / 2, 0};
 Point(2) = {length, -width / 2, 0};
 Point(3) = {length, width / 2, 0};

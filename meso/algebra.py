@@ -1,7 +1,8 @@
 """Systems: cell condensation, assembly, factorisation, and the check of the result.
 
 A system is a sum of small dense matrices, symmetric without a magnetic field, one per cell, plus
-couplings to the wall multipliers. Unknowns inside cells are eliminated cell by cell, which halves the factorisation.
+couplings to the wall multipliers. Unknowns inside cells are eliminated cell by cell, which halves
+the factorisation.
 """
 
 from __future__ import annotations

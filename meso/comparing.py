@@ -1,8 +1,8 @@
 """One device, three models: what the cheaper models get wrong.
 
-The kinetic solution is the reference, with its own estimated error beside it. The hydrodynamic model
-is solved with reservoirs where the kinetic one has them (and, where the case has ideal contacts,
-with those too); the ohmic model knows no contact resistance.
+The kinetic solution is the reference, with its own estimated error beside it. The hydrodynamic
+model is solved with reservoirs where the kinetic one has them (and, where the case has ideal
+contacts, with those too); the ohmic model knows no contact resistance.
 """
 
 from __future__ import annotations
@@ -196,9 +196,7 @@ def compare(case: Case, *, progress: Progress = lambda text: None) -> Comparison
     progress("hydrodynamic model")
     if any(contact.law == "ideal" for contact in contacts):
         flows["ideal contacts"] = Hydrodynamic(device, boundaries=case.boundaries, **given).solve()
-    flows["hydrodynamic"] = Hydrodynamic(
-        device, boundaries=with_law("reservoir"), **given
-    ).solve()
+    flows["hydrodynamic"] = Hydrodynamic(device, boundaries=with_law("reservoir"), **given).solve()
     flow, convergence = solve(case, device, materials, progress)
     assert convergence is not None
     flows["kinetic"] = flow

@@ -42,7 +42,7 @@ class KineticRibbon:
         return float(1 - (weight * lost * mean).sum())
 
     def _angles(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """sin theta, cos^2 theta d theta/pi, and what the walls take away."""
+        """Sin theta, cos^2 theta d theta/pi, and what the walls take away."""
         # theta = s^3 near grazing incidence, where the integrand is singular.
         s, w = np.polynomial.legendre.leggauss(_ANGLES)
         s, w = (s + 1) / 2, w / 2

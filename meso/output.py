@@ -23,7 +23,16 @@ from meso.summary import summary
 from meso.vtu import lagrange_nodes, vtk_order, write_pvd, write_vtu
 
 _OWN = {
-    *("case.toml", "summary.json", "fields.pvd", "fields", "probes", "edges", "distributions", "figures"),
+    *(
+        "case.toml",
+        "summary.json",
+        "fields.pvd",
+        "fields",
+        "probes",
+        "edges",
+        "distributions",
+        "figures",
+    ),
     *("walls.pvd", "walls"),
 }
 

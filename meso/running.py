@@ -15,8 +15,8 @@ from meso import exact_match, resolution
 from meso.accumulation import edge_moments
 from meso.boundary import Wall
 from meso.case import Case
-from meso.convergence import Convergence, converge
 from meso.coefficients import shortest_diffusion_length
+from meso.convergence import Convergence, converge
 from meso.device import Device, bounding_box
 from meso.errors import CaseError
 from meso.flow.bounds import conductance_bounds

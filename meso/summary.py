@@ -208,9 +208,7 @@ def _accuracy(result: Result) -> list[str]:
                 one, two, three = row
                 lines.append(f"  {name:<16}{one:>12.1e}{two:>14.1e}{three:>10.1e}")
         lines.append("  extrapolated currents and moments")
-        for name, unit, value in zip(
-            found.names, found.units, found.extrapolated, strict=True
-        ):
+        for name, unit, value in zip(found.names, found.units, found.extrapolated, strict=True):
             lines.append(f"  {name:<16}{value:>18.9g} {unit}")
     if result.bounds is not None:
         lines += ["", *result.bounds.lines()]

@@ -17,9 +17,10 @@ CASE = Path(__file__).parent / "case.toml"
 
 def hydrodynamic(kn: float) -> tuple[float, float]:
     """Current over Drude's, and J_centre - J_wall over sigma E, of the closed form."""
-    l, s = kn / 2, 16 / (3 * pi * kn)
-    b = 1 / (1 + tanh(1 / (2 * l)) / (s * l))
-    return 1 - b * 2 * l * tanh(1 / (2 * l)), b * (1 - 1 / np.cosh(1 / (2 * l)))
+    length, slip = kn / 2, 16 / (3 * pi * kn)
+    half = 1 / (2 * length)
+    part = 1 / (1 + tanh(half) / (slip * length))
+    return 1 - part * tanh(half) / half, part * (1 - 1 / np.cosh(half))
 
 
 def kinetic(kn: float, harmonics: int) -> tuple[float, float, float]:

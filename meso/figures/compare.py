@@ -38,9 +38,7 @@ def draw_comparison(
 
 def _profile(panel: Any, found: Comparison, name: str, columns: dict[str, np.ndarray]) -> None:
     """The component of J that is larger, by model."""
-    parts = {
-        kind: np.nanmax(np.abs(columns[f"kinetic {kind}"])) for kind in ("across", "along")
-    }
+    parts = {kind: np.nanmax(np.abs(columns[f"kinetic {kind}"])) for kind in ("across", "along")}
     kind = max(parts, key=lambda k: parts[k])
     unit = found.flows["kinetic"].fields["current_density"].unit
     scale = style.scale(parts[kind], "A/m" if unit == "A_per_m" else "A/m²")

@@ -10,9 +10,9 @@ harmonics: the current density J), with
 For two harmonics u = J, mu = l^2/sigma, and the stress is the traceless symmetric gradient of J.
 
 For N harmonics of the distribution h(x, theta) on a Fermi line, with the basis 1,
-sqrt(2) cos m theta, sqrt(2) sin m theta, the unknowns are the odd ones, u_m = sqrt(2) (sigma/lambda)
-h_m, so that the first two are J. The even ones with m >= 2 relax where they are: they follow from
-C_e h_e = -X_i^T d_i h_o and are eliminated, which leaves
+sqrt(2) cos m theta, sqrt(2) sin m theta, the unknowns are the odd ones,
+u_m = sqrt(2) (sigma/lambda) h_m, so that the first two are J. The even ones with m >= 2
+relax where they are: they follow from C_e h_e = -X_i^T d_i h_o and are eliminated, which leaves
 
     mu = lambda^2/sigma,   stress = X_i C_e^-1 X_j^T,   relaxation = C_o,   X_i = <odd p_i even>,
 
@@ -129,9 +129,7 @@ def odd_moments(rates: Sequence[float], turning: float = 0.0) -> Moments:
     stress = np.einsum("iae,ef,jbf->ijab", coupling, inverse, coupling)
     if turning == 0:  # to the last digit
         stress = (stress + stress.transpose(1, 0, 3, 2)) / 2
-    return Moments(
-        flux=np.eye(2, count), relaxation=collisions(odd, rates, turning), stress=stress
-    )
+    return Moments(flux=np.eye(2, count), relaxation=collisions(odd, rates, turning), stress=stress)
 
 
 def half_range(orders: Sequence[int], *, cosines: float, sines: float) -> np.ndarray:

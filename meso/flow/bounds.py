@@ -1,7 +1,7 @@
 """Bounds of the conductance matrix, without a magnetic field (docs/bounds.md has the proof).
 
-*Above.* Even harmonics up to N in continuous P_k, odd ones eliminated: with C_o h_o = -X^T grad h_e the
-dissipation is a convex functional of h_e,
+*Above.* Even harmonics up to N in continuous P_k, odd ones eliminated: with
+C_o h_o = -X^T grad h_e the dissipation is a convex functional of h_e,
 
     Q(h_e) = int 2 sigma (X_i^T d_i h_e) C_o^-1 (X_j^T d_j h_e) + (2 sigma/lambda^2) h_e C_e h_e
              + boundary terms in (2 sigma/lambda) <|n.p| ...>,
@@ -90,9 +90,7 @@ def conductance_bounds(flow: Flow, *, harmonics: int) -> Bounds:
         harmonics -= 2
     straight = all(device.comm.allgather(bool(cells_of(device).affine.all())))
     varies = any(m.varies_in_cells for m in flow.materials.values())
-    domain = (
-        "on the polygon of the mesh" if straight else "on the curved mesh, but for quadrature"
-    )
+    domain = "on the polygon of the mesh" if straight else "on the curved mesh, but for quadrature"
     return Bounds(
         names=ports_of(flow.boundaries),
         upper=EvenParity(flow, harmonics).conductance(),
@@ -285,9 +283,7 @@ class EvenParity:
         )
         given = self._given()
         assembly = Assembly(unknowns, self.sides)
-        rows = np.where(
-            unknowns.vector[:, None] >= 0, unknowns.vector[:, None] + np.arange(n), -1
-        )
+        rows = np.where(unknowns.vector[:, None] >= 0, unknowns.vector[:, None] + np.arange(n), -1)
         load, _ = self._contacts()
         assembly.add_load(rows, load)
         forces = np.zeros((self.cells.count, n, space.dofs.shape[1]))

@@ -72,7 +72,7 @@ class Distribution:
         return out
 
     def table(self, point: np.ndarray, count: int = 361) -> dict[str, np.ndarray]:
-        """h over all directions at one point, the same on every rank.
+        """H over all directions at one point, the same on every rank.
 
         Args:
             point: Coordinates, m, shape (2,).

@@ -8,8 +8,8 @@ directions, at the level h_w that lets no net current through. Contacts are rese
 in has their potential, what goes out is absorbed. Odd harmonics are the unknowns, even ones are
 eliminated (:mod:`meso.flow.angular`); N = 2 is the hydrodynamic model with reservoirs.
 
-Between materials all harmonics of u = sqrt(2) (sigma/lambda) h_odd and of h_even are continuous: exact
-where sigma/lambda, the density of states times the velocity, is the same on both sides.
+Between materials all harmonics of u = sqrt(2) (sigma/lambda) h_odd and of h_even are continuous:
+exact where sigma/lambda, the density of states times the velocity, is the same on both sides.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from meso.flow.angular import Moments, half_range, odd_moments
 from meso.flow.discretisation import Discretisation, HalfRange, Law, Loads, Problem, Solutions
 from meso.flow.distribution import Distribution
 from meso.flow.hydrodynamic import CORNER_PENALTY
+from meso.flow.moments import IterativeMoments
 from meso.flow.result import (
     Flow,
     Scales,
@@ -40,7 +41,6 @@ from meso.flow.result import (
     relative_divergence,
     terminals_of,
 )
-from meso.flow.moments import IterativeMoments
 from meso.flow.system import DirectSystem
 from meso.material import Material
 from meso.requirements import kinetic_problems

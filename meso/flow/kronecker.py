@@ -2,9 +2,9 @@
 
     A = sum_ij K_ij (x) S_ij + M (x) C  +  walls and contacts  +  augmentation and penalties on J
 
-with sparse matrices K_ij of (lambda^2/sigma d_i v, d_j u) and M of (v, u)/sigma for one scalar field, material
-by material, and small angular matrices S_ij, C. Boundary terms act in the frame of the normal,
-where cosines and sines decouple. Memory is proportional to the number of moments.
+with sparse matrices K_ij of (lambda^2/sigma d_i v, d_j u) and M of (v, u)/sigma for one scalar
+field, material by material, and small angular matrices S_ij, C. Boundary terms act in the frame of
+the normal, where cosines and sines decouple. Memory is proportional to the number of moments.
 
 Arrays of moments have shape (nodes, N): rows of this rank's numbering, shared ones on every rank
 that touches them; contributions of the ranks are summed by :class:`Layout`.
@@ -160,7 +160,7 @@ class Member:
 
 
 def _accumulate(matrix: csr_matrix, x: np.ndarray, y: np.ndarray) -> None:
-    """y += matrix x without a temporary."""
+    """Y += matrix x without a temporary."""
     rows, columns = matrix.shape
     _sparsetools.csr_matvecs(
         rows,

@@ -4,12 +4,12 @@
     [ A_r1  A_rr  0   ] [u_r]       B: divergence in the conductor, normal current at walls
     [ B     0     0   ] [phi]       phi: potential and levels of the walls
 
-The preconditioner keeps A_11 and B as they are, factorised once: the hydrodynamic problem. It leaves
-div J = 0 in each step, so that the iteration sees a positive definite operator (projected
-conjugate gradients; N. Gould, M. Hribar, J. Nocedal 2001). Of A_rr it keeps what each moment does to itself,
-with the mean of what walls do to cosine and sine: one scalar matrix for all moments that relax
-alike, factorised once, applied to all of them at a time. At smooth walls, where cosine and sine differ
-much, it takes them as a pair.
+The preconditioner keeps A_11 and B as they are, factorised once: the hydrodynamic problem. It
+leaves div J = 0 in each step, so that the iteration sees a positive definite operator (projected
+conjugate gradients; N. Gould, M. Hribar, J. Nocedal 2001). Of A_rr it keeps what each moment does
+to itself, with the mean of what walls do to cosine and sine: one scalar matrix for all moments that
+relax alike, factorised once, applied to all of them at a time. At smooth walls, where cosine and
+sine differ much, it takes them as a pair.
 
 In a magnetic field A is not symmetric: the same preconditioner, with GMRES.
 """
@@ -296,7 +296,7 @@ class IterativeMoments:
                     x0[:, : start.shape[2]] = self._owned(start[side])
                 x, product = method(loads[-1], x0)
                 values = _spread(
-                    self.unknowns, np.array(self._hydrodynamic((loads[-1] - product[:, :2])))
+                    self.unknowns, np.array(self._hydrodynamic(loads[-1] - product[:, :2]))
                 )
                 scalar[side] = np.where(rows >= 0, values[rows], 0.0)
                 found.append(x)
@@ -545,4 +545,3 @@ def _spread(unknowns: numbering.Unknowns, owned: np.ndarray) -> np.ndarray:
     rows = PETSc.IS().createGeneral(unknowns.to_global, comm=PETSc.COMM_SELF)
     PETSc.Scatter().create(whole, rows, local, None).scatter(whole, local)
     return np.array(local.array)
-

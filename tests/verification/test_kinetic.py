@@ -86,9 +86,7 @@ def ribbon(
 ) -> float:
     """Current of a periodic ribbon over Drude's."""
     pair = Periodic(to="drain", voltage=VOLT)
-    flow = kinetic(
-        device, matter, harmonics, source=pair, edges=Wall(specularity=p), solver=solver
-    )
+    flow = kinetic(device, matter, harmonics, source=pair, edges=Wall(specularity=p), solver=solver)
     drude = matter.conductivity * VOLT * WIDTH / LENGTH
     return flow.periodic["source"].current / drude
 
@@ -204,7 +202,7 @@ def test_edge_moment(strip):
 @pytest.mark.parametrize("p", [0.0, 0.5, 0.99, 1.0])
 @pytest.mark.parametrize("name", ["annulus", "constriction"])
 def test_iteration(name, p):
-    """The iteration gives the currents of the factorisation, at smooth walls as fast as at rough."""
+    """The currents of the factorisation; at smooth walls in no more steps than at rough ones."""
     matter = material(mean_free_path=30e-9)
     walls = ("inner", "outer") if name == "annulus" else ("edges",)
     device = draw(name, matter, walls, order=3)
@@ -269,9 +267,7 @@ def test_hall_angle(strip):
     matter = material(mean_free_path=2e-9, fermi_wavevector=1.4e8)
     field = 4.0
     pair = Periodic(to="drain", voltage=VOLT)
-    flow = kinetic(
-        strip, matter, 4, source=pair, edges=Wall(specularity=0.0), magnetic_field=field
-    )
+    flow = kinetic(strip, matter, 4, source=pair, edges=Wall(specularity=0.0), magnetic_field=field)
     at = np.array([[5e-9, -20e-9], [5e-9, 20e-9]])
     low, high = sample(strip, [flow.fields["potential"]], at)["potential"]
     ratio = 2e-9 * 1.602176634e-19 * field / (1.054571817e-34 * 1.4e8)
