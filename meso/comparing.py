@@ -63,7 +63,7 @@ class Comparison:
         for i, (name, unit) in enumerate(zip(self.names, self.units, strict=True)):
             if unit != "J s":
                 law = first.boundaries[name]
-                given = law.current if unit == "A" else _level(law)
+                given = getattr(law, "current", None) if unit == "A" else _level(law)
                 if given is not None or name not in terminals:
                     continue
             values = [values[i] for values in self.values.values()]
@@ -188,7 +188,12 @@ def compare(case: Case, *, progress: Progress = lambda text: None) -> Comparison
             for n, b in case.boundaries.items()
         }
 
-    given = {"materials": materials, "thickness": case.geometry.thickness, "order": order}
+    thickness = case.geometry.thickness
+    given: dict[str, Any] = {"materials": materials, "thickness": thickness, "order": order}
+        "materials": materials,
+        "thickness": case.geometry.thickness,
+        "order": order,
+    }
     contacts = [b for b in case.boundaries.values() if isinstance(b, Contact)]
     flows: dict[str, Flow] = {}
     progress("ohmic model")

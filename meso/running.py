@@ -123,7 +123,11 @@ def _shortest_diffusion_length(case: Case, comm: MPI.Comm) -> float | None:
 
 
 def run(
-    case: Case, *, comm: MPI.Comm = MPI.COMM_WORLD, progress: Progress = lambda text: None
+    case: Case,
+    *,
+    comm: MPI.Comm = MPI.COMM_WORLD,
+    progress: Progress = lambda text: None,
+    earlier: Flow | None = None,
 ) -> Result:
     """Solve a case.
 
@@ -131,6 +135,8 @@ def run(
         case: The case.
         comm: Communicator; all ranks call this function.
         progress: Called with a line of text at the beginning of each phase.
+        earlier: Flow of a similar case: if its mesh and boundaries are the same, an iteration
+            begins with it.
 
     Returns:
         The result, on every rank.
@@ -154,7 +160,8 @@ def run(
         with phase("mesh", f"meshing {case.geometry.file.name}"):
             device = build_device(case, comm)
         with phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
-            flow, convergence = solve(case, device, materials, progress)
+            start = earlier if earlier is not None and _alike(earlier, case, device) else None
+            flow, convergence = solve(case, device, materials, progress, start)
         bounds = None
         if case.flow.bounds:
             with phase("bounds", "bounds of the conductance"):
@@ -176,9 +183,9 @@ def run(
     if flow.model == "hydrodynamic":
         warnings += resolution.warnings(device, materials, case.boundaries)
     if convergence is not None and not convergence.converged:
-        error = max(convergence.error_extrapolated)
+        left = max(convergence.error_extrapolated)
         warnings.append(
-            f"{convergence.harmonics[-1]} harmonics leave an estimated error of {error:.1e}, more"
+            f"{convergence.harmonics[-1]} harmonics leave an estimated error of {left:.1e}, more"
             f" than flow.tolerance = {case.flow.tolerance:g}"
         )
     return Result(
@@ -192,6 +199,18 @@ def run(
         convergence=convergence,
         bounds=bounds,
     )
+
+
+def _alike(flow: Flow, case: Case, device: Device) -> bool:
+    """Whether a kinetic flow lives on the same mesh, between boundaries of the same kinds."""
+
+    def kinds(boundaries: Any) -> dict[str, str]:
+        return {name: type(law).__name__ for name, law in boundaries.items()}
+
+    one, two = (d.mesh.geometry.x for d in (flow.device, device))
+    same = one.shape == two.shape and bool((one == two).all())
+    same = same and kinds(flow.boundaries) == kinds(case.boundaries)
+    return all(device.comm.allgather(same))
 
 
 def solve(
@@ -213,7 +232,7 @@ def solve(
     Returns:
         The flow, and for the kinetic model how it converges with the harmonics.
     """
-    given = {
+    given: dict[str, Any] = {
         "materials": materials,
         "boundaries": case.boundaries,
         "thickness": case.geometry.thickness,
@@ -227,7 +246,8 @@ def solve(
         progress(f"solving {harmonics} harmonics of degree {order}")
         field = case.flow.magnetic_field
         model = Kinetic(device, order=order, harmonics=harmonics, magnetic_field=field, **given)
-        return model.solve(earlier or start)
+        many = start is not None and start.unit_moments.shape[2] >= harmonics
+        return model.solve(start if many else earlier or start)
 
     return converge(
         kinetic,

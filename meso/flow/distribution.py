@@ -57,9 +57,12 @@ class Distribution:
             material = self.materials[device.regions[region]]
             if material.varies:
                 local = material.local(place[None], np.array([cell]), device.cell_data)
-                sigma, path = float(local.conductivity[0]), float(local.mean_free_path[0])
+                sigma, path = float(local.conductivity[0]), float(np.ravel(local.mean_free_path)[0])  # type: ignore[arg-type]
             else:
-                sigma, path = float(material.conductivity), float(material.mean_free_path)
+                sigma, path = (
+                    float(material.conductivity),  # type: ignore[arg-type]
+                    float(material.mean_free_path),  # type: ignore[arg-type]
+                )
             rates = [float(np.ravel(material.rate(m))[0]) for m in range(self.harmonics + 1)]
             scale = path / sigma / np.sqrt(2)
             one = np.array([cell])

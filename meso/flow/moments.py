@@ -178,9 +178,9 @@ class IterativeMoments:
         for matrices, moments in zip(self.matrices, self.members, strict=True):
             if not moments.symmetric:
                 first = _part(moments, slice(0, 2))
-                rest = angular_parts(first)
-                rest = [a - b for a, b in zip(rest, angular_parts(_mean(first)), strict=True)]
-                self.turn += [(k, a) for k, a in zip(matrices, rest, strict=True) if np.any(a)]
+                pairs = zip(angular_parts(first), angular_parts(_mean(first)), strict=True)
+                odd = [a - b for a, b in pairs]
+                self.turn += [(k, a) for k, a in zip(matrices, odd, strict=True) if np.any(a)]
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         """A x on owned rows, shape (owned, N)."""
@@ -281,14 +281,17 @@ class IterativeMoments:
         self.iterations, self.residual = 0, 0.0
         rows = self._scalar_rows(np.arange(len(self.phase)))
         method = self._conjugate if self.problem.symmetric else self._gmres
-        loads, found, products = [], [], []
+        loads: list[np.ndarray] = []
+        found: list[np.ndarray] = []
+        products: list[np.ndarray] = []
         for side in range(sides):
             load = np.ascontiguousarray(self.load[: 2 * self.layout.size, side])
             loads.append(self.layout.gather(load.reshape(-1, 2)))
             if side == contacts - 1 and not self.problem.pairs:
                 # All contacts at one potential carry no current.
-                found.append(-sum(found, start=np.zeros((self.layout.owned, self.count))))
-                products.append(-sum(products, start=np.zeros_like(found[-1])))
+                nothing = np.zeros((self.layout.owned, self.count))
+                found.append(-sum(found, start=nothing))
+                products.append(-sum(products, start=nothing))
                 scalar[side] = 1.0 - scalar[:side].sum(axis=0)
             else:
                 x0 = np.zeros((self.layout.owned, self.count))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import log, pi
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import GEOMETRIES, draw, material, mesh_file
 
+import meso
 from meso.boundary import Boundary, Contact, Periodic, Wall
 from meso.cells import cells_of, lagrange
+from meso.comparing import compare
 from meso.device import Device
 from meso.errors import CaseError
 from meso.exact_kinetic import KineticRibbon
@@ -24,6 +27,7 @@ from meso.flow.result import Flow
 from meso.layers import Layer
 from meso.material import Material
 from meso.orbital import edge_moments, orbital_density, vorticity
+from meso.running import run
 from meso.sampling import sample
 
 VOLT = 1e-3
@@ -373,3 +377,37 @@ def test_refusals(strip):
             kinetic(strip, matter, 4, **{"source": pair, "edges": wall, **laws, **settings})
     with pytest.raises(CaseError, match="even number"):
         kinetic(strip, material(), 3, source=pair, edges=wall)
+
+
+def test_earlier():
+    """A run on the same mesh begins with the flow of the one before."""
+    path = Path(__file__).parents[2] / "demos" / "whirlpool" / "case.toml"
+    settings = {"flow.estimate": False, "output.distributions": {}}
+    first = meso.run(meso.Case.load(path, settings))
+    smoother = {**settings, "boundaries.edges.wall.specularity": 0.05}
+    cold = run(meso.Case.load(path, smoother))
+    warm = run(meso.Case.load(path, smoother), earlier=first.flow)
+    assert warm.flow.evidence["iterations"] < cold.flow.evidence["iterations"]
+    one, two = (r.contacts["source"].potential for r in (warm, cold))
+    assert one == pytest.approx(two, rel=1e-6)
+
+
+def test_compare(tmp_path):
+    """Three models on one device: the kinetic one is the reference, files and figure appear."""
+    path = Path(__file__).parents[2] / "demos" / "fuchs_sondheimer" / "case.toml"
+    found = compare(meso.Case.load(path, {"flow.harmonics": 16}))
+    assert list(found.flows) == ["ohmic", "hydrodynamic", "kinetic"]
+    current = found.names.index("source")
+    exact = KineticRibbon(width=100, mean_free_path=10).conductance
+    ratio = {m: v[current] / (3.97e-3 * 1e-3 * 10) for m, v in found.values.items()}
+    assert ratio["ohmic"] == pytest.approx(1.0, rel=1e-6)
+    assert ratio["kinetic"] == pytest.approx(exact, rel=1e-4)
+    assert abs(ratio["hydrodynamic"] / exact - 1) == pytest.approx(3.6e-3, rel=0.1)
+    assert "against the kinetic model" in found.table()
+    found.save(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "compare.csv",
+        "compare.json",
+        "compare.png",
+        "profile_across.csv",
+    }
