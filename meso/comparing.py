@@ -190,10 +190,6 @@ def compare(case: Case, *, progress: Progress = lambda text: None) -> Comparison
 
     thickness = case.geometry.thickness
     given: dict[str, Any] = {"materials": materials, "thickness": thickness, "order": order}
-        "materials": materials,
-        "thickness": case.geometry.thickness,
-        "order": order,
-    }
     contacts = [b for b in case.boundaries.values() if isinstance(b, Contact)]
     flows: dict[str, Flow] = {}
     progress("ohmic model")
