@@ -29,7 +29,7 @@ _LAZY = {
     "GeometryError": "meso.errors",
     "MesoError": "meso.errors",
 }
-_MODULES = ("exact", "flow", "orbital")
+_MODULES = ("bands", "exact", "flow", "orbital")
 
 __all__ = ["__version__", *_LAZY, *_MODULES]
 

@@ -1,6 +1,6 @@
-"""Systems: cell condensation, assembly, factorisation, and the check of the result.
+"""Linear systems: cell condensation, assembly, factorisation, and the check of the result.
 
-A system is a sum of small dense matrices, symmetric without a magnetic field, one per cell, plus
+A system is a sum of small dense matrices, symmetric unless told otherwise, one per cell, plus
 couplings to the wall multipliers. Unknowns inside cells are eliminated cell by cell, which halves
 the factorisation.
 """
@@ -57,7 +57,7 @@ class Assembly:
     Attributes:
         unknowns: The numbering.
         sides: Number of right-hand sides.
-        symmetric: Whether the matrices are: then one half of them is kept.
+        symmetric: Whether all matrices are symmetric.
     """
 
     unknowns: Unknowns
@@ -109,27 +109,28 @@ class Assembly:
             self.batches.append(
                 Condensed(cells=cells, rows=rows, coupling=coupling, own=own, given=given)
             )
-        self.add_block(rows, remaining)
+        rows = rows.astype(np.int32)
+        self._add_dense(rows, remaining)
         if given is not None:
             lifted = remaining @ given
             outer_load = -lifted if outer_load is None else outer_load - lifted
         if outer_load is not None:
             self.add_load(rows, outer_load)
 
-    def add_block(self, rows: np.ndarray, matrix: np.ndarray) -> None:
-        """Add square matrices (c, n, n) at local unknowns (c, n), -1 where prescribed."""
-        rows, outer = rows.astype(np.int32), rows.shape[1]
+    def add_matrix(self, rows: np.ndarray, matrix: np.ndarray) -> None:
+        """Add small matrices, (f, n, n), between local unknowns, (f, n), -1 where prescribed."""
+        if len(rows):
+            self._add_dense(rows.astype(np.int32), matrix)
+
+    def _add_dense(self, rows: np.ndarray, matrix: np.ndarray) -> None:
+        n = rows.shape[1]
+        i, j = np.triu_indices(n) if self.symmetric else np.divmod(np.arange(n * n), n)
+        values = np.ascontiguousarray(matrix).reshape(len(rows), -1).take(i * n + j, axis=1)
+        a, b = rows.take(i, axis=1), rows.take(j, axis=1)
         if self.symmetric:
-            i, j = np.triu_indices(outer)
-            flat = np.ascontiguousarray(matrix).reshape(len(rows), -1)
-            upper = flat.take(i * outer + j, axis=1)
-            a, b = rows.take(i, axis=1), rows.take(j, axis=1)
-            # Two nodes of a cell may be twins: their coupling counts on both sides of the diagonal.
-            upper[(a == b) & (i != j)] *= 2
-            self._add(a.ravel(), b.ravel(), upper.ravel())
-        else:
-            a, b = np.repeat(rows, outer, axis=1), np.tile(rows, (1, outer))
-            self._add(a.ravel(), b.ravel(), matrix.ravel())
+            # Nodes of a cell may be twins: their coupling counts on both sides of the diagonal.
+            values[(a == b) & (i != j)] *= 2
+        self._add(a.ravel(), b.ravel(), values.ravel())
 
     def add_coupling(self, rows: np.ndarray, columns: np.ndarray, matrix: np.ndarray) -> None:
         """Add couplings between two different sets of unknowns (and their transposes).
@@ -142,8 +143,6 @@ class Assembly:
         a = np.repeat(rows, columns.shape[1], axis=1).ravel()
         b = np.tile(columns, (1, rows.shape[1])).ravel()
         self._add(a, b, matrix.ravel())
-        if not self.symmetric:
-            self._add(b, a, matrix.ravel())
 
     def add_load(self, rows: np.ndarray, load: np.ndarray) -> None:
         """Add loads, shape (..., sides), at local unknowns, shape (...), -1 ignored."""
@@ -151,12 +150,14 @@ class Assembly:
         np.add.at(self.load, rows[keep], load[keep])
 
     def _add(self, a: np.ndarray, b: np.ndarray, values: np.ndarray) -> None:
-        low = np.minimum(a, b).astype(np.int32, copy=False)
-        high = np.maximum(a, b).astype(np.int32, copy=False)
-        keep = slice(None) if low.min(initial=0) >= 0 else low >= 0
-        self._rows.append((low if self.symmetric else a.astype(np.int32, copy=False))[keep])
-        self._columns.append((high if self.symmetric else b.astype(np.int32, copy=False))[keep])
-        self._values.append(values[keep])
+        low, high = (a, b) if not self.symmetric else (np.minimum(a, b), np.maximum(a, b))
+        low, high = low.astype(np.int32, copy=False), high.astype(np.int32, copy=False)
+        if min(low.min(initial=0), high.min(initial=0)) < 0:
+            keep = (low >= 0) & (high >= 0)
+            low, high, values = low[keep], high[keep], values[keep]
+        self._rows.append(low)
+        self._columns.append(high)
+        self._values.append(values)
 
     def factorise(self) -> Factor:
         """Assemble the matrix over all ranks and factorise it.
@@ -167,12 +168,13 @@ class Assembly:
         Raises:
             ConvergenceError: The factorisation failed (a singular system).
         """
-        half = self.symmetric
-        matrix = global_matrix(self.local(), self.unknowns, half=half, whole=not half)
-        return Factor(matrix, self.unknowns, symmetric=half)
+        if not self.symmetric:
+            matrix = distributed(self.local(), self.unknowns)
+            return Factor(matrix, self.unknowns, symmetric=False)
+        return Factor(global_matrix(self.local(), self.unknowns, half=True), self.unknowns)
 
     def iterative(self, preconditioner: str = "multigrid") -> ConjugateGradients:
-        """Assemble a positive definite matrix over all ranks, to be solved by iterations.
+        """Assemble a positive definite (symmetric part) matrix, to be solved by iterations.
 
         Args:
             preconditioner: "multigrid", or "jacobi" for mass matrices.
@@ -180,11 +182,14 @@ class Assembly:
         Returns:
             The solver.
         """
+        if not self.symmetric:
+            matrix = distributed(self.local(), self.unknowns)
+            return Gmres(matrix, self.unknowns, preconditioner)
         matrix = global_matrix(self.local(), self.unknowns, half=False)
         return ConjugateGradients(matrix, self.unknowns, preconditioner)
 
     def local(self) -> csr_matrix:
-        """This rank's part of the matrix, of a symmetric one the upper half, in local numbers."""
+        """This rank's part of the matrix, in local numbers; if symmetric its upper triangle."""
         size = self.unknowns.size
         # A zero diagonal belongs to the pattern of an indefinite matrix.
         diagonal = np.arange(size, dtype=np.int32)
@@ -203,13 +208,8 @@ class Assembly:
         return local
 
 
-def global_matrix(
-    upper: csr_matrix, unknowns: Unknowns, *, half: bool, whole: bool = False
-) -> PETSc.Mat:
-    """The matrix over all ranks from its upper half, or from the ``whole`` of it.
-
-    Of one rank alone the upper ``half``, if that is enough.
-    """
+def global_matrix(upper: csr_matrix, unknowns: Unknowns, *, half: bool) -> PETSc.Mat:
+    """The matrix over all ranks; of one rank alone the upper half, if that is enough."""
     comm = unknowns.comm
     if comm.size == 1 and half:
         matrix = PETSc.Mat().create(comm)
@@ -218,7 +218,12 @@ def global_matrix(
         matrix.setPreallocationCSR((upper.indptr, upper.indices, upper.data))
         matrix.assemble()
         return matrix
-    full = upper if whole else (upper + triu(upper, 1).T).tocsr()
+    return distributed((upper + triu(upper, 1).T).tocsr(), unknowns)
+
+
+def distributed(full: csr_matrix, unknowns: Unknowns) -> PETSc.Mat:
+    """The matrix over all ranks from this rank's part of it, in local numbers."""
+    comm = unknowns.comm
     local = PETSc.Mat().createAIJ(
         full.shape, csr=(full.indptr, full.indices, full.data), comm=PETSc.COMM_SELF
     )
@@ -260,6 +265,10 @@ class Solver:
             **counted,
         }
 
+    def close(self) -> None:
+        """Free the solver, on all ranks together; in parallel PETSc would keep it otherwise."""
+        self.matrix.destroy()
+
     def _gather(self, local: np.ndarray) -> PETSc.Vec:
         """Sum of what all ranks contribute at their local unknowns."""
         vec = PETSc.Vec().createMPI(
@@ -292,16 +301,26 @@ class ConjugateGradients(Solver):
         preconditioner: "multigrid" (BoomerAMG) or "jacobi".
     """
 
+    name = "conjugate gradients"
+    _type = PETSc.KSP.Type.CG
+
     def __init__(self, matrix: PETSc.Mat, unknowns: Unknowns, preconditioner: str) -> None:
         super().__init__(matrix, unknowns)
         multigrid = preconditioner == "multigrid"
-        self.method = "conjugate gradients, " + ("BoomerAMG" if multigrid else "Jacobi")
+        self.method = f"{self.name}, " + ("BoomerAMG" if multigrid else "Jacobi")
         self._solver = PETSc.KSP().create(unknowns.comm)
         self._solver.setOperators(matrix)
-        self._solver.setType(PETSc.KSP.Type.CG)
+        self._solver.setType(self._type)
+        if self._type == PETSc.KSP.Type.GMRES:
+            self._solver.setGMRESRestart(200)
         self._solver.setTolerances(rtol=CG_TOLERANCE, atol=0.0, max_it=500)
         pc = self._solver.getPC()
         boomer_amg(pc) if multigrid else pc.setType(PETSc.PC.Type.JACOBI)
+
+    def close(self) -> None:
+        """Free the solver, on all ranks together."""
+        self._solver.destroy()
+        super().close()
 
     def solve(self, load: np.ndarray) -> np.ndarray:
         """Solve for several right-hand sides, one after the other.
@@ -326,13 +345,20 @@ class ConjugateGradients(Solver):
             error = residual.norm() / (rhs.norm() or 1.0)
             if reason <= 0 or not error < RESIDUAL:
                 raise ConvergenceError(
-                    f"conjugate gradients stopped after {self._solver.getIterationNumber()}"
+                    f"{self.name} stopped after {self._solver.getIterationNumber()}"
                     f" iterations with a relative residual of {error:.1e} (PETSc reason {reason})"
                 )
             self.residual = max(self.residual, float(error))
             self.iterations = max(self.iterations, self._solver.getIterationNumber())
             out[:, i] = self._spread(solution)
         return out
+
+
+class Gmres(ConjugateGradients):
+    """A nonsymmetric system with a positive definite symmetric part, solved by GMRES."""
+
+    name = "GMRES"
+    _type = PETSc.KSP.Type.GMRES
 
 
 def boomer_amg(pc: PETSc.PC, *, vectors: int = 1) -> None:
@@ -355,6 +381,7 @@ def boomer_amg(pc: PETSc.PC, *, vectors: int = 1) -> None:
         "interp_type": "ext+i",
         "agg_nl": 0,
         "P_max": 4,
+        "grid_sweeps_all": 2,
         "relax_type_all": "symmetric-SOR/Jacobi",
     }
     for key, value in settings.items():
@@ -366,7 +393,13 @@ def boomer_amg(pc: PETSc.PC, *, vectors: int = 1) -> None:
 
 
 class Factor(Solver):
-    """A factorised indefinite system (MUMPS; LDL^T if it is symmetric)."""
+    """A factorised system: symmetric indefinite (MUMPS, LDL^T) or nonsymmetric (LU).
+
+    Args:
+        matrix: The matrix.
+        unknowns: Its numbering.
+        symmetric: Whether it is symmetric.
+    """
 
     def __init__(self, matrix: PETSc.Mat, unknowns: Unknowns, *, symmetric: bool = True) -> None:
         super().__init__(matrix, unknowns)
@@ -390,6 +423,11 @@ class Factor(Solver):
                 f" {self._factor.getMumpsInfog(2)}): the system is singular or memory ran out"
             )
         self._pc = pc
+
+    def close(self) -> None:
+        """Free the factors, on all ranks together."""
+        self._pc.destroy()
+        super().close()
 
     def solve(self, load: np.ndarray) -> np.ndarray:
         """Solve for several right-hand sides at once.

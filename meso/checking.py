@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import tomllib
 from math import inf, isinf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,13 @@ import numpy as np
 
 from meso.boundary import Boundary, Contact, Periodic, Wall
 from meso.errors import CaseError
-from meso.material import Material, conductivity_unit, library_names, load_library
+from meso.material import (
+    Material,
+    conductivity_unit,
+    library_names,
+    load_library,
+    load_material_file,
+)
 from meso.profile import Profile
 
 if TYPE_CHECKING:
@@ -69,10 +76,21 @@ def report(case: Case) -> str:
     knudsen = knudsen_number(device, materials, case.boundaries)
     if knudsen is not None:
         lines.append(f"  Knudsen number {knudsen:.3g}")
+    doubts: tuple[str, ...] = ()
+    if case.angular_momentum:
+        from meso.angular_momentum.lengths import lengths
+        from meso.angular_momentum.problem import problem
+
+        diffusion = problem(case, device)
+        doubts = tuple(diffusion.warnings)
+        decay = ", ".join(f"{x * 1e9:.4g}" for x in lengths(diffusion.materials.values()))
+        names = ", ".join(diffusion.components)
+        lines.append(f"  angular momentum {names}: decay lengths {decay or 'none'} nm")
     lines += ["", mesh_quality(device)]
     found = list(case.warnings)
     if viscous:
         found += warnings(device, materials, case.boundaries)
+    found += doubts
     lines += [f"  warning: {text}" for text in found]
     lines.append("  nothing wrong found" if not found else "")
     return "\n".join(lines).rstrip()
@@ -148,24 +166,37 @@ def material_report(name: str | None) -> str:
     """A material of the library, or all materials of a case, with what follows and sources.
 
     Args:
-        name: Name in the library, path of a case file, or None for a list of the library.
+        name: Name in the library, path of a case or material file, or None: list the library.
 
     Raises:
         CaseError: No such material.
     """
     if name is None:
         return "library: " + ", ".join(library_names())
-    if name.endswith(".toml"):
+    if name.endswith(".toml") and not _is_material_file(Path(name)):
         from meso.case import Case
 
         return "\n\n".join(_material(m) for m in Case.load(Path(name)).materials.values())
-    carriers, entries = load_library(name)
+    if name.endswith(".toml"):
+        carriers, entries, scattering = load_material_file(Path(name))
+    else:
+        scattering = {}
+        carriers, entries = load_library(name)
     lines = [f'{name} (carriers = "{carriers}")']
     for quantity, values in entries.items():
         for entry in values:
             method = f", {entry.method}" if entry.method else ""
             lines.append(f"  {quantity:<34} {entry.value}{method}\n      {entry.source}")
+    lines += [f"  scattering.{key:<23} {rate:g}" for key, rate in scattering.items()]
     return "\n".join(lines)
+
+
+def _is_material_file(path: Path) -> bool:
+    """Whether a file is one of a material and not a case: its carriers are at the top."""
+    try:
+        return "carriers" in tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return False
 
 
 def _material(material: Material) -> str:

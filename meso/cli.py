@@ -167,8 +167,15 @@ def _parser() -> argparse.ArgumentParser:
     plot = command("plot", _plot, "draw the pictures of a result directory again")
     plot.add_argument("directory", type=Path, metavar="DIR")
 
+    bands = command("bands", _bands, "compute a material from a Bloch Hamiltonian")
+    bands.add_argument("case", type=Path, metavar="CASE.toml")
+    case_options(bands)
+    bands.add_argument("--output", type=Path, metavar="DIR", help="instead of output.directory")
+    bands.add_argument("--processes", type=int, metavar="N", help="instead of bands.processes")
+    bands.add_argument("--quiet", action="store_true", help="no report, no progress")
+
     material = command("material", _material, "show a material, what follows from it, sources")
-    material.add_argument("name", nargs="?", metavar="NAME|CASE.toml", help="default: list all")
+    material.add_argument("name", nargs="?", metavar="NAME|FILE.toml", help="default: list all")
 
     command("info", _info, "versions and configuration: what to paste into a bug report")
     return parser
@@ -320,6 +327,32 @@ def _plot(options: argparse.Namespace, root: bool) -> None:
 
         for path in draw(options.directory):
             print(path)
+
+
+def _bands(options: argparse.Namespace, root: bool) -> None:
+    from meso.bands.case import BandsCase
+    from meso.bands.coefficients import coefficients
+    from meso.bands.writing import write
+    from meso.case.tables import parse_overrides
+
+    case = BandsCase.load(options.case, parse_overrides(options.set))
+    directory = options.output or case.directory
+    if directory.exists() and not directory.is_dir():
+        raise CaseError(("output.directory", f"{directory} is a file"))
+    options.directory_used, options.verbose = directory, False
+    arguments = dict(case.arguments)
+    if options.processes is not None:
+        arguments["processes"] = options.processes
+    if any(key in os.environ for key in _RANKS):
+        from mpi4py import MPI
+
+        arguments["comm"] = MPI.COMM_WORLD
+    found = coefficients(case.model, progress=_progress(options, root), **arguments)
+    if root:
+        paths = write(found, directory, case.name, case.title)
+        if not options.quiet:
+            print(found.report())
+            print("\n".join(f"  written: {path}" for path in paths))
 
 
 def _material(options: argparse.Namespace, root: bool) -> None:

@@ -15,7 +15,7 @@ from mpi4py import MPI
 
 from meso import _compat, drawing, formats, sizing
 from meso.cad import open_cad
-from meso.errors import GeometryError
+from meso.errors import CaseError, GeometryError
 from meso.extraction import extract
 from meso.groups import Groups
 from meso.imported import read_mesh
@@ -322,6 +322,9 @@ def meshed(source: Source, open_drawing: Callable[[], None]) -> Plan:
             with drawing.gmsh_session():
                 open_drawing()
                 dimension = drawing.dimension_of_drawing()
+                if dimension == 3 and source.sizes.wanted:
+                    text = f"adapt is for 2D drawings, but {path.name} is 3D"
+                    raise CaseError(("mesh.adapt", text))
                 sizes = source.sizes.resolved(source.sizes.order or DEFAULT_ORDER[dimension])
                 degree = _geometry_order(source, dimension)
                 sizing.check_names(path, sizes, dimension)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from meso.boundary import Wall
-from meso.cells import Cells, FacetGeometry, cells_of, facet_geometry
+from meso.cells import Cells, FacetGeometry, cells_of, facet_geometry, facet_points
 from meso.coefficients import material_values
 from meso.constants import ELECTRON_CHARGE
 from meso.device import Device
@@ -162,13 +163,28 @@ def piece_centers(device: Device) -> np.ndarray:
     return np.asarray(total(device.comm, sums)) / measures[:, None]
 
 
-def profile(flow: Flow, wall: str, points: int) -> dict[str, np.ndarray]:
+def _on_facets(
+    fields: Sequence[Field], values: WallValues, points: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Scalar fields at points of the facets of a wall, shape (f, q)."""
+    inside = facet_points(points.reshape(len(points), -1))
+    out = {}
+    for field in fields:
+        table = np.stack([field.table(at) for at in inside])[values.local]
+        out[field.name] = np.einsum("fqn,fn->fq", table, field.values[values.cell, :, 0])
+    return out
+
+
+def profile(
+    flow: Flow, wall: str, points: int, fields: Sequence[Field] = ()
+) -> dict[str, np.ndarray]:
     """In 2D: values along a wall in order, the same on every rank.
 
     Args:
         flow: A solved flow.
         wall: Name of the wall.
         points: Points per facet, its end not counted.
+        fields: Scalar fields to be added, by their names.
 
     Returns:
         Columns "segment", "s", "x", "y", "J_t", "vorticity", "region": one row a point, piece by
@@ -185,6 +201,7 @@ def profile(flow: Flow, wall: str, points: int) -> dict[str, np.ndarray]:
         "y": values.position[..., 1],
         "J_t": values.tangential_current,
         "vorticity": values.vorticity,
+        **_on_facets(fields, values, s),
     }
     rows = _facet_rows(flow, values, columns)
     # The end of a facet is the beginning of the next; that of the last one ends the piece.
@@ -194,13 +211,16 @@ def profile(flow: Flow, wall: str, points: int) -> dict[str, np.ndarray]:
     return {name: column[keep] for name, column in rows.items()}
 
 
-def surface(flow: Flow, wall: str, degree: int) -> dict[str, np.ndarray]:
+def surface(
+    flow: Flow, wall: str, degree: int, fields: Sequence[Field] = ()
+) -> dict[str, np.ndarray]:
     """In 3D: values at quadrature points of a wall, the same on every rank.
 
     Args:
         flow: A solved flow.
         wall: Name of the wall.
         degree: Degree of the quadrature; the areas are its weights.
+        fields: Scalar fields to be added, by their names.
 
     Returns:
         Columns "segment", "x", "y", "z", "normal_x", ..., "area", "J_x", ..., "vorticity_x",
@@ -213,6 +233,7 @@ def surface(flow: Flow, wall: str, degree: int) -> dict[str, np.ndarray]:
     columns["area"] = values.weight
     columns |= _components("J", values.current)
     columns |= _components("vorticity", values.vorticity)
+    columns |= _on_facets(fields, values, points)
     rows = _facet_rows(flow, values, columns)
     return {name: column.ravel() for name, column in rows.items()}
 

@@ -32,11 +32,17 @@ class Layer:
         size: Cell size at the boundary, or None to follow from ``decay``.
         reach: Distance over which it grows, about e times, or None to follow from ``decay``.
         decay: Decay length l of what the layer resolves; flat cells are for layers that have one.
+        finer: Factor on a size that follows from ``decay``.
+        wider: Factor on a reach that follows from it.
+        longest: Longest decay length that it is to resolve, if there are several.
     """
 
     size: float | None = None
     reach: float | None = None
     decay: float = 0.0
+    finer: float = 1.0
+    wider: float = 1.0
+    longest: float = 0.0
 
     def __post_init__(self) -> None:
         if self.decay <= 0 and not (self.size and self.reach):
@@ -50,10 +56,12 @@ class Layer:
 
     def over(self, unit: float) -> Layer:
         """The same layer with lengths in another unit."""
-        return Layer(
+        return replace(
+            self,
             size=None if self.size is None else self.size / unit,
             reach=None if self.reach is None else self.reach / unit,
             decay=self.decay / unit,
+            longest=self.longest / unit,
         )
 
     def resolved(self, order: int) -> Layer:
@@ -62,8 +70,8 @@ class Layer:
             return self
         return replace(
             self,
-            size=self.size or self.decay / _CELLS_PER_LAYER.get(order, 1.5),
-            reach=self.reach or 0.7 * (order + 1) * self.decay,
+            size=self.size or self.finer * self.decay / _CELLS_PER_LAYER.get(order, 1.5),
+            reach=self.reach or self.wider * 0.7 * (order + 1) * self.decay,
         )
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite, pi
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, SkipValidation, ValidationInfo
@@ -27,6 +27,9 @@ from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.errors import CaseError, known
 from meso.profile import Profile, read_profile
 from meso.units import is_number, quantity, unit
+
+if TYPE_CHECKING:
+    from meso.bands.model import Model
 
 _LIBRARY = Path(__file__).parent / "library"
 
@@ -44,6 +47,11 @@ _PROFILES = ("conductivity", "mean_free_path", "vorticity_diffusion_length")
 def conductivity_unit(carriers: object) -> str:
     """S for a 2D electron gas, S/m for a 3D conductor."""
     return "S" if carriers == "2d" else "S/m"
+
+
+def conductivity_of(table: Mapping[str, Any], carriers: str) -> float:
+    """The conductivity of a table in SI."""
+    return quantity(table["conductivity"], conductivity_unit(carriers))
 
 
 def _values(value: object, info: ValidationInfo, *units: str) -> float | Profile:
@@ -223,6 +231,62 @@ class Material(_Closure):
         sources = {key: f"derived: {formula}" for key, (_, formula) in derived.items()}
         object.__setattr__(self, "provenance", {**self.provenance, **sources})
 
+    @classmethod
+    def from_bands(
+        cls,
+        model: Model,
+        *,
+        name: str = "",
+        energy: float = 0.0,
+        broadening: float = 0.1,
+        kmesh: int = 48,
+        options: Mapping[str, Any] | None = None,
+        **given: Any,
+    ) -> Material:
+        """A material from a Bloch model: σ, λ, κ and the rates of point scatterers where known.
+
+        Args:
+            model: One of `meso.bands.models`, or another object with the same methods.
+            name: Of the material.
+            energy: Fermi energy in eV.
+            broadening: Γ in eV; τ = ħ/2Γ.
+            kmesh: Points of the grid along one direction.
+            options: More arguments of `meso.bands.coefficients`.
+            given: Values that are known otherwise, in SI; they win.
+
+        Raises:
+            CaseError: The energy is outside the bands, or a value is out of range.
+        """
+        from meso.bands.coefficients import coefficients
+
+        found = coefficients(
+            model, energy=energy, broadening=broadening, kmesh=kmesh, **(options or {})
+        )
+        values: dict[str, Any] = {}
+        sources: dict[str, str] = {}
+        for key, value in found.values.items():
+            if key in cls.__slots__ and key not in given:
+                values[key] = value.value
+                sources[key] = f"{value.source}; {value.method}"
+        if found.scattering and "scattering" not in given:
+            values["scattering"] = dict(found.scattering)
+            sources["scattering"] = f"computed from {found.model}, point scatterers"
+        if "conductivity" in given and "mean_free_path" in values:
+            # A measured conductivity: ρλ is what the Fermi surface knows.
+            factor = conductivity_of(given, found.carriers) / found.values["conductivity"].value
+            values["mean_free_path"] *= factor
+            sources["mean_free_path"] += "; for the conductivity given, at the same ρλ"
+        provenance = sources | dict(given.pop("provenance", {}))
+        return cls(
+            **{
+                "name": name,
+                "carriers": found.carriers,
+                **values,
+                **given,
+                "provenance": provenance,
+            }
+        )
+
     def _problems(self) -> Iterator[tuple[str, str]]:
         if self.carriers not in ("2d", "3d"):
             yield "carriers", f'found {self.carriers!r}; must be "2d" or "3d"'
@@ -372,7 +436,34 @@ def load_library(name: str) -> tuple[str, dict[str, tuple[Entry, ...]]]:
     names = library_names()
     if name not in names:
         raise CaseError(f'no material "{name}" in the library; {known(name, names)}')
-    text = (_LIBRARY / f"{name}.toml").read_text(encoding="utf-8")
-    table: dict[str, Any] = tomllib.loads(text)
-    carriers = table.pop("carriers")
-    return carriers, {k: tuple(Entry(**entry) for entry in v) for k, v in table.items()}
+    carriers, entries, _ = load_material_file(_LIBRARY / f"{name}.toml")
+    return carriers, entries
+
+
+def load_material_file(
+    path: Path,
+) -> tuple[str, dict[str, tuple[Entry, ...]], dict[str, float]]:
+    """Read a material file, such as `meso bands` writes.
+
+    Args:
+        path: the TOML file.
+
+    Returns:
+        The kind of carriers, quantity -> entries, and the rates of its scattering.
+
+    Raises:
+        CaseError: the file cannot be read, or is no material file.
+    """
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        carriers = table.pop("carriers")
+        scattering = table.pop("scattering", {})
+        entries = {k: tuple(Entry(**entry) for entry in v) for k, v in table.items()}
+    except OSError as error:
+        raise CaseError(f'no material file "{path}": {error.strerror}') from None
+    except tomllib.TOMLDecodeError as error:
+        raise CaseError(f'"{path}" is not valid TOML: {error}') from None
+    except (KeyError, TypeError, AttributeError):
+        text = "expected carriers, and [[quantity]] with value, source and method"
+        raise CaseError(f'"{path}" is not a material file: {text}') from None
+    return carriers, entries, scattering

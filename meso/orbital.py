@@ -178,6 +178,7 @@ def _projection(
         # The mass matrix is well conditioned: in 3D iterations are faster than a factorisation.
         solver = assembly.iterative("jacobi") if device.dimension == 3 else assembly.factorise()
         x = solver.solve(assembly.load)
+        solver.close()
     else:
         x = np.zeros((unknowns.size, components))
     nodal[rows >= 0] = x[rows[rows >= 0]] * scale

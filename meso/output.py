@@ -222,7 +222,7 @@ def _probe(result: Result, name: str) -> dict[str, np.ndarray]:
         value = values[key]
         unit = result.fields[key].unit
         columns |= _columns(key, unit, value)
-        if key == "orbital_density":
+        if key == "orbital_density" or is_density(key):
             columns |= _columns(key, _hbar(unit), value / HBAR)
     return columns
 
@@ -243,8 +243,9 @@ def edge(result: Result, wall: str) -> dict[str, np.ndarray]:
     """
     flow = result.flow
     unit = flow.fields["current_density"].unit
+    extra = [field for name, field in result.fields.items() if is_density(name)]
     if result.device.dimension == 2:
-        rows = profile(flow, wall, flow.order)
+        rows = profile(flow, wall, flow.order, extra)
         columns = {
             "s_m": rows["s"],
             "x_m": rows["x"],
@@ -253,7 +254,7 @@ def edge(result: Result, wall: str) -> dict[str, np.ndarray]:
         }
         vorticity = rows["vorticity"]
     else:
-        rows = surface(flow, wall, flow.order)
+        rows = surface(flow, wall, flow.order, extra)
         columns = {f"{axis}_m": rows[axis] for axis in "xyz"}
         columns |= {f"normal_{axis}": rows[f"normal_{axis}"] for axis in "xyz"}
         columns["area_m2"] = rows["area"]
@@ -266,8 +267,17 @@ def edge(result: Result, wall: str) -> dict[str, np.ndarray]:
         columns |= _columns(name, unit, value)
         if name == "orbital_density":
             columns |= _columns(name, _hbar(unit), value / HBAR)
+    for field in extra:
+        columns |= _columns(field.name, field.unit, rows[field.name])
+        columns |= _columns(field.name, _hbar(field.unit), rows[field.name] / HBAR)
     columns["segment"] = rows["segment"]
     return columns
+
+
+def is_density(name: str) -> bool:
+    """Whether a field is a component of a density of angular momentum."""
+    starts = ("spin_density_", "orbital_diffusive_density_", "orbital_total_density_")
+    return name.startswith(starts)
 
 
 def curl_like(result: Result) -> dict[str, tuple[str, np.ndarray]]:

@@ -16,6 +16,8 @@ from meso.mpi import concatenated
 
 # Distance of twins over the size of the device: what mesh generators leave.
 _MATCH = 1e-7
+# Some direction, along which no two ends of a boundary are equally far.
+_DIRECTION = np.array([1.0, 0.618, 0.382])
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -59,7 +61,11 @@ def twin_nodes(device: Device, space: Lagrange, pairs: Pairs) -> np.ndarray:
 
 
 def ground_nodes(
-    device: Device, space: Lagrange, grounded: Sequence[str], pairs: Pairs
+    device: Device,
+    space: Lagrange,
+    grounded: Sequence[str],
+    pairs: Pairs,
+    twins: np.ndarray | None = None,
 ) -> np.ndarray:
     """One node in each part of the conductor whose potential nothing else fixes.
 
@@ -68,6 +74,7 @@ def ground_nodes(
         space: Space of the potential.
         grounded: Boundaries that fix it.
         pairs: Periodic pairs, which join parts.
+        twins: What :func:`twin_nodes` returns, if the potential has the same unknown at twins.
 
     Returns:
         Local nodes, known to every rank that touches them.
@@ -78,11 +85,16 @@ def ground_nodes(
         parts = [p for p in parts if p not in joined] + [set().union(*joined)]
     out: list[np.ndarray] = [np.empty(0, dtype=np.int64)]
     known = space.global_nodes
+    # Only the node that stands for its twins has an unknown.
+    stands = {} if twins is None else dict(twins.tolist())
     for part in parts:
         if part & set(grounded):
             continue
-        everywhere = _boundary_nodes(device, space, min(part))[0]
-        out.append(np.flatnonzero(known == everywhere.min()))
+        # The one that lies furthest in some direction: the same for every partition.
+        name = next((second for _, second in pairs if second in part), min(part))
+        nodes, x = _boundary_nodes(device, space, name)
+        lowest = int(nodes[(x @ _DIRECTION[: device.dimension]).argmin()])
+        out.append(np.flatnonzero(known == stands.get(lowest, lowest)))
     return np.concatenate(out)
 
 

@@ -22,6 +22,8 @@ _CORNER_RATIO = 1e-2
 _SMALLEST = 1e-8
 #: Cells of the next mesh over those of this one, at most.
 _MORE_CELLS = 4.0
+#: Cells that a mesh may have.
+_MAX_CELLS = 400_000
 #: Ratios are rounded to powers of 2^(1/4): rounding errors do not reach the mesh.
 _STEPS = 4
 
@@ -38,7 +40,10 @@ class CellErrors:
     Attributes:
         points: Vertices, shape (n, 2).
         triangles: Vertices of the cells, shape (c, 3).
-        share: Share of each cell in the error, not negative, shape (c,).
+        parts: Measures of the error of each cell, not negative, shape (c, m).
+        share: Share of each cell in the error, shape (c,).
+        decay: Square of the last over the last but one degree of the solution around each cell,
+            shape (c,).
         corner: True for vertices around which a higher degree does not help, shape (n,).
         power: Power of the size by which the share of a cell falls.
         corner_power: The same at a corner.
@@ -46,7 +51,9 @@ class CellErrors:
 
     points: np.ndarray
     triangles: np.ndarray
+    parts: np.ndarray
     share: np.ndarray
+    decay: np.ndarray
     corner: np.ndarray
     power: float
     corner_power: float
@@ -58,16 +65,16 @@ class CellErrors:
 
 
 def cell_errors(
-    corners: np.ndarray, energy: np.ndarray, degrees: np.ndarray, power: float, corner_power: float
+    corners: np.ndarray, parts: np.ndarray, degrees: np.ndarray, power: float, corner_power: float
 ) -> CellErrors:
-    """Find vertices and corners, for shares that are the energies.
+    """Find vertices and corners; the shares are not known yet.
 
     Args:
         corners: Vertices of the cells, shape (c, 3, 2).
-        energy: Energy of the error of each cell, shape (c,).
+        parts: Measures of the error of each cell, shape (c, m).
         degrees: Squares of the solution's parts of the last but one and of the last degree in
             each cell, shape (c, 2).
-        power: Power of the size by which the energy of a cell falls.
+        power: Power of the size by which the share of a cell falls.
         corner_power: The same at a corner.
     """
     order = np.lexsort(corners.mean(axis=1).T)
@@ -75,11 +82,19 @@ def cell_errors(
     points, triangles = np.unique(flat, axis=0, return_inverse=True)
     around = np.zeros((len(points), 2))
     np.add.at(around, triangles.reshape(-1), np.repeat(degrees[order], 3, axis=0))
+    triangles = triangles.reshape(-1, 3)
+    # The neighbours of a corner have some of its cells, but less of the error.
+    strongest = around[:, 1].copy()
+    first, second = _edges(triangles).T
+    np.maximum.at(strongest, first, around[second, 1])
+    decay = around[:, 1] / np.maximum(around[:, 0], np.finfo(float).tiny)
     return CellErrors(
         points=points,
-        triangles=triangles.reshape(-1, 3),
-        share=energy[order],
-        corner=around[:, 1] > _ROUGH**2 * around[:, 0],
+        triangles=triangles,
+        parts=parts[order],
+        share=np.zeros(len(order)),
+        decay=decay[triangles].mean(axis=1),
+        corner=(decay > _ROUGH**2) & (around[:, 1] > (1 - 1e-6) * strongest),
         power=power,
         corner_power=corner_power,
     )
@@ -116,7 +131,7 @@ def next_sizes(errors: CellErrors, goal: float) -> SizeField:
         found = (errors.share * ratio**powers).sum()
         low, high = (middle, high) if found < goal else (low, middle)
     smallest = _SMALLEST * np.ptp(points, axis=0).max()
-    edges = _edges(triangles)
+    edges, most = _edges(triangles), min(_MORE_CELLS * len(triangles), _MAX_CELLS)
     while True:
         new = _ratios(errors, at_corner, np.exp(low) * total) * size
         wanted = np.full(len(points), np.inf)
@@ -125,7 +140,7 @@ def next_sizes(errors: CellErrors, goal: float) -> SizeField:
             here = ~at_corner | errors.corner[vertex]
             np.minimum.at(wanted, vertex[here], new[here])
         wanted = _graded(points, edges, np.maximum(wanted, smallest))
-        if low > high + 20 or _cells(wanted[triangles], area) < _MORE_CELLS * len(triangles):
+        if low > high + 20 or _cells(wanted[triangles], area) < most:
             return SizeField(points=points, triangles=triangles, sizes=wanted)
         low += 0.5
 
@@ -141,14 +156,15 @@ def _ratios(errors: CellErrors, at_corner: np.ndarray, level: float) -> np.ndarr
 
 
 def _edges(triangles: np.ndarray) -> np.ndarray:
-    pairs = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    """Vertices at the ends of each edge, in both directions, shape (e, 2)."""
+    pairs = triangles[:, [0, 1, 1, 2, 2, 0, 1, 0, 2, 1, 0, 2]].reshape(-1, 2)
     graph = coo_matrix((np.ones(len(pairs)), pairs.T)).tocsr().tocoo()
     return np.column_stack([graph.row, graph.col])
 
 
 def _graded(points: np.ndarray, edges: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Sizes that grow by no more than GROWTH times the distance along edges."""
-    first, second = np.concatenate([edges, edges[:, ::-1]]).T
+    first, second = edges.T
     step = GROWTH * np.linalg.norm(points[first] - points[second], axis=1)
     while True:
         out = sizes.copy()

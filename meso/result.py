@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from meso.accumulation import EdgeMoment
+from meso.adapting import Adaptivity
+from meso.angular_momentum.report import Part
 from meso.boundary import Wall
 from meso.case import Case
 from meso.convergence import Convergence
@@ -35,6 +37,8 @@ class Result:
         convergence: How a kinetic flow converges with the harmonics, with estimates of its errors.
         bounds: Bounds of the conductance of a kinetic flow.
         closed_form: Name and parameters of the exact solution of this case, if it has one.
+        angular_momentum: Diffusion of spin and orbital angular momentum, if the case has it.
+        adaptivity: How the mesh was adapted, and the estimated error; None if it was not.
     """
 
     case: Case
@@ -46,6 +50,8 @@ class Result:
     closed_form: Mapping[str, Any] | None = None
     convergence: Convergence | None = None
     bounds: Bounds | None = None
+    angular_momentum: Part | None = None
+    adaptivity: Adaptivity | None = None
 
     @property
     def written(self) -> tuple[str, ...]:

@@ -13,6 +13,10 @@ from mpi4py import MPI
 
 from meso import exact_match, resolution
 from meso.accumulation import edge_moments
+from meso.adapting import adapt
+from meso.angular_momentum import report
+from meso.angular_momentum.lengths import combined
+from meso.angular_momentum.problem import problem, wall_layers
 from meso.boundary import Wall
 from meso.case import Case
 from meso.coefficients import shortest_diffusion_length
@@ -51,17 +55,22 @@ def build_device(
         GeometryError: See :meth:`Device.from_gmsh`.
         CaseError: Names or units that do not fit.
     """
+    if wanted is None and case.mesh.adapt is not None:
+        wanted = SizeField.anything()
     layers: dict[str, Layer] = {}
     given = case.mesh.wall_size
     meshable = case.geometry.is_drawing
     walls = [name for name, law in case.boundaries.items() if isinstance(law, Wall)]
     interface = None
-    viscous = meshable and case.flow.model != "ohmic"
+    # Adapted meshes resolve layers where the target needs it.
+    viscous = meshable and case.flow.model != "ohmic" and wanted is None
     if viscous and (shortest := _shortest_layer(case, comm)):
         interface = Layer(decay=shortest)
         layers = {name: Layer(decay=shortest, size=given) for name in walls}
     elif meshable and given:
         layers = {name: Layer(size=given, reach=10 * given) for name in walls}
+    if meshable:
+        layers, interface = _with_densities(case, layers, walls, interface)
     if not meshable and (case.mesh.size or given):
         raise CaseError(("mesh", f"{case.geometry.file.name} is a mesh already: no size applies"))
     device = Device.from_gmsh(
@@ -106,6 +115,22 @@ def _shortest_layer(case: Case, comm: MPI.Comm) -> float | None:
     return shortest * min(ratios)
 
 
+def _with_densities(
+    case: Case, layers: dict[str, Layer], walls: list[str], interface: Layer | None
+) -> tuple[dict[str, Layer], Layer | None]:
+    """Layers that also resolve the densities of angular momentum."""
+    own = wall_layers(case)
+    if not own:
+        return layers, interface
+
+    def joined(layer: Layer | None) -> Layer:
+        return combined([*own, *([layer] if layer and layer.decay else [])])
+
+    plain = [Layer(decay=layer.decay) for layer in own]
+    inside = combined([*plain, interface] if interface else plain)
+    return {name: joined(layers.get(name)) for name in walls}, inside
+
+
 def _shortest_diffusion_length(case: Case, comm: MPI.Comm) -> float | None:
     """Shortest vorticity diffusion length of all regions, m; None if there is none."""
     materials = [case.materials[name] for name in case.regions.values()]
@@ -147,6 +172,8 @@ def run(
         ConvergenceError: The solver failed.
     """
     seconds: dict[str, float] = {}
+    part: report.Part | None = None
+    made: dict[int, Any] = {}
     materials = {region: case.materials[name] for region, name in case.regions.items()}
 
     @contextmanager
@@ -154,18 +181,34 @@ def run(
         progress(text)
         start = time.perf_counter()
         yield
-        seconds[name] = time.perf_counter() - start
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
-    try:
+    def build(wanted: SizeField | None = None) -> Device:
         with phase("mesh", f"meshing {case.geometry.file.name}"):
-            device = build_device(case, comm)
-        with phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
-            start = earlier if earlier is not None and _alike(earlier, case, device) else None
-            flow, convergence = solve(case, device, materials, progress, start)
-        bounds = None
-        if case.flow.bounds:
-            with phase("bounds", "bounds of the conductance"):
-                bounds = conductance_bounds(flow, harmonics=flow.evidence["harmonics"])
+            device = build_device(case, comm, wanted)
+        if case.angular_momentum:
+            # Whether it is well posed is decided before anything is solved.
+            made[id(device)] = problem(case, device)
+        return device
+
+    adaptivity = convergence = bounds = None
+    try:
+        if case.mesh.adapt is not None:
+            with phase("solve", f"adapting the mesh to the {case.mesh.adapt.target}"):
+                device, flow, adaptivity = adapt(case, build, progress)
+            seconds["solve"] -= seconds["mesh"]
+        else:
+            device = build()
+            with phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
+                same = earlier is not None and _alike(earlier, case, device)
+                start = earlier if same else None
+                flow, convergence = solve(case, device, materials, progress, start)
+            if case.flow.bounds:
+                with phase("bounds", "bounds of the conductance"):
+                    bounds = conductance_bounds(flow, harmonics=flow.evidence["harmonics"])
+        if diffusion := made.get(id(device)):
+            with phase("angular momentum", "diffusion of angular momentum"):
+                flow, part = report.solve(diffusion, flow, case.angular_momentum.coupling)
     except CaseError as error:
         file = None if case.file is None else str(case.file)
         raise CaseError(*error.problems, file=error.file or file) from None
@@ -179,6 +222,8 @@ def run(
             if couplings(flow) is not None:
                 fields["orbital_density"] = orbital_density(flow, fields["vorticity"])
                 moments = tuple(edge_moments(flow, fields["orbital_density"]))
+    if part is not None:
+        fields |= part.fields | report.totals(part, fields)
     warnings: list[str] = []
     if flow.model == "hydrodynamic":
         warnings += resolution.warnings(device, materials, case.boundaries)
@@ -193,11 +238,18 @@ def run(
         flow=flow,
         fields=fields,
         edge_moments=moments,
-        warnings=(*case.warnings, *warnings),
+        warnings=(
+            *case.warnings,
+            *warnings,
+            *(adaptivity.warnings if adaptivity else ()),
+            *(part.densities.warnings if part else ()),
+        ),
         seconds=seconds,
         closed_form=exact_match.closed_form(flow),
         convergence=convergence,
         bounds=bounds,
+        adaptivity=adaptivity,
+        angular_momentum=part,
     )
 
 

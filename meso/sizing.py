@@ -161,6 +161,8 @@ def _stretched_layers(curves: Mapping[str, list[int]], sizes: Sizes, narrowest: 
         if len(on_walls) == 1 and len(meeting) == 2:
             ends.append(point)
     layer = next(iter(sizes.layers.values()))
+    # Cells that grow by a fixed ratio resolve every longer length as well.
+    thickness = max(thickness, min(_THICKNESS * layer.longest, 0.39 * narrowest))
     field = gmsh.model.mesh.field
     boundary = field.add("BoundaryLayer")
     field.setNumbers(boundary, "CurvesList", sorted(walls))
@@ -322,6 +324,11 @@ def _kinks(number: np.ndarray) -> np.ndarray:
 def _contact_ends(path: Path, sizes: Sizes, number: np.ndarray) -> np.ndarray:
     """Vertices where a contact meets a wall (where any two boundaries do, if walls are unknown)."""
     name = {curve: group for group, tags in groups(path, 1).items() for curve in tags}
+    # Where a conductor goes on periodically no boundary ends, and no flow is singular.
+    for curve in list(name):
+        master = gmsh.model.mesh.getPeriodic(1, [curve])[0]
+        for twin in {curve, int(master)} if master != curve else ():
+            name.pop(twin, None)
     ends = []
     for point, meeting in _junctions().items():
         found = [name[curve] for curve, _ in meeting if curve in name]

@@ -74,7 +74,6 @@ class BlockMatrix:
         columns: Its columns.
         row_numbers: Local numbers of the rows of each cell, -1 for none, shape (c, m).
         column_numbers: The same of its columns, shape (c, n).
-        links: Further couplings of local rows and columns, shape (k, 2), or None.
     """
 
     def __init__(
@@ -83,12 +82,11 @@ class BlockMatrix:
         columns: Rows,
         row_numbers: np.ndarray,
         column_numbers: np.ndarray,
-        links: np.ndarray | None = None,
     ) -> None:
         self.rows, self.columns = rows, columns
         self._numbers = row_numbers.astype(np.int32), column_numbers.astype(np.int32)
         self.blocked = rows.block == columns.block and rows.block > 1
-        diagonal, off = self._counts(links)
+        diagonal, off = self._counts()
         mat = PETSc.Mat().create(rows.comm)
         mat.setSizes((rows.shape, columns.shape))
         if self.blocked:
@@ -104,16 +102,13 @@ class BlockMatrix:
         mat.setLGMap(rows.map, columns.map)
         self.mat = mat
 
-    def _counts(self, links: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def _counts(self) -> tuple[np.ndarray, np.ndarray]:
         """Blocks in each row of this rank: in its own columns, and in those of others."""
         rows, columns = self.rows, self.columns
         pattern = _incidence(self._numbers[0], rows.numbering.size).T @ _incidence(
             self._numbers[1], columns.numbering.size
         )
         pattern = pattern.tocsr()
-        if links is not None and len(links):
-            ones = np.ones(len(links), dtype=np.int32)
-            pattern = pattern + csr_matrix((ones, (links[:, 0], links[:, 1])), pattern.shape)
         first, last = (int(columns.numbering.starts[columns.comm.rank + i]) for i in (0, 1))
         to_row, to_column = rows.numbering.to_global, columns.numbering.to_global
         mine = (to_column[pattern.indices] >= first) & (to_column[pattern.indices] < last)

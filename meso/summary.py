@@ -11,6 +11,8 @@ import numpy as np
 from petsc4py import PETSc
 
 import meso
+from meso.adapting import Adaptivity
+from meso.angular_momentum import report
 from meso.boundary import Periodic
 from meso.constants import HBAR
 from meso.device import Device
@@ -98,11 +100,15 @@ def summary(result: Result) -> dict[str, Any]:
         out["resistances_ohm" + ("_m" if result.per_thickness else "")] = result.resistances
     out[f"dissipated_power_W{per}"] = flow.dissipated_power
     out["walls"] = {name: _wall(result, name) for name in result.walls}
+    if result.angular_momentum is not None:
+        out["angular_momentum"] = report.summary(result)
     out["extrema"] = {
         name: ({} if name in unbounded(result) else _extrema(field)) | {"unit": field.unit}
         for name, field in result.fields.items()
     }
     out["closed_form"] = result.closed_form
+    if result.adaptivity is not None:
+        out["adaptivity"] = _adaptivity(result.adaptivity)
     out["wall_clock_s"] = result.seconds
     out["warnings"] = list(result.warnings)
     return out
@@ -151,6 +157,27 @@ def _moment(result: Result, moment: np.ndarray, measure: float) -> dict[str, Any
     }
 
 
+def _adaptivity(done: Adaptivity) -> dict[str, Any]:
+    """Meshes of an adaptive refinement; errors are relative to the target."""
+    return {
+        "target": done.target,
+        "unit": done.unit,
+        "tolerance_relative": done.tolerance,
+        "reached": done.reached,
+        "estimate_relative": done.estimate,
+        "kept": done.kept,
+        "steps": [
+            {
+                "cells": step.cells,
+                "dofs": step.unknowns,
+                "value": step.value,
+                "estimate_relative": step.estimate,
+            }
+            for step in done.steps
+        ],
+    }
+
+
 def table(result: Result) -> str:
     """The result as a table for the terminal."""
     flow, device = result.flow, result.device
@@ -177,12 +204,19 @@ def table(result: Result) -> str:
         lines.append(f"  resistance {name} {value:.9g} {ohm}")
     lines += _moments(result)
     lines += _accuracy(result)
+    lines += report.lines(result)
     if "orbital_density" in result.fields and not unbounded(result):
         field = result.fields["orbital_density"]
         low, high = (value + 0.0 for value in field.extrema())
         per = field.unit.removeprefix("J_s_per_").replace("m2", "m²").replace("m3", "m³")
         what = "|orbital density|" if field.components > 1 else "orbital density"
         lines += ["", f"  {what} from {low / HBAR:.6g} to {high / HBAR:.6g} ħ/{per}"]
+    if (done := result.adaptivity) is not None:
+        lines += [
+            "",
+            f"  adapted to {done.target} in {len(done.steps)} meshes: relative error about"
+            f" {done.estimate:.1e}",
+        ]
     lines += ["", *(f"  warning: {text}" for text in result.warnings)]
     return "\n".join(lines).rstrip()
 

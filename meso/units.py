@@ -48,6 +48,7 @@ _UNITS = {
     "T": "V * s / m ** 2",
     "eV": "1.602176634e-19 * J",
     "angstrom": "1e-10 * m",
+    "hbar": "1.054571817e-34 * J * s",
 }
 
 #: Letters outside the plain alphabet, also in their second code points, spelled out.
@@ -59,6 +60,8 @@ _SPELLING = str.maketrans(
         "\N{GREEK CAPITAL LETTER OMEGA}": "ohm",
         "\N{ANGSTROM SIGN}": "angstrom",
         "\N{LATIN CAPITAL LETTER A WITH RING ABOVE}": "angstrom",
+        "\N{LATIN SMALL LETTER H WITH STROKE}": "hbar",
+        "\N{PLANCK CONSTANT OVER TWO PI}": "hbar",
     }
 )
 
@@ -78,6 +81,10 @@ _DIMENSIONS = {
     "s": ("time", "2 ps"),
     "m^2/s": ("diffusivity", "2.5e-6 m^2/s"),
     "m/s": ("velocity", "1e6 m/s"),
+    "Hz": ("rate", "1e12 Hz"),
+    "J/m^2": ("angular-momentum current", "1e-7 J/m^2"),
+    "J*s/m^3": ("angular-momentum density", "1e24 hbar/m^3"),
+    "J*s^2/m^3": ("susceptibility", "2.7e-21 J s^2/m^3"),
 }
 
 _QUANTITY = re.compile(

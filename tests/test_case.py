@@ -321,7 +321,7 @@ BAD = [
     ("boundaries.probe.contact.current", "0 A/m", ['probe.contact.current: found "0 A/m"']),
     # Not in this version
     ("flow.magnetic_field", "1 T", ["flow.magnetic_field: found 1 T", "kinetic"]),
-    ("angular_momentum.orbital", {"components": ["z"]}, ["angular_momentum", "not available"]),
+    ("angular_momentum.orbital", {"diffusivity": 1e-5}, ["orbital.relaxation_time: missing"]),
 ]
 
 

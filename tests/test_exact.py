@@ -7,7 +7,7 @@ from math import inf, log, pi, sqrt
 import numpy as np
 import pytest
 
-from meso.exact import Bend, Corbino, Layers, Ribbon
+from meso.exact import Bend, Corbino, Layers, Ribbon, RoundWire
 
 # lambda = 1, 1 < r < 2: I/I_Drude, then J at 1, 1.5, 2 and curl J there (C = 1); independent
 # high-precision values.
@@ -194,3 +194,58 @@ def test_corbino():
     wide = Corbino(inner=1.0, outer=4.0, contact_step=0.5)
     step = 0.5 * (1 + 1 / 4) / (2 * pi)
     assert 1 / wide.conductance == pytest.approx(1 / ohmic.conductance + step, abs=0, rel=1e-14)
+
+
+@pytest.mark.parametrize("slip", [0.0, 1e-3, 1.0, 50.0, inf])
+@pytest.mark.parametrize("length", [1e-6, 1e-3, 0.1, 0.5, 1.5, 30.0, 1e3, 1e6])
+def test_round_wire_equations(length, slip):
+    """J - l^2 (r J')'/r = sigma E and the wall law, as integrals, at any l."""
+    wire = RoundWire(radius=1.0, diffusion_length=length, slip_rate=slip, drive=2.0)
+    at, weight = np.polynomial.legendre.leggauss(24)
+    fine = np.geomspace(1e-3, 1, 25) * min(30 * length, 0.5)
+    edges = np.unique(np.concatenate([[0.0], 1 - fine, [1.0], np.linspace(0, 1, 9)]))
+    centre, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
+    r = centre[:, None] + half[:, None] * at
+    J, curl = wire.current_density(r), wire.curl(r)
+    ends = np.array([wire.current_density(edges), wire.curl(edges)])
+    assert np.isfinite(J).all()
+    assert (J >= 0).all()
+    # dJ/dr = -curl, and the shear balances what the field drives; rounding of J and of l^2 curl.
+    slope = half * (curl @ weight) + np.diff(ends[0])
+    assert np.abs(slope).max() < 1e-12 * max(J.max(), np.abs(curl).max() * half.max())
+    momentum = half * (((J - 2.0) * r) @ weight) + length**2 * np.diff(edges * ends[1])
+    assert np.abs(momentum).max() < 1e-12 * max(2.0, length**2 * np.abs(curl).max())
+    total = float((half[:, None] * 2 * pi * r * J * weight).sum())
+    assert wire.current == pytest.approx(total, rel=1e-11, abs=1e-15 * length)
+    if slip == inf:
+        assert abs(ends[0][-1]) < 1e-14 * J.max()
+    else:
+        assert ends[1][-1] == pytest.approx(slip * ends[0][-1], abs=0, rel=1e-12)
+
+
+def test_round_wire_limits():
+    """Drude without friction, the parabola of Hagen and Poiseuille, a plane wall for small l."""
+    drude = RoundWire(radius=2.0, diffusion_length=0.3, slip_rate=0.0, drive=1.5)
+    assert drude.current == pytest.approx(1.5 * 4 * pi, abs=0, rel=1e-14)
+    assert drude.curl(2.0) == 0
+    stokes = RoundWire(radius=1.0, diffusion_length=1e5, slip_rate=inf)
+    r = np.linspace(0, 1, 11)
+    # (R^2 - r^2)/4 l^2 and R^2/8 l^2; the next terms are l^-2 of these.
+    np.testing.assert_allclose(stokes.current_density(r), (1 - r**2) / 4e10, rtol=1e-9)
+    assert stokes.conductance_ratio == pytest.approx(1 / 8e10, abs=0, rel=1e-9)
+    # The wall of a wide wire is flat, up to l/R.
+    wire = RoundWire(radius=1e4, diffusion_length=1.0, slip_rate=0.7)
+    ribbon = Ribbon(width=2e4, diffusion_length=1.0, slip_rate=0.7)
+    assert pytest.approx(ribbon.B, abs=0, rel=1e-4) == wire.C
+    assert 1 - wire.conductance_ratio == pytest.approx(2 * ribbon.B / 1e4, abs=0, rel=1e-3)
+
+
+def test_round_wire_is_continuous_in_l():
+    """The series for large l and the Bessel functions for small l meet at l = R."""
+    at = [
+        RoundWire(radius=1.0, diffusion_length=1 + d, slip_rate=2.0).current_density(
+            np.linspace(0, 1, 9)
+        )
+        for d in (-1e-12, 1e-12)
+    ]
+    np.testing.assert_allclose(at[0], at[1], rtol=1e-11)

@@ -258,6 +258,31 @@ def wavy_channel(*, width: float, period: float, amplitude: float, phase: float)
     )
 
 
+def tee(
+    *, width: float, length: float, stem_width: float, stem_length: float, fillet: float
+) -> Shape:
+    """Bar, stem, and what two square corners of side `fillet` keep outside the arcs."""
+    bar = length + (length - stem_width - 2 * fillet)
+    return Shape(
+        name="tee",
+        parameters={
+            "width": width,
+            "length": length,
+            "stem_width": stem_width,
+            "stem_length": stem_length,
+            "fillet": fillet,
+        },
+        area=width * length + stem_width * stem_length + (2 - PI / 2) * fillet**2,
+        lengths={
+            "left": width,
+            "right": width,
+            "injector": stem_width,
+            "edges": bar + 2 * (stem_length - fillet) + PI * fillet,
+        },
+        reentrant=0 if fillet else 2,
+    )
+
+
 # The first of each name has the defaults of its file.
 SHAPES = [
     ribbon(width=100, length=400),
@@ -291,6 +316,8 @@ SHAPES = [
     slit(width=100, length=30, opening=60, thickness=20),
     vicinity(width=200, length=800, radius=10, distance1=50, distance2=100, distance3=200),
     vicinity(width=100, length=250, radius=10, distance1=25, distance2=55, distance3=80),
+    tee(width=20, length=160, stem_width=20, stem_length=20, fillet=4),
+    tee(width=20, length=60, stem_width=10, stem_length=30, fillet=0),
 ]
 NAMES = sorted({shape.name for shape in SHAPES})
 

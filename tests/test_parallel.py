@@ -6,19 +6,22 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw, material, solve
+from conftest import GEOMETRIES, draw, material, solve
 from mpi4py import MPI
 
-from meso.boundary import Contact, Wall
+from meso.boundary import Contact, Periodic, Wall
 from meso.device import Device
 from meso.edges import profile
-from meso.errors import GeometryError
+from meso.errors import MesoError
+from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.ohmic import Ohmic
 from meso.orbital import edge_moments, orbital_density, vorticity
+from meso.profile import Profile
 from meso.sampling import sample
 
 # Different orders of summation: rounding, magnified by the conditioning of the systems.
@@ -76,7 +79,147 @@ def ohmic() -> dict[str, list]:
     return {name: values for name, values in out.items() if name not in derived}
 
 
-CASES = {case.__name__: case for case in (hydrodynamic, hall_bar, ring, ohmic)}
+DIFFUSE = Wall(specularity=0.0)
+
+
+def lattice() -> dict[str, list]:
+    """Two periodic pairs that meet in the corners."""
+    matter = material(mean_free_path=40e-9)
+    pairs = {"left": Periodic(to="right", voltage=1e-3), "bottom": Periodic(to="top", current=1e-6)}
+    device = draw("antidot", matter, ("edge",))
+    # The moments of opposite sides of a hole cancel: rounding.
+    return terminals_and_fields(solve(device, matter, edge=DIFFUSE, **pairs))
+
+
+def ohmic_lattice() -> dict[str, list]:
+    matter = material()
+    laws = {
+        "left": Periodic(to="right", voltage=1e-3),
+        "bottom": Periodic(to="top"),
+        "edge": DIFFUSE,
+    }
+    device = draw("antidot", matter, ())
+    flow = Ohmic(device, materials={"metal": matter}, boundaries=laws).solve()
+    return terminals_and_fields(flow)
+
+
+# The strip in two regions: current crosses from one to the other.
+HALVES = """
+Point(1) = {0, 0, 0}; Point(2) = {80, 0, 0}; Point(3) = {200, 0, 0};
+Point(4) = {200, 100, 0}; Point(5) = {80, 100, 0}; Point(6) = {0, 100, 0};
+Line(1) = {1, 2}; Line(2) = {2, 3}; Line(3) = {3, 4}; Line(4) = {4, 5}; Line(5) = {5, 6};
+Line(6) = {6, 1}; Line(7) = {2, 5};
+Curve Loop(1) = {1, 7, 5, 6}; Plane Surface(1) = {1};
+Curve Loop(2) = {2, 3, 4, -7}; Plane Surface(2) = {2};
+Physical Surface("left") = {1}; Physical Surface("right") = {2};
+Physical Curve("source") = {6}; Physical Curve("drain") = {3};
+Physical Curve("edges") = {1, 2, 4, 5};
+"""
+
+
+def written(text: str, size: float) -> Device:
+    """A device from the text of a drawing, which rank 0 writes."""
+    comm = MPI.COMM_WORLD
+    with tempfile.TemporaryDirectory() as folder:
+        path = comm.bcast(str(Path(folder) / "drawing.geo"))
+        if comm.rank == 0:
+            Path(path).write_text(text)
+        device = Device.from_gmsh(path, length_unit="nm", size=size)
+        comm.Barrier()
+    return device
+
+
+def two_materials() -> dict[str, list]:
+    """A contrast of 1:1000, l unresolved on one side; the potential jumps between them."""
+    left = material(mean_free_path=30e-9, name="left")
+    right = material(mean_free_path=0.1e-9, conductivity=20.0, name="right")
+    return terminals_and_fields(
+        solve(written(HALVES, 12e-9), {"left": left, "right": right}, edges=DIFFUSE)
+    )
+
+
+def varying() -> dict[str, list]:
+    """Profiles of conductivity and mean free path."""
+    matter = material(
+        conductivity=Profile(expression="0.02*exp(x/100)", length_unit=1e-9),
+        mean_free_path=Profile(expression="30 + 0.1*y", scale=1e-9, length_unit=1e-9),
+    )
+    return terminals_and_fields(solve(written(HALVES, 12e-9), matter, edges=DIFFUSE))
+
+
+def film(**laws) -> dict[str, list]:
+    matter = material(
+        carriers="3d", conductivity=2.4e6, scattering="isotropic", mean_free_path=20e-9
+    )
+    device = Device.from_gmsh(
+        GEOMETRIES / "film.geo",
+        length_unit="nm",
+        parameters={"length": 200, "width": 60, "thickness": 30, "layers": 4, "size": 12},
+    )
+    walls = {"surfaces": DIFFUSE, "sides": Wall(specularity=0.5)}
+    ends = laws or {"source": Contact(potential=1e-3), "drain": Contact(potential=0.0)}
+    flow = Hydrodynamic(device, materials={"metal": matter}, boundaries={**walls, **ends}).solve()
+    assert "GMRES" in flow.evidence["method"]
+    return terminals_and_fields(flow)
+
+
+def contacted_film() -> dict[str, list]:
+    """Three dimensions, solved by iterations."""
+    return film()
+
+
+def periodic_film() -> dict[str, list]:
+    return film(source=Periodic(to="drain", voltage=1e-3))
+
+
+def wire() -> dict[str, list]:
+    """Curved walls in three dimensions, a reservoir."""
+    matter = material(
+        carriers="3d", conductivity=2.4e6, scattering="isotropic", mean_free_path=20e-9
+    )
+    device = Device.from_gmsh(
+        GEOMETRIES / "wire.geo", length_unit="nm", parameters={"length": 80, "radius": 30}
+    )
+    drain = Contact(potential=0.0, law="reservoir")
+    return terminals_and_fields(solve(device, matter, 2, surface=DIFFUSE, drain=drain))
+
+
+def terminals_and_fields(flow) -> dict[str, list]:
+    """Currents, voltages and samples, in any dimension, the same on every rank."""
+    terminals = [*flow.contacts.values(), *flow.periodic.values()]
+    box = [210e-9, 210e-9, 60e-9][: flow.device.dimension]
+    grid = np.random.default_rng(1).uniform(-10e-9, 1, (600, len(box))) * box
+    out = {
+        "currents": [t.current for t in terminals],
+        "potentials": [t.potential for t in terminals],
+        "extrema": [*flow.fields["current_density"].extrema()],
+        "cells": [float(flow.device.cells), flow.device.measure, flow.device.extent],
+    }
+    for name, values in sample(flow.device, list(flow.fields.values()), grid).items():
+        assert (~np.isnan(values)).any()
+        out[f"inside {name}"] = (~np.isnan(values)).astype(float).ravel().tolist()
+        out[name] = np.nan_to_num(values).ravel().tolist()
+    everywhere = flow.device.comm.allgather(out)
+    assert all(other == out for other in everywhere)  # to the last digit
+    return out
+
+
+CASES = {
+    case.__name__: case
+    for case in (
+        hydrodynamic,
+        hall_bar,
+        ring,
+        ohmic,
+        lattice,
+        ohmic_lattice,
+        two_materials,
+        varying,
+        contacted_film,
+        periodic_film,
+        wire,
+    )
+}
 
 
 def results(flow) -> dict[str, list]:
@@ -88,8 +231,8 @@ def results(flow) -> dict[str, list]:
     grid = np.random.default_rng(1).uniform(-210e-9, 610e-9, (400, 2))
     fields = sample(device, [*flow.fields.values(), omega, density], grid)
     out = {
-        "currents": [t.current for t in flow.contacts.values()],
-        "potentials": [t.potential for t in flow.contacts.values()],
+        "currents": [t.current for t in (*flow.contacts.values(), *flow.periodic.values())],
+        "potentials": [t.potential for t in (*flow.contacts.values(), *flow.periodic.values())],
         "conductance": flow.conductance_matrix.ravel().tolist(),
         "extrema": [*density.extrema(), *flow.fields["current_density"].extrema()],
         "cells": [float(device.cells), device.measure, device.extent],
@@ -176,13 +319,60 @@ def test_errors_reach_every_rank(ranks):
     assert "no variable 'widht'" in message[0]
 
 
-def fail_together() -> None:
-    """The error of rank 0 on this rank, in one write so that ranks do not mix their lines."""
+@serial
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("failure", "kind", "text"),
+    [
+        ("profile", "CaseError", "materials.graded.conductivity: found -0.02 at x ="),
+        ("periodic", "GeometryError", "they have 21 and 13 nodes"),
+    ],
+)
+def test_failures_on_one_rank_end_all(ranks, failure, kind, text):
+    """Bad values in the cells of one rank only, and pairs whose meshes do not match."""
+    done = launch(ranks, "error", failure)
+    assert done.returncode == 0, done.stderr[-2000:]
+    message = [line for line in done.stdout.split("\n") if line.startswith(kind)]
+    assert len(message) == ranks, done.stdout
+    assert len(set(message)) == 1
+    assert text in message[0]
+
+
+def misspelt() -> None:
+    draw("ribbon", material(), (), widht=3.0)
+
+
+def bad_profile() -> None:
+    """Negative in the cells near one corner only: those of one rank."""
+    expression = "where(x > 190 and y > 90, -0.02, 0.02)"
+    matter = material(name="graded", conductivity=Profile(expression=expression, length_unit=1e-9))
+    device = written(HALVES, 12e-9)
+    x = device.mesh.geometry.x * 1e9
+    bad = bool(((x[:, 0] > 190) & (x[:, 1] > 90)).any())
+    if device.comm.size > 1:
+        # Otherwise this is no test of what it says.
+        assert not all(device.comm.allgather(bad))
+    solve(device, matter, edges=DIFFUSE)
+
+
+def mismatched() -> None:
+    text = HALVES + "Transfinite Curve {6} = 6; Transfinite Curve {3} = 4;"
+    device = written(text, 50e-9)
+    pair = Periodic(to="drain", voltage=1e-3)
+    materials = dict.fromkeys(device.regions, material())
+    Hydrodynamic(device, materials=materials, boundaries={"source": pair, "edges": DIFFUSE}).solve()
+
+
+FAILURES = {"misspelt": misspelt, "profile": bad_profile, "periodic": mismatched}
+
+
+def fail_together(failure: str = "misspelt") -> None:
+    """The error on this rank, in one write so that ranks do not mix their lines."""
     try:
-        draw("ribbon", material(), (), widht=3.0)
-    except GeometryError as error:
+        FAILURES[failure]()
+    except MesoError as error:
         MPI.COMM_WORLD.Barrier()
-        sys.stdout.write(f"GeometryError {' '.join(str(error).split())}\n")
+        sys.stdout.write(f"{type(error).__name__} {' '.join(str(error).split())}\n")
         sys.stdout.flush()
 
 
@@ -201,7 +391,7 @@ def test_this_run_agrees_with_one_rank(monkeypatch):
 
 if __name__ == "__main__":
     if sys.argv[1] == "error":
-        fail_together()
+        fail_together(*sys.argv[2:])
     else:
         everything = {name: case() for name, case in CASES.items()}
         if MPI.COMM_WORLD.rank == 0:

@@ -2,7 +2,7 @@ r"""Dirty and clean side by side: where the chambers follow the channel, where t
 
     meso run demos/double_chamber/case.toml
     meso run demos/double_chamber/case.toml --output results/double_chamber_dirty \
-        --set materials.metal.mean_free_path="50 nm" --set materials.metal.conductivity="19.8 mS"
+        --set materials.metal.mean_free_path="50 nm" --set materials.metal.conductivity="9.92 mS"
     python3 demos/double_chamber/compare.py results/double_chamber_dirty results/double_chamber \
         whirlpools.png
 

@@ -76,7 +76,7 @@ class Case(Tables):
         Raises:
             CaseError: something is wrong.
         """
-        given = fill_from_library(override(tables, overrides or {}))
+        given = fill_from_library(override(tables, overrides or {}), base_directory)
         checked = validate(with_provenance(given), base_directory=Path(base_directory))
         problems = tuple(checks.problems(checked, given))
         if problems:

@@ -39,6 +39,7 @@ def problems(case: Tables, given: Mapping[str, Any]) -> Problems:
                     text = f'no contact "{contact}"; {known(contact, case.contacts)}'
                     yield f"output.resistances.{name}.{key}", text
     yield from _adapt(case)
+    yield from _angular_momentum(case)
     if case.flow.model == "kinetic":
         yield from _kinetic(case)
     elif case.flow.model != "ohmic":
@@ -64,11 +65,27 @@ def warnings(case: Tables) -> Iterator[str]:
 
 def default_fields(case: Tables) -> tuple[str, ...]:
     """The fields that the model provides and the materials suffice for."""
+    density = _density_fields(case)
     if case.flow.model == "ohmic":
-        return ("current_density", "potential")
+        return ("current_density", "potential", *density)
     coupled = all(m.orbital_coupling is not None for m in case.used_materials.values())
     orbital = ("orbital_density",) if coupled else ()
-    return ("current_density", "potential", "vorticity", *orbital)
+    if coupled and case.angular_momentum.orbital is not None:
+        density += tuple(
+            f"orbital_total_density_{axis}" for axis in case.angular_momentum.orbital.components
+        )
+    return ("current_density", "potential", "vorticity", *orbital, *density)
+
+
+def _density_fields(case: Tables) -> tuple[str, ...]:
+    """Fields of the diffusion of angular momentum."""
+    table, out = case.angular_momentum, []
+    for name, channel in table.channels.items():
+        what = "spin_density" if name == "spin" else "orbital_diffusive_density"
+        out += [f"{what}_{axis}" for axis in channel.components]
+    if table.coupling != "none":
+        out += ["inverse_current_density", "inverse_potential"]
+    return tuple(out)
 
 
 def current_units(case: Tables, given: Mapping[str, Any]) -> tuple[str, ...]:
@@ -119,8 +136,6 @@ def _not_available(case: Tables) -> Problems:
         ):
             if given:
                 yield key, 'needs flow.model = "kinetic"'
-    if case.angular_momentum:
-        yield "angular_momentum", "angular-momentum diffusion is not available in this version"
 
 
 def _regions(case: Tables) -> Problems:
@@ -200,6 +215,56 @@ def _adapt(case: Tables) -> Problems:
             yield key, '"edge_moment" needs a wall'
         if case.flow.model == "ohmic":
             yield key, '"edge_moment" needs a flow with vorticity, not the ohmic model'
+
+
+def _angular_momentum(case: Tables) -> Problems:
+    """Names in the tables of angular momentum, and what they need of each other."""
+    table = case.angular_momentum
+    for name, channel in table.channels.items():
+        at = f"angular_momentum.{name}"
+        yield from _names(f"{at}.regions", channel.regions, case.regions, "region")
+        yield from _names(f"{at}.boundaries", channel.boundaries, case.boundaries, "boundary")
+        for boundary, law in channel.boundaries.items():
+            if boundary in case.periodic:
+                yield f"{at}.boundaries.{boundary}", "is periodic: it has no law of its own"
+            for key in ("current", "density"):
+                for axis in (getattr(law, key) or {}).keys() - set(channel.components):
+                    text = f"{axis} is not among the components {', '.join(channel.components)}"
+                    yield f"{at}.boundaries.{boundary}.{key}", text
+        missing: dict[tuple[str, str], list[str]] = {}
+        for region in case.regions:
+            for problem in channel.of(region).problems():
+                missing.setdefault(problem, []).append(region)
+            if table.coupling != "none" and channel.of(region).susceptibility is None:
+                text = 'missing; the inverse effect needs it, e.g. "2.7e-21 J s^2/m^3"'
+                missing.setdefault(("susceptibility", text), []).append(region)
+        for (key, text), regions in missing.items():
+            where = "" if len(regions) == len(case.regions) else f" (region {', '.join(regions)})"
+            yield f"{at}.{key}", text + where
+    if table.spin_orbital is not None:
+        at = "angular_momentum.spin_orbital"
+        yield from _names(f"{at}.regions", table.spin_orbital.regions, case.regions, "region")
+        laws = table.spin_orbital.boundaries
+        yield from _names(f"{at}.boundaries", laws, case.boundaries, "boundary")
+    for key in table.interfaces:
+        pair = [name.strip() for name in key.split("|")]
+        at = f"angular_momentum.interfaces.{key}"
+        yield from ((at, text) for _, text in _names("", pair, case.regions, "region"))
+    if table.coupling == "two-way" and case.flow.model != "ohmic":
+        text = f'"two-way" needs flow.model = "ohmic"; found "{case.flow.model}"'
+        yield "angular_momentum.coupling", f'{text}; "one-way" is available for every model'
+    if table.coupling != "none":
+        for name, material in case.used_materials.items():
+            if "conductivity" in material.profiles:
+                text = "varies: the inverse effect needs one value in each region"
+                yield f"materials.{name}.conductivity", text
+
+
+def _names(key: str, found: Any, wanted: Any, what: str) -> Problems:
+    for name in found:
+        if name not in wanted:
+            text = f'no {what} "{name}"; {known(name, wanted)}'
+            yield ".".join(filter(None, [key, name])), text
 
 
 def _closure(case: Tables) -> Problems:

@@ -20,13 +20,20 @@ from pydantic import (
 
 from meso import formats
 from meso.boundary import Contact, Periodic, Wall
+from meso.case.angular_momentum import AXES, AngularMomentum
 from meso.errors import CaseError, GeometryError, known
 from meso.groups import Groups, Point, finite
 from meso.material import Material
 from meso.units import NUMBER, factor, unit
 
 #: What `output.fields` may name.
-FIELDS = ("current_density", "potential", "vorticity", "orbital_density")
+FIELDS = (
+    *("current_density", "potential", "vorticity", "orbital_density"),
+    *(f"spin_density_{axis}" for axis in AXES),
+    *(f"orbital_diffusive_density_{axis}" for axis in AXES),
+    *(f"orbital_total_density_{axis}" for axis in AXES),
+    *("inverse_current_density", "inverse_potential"),
+)
 
 #: Fields that are spelled differently in the file.
 KEYS = {"from_": "from", "length_unit_name": "length_unit"}
@@ -292,7 +299,7 @@ class Tables:
     regions: Annotated[dict[str, str], AfterValidator(_nonempty)]
     boundaries: Annotated[dict[str, Boundary], AfterValidator(_nonempty)]
     flow: Flow
-    angular_momentum: dict[str, Any] = field(default_factory=dict)
+    angular_momentum: AngularMomentum = field(default_factory=AngularMomentum)
     output: Output = field(default_factory=Output)
 
     @property

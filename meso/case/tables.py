@@ -8,10 +8,12 @@ from __future__ import annotations
 import copy
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from meso.errors import CaseError, known
-from meso.material import load_library
+from meso.material import Entry, Material, load_library, load_material_file
 
 #: Material quantities with a default.
 _DEFAULTS = {"scattering": "default", "electron_electron_mean_free_path": "default"}
@@ -75,11 +77,14 @@ def override(tables: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
     return result
 
 
-def fill_from_library(tables: Mapping[str, Any]) -> dict[str, Any]:
+def fill_from_library(
+    tables: Mapping[str, Any], base_directory: str | Path = "."
+) -> dict[str, Any]:
     """Replace `library = NAME` by the values that the library has and the case has not.
 
     Args:
-        tables: the tables of a case file.
+        tables: the tables of a case file; NAME may be the path of a material file.
+        base_directory: what that path is relative to.
 
     Raises:
         CaseError: the library has no such material.
@@ -89,7 +94,7 @@ def fill_from_library(tables: Mapping[str, Any]) -> dict[str, Any]:
     for name, table in materials.items():
         if isinstance(table, dict) and "library" in table:
             try:
-                materials[name] = _filled(table)
+                materials[name] = _filled(table, Path(base_directory))
             except CaseError as error:
                 problems.append((f"materials.{name}.library", str(error)))
     if problems:
@@ -108,15 +113,27 @@ def with_provenance(tables: Mapping[str, Any]) -> dict[str, Any]:
     return {**tables, "materials": materials} if materials else dict(tables)
 
 
-def _filled(table: dict[str, Any]) -> dict[str, Any]:
-    carriers, library = load_library(str(table["library"]))
+def _filled(table: dict[str, Any], base_directory: Path) -> dict[str, Any]:
+    name = str(table["library"])
+    library: Mapping[str, tuple[Entry, ...]]
+    scattering: Mapping[str, Any] = {}
+    if name.endswith(".toml"):
+        carriers, library, scattering = load_material_file(base_directory / name)
+    else:
+        carriers, library = load_library(name)
     own = {key: value for key, value in table.items() if key != "library"}
-    entries = {key: values[0] for key, values in library.items() if key not in own}
-    values = {key: entry.value for key, entry in entries.items()}
+    known_here = {f.name for f in fields(Material)}
+    entries = {
+        key: values[0] for key, values in library.items() if key not in own and key in known_here
+    }
+    values: dict[str, Any] = {key: entry.value for key, entry in entries.items()}
     sources = {
-        key: f"library {table['library']}: {'; '.join(filter(None, [e.source, e.method]))}"
+        key: f"library {name}: {'; '.join(filter(None, [e.source, e.method]))}"
         for key, e in entries.items()
     }
+    if scattering and "scattering" not in own:
+        values["scattering"] = dict(scattering)
+        sources["scattering"] = f"library {name}"
     provenance = own.get("provenance", {})
     if isinstance(provenance, dict):
         provenance = sources | provenance

@@ -50,12 +50,25 @@ def validate(tables: Mapping[str, Any], *, base_directory: Path) -> Tables:
     Raises:
         CaseError: everything that does not fit, each with its key.
     """
-    context = {"base_directory": base_directory, "length_unit": _length_unit(tables)}
+    context = {
+        "base_directory": base_directory,
+        "length_unit": _length_unit(tables),
+        "sheet": _sheet(tables),
+    }
     try:
         return _adapter().validate_python(tables, context=context)
     except ValidationError as error:
         problems = (p for e in error.errors(include_url=False) for p in _problems(e))
         raise CaseError(*problems) from None
+
+
+def _sheet(tables: Mapping[str, Any]) -> bool | None:
+    """Whether the carriers are 2d, for units; None where that is not known or mixed."""
+    materials = tables.get("materials")
+    if not isinstance(materials, Mapping):
+        return None
+    found = {m.get("carriers") for m in materials.values() if isinstance(m, Mapping)}
+    return {"2d": True, "3d": False}.get(str(found.pop())) if len(found) == 1 else None
 
 
 def _length_unit(tables: Mapping[str, Any]) -> float:

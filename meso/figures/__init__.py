@@ -11,8 +11,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from meso.figures import maps, profiles, sections
-from meso.figures.data import Drawn
+from meso.figures import maps, mechanisms, profiles, sections
+from meso.figures.data import Drawn, Files
 from meso.figures.mesh import draw_mesh
 from meso.figures.polar import draw_distribution
 from meso.figures.solid import Solid
@@ -49,12 +49,30 @@ def draw(directory: Path) -> list[Path]:
             files.append(store(profiles.edges(result), out / "edges.png"))
         for name, columns in result.probes.items():
             files.append(store(profiles.probe(result, columns, name), out / f"probe_{name}.png"))
+        for name in result.data:
+            if name.startswith(tuple(maps.DENSITIES)):
+                files.append(store(maps.curl(result, name), out / f"{name}.png"))
+        for name, columns in result.edges.items():
+            if mechanisms.has_densities(columns):
+                figure = mechanisms.along_wall(result, columns, name)
+                files.append(store(figure, out / f"densities_{name}.png"))
+        files += _densities_along_probes(result, out)
     for table in sorted((directory / "distributions").glob("*.csv")):
         rows = np.genfromtxt(table, delimiter=",", names=True)
         columns = {key: rows[key] for key in rows.dtype.names}
         title = f"{result.title}:\ndistribution at “{table.stem}”"
         path = out / f"distribution_{table.stem}.png"
         files.append(draw_distribution(columns, title, path))
+    return files
+
+
+def _densities_along_probes(result: Files, out: Path) -> list[Path]:
+    """Profiles of what diffuses, what the vorticity makes, and their sum."""
+    files = []
+    for name, columns in result.probes.items():
+        if mechanisms.has_densities(columns):
+            figure = mechanisms.along_probe(result, columns, name)
+            files.append(store(figure, out / f"densities_probe_{name}.png"))
     return files
 
 
@@ -76,4 +94,5 @@ def _draw_solid(directory: Path, out: Path) -> list[Path]:
             files.append(store(along, out / "edges.png"))
         for name, columns in result.probes.items():
             files.append(store(profiles.probe(result, columns, name), out / f"probe_{name}.png"))
+        files += _densities_along_probes(result, out)
     return files

@@ -31,7 +31,8 @@ def floor_of(result: Files, field: str, size: float) -> float:
 
     A flow without vorticity shall not look like one with vorticity because of rounding.
     """
-    if not {"current_density", "vorticity"} <= result.data.keys():
+    diffusive = "diffusive" in field or "total" in field or field.startswith("spin")
+    if diffusive or not {"current_density", "vorticity"} <= result.data.keys():
         return 0.0
     largest = np.abs(result.data["current_density"]).max()
     vorticity = 0.05 * largest / size / abs(ELECTRON_CHARGE)

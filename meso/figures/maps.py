@@ -22,6 +22,12 @@ from meso.figures.style import INK, Map, color_bar, map_figure
 # Without the lightest colours, before which white stream lines would not be seen.
 SPEED = LinearSegmentedColormap.from_list("speed", colormaps["magma"](np.linspace(0.08, 0.8, 64)))
 # Snapped to pixels, a straight wall of many points gets wavy.
+#: Densities of angular momentum: beginnings of their names, and labels.
+DENSITIES = {
+    "spin_density_": "diffusive spin density",
+    "orbital_diffusive_density_": "diffusive orbital density",
+    "orbital_total_density_": "whole orbital density",
+}
 _WALL: dict[str, Any] = {"snap": False}
 _SQUARE = "#1b7f3b"
 _HALO = [withStroke(linewidth=2.5, foreground="white")]
@@ -200,6 +206,10 @@ def _readable(result: Drawn, field: str) -> tuple[float, str, str]:
     unit = result.unit(field)
     if field == "orbital_density":
         return HBAR, unit.replace("J_s_", "hbar_"), "orbital density $L_z$"
+    for start, label in DENSITIES.items():
+        if field.startswith(start):
+            symbol = "S" if start.startswith("spin") else "L"
+            return HBAR, unit.replace("J_s_", "hbar_"), f"{label} ${symbol}_{field[-1]}$"
     return 1.0, unit, "vorticity Ω"
 
 

@@ -180,7 +180,7 @@ class EvenParity:
         for batch, same in self.cells.batches(4 * (n * p) ** 2, simple):
             for region in np.unique(self.device.cell_region[batch]):
                 own = batch[self.device.cell_region[batch] == region]
-                at = self.cells.positions(own, points[:0] if same else points)
+                at = self.cells.positions(own, points[:1] if same else points)
                 sigma = self.coefficients.conductivity(own, at)
                 path = self.coefficients.path(own, at)
                 matrix, _ = terms.cell_terms(

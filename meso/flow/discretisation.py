@@ -299,7 +299,7 @@ class Discretisation:
             if not len(batch):
                 continue
             for own, moments in self._members(batch):
-                at = self.cells.positions(own, points[:0] if same else points)
+                at = self.cells.positions(own, points[:1] if same else points)
                 stress = self.problem.coefficients.stress(own, at)
                 relaxation = self.problem.coefficients.relaxation(own, at)
                 matrix, divergence = terms.cell_terms(

@@ -182,7 +182,9 @@ class Hydrodynamic:
         Raises:
             ConvergenceError: The system is singular, or the residual too large.
         """
-        solutions = self.system().solve()
+        system = self.system()
+        solutions = system.solve()
+        system.close()
         device, scales = self.device, self.scales
         names = ports_of(self.boundaries)
         response = solutions.flux * scales.current(device.dimension) * (self.thickness or 1.0)

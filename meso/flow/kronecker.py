@@ -197,7 +197,7 @@ def scalar_matrices(
     for batch, same in cells.batches(24 * p * p + 8 * len(points) * p, simple):
         if not len(batch):
             continue
-        at = cells.positions(batch, points[:0] if same else points)
+        at = cells.positions(batch, points[:1] if same else points)
         stress = problem.coefficients.stress(batch, at).reshape(len(batch), -1)
         relaxation = problem.coefficients.relaxation(batch, at).reshape(len(batch), -1)
         value = vector.values(points)

@@ -112,7 +112,7 @@ class IterativeMoments:
             )
             scalars = self._scalar_rows(batch)
             size, q = rows.shape[1], scalars.shape[1]
-            assembly.add_block(rows, matrix.reshape(len(batch), size, size))
+            assembly.add_matrix(rows, matrix.reshape(len(batch), size, size))
             assembly.add_coupling(scalars, rows, divergence.reshape(len(batch), q, size))
             data = discrete.cell_loads(batch)
             if data is not None:
@@ -122,7 +122,7 @@ class IterativeMoments:
         for cell, matrix, _ in discrete.boundary_matrices(nitsche=False):
             rows = (unknowns.vector[vector.dofs[cell]][:, None] + everything).reshape(len(cell), -1)
             size = rows.shape[1]
-            assembly.add_block(rows, matrix.reshape(len(cell), size, size))
+            assembly.add_matrix(rows, matrix.reshape(len(cell), size, size))
         self.load = assembly.load
         local = assembly.local()
         size = 2 * self.layout.size

@@ -93,7 +93,8 @@ class Ohmic:
         # A unit potential at a contact; a unit step from the second boundary of a pair to the
         # first, where a node has the value of its twin plus one.
         given = np.zeros((space.nodes, len(names)))
-        prescribed = [ground_nodes(device, space, contacts, pairs)]
+        twins = twin_nodes(device, space, pairs)
+        prescribed = [ground_nodes(device, space, contacts, pairs, twins)]
         for side, name in enumerate(names):
             nodes = space.nodes_on(device, name)
             if name in contacts:
@@ -103,7 +104,7 @@ class Ohmic:
         unknowns = number(
             scalar=space,
             keep_scalar=kept(space, np.unique(np.concatenate(prescribed))),
-            twins=twin_nodes(device, space, pairs),
+            twins=twins,
         )
         rows = unknowns.scalar[0]
         assembly = Assembly(unknowns, len(names))
@@ -112,6 +113,8 @@ class Ohmic:
             assembly.add_cells(batch, matrix, rows[nodes], given=given[nodes])
         factor = assembly.iterative() if self.iterative else assembly.factorise()
         x = factor.solve(assembly.load)
+        evidence = factor.evidence
+        factor.close()
         nodal = given.copy()
         nodal[rows >= 0] += x[rows[rows >= 0]]
         for part in assembly.batches:
@@ -134,7 +137,7 @@ class Ohmic:
             fields={"current_density": density, "potential": voltage},
             **terminals_of(names, self.boundaries, response, potential, current),
             evidence={
-                **factor.evidence,
+                **evidence,
                 "divergence_relative": relative_divergence(density),
             },
         )

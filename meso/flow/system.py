@@ -215,3 +215,7 @@ class DirectSystem:
                 "residual": self.factor.residual,
             },
         )
+
+    def close(self) -> None:
+        """Free the memory of the system, on all ranks together."""
+        self.factor.close()

@@ -137,7 +137,7 @@ def test_potential_falls_by_the_voltage(folder, model):
         for x in (0.0, LENGTH)
     ]
     # Of a ribbon it is linear: in the discrete space, but J is not.
-    assert np.abs(phi[0] - phi[1] - VOLT).max() < (1e-4 if model is hydrodynamic else 1e-12) * VOLT
+    assert np.abs(phi[0] - phi[1] - VOLT).max() < (5e-4 if model is hydrodynamic else 1e-12) * VOLT
     none = model(device, matter, edges=DIFFUSE, source=Periodic(to="drain"))
     assert none.periodic["source"].potential == 0.0
     assert abs(none.periodic["source"].current) < 1e-18
@@ -145,10 +145,12 @@ def test_potential_falls_by_the_voltage(folder, model):
 
 
 def wavy(folder, size: float, phase: float = 180.0, shifted: bool = False) -> Device:
-    """A period of the wavy channel of the gallery, or that which begins in the middle of it."""
+    """A period of the wavy channel of the gallery, or that which begins a quarter of it later."""
     text = (GEOMETRIES / "wavy_channel.geo").read_text()
-    if shifted:  # half a period on, waves have the other sign
-        text = text.replace("amplitude * Sin", "-amplitude * Sin")
+    if shifted:  # sines become cosines
+        text = text.replace("amplitude * Sin", "amplitude * Cos")
+    # Splines are least accurate at their ends: more points than in the gallery.
+    text = text.replace("number = 32;", "number = 160;")
     path = folder / f"wavy-{size:g}-{phase:g}-{shifted}.msh"
     mesh_file(path, f"phase = {phase};\n" + text, size=size, degree=4)
     return Device.from_gmsh(path, length_unit="nm")
@@ -164,8 +166,8 @@ def test_wavy_channel_shifted(folder, phase):
         for shifted in (False, True)
     )
     wanted = first.periodic["left"].current
-    print("WAVY", phase, second.periodic["left"].current / wanted - 1)
-    assert second.periodic["left"].current == pytest.approx(wanted, abs=0, rel=2e-6)
+    # That of the splines at their ends.
+    assert second.periodic["left"].current == pytest.approx(wanted, abs=0, rel=1e-6)
 
 
 HOLES = """
@@ -201,13 +203,11 @@ def test_two_periods_are_as_good_as_one(folder):
         pair = Periodic(to="right", voltage=number * VOLT)
         found.append(hydrodynamic(device, matter, 4, left=pair, edges=DIFFUSE))
     one, two = (flow.periodic["left"].current for flow in found)
-    print("TWO", two / one - 1)
     assert two == pytest.approx(one, abs=0, rel=1e-6)
     # And each period carries the same flow.
     at = np.random.default_rng(0).uniform((0, 0), (100e-9, 60e-9), (200, 2))
     J = [currents(found[1].device, found[1], at + [s, 0]) for s in (0.0, 100e-9)]
     apart = np.nanmax(np.abs(J[0] - J[1]))
-    print("TWO J", apart / np.nanmax(np.abs(J[0])))
     assert apart < 1e-3 * np.nanmax(np.abs(J[0]))
     assert (~np.isnan(J[0])).sum() > 200
 
@@ -273,7 +273,6 @@ def test_antidot_lattice_where_the_hole_is_elsewhere(folder):
         hydrodynamic(device, matter, 4, **laws).periodic["left"].current
         for device in (corner, whole)
     )
-    print("CORNER", found / wanted - 1)
     assert found == pytest.approx(wanted, abs=0, rel=5e-6)
 
 
@@ -331,7 +330,6 @@ def test_ohmic_limit(folder):
         flow = hydrodynamic(device, matter, 4, **laws)
         missing.append(1 - flow.periodic["left"].current / wanted)
     once = 2 * np.array(missing[1:]) - missing[:-1]
-    print("OHMIC", missing, once)
     assert 0 < missing[2] < missing[1] < missing[0]
     assert np.abs(once).max() < 0.1 * missing[-1]
     assert abs(once[1]) < 0.4 * abs(once[0])
@@ -348,7 +346,6 @@ def test_power_is_dissipated():
     }
     flow = hydrodynamic(device, matter, 4, **laws)
     assert flow.periodic["bottom"].current == 2e-6
-    print("POWER", dissipation(flow, penalty=True) / flow.dissipated_power - 1)
     balance = dissipation(flow, penalty=True)
     assert balance == pytest.approx(flow.dissipated_power, abs=0, rel=1e-9)
     cold = ohmic(device, matter, **laws)
@@ -424,7 +421,7 @@ MISMATCHES: dict[str, tuple[Callable[[str], str], str]] = {
             "Periodic Curve {2} = {4} Translate {L, 0, 0};",
             "Transfinite Curve {2} = 4; Transfinite Curve {4} = 6;",
         ),
-        "they have 13 and 21 nodes",
+        "they have 21 and 13 nodes",
     ),
     "places": (
         lambda text: text.replace(
@@ -523,3 +520,18 @@ def test_box_with_two_pairs(folder):
     assert found.periodic["source"].current == pytest.approx(current, abs=0, rel=1e-7)
     assert abs(found.periodic["front"].current) < 1e-6 * current
     assert found.evidence["iterations"] <= 45
+
+
+def test_wavy_walls_at_a_periodic_end():
+    """Walls meet the ends at more than a right angle, but a periodic end is no end of a wall.
+
+    Grading these points, as is done where contacts end, kept the mesh generator busy for ever:
+    the finest cells would be thousands of times finer than the layer.
+    """
+    matter = material(mean_free_path=40e-9)
+    device = draw("wavy_channel", matter, ("edges",))
+    layer = matter.vorticity_diffusion_length
+    assert device.smallest_cell > 0.02 * layer
+    laws = {"left": Periodic(to="right", voltage=VOLT), "edges": DIFFUSE}
+    flow = hydrodynamic(device, matter, 4, **laws)
+    assert flow.periodic["left"].current > 0

@@ -1,0 +1,104 @@
+"""Decay lengths read from a profile, with their uncertainty.
+
+Across a strip a density is a sum of exp(+-y/l), also where l is complex. Equally spaced samples
+then obey, with S X_n = X_{n+1} + X_{n-1} and z = 2 cosh(h/l),
+
+    S X = z X    or, for two lengths,    S^2 X = (z_1 + z_2) S X - z_1 z_2 X
+
+whatever the walls do: no end of the profile has to be cut off. z is fitted by least squares over
+several spacings h and parts of the profile; their spread is the uncertainty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# One length is enough if it leaves less than this of the curvature of the profile; two are taken
+# if they leave less than this of what one leaves.
+_ONE = 1e-3
+_BETTER = 0.02
+_PARTS = (12, 16, 24)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decay:
+    """Decay of a density from a wall.
+
+    Attributes:
+        length: 1/Re(1/l), m.
+        uncertainty: Standard deviation over fits, m.
+        period: 2 pi/|Im(1/l)| of an oscillation, m; None without one.
+        second: Second length, m, where the profile has two.
+    """
+
+    length: float
+    uncertainty: float
+    period: float | None = None
+    second: float | None = None
+
+
+def fit(distance: np.ndarray, value: np.ndarray) -> Decay | None:
+    """Decay length of a profile.
+
+    Args:
+        distance: From the wall, m, equally spaced, shape (m,).
+        value: Density there, shape (m,).
+
+    Returns:
+        The decay; None where the profile is zero, straight or too short for a fit.
+    """
+    known = np.isfinite(value)
+    if known.sum() < 50 or not np.any(value[known]):
+        return None
+    step = distance[1] - distance[0]
+    count = int(np.argmin(known)) if not known.all() else len(value)
+    value = value[:count]
+    found = [
+        k
+        for parts in _PARTS
+        for start, stop in ((0, count), (0, 2 * count // 3))
+        if (k := _exponents(value[start:stop], max(1, count // parts), step)) is not None
+    ]
+    if not found:
+        return None
+    several = max(len(k) for k in found)
+    exponents = np.array([k for k in found if len(k) == several])
+    if len(exponents) < 2:
+        return None
+    lengths = 1 / exponents.real
+    mean, spread = lengths.mean(axis=0), lengths.std(axis=0, ddof=1)
+    turning = np.abs(exponents.imag).mean(axis=0)
+    if several == 2 and turning[0] > 1e-3 * np.abs(exponents).mean():
+        return Decay(
+            length=float(mean[0]),
+            uncertainty=float(spread[0]),
+            period=float(2 * np.pi / turning[0]),
+        )
+    second = float(mean[1]) if several == 2 else None
+    return Decay(length=float(mean[0]), uncertainty=float(spread[0]), second=second)
+
+
+def _exponents(value: np.ndarray, stride: int, step: float) -> np.ndarray | None:
+    """1/l of one or two exponentials, the slower one first; None if there is no fit."""
+    n = len(value)
+    if n < 5 * stride:
+        return None
+    centre = np.arange(2 * stride, n - 2 * stride)
+    X = value[centre]
+    S = value[centre + stride] + value[centre - stride]
+    SS = value[centre + 2 * stride] + 2 * X + value[centre - 2 * stride]
+    if not np.any(X):
+        return None
+    z = np.array([(S @ X) / (X @ X)])
+    rest = np.linalg.norm(S - z * X)
+    if rest > _ONE * np.linalg.norm(S - 2 * X):
+        (total, product), *_ = np.linalg.lstsq(np.column_stack([S, -X]), SS, rcond=None)
+        if np.linalg.norm(SS - total * S + product * X) < _BETTER * rest:
+            z = np.roots([1.0, -total, product])
+    k = np.arccosh(z.astype(complex) / 2) / (stride * step)
+    k = np.where(k.real < 0, -k, k)
+    if (k.real <= 1e-9 * np.abs(k)).any():
+        return None
+    return np.asarray(k[np.argsort(k.real)])

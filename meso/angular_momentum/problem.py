@@ -1,0 +1,183 @@
+"""From the tables of a case to a diffusion problem on its device."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from meso.angular_momentum.diffusion import Diffusion, Surface
+from meso.angular_momentum.lengths import layer, lengths
+from meso.angular_momentum.tensors import (
+    ONE,
+    Transport,
+    conversion,
+    diffusion_block,
+    hall_block,
+    material,
+    precession_block,
+    rotation,
+)
+from meso.boundary import Periodic
+from meso.case import Case
+from meso.case.angular_momentum import AXES, Coefficients, Law, Mixing
+from meso.device import Device
+from meso.errors import CaseError
+from meso.layers import Layer
+
+
+def transports(case: Case, dimension: int) -> dict[str, Transport]:
+    """Transport of angular momentum in each region of a case.
+
+    Args:
+        case: A case with channels.
+        dimension: Of its mesh.
+
+    Raises:
+        CaseError: Components that others drive are left out.
+    """
+    table, out = case.angular_momentum, {}
+    for region in case.regions:
+        diffusivity: dict[tuple[str, str], Any] = {}
+        relaxation: dict[tuple[str, str], Any] = {}
+        hall, chi, turns = {}, {}, []
+        for name, channel in table.channels.items():
+            own = channel.of(region)
+            diffusivity[name, name] = _diffusivity(own)
+            relaxation[name, name] = _relaxation(own)
+            if own.hall_conductivity is not None:
+                hall[name] = hall_block(np.array(own.hall_conductivity))
+            if own.susceptibility is not None:
+                chi[name] = own.susceptibility
+            if own.orientation is not None:
+                turns.append(rotation(own.orientation.axis, np.deg2rad(own.orientation.angle)))
+        if table.spin_orbital is not None:
+            _mix(table.spin_orbital.of(region), diffusivity, relaxation)
+        if len(turns) == 2 and not np.allclose(*turns):
+            text = f"region {region}: the channels have different orientations"
+            raise CaseError(("angular_momentum", f"{text}; a crystal has one"))
+        try:
+            out[region] = material(
+                table.components,
+                diffusivity=diffusivity,
+                relaxation=relaxation,
+                hall=hall,
+                susceptibility=chi,
+                orientation=turns[0] if turns else None,
+                dimension=dimension,
+            )
+        except CaseError as error:
+            raise CaseError(
+                *((f"angular_momentum.{key}", f"region {region}: {t}") for key, t in error.problems)
+            ) from None
+    return out
+
+
+def _diffusivity(own: Coefficients) -> np.ndarray:
+    return diffusion_block(
+        np.array(own.diffusivity),
+        divergence=own.divergence or 0.0,
+        swapping=own.swapping or 0.0,
+        cubic=own.cubic_anisotropy or 0.0,
+    )
+
+
+def _relaxation(own: Coefficients) -> np.ndarray:
+    if own.relaxation is not None:
+        T = np.array(own.relaxation) * (ONE if np.ndim(own.relaxation) == 0 else 1.0)
+    elif own.relaxation_time is not None:
+        T = ONE / own.relaxation_time
+    else:
+        assert own.diffusion_length is not None
+        rate = 0.0
+        if own.diffusion_length != inf:
+            rate = own.diffusivity / own.diffusion_length**2  # type: ignore[operator]
+        T = rate * ONE
+    return T + precession_block(own.precession or (0.0, 0.0, 0.0))
+
+
+def _mix(mixing: Mixing, diffusivity: Any, relaxation: Any) -> None:
+    spin, orbital = "spin", "orbital"
+    if mixing.polarization is not None:
+        pair = mixing.polarization
+        diffusivity[spin, orbital] = diffusion_block(np.array(pair.spin_from_orbital))
+        diffusivity[orbital, spin] = diffusion_block(np.array(pair.orbital_from_spin))
+    if mixing.conversion is not None:
+        rates = conversion(mixing.conversion.spin_to_orbital, mixing.conversion.orbital_to_spin)
+        for i, to in enumerate((spin, orbital)):
+            for j, by in enumerate((spin, orbital)):
+                relaxation[to, by] = relaxation.get((to, by), 0.0) + rates[i, j] * ONE
+
+
+def surfaces(case: Case) -> dict[str, Surface]:
+    """Laws of the boundaries of a case, for all components together."""
+    table = case.angular_momentum
+    names = table.components
+    n, out = len(names), {}
+    crossed = table.spin_orbital.boundaries if table.spin_orbital else {}
+    for boundary in case.boundaries:
+        laws = {c: channel.boundaries.get(boundary, Law()) for c, channel in table.channels.items()}
+        V, j = np.zeros((n, n)), np.zeros(n)
+        held = np.full(n, np.nan)
+        for a, first in enumerate(names):
+            channel, axis = first.rsplit("_", 1)
+            law = laws[channel]
+            j[a] = (law.current or {}).get(axis, 0.0)
+            held[a] = (law.density or {}).get(axis, np.nan)
+            if law.law == "reservoir":
+                held[a] = 0.0
+            velocity = law.relaxation_velocity
+            whole = np.array(0.0 if velocity is None else velocity)
+            whole = whole * ONE if whole.ndim == 0 else whole
+            for b, second in enumerate(names):
+                other, along = second.rsplit("_", 1)
+                if other == channel:
+                    V[a, b] = whole[AXES.index(axis), AXES.index(along)]
+                elif boundary in crossed and axis == along:
+                    V[a, b] = getattr(crossed[boundary], f"{channel}_from_{other}")
+        if V.any() or j.any() or not np.isnan(held).all():
+            out[boundary] = Surface(
+                velocity=V if V.any() else None,
+                injected=j if j.any() else None,
+                density=None if np.isnan(held).all() else held,
+            )
+    return out
+
+
+def problem(case: Case, device: Device) -> Diffusion:
+    """The diffusion problem of a case; whether it is well posed is decided here.
+
+    Args:
+        case: A case with channels.
+        device: Its device.
+
+    Raises:
+        CaseError: Something does not fit, or the problem is refused.
+    """
+    table = case.angular_momentum
+    conductances = {}
+    for key, interface in table.interfaces.items():
+        first, second = (name.strip() for name in key.split("|"))
+        g = [getattr(interface, name.rsplit("_", 1)[0]) or 0.0 for name in table.components]
+        conductances[first, second] = np.diag(g)
+    periodic = [(n, b.to) for n, b in case.boundaries.items() if isinstance(b, Periodic)]
+    return Diffusion(
+        device,
+        components=table.components,
+        materials=transports(case, device.dimension),
+        surfaces=surfaces(case),
+        conductances=conductances,
+        pairs=periodic,
+        order=case.flow.order,
+        thickness=case.geometry.thickness,
+        sheet=case.carriers == "2d",
+        solver=case.flow.solver,
+    )
+
+
+def wall_layers(case: Case) -> list[Layer]:
+    """Cells that resolve each decay length of the densities at walls."""
+    if not case.angular_momentum:
+        return []
+    return [layer(x, case.mesh.wall_size) for x in lengths(transports(case, 2).values())]

@@ -1,0 +1,249 @@
+"""What a band structure knows of a material: computed values with error and provenance.
+
+What no band structure gives, such as relaxation times of angular momentum and laws of walls, stays
+the user's: `Coefficients.missing` names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meso.bands import wellposed
+from meso.bands.boltzmann import relaxation_rates
+from meso.bands.diffusivity import Diffusivity, Normalisation, diffusivity
+from meso.bands.fermi import TEMPERATURE, curl_coefficient, fermi_surface, orbital_coupling
+from meso.bands.hall import hall_conductivity, isotropic
+from meso.bands.model import Model
+from meso.bands.result import Quantity, line
+from meso.bands.setup import positive
+from meso.constants import ELEMENTARY_CHARGE, HBAR
+from meso.errors import CaseError
+
+#: Quantities of a device that are not in any band structure.
+MISSING = {
+    "spin_relaxation_time": "τ of the spin density",
+    "orbital_relaxation_time": "τ of the orbital density",
+    "wall_relaxation_velocity": "𝒱 of angular momentum at walls",
+    "specularity": "p of each wall",
+    "electron_electron_mean_free_path": "λ_ee",
+}
+#: A tensor is called isotropic if it differs from its scalar by less than this.
+_ISOTROPIC = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A scalar for a material file.
+
+    Attributes:
+        value: In `unit`.
+        unit: SI unit.
+        error: Estimated absolute error, or None.
+        source: Model and reference.
+        method: How it was computed, with grid, Γ and energy.
+    """
+
+    value: float
+    unit: str
+    error: float | None
+    source: str
+    method: str
+
+    @property
+    def text(self) -> str:
+        """The value with its unit."""
+        return f"{self.value:.9g} {self.unit}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Coefficients:
+    """Everything that was computed for a material.
+
+    Attributes:
+        model: Name of the model.
+        carriers: "2d" or "3d".
+        values: Quantity -> scalar.
+        scattering: Rates γ_m/γ_1 that differ from one, for `Material.scattering`.
+        results: The tensors.
+        missing: What the user has to supply, name -> what it is.
+        warnings: Anisotropy, errors, what was left out and why.
+    """
+
+    model: str
+    carriers: str
+    values: Mapping[str, Value]
+    scattering: Mapping[str, float]
+    results: Mapping[str, Quantity]
+    missing: Mapping[str, str]
+    warnings: tuple[str, ...] = field(default=())
+
+    def validate(self, **rates: Any) -> tuple[str, ...]:
+        """Check that the diffusivity makes a well-posed problem; see `wellposed.validate`.
+
+        Args:
+            rates: `rates`, `walls`, `susceptibility` of the components S_x … L_z, if known.
+
+        Returns:
+            Warnings.
+
+        Raises:
+            CaseError: It does not, with the reason.
+        """
+        found = self.results.get("diffusivity")
+        if not isinstance(found, Diffusivity):
+            return ()
+        d = found.blocks(Normalisation.TRACE)
+        used = np.flatnonzero(np.abs(d).max(axis=(0, 2, 3)) > 0)
+        return wellposed.validate(d[:, used][:, :, :, used], **rates)
+
+    def report(self) -> str:
+        """All values with errors, what is missing, and warnings."""
+        lines = [f"{self.model} (carriers = {self.carriers!r})"]
+        for key, v in self.values.items():
+            error = "" if v.error is None else f" ± {v.error:.2g}"
+            lines.append(f"  {key:<28} {v.value:.6g}{error} {v.unit}")
+            lines.append(f"      {v.method}")
+        for key, rate in self.scattering.items():
+            lines.append(f"  scattering.{key:<17} {rate:.6g}")
+        lines += [f"  not from bands: {key} ({what})" for key, what in self.missing.items()]
+        lines += [f"  warning: {text}" for text in self.warnings]
+        return "\n".join(lines)
+
+
+def coefficients(
+    model: Model,
+    *,
+    energy: float = 0.0,
+    broadening: float = 0.1,
+    kmesh: int = 48,
+    temperature: float = TEMPERATURE,
+    hall_tolerance: float | None = None,
+    **options: Any,
+) -> Coefficients:
+    """Compute what a material needs.
+
+    Args:
+        model: The model.
+        energy: Fermi energy in eV.
+        broadening: Γ in eV; τ = ħ/2Γ is the transport time.
+        kmesh: Points along one direction, or rays.
+        temperature: k_B T in eV that smears Fermi surfaces of lattice models.
+        hall_tolerance: Relative; compute Hall conductivities adaptively.
+        options: `symmetry`, `error`, `processes`, `comm`, `progress`.
+
+    Raises:
+        CaseError: The energy is outside the bands, or an argument makes no sense.
+    """
+    positive("broadening", broadening)
+    results: dict[str, Quantity] = {}
+    values: dict[str, Value] = {}
+    warnings: list[str] = []
+    unit = "S/m" if model.dimension == 3 else "S"
+    time = HBAR / (2 * broadening * ELEMENTARY_CHARGE)
+
+    def add(key: str, value: float, unit: str, origin: Quantity | Any, relative: Any) -> None:
+        how = dict(origin.provenance)
+        name, reference = how.pop("model"), how.pop("reference", None)
+        method = "; ".join(line(k, v) for k, v in how.items())
+        values[key] = Value(
+            value=value,
+            unit=unit,
+            error=None if relative is None else abs(value) * float(relative),
+            source=f"computed from {name}" + (f" after {reference}" if reference else ""),
+            method=method,
+        )
+
+    surface = fermi_surface(model, energy, kmesh, temperature=temperature, **options)
+    if model.lattice is not None:
+        found = diffusivity(model, energy, broadening, kmesh, **options)
+        results["diffusivity"] = found
+        sigma, relative = found.conductivity, found.relative_error
+        origin: Any = found
+        _diffusivities(found, add, warnings)
+    else:
+        sigma, relative, origin = surface.conductivity(time), surface.error, surface
+    mean = float(np.trace(sigma)) / model.dimension
+    d = model.dimension
+    _check_isotropic("conductivity", sigma[:d, :d] - mean * np.eye(d), mean, warnings)
+    add("conductivity", mean, unit, origin, relative)
+    both = None if surface.error is None else surface.error + (relative or 0.0)
+    add("mean_free_path", surface.mean_free_path(mean, d), "m", surface, both)
+    add("density_of_states", surface.density_of_states, f"1/(J m^{d})", surface, surface.error)
+    add("fermi_velocity", surface.velocity, "m/s", surface, surface.error)
+    if "L" in model.operators:
+        kappa = orbital_coupling(
+            model, energy=energy, kmesh=kmesh, temperature=temperature, **options
+        )
+        results["orbital_coupling"] = kappa
+        value, rest = curl_coefficient(kappa.value)
+        if rest > _ISOTROPIC:
+            warnings.append(
+                f"orbital_coupling: κ ∇×J leaves {100 * rest:.2g} % of the tensor; shear counts too"
+            )
+        add("orbital_coupling", value, "J*s/A", kappa, kappa.relative_error)
+    for key, letter in (("spin", "S"), ("orbital", "L")):
+        if letter not in model.operators:
+            continue
+        hall = hall_conductivity(
+            model, letter, energy=energy, kmesh=kmesh, tolerance=hall_tolerance, **options
+        )
+        results[f"{key}_hall_conductivity"] = hall
+        if (hall.relative_error or 0) > 0.1:
+            text = f"{key}_hall_conductivity: error {100 * (hall.relative_error or 0):.2g} %"
+            warnings.append(f"{text}; refine with hall_tolerance")
+        add(f"{key}_hall_conductivity", isotropic(hall.value), unit, hall, hall.relative_error)
+    found_all = Coefficients(
+        model=model.name,
+        carriers=f"{d}d",
+        values=values,
+        scattering=_scattering(model, energy),
+        results=results,
+        missing=MISSING,
+        warnings=tuple(warnings),
+    )
+    try:
+        extra = found_all.validate()
+    except CaseError as error:
+        for key in ("spin_diffusivity", "orbital_diffusivity"):
+            values.pop(key, None)
+        extra = (f"diffusivities left out, no well-posed problem: {error}",)
+    return Coefficients(
+        **{f: getattr(found_all, f) for f in found_all.__slots__ if f != "warnings"},
+        warnings=(*warnings, *extra),
+    )
+
+
+def _diffusivities(found: Diffusivity, add: Any, warnings: list[str]) -> None:
+    """Scalars: means over components and directions of the part that keeps both."""
+    blocks = found.blocks(Normalisation.TRACE)
+    for key, components in (("spin", range(3)), ("orbital", range(3, 6))):
+        diagonal = np.array([[blocks[i, a, i, a] for i in range(3)] for a in components])
+        if not diagonal.any():
+            continue
+        mean = float(diagonal.mean())
+        _check_isotropic(f"{key}_diffusivity", diagonal - mean, mean, warnings)
+        add(f"{key}_diffusivity", mean, "m^2/s", found, found.relative_error)
+
+
+def _check_isotropic(
+    key: str, rest: NDArray[np.floating], mean: float, warnings: list[str]
+) -> None:
+    worst = float(np.abs(rest).max()) / max(abs(mean), 1e-300)
+    if worst > _ISOTROPIC:
+        warnings.append(f"{key}: a scalar leaves {100 * worst:.2g} % of the tensor")
+
+
+def _scattering(model: Model, energy: float) -> dict[str, float]:
+    """Rates of point scatterers where the Fermi line is a circle; else isotropic ones."""
+    if model.lattice is not None:
+        return {}
+    try:
+        rates = relaxation_rates(model, energy)
+    except CaseError:
+        return {}
+    return {f"gamma{m}": float(r) for m, r in enumerate(rates) if m >= 2 and abs(r - 1) > 1e-9}

@@ -1,0 +1,62 @@
+"""A material file, in the form of the library, and the tensors behind it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meso.bands.coefficients import Coefficients
+
+
+def material_tables(found: Coefficients) -> dict[str, Any]:
+    """Tables of a material file: each quantity a list of entries with value, source, method."""
+    tables: dict[str, Any] = {"carriers": found.carriers}
+    for key, value in found.values.items():
+        method = value.method
+        if value.error is not None:
+            method += f"; estimated error {value.error:.2g} {value.unit}"
+        tables[key] = [{"value": value.text, "source": value.source, "method": method}]
+    if found.scattering:
+        tables["scattering"] = dict(found.scattering)
+    return tables
+
+
+def material_text(found: Coefficients, title: str = "") -> str:
+    """The text of a material file; what bands do not give is named in its comments."""
+    import tomli_w
+
+    head = [f"# {line}" for line in (title, f"Computed from {found.model}.") if line]
+    head += [f"# Not from bands, yours to supply: {key} ({w})" for key, w in found.missing.items()]
+    head += [f"# Warning: {' '.join(text.split())}" for text in found.warnings]
+    return "\n".join(head) + "\n" + tomli_w.dumps(material_tables(found), multiline_strings=False)
+
+
+def write(found: Coefficients, directory: Path, name: str, title: str = "") -> list[Path]:
+    """Write NAME.toml (the material) and NAME.json (tensors, errors, provenance).
+
+    Returns:
+        The paths.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    material, tensors = directory / f"{name}.toml", directory / f"{name}.json"
+    material.write_text(material_text(found, title), encoding="utf-8")
+    tables = {
+        key: {
+            "value": _plain(q.value),
+            "unit": q.unit,
+            "error": _plain(q.error),
+            "provenance": {k: _plain(v) for k, v in q.provenance.items()},
+        }
+        for key, q in found.results.items()
+    }
+    tensors.write_text(json.dumps(tables, indent=1, ensure_ascii=False), encoding="utf-8")
+    return [material, tensors]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value

@@ -1,0 +1,370 @@
+"""The tables [angular_momentum.*] of a case file: channels, their coupling, boundaries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from math import inf, isfinite
+from typing import Annotated, Any, Literal, TypeAlias
+
+import numpy as np
+from pydantic import AfterValidator, BeforeValidator, SkipValidation, ValidationInfo
+
+from meso.errors import CaseError
+from meso.units import factor, is_number, quantity, unit
+
+AXES = ("x", "y", "z")
+_HALL_UNIT = re.compile(r"\(?\s*(?:hbar|ħ|\u210f)\s*/\s*(2?)\s*e\s*\)?")
+
+
+def _units(info: ValidationInfo, bulk: str, sheet: str) -> tuple[str, ...]:
+    """The unit for a 3D metal, that for a 2D electron gas, or both where it is not known."""
+    known = (info.context or {}).get("sheet")
+    return (bulk, sheet) if known is None else (sheet,) if known else (bulk,)
+
+
+def _read(value: object, units: tuple[str, ...], shapes: tuple[tuple[int, ...], ...]) -> Any:
+    """A number in SI, or a tensor { tensor = [...], unit = "..." } as nested tuples."""
+    if not isinstance(value, Mapping):
+        return quantity(value, *units)
+    if set(value) != {"tensor", "unit"}:
+        found = ", ".join(map(str, value)) or "nothing"
+        raise CaseError(f'found a table with {found}; a tensor needs tensor = [...] and unit = "…"')
+    scale = factor(value["unit"], *units)
+    try:
+        array = np.asarray(value["tensor"], dtype=float)
+    except (TypeError, ValueError):
+        raise CaseError("the rows of the tensor differ in length, or are not numbers") from None
+    if array.shape not in shapes:
+        wanted = " or ".join(" × ".join(map(str, shape)) for shape in shapes)
+        raise CaseError(f"found a tensor of shape {array.shape}; must be {wanted}")
+    if not np.isfinite(array).all():
+        raise CaseError("found entries that are not finite")
+    return _nested(array * scale)
+
+
+def _nested(array: np.ndarray) -> Any:
+    return float(array) if array.ndim == 0 else tuple(_nested(part) for part in array)
+
+
+def _reader(*units: str, shapes: tuple[tuple[int, ...], ...]) -> Callable[[object], Any]:
+    """Reader of a number or tensor."""
+    return lambda value: _read(value, units, shapes)
+
+
+def _hall(value: object, info: ValidationInfo) -> Any:
+    """sigma_H in units of hbar/e, whichever was stated."""
+    half = 1.0
+    if isinstance(value, str) and (match := _HALL_UNIT.search(value)):
+        half = 0.5 if match[1] else 1.0
+        value = " ".join((value[: match.start()] + " " + value[match.end() :]).split())
+    found = _read(value, _units(info, "S/m", "S"), ((3, 3, 3),))
+    return half * found if is_number(found) else _nested(half * np.array(found))
+
+
+def _positive(value: float) -> float:
+    if not value > 0:
+        raise CaseError(f"found {value!r}; must be positive")
+    return value
+
+
+def _not_negative(value: Any) -> Any:
+    if is_number(value) and value < 0:
+        raise CaseError(f"found {value!r}; must not be negative")
+    return value
+
+
+def _rates(value: object) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple) or len(value) != 3:
+        raise CaseError(f'found {value!r}; must be three rates, e.g. ["0 Hz", "0 Hz", "3e12 Hz"]')
+    return tuple(quantity(rate, "Hz") for rate in value)
+
+
+def _components(value: object) -> tuple[str, ...]:
+    names = value if isinstance(value, list | tuple) else [value]
+    if not names or any(name not in AXES for name in names) or len(set(names)) < len(names):
+        raise CaseError(f'found {value!r}; must be a list of different axes, e.g. ["x", "z"]')
+    return tuple(axis for axis in AXES if axis in names)
+
+
+def _by_axis(bulk: str, sheet: str) -> Any:
+    def read(value: object, info: ValidationInfo) -> dict[str, float]:
+        units = _units(info, bulk, sheet)
+        if not isinstance(value, Mapping) or not value or set(value) - set(AXES):
+            raise CaseError(f'found {value!r}; must give components, e.g. {{ z = "1 {units[0]}" }}')
+        return {axis: quantity(item, *units, where=axis) for axis, item in value.items()}
+
+    return Annotated[dict[str, float], BeforeValidator(read)]
+
+
+Diffusivity: TypeAlias = Annotated[
+    Any, SkipValidation, BeforeValidator(_reader("m^2/s", shapes=((3, 3), (3, 3, 3, 3))))
+]
+RateMatrix: TypeAlias = Annotated[
+    Any, SkipValidation, BeforeValidator(_reader("Hz", shapes=((3, 3),)))
+]
+Number = Annotated[float, unit("m^2/s")]
+Rate = Annotated[float, unit("Hz"), AfterValidator(_not_negative)]
+Velocity: TypeAlias = Annotated[
+    Any,
+    SkipValidation,
+    AfterValidator(_not_negative),
+    BeforeValidator(_reader("m/s", shapes=((3, 3),))),
+]
+
+
+def _susceptibility(value: object, info: ValidationInfo) -> float:
+    return quantity(value, *_units(info, "J*s^2/m^3", "J*s^2/m^2"))
+
+
+Susceptibility = Annotated[float, BeforeValidator(_susceptibility), AfterValidator(_positive)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orientation:
+    """Rotation of a crystal: about an axis by an angle in degrees.
+
+    Attributes:
+        angle: degrees.
+        axis: of the rotation.
+    """
+
+    angle: float
+    axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not isfinite(self.angle) or not any(self.axis):
+            raise CaseError("angle must be finite, and axis not zero")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coefficients:
+    """Of one channel, for all regions or for one of them; None follows from the former.
+
+    Attributes:
+        hall_conductivity: σ_H in S/m in units of ħ/e, or tensor [i][a][k]: 𝒥^{ia} = θ^{ia}_k E_k.
+        diffusivity: D in m²/s, D_ik (3, 3), or D[i][a][k][b] (3, 3, 3, 3).
+        divergence: A of 𝒥^{ia} = −[D ∂_iX_a + A δ_ia div X + B ∂_aX_i].
+        swapping: B, which exchanges direction and component.
+        cubic_anisotropy: along the axes of a cubic crystal.
+        relaxation_time: τ in s.
+        diffusion_length: √(D τ) in m, in place of τ; "inf" for no relaxation.
+        relaxation: T in 1/s, tensor (3, 3), in place of τ.
+        precession: rotation rates about x, y, z.
+        susceptibility: χ in J s²/m³; 1 stands for "X continuous".
+        orientation: of the crystal, whose axes the tensors refer to.
+    """
+
+    hall_conductivity: Annotated[Any, SkipValidation, BeforeValidator(_hall)] | None = None
+    diffusivity: Diffusivity | None = None
+    divergence: Number | None = None
+    swapping: Number | None = None
+    cubic_anisotropy: Number | None = None
+    relaxation_time: Annotated[float, unit("s"), AfterValidator(_positive)] | None = None
+    diffusion_length: Annotated[float, unit("m"), AfterValidator(_positive)] | None = None
+    relaxation: RateMatrix | None = None
+    precession: Annotated[tuple[float, ...], BeforeValidator(_rates)] | None = None
+    susceptibility: Susceptibility | None = None
+    orientation: Orientation | None = None
+
+    def __post_init__(self) -> None:
+        given = [k for k in _RELAXATION if getattr(self, k) is not None]
+        if len(given) > 1:
+            raise CaseError(f"found {' and '.join(given)}; give one")
+
+    def over(self, other: Coefficients) -> Coefficients:
+        """These values, and the other's where there are none."""
+        own = {f.name: getattr(self, f.name) for f in fields(Coefficients)}
+        base = {f.name: getattr(other, f.name) for f in fields(Coefficients)}
+        if any(own[k] is not None for k in _RELAXATION):
+            base.update(dict.fromkeys(_RELAXATION))
+        return Coefficients(**{k: base[k] if v is None else v for k, v in own.items()})
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What is missing once all tables are merged."""
+        if self.diffusivity is None:
+            yield "diffusivity", 'missing; give it, e.g. "2.5e-6 m^2/s"'
+        if all(getattr(self, k) is None for k in _RELAXATION):
+            text = 'missing; give it, e.g. "2 ps", or diffusion_length ("inf" for no relaxation)'
+            yield "relaxation_time", text
+        if self.diffusion_length not in (None, inf) and not is_number(self.diffusivity):
+            yield "diffusion_length", "needs a diffusivity that is a number; give relaxation_time"
+
+
+_RELAXATION = ("relaxation_time", "diffusion_length", "relaxation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Law:
+    """What a boundary does with one channel; by default nothing passes.
+
+    Attributes:
+        law: "no flux" or "reservoir" (X = 0).
+        relaxation_velocity: 𝒱 in m/s, number or (3, 3).
+        current: what is fed in, J/m² (J/m in a sheet), by component.
+        density: what is held, J s/m³ (J s/m²), by component.
+    """
+
+    law: Literal["no flux", "reservoir"] = "no flux"
+    relaxation_velocity: Velocity | None = None
+    current: _by_axis("J/m^2", "J/m") | None = None  # type: ignore[valid-type]
+    density: _by_axis("J*s/m^3", "J*s/m^2") | None = None  # type: ignore[valid-type]
+
+    def __post_init__(self) -> None:
+        if self.law == "reservoir" and (self.density or self.current):
+            raise CaseError("a reservoir holds X = 0: it has neither current nor density")
+
+
+def _law(value: object) -> object:
+    return {"law": value} if isinstance(value, str) else value
+
+
+Laws = dict[str, Annotated[Law, BeforeValidator(_law)]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel(Coefficients):
+    """Spin or orbital angular momentum.
+
+    Attributes:
+        components: axes that are solved for.
+        regions: values of single regions.
+        boundaries: laws of boundaries; nothing passes through those without one.
+    """
+
+    components: Annotated[tuple[str, ...], BeforeValidator(_components)] = ("z",)
+    regions: dict[str, Coefficients] = field(default_factory=dict)
+    boundaries: Laws = field(default_factory=dict)
+
+    def of(self, region: str) -> Coefficients:
+        """The values of a region."""
+        return self.regions.get(region, Coefficients()).over(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """Rates 1/s at which one channel is lost to the other; their sum is conserved.
+
+    Attributes:
+        spin_to_orbital: a.
+        orbital_to_spin: b.
+    """
+
+    spin_to_orbital: Rate = 0.0
+    orbital_to_spin: Rate = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polarization:
+    """Diffusivities between the channels: the current of one that a gradient of the other drives.
+
+    Attributes:
+        spin_from_orbital: number, (3, 3) or (3, 3, 3, 3).
+        orbital_from_spin: the same.
+    """
+
+    spin_from_orbital: Diffusivity = 0.0
+    orbital_from_spin: Diffusivity = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossVelocity:
+    """Relaxation velocities of a boundary between the channels, m/s.
+
+    Attributes:
+        spin_from_orbital: what it takes of spin per orbital density.
+        orbital_from_spin: and the reverse.
+    """
+
+    spin_from_orbital: Annotated[float, unit("m/s")] = 0.0
+    orbital_from_spin: Annotated[float, unit("m/s")] = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixing:
+    """What mixes the channels, for all regions or for one of them."""
+
+    conversion: Conversion | None = None
+    polarization: Polarization | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpinOrbital(Mixing):
+    """What mixes the channels.
+
+    Attributes:
+        regions: values of single regions.
+        boundaries: velocities of boundaries.
+    """
+
+    regions: dict[str, Mixing] = field(default_factory=dict)
+    boundaries: dict[str, CrossVelocity] = field(default_factory=dict)
+
+    def of(self, region: str) -> Mixing:
+        """The values of a region."""
+        own = self.regions.get(region, Mixing())
+        return Mixing(
+            conversion=own.conversion or self.conversion,
+            polarization=own.polarization or self.polarization,
+        )
+
+
+Conductance = Annotated[float, unit("m/s", "J*s/m^2", "J*s/m"), AfterValidator(_not_negative)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """Conductance between two regions by channel: 𝒥 = g(ω⁻ − ω⁺); m/s where χ is not given.
+
+    Attributes:
+        spin: of spin, None for no current.
+        orbital: of orbital angular momentum.
+    """
+
+    spin: Conductance | None = None
+    orbital: Conductance | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AngularMomentum:
+    """The diffusion of spin and orbital angular momentum.
+
+    Attributes:
+        spin: its coefficients.
+        orbital: its coefficients.
+        spin_orbital: what mixes them.
+        interfaces: "region|region" -> conductance; elsewhere ω = X/χ is continuous.
+        coupling: the inverse effect on the charge current: "none" (is not computed), "one-way"
+            (as a consequence) or "two-way" (solved together).
+    """
+
+    spin: Channel | None = None
+    orbital: Channel | None = None
+    spin_orbital: SpinOrbital | None = None
+    interfaces: dict[str, Interface] = field(default_factory=dict)
+    coupling: Literal["none", "one-way", "two-way"] = "none"
+
+    def __post_init__(self) -> None:
+        if self.coupling != "none" and not self.channels:
+            raise CaseError(("coupling", "needs a channel, spin or orbital"))
+        if self.spin_orbital is not None and len(self.channels) < 2:
+            raise CaseError(("spin_orbital", "needs both channels, spin and orbital"))
+        for name in self.interfaces:
+            if len(name.split("|")) != 2:
+                text = 'the name must be of two regions, e.g. "top|bottom"'
+                raise CaseError((f"interfaces.{name}", text))
+
+    @property
+    def channels(self) -> dict[str, Channel]:
+        """The channels that are solved for."""
+        both = {"spin": self.spin, "orbital": self.orbital}
+        return {name: channel for name, channel in both.items() if channel is not None}
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names of the components, "spin_x" ... "orbital_z"."""
+        return tuple(f"{n}_{a}" for n, c in self.channels.items() for a in c.components)
+
+    def __bool__(self) -> bool:
+        return bool(self.channels)

@@ -1,0 +1,158 @@
+"""Densities and the inverse effect on one, two and three ranks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mpi4py import MPI
+
+from meso.angular_momentum.diffusion import Densities, Diffusion, Surface
+from meso.angular_momentum.inverse import one_way, two_way
+from meso.angular_momentum.lengths import layer
+from meso.angular_momentum.tensors import ONE, Transport, diffusion_block, hall_block, material
+from meso.boundary import Contact, Wall
+from meso.device import Device
+from meso.flow.ohmic import Ohmic
+from meso.material import Material
+from meso.sampling import sample
+
+GEOMETRIES = Path(__file__).parents[2] / "geometries"
+# Different orders of summation, and the tolerance of the iterations in 3D (1e-13), magnified where
+# the fluxes through a boundary nearly cancel.
+RELATIVE = 1e-8
+
+
+def numbers(found: Densities, points: list[list[float]]) -> dict[str, list[float]]:
+    """What must not depend on the number of ranks."""
+    fields = [found.field(name) for name in found.components]
+    values = sample(found.device, fields, np.array(points))
+    out = {name: value.tolist() for name, value in values.items()}
+    out |= {f"outflow {k}": v.tolist() for k, v in found.outflow.items()}
+    return {**out, "relaxed": found.relaxed.tolist()}
+
+
+def layers() -> dict[str, list[float]]:
+    """Two metals with an interface conductance; wall, reservoir, injection; one- and two-way."""
+    device = Device.from_gmsh(
+        GEOMETRIES / "bilayer.geo",
+        length_unit="nm",
+        parameters={"length": 40},
+        order=3,
+        layers={"top": layer(5e-9)},
+    )
+    matter = Material(carriers="3d", conductivity=1e6)
+    laws = {"source": Contact(current=50.0), "drain": Contact(potential=0.0)}
+    walls = {name: Wall(specularity=1.0) for name in ("bottom", "top")}
+    flow = Ohmic(
+        device,
+        materials=dict.fromkeys(device.regions, matter),
+        boundaries={**laws, **walls},
+        order=3,
+    ).solve()
+
+    def metal(factor: float) -> Transport:
+        return material(
+            ["spin_z", "orbital_z"],
+            diffusivity={
+                ("spin", "spin"): diffusion_block(factor * 1e-4),
+                ("spin", "orbital"): diffusion_block(1e-6),
+                ("orbital", "orbital"): diffusion_block(1e-5),
+            },
+            relaxation={("spin", "spin"): ONE * 1e12, ("orbital", "orbital"): ONE * 4e11},
+            hall={"spin": hall_block(2e5 * factor), "orbital": hall_block(-3e5)},
+            susceptibility={"spin": 1e-21 * factor, "orbital": 2e-21},
+        )
+
+    problem = Diffusion(
+        device,
+        components=["spin_z", "orbital_z"],
+        materials={"lower": metal(1.0), "upper": metal(2.0)},
+        surfaces={
+            "top": Surface(velocity=np.array([[300.0, -20.0], [0.0, 100.0]])),
+            "bottom": Surface(injected=[1e-7, 0.0]),
+            "drain": Surface(density=[0.0, np.nan]),
+        },
+        conductances={("lower", "upper"): np.diag([2e-18, 1e-18])},
+        order=3,
+    )
+    points = [[1e-8, 2e-9], [2e-8, 1.5e-8], [3.1e-8, 9e-9], [3.9e-8, 1.1e-8]]
+    alone = problem.solve(flow)
+    coupled, densities, _ = two_way(problem, flow)
+    out = {f"alone {k}": v for k, v in numbers(alone, points).items()}
+    out |= {f"coupled {k}": v for k, v in numbers(densities, points).items()}
+    response = one_way(problem, alone, flow)
+    out["one-way"] = [response.contacts["source"].potential]
+    out["two-way"] = [coupled.contacts["source"].potential]
+    out["conductance"] = coupled.conductance_matrix.ravel().tolist()
+    return out
+
+
+def wire() -> dict[str, list[float]]:
+    """Three components with swapping in a round wire."""
+    device = Device.from_gmsh(
+        GEOMETRIES / "wire.geo",
+        length_unit="nm",
+        parameters={"length": 20, "radius": 10},
+        size="4 nm",
+    )
+    axes = ["spin_x", "spin_y", "spin_z"]
+    transport = material(
+        axes,
+        diffusivity={("spin", "spin"): diffusion_block(1e-5, divergence=2e-6, swapping=3e-6)},
+        relaxation={("spin", "spin"): ONE * 1e11},
+        hall={"spin": hall_block(3e5)},
+    )
+    problem = Diffusion(
+        device,
+        components=axes,
+        materials={"metal": transport},
+        surfaces={"surface": Surface(velocity=50.0), "source": Surface(density=np.zeros(3))},
+    )
+    points = [[5e-9, 3e-9, 2e-9], [1.2e-8, -6e-9, 4e-9]]
+    return numbers(problem.solve([1e5, 0.0, 0.0]), points)
+
+
+CASES = {"layers": layers, "wire": wire}
+
+
+def launch(ranks: int, path: Path) -> None:
+    """Run this file under MPI, without what pytest's own MPI told its environment."""
+    skipped = ("OMPI_COMM", "PMIX_", "OMPI_UNIVERSE")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(skipped)}
+    done = subprocess.run(
+        ["mpirun", "-n", str(ranks), sys.executable, "-W", "ignore", __file__, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
+def test_ranks_agree(tmp_path: Path) -> None:
+    """1, 2 and 3 ranks: all numbers of both cases."""
+    results = []
+    for ranks in (1, 2, 3):
+        launch(ranks, tmp_path / f"{ranks}.json")
+        results.append(json.loads((tmp_path / f"{ranks}.json").read_text()))
+    for other in results[1:]:
+        for case, wanted in results[0].items():
+            for name, values in wanted.items():
+                size = np.abs(values).max()
+                np.testing.assert_allclose(
+                    other[case][name], values, rtol=0, atol=RELATIVE * size, err_msg=name
+                )
+
+
+if __name__ == "__main__":
+    everything = {name: case() for name, case in CASES.items()}
+    if MPI.COMM_WORLD.rank == 0:
+        Path(sys.argv[1]).write_text(json.dumps(everything))

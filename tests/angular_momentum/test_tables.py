@@ -1,0 +1,203 @@
+"""The tables [angular_momentum.*] of a case file: values, units, messages, and a whole run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import meso
+from meso.angular_momentum.problem import surfaces, transports
+from meso.case import Case, parse_overrides
+from meso.constants import ELEMENTARY_CHARGE, HBAR
+from meso.errors import CaseError
+
+GEOMETRIES = Path(__file__).parents[2] / "geometries"
+CASE: dict[str, Any] = {
+    "geometry": {
+        "file": str(GEOMETRIES / "ribbon.geo"),
+        "length_unit": "nm",
+        "parameters": {"width": 50, "length": 60},
+    },
+    "materials": {
+        "Cr": {
+            "carriers": "3d",
+            "conductivity": "7.9e6 S/m",
+            "mean_free_path": "7 nm",
+            "fermi_energy": "1 eV",
+        }
+    },
+    "regions": {"metal": "Cr"},
+    "boundaries": {
+        "source": {"contact": {"potential": "6 mV"}},
+        "drain": {"contact": {"potential": "0 V"}},
+        "edges": {"wall": {"specularity": 0.0}},
+    },
+    "flow": {"model": "hydrodynamic"},
+    "angular_momentum": {
+        "orbital": {
+            "hall_conductivity": "8.2e5 (hbar/e) S/m",
+            "diffusivity": "1e-5 m^2/s",
+            "diffusion_length": "6.6 nm",
+        },
+        "spin": {
+            "hall_conductivity": "-2.6e4 (ħ/2e) S/m",
+            "diffusivity": "3e-4 m^2/s",
+            "relaxation_time": "1 ps",
+            "boundaries": {"edges": {"relaxation_velocity": "30 m/s"}, "source": "reservoir"},
+        },
+    },
+}
+
+
+def case(*overrides: str) -> Case:
+    """The case with changes as on the command line."""
+    return Case.from_dict(CASE, overrides=parse_overrides(overrides))
+
+
+def test_values() -> None:
+    """SI units; what was stated in hbar/2e is halved."""
+    transport = transports(case(), 2)["metal"]
+    assert case().angular_momentum.components == ("spin_z", "orbital_z")
+    theta = HBAR / ELEMENTARY_CHARGE
+    np.testing.assert_allclose(transport.hall[1, :, 0], [-1.3e4 * theta, 8.2e5 * theta])
+    np.testing.assert_allclose(transport.relaxation, np.diag([1e12, 1e-5 / 6.6e-9**2]))
+    laws = surfaces(case())
+    np.testing.assert_allclose(laws["edges"].matrix(2), np.diag([30.0, 0.0]))
+    np.testing.assert_array_equal(laws["source"].density, [0.0, np.nan])
+    assert "drain" not in laws
+
+
+def test_mixing() -> None:
+    """Conversion: columns sum to the loss; polarization and cross velocities."""
+    mixed = case(
+        'angular_momentum.spin_orbital.conversion.spin_to_orbital="2e11 Hz"',
+        'angular_momentum.spin_orbital.conversion.orbital_to_spin="1e11 Hz"',
+        'angular_momentum.spin_orbital.polarization={spin_from_orbital="3e-6 m^2/s"}',
+        'angular_momentum.spin_orbital.boundaries.edges={orbital_from_spin="-2 m/s"}',
+    )
+    transport = transports(mixed, 2)["metal"]
+    np.testing.assert_allclose(transport.relaxation.sum(axis=0), [1e12, 1e-5 / 6.6e-9**2])
+    assert transport.relaxation[1, 0] == -2e11
+    assert transport.diffusivity[0, 0, 0, 1] == 3e-6 and transport.diffusivity[0, 1, 0, 0] == 0
+    np.testing.assert_allclose(surfaces(mixed)["edges"].matrix(2), [[30, 0], [-2, 0]])
+
+
+def test_tensors_and_regions() -> None:
+    """Tensors with a unit, an orientation, precession; values of one region."""
+    turned = case(
+        'angular_momentum.spin.components=["x", "y", "z"]',
+        "angular_momentum.spin.orientation.angle=90",
+        'angular_momentum.spin.diffusivity={tensor=[[1,0,0],[0,2,0],[0,0,3]],unit="cm^2/s"}',
+        'angular_momentum.spin.precession=["0 Hz","0 Hz","3e12 Hz"]',
+        'angular_momentum.spin.regions.metal.relaxation_time="2 ps"',
+    )
+    transport = transports(turned, 2)["metal"]
+    D = transport.diffusivity[:, 0, :, 0]
+    np.testing.assert_allclose(D, 1e-4 * np.diag([2, 1, 3]), atol=1e-18)
+    np.testing.assert_allclose(transport.relaxation[:2, :2], [[5e11, 3e12], [-3e12, 5e11]])
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "text"),
+    [
+        ('orbital.relaxation_time="0 s"', "orbital.relaxation_time", "positive"),
+        ('orbital.diffusion_length="-1 nm"', "orbital.diffusion_length", "positive"),
+        ('orbital.diffusivity="1e-5 m/s"', "orbital.diffusivity", "velocity"),
+        (
+            'orbital.diffusivity={tensor=[[1,2],[3,4]],unit="m^2/s"}',
+            "orbital.diffusivity",
+            "shape (2, 2)",
+        ),
+        ("orbital.diffusivity={tensor=[[1,2],[3,4]]}", "orbital.diffusivity", "unit"),
+        ('spin.hall_conductivity="1e5 S"', "spin.hall_conductivity", "sheet conductivity"),
+        ('spin.hall_conductivity={tensor=[1],unit="S/m"}', "spin.hall_conductivity", "3 × 3 × 3"),
+        ('spin.diffusion_length="3 nm"', "spin", "relaxation_time and diffusion_length"),
+        ('spin.components=["q"]', "spin.components", "axes"),
+        ("spin.diffusivty=1", "spin.diffusivty", 'did you mean "diffusivity"'),
+        ('spin.boundaries.edge="reservoir"', "spin.boundaries.edge", 'did you mean "edges"'),
+        ('spin.boundaries.edges="reservor"', "spin.boundaries.edges.law", "reservoir"),
+        (
+            'spin.boundaries.drain={current={y="1 J/m^2"}}',
+            "spin.boundaries.drain.current",
+            "not among",
+        ),
+        (
+            'spin.boundaries.edges.relaxation_velocity="-1 m/s"',
+            "spin.boundaries.edges.relaxation_velocity",
+            "negative",
+        ),
+        ("orbit.diffusivity=1", "orbit", 'did you mean "orbital"'),
+        ('interfaces="x"', "interfaces", "table"),
+        ('coupling="two-way"', "coupling", "ohmic"),
+        ('coupling="one-way"', "spin.susceptibility", "missing"),
+    ],
+)
+def test_messages(override: str, key: str, text: str) -> None:
+    """One message that names the key."""
+    with pytest.raises(CaseError) as error:
+        case(f"angular_momentum.{override}")
+    found = dict(error.value.problems)
+    assert text in found[f"angular_momentum.{key}"]
+
+
+def test_negative_diffusivity_is_refused_before_solving() -> None:
+    """With the reason."""
+    with pytest.raises(CaseError, match="precession"):
+        meso.run(case('angular_momentum.spin.diffusivity="-3e-4 m^2/s"'))
+
+
+def test_round_trip() -> None:
+    """The resolved case is the same case."""
+    assert Case.from_dict(case().to_dict()).hash == case().hash
+
+
+@pytest.fixture(scope="module")
+def solved() -> meso.Result:
+    """A run with everything."""
+    return meso.run(
+        case(
+            'output.probes.across={from=["30 nm","-25 nm"],to=["30 nm","25 nm"],points=101}',
+            'angular_momentum.coupling="one-way"',
+            'angular_momentum.spin.susceptibility="2.7e-21 J s^2/m^3"',
+            'angular_momentum.orbital.susceptibility="1e-21 J s^2/m^3"',
+        )
+    )
+
+
+def test_run(solved: meso.Result) -> None:
+    """The orbital density is the closed form of a ribbon at 1e5 V/m, and both mechanisms add."""
+    y = np.linspace(-25, 25, 41) * 1e-9 * (1 - 1e-12)
+    found = solved.sample(np.column_stack([np.full_like(y, 30e-9), y]))
+    flux, decay = HBAR / ELEMENTARY_CHARGE * 8.2e5 * 1e5, 6.6e-9
+    exact = flux * decay / 1e-5 * np.sinh(y / decay) / np.cosh(25e-9 / decay)
+    np.testing.assert_allclose(found["orbital_diffusive_density_z"], exact, atol=1e-6 * exact.max())
+    np.testing.assert_allclose(
+        found["orbital_total_density_z"],
+        found["orbital_diffusive_density_z"] + found["orbital_density"],
+    )
+    part = solved.angular_momentum
+    assert part is not None and np.abs(part.densities.imbalance).max() < 1e-12
+    decays = part.decays["orbital_z"]
+    assert all(d is not None and d.length == pytest.approx(decay, rel=1e-5) for d in decays)
+
+
+def test_files(solved: meso.Result, tmp_path: Path) -> None:
+    """Summary, columns and figures."""
+    solved.save(tmp_path / "out")
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())["angular_momentum"]
+    wall = summary["walls"]["edges"][0]["orbital_z"]
+    assert wall["diffusive_over_vorticity"] == pytest.approx(
+        wall["diffusive_moment_J_s_per_m2"] / wall["vorticity_moment_J_s_per_m2"]
+    )
+    assert wall["fitted_decay_length_m"] == pytest.approx(6.6e-9, rel=1e-5)
+    assert summary["boundaries"]["source"]["law"] == {"spin": "reservoir", "orbital": "no flux"}
+    assert set(summary["inverse"]["contacts"]) == {"source", "drain"}
+    header = (tmp_path / "out" / "edges" / "edges.csv").read_text().split("\n")[0]
+    for name in ("spin_density_z", "orbital_diffusive_density_z", "orbital_total_density_z"):
+        assert f"{name}_hbar_per_m3" in header
+    assert (tmp_path / "out" / "figures" / "densities_probe_across.png").is_file()
+    assert (tmp_path / "out" / "figures" / "spin_density_z.png").is_file()
