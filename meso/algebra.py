@@ -143,6 +143,8 @@ class Assembly:
         a = np.repeat(rows, columns.shape[1], axis=1).ravel()
         b = np.tile(columns, (1, rows.shape[1])).ravel()
         self._add(a, b, matrix.ravel())
+        if not self.symmetric:
+            self._add(b, a, matrix.ravel())
 
     def add_load(self, rows: np.ndarray, load: np.ndarray) -> None:
         """Add loads, shape (..., sides), at local unknowns, shape (...), -1 ignored."""
