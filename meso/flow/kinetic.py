@@ -203,7 +203,11 @@ class Kinetic:
             ConvergenceError: The system is singular, or the iteration does not converge.
         """
         system = self.system()
-        if isinstance(system, DirectSystem) or start is None or start.unit_moments is None:
+        if isinstance(system, DirectSystem):
+            solutions = system.solve()
+            system.close()
+            return self.flow(solutions)
+        if start is None or start.unit_moments is None:
             return self.flow(system.solve())
         begin = start.unit_moments[:, :, : self.harmonics]
         fits = start.order == self.order and begin.shape[:2] == (
