@@ -171,9 +171,9 @@ class Assembly:
             ConvergenceError: The factorisation failed (a singular system).
         """
         if not self.symmetric:
-            matrix = distributed(self._local(), self.unknowns)
+            matrix = distributed(self.local(), self.unknowns)
             return Factor(matrix, self.unknowns, symmetric=False)
-        return Factor(_global_matrix(self._local(), self.unknowns, half=True), self.unknowns)
+        return Factor(global_matrix(self.local(), self.unknowns, half=True), self.unknowns)
 
     def iterative(self, preconditioner: str = "multigrid") -> ConjugateGradients:
         """Assemble a positive definite (symmetric part) matrix, to be solved by iterations.
@@ -185,12 +185,12 @@ class Assembly:
             The solver.
         """
         if not self.symmetric:
-            matrix = distributed(self._local(), self.unknowns)
+            matrix = distributed(self.local(), self.unknowns)
             return Gmres(matrix, self.unknowns, preconditioner)
-        matrix = _global_matrix(self._local(), self.unknowns, half=False)
+        matrix = global_matrix(self.local(), self.unknowns, half=False)
         return ConjugateGradients(matrix, self.unknowns, preconditioner)
 
-    def _local(self) -> csr_matrix:
+    def local(self) -> csr_matrix:
         """This rank's part of the matrix, in local numbers; if symmetric its upper triangle."""
         size = self.unknowns.size
         # A zero diagonal belongs to the pattern of an indefinite matrix.
@@ -210,7 +210,7 @@ class Assembly:
         return local
 
 
-def _global_matrix(upper: csr_matrix, unknowns: Unknowns, *, half: bool) -> PETSc.Mat:
+def global_matrix(upper: csr_matrix, unknowns: Unknowns, *, half: bool) -> PETSc.Mat:
     """The matrix over all ranks; of one rank alone the upper half, if that is enough."""
     comm = unknowns.comm
     if comm.size == 1 and half:

@@ -144,6 +144,16 @@ def _parser() -> argparse.ArgumentParser:
     level.add_argument("--quiet", action="store_true", help="errors and warnings only")
     level.add_argument("--verbose", action="store_true", help="a line for each point everywhere")
 
+    compare = command(
+        "compare", _compare, "ohmic, hydrodynamic and kinetic model on one device: what errs how"
+    )
+    compare.add_argument("case", type=Path, metavar="CASE.toml")
+    case_options(compare)
+    compare.add_argument("--output", type=Path, metavar="DIR", help="default: DIR_compare")
+    level = compare.add_mutually_exclusive_group()
+    level.add_argument("--quiet", action="store_true", help="errors and warnings only")
+    level.add_argument("--verbose", action="store_true", help="progress everywhere")
+
     check = command("check", _check, "everything that can be wrong, without solving")
     check.add_argument("case", type=Path, metavar="CASE.toml")
     case_options(check)
@@ -254,6 +264,20 @@ def _sweep(options: argparse.Namespace, root: bool) -> int:
             file=sys.stderr,
         )
     return exit_code(rows)
+
+
+def _compare(options: argparse.Namespace, root: bool) -> None:
+    case = _load(options.case, options.set)
+    standard = case.output.directory or Path("results") / options.case.stem
+    directory = options.output or standard.with_name(f"{standard.name}_compare")
+    progress = _progress(options, root)
+    _start(options)
+    from meso.comparing import compare
+
+    found = compare(case, progress=progress)
+    found.save(directory)
+    if root and not options.quiet:
+        print(f"{found.case.title}\n\n{found.table()}\n\n  table and figure in {directory}")
 
 
 def _check(options: argparse.Namespace, root: bool) -> None:

@@ -84,6 +84,25 @@ class Coefficients:
         return self.evaluate(lambda m: m.contact_step, cells, positions) / self.scales.length
 
 
+class KineticCoefficients(Coefficients):
+    """The same for odd moments, whose stress has the coefficient lambda^2/sigma."""
+
+    def path(self, cells: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
+        """Mean free path; arguments and shape as of `evaluate`."""
+        return self.evaluate(lambda m: m.mean_free_path, cells, positions) / self.scales.length
+
+    def stress(self, cells: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
+        """lambda^2/sigma; arguments and shape as of `evaluate`."""
+        factor = self.scales.conductivity / self.scales.length**2
+        return factor * self.evaluate(
+            lambda m: m.mean_free_path**2 / m.conductivity, cells, positions
+        )
+
+    def viscosity(self, cells: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
+        """l^2/sigma, of two harmonics; arguments and shape as of `evaluate`."""
+        return super().stress(cells, positions)
+
+
 def material_values(
     device: Device,
     materials: Mapping[str, Material],

@@ -190,6 +190,8 @@ class Material(_Closure):
             None where λ varies.
         orbital_coupling: κ in J s/A, orbital density per curl of the charge current density;
             derived as ħ²/(2 ε_F e), which is negative, unless given.
+        fermi_wavevector: k_F in 1/m, which a magnetic field needs: sqrt(2 pi n) for the density n
+            of a 2D electron gas with two spins.
         provenance: quantity -> where its value comes from; derived ones are added.
 
     Raises:
@@ -211,6 +213,7 @@ class Material(_Closure):
         Annotated[float | Profile, SkipValidation, BeforeValidator(_length)] | None
     ) = None
     orbital_coupling: Annotated[float, unit("J*s/A")] | None = None
+    fermi_wavevector: Annotated[float, unit("1/m")] | None = None
     provenance: dict[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
@@ -293,6 +296,7 @@ class Material(_Closure):
             "mean_free_path",
             "electron_electron_mean_free_path",
             "fermi_energy",
+            "fermi_wavevector",
             "vorticity_diffusion_length",
         ):
             value = getattr(self, key)

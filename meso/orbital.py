@@ -29,7 +29,9 @@ def vorticity(flow: Flow) -> Field:
     """Vorticity of the particle flow, Omega = (curl J)/e.
 
     The curl of the solution is projected, region by region, on continuous elements of degree
-    k - 1, with the values that the slip law gives imposed at walls.
+    k - 1, with the values that the slip law gives imposed at walls. Of a kinetic flow, whose
+    vorticity diverges at rough walls, it is taken cell by cell, and in cells at walls its mean:
+    its integrals are right, and there is no value at a point of a wall.
 
     Args:
         flow: A solved flow.
@@ -40,6 +42,8 @@ def vorticity(flow: Flow) -> Field:
     device = flow.device
     density = flow.fields["current_density"]
     degree = max(1, density.degree - 1)
+    if flow.model == "kinetic":
+        return _cell_by_cell(flow, degree)
     space = lagrange(device, degree)
     walls = _wall_nodes(flow, degree)
     values = np.empty((*space.dofs.shape, 1 if device.dimension == 2 else 3))
@@ -47,6 +51,31 @@ def vorticity(flow: Flow) -> Field:
         chosen = device.cell_region == region
         nodal = _projection(device, density, degree, chosen, walls.get(region))
         values[chosen] = nodal[space.dofs[chosen]]
+    sheet = any(m.carriers == "2d" for m in flow.materials.values())
+    return Field(
+        name="vorticity",
+        unit="per_m2_s" if sheet else "per_m3_s",
+        device=device,
+        degree=degree,
+        values=values / ELECTRON_CHARGE,
+    )
+
+
+def _cell_by_cell(flow: Flow, degree: int) -> Field:
+    """The curl of the solution in each cell; its mean in cells that touch a wall."""
+    device, geometry = flow.device, cells_of(flow.device)
+    density, space = flow.fields["current_density"], lagrange(device, degree)
+    values = curl_of(gradient(density, space.points))
+    walls = [i for i, n in enumerate(device.boundaries) if isinstance(flow.boundaries.get(n), Wall)]
+    facets = device.facets.of(np.isin(device.facets.boundary, walls))
+    touched = np.zeros(space.nodes)
+    touched[space.dofs[facets.cell[:, None], space.on_facet[facets.local]].ravel()] = 1.0
+    near = np.flatnonzero((space.shared_sum(touched) > 0)[space.dofs].any(axis=1))
+    points, weights = geometry.quadrature(2 * degree + 2 * (geometry.degree - 1))
+    weight = weights * geometry.determinants(near, points)
+    curl = curl_of(gradient(density, points, near))
+    mean = (weight[..., None] * curl).sum(axis=1) / weight.sum(axis=1)[:, None]
+    values[near] = mean[:, None, :]
     sheet = any(m.carriers == "2d" for m in flow.materials.values())
     return Field(
         name="vorticity",

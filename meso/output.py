@@ -23,7 +23,16 @@ from meso.summary import summary
 from meso.vtu import lagrange_nodes, vtk_order, write_pvd, write_vtu
 
 _OWN = {
-    *("case.toml", "summary.json", "fields.pvd", "fields", "probes", "edges", "figures"),
+    *(
+        "case.toml",
+        "summary.json",
+        "fields.pvd",
+        "fields",
+        "probes",
+        "edges",
+        "distributions",
+        "figures",
+    ),
     *("walls.pvd", "walls"),
 }
 
@@ -134,6 +143,10 @@ def _write(result: Result, folder: Path, figures: bool, format: str) -> None:
     tables = {
         **{f"probes/{name}.csv": _probe(result, name) for name in result.case.output.probes},
         **{f"edges/{name}.csv": edge(result, name) for name in result.walls},
+        **{
+            f"distributions/{name}.csv": result.flow.distribution.table(np.array(point))
+            for name, point in result.case.output.distributions.items()
+        },
     }
     numbers = summary(result)
     surfaces = result.device.dimension == 3 and bool(result.walls)
@@ -247,7 +260,9 @@ def edge(result: Result, wall: str) -> dict[str, np.ndarray]:
         columns["area_m2"] = rows["area"]
         columns |= {f"current_density_{axis}_{unit}": rows[f"J_{axis}"] for axis in "xyz"}
         vorticity = np.column_stack([rows[f"vorticity_{axis}"] for axis in "xyz"])
-    for name, (unit, factor) in curl_like(result).items():
+    # At a rough wall the vorticity of a kinetic flow diverges: there is no value to tell.
+    curls = {} if flow.model == "kinetic" else curl_like(result)
+    for name, (unit, factor) in curls.items():
         value = (vorticity.T * factor[rows["region"].astype(int)]).T
         columns |= _columns(name, unit, value)
         if name == "orbital_density":

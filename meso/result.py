@@ -14,8 +14,10 @@ from meso.adapting import Adaptivity
 from meso.angular_momentum.report import Part
 from meso.boundary import Wall
 from meso.case import Case
+from meso.convergence import Convergence
 from meso.device import Device
 from meso.fields import Field
+from meso.flow.bounds import Bounds
 from meso.flow.result import Flow, Terminal, four_terminal
 from meso.sampling import sample
 
@@ -32,6 +34,8 @@ class Result:
             orbital coupling.
         warnings: What a careful user should know.
         seconds: Wall-clock time of each phase.
+        convergence: How a kinetic flow converges with the harmonics, with estimates of its errors.
+        bounds: Bounds of the conductance of a kinetic flow.
         closed_form: Name and parameters of the exact solution of this case, if it has one.
         angular_momentum: Diffusion of spin and orbital angular momentum, if the case has it.
         adaptivity: How the mesh was adapted, and the estimated error; None if it was not.
@@ -44,6 +48,8 @@ class Result:
     warnings: tuple[str, ...]
     seconds: dict[str, float] = field(default_factory=dict)
     closed_form: Mapping[str, Any] | None = None
+    convergence: Convergence | None = None
+    bounds: Bounds | None = None
     angular_momentum: Part | None = None
     adaptivity: Adaptivity | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,20 @@ from meso.angular_momentum.problem import problem, wall_layers
 from meso.boundary import Wall
 from meso.case import Case
 from meso.coefficients import shortest_diffusion_length
+from meso.convergence import Convergence, converge
 from meso.device import Device, bounding_box
 from meso.errors import CaseError
+from meso.flow.bounds import conductance_bounds
 from meso.flow.hydrodynamic import Hydrodynamic
+from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
-from meso.flow.result import check_device
+from meso.flow.result import Flow, check_device
 from meso.layers import Layer, SizeField
 from meso.orbital import couplings, orbital_density, vorticity
 from meso.result import Result
 from meso.sampling import check_probes
 
-MODELS: dict[str, Any] = {"ohmic": Ohmic, "hydrodynamic": Hydrodynamic}
+MODELS: dict[str, Any] = {"ohmic": Ohmic, "hydrodynamic": Hydrodynamic, "kinetic": Kinetic}
 
 Progress = Callable[[str], None]
 
@@ -60,7 +64,7 @@ def build_device(
     interface = None
     # Adapted meshes resolve layers where the target needs it.
     viscous = meshable and case.flow.model != "ohmic" and wanted is None
-    if viscous and (shortest := _shortest_diffusion_length(case, comm)):
+    if viscous and (shortest := _shortest_layer(case, comm)):
         interface = Layer(decay=shortest)
         layers = {name: Layer(decay=shortest, size=given) for name in walls}
     elif meshable and given:
@@ -73,7 +77,7 @@ def build_device(
         case.geometry.file,
         length_unit=case.geometry.length_unit,
         parameters=case.geometry.parameters,
-        order=case.flow.order,
+        order=case.flow.degree,
         size=case.mesh.size,
         layers=layers,
         interface=interface,
@@ -89,6 +93,26 @@ def build_device(
     case.current_unit(device.dimension)
     check_probes(device, case.output.probes)
     return device
+
+
+def _shortest_layer(case: Case, comm: MPI.Comm) -> float | None:
+    """Decay length of the thinnest layer at walls, m; None if there is none.
+
+    That of the vorticity, or in the kinetic model the mean free path of all collisions.
+    """
+    shortest = _shortest_diffusion_length(case, comm)
+    if case.flow.model != "kinetic" or shortest is None:
+        return shortest
+    ratios = []
+    for name in case.regions.values():
+        material = case.materials[name]
+        between = material.electron_electron_mean_free_path
+        path = material.mean_free_path
+        if between == inf or not isinstance(path, float | int):
+            ratios.append(2.0)
+        else:  # 1/(1/lambda + 1/lambda_ee) over l
+            ratios.append(2.0 / np.sqrt(1 + path / between))
+    return shortest * min(ratios)
 
 
 def _with_densities(
@@ -124,7 +148,11 @@ def _shortest_diffusion_length(case: Case, comm: MPI.Comm) -> float | None:
 
 
 def run(
-    case: Case, *, comm: MPI.Comm = MPI.COMM_WORLD, progress: Progress = lambda text: None
+    case: Case,
+    *,
+    comm: MPI.Comm = MPI.COMM_WORLD,
+    progress: Progress = lambda text: None,
+    earlier: Flow | None = None,
 ) -> Result:
     """Solve a case.
 
@@ -132,6 +160,8 @@ def run(
         case: The case.
         comm: Communicator; all ranks call this function.
         progress: Called with a line of text at the beginning of each phase.
+        earlier: Flow of a similar case: if its mesh and boundaries are the same, an iteration
+            begins with it.
 
     Returns:
         The result, on every rank.
@@ -161,7 +191,7 @@ def run(
             made[id(device)] = problem(case, device)
         return device
 
-    adaptivity = None
+    adaptivity = convergence = bounds = None
     try:
         if case.mesh.adapt is not None:
             with phase("solve", f"adapting the mesh to the {case.mesh.adapt.target}"):
@@ -170,14 +200,12 @@ def run(
         else:
             device = build()
             with phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
-                flow = MODELS[case.flow.model](
-                    device,
-                    materials=materials,
-                    boundaries=case.boundaries,
-                    order=case.flow.order,
-                    thickness=case.geometry.thickness,
-                    solver=case.flow.solver,
-                ).solve()
+                same = earlier is not None and _alike(earlier, case, device)
+                start = earlier if same else None
+                flow, convergence = solve(case, device, materials, progress, start)
+            if case.flow.bounds:
+                with phase("bounds", "bounds of the conductance"):
+                    bounds = conductance_bounds(flow, harmonics=flow.evidence["harmonics"])
         if diffusion := made.get(id(device)):
             with phase("angular momentum", "diffusion of angular momentum"):
                 flow, part = report.solve(diffusion, flow, case.angular_momentum.coupling)
@@ -196,8 +224,15 @@ def run(
                 moments = tuple(edge_moments(flow, fields["orbital_density"]))
     if part is not None:
         fields |= part.fields | report.totals(part, fields)
-    hydrodynamic = flow.model != "ohmic"
-    warnings = resolution.warnings(device, materials, case.boundaries) if hydrodynamic else ()
+    warnings: list[str] = []
+    if flow.model == "hydrodynamic":
+        warnings += resolution.warnings(device, materials, case.boundaries)
+    if convergence is not None and not convergence.converged:
+        left = max(convergence.error_extrapolated)
+        warnings.append(
+            f"{convergence.harmonics[-1]} harmonics leave an estimated error of {left:.1e}, more"
+            f" than flow.tolerance = {case.flow.tolerance:g}"
+        )
     return Result(
         case=case,
         flow=flow,
@@ -211,6 +246,65 @@ def run(
         ),
         seconds=seconds,
         closed_form=exact_match.closed_form(flow),
+        convergence=convergence,
+        bounds=bounds,
         adaptivity=adaptivity,
         angular_momentum=part,
+    )
+
+
+def _alike(flow: Flow, case: Case, device: Device) -> bool:
+    """Whether a kinetic flow lives on the same mesh, between boundaries of the same kinds."""
+
+    def kinds(boundaries: Any) -> dict[str, str]:
+        return {name: type(law).__name__ for name, law in boundaries.items()}
+
+    one, two = (d.mesh.geometry.x for d in (flow.device, device))
+    same = one.shape == two.shape and bool((one == two).all())
+    same = same and kinds(flow.boundaries) == kinds(case.boundaries)
+    return all(device.comm.allgather(same))
+
+
+def solve(
+    case: Case,
+    device: Device,
+    materials: dict[str, Any],
+    progress: Progress = lambda text: None,
+    start: Flow | None = None,
+) -> tuple[Flow, Convergence | None]:
+    """Solve the flow of a case on its device.
+
+    Args:
+        case: The case.
+        device: Its device.
+        materials: Material of each region.
+        progress: Called with a line of text for each number of harmonics.
+        start: A kinetic flow on this device to begin with.
+
+    Returns:
+        The flow, and for the kinetic model how it converges with the harmonics.
+    """
+    given: dict[str, Any] = {
+        "materials": materials,
+        "boundaries": case.boundaries,
+        "thickness": case.geometry.thickness,
+        "solver": case.flow.solver,
+    }
+    if case.flow.model != "kinetic":
+        model = MODELS[case.flow.model]
+        return model(device, order=case.flow.order, **given).solve(), None
+
+    def kinetic(harmonics: int, order: int, earlier: Flow | None) -> Flow:
+        progress(f"solving {harmonics} harmonics of degree {order}")
+        field = case.flow.magnetic_field
+        model = Kinetic(device, order=order, harmonics=harmonics, magnetic_field=field, **given)
+        many = start is not None and start.unit_moments.shape[2] >= harmonics
+        return model.solve(start if many else earlier or start)
+
+    return converge(
+        kinetic,
+        order=case.flow.degree or device.order,
+        harmonics=case.flow.harmonics,
+        tolerance=case.flow.tolerance,
+        estimate=case.flow.estimate,
     )

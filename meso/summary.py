@@ -17,6 +17,7 @@ from meso.boundary import Periodic
 from meso.constants import HBAR
 from meso.device import Device
 from meso.edges import piece_centers
+from meso.fields import Field
 from meso.result import Result
 
 # Keys of the measures of boundaries and of the device, by its dimension.
@@ -91,6 +92,10 @@ def summary(result: Result) -> dict[str, Any]:
     if len(flow.contacts) > 1:
         out["conductance_matrix_contacts"] = list(flow.contacts)
         out[f"conductance_matrix_S{per}"] = flow.conductance_matrix.tolist()
+    if result.convergence is not None:
+        out["convergence"] = result.convergence.table()
+    if result.bounds is not None:
+        out["bounds"] = result.bounds.table(per)
     if result.resistances:
         out["resistances_ohm" + ("_m" if result.per_thickness else "")] = result.resistances
     out[f"dissipated_power_W{per}"] = flow.dissipated_power
@@ -98,7 +103,7 @@ def summary(result: Result) -> dict[str, Any]:
     if result.angular_momentum is not None:
         out["angular_momentum"] = report.summary(result)
     out["extrema"] = {
-        name: dict(zip(("min", "max"), field.extrema(), strict=True)) | {"unit": field.unit}
+        name: ({} if name in unbounded(result) else _extrema(field)) | {"unit": field.unit}
         for name, field in result.fields.items()
     }
     out["closed_form"] = result.closed_form
@@ -198,8 +203,9 @@ def table(result: Result) -> str:
         ohm = "Ω m" if result.per_thickness else "Ω"
         lines.append(f"  resistance {name} {value:.9g} {ohm}")
     lines += _moments(result)
+    lines += _accuracy(result)
     lines += report.lines(result)
-    if "orbital_density" in result.fields:
+    if "orbital_density" in result.fields and not unbounded(result):
         field = result.fields["orbital_density"]
         low, high = (value + 0.0 for value in field.extrema())
         per = field.unit.removeprefix("J_s_per_").replace("m2", "m²").replace("m3", "m³")
@@ -213,6 +219,34 @@ def table(result: Result) -> str:
         ]
     lines += ["", *(f"  warning: {text}" for text in result.warnings)]
     return "\n".join(lines).rstrip()
+
+
+def _extrema(field: Field) -> dict[str, Any]:
+    return dict(zip(("min", "max"), field.extrema(), strict=True))
+
+
+def unbounded(result: Result) -> tuple[str, ...]:
+    """Fields without extrema: the vorticity of a kinetic flow diverges at rough walls."""
+    return ("vorticity", "orbital_density") if result.flow.model == "kinetic" else ()
+
+
+def _accuracy(result: Result) -> list[str]:
+    """Estimated errors and bounds of a kinetic flow."""
+    found, lines = result.convergence, []
+    if found is not None and len(found.harmonics) > 1:
+        lines += ["", f"  {found.harmonics[-1]} harmonics; estimated relative errors"]
+        lines.append(f"  {'':<16}{'harmonics':>12}{'extrapolated':>14}{'mesh':>10}")
+        rows = zip(found.error, found.error_extrapolated, found.mesh, strict=True)
+        for name, row in zip(("currents", "edge moments"), rows, strict=True):
+            if name == "currents" or "J s" in found.units:
+                one, two, three = row
+                lines.append(f"  {name:<16}{one:>12.1e}{two:>14.1e}{three:>10.1e}")
+        lines.append("  extrapolated currents and moments")
+        for name, unit, value in zip(found.names, found.units, found.extrapolated, strict=True):
+            lines.append(f"  {name:<16}{value:>18.9g} {unit}")
+    if result.bounds is not None:
+        lines += ["", *result.bounds.lines()]
+    return lines
 
 
 def _moments(result: Result) -> list[str]:

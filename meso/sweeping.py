@@ -32,6 +32,9 @@ _CODES = {"ConvergenceError": 3, "CaseError": 2, "GeometryError": 2}
 
 Progress = Callable[[str], None]
 
+#: The kinetic flow of the last point that this process has solved.
+_EARLIER: dict[str, Any] = {}
+
 
 @dataclass(slots=True, kw_only=True)
 class Table:
@@ -168,7 +171,9 @@ def solve_point(path: Path, point: Point, keep: Path | None, format: str) -> dic
     }
     start = time.perf_counter()
     try:
-        result = run(Case.load(path, point.settings))
+        # What is known of the point before, for an iteration to begin with.
+        result = run(Case.load(path, point.settings), earlier=_EARLIER.get("flow"))
+        _EARLIER["flow"] = result.flow if result.flow.model == "kinetic" else None
         row["results"] = numbers(result)
         row["warnings"] = list(result.warnings)
         if keep is not None:

@@ -303,7 +303,9 @@ BAD = [
     ("flow.model", "hydro", ["flow.model: found 'hydro'", 'did you mean "hydrodynamic"']),
     ("flow.order", 1, ["flow.order: found 1; must be in 2 … 10 for the hydrodynamic"]),
     ("flow.order", 11, ["flow.order: found 11"]),
-    ("flow.harmonics", 1, ["flow.harmonics: found 1"]),
+    ("flow.harmonics", 1, ["flow.harmonics: found 1", "even number from 2"]),
+    ("flow.harmonics", 3, ["flow.harmonics: found 3", '"auto"']),
+    ("flow.bounds", True, ["flow.bounds", 'needs flow.model = "kinetic"']),
     ("flow.solver", "iterativ", ["flow.solver", 'did you mean "iterative"']),
     ("output.fields", ["potental"], ["output.fields.0", 'did you mean "potential"']),
     ("output.directory", 3, ["output.directory: found 3; must be a path"]),
@@ -318,8 +320,7 @@ BAD = [
     ("materials.Ti.mean_free_path", None, ["materials.Ti.mean_free_path: missing", '"7 nm"']),
     ("boundaries.probe.contact.current", "0 A/m", ['probe.contact.current: found "0 A/m"']),
     # Not in this version
-    ("flow.model", "kinetic", ["flow.model: the kinetic model is not available in this version"]),
-    ("flow.magnetic_field", "1 T", ["flow.magnetic_field: found 1 T", "not available"]),
+    ("flow.magnetic_field", "1 T", ["flow.magnetic_field: found 1 T", "kinetic"]),
     ("angular_momentum.orbital", {"diffusivity": 1e-5}, ["orbital.relaxation_time: missing"]),
 ]
 

@@ -11,6 +11,7 @@ import meso
 from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.edges import profile
 from meso.exact import Bend, Corbino, Layers, Ribbon
+from meso.exact_kinetic import KineticRibbon
 from meso.flow.result import four_terminal
 from meso.result import Result
 from meso.sweeping import sweep
@@ -52,7 +53,7 @@ def test_demo(path: Path) -> None:
     solved = result(name)
     currents = [terminal.current for terminal in solved.contacts.values()]
     # A case without any current has rounding only, far below 1 fA/m.
-    assert abs(sum(currents)) < max(1e-9 * max(map(abs, currents)), 1e-15)
+    assert abs(sum(currents)) < max(1e-9 * max(map(abs, currents), default=0.0), 1e-15)
     assert (path.parent / "README.md").read_text().count("meso run demos/" + name) >= 1
     CHECKS[name](solved)
 
@@ -617,3 +618,52 @@ def test_comparison_of_the_chambers(tmp_path: Path) -> None:
     script = runpy.run_path(str(FOLDER / "double_chamber" / "compare.py"))
     script["compare"]([tmp_path / "clean"] * 2, ["a", "b"], tmp_path / "both.png")
     assert (tmp_path / "both.png").stat().st_size > 50_000
+
+
+@shows("fuchs_sondheimer")
+def _fuchs_sondheimer(solved: Result) -> None:
+    """Extrapolated current of the exact ribbon, Kn = 0.1; the estimate of the error covers it."""
+    exact = KineticRibbon(width=100, mean_free_path=10).conductance * 3.97e-3 * 1e-3 * 10
+    assert solved.convergence is not None
+    assert solved.convergence.extrapolated[0] == pytest.approx(exact, rel=1e-4)
+    error = abs(solved.periodic["source"].current / exact - 1)
+    assert error < 1.5 * solved.convergence.error[0] < 1e-3
+
+
+@shows("point_contact")
+def _point_contact(solved: Result) -> None:
+    """Near the sum of Ohm's and Sharvin's resistance; the conductance below its bound."""
+    sigma, path = 1.74e-3, 100e-9
+    sharvin = np.pi * path / (2 * sigma * 100e-9)
+    ohm = 2 / (np.pi * sigma) * np.log(1 / np.sin(np.pi / 12))
+    leads = (600e-9 + 2 * 0.818 * path) / (sigma * 600e-9)
+    resistance = 1 / solved.conductance_matrix[0, 0]
+    assert 0.85 < (resistance - leads) / (ohm + sharvin) < 1.1
+    assert solved.bounds is not None
+    assert solved.bounds.upper[0, 0] > solved.conductance_matrix[0, 0]
+
+
+@shows("whirlpool")
+def _whirlpool(solved: Result) -> None:
+    """The current turns back at the far side of the chamber."""
+    points = np.array([[300, 0], [300, 80], [300, 240]]) * NM
+    forward = solved.sample(points)["current_density"][:, 0]
+    assert forward[0] > 0 and forward[2] < 0
+    columns = solved.flow.distribution.table(points[0])
+    # A beam: more of it along the channel than the two harmonics of a fluid have.
+    h = columns["h_V"][:-1]
+    spectrum = np.abs(np.fft.rfft(h))
+    assert spectrum[3] > 0.2 * spectrum[1]
+
+
+@shows("magnetic_ribbon")
+def _magnetic_ribbon(solved: Result) -> None:
+    """More resistance than without the field, and than in a strong one."""
+
+    def voltage(field: float) -> float:
+        settings = (("flow.magnetic_field", field), ("flow.estimate", False))
+        return result("magnetic_ribbon", *settings).periodic["source"].potential
+
+    assert solved.periodic["source"].potential > 1.02 * voltage(0.0)
+    assert solved.periodic["source"].potential > 1.2 * voltage(0.5)
+    assert "LU" in solved.flow.evidence["method"]

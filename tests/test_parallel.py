@@ -19,6 +19,7 @@ from meso.device import Device
 from meso.edges import profile
 from meso.errors import MesoError
 from meso.flow.hydrodynamic import Hydrodynamic
+from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
 from meso.orbital import edge_moments, orbital_density, vorticity
 from meso.profile import Profile
@@ -41,6 +42,26 @@ def hydrodynamic() -> dict[str, list]:
         drain=Contact(potential=0.0, law="reservoir"),
     )
     return results(flow)
+
+
+def kinetic() -> dict[str, list]:
+    """The iteration of the Boltzmann equation, whose steps are the same on any number of ranks."""
+    matter = material(mean_free_path=40e-9)
+    device = draw("annulus", matter, ("inner", "outer"), order=2)
+    flow = Kinetic(
+        device,
+        materials=dict.fromkeys(device.regions, matter),
+        boundaries={
+            "source": Contact(potential=1e-3),
+            "drain": Contact(potential=0.0),
+            "inner": Wall(specularity=0.3),
+            "outer": Wall(specularity=0.95),
+        },
+        order=2,
+        harmonics=6,
+        solver="iterative",
+    ).solve()
+    return terminals_and_fields(flow)
 
 
 def hall_bar() -> dict[str, list]:
@@ -208,6 +229,7 @@ CASES = {
     case.__name__: case
     for case in (
         hydrodynamic,
+        kinetic,
         hall_bar,
         ring,
         ohmic,

@@ -8,6 +8,7 @@ from typing import Any
 from meso.case.schema import Tables
 from meso.constants import ELEMENTARY_CHARGE
 from meso.errors import CaseError, known
+from meso.requirements import kinetic_problems
 from meso.units import is_number, quantity
 
 Problems = Iterator[tuple[str, str]]
@@ -39,7 +40,9 @@ def problems(case: Tables, given: Mapping[str, Any]) -> Problems:
                     yield f"output.resistances.{name}.{key}", text
     yield from _adapt(case)
     yield from _angular_momentum(case)
-    if case.flow.model != "ohmic":
+    if case.flow.model == "kinetic":
+        yield from _kinetic(case)
+    elif case.flow.model != "ohmic":
         yield from _closure(case)
     if "orbital_density" in (case.output.fields or ()):
         for name, material in case.used_materials.items():
@@ -123,12 +126,16 @@ def _reads_in(value: object, unit: str) -> bool:
 
 
 def _not_available(case: Tables) -> Problems:
-    if case.flow.model == "kinetic":
-        text = 'the kinetic model is not available in this version; use "hydrodynamic" or "ohmic"'
-        yield "flow.model", text
-    if case.flow.magnetic_field != 0:
+    if case.flow.model != "kinetic":
         found = f"found {case.flow.magnetic_field:g} T"
-        yield "flow.magnetic_field", f"{found}; a magnetic field is not available in this version"
+        if case.flow.magnetic_field != 0:
+            yield "flow.magnetic_field", f'{found}; needs flow.model = "kinetic"'
+        for key, given in (
+            ("flow.bounds", case.flow.bounds),
+            ("output.distributions", case.output.distributions),
+        ):
+            if given:
+                yield key, 'needs flow.model = "kinetic"'
 
 
 def _regions(case: Tables) -> Problems:
@@ -277,3 +284,16 @@ def _closure(case: Tables) -> Problems:
             yield key, f"missing; the walls {', '.join(walls)} need it: {text}"
         if reservoirs:
             yield key, f"missing; the reservoirs {', '.join(reservoirs)} need it"
+
+
+def _kinetic(case: Tables) -> Problems:
+    """What the Boltzmann equation needs, and what is no part of it."""
+    yield from kinetic_problems(
+        {name: case.materials[name] for name in case.used_materials},
+        case.boundaries,
+        case.flow.magnetic_field,
+    )
+    if case.flow.bounds and case.flow.magnetic_field:
+        yield "flow.bounds", "there are none in a magnetic field"
+    if case.mesh.adapt is not None:
+        yield "mesh.adapt", "is for the ohmic and the hydrodynamic model"

@@ -89,6 +89,14 @@ Length = Annotated[float, unit("m"), AfterValidator(_positive)]
 Count = Annotated[int, Field(strict=True, ge=2)]
 
 
+def _harmonics(value: object) -> int | str:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int) or value < 2 or value % 2:
+        raise CaseError(f'found {value!r}; must be an even number from 2, or "auto"')
+    return value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
     """The drawing or mesh: its file, the unit of its coordinates, and variables of a .geo file.
@@ -167,18 +175,29 @@ class Flow:
     """The model of the current flow.
 
     Attributes:
-        order: polynomial degree; None for 4 in 2D and 2 in 3D.
+        order: polynomial degree; None for 4 in 2D (3 in the kinetic model) and 2 in 3D.
         solver: of the linear systems: "direct" (a factorisation) or "iterative" (less memory);
             "auto" decides by their size.
-        harmonics: number of angular harmonics of the kinetic model.
-        magnetic_field: along z, in T.
+        harmonics: number of angular harmonics of the kinetic model, even, or "auto".
+        tolerance: of currents and edge moments, relative, for "auto".
+        estimate: whether the kinetic model estimates its errors, which takes further solutions.
+        bounds: whether the kinetic model bounds the conductance.
+        magnetic_field: along z, in T; kinetic model.
     """
 
     model: Literal["ohmic", "hydrodynamic", "kinetic"]
     order: Annotated[int, Field(strict=True)] | None = None
     solver: Literal["auto", "direct", "iterative"] = "auto"
-    harmonics: Count = 16
+    harmonics: Annotated[Any, BeforeValidator(_harmonics)] = 16
+    tolerance: Annotated[float, NUMBER, AfterValidator(_positive)] = 1e-3
+    estimate: Annotated[bool, Field(strict=True)] = True
+    bounds: Annotated[bool, Field(strict=True)] = False
     magnetic_field: Annotated[float, unit("T")] = 0.0
+
+    @property
+    def degree(self) -> int | None:
+        """The order, None where the dimension decides."""
+        return 3 if self.order is None and self.model == "kinetic" else self.order
 
     def __post_init__(self) -> None:
         lowest = 1 if self.model == "ohmic" else 2
@@ -236,12 +255,16 @@ class Output:
         fields: names of fields; None stands for those that the model provides.
         probes: name -> line.
         resistances: name -> contacts of a four-terminal measurement.
+        distributions: name -> point where the kinetic distribution over angles is drawn.
     """
 
     directory: Path | None = None
     fields: tuple[Annotated[str, BeforeValidator(_field_name)], ...] | None = None
     probes: Annotated[dict[str, Probe], AfterValidator(_file_names)] = field(default_factory=dict)
     resistances: dict[str, Resistance] = field(default_factory=dict)
+    distributions: Annotated[dict[str, Point], AfterValidator(_file_names)] = field(
+        default_factory=dict
+    )
 
 
 KINDS = {"contact": Contact, "wall": Wall, "periodic": Periodic}

@@ -9,10 +9,12 @@ import json
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 
 from meso.figures import maps, mechanisms, profiles, sections
 from meso.figures.data import Drawn, Files
 from meso.figures.mesh import draw_mesh
+from meso.figures.polar import draw_distribution
 from meso.figures.solid import Solid
 from meso.figures.style import STYLE, store
 
@@ -55,6 +57,12 @@ def draw(directory: Path) -> list[Path]:
                 figure = mechanisms.along_wall(result, columns, name)
                 files.append(store(figure, out / f"densities_{name}.png"))
         files += _densities_along_probes(result, out)
+    for table in sorted((directory / "distributions").glob("*.csv")):
+        rows = np.genfromtxt(table, delimiter=",", names=True)
+        columns = {key: rows[key] for key in rows.dtype.names}
+        title = f"{result.title}:\ndistribution at “{table.stem}”"
+        path = out / f"distribution_{table.stem}.png"
+        files.append(draw_distribution(columns, title, path))
     return files
 
 

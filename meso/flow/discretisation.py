@@ -16,7 +16,7 @@ import numpy as np
 from meso.cells import Cells, FacetGeometry, Lagrange, cells_of, facet_geometry, lagrange
 from meso.device import Device, Facets
 from meso.flow import terms
-from meso.flow.angular import Moments
+from meso.flow.angular import Moments, about
 from meso.mpi import largest
 
 #: A field of positions: (..., d) scaled coordinates in, (...) or (..., n) values out.
@@ -40,6 +40,31 @@ class Coefficients(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HalfRange:
+    """A kinetic boundary: integrals over half of the directions.
+
+    Attributes:
+        ratio: (1 - p)/(1 + p), one for a reservoir.
+        matrix: Of the odd moments about the normal, shape (N, N).
+        weight: lambda/sigma at the quadrature points of facets, shape (f, q).
+    """
+
+    ratio: float
+    matrix: np.ndarray
+    weight: Callable[[FacetGeometry], np.ndarray]
+
+    def angular(self, facets: FacetGeometry) -> np.ndarray:
+        """In the fixed frame, shape (f, q, N, N)."""
+        orders = range(1, len(self.matrix), 2)
+        return self.weight(facets)[..., None, None] * about(facets.normal, orders, self.matrix)
+
+    def first(self, facets: FacetGeometry) -> np.ndarray:
+        """What the first moments do to themselves, shape (f, q, 2, 2)."""
+        matrix = self.matrix[:2, :2]
+        return self.weight(facets)[..., None, None] * about(facets.normal, (1,), matrix)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Law:
     """What a boundary does, in scaled variables. Without anything: traction-free.
 
@@ -49,6 +74,7 @@ class Law:
         penalty: With it: penalty on the normal current at the quadrature points, shape (f, q).
         ideal: True for contacts without tangential current (Nitsche).
         given: Prescribed moments, instead of everything else; None for none.
+        half_range: Where the angular matrices come from, for kinetic boundaries.
     """
 
     angular: Callable[[FacetGeometry], np.ndarray] | None = None
@@ -56,6 +82,7 @@ class Law:
     penalty: Callable[[FacetGeometry], np.ndarray] | None = None
     ideal: bool = False
     given: Field | None = None
+    half_range: HalfRange | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +118,8 @@ class Problem:
         grounded: Those of them that fix the level of the potential.
         pairs: Periodic pairs of boundaries, the first is in ``ports``.
         loads: Other data: one more right-hand side, the last.
+        members: Angular matrices of each material, by its index, where they differ from
+            ``moments``.
     """
 
     device: Device
@@ -103,6 +132,12 @@ class Problem:
     grounded: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...] = ()
     loads: Loads | None = None
+    members: tuple[Moments, ...] = ()
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether its matrices are symmetric: no magnetic field."""
+        return all(member.symmetric for member in (self.moments, *self.members))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +254,8 @@ class Discretisation:
                 if law.angular is not None:
                     self._spread(matrix, facets, geometry, law.angular(geometry))
                 if law.impenetrable and law.penalty is not None and not walled:
-                    outer = geometry.normal[..., :, None] * geometry.normal[..., None, :]
+                    flux_n = geometry.normal @ self.moments.flux
+                    outer = flux_n[..., :, None] * flux_n[..., None, :]
                     penalty = law.penalty(geometry)[..., None, None] * outer
                     self._spread(matrix, facets, geometry, penalty)
                 if law.ideal or walled:
@@ -249,7 +285,8 @@ class Discretisation:
     ) -> np.ndarray:
         """A coefficient at the quadrature points of facets, shape (f, q)."""
         values = coefficient(geometry.cell, geometry.position)
-        return np.broadcast_to(values.reshape(len(geometry.cell), -1), geometry.weight.shape)
+        each = values[:, None] if values.ndim == 1 else values
+        return np.broadcast_to(each, geometry.weight.shape)
 
     # -- conductor -----------------------------------------------------------------------------
 
@@ -261,13 +298,23 @@ class Discretisation:
         for batch, same in self.cells.batches(4 * (n * p + q) ** 2, simple):
             if not len(batch):
                 continue
-            at = self.cells.positions(batch, points[:1] if same else points)
-            stress = self.problem.coefficients.stress(batch, at)
-            relaxation = self.problem.coefficients.relaxation(batch, at)
-            matrix, divergence = terms.cell_terms(
-                self.cells, batch, same, self.vector, self.scalar, self.moments, stress, relaxation
-            )
-            yield batch, matrix, divergence
+            for own, moments in self._members(batch):
+                at = self.cells.positions(own, points[:1] if same else points)
+                stress = self.problem.coefficients.stress(own, at)
+                relaxation = self.problem.coefficients.relaxation(own, at)
+                matrix, divergence = terms.cell_terms(
+                    self.cells, own, same, self.vector, self.scalar, moments, stress, relaxation
+                )
+                yield own, matrix, divergence
+
+    def _members(self, batch: np.ndarray) -> Iterator[tuple[np.ndarray, Moments]]:
+        """The cells of a batch, material by material where the angular matrices differ."""
+        if not self.problem.members:
+            yield batch, self.moments
+            return
+        phase = self.problem.phases[self.device.cell_region[batch]]
+        for index in np.unique(phase):
+            yield batch[phase == index], self.problem.members[index]
 
     # -- data ----------------------------------------------------------------------------------
 

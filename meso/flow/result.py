@@ -73,6 +73,9 @@ class Flow:
         conductance_matrix: I_i = sum_j G_ij V_j, S (S/m without thickness), in the order of
             ``contacts``, without voltages across periods.
         evidence: How the system was solved: method, unknowns, residual, divergence of J.
+        distribution: All harmonics of a kinetic flow, see :mod:`meso.flow.distribution`.
+        unit_moments: Odd moments of a kinetic flow for unit potentials on each port, from which
+            another iteration may begin.
     """
 
     model: str
@@ -88,6 +91,8 @@ class Flow:
     periodic: dict[str, Terminal]
     conductance_matrix: np.ndarray
     evidence: dict[str, Any] = field(default_factory=dict)
+    distribution: Any = None
+    unit_moments: Any = None
 
     @property
     def dissipated_power(self) -> float:

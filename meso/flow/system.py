@@ -48,7 +48,7 @@ class DirectSystem:
             wall_label=walls.piece * len(problem.phases) + self.phase[walls.cell],
             twins=self.twins,
         )
-        self.assembly = Assembly(self.unknowns, self.sides)
+        self.assembly = Assembly(self.unknowns, self.sides, symmetric=problem.symmetric)
         self._port_loads()
         self._walls(walls)
         for facets, traction in discrete.tractions():

@@ -1,0 +1,292 @@
+"""The Boltzmann equation on a Fermi line, by N angular harmonics.
+
+    p.grad h + (1/R_c) d_theta h + sum_m g_m h_m = 0,     g_m = gamma_m/v_F,     phi = <h>,
+    J = 2 (sigma/lambda) <p h>
+
+(T. Valet et al. 2025, eq. 5). Walls reflect the part p of the carriers and emit the rest in all
+directions, at the level h_w that lets no net current through. Contacts are reservoirs: what comes
+in has their potential, what goes out is absorbed. Odd harmonics are the unknowns, even ones are
+eliminated (:mod:`meso.flow.angular`); N = 2 is the hydrodynamic model with reservoirs.
+
+Between materials all harmonics of u = sqrt(2) (sigma/lambda) h_odd and of h_even are continuous:
+exact where sigma/lambda, the density of states times the velocity, is the same on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from meso.boundary import Boundary, Contact, Wall
+from meso.cells import FacetGeometry
+from meso.coefficients import KineticCoefficients, conductivity_scale
+from meso.constants import ELECTRON_CHARGE, HBAR
+from meso.device import Device
+from meso.errors import CaseError
+from meso.fields import Field, continuous, continuous_function, function_of
+from meso.flow.angular import Moments, half_range, odd_moments
+from meso.flow.discretisation import Discretisation, HalfRange, Law, Loads, Problem, Solutions
+from meso.flow.distribution import Distribution
+from meso.flow.hydrodynamic import CORNER_PENALTY
+from meso.flow.moments import IterativeMoments
+from meso.flow.result import (
+    Flow,
+    Scales,
+    check_device,
+    current_unit,
+    drive,
+    periodic_pairs,
+    ports_of,
+    relative_divergence,
+    terminals_of,
+)
+from meso.flow.system import DirectSystem
+from meso.material import Material
+from meso.requirements import kinetic_problems
+
+#: Smallest (1 - p)/(1 + p): walls that are smoother count as this. The cosines of a specular wall
+#: vanish there, which a penalty of the inverse of this enforces.
+SMOOTHEST = 1e-5
+#: Moments in all nodes up to which the direct solver is the faster one (measured).
+DIRECT = 20_000
+#: lambda/R_c up to which GMRES converges well.
+STRONGEST = 0.25
+
+
+class Kinetic:
+    """Kinetic flow in a 2D device.
+
+    Args:
+        device: The device.
+        materials: Material of each region, by name; each with a mean free path.
+        boundaries: Contact (always a reservoir), Wall (with a specularity) or Periodic of each
+            boundary, by name.
+        harmonics: N, even.
+        magnetic_field: Along z, T; needs the Fermi wave vector of each material.
+        order: Polynomial degree of the odd moments, at least 2; the potential has one less.
+            By default that of the device.
+        thickness: Thickness of a slab of 3D material, m; None otherwise.
+        solver: "direct", "iterative" or "auto".
+
+    Raises:
+        CaseError: A 3D device; a region without material or mean free path; a boundary without
+            a law, or with one that is no boundary condition of the Boltzmann equation.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        *,
+        materials: Mapping[str, Material],
+        boundaries: Mapping[str, Boundary],
+        harmonics: int = 16,
+        magnetic_field: float = 0.0,
+        order: int | None = None,
+        thickness: float | None = None,
+        solver: str = "auto",
+    ) -> None:
+        check_device(device, materials, boundaries)
+        problems = list(kinetic_problems(materials, boundaries, magnetic_field))
+        if harmonics < 2 or harmonics % 2:
+            problems.append(("flow.harmonics", f"found {harmonics}; must be an even number from 2"))
+        if device.dimension != 2:
+            problems.append(("flow.model", "the kinetic model is for 2D devices"))
+        if problems:
+            raise CaseError(*problems)
+        self.device, self.materials, self.boundaries = device, materials, boundaries
+        self.harmonics, self.magnetic_field = harmonics, magnetic_field
+        self.order, self.thickness, self.solver = order or device.order, thickness, solver
+        self.scales = Scales(
+            length=device.extent,
+            conductivity=conductivity_scale(device, materials, viscous=True),
+        )
+        self.coefficients = KineticCoefficients(device, materials, self.scales)
+
+    # -- angles --------------------------------------------------------------------------------
+
+    @property
+    def odd(self) -> range:
+        """The odd harmonics."""
+        return range(1, self.harmonics, 2)
+
+    def turning(self, material: Material) -> float:
+        """lambda/R_c of a material, positive where its carriers turn counter-clockwise."""
+        if not self.magnetic_field:
+            return 0.0
+        assert material.fermi_wavevector is not None
+        path = material.mean_free_path
+        assert isinstance(path, float | int)
+        return -ELECTRON_CHARGE * self.magnetic_field * path / (HBAR * material.fermi_wavevector)
+
+    def moments(self, material: Material) -> Moments:
+        """Angular matrices of a material."""
+        rates = [rate_of(material, m) for m in range(self.harmonics + 1)]
+        return odd_moments(rates, self.turning(material))
+
+    def kinds(self) -> list[Material]:
+        """The different materials: between them the potential may jump."""
+        kinds: list[Material] = []
+        for name in self.device.regions:
+            if self.materials[name] not in kinds:
+                kinds.append(self.materials[name])
+        return kinds
+
+    # -- boundaries ----------------------------------------------------------------------------
+
+    def laws(self) -> dict[str, Law]:
+        """What each boundary does, in scaled variables."""
+        laws = {name: Law() for pair in periodic_pairs(self.boundaries) for name in pair}
+        for name, law in self.boundaries.items():
+            if isinstance(law, Contact):
+                half = self._half_range(1.0, wall=False)
+                laws[name] = Law(angular=half.angular, half_range=half)
+            elif isinstance(law, Wall):
+                half = self._half_range(roughness(law), wall=True)
+                laws[name] = Law(
+                    angular=half.angular,
+                    half_range=half,
+                    impenetrable=True,
+                    penalty=self._penalty,
+                )
+        return laws
+
+    def _half_range(self, ratio: float, *, wall: bool) -> HalfRange:
+        matrix = half_range(self.odd, cosines=1 / max(ratio, SMOOTHEST), sines=ratio)
+        if wall and self.harmonics == 2:
+            matrix[0, 0] = 0.0  # acts on J.n = 0 alone
+
+        def weight(facets: FacetGeometry) -> np.ndarray:
+            at = Discretisation.at_facets
+            return at(self.coefficients.path, facets) * at(self.coefficients.relaxation, facets)
+
+        return HalfRange(ratio=ratio, matrix=matrix, weight=weight)
+
+    def _penalty(self, facets: FacetGeometry) -> np.ndarray:
+        at = Discretisation.at_facets
+        viscosity = at(self.coefficients.viscosity, facets)
+        relaxation = at(self.coefficients.relaxation, facets)
+        h = facets.height[:, None]
+        return CORNER_PENALTY * self.order**2 * (viscosity / h + relaxation * h)
+
+    # -- solution ------------------------------------------------------------------------------
+
+    def problem(self, loads: Loads | None = None) -> Problem:
+        """The discrete problem; ``loads`` in scaled variables."""
+        kinds = self.kinds()
+        members = tuple(self.moments(material) for material in kinds)
+        regions = [self.materials[name] for name in self.device.regions]
+        return Problem(
+            device=self.device,
+            order=self.order,
+            moments=members[0],
+            members=members if len(members) > 1 else (),
+            coefficients=self.coefficients,
+            phases=np.array([kinds.index(material) for material in regions]),
+            laws=self.laws(),
+            ports=ports_of(self.boundaries),
+            grounded=tuple(n for n, law in self.boundaries.items() if isinstance(law, Contact)),
+            pairs=periodic_pairs(self.boundaries),
+            loads=loads,
+        )
+
+    def solve(self, start: Flow | None = None) -> Flow:
+        """Solve for the potentials and currents that the boundaries are given.
+
+        Args:
+            start: An earlier flow on this device, from which an iteration begins.
+
+        Returns:
+            The flow.
+
+        Raises:
+            ConvergenceError: The system is singular, or the iteration does not converge.
+        """
+        system = self.system()
+        if isinstance(system, DirectSystem):
+            solutions = system.solve()
+            system.close()
+            return self.flow(solutions)
+        if start is None or start.unit_moments is None:
+            return self.flow(system.solve())
+        begin = start.unit_moments[:, :, : self.harmonics]
+        fits = start.order == self.order and begin.shape[:2] == (
+            system.discrete.sides,
+            system.vector.nodes,
+        )
+        return self.flow(system.solve(begin / self.scales.current_density if fits else None))
+
+    def system(self) -> DirectSystem | IterativeMoments:
+        """The system, ready to be solved."""
+        problem = self.problem()
+        return IterativeMoments(problem) if self.iterative else DirectSystem(problem)
+
+    @property
+    def iterative(self) -> bool:
+        """Whether to iterate: not in small devices, nor in a strong magnetic field."""
+        if self.solver != "auto":
+            return self.solver == "iterative"
+        if max(abs(self.turning(m)) for m in self.kinds()) > STRONGEST:
+            return False
+        moments = self.harmonics * self.device.cells * self.order**2 / 2
+        return self.harmonics > 2 and moments > DIRECT
+
+    def flow(self, solutions: Solutions) -> Flow:
+        """The flow for what the boundaries are given, from solutions for unit potentials."""
+        device, scales = self.device, self.scales
+        names = ports_of(self.boundaries)
+        response = solutions.flux * scales.current(device.dimension) * (self.thickness or 1.0)
+        potential, current = drive(names, self.boundaries, response)
+        moments = np.tensordot(potential, solutions.vector, 1) * scales.current_density
+        scalar = np.tensordot(potential, solutions.scalar, 1)
+        vector = np.ascontiguousarray(moments[:, :2])
+        density = continuous(
+            "current_density", current_unit(self.materials), device, self.order, vector
+        )
+        voltage = Field(
+            name="potential",
+            unit="V",
+            device=device,
+            degree=self.order - 1,
+            values=scalar[..., None],
+        )
+        kinds = self.kinds()
+        return Flow(
+            model="kinetic",
+            device=device,
+            materials=self.materials,
+            boundaries=self.boundaries,
+            thickness=self.thickness,
+            order=self.order,
+            current_density=continuous_function("current_density", device, self.order, vector),
+            potential=function_of(voltage, continuous=len(kinds) == 1),
+            fields={"current_density": density, "potential": voltage},
+            **terminals_of(names, self.boundaries, response, potential, current),
+            evidence={
+                "harmonics": self.harmonics,
+                **solutions.evidence,
+                "divergence_relative": relative_divergence(density),
+            },
+            distribution=Distribution(
+                harmonics=self.harmonics,
+                odd=continuous("odd_moments", density.unit, device, self.order, moments),
+                potential=voltage,
+                materials=self.materials,
+                turning=tuple(self.turning(self.materials[n]) for n in device.regions),
+            ),
+            unit_moments=solutions.vector * scales.current_density,
+        )
+
+
+def rate_of(material: Material, harmonic: int) -> float:
+    """gamma_m/gamma_1 of a material whose rates do not vary in space."""
+    if material.electron_electron_mean_free_path == float("inf"):
+        return float(material.rate(harmonic))
+    return float(material.rate(harmonic))
+
+
+def roughness(wall: Wall) -> float:
+    """(1 - p)/(1 + p) of a wall."""
+    if wall.specularity is None:  # infinite slip length
+        return 0.0
+    return (1 - wall.specularity) / (1 + wall.specularity)

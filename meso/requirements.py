@@ -1,0 +1,47 @@
+"""What the kinetic model needs of materials and boundaries, and what is no part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from meso.boundary import Wall
+from meso.material import Material
+
+
+def kinetic_problems(
+    materials: Mapping[str, Material], boundaries: Mapping[str, Any], magnetic_field: float
+) -> Iterator[tuple[str, str]]:
+    """What the kinetic model cannot do with materials and boundaries: keys and texts."""
+    for region, material in materials.items():
+        key = f"materials.{material.name or region}"
+        if material.carriers == "3d":
+            text = 'the kinetic model is for a Fermi line, carriers = "2d"'
+            yield f"{key}.carriers", f'found "3d"; {text}'
+        if material.mean_free_path is None:
+            yield f"{key}.mean_free_path", "missing; the kinetic model needs it"
+            continue
+        source = material.provenance.get("vorticity_diffusion_length", "")
+        if material.vorticity_diffusion_length is not None and not source.startswith("derived"):
+            text = "has no effect in the kinetic model, where the scattering decides; remove it"
+            yield f"{key}.vorticity_diffusion_length", text
+        constant = "needs regions with one value each in the kinetic model"
+        if "mean_free_path" in material.profiles:
+            if material.electron_electron_mean_free_path != float("inf"):
+                text = f"varies in space: with electron_electron_mean_free_path it {constant}"
+                yield f"{key}.mean_free_path", text
+            if magnetic_field:
+                text = f"varies in space: with a magnetic field it {constant}"
+                yield f"{key}.mean_free_path", text
+        if magnetic_field and material.fermi_wavevector is None:
+            text = 'missing; a magnetic field needs it, e.g. "1.4e8 1/m" (sqrt(2 pi n))'
+            yield f"{key}.fermi_wavevector", text
+    for name, law in boundaries.items():
+        if not isinstance(law, Wall):
+            continue
+        if law.slip_length is not None and law.slip_length != float("inf"):
+            text = "the walls of the kinetic model have a specularity, not a slip length"
+            yield f"boundaries.{name}.wall.slip_length", text
+        if law.law != "traction":
+            text = f'found "{law.law}"; it is a variant of the hydrodynamic model only'
+            yield f"boundaries.{name}.wall.law", text
