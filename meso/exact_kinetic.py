@@ -44,8 +44,8 @@ class KineticRibbon:
     def _angles(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sin theta, cos^2 theta d theta/pi, and what the walls take away."""
         # theta = s^3 near grazing incidence, where the integrand is singular.
-        s, w = np.polynomial.legendre.leggauss(_ANGLES)
-        s, w = (s + 1) / 2, w / 2
+        nodes, weights = np.polynomial.legendre.leggauss(_ANGLES)
+        s, w = (nodes + 1) / 2, weights / 2
         theta = pi / 2 * s**3
         weight = 2 * np.cos(theta) ** 2 * w * (pi / 2) * 3 * s**2 / pi
         sine = np.sin(theta)

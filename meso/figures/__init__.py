@@ -59,7 +59,7 @@ def draw(directory: Path) -> list[Path]:
         files += _densities_along_probes(result, out)
     for table in sorted((directory / "distributions").glob("*.csv")):
         rows = np.genfromtxt(table, delimiter=",", names=True)
-        columns = {key: rows[key] for key in rows.dtype.names}
+        columns = {key: rows[key] for key in rows.dtype.names or ()}
         title = f"{result.title}:\ndistribution at “{table.stem}”"
         path = out / f"distribution_{table.stem}.png"
         files.append(draw_distribution(columns, title, path))

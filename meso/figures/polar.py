@@ -36,6 +36,6 @@ def draw_distribution(columns: dict[str, np.ndarray], title: str, path: Path) ->
         ticks = [1.0, 2.0, 3.0]
         names = [f"{(t - 2) * size / scale.factor:+.3g}" for t in ticks]
         axes.set_yticks(ticks, [names[0], "mean", f"{names[2]} {scale.name}"])
-        axes.set_rlabel_position(112.5)
+        axes.set_rlabel_position(112.5)  # type: ignore[attr-defined]
         figure.suptitle(title, x=0.04, ha="left", fontsize=12)
         return store(figure, path)

@@ -18,8 +18,9 @@ from meso.comparing import compare
 from meso.device import Device
 from meso.errors import CaseError
 from meso.exact_kinetic import KineticRibbon
-from meso.flow.bounds import EvenParity, conductance_bounds
+from meso.flow.bounds import conductance_bounds
 from meso.flow.discretisation import Loads
+from meso.flow.even import EvenParity
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.kinetic import Kinetic
 from meso.flow.moments import IterativeMoments
