@@ -13,6 +13,7 @@ from meso.cells import cells_of, facet_geometry, lagrange, quadrature
 from meso.edges import piece_centers
 from meso.fields import Field
 from meso.flow.result import Flow, periodic_pairs
+from meso.grazing import wall_moments
 from meso.mpi import concatenated, total
 from meso.periodic import translation
 
@@ -53,7 +54,8 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
 
     Across a ribbon this is the integral over half its width,
     hbar^2 (J_centre - J_wall) / (2 eps_F e) per length of the wall. Walls continue across
-    periodic pairs.
+    periodic pairs. Of a kinetic flow what its harmonics miss at walls is added
+    (:mod:`meso.grazing`).
 
     Args:
         flow: A solved flow.
@@ -69,6 +71,8 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
         return []
     moment = np.asarray(total(device.comm, _moments(density, _Surface(flow, walls))))
     moment *= flow.thickness or 1.0
+    if flow.model == "kinetic" and density.name == "orbital_density":
+        moment[:, 0] += wall_moments(flow)[0]
     centers = piece_centers(device)
     return [
         EdgeMoment(

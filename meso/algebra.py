@@ -438,17 +438,18 @@ class Factor(Solver):
         self._pc.destroy()
         super().close()
 
-    def solve(self, load: np.ndarray) -> np.ndarray:
+    def solve(self, load: np.ndarray, *, limit: float = RESIDUAL) -> np.ndarray:
         """Solve for several right-hand sides at once.
 
         Args:
             load: This rank's contributions at its local unknowns, shape (n, sides).
+            limit: Largest relative residual that is accepted.
 
         Returns:
             Solution at this rank's local unknowns, shape (n, sides).
 
         Raises:
-            ConvergenceError: Not finite, or a residual above :data:`RESIDUAL`.
+            ConvergenceError: Not finite, or a residual above the limit.
         """
         unknowns = self.unknowns
         sides = load.shape[1]
@@ -466,11 +467,11 @@ class Factor(Solver):
         for i, rhs in enumerate(columns):
             solution = rhs.duplicate()
             solution.array[:] = values[:, i]
-            self._check(solution, rhs)
+            self._check(solution, rhs, limit)
             out[:, i] = self._spread(solution)
         return out
 
-    def _check(self, solution: PETSc.Vec, rhs: PETSc.Vec) -> None:
+    def _check(self, solution: PETSc.Vec, rhs: PETSc.Vec, limit: float) -> None:
         """Refine once if needed, then insist."""
         residual = rhs.duplicate()
         scale = rhs.norm()
@@ -484,8 +485,8 @@ class Factor(Solver):
             self._factor.solve(residual, correction)
             solution.axpy(1.0, correction)
         self.residual = max(self.residual, float(error))
-        if not error < RESIDUAL:
+        if not error < limit:
             raise ConvergenceError(
                 f"the direct solver left a relative residual of {error:.1e} (limit"
-                f" {RESIDUAL:.0e}): the system is singular or nearly so"
+                f" {limit:.0e}): the system is singular or nearly so"
             )

@@ -89,7 +89,8 @@ def report(case: Case) -> str:
     lines += ["", mesh_quality(device)]
     found = list(case.warnings)
     if viscous:
-        found += warnings(device, materials, case.boundaries)
+        kinetic = case.flow.model == "kinetic"
+        found += warnings(device, materials, case.boundaries, kinetic=kinetic)
     found += doubts
     lines += [f"  warning: {text}" for text in found]
     lines.append("  nothing wrong found" if not found else "")

@@ -8,6 +8,9 @@ from typing import Any
 from meso.boundary import Wall
 from meso.material import Material
 
+#: Largest specularity for which the kinetic model solves what it is asked, and has bounds.
+SMOOTH = 1 - 2e-5
+
 
 def kinetic_problems(
     materials: Mapping[str, Material], boundaries: Mapping[str, Any], magnetic_field: float
@@ -45,3 +48,16 @@ def kinetic_problems(
         if law.law != "traction":
             text = f'found "{law.law}"; it is a variant of the hydrodynamic model only'
             yield f"boundaries.{name}.wall.law", text
+
+
+def bounds_problems(
+    boundaries: Mapping[str, Any], magnetic_field: float
+) -> Iterator[tuple[str, str]]:
+    """Why the conductance has no bounds: keys and texts."""
+    if magnetic_field:
+        yield "flow.bounds", "there are none in a magnetic field"
+    for name, law in boundaries.items():
+        if isinstance(law, Wall) and (law.specularity is None or law.specularity > SMOOTH):
+            found = "an infinite slip length" if law.specularity is None else law.specularity
+            text = f"found {found}; at most {SMOOTH:g} where bounds are wanted"
+            yield f"boundaries.{name}.wall.specularity", text

@@ -85,23 +85,29 @@ def _diffusion_length(material: Material | LocalMaterial) -> Any:
 
 
 def warnings(
-    device: Device, materials: Mapping[str, Material], boundaries: Mapping[str, Boundary]
+    device: Device,
+    materials: Mapping[str, Material],
+    boundaries: Mapping[str, Boundary],
+    *,
+    kinetic: bool = False,
 ) -> list[str]:
-    """What makes the numbers of a hydrodynamic flow less than they look.
+    """What makes the numbers of a hydrodynamic or kinetic flow less than they look.
 
     Args:
         device: The device.
         materials: Material of each region, by name.
         boundaries: Law of each boundary, by name.
+        kinetic: Whether the model is the kinetic one, which has no largest Knudsen number.
     """
+    harmed = "edge moments are" if kinetic else "the wall vorticity is"
     out = []
     for name, ratio in wall_resolution(device, materials, boundaries).items():
         if ratio > 1:
             out.append(
                 f"wall '{name}': cells are up to {ratio:.2g} vorticity diffusion lengths high:"
-                " currents are good, the wall vorticity is not; set a smaller mesh.wall_size"
+                f" currents are good, {harmed} not; set a smaller mesh.wall_size"
             )
-    knudsen = knudsen_number(device, materials, boundaries)
+    knudsen = None if kinetic else knudsen_number(device, materials, boundaries)
     if knudsen is not None and knudsen > LARGE_KNUDSEN * (1 + 1e-9):
         out.append(
             f"Knudsen number {knudsen:.2g} (mean free path over mean width): the hydrodynamic"

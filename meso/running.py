@@ -225,8 +225,9 @@ def run(
     if part is not None:
         fields |= part.fields | report.totals(part, fields)
     warnings: list[str] = []
-    if flow.model == "hydrodynamic":
-        warnings += resolution.warnings(device, materials, case.boundaries)
+    if flow.model != "ohmic":
+        kinetic = flow.model == "kinetic"
+        warnings += resolution.warnings(device, materials, case.boundaries, kinetic=kinetic)
     if convergence is not None and not convergence.converged:
         left = max(convergence.error_extrapolated)
         warnings.append(

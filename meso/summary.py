@@ -240,12 +240,17 @@ def _accuracy(result: Result) -> list[str]:
         for name, row in zip(("currents", "edge moments"), rows, strict=True):
             if name == "currents" or "J s" in found.units:
                 one, two, three = row
-                lines.append(f"  {name:<16}{one:>12.1e}{two:>14.1e}{three:>10.1e}")
-        lines.append("  extrapolated currents and moments")
-        for name, unit, value in zip(found.names, found.units, found.extrapolated, strict=True):
-            lines.append(f"  {name:<16}{value:>18.9g} {unit}")
+                between = f"{two:>14.1e}" if name == "currents" else f"{'':>14}"
+                lines.append(f"  {name:<16}{one:>12.1e}{between}{three:>10.1e}")
+        lines.append("  extrapolated")
+        for i, (name, unit) in enumerate(zip(found.names, found.units, strict=True)):
+            # What the boundary conditions give does not change, and moments are as they are.
+            if unit != "J s" and np.ptp(found.values[:, i]) > 1e-9 * np.abs(found.values[-1, i]):
+                lines.append(f"  {name:<16}{found.extrapolated[i]:>18.9g} {unit}")
+    elif found is not None:
+        lines += ["", f"  {found.harmonics[-1]} harmonics; their errors have not been estimated"]
     if result.bounds is not None:
-        lines += ["", *result.bounds.lines()]
+        lines += ["", *result.bounds.lines("_per_m" if result.per_thickness else "")]
     return lines
 
 

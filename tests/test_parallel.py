@@ -18,6 +18,7 @@ from meso.boundary import Contact, Periodic, Wall
 from meso.device import Device
 from meso.edges import profile
 from meso.errors import MesoError
+from meso.flow.bounds import conductance_bounds
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
@@ -45,7 +46,7 @@ def hydrodynamic() -> dict[str, list]:
 
 
 def kinetic() -> dict[str, list]:
-    """The iteration of the Boltzmann equation, whose steps are the same on any number of ranks."""
+    """The iteration of the Boltzmann equation, the same steps on any number of ranks; bounds."""
     matter = material(mean_free_path=40e-9)
     device = draw("annulus", matter, ("inner", "outer"), order=2)
     flow = Kinetic(
@@ -61,7 +62,10 @@ def kinetic() -> dict[str, list]:
         harmonics=6,
         solver="iterative",
     ).solve()
-    return terminals_and_fields(flow)
+    bounds = conductance_bounds(flow, harmonics=6)
+    assert bounds.lower is not None
+    matrices = [bounds.lower.ravel().tolist(), bounds.upper.ravel().tolist()]
+    return terminals_and_fields(flow) | dict(zip(("lower", "upper"), matrices, strict=True))
 
 
 def hall_bar() -> dict[str, list]:

@@ -8,7 +8,7 @@ from typing import Any
 from meso.case.schema import Tables
 from meso.constants import ELEMENTARY_CHARGE
 from meso.errors import CaseError, known
-from meso.requirements import kinetic_problems
+from meso.requirements import bounds_problems, kinetic_problems
 from meso.units import is_number, quantity
 
 Problems = Iterator[tuple[str, str]]
@@ -293,7 +293,7 @@ def _kinetic(case: Tables) -> Problems:
         case.boundaries,
         case.flow.magnetic_field,
     )
-    if case.flow.bounds and case.flow.magnetic_field:
-        yield "flow.bounds", "there are none in a magnetic field"
+    if case.flow.bounds:
+        yield from bounds_problems(case.boundaries, case.flow.magnetic_field)
     if case.mesh.adapt is not None:
         yield "mesh.adapt", "is for the ohmic and the hydrodynamic model"

@@ -7,15 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from meso.boundary import Wall
-from meso.cells import cells_of, lagrange
+from meso.cells import cells_of
 from meso.errors import CaseError
+from meso.flow.certificate import lower_bound
 from meso.flow.even import EvenParity
-from meso.flow.kinetic import SMOOTHEST, roughness
 from meso.flow.result import Flow, ports_of
-
-#: Unknowns of the even moments at most: with more, fewer harmonics are used.
-MOST = 250_000
+from meso.requirements import bounds_problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,31 +21,53 @@ class Bounds:
 
     Attributes:
         names: Contacts, then periodic pairs.
-        upper: G_upper - G is positive semidefinite, S (S/m without thickness).
-        harmonics: Highest even harmonic of the upper bound.
+        lower: G - lower is positive semidefinite, S (S/m without thickness); None without one.
+        upper: upper - G is positive semidefinite.
+        harmonics: Highest harmonics of the lower and of the upper bound.
+        leak: What the divergence of its current takes from the lower bound, relative.
+        reason: Why there is no lower bound.
         domain: What the bounds refer to.
     """
 
     names: tuple[str, ...]
+    lower: np.ndarray | None
     upper: np.ndarray
-    harmonics: int
+    harmonics: tuple[int, int]
+    leak: float
+    reason: str
     domain: str
 
     def table(self, per: str) -> dict[str, Any]:
         """What summary.json says of it."""
         return {
             "of": list(self.names),
+            f"lower_S{per}": None if self.lower is None else self.lower.tolist(),
             f"upper_S{per}": self.upper.tolist(),
-            "upper_harmonics": self.harmonics,
+            "lower_harmonics": self.harmonics[0],
+            "upper_harmonics": self.harmonics[1],
+            "lower_leak_relative": self.leak,
+            "lower_missing": self.reason or None,
             "domain": self.domain,
         }
 
-    def lines(self) -> list[str]:
-        """The same for the terminal: the conductance of two terminals."""
-        shown = f"{self.upper[0, 0]:.9g}" if len(self.names) <= 2 else "in summary.json"
+    def lines(self, per: str) -> list[str]:
+        """The same for the terminal: the conductance of two terminals, or widths."""
+        unit = f"S{per.replace('_per_', '/')}"
+        one, many = len(self.names) <= 2, "in summary.json"
+        upper = f"{self.upper[0, 0]:.9g} {unit}" if one else many
+        counted = f"{self.harmonics[1]} even harmonics"
+        if self.lower is None:
+            return [
+                f"  conductance not above {upper} ({counted}; {self.domain})",
+                f"  no lower bound: {self.reason}, and the current of this mesh has a divergence of"
+                f" {self.leak:.1e}",
+            ]
+        lower = f"{self.lower[0, 0]:.9g}" if one else ""
+        width = np.abs(self.upper - self.lower).max() / np.abs(self.lower).max()
+        both = f"between {lower} and {upper}" if one else f"bounded on both sides {many}"
         return [
-            f"  upper bound of the conductance {shown} ({self.harmonics} even harmonics;"
-            f" {self.domain})"
+            f"  conductance {both}, {width:.1e} apart",
+            f"  (bounds with {self.harmonics[0] - 1} odd and {counted}; {self.domain})",
         ]
 
 
@@ -57,25 +76,25 @@ def conductance_bounds(flow: Flow, *, harmonics: int) -> Bounds:
 
     Args:
         flow: The flow.
-        harmonics: Even harmonics to use, if the system does not become too large.
+        harmonics: Highest even harmonic of the upper bound.
 
     Raises:
-        CaseError: A wall that is too smooth.
+        CaseError: A magnetic field, or a wall that is too smooth.
     """
-    for name, law in flow.boundaries.items():
-        if isinstance(law, Wall) and roughness(law) < SMOOTHEST:
-            text = f"at most {1 - 2 * SMOOTHEST:g} where bounds are wanted"
-            raise CaseError((f"boundaries.{name}.wall.specularity", text))
+    field = any(flow.distribution.turning) if flow.distribution else False
+    if problems := list(bounds_problems(flow.boundaries, float(field))):
+        raise CaseError(*problems)
     device = flow.device
-    nodes = lagrange(device, flow.order).index_map.size_global
-    while harmonics > 2 and nodes * (harmonics + 1) > MOST:
-        harmonics -= 2
     straight = all(device.comm.allgather(bool(cells_of(device).affine.all())))
     varies = any(m.varies_in_cells for m in flow.materials.values())
     domain = "on the polygon of the mesh" if straight else "on the curved mesh, but for quadrature"
+    lower = lower_bound(flow, harmonics=flow.evidence["harmonics"])
     return Bounds(
         names=ports_of(flow.boundaries),
+        lower=lower.matrix,
         upper=EvenParity(flow, harmonics).conductance(),
-        harmonics=harmonics,
+        harmonics=(int(flow.evidence["harmonics"]), harmonics),
+        leak=lower.leak,
+        reason=lower.reason,
         domain=domain + (", profiles at quadrature points" if varies else ""),
     )

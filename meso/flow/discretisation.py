@@ -201,6 +201,27 @@ class Discretisation:
         points, weights = self.cells.facet_quadrature(degree)
         return facet_geometry(self.cells, facets.cell, facets.local, points, weights)
 
+    def wall_nodes(self, walls: Facets, twins: np.ndarray) -> np.ndarray:
+        """Nodes that carry the level of a wall, shape (f, nodes of a facet).
+
+        Where a single facet reaches from a periodic boundary to its twin, J_n is equal at both
+        ends. Levels of odd degree would then contain one, antisymmetric about the middle, that
+        every J_n is orthogonal to; equal levels at the ends exclude it, and nothing else.
+
+        Args:
+            walls: Facets of walls.
+            twins: What :func:`meso.periodic.twin_nodes` returns for the moments.
+        """
+        nodes = self.scalar.dofs[walls.cell[:, None], self.scalar.on_facet[walls.local]]
+        if self.cells.dimension != 2 or self.scalar.degree % 2 == 0 or not len(twins):
+            return nodes
+        ends = self.vector.dofs[walls.cell[:, None], self.vector.on_facet[walls.local][:, :2]]
+        first, second = self.vector.global_nodes[ends].T
+        pairs = {tuple(sorted(pair)) for pair in twins.tolist()}
+        around = [tuple(sorted(pair)) in pairs for pair in zip(first, second, strict=True)]
+        nodes[around, 1] = nodes[around, 0]
+        return nodes
+
     def batches(self, facets: Facets, numbers: int) -> Iterator[tuple[Facets, FacetGeometry]]:
         """Facets with their geometry, in batches for ``numbers`` values per facet."""
         step = max(1, 3_000_000 // max(1, numbers))

@@ -1,4 +1,4 @@
-"""The operator of the odd moments, applied without its matrix.
+"""The operator of the moments of one parity, applied without its matrix.
 
     A = sum_ij K_ij (x) S_ij + M (x) C  +  walls and contacts  +  augmentation and penalties on J
 
@@ -6,72 +6,26 @@ with sparse matrices K_ij of (lambda^2/sigma d_i v, d_j u) and M of (v, u)/sigma
 field, material by material, and small angular matrices S_ij, C. Boundary terms act in the frame of
 the normal, where cosines and sines decouple. Memory is proportional to the number of moments.
 
-Arrays of moments have shape (nodes, N): rows of this rank's numbering, shared ones on every rank
-that touches them; contributions of the ranks are summed by :class:`Layout`.
+Arrays of moments have shape (nodes, N), cosine and sine by turns: rows of this rank's numbering,
+shared ones on every rank that touches them; contributions of the ranks are summed by
+:class:`meso.flow.layout.Layout`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from petsc4py import PETSc
 from scipy.sparse import _sparsetools, coo_matrix, csr_matrix
 
-from meso.cells import FacetGeometry
+from meso.cells import Cells, FacetGeometry, Lagrange
 from meso.flow import terms
 from meso.flow.angular import Moments
 from meso.flow.discretisation import Discretisation
-from meso.unknowns import Numbering
 
-
-class Layout:
-    """Nodal arrays of several columns over all ranks: owned rows, and the rows a rank touches.
-
-    Args:
-        numbering: Numbers of the field.
-        comm: Communicator.
-    """
-
-    def __init__(self, numbering: Numbering, comm: PETSc.Comm) -> None:
-        self.comm, self.size = comm, numbering.size
-        self.first = int(numbering.starts[comm.rank])
-        self.owned = int(numbering.starts[comm.rank + 1]) - self.first
-        self.total = numbering.total
-        self.rows = numbering.to_global.astype(np.int32)
-        self._scatters: dict[int, tuple[PETSc.Vec, PETSc.Vec, PETSc.Scatter]] = {}
-
-    def spread(self, owned: np.ndarray) -> np.ndarray:
-        """Values at all rows of this rank, from the owned ones, shape (size, k)."""
-        if self.comm.size == 1:
-            return owned
-        whole, local, scatter = self._scatter(owned.shape[1])
-        whole.array[:] = owned.ravel()
-        scatter.scatter(whole, local, mode=PETSc.ScatterMode.FORWARD)
-        return np.array(local.array).reshape(self.size, -1)
-
-    def gather(self, touched: np.ndarray) -> np.ndarray:
-        """Sums of the contributions of all ranks at the owned rows, shape (owned, k)."""
-        if self.comm.size == 1:
-            return touched
-        whole, local, scatter = self._scatter(touched.shape[1])
-        local.array[:] = touched.ravel()
-        whole.set(0.0)
-        scatter.scatter(
-            local, whole, addv=PETSc.InsertMode.ADD_VALUES, mode=PETSc.ScatterMode.REVERSE
-        )
-        return np.array(whole.array).reshape(self.owned, -1)
-
-    def _scatter(self, columns: int) -> tuple[PETSc.Vec, PETSc.Vec, PETSc.Scatter]:
-        if columns not in self._scatters:
-            whole = PETSc.Vec().createMPI(
-                (self.owned * columns, self.total * columns), bsize=columns, comm=self.comm
-            )
-            local = PETSc.Vec().createSeq(self.size * columns)
-            rows = PETSc.IS().createBlock(columns, self.rows, comm=PETSc.COMM_SELF)
-            self._scatters[columns] = whole, local, PETSc.Scatter().create(whole, rows, local, None)
-        return self._scatters[columns]
+#: A coefficient at cells (c,) and scaled positions (c, q, 2): (c,) or (c, q).
+Coefficient = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,15 +33,17 @@ class Boundary:
     """The half-range terms of one boundary.
 
     Attributes:
+        orders: The harmonics, of two moments each: the isotropic one has no sine.
         rows: Rows of the nodes of each facet, shape (f, p).
         trace: Basis functions at the quadrature points, shape (f, q, p).
-        weight: Quadrature weight times lambda/sigma, shape (f, q).
+        weight: Quadrature weight times lambda/sigma or 2 sigma/lambda, shape (f, q).
         cosine: cos(m alpha) of the angle alpha of the normal, shape (f, q, N/2).
         sine: sin(m alpha), likewise.
         normal: Matrix of the cosines about the normal, shape (N/2, N/2).
         tangential: Matrix of the sines.
     """
 
+    orders: Sequence[int]
     rows: np.ndarray
     trace: np.ndarray
     weight: np.ndarray
@@ -148,18 +104,18 @@ class Member:
         """Add the term of x to y, both of shape (size, N)."""
         for columns, matrix in self.own:
             if columns == slice(0, self.count):
-                _accumulate(matrix, x, y)
+                accumulate(matrix, x, y)
                 continue
             part = np.ascontiguousarray(x[:, columns])
             out = np.zeros_like(part)
-            _accumulate(matrix, part, out)
+            accumulate(matrix, part, out)
             y[:, columns] += out
         for matrix, angular in self.others:
             np.matmul(x, angular, out=self._work)
-            _accumulate(matrix, self._work, y)
+            accumulate(matrix, self._work, y)
 
 
-def _accumulate(matrix: csr_matrix, x: np.ndarray, y: np.ndarray) -> None:
+def accumulate(matrix: csr_matrix, x: np.ndarray, y: np.ndarray) -> None:
     """Y += matrix x without a temporary."""
     rows, columns = matrix.shape
     _sparsetools.csr_matvecs(
@@ -175,53 +131,64 @@ def _accumulate(matrix: csr_matrix, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def scalar_matrices(
-    discrete: Discretisation, rows: np.ndarray, size: int, phases: int
+    cells: Cells,
+    space: Lagrange,
+    stress: Coefficient,
+    relaxation: Coefficient,
+    varies: np.ndarray,
+    phase: np.ndarray,
+    phases: int,
+    rows: np.ndarray,
+    size: int,
 ) -> list[list[csr_matrix]]:
     """Sparse matrices of one scalar field, material by material.
 
     Args:
-        discrete: The discretisation.
+        cells: Geometry.
+        space: Space of the field.
+        stress: Coefficient of the gradients at cells and positions, shape (c,) or (c, q).
+        relaxation: Coefficient of the values, likewise.
+        varies: True for the cells whose coefficients vary, shape (c,).
+        phase: Material of each cell, shape (c,).
+        phases: Number of materials.
         rows: Row of each node.
         size: Number of rows of this rank.
-        phases: Number of materials.
 
     Returns:
         For each material: K_xx + K_yy, K_xx - K_yy, K_xy + K_yx, K_xy - K_yx, M.
     """
-    cells, vector, problem = discrete.cells, discrete.vector, discrete.problem
-    p = vector.dofs.shape[1]
-    simple = cells.affine & ~problem.coefficients.varies
-    points, weights = terms.points_of(cells, vector)
-    phase = problem.phases[discrete.device.cell_region]
+    p = space.dofs.shape[1]
+    simple = cells.affine & ~varies
+    points, weights = terms.points_of(cells, space)
     values = np.empty((cells.count, 5, p * p))
+    value = space.values(points)
+    square = (value[:, :, None] * value[:, None, :]).reshape(len(points), p * p)
     for batch, same in cells.batches(24 * p * p + 8 * len(points) * p, simple):
         if not len(batch):
             continue
         at = cells.positions(batch, points[:1] if same else points)
-        stress = problem.coefficients.stress(batch, at).reshape(len(batch), -1)
-        relaxation = problem.coefficients.relaxation(batch, at).reshape(len(batch), -1)
-        value = vector.values(points)
-        square = (value[:, :, None] * value[:, None, :]).reshape(len(points), p * p)
+        stretch = stress(batch, at).reshape(len(batch), -1)
+        decay = relaxation(batch, at).reshape(len(batch), -1)
         if same:
             inverses, determinant = cells.derivatives(batch)
-            slope = vector.gradients(points).transpose(2, 0, 1)
+            slope = space.gradients(points).transpose(2, 0, 1)
             reference = np.einsum("q,aqm,bqn->abmn", weights, slope, slope).reshape(4, p * p)
-            metric = np.einsum("c,cai,cbj->cijab", stress[:, 0] * determinant, inverses, inverses)
+            metric = np.einsum("c,cai,cbj->cijab", stretch[:, 0] * determinant, inverses, inverses)
             k = (metric.reshape(-1, 4) @ reference).reshape(len(batch), 2, 2, p * p)
-            mass = (relaxation * determinant[:, None]) * (weights @ square)
+            mass = (decay * determinant[:, None]) * (weights @ square)
         else:
-            slope, determinant = cells.gradients(batch, points, vector.gradients(points))
+            slope, determinant = cells.gradients(batch, points, space.gradients(points))
             weight = weights * determinant
-            weighted = slope * (weight * stress)[:, :, None, None]
+            weighted = slope * (weight * stretch)[:, :, None, None]
             k = np.einsum("cqim,cqjn->cijmn", weighted, slope, optimize=True)
             k = k.reshape(len(batch), 2, 2, p * p)
-            mass = (weight * relaxation) @ square
+            mass = (weight * decay) @ square
         values[batch, 0] = k[:, 0, 0] + k[:, 1, 1]
         values[batch, 1] = k[:, 0, 0] - k[:, 1, 1]
         values[batch, 2] = k[:, 0, 1] + k[:, 1, 0]
         values[batch, 3] = k[:, 0, 1] - k[:, 1, 0]
         values[batch, 4] = mass
-    nodes = rows[vector.dofs].astype(np.int32)
+    nodes = rows[space.dofs].astype(np.int32)
     out = []
     for index in range(phases):
         own = phase == index
@@ -255,7 +222,7 @@ def boundary(
     rows: np.ndarray,
     weight: Callable[[FacetGeometry], np.ndarray],
     matrix: np.ndarray,
-    orders: range,
+    orders: Sequence[int],
 ) -> Boundary:
     """The half-range terms of a boundary.
 
@@ -263,9 +230,9 @@ def boundary(
         discrete: The discretisation.
         name: Name of the boundary.
         rows: Row of each node.
-        weight: lambda/sigma at the quadrature points.
+        weight: What multiplies the matrix at the quadrature points, shape (f, q).
         matrix: Angular matrix about the normal, shape (N, N).
-        orders: The odd harmonics.
+        orders: The harmonics, of two moments each.
     """
     facets = discrete.named(name)
     geometry = discrete.geometry(facets)
@@ -273,6 +240,7 @@ def boundary(
     angle = np.arctan2(geometry.normal[..., 1], geometry.normal[..., 0])[..., None]
     m = np.array(orders)
     return Boundary(
+        orders=orders,
         rows=rows[nodes],
         trace=terms.trace(geometry, discrete.vector),
         weight=geometry.weight * weight(geometry),

@@ -7,46 +7,35 @@
 The preconditioner keeps A_11 and B as they are, factorised once: the hydrodynamic problem. It
 leaves div J = 0 in each step, so that the iteration sees a positive definite operator (projected
 conjugate gradients; N. Gould, M. Hribar, J. Nocedal 2001). Of A_rr it keeps what each moment does
-to itself, with the mean of what walls do to cosine and sine: one scalar matrix for all moments that
-relax alike, factorised once, applied to all of them at a time. At smooth walls, where cosine and
-sine differ much, it takes them as a pair.
+to itself (:mod:`meso.flow.blocks`).
 
 In a magnetic field A is not symmetric: the same preconditioner, with GMRES.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from petsc4py import PETSc
-from scipy.linalg.blas import daxpy, ddot
-from scipy.sparse import coo_matrix, csr_matrix, triu
+from scipy.sparse import csr_matrix, triu
 
 from meso import unknowns as numbering
 from meso.algebra import Assembly, global_matrix
-from meso.errors import ConvergenceError
 from meso.flow import terms
 from meso.flow.angular import Moments
+from meso.flow.blocks import PAIRED, blocks, factorised
 from meso.flow.discretisation import Discretisation, Law, Problem, Solutions
-from meso.flow.kronecker import (
-    Boundary,
-    Layout,
-    Member,
-    angular_parts,
-    boundary,
-    scalar_matrices,
-)
-from meso.mpi import total
+from meso.flow.kronecker import Boundary, Member, angular_parts, boundary, scalar_matrices
+from meso.flow.krylov import conjugate_gradients, gmres
+from meso.flow.layout import Layout
+from meso.flow.sweep import Sweep
+from meso.mpi import largest, total
 from meso.periodic import ground_nodes, twin_nodes
 
 #: Reduction of the natural norm of the residual; the relative error of currents is about its
 #: square.
 TOLERANCE = 1e-4
-#: Iterations at most.
-MOST = 2000
-#: Specularity from which cosine and sine are taken as a pair.
-PAIRED = 0.9
 
 
 class IterativeMoments:
@@ -89,7 +78,7 @@ class IterativeMoments:
             scalar=scalar,
             keep_scalar=numbering.kept(scalar, ground, inside=True),
             phase=self.phase,
-            wall_nodes=scalar.dofs[walls.cell[:, None], scalar.on_facet[walls.local]],
+            wall_nodes=discrete.wall_nodes(walls, self.twins),
             wall_label=walls.piece * len(problem.phases) + self.phase[walls.cell],
             twins=self.twins,
         )
@@ -103,8 +92,10 @@ class IterativeMoments:
         geometry = discrete.geometry(walls)
         test = terms.trace(geometry, scalar)
         coupling = terms.normal_flux(geometry, vector, problem.moments, test)
-        rows = self._rows(walls.cell, walls.local).reshape(len(coupling), -1)
-        assembly.add_coupling(unknowns.wall, rows, coupling.reshape(*coupling.shape[:2], -1))
+        count, levels, components, p = coupling.shape  # a rank may have no walls
+        rows = self._rows(walls.cell, walls.local).reshape(count, components * p)
+        coupling = coupling.reshape(count, levels, components * p)
+        assembly.add_coupling(unknowns.wall, rows, coupling)
         everything = np.arange(2)[:, None]
         for batch, matrix, divergence in discrete.cell_matrices():
             rows = (unknowns.vector[vector.dofs[batch]][:, None] + everything).reshape(
@@ -130,7 +121,7 @@ class IterativeMoments:
         self.first: csr_matrix = (uu + triu(uu, 1).T).tocsr()
         self.gradient: csr_matrix = local[:size, size:].tocsr()
         matrix = global_matrix(local, unknowns, half=True)
-        self.saddle = _factorised(matrix, self.comm, definite=False)
+        self.saddle = factorised(matrix, self.comm, definite=False)
         self._right, self._left = matrix.createVecs()
 
     def _rows(self, cell: np.ndarray, local: np.ndarray) -> np.ndarray:
@@ -154,7 +145,18 @@ class IterativeMoments:
 
     def _operator(self) -> None:
         rows, size = self.numbering.nodes, self.numbering.size
-        self.matrices = scalar_matrices(self.discrete, rows, size, len(self.members))
+        coefficients = self.problem.coefficients
+        self.matrices = scalar_matrices(
+            self.discrete.cells,
+            self.vector,
+            coefficients.stress,
+            coefficients.relaxation,
+            coefficients.varies,
+            self.phase,
+            len(self.members),
+            rows,
+            size,
+        )
         self.parts: list[Member | Boundary] = []
         for matrices, moments in zip(self.matrices, self.members, strict=True):
             stress, relaxation = moments.stress.copy(), moments.relaxation.copy()
@@ -163,7 +165,7 @@ class IterativeMoments:
             rest = Moments(flux=moments.flux, stress=stress, relaxation=relaxation)
             if self.count > 2:
                 self.parts.append(Member(matrices, rest))
-        self.boundaries: list[tuple[str, Boundary]] = []
+        self.boundaries: list[Boundary] = []
         orders = range(1, self.count, 2)
         for name, law in self.problem.laws.items():
             if law.half_range is None or self.count == 2:
@@ -172,7 +174,7 @@ class IterativeMoments:
             matrix[:2, :2] = 0.0
             part = boundary(self.discrete, name, rows, law.half_range.weight, matrix, orders)
             self.parts.append(part)
-            self.boundaries.append((name, part))
+            self.boundaries.append(part)
         # In a magnetic field the first moments turn; their factorised part does not.
         self.turn: list[tuple[csr_matrix, np.ndarray]] = []
         for matrices, moments in zip(self.matrices, self.members, strict=True):
@@ -197,68 +199,43 @@ class IterativeMoments:
     # -- preconditioner ------------------------------------------------------------------------
 
     def _preconditioner(self) -> None:
-        """Scalar factors of the higher moments, or pairs of cosine and sine."""
-        smooth = [
-            name
-            for name, law in self.problem.laws.items()
-            if law.half_range is not None and law.half_range.ratio < (1 - PAIRED) / (1 + PAIRED)
-        ]
-        self.paired = bool(smooth) and self.count > 2
-        blocks: dict[tuple[float, ...], list[int]] = {}
-        for k in range(1, self.count // 2):
-            key = []
-            for moments in self.members:
-                own = _part(moments, slice(2 * k, 2 * k + 2))
-                key += [round(float(angular_parts(own)[i][0, 0]), 12) for i in (0, 4)]
-            blocks.setdefault((*key, float(k) if self.paired else 0.0), []).append(k)
-        self.blocks: list[Block] = [
-            self._block(key, harmonics) for key, harmonics in blocks.items()
-        ]
+        """Factors of the higher moments."""
+        laws = self.problem.laws.values()
+        smooth = any(law.half_range and law.half_range.ratio < PAIRED for law in laws)
+        self.paired = smooth and self.count > 2
+        pairs = np.arange(2, self.count).reshape(-1, 2)
+        # m = 3, 7, ... twice, and once 1, 5, ...: the hydrodynamic problem is the largest factor.
+        halves = (pairs[::2], pairs[1::2]) if self._coupled() else (pairs[:0], pairs)
+        half, other = blocks(
+            self.layout,
+            self.matrices,
+            self.members,
+            self.boundaries,
+            halves,
+            paired=self.paired,
+        )
+        #: Forces on owned rows to moments there, shape (owned, N).
+        self.precondition = Sweep(
+            self.layout, self.matrices, self.members, half, other, self._first_moments, (0, 1)
+        )
 
-    def _block(self, key: tuple[float, ...], which: list[int]) -> Block:
-        size, width = self.numbering.size, 2 if self.paired else 1
-        matrix = csr_matrix((size, size))
-        for i, matrices in enumerate(self.matrices):
-            # Half of the trace of the stress acts with K_xx + K_yy.
-            matrix = matrix + key[2 * i] * matrices[0] + key[2 * i + 1] * matrices[4]
-        if self.paired:
-            pair = matrix.tocoo()
-            rows = [2 * pair.row, 2 * pair.row + 1]
-            columns = [2 * pair.col, 2 * pair.col + 1]
-            values = [pair.data, pair.data]
-        else:
-            full = matrix.tocoo()
-            rows, columns, values = [full.row], [full.col], [full.data]
-        for _, part in self.boundaries:
-            k = which[0]
-            normal, tangential = part.normal[k, k], part.tangential[k, k]
-            if self.paired:
-                c, s = part.cosine[..., k], part.sine[..., k]
-                frame = np.empty((*c.shape, 2, 2))
-                frame[..., 0, 0] = normal * c * c + tangential * s * s
-                frame[..., 1, 1] = normal * s * s + tangential * c * c
-                frame[..., 0, 1] = frame[..., 1, 0] = (normal - tangential) * c * s
-            else:
-                frame = np.full((*part.weight.shape, 1, 1), (normal + tangential) / 2)
-            frame *= part.weight[..., None, None]
-            block = np.einsum("fqab,fqm,fqn->fmanb", frame, part.trace, part.trace, optimize=True)
-            f, p = part.rows.shape
-            own = (width * part.rows[:, :, None] + np.arange(width)).reshape(f, p * width)
-            rows.append(np.repeat(own, p * width, axis=1).ravel())
-            columns.append(np.tile(own, (1, p * width)).ravel())
-            values.append(block.ravel())
-        i, j, data = (np.concatenate(part) for part in (rows, columns, values))
-        whole = coo_matrix((data, (i, j)), shape=(size * width, size * width)).tocsr()
-        return Block(self.layout, triu(whole).tocsr(), width, np.array(which))
+    def _coupled(self) -> bool:
+        """Whether mean free paths exceed the cells, so that neighbouring harmonics go together."""
+        cells, coefficients = self.discrete.cells, self.problem.coefficients
+        everything = np.arange(cells.count)
+        at = cells.positions(everything, terms.points_of(cells, self.vector)[0])
+        stress, relaxation = (
+            of(everything, at).reshape(cells.count, -1)
+            for of in (coefficients.stress, coefficients.relaxation)
+        )
+        longest = largest(self.comm, np.sqrt(stress / relaxation).max(initial=0.0))
+        device = self.problem.device
+        size = np.sqrt(device.measure / device.cells) / device.extent
+        return bool(longest > size)
 
-    def precondition(self, r: np.ndarray) -> np.ndarray:
-        """The preconditioner applied to forces on owned rows, shape (owned, N)."""
-        z = np.empty_like(r)
+    def _first_moments(self, r: np.ndarray, z: np.ndarray) -> None:
         all_ = self._hydrodynamic(r[:, :2])
         z[:, :2] = all_[: 2 * self.layout.owned].reshape(-1, 2)
-        for block in self.blocks:
-            block.solve(r, z)
-        return z
 
     # -- solution ------------------------------------------------------------------------------
 
@@ -296,7 +273,7 @@ class IterativeMoments:
             else:
                 x0 = np.zeros((self.layout.owned, self.count))
                 if start is not None:
-                    x0[:, : start.shape[2]] = self._owned(start[side])
+                    x0[:, : start.shape[2]] = self.layout.owned_of(start[side])
                 x, product = method(loads[-1], x0)
                 values = _spread(
                     self.unknowns, np.array(self._hydrodynamic(loads[-1] - product[:, :2]))
@@ -327,18 +304,6 @@ class IterativeMoments:
             },
         )
 
-    def _owned(self, nodal: np.ndarray) -> np.ndarray:
-        """Owned rows of values at nodes."""
-        touched = np.zeros((self.layout.size, nodal.shape[1]))
-        touched[self.numbering.nodes] = nodal
-        mine = np.searchsorted(
-            self.layout.rows, np.arange(self.layout.first, self.layout.first + self.layout.owned)
-        )
-        return touched[mine]
-
-    def _dot(self, x: np.ndarray, y: np.ndarray) -> float:
-        return float(total(self.comm, ddot(x.reshape(-1), y.reshape(-1))))
-
     def _cleaned(self, r: np.ndarray) -> np.ndarray:
         """The force without what potentials balance, which rounding would amplify."""
         whole = self._hydrodynamic(r[:, :2])
@@ -349,131 +314,51 @@ class IterativeMoments:
         return out
 
     def _conjugate(self, load: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        force = np.zeros((self.layout.owned, self.count))
-        force[:, :2] = load
-        norm = np.sqrt(self._dot(load, self.precondition(force)[:, :2]))
-        r = self._cleaned(force - self.apply(x) if x.any() else force)
+        force = self._force(load)
+        warm = total(self.comm, float(np.abs(x).max(initial=0.0))) > 0
+        r = self._cleaned(force - self.apply(x) if warm else force)
         z = self.precondition(r)
-        x, p, rz = x.copy(), z.copy(), self._dot(r, z)
-        for iteration in range(MOST):
-            error = np.sqrt(abs(rz)) / (norm or 1.0)
-            if not np.isfinite(error):
-                raise ConvergenceError("conjugate gradients: the residual is not finite")
-            if error < self.tolerance or (iteration and self.count == 2):
-                break
-            q = self.apply(p)
-            step = rz / self._dot(p, q)
-            daxpy(p.reshape(-1), x.reshape(-1), a=step)
-            daxpy(q.reshape(-1), r.reshape(-1), a=-step)
-            z = self.precondition(r)
-            before, rz = rz, self._dot(r, z)
-            p *= rz / before
-            p += z
-        else:
-            raise ConvergenceError(
-                f"conjugate gradients stopped after {MOST} iterations with a relative residual of"
-                f" {error:.1e} (limit {self.tolerance:.0e})"
-            )
-        self.iterations = max(self.iterations, iteration)
-        self.residual = max(self.residual, float(error))
-        return x, self.apply(x)
+        # What potentials balance does not count: P r = P b where the start is zero.
+        reference = self.layout.dot(force, self.precondition(force) if warm else z)
+        norm = np.sqrt(reference) or 1.0
+        x, iterations, error = conjugate_gradients(
+            self.layout,
+            self.apply,
+            self.precondition,
+            r,
+            z,
+            x,
+            error=lambda rz, _: np.sqrt(abs(rz)) / norm,
+            tolerance=self.tolerance,
+        )
+        return self._counted(x, iterations, error)
 
     def _gmres(self, load: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        force = self._force(load)
+        z = self.precondition(force)
+        x, iterations, error = gmres(
+            self.layout,
+            self.apply,
+            self.precondition,
+            lambda x: self._cleaned(force - self.apply(x)),
+            x,
+            norm=np.sqrt(self.layout.dot(z, z)),
+            # There is no symmetry that would square the error of currents.
+            tolerance=1e-2 * self.tolerance,
+        )
+        return self._counted(x, iterations, error)
+
+    def _force(self, load: np.ndarray) -> np.ndarray:
         force = np.zeros((self.layout.owned, self.count))
         force[:, :2] = load
-        # There is no symmetry that would square the error of currents.
-        most, done, tolerance = 60, 0, 1e-2 * self.tolerance
-        norm = np.sqrt(self._dot(*(2 * [self.precondition(force)])))
-        error = np.inf
-        while done < MOST // 4:
-            z = self.precondition(self._cleaned(force - self.apply(x)))
-            beta = np.sqrt(self._dot(z, z))
-            error = beta / (norm or 1.0)
-            if error < tolerance or norm == 0:
-                break
-            basis, hessenberg = [z / beta], np.zeros((most + 1, most))
-            for k in range(most):
-                w = self.precondition(self.apply(basis[k]))
-                for i, v in enumerate(basis):
-                    hessenberg[i, k] = self._dot(v, w)
-                    w -= hessenberg[i, k] * v
-                hessenberg[k + 1, k] = np.sqrt(self._dot(w, w))
-                right = np.zeros(k + 2)
-                right[0] = beta
-                small = hessenberg[: k + 2, : k + 1]
-                weights = np.linalg.lstsq(small, right, rcond=None)[0]
-                left = np.linalg.norm(small @ weights - right) / norm
-                done += 1
-                if left < tolerance / 2 or hessenberg[k + 1, k] == 0:
-                    break
-                basis.append(w / hessenberg[k + 1, k])
-            x = x + sum(a * v for a, v in zip(weights, basis, strict=False))
-        if not error < tolerance:
-            raise ConvergenceError(
-                f"GMRES stopped after {done} iterations with a relative residual of {error:.1e}"
-                f' (limit {tolerance:.0e}): use solver = "direct" in a strong magnetic field'
-            )
-        self.iterations = max(self.iterations, done)
-        self.residual = max(self.residual, float(error))
+        return force
+
+    def _counted(
+        self, x: np.ndarray, iterations: int, error: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        self.iterations = max(self.iterations, iterations)
+        self.residual = max(self.residual, error)
         return x, self.apply(x)
-
-
-@dataclass(slots=True)
-class Block:
-    """A factorised scalar matrix for several moments, or for the pair of one.
-
-    Attributes:
-        layout: Rows over all ranks.
-        upper: Upper half of this rank's part.
-        width: 1, or 2 for pairs.
-        which: The harmonics (m - 1)/2.
-    """
-
-    layout: Layout
-    upper: csr_matrix
-    width: int
-    which: np.ndarray
-    factor: PETSc.Mat = None
-    right: PETSc.Mat = None
-    left: PETSc.Mat = None
-
-    def __post_init__(self) -> None:
-        comm, layout, w = self.layout.comm, self.layout, self.width
-        rows = (w * layout.rows[:, None] + np.arange(w, dtype=np.int32)).ravel().astype(np.int32)
-        few = _Few(comm, rows, w * layout.owned, w * layout.total)
-        matrix = global_matrix(self.upper, few, half=True)  # type: ignore[arg-type]
-        self.factor = _factorised(matrix, comm, definite=True)
-        self.upper = None
-        columns = 1 if w == 2 else 2 * len(self.which)
-        shape = ((w * layout.owned, w * layout.total), (columns, columns))
-        self.right = PETSc.Mat().createDense(shape, comm=comm)
-        self.left = PETSc.Mat().createDense(shape, comm=comm)
-        for mat in (self.right, self.left):
-            mat.setUp()
-            mat.assemble()
-
-    def solve(self, r: np.ndarray, z: np.ndarray) -> None:
-        """Solve for these moments of r, shape (owned, N), and put them in z."""
-        columns = np.array([[2 * k, 2 * k + 1] for k in self.which]).ravel()
-        array = self.right.getDenseArray()
-        if self.width == 2:
-            array[:, 0] = r[:, columns].ravel()
-        else:
-            array[:] = r[:, columns]
-        self.right.assemble()
-        self.factor.matSolve(self.right, self.left)
-        values = self.left.getDenseArray(readonly=True)
-        z[:, columns] = values.reshape(-1, 2) if self.width == 2 else values
-
-
-@dataclass(frozen=True, slots=True)
-class _Few:
-    """What :func:`meso.algebra.global_matrix` needs to know of a numbering."""
-
-    comm: PETSc.Comm
-    to_global: np.ndarray
-    owned: int
-    total: int
 
 
 def _first(problem: Problem) -> Problem:
@@ -510,31 +395,6 @@ def _mean(moments: Moments) -> Moments:
         relaxation=(moments.relaxation + moments.relaxation.T) / 2,
         stress=(moments.stress + turned) / 2,
     )
-
-
-def _factorised(matrix: PETSc.Mat, comm: PETSc.Comm, *, definite: bool) -> PETSc.Mat:
-    """Factor of a symmetric matrix (MUMPS)."""
-    if definite:
-        matrix.setOption(PETSc.Mat.Option.SPD, True)
-    pc = PETSc.PC().create(comm)
-    pc.setOperators(matrix)
-    pc.setType(PETSc.PC.Type.CHOLESKY)
-    pc.setFactorSolverType(PETSc.Mat.SolverType.MUMPS)
-    pc.setFactorSetUpSolverType()
-    factor = pc.getFactorMatrix()
-    factor.setMumpsIcntl(7, 2)
-    factor.setMumpsIcntl(14, 40)
-    try:
-        pc.setUp()
-    except PETSc.Error as error:
-        raise ConvergenceError(f"the factorisation failed ({error})") from error
-    status = factor.getMumpsInfog(1)
-    if status != 0:
-        raise ConvergenceError(
-            f"the factorisation failed (MUMPS INFOG(1) = {status}): the system is singular or"
-            " memory ran out"
-        )
-    return factor
 
 
 def _spread(unknowns: numbering.Unknowns, owned: np.ndarray) -> np.ndarray:

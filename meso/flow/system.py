@@ -44,7 +44,7 @@ class DirectSystem:
             scalar=self.scalar,
             keep_scalar=keep_scalar,
             phase=self.phase,
-            wall_nodes=self.scalar.dofs[walls.cell[:, None], self.scalar.on_facet[walls.local]],
+            wall_nodes=discrete.wall_nodes(walls, self.twins),
             wall_label=walls.piece * len(problem.phases) + self.phase[walls.cell],
             twins=self.twins,
         )

@@ -18,7 +18,6 @@ from meso.comparing import compare
 from meso.device import Device
 from meso.errors import CaseError
 from meso.exact_kinetic import KineticRibbon
-from meso.flow.bounds import conductance_bounds
 from meso.flow.discretisation import Loads
 from meso.flow.even import EvenParity
 from meso.flow.hydrodynamic import Hydrodynamic
@@ -27,7 +26,6 @@ from meso.flow.moments import IterativeMoments
 from meso.flow.result import Flow
 from meso.layers import Layer
 from meso.material import Material
-from meso.orbital import edge_moments, orbital_density, vorticity
 from meso.running import run
 from meso.sampling import sample
 
@@ -173,81 +171,6 @@ def test_ribbon(strip, path, between, p, kernel, exact):
     assert 1.6 < order[-1] < 2.3
 
 
-def test_exact_ribbon():
-    """The formula against the table, and its own integral."""
-    for path, between, p, kernel, wanted in RIBBONS:
-        if kernel == "isotropic" and between == np.inf:
-            exact = KineticRibbon(width=1.0, mean_free_path=path, specularity=p)
-            assert exact.conductance == pytest.approx(wanted, abs=1e-10)
-            y, weight = np.polynomial.legendre.leggauss(200)
-            mean = (exact.current_density(y / 2) * weight).sum() / 2
-            assert mean == pytest.approx(wanted, abs=1e-5)
-    edge = KineticRibbon(width=1.0, mean_free_path=0.02)
-    assert edge.current_density(np.array([0.0, 0.5])) == pytest.approx([1.0, 0.5], abs=1e-8)
-
-
-def test_edge_moment(strip):
-    """The orbital moment of half the ribbon is kappa (J_centre - J_wall), J at the wall 1/2."""
-    matter = material(mean_free_path=10e-9, scattering="isotropic")
-    pair = Periodic(to="drain", voltage=VOLT)
-    flow = kinetic(strip, matter, 64, source=pair, edges=Wall(specularity=0.0))
-    moments = edge_moments(flow, orbital_density(flow, vorticity(flow)))
-    assert matter.orbital_coupling is not None
-    step = matter.orbital_coupling * matter.conductivity * VOLT / LENGTH
-    found = sorted(m.moment / m.measure / abs(step) for m in moments)
-    # The current at the wall converges as 1/N only: 64 harmonics leave about one per cent.
-    assert found == pytest.approx([-0.499462634, 0.499462634], rel=0.02)
-    # Hydrodynamics is off by eight per cent.
-    low = kinetic(strip, matter, 2, source=pair, edges=Wall(specularity=0.0))
-    moments = edge_moments(low, orbital_density(low, vorticity(low)))
-    error = abs(moments[0].moment / moments[0].measure / step) / 0.499462634 - 1
-    assert error == pytest.approx(-0.082, abs=0.01)
-
-
-@pytest.mark.parametrize("p", [0.0, 0.5, 0.99, 1.0])
-@pytest.mark.parametrize("name", ["annulus", "constriction"])
-def test_iteration(name, p):
-    """The currents of the factorisation; at smooth walls in no more steps than at rough ones."""
-    matter = material(mean_free_path=30e-9)
-    walls = ("inner", "outer") if name == "annulus" else ("edges",)
-    device = draw(name, matter, walls, order=3)
-    laws = {**ENDS, **dict.fromkeys(walls, Wall(specularity=p))}
-    direct = kinetic(device, matter, 8, **laws)
-    flow = kinetic(device, matter, 8, solver="iterative", **laws)
-    one, two = flow.conductance_matrix[0, 0], direct.conductance_matrix[0, 0]
-    assert one == pytest.approx(two, rel=1e-6)  # the tolerance 1e-4, squared and to spare
-    assert flow.conductance_matrix.sum() == pytest.approx(0, abs=1e-12 * two)
-    size = np.abs(direct.fields["current_density"].values).max()
-    change = flow.fields["current_density"].values - direct.fields["current_density"].values
-    assert np.abs(change).max() < 5e-3 * size
-    if p in (0.0, 0.99):
-        ITERATIONS[name, p] = flow.evidence["iterations"]
-    if (name, 0.0) in ITERATIONS and p == 0.99:
-        assert ITERATIONS[name, 0.99] <= ITERATIONS[name, 0.0]
-
-
-ITERATIONS: dict[tuple[str, float], int] = {}
-
-
-def test_start():
-    """From the solution with half the harmonics, an iteration needs fewer steps."""
-    matter = material(mean_free_path=30e-9)
-    device = draw("constriction", matter, ("edges",), order=2)
-    laws = {**ENDS, "edges": Wall(specularity=0.0)}
-    model = Kinetic(
-        device,
-        materials=dict.fromkeys(device.regions, matter),
-        boundaries=laws,
-        order=2,
-        harmonics=16,
-        solver="iterative",
-    )
-    half = kinetic(device, matter, 8, order=2, solver="iterative", **laws)
-    cold, warm = model.solve(), model.solve(half)
-    assert warm.evidence["iterations"] < cold.evidence["iterations"]
-    assert warm.conductance_matrix[0, 0] == pytest.approx(cold.conductance_matrix[0, 0], rel=1e-6)
-
-
 def test_magnetic_field():
     """G(B) = G(-B)^T, no change without a field, GMRES as the factorisation."""
     matter = material(mean_free_path=40e-9, fermi_wavevector=1.4e8)
@@ -332,36 +255,6 @@ def test_ring():
     assert abs(beyond[-1] - exact) < 2e-3
     assert beyond[-1] < even[1] < even[0]
     assert exact < even[1]
-
-
-@pytest.mark.parametrize("p", [0.0, 0.6])
-def test_upper_bound(p):
-    """Above the extrapolated estimate, falling with N, as matrices (Loewner)."""
-    matter = material(mean_free_path=50e-9)
-    device = draw("hall_bar", matter, ("edges",), order=2)
-    laws: dict[str, Boundary] = {"edges": Wall(specularity=p)}
-    for name in device.boundaries:
-        laws.setdefault(name, Contact(potential=0.0))
-    flows = [kinetic(device, matter, n, order=2, **laws) for n in (4, 8)]
-    uppers = [conductance_bounds(flows[1], harmonics=n).upper for n in (2, 4, 8)]
-    size = uppers[0][0, 0]
-    for one, two in zip(uppers, uppers[1:], strict=False):
-        assert np.linalg.eigvalsh(one - two).min() > -1e-10 * size
-    first, second = (flow.conductance_matrix for flow in flows)
-    beyond = second + (second - first) / 3
-    assert np.linalg.eigvalsh(uppers[-1] - beyond).min() > -1e-6 * size
-    assert np.abs(uppers[-1].sum(axis=0)).max() < 1e-9 * size
-    assert np.abs(uppers[-1] - uppers[-1].T).max() < 1e-10 * size
-
-
-def test_upper_bound_of_a_period(strip):
-    """Above the exact conductance, for a periodic drive too."""
-    matter = material(mean_free_path=50e-9, scattering="isotropic")
-    pair = Periodic(to="drain", voltage=VOLT)
-    flow = kinetic(strip, matter, 8, source=pair, edges=Wall(specularity=0.0))
-    exact = 0.7973801760359 * matter.conductivity * WIDTH / LENGTH
-    bound = [conductance_bounds(flow, harmonics=n).upper[0, 0] for n in (4, 8, 16)]
-    assert exact < bound[2] < bound[1] < bound[0] < 1.1 * exact
 
 
 def test_refusals(strip):
