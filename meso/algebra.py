@@ -438,12 +438,12 @@ class Factor(Solver):
         self._pc.destroy()
         super().close()
 
-    def solve(self, load: np.ndarray, *, limit: float = RESIDUAL) -> np.ndarray:
+    def solve(self, load: np.ndarray, *, limit: float | None = None) -> np.ndarray:
         """Solve for several right-hand sides at once.
 
         Args:
             load: This rank's contributions at its local unknowns, shape (n, sides).
-            limit: Largest relative residual that is accepted.
+            limit: Largest relative residual that is accepted, :data:`RESIDUAL` by default.
 
         Returns:
             Solution at this rank's local unknowns, shape (n, sides).
@@ -467,7 +467,7 @@ class Factor(Solver):
         for i, rhs in enumerate(columns):
             solution = rhs.duplicate()
             solution.array[:] = values[:, i]
-            self._check(solution, rhs, limit)
+            self._check(solution, rhs, RESIDUAL if limit is None else limit)
             out[:, i] = self._spread(solution)
         return out
 

@@ -28,6 +28,7 @@ from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow, check_device
+from meso.grazing import iteration_tolerance
 from meso.layers import Layer, SizeField
 from meso.orbital import couplings, orbital_density, vorticity
 from meso.result import Result
@@ -294,6 +295,10 @@ def solve(
     if case.flow.model != "kinetic":
         model = MODELS[case.flow.model]
         return model(device, order=case.flow.order, **given).solve(), None
+
+    if all(material.orbital_coupling is not None for material in materials.values()):
+        wanted = case.flow.tolerance if case.flow.harmonics == "auto" else None
+        given["tolerance"] = iteration_tolerance(case.boundaries, wanted)
 
     def kinetic(harmonics: int, order: int, earlier: Flow | None) -> Flow:
         progress(f"solving {harmonics} harmonics of degree {order}")

@@ -29,7 +29,7 @@ from meso.flow.angular import Moments, half_range, odd_moments
 from meso.flow.discretisation import Discretisation, HalfRange, Law, Loads, Problem, Solutions
 from meso.flow.distribution import Distribution
 from meso.flow.hydrodynamic import CORNER_PENALTY
-from meso.flow.moments import IterativeMoments
+from meso.flow.moments import TOLERANCE, IterativeMoments
 from meso.flow.result import (
     Flow,
     Scales,
@@ -49,7 +49,7 @@ from meso.requirements import kinetic_problems
 #: vanish there, which a penalty of the inverse of this enforces.
 SMOOTHEST = 1e-5
 #: Moments in all nodes up to which the direct solver is the faster one (measured).
-DIRECT = 20_000
+DIRECT = 5_000
 #: lambda/R_c up to which GMRES converges well.
 STRONGEST = 0.25
 
@@ -68,6 +68,8 @@ class Kinetic:
             By default that of the device.
         thickness: Thickness of a slab of 3D material, m; None otherwise.
         solver: "direct", "iterative" or "auto".
+        tolerance: Of an iteration, for the natural norm of the residual: fields are about as
+            accurate, currents to its square.
 
     Raises:
         CaseError: A 3D device; a region without material or mean free path; a boundary without
@@ -85,6 +87,7 @@ class Kinetic:
         order: int | None = None,
         thickness: float | None = None,
         solver: str = "auto",
+        tolerance: float = TOLERANCE,
     ) -> None:
         check_device(device, materials, boundaries)
         problems = list(kinetic_problems(materials, boundaries, magnetic_field))
@@ -97,6 +100,7 @@ class Kinetic:
         self.device, self.materials, self.boundaries = device, materials, boundaries
         self.harmonics, self.magnetic_field = harmonics, magnetic_field
         self.order, self.thickness, self.solver = order or device.order, thickness, solver
+        self.tolerance = tolerance
         self.scales = Scales(
             length=device.extent,
             conductivity=conductivity_scale(device, materials, viscous=True),
@@ -219,7 +223,9 @@ class Kinetic:
     def system(self) -> DirectSystem | IterativeMoments:
         """The system, ready to be solved."""
         problem = self.problem()
-        return IterativeMoments(problem) if self.iterative else DirectSystem(problem)
+        if not self.iterative:
+            return DirectSystem(problem)
+        return IterativeMoments(problem, tolerance=self.tolerance)
 
     @property
     def iterative(self) -> bool:
@@ -280,8 +286,6 @@ class Kinetic:
 
 def rate_of(material: Material, harmonic: int) -> float:
     """gamma_m/gamma_1 of a material whose rates do not vary in space."""
-    if material.electron_electron_mean_free_path == float("inf"):
-        return float(material.rate(harmonic))
     return float(material.rate(harmonic))
 
 

@@ -35,7 +35,7 @@ def unbounded(flow: Flow) -> str:
     return ""
 
 
-def _density(material: Material) -> Any:
+def _density(material: Any) -> Any:
     """Density of states times velocity, but for constants."""
     return material.conductivity / material.mean_free_path
 

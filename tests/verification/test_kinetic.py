@@ -99,6 +99,11 @@ DEVICES: list[tuple[str, tuple[str, ...], dict[str, float]]] = [
     ("constriction", ("edges",), {}),
     ("hall_bar", ("edges",), {}),
     ("chamber", ("edges", "chambers"), {}),
+    ("antidot", ("edge",), {}),
+    ("cross", ("edges",), {}),
+    ("tee", ("edges",), {}),
+    ("wavy_channel", ("edges",), {}),
+    ("corbino", (), {}),
 ]
 
 
@@ -110,9 +115,9 @@ def test_two_harmonics_are_hydrodynamics(name, walls, parameters, solver, p):
     matter = material(mean_free_path=40e-9, electron_electron_mean_free_path=60e-9)
     device = draw(name, matter, walls, order=2, **parameters)
     laws: dict[str, Boundary] = dict.fromkeys(walls, Wall(specularity=p))
-    for boundary in device.boundaries:
-        laws.setdefault(boundary, Contact(current=1e-7, law="reservoir"))
-    laws |= {n: law for n, law in ENDS.items() if n in device.boundaries}
+    first, last, *others = (name for name in device.boundaries if name not in walls)
+    laws |= {first: ENDS["source"], last: ENDS["drain"]}
+    laws |= {name: Contact(current=1e-7, law="reservoir") for name in others}
     flow = kinetic(device, matter, 2, order=2, solver=solver, **laws)
     other = Hydrodynamic(
         device, materials=dict.fromkeys(device.regions, matter), boundaries=laws, order=2

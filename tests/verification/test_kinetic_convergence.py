@@ -172,7 +172,9 @@ def test_estimates(path, p):
     assert found.error[0] < 10 * abs(one[0])
 
 
-@pytest.mark.parametrize(("path", "p"), [(0.1, 0.0), (0.1, 0.5), (0.5, 0.0), (1.0, 0.0)])
+@pytest.mark.parametrize(
+    ("path", "p"), [(0.1, 0.0), (0.1, 0.5), (0.5, 0.0), (1.0, 0.0), (1.0, 0.9), (0.3, 0.97)]
+)
 def test_auto(path, p):
     """Currents and edge moments within the tolerance, and not by many harmonics too many."""
     result = solve(path, p, "auto")
