@@ -236,7 +236,16 @@ def distributed(full: csr_matrix, unknowns: Unknowns) -> PETSc.Mat:
     parts = PETSc.Mat().createIS(shape, lgmapr=mapping, lgmapc=mapping, comm=comm)
     parts.setISLocalMat(local)
     parts.assemble()
-    return parts.convert(PETSc.Mat.Type.AIJ)
+    matrix = PETSc.Mat()
+    parts.convert(PETSc.Mat.Type.AIJ, out=matrix)
+    free(parts, local, mapping)
+    return matrix
+
+
+def free(*objects: PETSc.Object) -> None:
+    """Free PETSc's memory, on all ranks together: in parallel it would keep what Python drops."""
+    for thing in objects:
+        thing.destroy()
 
 
 class Solver:
@@ -291,7 +300,9 @@ class Solver:
         rows = PETSc.IS().createGeneral(self.unknowns.to_global, comm=PETSc.COMM_SELF)
         scatter = PETSc.Scatter().create(vec, rows, local, None)
         scatter.scatter(vec, local)
-        return np.array(local.array)
+        out = np.array(local.array)
+        free(scatter, local, rows)
+        return out
 
 
 class ConjugateGradients(Solver):
@@ -359,8 +370,10 @@ class ConjugateGradients(Solver):
                 self.matrix.mult(solution, residual)
                 residual.aypx(-1.0, rhs)
                 error = min(error, residual.norm() / (rhs.norm() or 1.0))
+                free(correction)
             self.residual = max(self.residual, float(error))
             out[:, i] = self._spread(solution)
+            free(rhs, solution, residual)
         return out
 
 
@@ -435,7 +448,7 @@ class Factor(Solver):
 
     def close(self) -> None:
         """Free the factors, on all ranks together."""
-        self._pc.destroy()
+        free(self._factor, self._pc)
         super().close()
 
     def solve(self, load: np.ndarray, *, limit: float | None = None) -> np.ndarray:
@@ -469,6 +482,8 @@ class Factor(Solver):
             solution.array[:] = values[:, i]
             self._check(solution, rhs, RESIDUAL if limit is None else limit)
             out[:, i] = self._spread(solution)
+            free(solution, rhs)
+        free(b, x)
         return out
 
     def _check(self, solution: PETSc.Vec, rhs: PETSc.Vec, limit: float) -> None:
@@ -484,6 +499,8 @@ class Factor(Solver):
             correction = rhs.duplicate()
             self._factor.solve(residual, correction)
             solution.axpy(1.0, correction)
+            free(correction)
+        free(residual)
         self.residual = max(self.residual, float(error))
         if not error < limit:
             raise ConvergenceError(

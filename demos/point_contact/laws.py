@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -15,65 +16,110 @@ import meso
 from meso.figures.style import LINES, STYLE
 
 CASE = Path(__file__).parent / "case.toml"
-WIDTH, LENGTH, OPENING = 600e-9, 600e-9, 100e-9
+WIDTH, LENGTH, OPENING = 400e-9, 400e-9, 100e-9
 PER_PATH = 1.74e-3 / 100e-9  # sigma/lambda: (2e^2/h) k_F
+SHARVIN = pi / (2 * PER_PATH * OPENING)
+#: Mean free path over the opening, and the harmonics it takes. Beams want more of both, harmonics
+#: and cells: from the opening on these have 12 nm at most.
+POINTS = {0.04: 16, 0.1: 16, 0.2: 16, 0.4: 16, 1.0: 24, 2.0: 32, 5.0: 40}
+FINE = 1.0
 
 
-def resistances(path: float) -> dict[str, float]:
-    """Kinetic (extrapolated), its lower bound, and both laws, in units of Sharvin's resistance.
+def laws(ratio: float | np.ndarray) -> dict[str, np.ndarray]:
+    """Ohm's (conformal map) and Sharvin's resistance over Sharvin's of a slit in a wide screen.
 
-    Where carriers fly through, beams want more harmonics, and a mesh that resolves them.
+    Both vanish where the slit is as wide as the strip.
     """
+    path = OPENING * np.asarray(ratio)
+    ohm = 2 / (pi * PER_PATH * path) * log(1 / sin(pi * OPENING / (2 * WIDTH))) / SHARVIN
+    sharvin = np.full_like(ohm, 1 - OPENING / WIDTH)
+    return {"ohm": ohm, "sharvin": sharvin, "sum": ohm + sharvin}
+
+
+def bounds(ratio: float, harmonics: int) -> tuple[float, float]:
+    """Rigorous bounds of the slit's resistance, over Sharvin's.
+
+    Args:
+        ratio: Mean free path over the opening.
+        harmonics: N.
+    """
+    path = ratio * OPENING
+    sigma = PER_PATH * path
     settings = {
         "materials.sheet.mean_free_path": path,
-        "materials.sheet.conductivity": PER_PATH * path,
+        "materials.sheet.conductivity": sigma,
+        "flow.harmonics": harmonics,
+        "flow.estimate": False,
     }
-    finer = {"flow.harmonics": 32, "flow.order": 3} if path > OPENING else {}
-    result = meso.run(meso.Case.load(CASE, {**settings, **finer, "flow.bounds": False}))
-    bound = meso.run(meso.Case.load(CASE, {**settings, "flow.estimate": False})).bounds
-    sigma, sharvin = PER_PATH * path, pi / (2 * PER_PATH * OPENING)
-    # The wide leads, with the contact resistance of their reservoirs.
-    leads = (LENGTH + 2 * 0.818 * path) / (sigma * WIDTH)
-    ohm = 2 / (pi * sigma) * log(1 / sin(pi * OPENING / (2 * WIDTH)))
-    assert result.convergence is not None and bound is not None
-    at = result.convergence.units.index("V")
-    volt = result.convergence.extrapolated[at] / result.contacts["source"].current
-    error = result.convergence.error_extrapolated[0] + result.convergence.mesh[0]
-    return {
-        "error": error * volt / sharvin,
-        "kinetic": (volt - leads) / sharvin,
-        "lower bound": (1 / bound.upper[0, 0] - leads) / sharvin,
-        "ohm": ohm / sharvin,
-        "sum": ohm / sharvin + 1,
-    }
+    if ratio >= FINE:
+        settings["mesh.size"] = 12e-9
+    found = meso.run(meso.Case.load(CASE, settings)).bounds
+    assert found is not None and found.lower is not None
+    # The leads, with the contact resistance of their reservoirs.
+    leads = (LENGTH + 2 * 0.8183 * path) / (sigma * WIDTH)
+    low, high = (1 / matrix[0, 0] - leads for matrix in (found.upper, found.lower))
+    return low / SHARVIN, high / SHARVIN
 
 
-def main(picture: Path) -> None:
+def draw(axes: Axes, ratio: np.ndarray, band: np.ndarray, over: str | None) -> None:
+    """Laws and bounds, as they are or over one of the laws."""
+    fine = np.geomspace(0.8 * ratio[0], 1.25 * ratio[-1], 200)
+    curves, here = laws(fine), laws(ratio)
+    unit, units = (curves[over], here[over]) if over else (np.ones(200), np.ones(len(ratio)))
+    low, high = band / units
+    # Between the points: the bounds over the sum, interpolated.
+    inside = (fine >= ratio[0]) & (fine <= ratio[-1])
+    shade = [np.interp(np.log(fine), np.log(ratio), side / here["sum"]) for side in band]
+    shade = [(side * curves["sum"] / unit)[inside] for side in shade]
+    styles = {"ohm": ("--", "Ohm (conformal map)"), "sharvin": (":", "Sharvin")}
+    for key, (style, label) in styles.items():
+        axes.plot(fine, curves[key] / unit, style, color=LINES[5], label=label)
+    axes.plot(fine, curves["sum"] / unit, color=LINES[4], label="sum of both")
+    axes.fill_between(fine[inside], *shade, color=LINES[0], alpha=0.18, linewidth=0)
+    middle = (low + high) / 2
+    axes.errorbar(
+        ratio,
+        middle,
+        [middle - low, high - middle],
+        fmt="none",
+        color=LINES[0],
+        capsize=4,
+        elinewidth=1.5,
+        capthick=1.5,
+        label="Boltzmann equation: rigorous bounds",
+    )
+    axes.set(xscale="log", xlabel="mean free path / opening", xlim=(fine[0], fine[-1]))
+    axes.set_xticks([0.05, 0.1, 0.2, 0.5, 1, 2, 5], labels=["0.05", "0.1", "0.2", "0.5", "1", "2", "5"])
+    axes.minorticks_off()
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def main(picture: Path, points: dict[float, int] = POINTS) -> dict[str, np.ndarray]:
     """Solve and draw."""
-    paths = np.geomspace(4e-9, 5e-7, 8)
-    rows = [resistances(path) for path in paths]
-    x = paths / OPENING
-    found = {key: [row[key] for row in rows] for key in rows[0]}
+    ratio = np.array(list(points))
+    band = np.array([bounds(*point) for point in points.items()]).T
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 4.6), dpi=200, layout="constrained")
+        figure = Figure(figsize=(10, 4.8), dpi=200, layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.subplots()
-        axes.loglog(x, found["ohm"], "--", color=LINES[5], label="Ohm (conformal map)")
-        axes.axhline(1.0, linestyle=":", color=LINES[5], label="Sharvin")
-        axes.loglog(x, found["sum"], color=LINES[4], label="sum of both")
-        axes.loglog(x, found["kinetic"], "o", color=LINES[0], label="Boltzmann equation")
-        axes.loglog(
-            x, found["lower bound"], "_", color=LINES[1], markersize=10, label="lower bound of R"
-        )
-        axes.set(xlabel="mean free path / opening", ylabel="resistance of the slit / Sharvin's")
-        axes.grid(color="#dddddd", linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend()
+        left, right = figure.subplots(1, 2)
+        draw(left, ratio, band, None)
+        left.set(yscale="log", ylim=(0.5, 20), ylabel="resistance of the slit / (π/2)(λ/σw)")
+        left.set_yticks([0.5, 1, 2, 5, 10, 20], labels=["0.5", "1", "2", "5", "10", "20"])
+        left.set_title("Resistance")
+        left.legend(loc="upper right")
+        draw(right, ratio, band, "sum")
+        right.set(ylim=(0.5, 1.3), ylabel="resistance of the slit / sum of both")
+        right.set_title("Over the sum of Ohm's and Sharvin's")
         figure.savefig(picture)
-    for path, row in zip(paths, rows, strict=True):
-        print(f"{path:.3g} m  " + "  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+    return {"ratio": ratio, "low": band[0], "high": band[1], **laws(ratio)}
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    table = main(Path(sys.argv[1]))
+    for i, ratio in enumerate(table["ratio"]):
+        numbers = (f"{key} {values[i]:.4g}" for key, values in table.items() if key != "ratio")
+        print(f"path/opening {ratio:<6.3g}" + "  ".join(numbers))

@@ -57,6 +57,11 @@ class Block:
         values = self.left.getDenseArray(readonly=True)
         z[:, self.columns] = values.reshape(-1, 2) if self.width == 2 else values
 
+    def close(self) -> None:
+        """Free the factor, which other blocks may share, on all ranks together."""
+        for mat in (self.right, self.left, self.factor):
+            mat.destroy()
+
 
 def blocks(
     layout: Layout,
@@ -170,7 +175,7 @@ class _Few:
 
 
 def factorised(matrix: PETSc.Mat, comm: PETSc.Comm, *, definite: bool) -> PETSc.Mat:
-    """Factor of a symmetric matrix (MUMPS)."""
+    """Factor of a symmetric matrix (MUMPS); the matrix is freed."""
     if definite:
         matrix.setOption(PETSc.Mat.Option.SPD, True)
     pc = PETSc.PC().create(comm)
@@ -191,4 +196,7 @@ def factorised(matrix: PETSc.Mat, comm: PETSc.Comm, *, definite: bool) -> PETSc.
             f"the factorisation failed (MUMPS INFOG(1) = {status}): the system is singular or"
             " memory ran out"
         )
+    # The factor lives on its own; in parallel PETSc would keep what Python drops.
+    pc.destroy()
+    matrix.destroy()
     return factor

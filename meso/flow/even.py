@@ -119,7 +119,9 @@ class EvenParity:
     def conductance(self) -> np.ndarray:
         """The upper bound, S (S/m without thickness), shape (ports, ports)."""
         if self.iterative:
-            q = IterativeEven(self).energy()
+            system = IterativeEven(self)
+            q = system.energy()
+            system.close()
         else:
             h, given = self._solve()
             q = self._energy(h + given)
@@ -282,7 +284,9 @@ class EvenParity:
                 own if self.force is not None else None,
                 values if lifted else None,
             )
-        x = assembly.factorise().solve(assembly.load)
+        factor = assembly.factorise()
+        x = factor.solve(assembly.load)
+        factor.close()
         out = np.zeros((space.nodes, n, self.sides))
         there = unknowns.vector >= 0
         out[there] = x[rows[there]]

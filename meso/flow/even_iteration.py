@@ -136,6 +136,12 @@ class IterativeEven:
             block.solve(r, z)
         return z
 
+    def close(self) -> None:
+        """Free the memory of the system, on all ranks together."""
+        for block in self.blocks:
+            block.close()
+        self.layout.close()
+
     # -- data ----------------------------------------------------------------------------------
 
     def _data(self) -> tuple[list[np.ndarray], np.ndarray]:

@@ -209,16 +209,18 @@ class Kinetic:
         system = self.system()
         if isinstance(system, DirectSystem):
             solutions = system.solve()
-            system.close()
-            return self.flow(solutions)
-        if start is None or start.unit_moments is None:
-            return self.flow(system.solve())
-        begin = start.unit_moments[:, :, : self.harmonics]
-        fits = start.order == self.order and begin.shape[:2] == (
-            system.discrete.sides,
-            system.vector.nodes,
-        )
-        return self.flow(system.solve(begin / self.scales.current_density if fits else None))
+        else:
+            begin = None
+            if start is not None and start.unit_moments is not None:
+                begin = start.unit_moments[:, :, : self.harmonics]
+                fits = start.order == self.order and begin.shape[:2] == (
+                    system.discrete.sides,
+                    system.vector.nodes,
+                )
+                begin = begin / self.scales.current_density if fits else None
+            solutions = system.solve(begin)
+        system.close()
+        return self.flow(solutions)
 
     def system(self) -> DirectSystem | IterativeMoments:
         """The system, ready to be solved."""

@@ -68,3 +68,10 @@ class Layout:
     def dot(self, x: np.ndarray, y: np.ndarray) -> float:
         """Product of two arrays over all ranks."""
         return float(total(self.comm, ddot(x.reshape(-1), y.reshape(-1))))
+
+    def close(self) -> None:
+        """Free what the exchange between ranks needs, on all of them together."""
+        for parts in self._scatters.values():
+            for part in parts:
+                part.destroy()
+        self._scatters.clear()

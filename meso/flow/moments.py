@@ -121,8 +121,8 @@ class IterativeMoments:
         self.first: csr_matrix = (uu + triu(uu, 1).T).tocsr()
         self.gradient: csr_matrix = local[:size, size:].tocsr()
         matrix = global_matrix(local, unknowns, half=True)
-        self.saddle = factorised(matrix, self.comm, definite=False)
         self._right, self._left = matrix.createVecs()
+        self.saddle = factorised(matrix, self.comm, definite=False)
 
     def _rows(self, cell: np.ndarray, local: np.ndarray) -> np.ndarray:
         """Unknowns of the first moments on facets, shape (f, 2, p)."""
@@ -236,6 +236,15 @@ class IterativeMoments:
     def _first_moments(self, r: np.ndarray, z: np.ndarray) -> None:
         all_ = self._hydrodynamic(r[:, :2])
         z[:, :2] = all_[: 2 * self.layout.owned].reshape(-1, 2)
+
+    def close(self) -> None:
+        """Free the memory of the system, on all ranks together."""
+        self.precondition.close()
+        for part in (self.saddle, self._right, self._left):
+            part.destroy()
+        self.layout.close()
+        # The sweep knows a method of this object: a circle that Python would not see soon.
+        del self.precondition
 
     # -- solution ------------------------------------------------------------------------------
 
@@ -406,5 +415,9 @@ def _spread(unknowns: numbering.Unknowns, owned: np.ndarray) -> np.ndarray:
     )
     local = PETSc.Vec().createSeq(unknowns.size)
     rows = PETSc.IS().createGeneral(unknowns.to_global, comm=PETSc.COMM_SELF)
-    PETSc.Scatter().create(whole, rows, local, None).scatter(whole, local)
-    return np.array(local.array)
+    scatter = PETSc.Scatter().create(whole, rows, local, None)
+    scatter.scatter(whole, local)
+    out = np.array(local.array)
+    for part in (scatter, whole, local, rows):
+        part.destroy()
+    return out

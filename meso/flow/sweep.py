@@ -113,3 +113,8 @@ class Sweep:
             for block in self.blocks:
                 block.solve(load, z)
         return z
+
+    def close(self) -> None:
+        """Free the factors, on all ranks together."""
+        for block in (*self.blocks, *self.others):
+            block.close()
