@@ -28,7 +28,7 @@ from meso.sampling import sample
 
 # Different orders of summation: rounding, magnified by the conditioning of the systems.
 RELATIVE = 1e-9
-SECONDS = 120
+SECONDS = 300
 
 
 def hydrodynamic() -> dict[str, list]:

@@ -243,7 +243,7 @@ def launch(ranks: int, path: Path) -> dict[str, list[float]]:
     environment["PYTHONPATH"] = os.pathsep.join([*roots, *before])
     command = ["mpirun", "-n", str(ranks), sys.executable, "-W", "ignore", __file__, str(path)]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env=environment, check=False
+        command, capture_output=True, text=True, timeout=300, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(path.read_text())
