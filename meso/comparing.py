@@ -71,6 +71,17 @@ class Comparison:
                 out.append(i)
         return out
 
+    @property
+    def labels(self) -> list[str]:
+        """Names, numbered where a boundary has several pieces."""
+        counted: dict[tuple[str, str], int] = {}
+        out = []
+        for pair in zip(self.names, self.units, strict=True):
+            several = sum(pair == other for other in zip(self.names, self.units, strict=True)) > 1
+            counted[pair] = counted.get(pair, 0) + 1
+            out.append(f"{pair[0]}.{counted[pair]}" if several else pair[0])
+        return out
+
     def _size(self, unit: str) -> float:
         values = self.values["kinetic"][np.array(self.units) == unit]
         return float(np.abs(values).max(initial=0.0))
@@ -83,7 +94,7 @@ class Comparison:
             unit = self.units[i]
             factor, name = (HBAR, "ħ") if unit == "J s" else (1.0, unit)
             reference = self.values["kinetic"][i]
-            row = f"  {self.names[i] + ' (' + name + ')':<22}"
+            row = f"  {self.labels[i] + ' (' + name + ')':<22}"
             for model in models:
                 value = self.values[model][i]
                 text = f"{value / factor:.6g}"
@@ -105,7 +116,7 @@ class Comparison:
         """The same for a file, SI."""
         return [
             {
-                "quantity": self.names[i],
+                "quantity": self.labels[i],
                 "unit": self.units[i],
                 **{model: float(values[i]) for model, values in self.values.items()},
             }

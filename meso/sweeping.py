@@ -197,10 +197,25 @@ def numbers(result: Any) -> dict[str, float]:
     text = summary(result)
     per = "_per_m" if result.per_thickness else ""
     out: dict[str, float] = {}
-    for name, contact in text["contacts"].items():
-        out |= {f"{name}.{key}": x for key, x in contact.items() if isinstance(x, float)}
+    for name, terminal in {**text["contacts"], **text.get("periodic", {})}.items():
+        out |= {f"{name}.{key}": x for key, x in terminal.items() if isinstance(x, float)}
+    pairs = list(result.flow.periodic.values())
     if len(result.flow.contacts) in (1, 2):  # one: a periodic pair
         out[f"conductance_S{per}"] = float(result.conductance_matrix[0, 0])
+    elif len(pairs) == 1 and pairs[0].potential:
+        out[f"conductance_S{per}"] = pairs[0].current / pairs[0].potential
+    if result.bounds is not None and len(result.bounds.names) <= 2:
+        if result.bounds.lower is not None:
+            out[f"conductance_lower_S{per}"] = float(result.bounds.lower[0, 0])
+        out[f"conductance_upper_S{per}"] = float(result.bounds.upper[0, 0])
+    if result.convergence is not None:
+        out["harmonics"] = result.convergence.harmonics[-1]
+        for kind, each in (("harmonics", "error"), ("mesh", "mesh")):
+            for what, error in zip(
+                ("currents", "edge_moments"), getattr(result.convergence, each), strict=True
+            ):
+                if error > 0:  # not if it is unknown
+                    out[f"estimated_error_{kind}.{what}"] = error
     ohm = "ohm_m" if result.per_thickness else "ohm"
     for name, value in result.resistances.items():
         out[f"resistance.{name}_{ohm}"] = value

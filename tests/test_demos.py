@@ -650,15 +650,35 @@ def test_laws_of_fuchs_and_sondheimer(tmp_path: Path) -> None:
 
 @shows("point_contact")
 def _point_contact(solved: Result) -> None:
-    """Near the sum of Ohm's and Sharvin's resistance; the conductance below its bound."""
+    """Between its bounds; near the sum of Ohm's and Sharvin's resistance."""
+    import runpy
+
+    script = runpy.run_path(str(FOLDER / "point_contact" / "laws.py"))
+    assert solved.bounds is not None and solved.bounds.lower is not None
+    low, high = solved.bounds.lower[0, 0], solved.bounds.upper[0, 0]
+    assert low < solved.conductance_matrix[0, 0] < high
+    assert high / low - 1 == pytest.approx(0.10, abs=0.01)  # the README
+    # The bounds of the script at the same point, from fewer cells, and both laws in their units.
+    below, above = script["bounds"](1.0, 16)
     sigma, path = 1.74e-3, 100e-9
-    sharvin = np.pi * path / (2 * sigma * 100e-9)
-    ohm = 2 / (np.pi * sigma) * np.log(1 / np.sin(np.pi / 12))
-    leads = (600e-9 + 2 * 0.818 * path) / (sigma * 600e-9)
-    resistance = 1 / solved.conductance_matrix[0, 0]
-    assert 0.85 < (resistance - leads) / (ohm + sharvin) < 1.1
-    assert solved.bounds is not None
-    assert solved.bounds.upper[0, 0] > solved.conductance_matrix[0, 0]
+    leads = (400e-9 + 2 * 0.8183 * path) / (sigma * 400e-9)
+    slit = (1 / solved.conductance_matrix[0, 0] - leads) / script["SHARVIN"]
+    assert below < slit < 1.02 * above
+    ohm = 2 / (np.pi * sigma) * np.log(1 / np.sin(np.pi / 8)) / script["SHARVIN"]
+    assert script["laws"](1.0)["sum"] == pytest.approx(ohm + 0.75, rel=1e-12)
+    assert 0.85 < slit / (ohm + 0.75) < 1.1
+
+
+def test_laws_of_the_point_contact(tmp_path: Path) -> None:
+    """What the text says of the sum of both laws: too large between Ohm and Sharvin."""
+    import runpy
+
+    script = runpy.run_path(str(FOLDER / "point_contact" / "laws.py"))
+    table = script["main"](tmp_path / "laws.png", {0.04: 8, 0.2: 24})
+    over = table["low"] / table["sum"], table["high"] / table["sum"]
+    assert over[0][0] < 1 < over[1][0]
+    assert 0.93 < over[0][1] < over[1][1] < 0.97
+    assert (tmp_path / "laws.png").stat().st_size > 50_000
 
 
 @shows("whirlpool")

@@ -19,10 +19,8 @@ CASE = Path(__file__).parent / "case.toml"
 WIDTH, LENGTH, OPENING = 400e-9, 400e-9, 100e-9
 PER_PATH = 1.74e-3 / 100e-9  # sigma/lambda: (2e^2/h) k_F
 SHARVIN = pi / (2 * PER_PATH * OPENING)
-#: Mean free path over the opening, and the harmonics it takes. Beams want more of both, harmonics
-#: and cells: from the opening on these have 12 nm at most.
-POINTS = {0.04: 16, 0.1: 16, 0.2: 16, 0.4: 16, 1.0: 24, 2.0: 32, 5.0: 40}
-FINE = 1.0
+#: Mean free path over the opening, and the harmonics it takes.
+POINTS = {0.04: 24, 0.1: 24, 0.2: 24, 0.4: 24, 1.0: 32, 2.0: 40, 5.0: 48}
 
 
 def laws(ratio: float | np.ndarray) -> dict[str, np.ndarray]:
@@ -51,8 +49,8 @@ def bounds(ratio: float, harmonics: int) -> tuple[float, float]:
         "flow.harmonics": harmonics,
         "flow.estimate": False,
     }
-    if ratio >= FINE:
-        settings["mesh.size"] = 12e-9
+    # Beams want cells everywhere; layers at walls need not be resolved to the last digit.
+    settings["mesh.size" if ratio >= 1 else "mesh.wall_size"] = 12e-9 if ratio >= 1 else 4e-9
     found = meso.run(meso.Case.load(CASE, settings)).bounds
     assert found is not None and found.lower is not None
     # The leads, with the contact resistance of their reservoirs.

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from meso.figures import style
-from meso.figures.style import LINES, STYLE, line_figure, store
+from meso.figures.style import LINES, STYLE, store
 
 if TYPE_CHECKING:
     from meso.comparing import Comparison
 
-_MOST = 24  # bars
+#: Quantities that are shown at most.
+_MOST = 24
+#: Deviations beyond are cut off, per cent.
+_WIDEST = 200.0
 
 
 def draw_comparison(
@@ -28,11 +33,26 @@ def draw_comparison(
         path: Where to.
     """
     title = found.case.title or found.case.geometry.file.stem
+    rows = len(found.shown[:_MOST])
+    tall = [*(2.1 for _ in profiles), 0.5 + 0.42 * rows]
+    height = sum(tall) + 0.95 * len(tall) + 0.35
     with matplotlib.rc_context(STYLE):
-        figure, axes = line_figure(1 + len(profiles), f"{title}: three models")
-        for panel, (name, columns) in zip(axes, profiles.items(), strict=False):
+        figure = Figure(figsize=(7.2, height))
+        FigureCanvasAgg(figure)
+        top = height - 0.55
+        panels: list[Any] = []
+        for size in tall:
+            left = 0.95 if len(panels) < len(profiles) else 1.7
+            box = (left / 7.2, (top - size) / height, (6.95 - left) / 7.2, size / height)
+            panels.append(figure.add_axes(box))
+            panels[-1].spines[["top", "right"]].set_visible(False)
+            panels[-1].grid(color="#dddddd", linewidth=0.6)
+            panels[-1].set_axisbelow(True)
+            top -= size + 0.95
+        figure.text(0.95 / 7.2, 1 - 0.3 / height, f"{title}: three models", size=12)
+        for panel, (name, columns) in zip(panels, profiles.items(), strict=False):
             _profile(panel, found, name, columns)
-        _bars(axes[-1], found)
+        _bars(panels[-1], found)
         return store(figure, path)
 
 
@@ -55,18 +75,35 @@ def _profile(panel: Any, found: Comparison, name: str, columns: dict[str, np.nda
 
 
 def _bars(panel: Any, found: Comparison) -> None:
-    """Deviation of each quantity, in per cent."""
+    """Deviation of each quantity from the kinetic model, in per cent."""
     which = found.shown[:_MOST]
     models = [m for m in found.flows if m not in ("kinetic", "ideal contacts")]
     at = np.arange(len(which))
-    for i, model in enumerate(models):
-        values = [100 * (found.values[model][k] / found.values["kinetic"][k] - 1) for k in which]
-        wide = 0.8 / len(models)
+    reference = found.values["kinetic"]
+    parts = {m: 100 * (found.values[m][which] / reference[which] - 1) for m in models}
+    most = min(_WIDEST, 1.15 * max(np.abs(np.concatenate(list(parts.values()))).max(), 1e-3))
+    wide = 0.8 / len(models)
+    for i, (model, values) in enumerate(parts.items()):
         color = LINES[list(found.flows).index(model)]
-        panel.bar(at + (i - (len(models) - 1) / 2) * wide, values, wide, color=color, label=model)
-    panel.axhline(0, color="#999999", linewidth=0.8)
-    names = {"A": "I", "V": "V", "J s": "L"}
-    labels = [f"{names[found.units[k]]} {found.names[k]}" for k in which]
-    panel.set_xticks(at, labels, rotation=20 if len(labels) > 4 else 0)
-    panel.set_ylabel("against the\nkinetic model (%)")
-    panel.legend(loc="best")
+        y = at + (i - (len(models) - 1) / 2) * wide
+        panel.barh(y, np.clip(values, -most, most), wide, color=color, label=model)
+        for place, value in zip(y, values, strict=True):
+            side = 1 if value >= 0 else -1
+            inside = abs(value) > 0.8 * most
+            panel.annotate(
+                f"{value:+.3g} %",
+                (np.clip(value, -most, most), place),
+                (-3 * side if inside else 3 * side, 0),
+                textcoords="offset points",
+                ha="right" if (side > 0) == inside else "left",
+                va="center",
+                size=7.5,
+                color="white" if inside else "#333333",
+            )
+    panel.axvline(0, color="#999999", linewidth=0.8)
+    kinds = {"A": "current", "V": "potential", "J s": "moment"}
+    panel.set_yticks(at, [f"{kinds[found.units[k]]}\n{found.labels[k]}" for k in which], size=8.5)
+    panel.invert_yaxis()
+    panel.set_xlim(-most, most)
+    panel.set_xlabel("deviation from the kinetic model (%)")
+    panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(models), frameon=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from conftest import draw, material, mesh_file
 from test_kinetic import LENGTH, RIBBONS, VOLT, WIDTH, kinetic, strip
 
+import meso
 from meso.boundary import Boundary, Contact, Periodic, Wall
 from meso.device import Device
 from meso.errors import CaseError
@@ -194,6 +196,21 @@ def test_no_lower_bound():
     device = draw("bilayer", pair[0], ("bottom", "top"), order=2)
     both = flow_in(device, dict(zip(device.regions, pair, strict=True)), 2, 0.0, order=2)
     assert "mean free path varies" in unbounded(both)
+
+
+def test_columns_of_a_sweep():
+    """Bounds and errors of each point are in the table."""
+    path = Path(__file__).parents[2] / "demos" / "fuchs_sondheimer" / "case.toml"
+    settings = {"flow.harmonics": 4, "flow.bounds": True}
+    rows = meso.sweep(path, ["materials.metal.mean_free_path=1e-8:4e-8:2"], settings=settings)
+    for row in rows:
+        found = row["results"]
+        low, high = found["conductance_lower_S"], found["conductance_upper_S"]
+        # The error of the iteration squared.
+        assert low < found["conductance_S"] * (1 + 1e-7) < high * (1 + 1e-7)
+        assert found["harmonics"] == 4
+        for kind in ("harmonics", "mesh"):
+            assert 0 < found[f"estimated_error_{kind}.currents"] < 0.1
 
 
 def test_refusals(strip):
