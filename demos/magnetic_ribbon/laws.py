@@ -18,7 +18,7 @@ WIDTH, PER_TESLA = 500e-9, 1.602176634e-19 / (1.054571817e-34 * 1.4e8)  # 1/R_c 
 
 
 #: W/R_c. At 2 orbits begin to fit between the edges: closely spaced there.
-RATIOS = (0, 0.25, 0.4, 0.55, 0.7, 0.85, 1, 1.25, 1.5, 1.6, 1.7, 1.8, 1.9, 1.95)
+RATIOS = (0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1, 1.25, 1.5, 1.6, 1.7, 1.8, 1.9, 1.95)
 RATIOS += (2, 2.05, 2.1, 2.25, 2.5, 3, 3.5, 4)
 
 
@@ -57,10 +57,10 @@ def main(picture: Path, ratios: tuple[float, ...] = RATIOS) -> np.ndarray:
             capsize=3,
             label="extrapolated, with the estimated error",
         )
-        for at, text in ((0.55, "W = 0.55 R_c"), (2.0, "W = 2 R_c: orbits fit")):
+        for at, text in ((0.55, "$W = 0.55\\,R_c$"), (2.0, "$W = 2\\,R_c$: orbits fit")):
             axes.axvline(at, color="#999999", linewidth=0.8)
             axes.text(at + 0.04, 1.1, text, color="#555555")
-        axes.set(xlabel="W / R_c", ylabel="resistance / that of the bulk", ylim=(1, 4.2))
+        axes.set(xlabel="$W/R_c$", ylabel="resistance / that of the bulk", ylim=(1, 4.2))
         axes.grid(color="#dddddd", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)

@@ -87,7 +87,9 @@ def draw(axes: Axes, ratio: np.ndarray, band: np.ndarray, over: str | None) -> N
         label="Boltzmann equation: rigorous bounds",
     )
     axes.set(xscale="log", xlabel="mean free path / opening", xlim=(fine[0], fine[-1]))
-    axes.set_xticks([0.05, 0.1, 0.2, 0.5, 1, 2, 5], labels=["0.05", "0.1", "0.2", "0.5", "1", "2", "5"])
+    axes.set_xticks(
+        [0.05, 0.1, 0.2, 0.5, 1, 2, 5], labels=["0.05", "0.1", "0.2", "0.5", "1", "2", "5"]
+    )
     axes.minorticks_off()
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -105,6 +107,7 @@ def main(picture: Path, points: dict[float, int] = POINTS) -> dict[str, np.ndarr
         draw(left, ratio, band, None)
         left.set(yscale="log", ylim=(0.5, 20), ylabel="resistance of the slit / (π/2)(λ/σw)")
         left.set_yticks([0.5, 1, 2, 5, 10, 20], labels=["0.5", "1", "2", "5", "10", "20"])
+        left.minorticks_off()
         left.set_title("Resistance")
         left.legend(loc="upper right")
         draw(right, ratio, band, "sum")
