@@ -22,6 +22,7 @@ _LAZY = {
     "Profile": "meso.profile",
     "Result": "meso.result",
     "Wall": "meso.boundary",
+    "compare": "meso.comparing",
     "run": "meso.running",
     "sweep": "meso.sweeping",
     "CaseError": "meso.errors",
@@ -29,7 +30,7 @@ _LAZY = {
     "GeometryError": "meso.errors",
     "MesoError": "meso.errors",
 }
-_MODULES = ("bands", "exact", "flow", "orbital")
+_MODULES = ("bands", "exact", "exact_kinetic", "flow", "orbital")
 
 __all__ = ["__version__", *_LAZY, *_MODULES]
 

@@ -206,7 +206,7 @@ def run(
                 flow, convergence = solve(case, device, materials, progress, start)
             if case.flow.bounds:
                 with phase("bounds", "bounds of the conductance"):
-                    bounds = conductance_bounds(flow, harmonics=flow.evidence["harmonics"])
+                    bounds = conductance_bounds(flow)
         if diffusion := made.get(id(device)):
             with phase("angular momentum", "diffusion of angular momentum"):
                 flow, part = report.solve(diffusion, flow, case.angular_momentum.coupling)

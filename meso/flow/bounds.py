@@ -71,29 +71,31 @@ class Bounds:
         ]
 
 
-def conductance_bounds(flow: Flow, *, harmonics: int) -> Bounds:
+def conductance_bounds(flow: Flow, *, harmonics: int | None = None) -> Bounds:
     """Bounds for the device of a kinetic flow.
 
     Args:
         flow: The flow.
-        harmonics: Highest even harmonic of the upper bound.
+        harmonics: Highest even harmonic of the upper bound, that of the flow by default.
 
     Raises:
-        CaseError: A magnetic field, or a wall that is too smooth.
+        CaseError: Another model, a magnetic field, or a wall that is too smooth.
     """
-    field = any(flow.distribution.turning) if flow.distribution else False
-    if problems := list(bounds_problems(flow.boundaries, float(field))):
+    if flow.distribution is None:
+        raise CaseError(("flow.model", f'found "{flow.model}"; bounds are for the kinetic model'))
+    if problems := list(bounds_problems(flow.boundaries, any(flow.distribution.turning))):
         raise CaseError(*problems)
-    device = flow.device
+    device, own = flow.device, int(flow.evidence["harmonics"])
+    even = own if harmonics is None else harmonics
     straight = all(device.comm.allgather(bool(cells_of(device).affine.all())))
     varies = any(m.varies_in_cells for m in flow.materials.values())
     domain = "on the polygon of the mesh" if straight else "on the curved mesh, but for quadrature"
-    lower = lower_bound(flow, harmonics=flow.evidence["harmonics"])
+    lower = lower_bound(flow, harmonics=own)
     return Bounds(
         names=ports_of(flow.boundaries),
         lower=lower.matrix,
-        upper=EvenParity(flow, harmonics).conductance(),
-        harmonics=(int(flow.evidence["harmonics"]), harmonics),
+        upper=EvenParity(flow, even).conductance(),
+        harmonics=(own, even),
         leak=lower.leak,
         reason=lower.reason,
         domain=domain + (", profiles at quadrature points" if varies else ""),
