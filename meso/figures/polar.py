@@ -34,8 +34,13 @@ def draw_distribution(columns: dict[str, np.ndarray], title: str, path: Path) ->
         axes.fill_between(theta, 2.0, 2.0 + (h - mean) / size, color=LINES[0], alpha=0.2)
         axes.set_ylim(0, 3.1)
         ticks = [1.0, 2.0, 3.0]
-        names = [f"{(t - 2) * size / scale.factor:+.3g}" for t in ticks]
+        names = [f"{(t - 2) * size / scale.factor:+.3g}".replace("-", "−") for t in ticks]
         axes.set_yticks(ticks, [names[0], "mean", f"{names[2]} {scale.name}"])
         axes.set_rlabel_position(112.5)  # type: ignore[attr-defined]
+        for label in axes.get_yticklabels():
+            label.set(
+                size=9, ha="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}
+            )
+            label.set_zorder(5)
         figure.suptitle(title, x=0.04, ha="left", fontsize=12)
         return store(figure, path)
