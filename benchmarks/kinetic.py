@@ -101,7 +101,7 @@ class Run:
                 even = EvenParity(flow, self.harmonics, solver=self.solver)
                 upper = even.conductance()[0, 0]
             with Watch(comm) as third:
-                lower = lower_bound(flow, harmonics=self.harmonics).matrix
+                lower = lower_bound(flow).matrix
             assert lower is not None
             cells += [f"{second.processor:.2f}", f"{upper:.9g}"]
             cells += [f"{third.processor:.2f}", f"{lower[0, 0]:.9g}"]

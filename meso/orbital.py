@@ -51,14 +51,7 @@ def vorticity(flow: Flow) -> Field:
         chosen = device.cell_region == region
         nodal = _projection(device, density, degree, chosen, walls.get(region))
         values[chosen] = nodal[space.dofs[chosen]]
-    sheet = any(m.carriers == "2d" for m in flow.materials.values())
-    return Field(
-        name="vorticity",
-        unit="per_m2_s" if sheet else "per_m3_s",
-        device=device,
-        degree=degree,
-        values=values / ELECTRON_CHARGE,
-    )
+    return _field(flow, degree, values)
 
 
 def _cell_by_cell(flow: Flow, degree: int) -> Field:
@@ -76,13 +69,18 @@ def _cell_by_cell(flow: Flow, degree: int) -> Field:
     curl = curl_of(gradient(density, points, near))
     mean = (weight[..., None] * curl).sum(axis=1) / weight.sum(axis=1)[:, None]
     values[near] = mean[:, None, :]
+    return _field(flow, degree, values)
+
+
+def _field(flow: Flow, degree: int, curl: np.ndarray) -> Field:
+    """The vorticity of the particle flow from the curl of J."""
     sheet = any(m.carriers == "2d" for m in flow.materials.values())
     return Field(
         name="vorticity",
         unit="per_m2_s" if sheet else "per_m3_s",
-        device=device,
+        device=flow.device,
         degree=degree,
-        values=values / ELECTRON_CHARGE,
+        values=curl / ELECTRON_CHARGE,
     )
 
 

@@ -239,7 +239,7 @@ def test_check_finds_the_same_without_solving(refused, monkeypatch, name):
     def solver(*_):
         raise AssertionError("check must not factorise")
 
-    monkeypatch.setattr("meso.algebra.Factor.__init__", solver)
+    monkeypatch.setattr("meso.solvers.Factor.__init__", solver)
     changes, fragments = BAD[name]
     message = refused("check", write_case(**changes))
     assert [f for f in fragments if f not in message] == [], message
@@ -423,7 +423,7 @@ class Garbage:
 
 
 def wrong_numbers(monkeypatch):
-    from meso.algebra import Factor
+    from meso.solvers import Factor
 
     original = Factor.__init__
 
@@ -437,7 +437,7 @@ def wrong_numbers(monkeypatch):
 @pytest.mark.parametrize("failure", ["limit", "garbage"])
 def test_a_failed_solve_is_exit_3_and_leaves_a_log_only(meso, monkeypatch, failure):
     if failure == "limit":
-        monkeypatch.setattr("meso.algebra.RESIDUAL", 0.0)  # no residual is below
+        monkeypatch.setattr("meso.solvers.RESIDUAL", 0.0)  # no residual is below
     else:
         wrong_numbers(monkeypatch)
     write_case()
@@ -455,7 +455,7 @@ def test_a_failed_solve_keeps_the_older_result_and_its_log_goes(meso, monkeypatc
     assert meso("run", "case.toml", "--no-figures")[0] == 0
     before = {p: p.read_bytes() for p in Path("out").rglob("*") if p.is_file()}
     with monkeypatch.context() as patch:
-        patch.setattr("meso.algebra.RESIDUAL", 0.0)
+        patch.setattr("meso.solvers.RESIDUAL", 0.0)
         assert meso("run", "case.toml", "--no-figures")[0] == 3
     assert {p: p.read_bytes() for p in Path("out").rglob("*") if p.is_file()} == before
     assert Path("out.log").exists()

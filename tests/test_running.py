@@ -93,7 +93,7 @@ def test_all_names_that_do_not_fit_are_told_at_once():
 
 
 def test_a_failed_solve_raises(monkeypatch):
-    monkeypatch.setattr("meso.algebra.RESIDUAL", 0.0)
+    monkeypatch.setattr("meso.solvers.RESIDUAL", 0.0)
     for model in ("ohmic", "hydrodynamic"):
         with pytest.raises(ConvergenceError, match="residual"):
             run(case(**{"flow.model": model}))

@@ -15,10 +15,10 @@ from petsc4py import PETSc
 from scipy.sparse import coo_matrix, csr_matrix, triu
 
 from meso.algebra import global_matrix
-from meso.errors import ConvergenceError
 from meso.flow.angular import Moments
 from meso.flow.kronecker import Boundary, angular_parts
 from meso.flow.layout import Layout
+from meso.solvers import factorised, free
 
 #: (1 - p)/(1 + p) below which cosine and sine are taken as a pair: p = 0.98. Pairs need fewer
 #: iterations from p = 0.9, but cost more in all (measured).
@@ -59,8 +59,7 @@ class Block:
 
     def close(self) -> None:
         """Free the factor, which other blocks may share, on all ranks together."""
-        for mat in (self.right, self.left, self.factor):
-            mat.destroy()
+        free(self.right, self.left, self.factor)
 
 
 def blocks(
@@ -116,7 +115,7 @@ def _factor(layout: Layout, upper: csr_matrix, width: int) -> PETSc.Mat:
         layout.comm, rows.ravel().astype(np.int32), width * layout.owned, width * layout.total
     )
     matrix = global_matrix(upper, few, half=True)  # type: ignore[arg-type]
-    return factorised(matrix, layout.comm, definite=True)
+    return factor_of(matrix, definite=True)
 
 
 def _matrix(
@@ -174,29 +173,8 @@ class _Few:
     total: int
 
 
-def factorised(matrix: PETSc.Mat, comm: PETSc.Comm, *, definite: bool) -> PETSc.Mat:
-    """Factor of a symmetric matrix (MUMPS); the matrix is freed."""
-    if definite:
-        matrix.setOption(PETSc.Mat.Option.SPD, True)
-    pc = PETSc.PC().create(comm)
-    pc.setOperators(matrix)
-    pc.setType(PETSc.PC.Type.CHOLESKY)
-    pc.setFactorSolverType(PETSc.Mat.SolverType.MUMPS)
-    pc.setFactorSetUpSolverType()
-    factor = pc.getFactorMatrix()
-    factor.setMumpsIcntl(7, 2)
-    factor.setMumpsIcntl(14, 40)
-    try:
-        pc.setUp()
-    except PETSc.Error as error:
-        raise ConvergenceError(f"the factorisation failed ({error})") from error
-    status = factor.getMumpsInfog(1)
-    if status != 0:
-        raise ConvergenceError(
-            f"the factorisation failed (MUMPS INFOG(1) = {status}): the system is singular or"
-            " memory ran out"
-        )
-    # The factor lives on its own; in parallel PETSc would keep what Python drops.
-    pc.destroy()
-    matrix.destroy()
+def factor_of(matrix: PETSc.Mat, *, definite: bool) -> PETSc.Mat:
+    """Factor of a symmetric matrix, which is freed: in parallel PETSc would keep it."""
+    pc, factor = factorised(matrix, definite=definite)
+    free(pc, matrix)
     return factor

@@ -85,12 +85,12 @@ def conductance_bounds(flow: Flow, *, harmonics: int | None = None) -> Bounds:
         raise CaseError(("flow.model", f'found "{flow.model}"; bounds are for the kinetic model'))
     if problems := list(bounds_problems(flow.boundaries, any(flow.distribution.turning))):
         raise CaseError(*problems)
-    device, own = flow.device, int(flow.evidence["harmonics"])
+    device, own = flow.device, flow.distribution.harmonics
     even = own if harmonics is None else harmonics
     straight = all(device.comm.allgather(bool(cells_of(device).affine.all())))
     varies = any(m.varies_in_cells for m in flow.materials.values())
     domain = "on the polygon of the mesh" if straight else "on the curved mesh, but for quadrature"
-    lower = lower_bound(flow, harmonics=own)
+    lower = lower_bound(flow)
     return Bounds(
         names=ports_of(flow.boundaries),
         lower=lower.matrix,

@@ -60,12 +60,11 @@ class Lower:
     reason: str = ""
 
 
-def lower_bound(flow: Flow, *, harmonics: int) -> Lower:
+def lower_bound(flow: Flow) -> Lower:
     """The lower bound that the odd moments of a kinetic flow give.
 
     Args:
         flow: The flow, without a magnetic field, with walls of p < 1.
-        harmonics: Its number of harmonics.
 
     Returns:
         The bound. There is none where a leak stays that the maximum principle cannot weigh.
@@ -73,7 +72,7 @@ def lower_bound(flow: Flow, *, harmonics: int) -> Lower:
     Raises:
         ConvergenceError: The factorisation failed.
     """
-    certificate = Certificate(flow, harmonics)
+    certificate = Certificate(flow)
     value, leak, net = certificate.solve()
     relative = float((leak / np.abs(np.diag(value))).max())
     reason = unbounded(flow)
@@ -114,7 +113,6 @@ class Certificate:
 
     Args:
         flow: A kinetic flow.
-        harmonics: Its number of harmonics.
 
     Attributes:
         model: The model of the flow.
@@ -124,7 +122,9 @@ class Certificate:
         moments: The trial distribution at the nodes of each cell, shape (c, p, N, sides).
     """
 
-    def __init__(self, flow: Flow, harmonics: int) -> None:
+    def __init__(self, flow: Flow) -> None:
+        assert flow.distribution is not None
+        harmonics = flow.distribution.harmonics
         self.model = Kinetic(
             flow.device,
             materials=flow.materials,

@@ -43,11 +43,11 @@ from meso.flow.result import (
 )
 from meso.flow.system import DirectSystem
 from meso.material import Material
-from meso.requirements import kinetic_problems
+from meso.requirements import SMOOTH, kinetic_problems
 
 #: Smallest (1 - p)/(1 + p): walls that are smoother count as this. The cosines of a specular wall
 #: vanish there, which a penalty of the inverse of this enforces.
-SMOOTHEST = 1e-5
+SMOOTHEST = (1 - SMOOTH) / (1 + SMOOTH)
 #: Moments in all nodes up to which the direct solver takes less than a second (measured). The
 #: iteration is faster from a quarter of that on, but leaves an error in edge moments.
 DIRECT = 20_000

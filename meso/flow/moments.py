@@ -24,7 +24,7 @@ from meso import unknowns as numbering
 from meso.algebra import Assembly, global_matrix
 from meso.flow import terms
 from meso.flow.angular import Moments
-from meso.flow.blocks import PAIRED, blocks, factorised
+from meso.flow.blocks import PAIRED, blocks, factor_of
 from meso.flow.discretisation import Discretisation, Law, Problem, Solutions
 from meso.flow.kronecker import Boundary, Member, angular_parts, boundary, scalar_matrices
 from meso.flow.krylov import conjugate_gradients, gmres
@@ -32,6 +32,7 @@ from meso.flow.layout import Layout
 from meso.flow.sweep import Sweep
 from meso.mpi import largest, total
 from meso.periodic import ground_nodes, twin_nodes
+from meso.solvers import free
 
 #: Reduction of the natural norm of the residual; the relative error of currents is about its
 #: square.
@@ -122,7 +123,7 @@ class IterativeMoments:
         self.gradient: csr_matrix = local[:size, size:].tocsr()
         matrix = global_matrix(local, unknowns, half=True)
         self._right, self._left = matrix.createVecs()
-        self.saddle = factorised(matrix, self.comm, definite=False)
+        self.saddle = factor_of(matrix, definite=False)
 
     def _rows(self, cell: np.ndarray, local: np.ndarray) -> np.ndarray:
         """Unknowns of the first moments on facets, shape (f, 2, p)."""
@@ -245,8 +246,7 @@ class IterativeMoments:
     def close(self) -> None:
         """Free the memory of the system, on all ranks together."""
         self.precondition.close()
-        for part in (self.saddle, self._right, self._left):
-            part.destroy()
+        free(self.saddle, self._right, self._left)
         self.layout.close()
         # The sweep knows a method of this object: a circle that Python would not see soon.
         del self.precondition
@@ -423,6 +423,5 @@ def _spread(unknowns: numbering.Unknowns, owned: np.ndarray) -> np.ndarray:
     scatter = PETSc.Scatter().create(whole, rows, local, None)
     scatter.scatter(whole, local)
     out = np.array(local.array)
-    for part in (scatter, whole, local, rows):
-        part.destroy()
+    free(scatter, whole, local, rows)
     return out

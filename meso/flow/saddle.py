@@ -20,12 +20,12 @@ from __future__ import annotations
 import numpy as np
 from petsc4py import PETSc
 
-from meso.algebra import boomer_amg
 from meso.errors import ConvergenceError
 from meso.flow import terms
 from meso.flow.discretisation import Discretisation, Problem, Solutions
 from meso.flow.frames import wall_frames
 from meso.periodic import ground_nodes, twin_nodes
+from meso.solvers import boomer_amg
 from meso.sparse import BlockMatrix, Rows
 from meso.unknowns import jumps, kept, number_field
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from meso import unknowns as numbering
-from meso.algebra import Assembly, Factor
+from meso.algebra import Assembly
 from meso.device import Facets
 from meso.flow import terms
 from meso.flow.discretisation import Discretisation, Problem, Solutions
@@ -54,7 +54,7 @@ class DirectSystem:
         for facets, traction in discrete.tractions():
             self._add_facet_load(facets, traction, -1)
         self._conductor(*self._boundary())
-        self.factor: Factor = self.assembly.factorise()
+        self.factor = self.assembly.factorise()
 
     # -- assembly ------------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ class DirectSystem:
             The solutions.
 
         Raises:
-            ConvergenceError: See :class:`meso.algebra.Factor`.
+            ConvergenceError: See :class:`meso.solvers.Factor`.
         """
         x = self.factor.solve(self.assembly.load)
         n, ports = self.moments.count, len(self.problem.ports)

@@ -153,10 +153,10 @@ def test_any_current_is_a_bound(monkeypatch, name, penalty, solutions):
     walls = ("inner", "outer") if name == "annulus" else ("edges",)
     device = draw(name, matter, walls, order=3)
     flow = flow_in(device, matter, 4, 0.2)
-    best = lower_bound(flow, harmonics=4)
+    best = lower_bound(flow)
     monkeypatch.setattr(certificate, "PENALTY", penalty)
     monkeypatch.setattr(certificate, "SOLUTIONS", solutions)
-    found = lower_bound(flow, harmonics=4)
+    found = lower_bound(flow)
     assert found.matrix is not None
     assert best.matrix is not None
     assert found.leak > 10 * best.leak
