@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import dolfinx
 import gmsh
 import numpy as np
+import ufl
 from mpi4py import MPI
 
 from meso import _compat, drawing, formats, sizing
@@ -19,6 +21,7 @@ from meso.errors import CaseError, GeometryError
 from meso.extraction import extract
 from meso.groups import Groups
 from meso.imported import read_mesh
+from meso.measures import NamedMeasure, integrate
 from meso.mpi import on_root
 from meso.pieces import Piece
 from meso.planning import CELL, Plan, plan_of
@@ -106,6 +109,40 @@ class Device:
     def dimension(self) -> int:
         """Topological dimension of the mesh."""
         return self.mesh.topology.dim
+
+    @cached_property
+    def dx(self) -> NamedMeasure:
+        """Measure of the conductor: ``f * device.dx``, ``f * device.dx("metal")``."""
+        cells = {
+            name: np.flatnonzero(self.cell_region == i).astype(np.int32)
+            for i, name in enumerate(self.regions)
+        }
+        return NamedMeasure(kind="dx", mesh=self.mesh, entities=cells)
+
+    @cached_property
+    def ds(self) -> NamedMeasure:
+        """Measure of the boundary: ``f * device.ds``, ``f * device.ds("source", "drain")``."""
+        pairs = np.column_stack([self.facets.cell, self.facets.local]).astype(np.int32)
+        facets = {
+            name: pairs[self.facets.boundary == i].ravel() for i, name in enumerate(self.boundaries)
+        }
+        return NamedMeasure(kind="ds", mesh=self.mesh, entities=facets)
+
+    @property
+    def n(self) -> ufl.FacetNormal:
+        """Outward unit normal of the boundary."""
+        return ufl.FacetNormal(self.mesh)
+
+    def integrate(self, form: ufl.Form) -> float:
+        """Value of an integral over the device or its boundary; all ranks call this.
+
+        Args:
+            form: UFL form without arguments, by :attr:`dx` and :attr:`ds`.
+
+        Returns:
+            The number, SI: unit of the integrand times m^d, on boundaries m^(d-1).
+        """
+        return integrate(self.comm, form)
 
     @classmethod
     def from_gmsh(

@@ -20,6 +20,15 @@ from meso.material import Material
 from meso.sizing import vorticity_layer
 
 GEOMETRIES = Path(__file__).parents[1] / "geometries"
+TIERS = ("verification", "demos", "ranks", "container")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests in a folder that is named like a tier belong to it."""
+    for item in items:
+        for tier in set(TIERS) & set(item.path.parent.parts[len(Path(__file__).parent.parts) :]):
+            item.add_marker(tier)
 
 
 def material(**changes: Any) -> Material:

@@ -100,6 +100,42 @@ class Flow:
         terminals = (*self.contacts.values(), *self.periodic.values())
         return sum(t.potential * t.current for t in terminals)
 
+    def sample(self, points: Any) -> dict[str, np.ndarray]:
+        """Values of all fields at points, the same on every rank.
+
+        Args:
+            points: Coordinates in metres, shape (m, d).
+
+        Returns:
+            By name: shape (m,) or (m, components), SI, NaN outside the device.
+        """
+        from meso.sampling import sample
+
+        return sample(self.device, list(self.fields.values()), points)
+
+    def profile(self, wall: str, points: int | None = None) -> dict[str, np.ndarray]:
+        """Current and vorticity along a wall, the same on every rank.
+
+        Args:
+            wall: Name of the boundary.
+            points: In 2D points per facet, in 3D degree of the quadrature on each facet; by
+                default the polynomial degree of the current.
+
+        Returns:
+            Columns in SI units. In 2D "segment", "s", "x", "y", "J_t", "vorticity", in order, the
+            conductor on the left; in 3D "segment", positions, "normal_x", ..., "area", "J_x", ...,
+            "vorticity_x", ... at quadrature points.
+
+        Raises:
+            CaseError: An unknown name.
+        """
+        from meso.edges import profile, surface
+
+        if wall not in self.device.boundaries:
+            raise CaseError(f"no boundary '{wall}'; {suggestion(wall, self.device.boundaries)}")
+        along = profile if self.device.dimension == 2 else surface
+        return along(self, wall, points or self.order)
+
     @property
     def sum_of_currents(self) -> float:
         """Sum of all terminal currents over the largest of them: 0 but for rounding."""

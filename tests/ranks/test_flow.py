@@ -294,9 +294,9 @@ def launch(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
         for name, value in os.environ.items()
         if not name.startswith(("OMPI_COMM", "PMIX_", "OMPI_UNIVERSE"))
     }
-    root = str(Path(__file__).parents[1])
+    roots = [str(Path(__file__).parents[i]) for i in (1, 2)]
     environment["PYTHONPATH"] = os.pathsep.join(
-        [root, *filter(None, [environment.get("PYTHONPATH")])]
+        [*roots, *filter(None, [environment.get("PYTHONPATH")])]
     )
     return subprocess.run(
         ["mpirun", "-n", str(ranks), sys.executable, "-W", "ignore", __file__, *arguments],

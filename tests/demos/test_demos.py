@@ -16,7 +16,7 @@ from meso.flow.result import four_terminal
 from meso.result import Result
 from meso.sweeping import sweep
 
-FOLDER = Path(__file__).parents[1] / "demos"
+FOLDER = Path(__file__).parents[2] / "demos"
 CASES = sorted(FOLDER.rglob("case.toml"))
 NM = 1e-9
 CHECKS: dict[str, Callable[[Result], None]] = {}
