@@ -234,7 +234,7 @@ def _progress(options: argparse.Namespace, root: bool) -> Callable[[str], None]:
     return show
 
 
-def _allowed(options: argparse.Namespace) -> dict[str, bool]:
+def _allowed(options: argparse.Namespace) -> dict[str, Any]:
     """What drawings may do, as arguments of :func:`meso.run`."""
     return {"trusted": options.trust, "many_cells": options.yes}
 

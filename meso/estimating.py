@@ -15,10 +15,11 @@ from scipy.spatial import Delaunay, QhullError
 
 from meso.drawing import generate
 from meso.grading import curve_length
+from meso.layers import Layer
 from meso.planar import measures
 
 # Gmsh's simplices of size h: so many in an area h^2, in a volume h^3.
-_PER_POWER = {2: 2.3, 3: 5.0}
+_PER_POWER = {2: 2.6, 3: 5.0}
 # Edges on the curves of a drawing from which on its coarse mesh is no longer a matter of course.
 _MANY_EDGES = 300_000
 
@@ -112,6 +113,30 @@ def flat_cells(wanted: np.ndarray) -> float:
     ends = np.concatenate([_lines(int(c)) for c in field.getNumbers(tag, "CurvesList")])
     length = np.linalg.norm(points[ends[:, 1]] - points[ends[:, 0]], axis=1)
     return 2 * layers * float(length @ mean_density(wanted[ends]))
+
+
+def layer_cells(
+    curves: list[int], layer: Layer, wanted: np.ndarray, coarser: float, across: float
+) -> float:
+    """Number of isotropic cells in a layer, more than there would be without it.
+
+    Args:
+        curves: Where it begins.
+        layer: The layer.
+        wanted: Size without the layer at each node of the coarse mesh.
+        coarser: Factor on the sizes of the layer.
+        across: Cells over the local width, without the layer.
+    """
+    size, reach = layer.lengths
+    points = gmsh.model.mesh.getNodes()[1].reshape(-1, 3)
+    ends = np.concatenate([_lines(curve) for curve in curves])
+    length = np.linalg.norm(points[ends[:, 1]] - points[ends[:, 0]], axis=1)
+    bulk = np.maximum(1 / mean_density(wanted[ends]), coarser * size)
+    # The layer ends where its cells are as large as the others, or in the middle of the conductor.
+    end = np.minimum((bulk / (coarser * size)) ** (1 / 3), 1 + across * bulk / 2 / (3 * reach))
+    depth = 3 * reach * (end - 1)
+    own = 3 * reach / 5 * (1 - end**-5) / (coarser * size) ** 2
+    return _PER_POWER[2] * float(length @ np.maximum(own - depth / bulk**2, 0))
 
 
 def layered_cells() -> float:

@@ -52,7 +52,7 @@ _OPTION = re.compile(
 )
 # Gmsh's buffers; what is longer is cut.
 _LONGEST_LINE, _LONGEST_STRING = 4000, 1000
-# Formats that every Gmsh tells by the suffix, in lower or upper case, and which are nothing but data.
+# Formats that every Gmsh tells by the suffix, in lower or upper case: nothing but data.
 _DATA = (".stl", ".brep", ".iges", ".igs", ".step", ".stp", ".unv", ".vtk", ".mesh", ".bdf", ".nas")
 # Programs, archives and what Gmsh hands to other programs.
 _PROGRAMS = (".py", ".m", ".exe", ".pro", ".gz")

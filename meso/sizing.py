@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from meso import sizing_3d
 from meso.drawing import generate, groups
 from meso.errors import GeometryError
-from meso.estimating import cells_of_field, check_coarse, flat_cells, size_factor
+from meso.estimating import cells_of_field, check_coarse, flat_cells, layer_cells, size_factor
 from meso.grading import curve_length, curve_points, graded, resolve_short_curves
 from meso.layers import CELLS_PER_WIDTH, Layer, SizeField, Sizes, vorticity_layer
 from meso.planar import cross
@@ -81,8 +81,11 @@ def mesh_drawing(
         cells += flat_cells(wanted)
     else:
         parts += _layers(curves, sizes)
-        in_layers = _cells_in_layers(curves, sizes)
-        cells += min(in_layers, MAX_CELLS) if sizes.coarsen else in_layers
+        coarser, across = _coarsening(curves, sizes), CELLS_PER_WIDTH.get(sizes.degree, 5.0)
+        for name, tags in curves.items():
+            cells += layer_cells(tags, sizes.layers[name], wanted, coarser, across)
+    if sizing_3d.is_structured(path, 2):
+        cells = len(triangles)  # they stay what they are
     announce(cells * size_factor(2))
     smallest = gmsh.model.mesh.field.add("Min")
     gmsh.model.mesh.field.setNumbers(smallest, "FieldsList", parts)
@@ -195,10 +198,15 @@ def _flat_enough(curves: Mapping[str, list[int]], sizes: Sizes, nodes: np.ndarra
     return out
 
 
+def _coarsening(curves: Mapping[str, list[int]], sizes: Sizes) -> float:
+    """Factor on the sizes of layers of isotropic cells, so that they are not too many."""
+    cells = _cells_in_layers(curves, sizes)
+    return max(1.0, float(np.sqrt(cells / MAX_CELLS))) if sizes.coarsen else 1.0
+
+
 def _layers(curves: Mapping[str, list[int]], sizes: Sizes) -> list[int]:
     """Gmsh fields of layers of isotropic cells."""
-    cells = _cells_in_layers(curves, sizes)
-    coarser = max(1.0, np.sqrt(cells / MAX_CELLS)) if sizes.coarsen else 1.0
+    coarser = _coarsening(curves, sizes)
     out = []
     field = gmsh.model.mesh.field
     for name, tags in curves.items():

@@ -116,12 +116,13 @@ def mesh_solid(
     generate(path, 3)
 
 
-def is_structured(path: Path) -> bool:
-    """True if a ``.geo`` script asks for layers of cells or for transfinite volumes."""
+def is_structured(path: Path, dimension: int = 3) -> bool:
+    """True if a ``.geo`` script asks for transfinite surfaces (volumes) or, in 3D, for layers."""
     if path.suffix != ".geo":
         return False
     text = re.sub(r"//.*|(?s:/\*.*?\*/)", "", path.read_text(errors="replace"))
-    return bool(re.search(r"\bLayers\s*\{|\bTransfinite\s+Volume\b", text))
+    words = {2: r"\bTransfinite\s+Surface\b", 3: r"\bLayers\s*\{|\bTransfinite\s+Volume\b"}
+    return bool(re.search(words[dimension], text))
 
 
 def _check_bulk(path: Path, sizes: Sizes, sides: np.ndarray) -> None:

@@ -153,7 +153,7 @@ def solve_point(
     point: Point,
     keep: Path | None,
     format: str,
-    allowed: Mapping[str, bool] = MappingProxyType({}),
+    allowed: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Run one case and take its numbers; all ranks call this.
 
