@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(rank, f"error: {error}", 1)
     except KeyboardInterrupt:
         return _abort(130)
+    except _Terminated as end:
+        return _abort(int(end.code or 1))
     except BrokenPipeError:
         return 1
     except Exception:
@@ -58,8 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _abort(1)
 
 
+class _Terminated(SystemExit):
+    """A signal says that it is time to end: this rank alone may have got it."""
+
+
 def _terminated(number: int, frame: Any) -> NoReturn:
-    raise SystemExit(128 + number)
+    raise _Terminated(128 + number)
 
 
 def _fail(rank: int, message: str, code: int) -> int:

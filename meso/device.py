@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import ufl
 from mpi4py import MPI
 
 from meso import _compat, formats, gmsh_process
-from meso.errors import GeometryError
+from meso.errors import FlatCellsError, GeometryError
 from meso.gmsh_process import Progress, Source
 from meso.groups import Groups
 from meso.imported import read_mesh
@@ -279,7 +279,11 @@ def _plan(source: Source, progress: Progress) -> Plan:
         raise GeometryError(f"{path}: groups are for CAD files ({', '.join(formats.CAD)})")
     if kind == "imported":
         return plan_of(read_mesh(path), path, source.unit)
-    return gmsh_process.call("plan", source, progress)
+    try:
+        return gmsh_process.call("plan", source, progress)
+    except FlatCellsError:
+        source = replace(source, sizes=replace(source.sizes, stretched=False))
+        return gmsh_process.call("plan", source, progress)
 
 
 def bounding_box(

@@ -28,6 +28,22 @@ _REGION = {2: "surface", 3: "volume"}
 _SMOOTH = 1.0
 
 
+def named_regions(path: Path, dimension: int) -> dict[str, list[int]]:
+    """Physical groups of surfaces (3D: volumes) of the open model: entity tags by name.
+
+    Raises:
+        GeometryError: There is none.
+    """
+    regions = groups(path, dimension)
+    if not regions:
+        raise GeometryError(
+            f"{path}: no physical surface; name the conductor and its edges, for instance"
+            ' Physical Surface("metal") = {1}; Physical Curve("source") = {4}; in three dimensions'
+            ' Physical Volume("metal") = {1}; Physical Surface("source") = {4};'
+        )
+    return regions
+
+
 def extract(path: Path, degree: int | None) -> Drawing:
     """Read names, cells and curved edges from the open, meshed model.
 
@@ -44,13 +60,7 @@ def extract(path: Path, degree: int | None) -> Drawing:
             that do not lie in a plane z = const, or a group without elements.
     """
     dimension = dimension_of_drawing()
-    regions = groups(path, dimension)
-    if not regions:
-        raise GeometryError(
-            f"{path}: no physical surface; name the conductor and its edges, for instance"
-            ' Physical Surface("metal") = {1}; Physical Curve("source") = {4}; in three dimensions'
-            ' Physical Volume("metal") = {1}; Physical Surface("source") = {4};'
-        )
+    regions = named_regions(path, dimension)
     boundaries = groups(path, dimension - 1)
     if dimension == 3 and degree == 2:
         _second_order()

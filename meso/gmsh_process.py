@@ -2,7 +2,8 @@
 
 So that they can be interrupted, that a crash of theirs is an error like others, and that no setting
 of one drawing is there for the next. The process is started with the first drawing, is kept for
-the next ones, and ends after an error. It knows nothing of MPI: rank 0 has one.
+the next ones, and ends where Gmsh would keep something of one. It knows nothing of MPI: rank 0
+has one.
 """
 
 from __future__ import annotations
@@ -148,10 +149,10 @@ def call(what: str, source: Source, progress: Progress = lambda text: None) -> A
     path = source.path.absolute()
     try:
         connection.send((what, replace(source, path=path), os.getcwd()))
-        kind, value = connection.recv()
+        kind, value, is_spent = connection.recv()
         while kind == "progress":
             progress(value)
-            kind, value = connection.recv()
+            kind, value, is_spent = connection.recv()
     except (EOFError, ConnectionError):
         # The connection closes a moment before the process is gone.
         with suppress(subprocess.TimeoutExpired):
@@ -160,8 +161,9 @@ def call(what: str, source: Source, progress: Progress = lambda text: None) -> A
     except BaseException:
         stop()
         raise
-    if kind == "error":
+    if is_spent:
         stop()
+    if kind == "error":
         raise _relative(value, path, source.path)
     return value
 
@@ -216,24 +218,25 @@ def serve(descriptor: int, folder: str) -> None:
     tempfile.tempdir = folder
     threading.Thread(target=_end_with, args=(descriptor, folder), daemon=True).start()
     connection = Connection(descriptor)
-    missing = None
     try:
-        from meso import meshing
+        from meso import drawing, meshing
     except (ImportError, OSError) as error:  # without the library ctypes raises the second
-        missing = MesoError(f"Gmsh cannot be loaded: {error}")
+        connection.recv()
+        connection.send(("error", MesoError(f"Gmsh cannot be loaded: {error}"), True))
+        return
     with suppress(EOFError, ConnectionError):
         while True:
             what, source, here = connection.recv()
             # Some errors make Gmsh write files into the current folder.
             os.chdir(here if source.trusted else folder)
             try:
-                if missing:
-                    raise missing
                 work = getattr(meshing, what)
-                value = work(source, lambda text: connection.send(("progress", text)))
-                connection.send(("done", value))
+                value = work(source, lambda text: connection.send(("progress", text, False)))
+                connection.send(("done", value, drawing.is_spent))
             except Exception as error:
-                connection.send(("error", _explained(error, source.path)))
+                error = _explained(error, source.path)
+                spent = drawing.is_spent or not isinstance(error, MesoError)
+                connection.send(("error", error, spent))
 
 
 def _explained(error: Exception, path: Path) -> Exception:
@@ -245,6 +248,8 @@ def _explained(error: Exception, path: Path) -> Exception:
     if isinstance(error, UnicodeDecodeError):
         word = bytes(error.object).decode(errors="replace")
         return GeometryError(f"{path}: '{word}' is not written in UTF-8: save the file as UTF-8")
+    if type(error) is Exception:  # of Gmsh's own functions, which work on any sound drawing
+        return GeometryError(f"{path}: Gmsh cannot use this drawing: {error}")
     if not isinstance(error, MesoError):
         error.add_note("".join(traceback.format_exception(error)))
     return error

@@ -6,7 +6,6 @@ Nothing here may load MPI: :mod:`meso.gmsh_process` calls it in a process of its
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
@@ -15,8 +14,8 @@ import numpy as np
 
 from meso import drawing, formats, sizing
 from meso.cad import open_cad
-from meso.errors import CaseError, GeometryError
-from meso.extraction import extract
+from meso.errors import CaseError, FlatCellsError, GeometryError
+from meso.extraction import extract, named_regions
 from meso.gmsh_process import Progress, Source
 from meso.layers import DEFAULT_ORDER, Sizes
 from meso.planning import Plan, plan_of
@@ -45,9 +44,8 @@ def plan(source: Source, progress: Progress) -> Plan:
 def bounding_box(source: Source, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper corner of a drawing, in its unit, shape (d,) each."""
     with drawing.gmsh_session():
-        _open(source)
+        dimension = _open(source)
         low, high = np.array(gmsh.model.getBoundingBox(-1, -1)).reshape(2, 3)
-        dimension = drawing.dimension_of_drawing()
         return low[:dimension], high[:dimension]
 
 
@@ -57,40 +55,37 @@ def check(source: Source, progress: Progress) -> None:
         _open(source)
 
 
-def _open(source: Source) -> None:
+def _open(source: Source) -> int:
+    """Open a drawing or CAD file; returns its dimension."""
     if formats.kind(source.path) == "cad":
         open_cad(source.path, source.groups, source.unit)
     else:
         drawing.open_geo(source.path, source.parameters, trusted=source.trusted)
+    dimension = drawing.dimension_of_drawing()
+    named_regions(source.path, dimension)
+    return dimension
 
 
 def _meshed(source: Source, progress: Progress) -> Plan:
     """Open a drawing, mesh it with the wanted sizes and read the mesh."""
     path = source.path
-    stretched = source.sizes.stretched
-    while True:
+    with drawing.gmsh_session():
+        dimension = _open(source)
+        if dimension == 3 and source.sizes.wanted:
+            text = f"adapt is for 2D drawings, but {path.name} is 3D"
+            raise CaseError(("mesh.adapt", text))
+        sizes = source.sizes.resolved(source.sizes.order or DEFAULT_ORDER[dimension])
+        degree = _geometry_order(source, dimension)
+        _check_names(path, sizes, dimension)
+        announce = _announcement(source, progress)
+        flat = dimension == 2 and sizes.stretched and bool(sizes.layers)
         try:
-            with drawing.gmsh_session():
-                _open(source)
-                dimension = drawing.dimension_of_drawing()
-                if dimension == 3 and source.sizes.wanted:
-                    text = f"adapt is for 2D drawings, but {path.name} is 3D"
-                    raise CaseError(("mesh.adapt", text))
-                sizes = source.sizes.resolved(source.sizes.order or DEFAULT_ORDER[dimension])
-                degree = _geometry_order(source, dimension)
-                _check_names(path, sizes, dimension)
-                stretched = sizing.mesh_drawing(
-                    path,
-                    replace(sizes, stretched=stretched),
-                    dimension,
-                    announce=_announcement(source, progress),
-                )
-                return plan_of(extract(path, degree), path, source.unit)
-        except GeometryError:
-            # Layers of flat cells do not fit into every shape.
-            if not stretched or not source.sizes.layers:
-                raise
-            stretched = False
+            flat &= sizing.mesh_drawing(path, sizes, dimension, announce)
+            return plan_of(extract(path, degree), path, source.unit)
+        except GeometryError as error:
+            if flat:
+                raise FlatCellsError(str(error)) from None
+            raise
 
 
 def _announcement(source: Source, progress: Progress) -> Callable[[float], None]:
