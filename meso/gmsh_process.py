@@ -18,8 +18,8 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from multiprocessing import Pipe
@@ -148,7 +148,8 @@ def call(what: str, source: Source, progress: Progress = lambda text: None) -> A
     connection = _current.connection
     path = source.path.absolute()
     try:
-        connection.send((what, replace(source, path=path), os.getcwd()))
+        with _without_sigpipe():
+            connection.send((what, replace(source, path=path), os.getcwd()))
         kind, value, is_spent = connection.recv()
         while kind == "progress":
             progress(value)
@@ -166,6 +167,18 @@ def call(what: str, source: Source, progress: Progress = lambda text: None) -> A
     if kind == "error":
         raise _relative(value, path, source.path)
     return value
+
+
+@contextmanager
+def _without_sigpipe() -> Iterator[None]:
+    """A process that is gone is an error here, even where PETSc ends the program at this signal."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+    try:
+        yield
+    finally:
+        if signal.SIGPIPE in signal.sigpending():
+            signal.sigwait({signal.SIGPIPE})
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def version() -> str:
