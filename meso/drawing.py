@@ -31,9 +31,6 @@ __all__ = [
     "run_gmsh",
 ]
 
-#: True if this process should read no other drawing.
-is_spent = False
-
 
 @contextmanager
 def gmsh_session() -> Iterator[None]:
@@ -87,9 +84,6 @@ def open_geo(path: Path, parameters: Mapping[str, float], *, trusted: bool = Fal
     with tempfile.TemporaryDirectory(prefix="meso-") as folder:
         copy = Path(folder) / path.name
         copy.write_text(scripts.with_absolute_names(path, text))
-        # Gmsh keeps macros and, after an error, what it had not read yet, for the next drawing.
-        global is_spent
-        is_spent = is_spent or bool(re.search(r"\b(Macro|Function|Include|Merge)", text))
         # merge, because open forgets the values that the parser was given
         run_gmsh(path, lambda: gmsh.merge(str(copy)), hide=folder)
 
@@ -148,7 +142,6 @@ def run_gmsh(path: Path, action: Callable[[], Any], hide: str = "") -> Any:
     Returns:
         What the call returns.
     """
-    global is_spent
     failure = ""
     result = None
     try:
@@ -165,7 +158,6 @@ def run_gmsh(path: Path, action: Callable[[], Any], hide: str = "") -> Any:
     gmsh.logger.stop()
     gmsh.logger.start()
     if failure or log:
-        is_spent = True
         # The log names the place, the exception often only repeats its last line.
         words = dict.fromkeys(line.removeprefix("Error").lstrip(" :") for line in log)
         message = "; ".join(words) or failure or "unknown error"

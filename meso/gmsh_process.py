@@ -1,9 +1,8 @@
 """Gmsh and OpenCASCADE in a process of their own.
 
-So that they can be interrupted, that a crash of theirs is an error like others, and that no setting
-of one drawing is there for the next. The process is started with the first drawing, is kept for
-the next ones, and ends where Gmsh would keep something of one. It knows nothing of MPI: rank 0
-has one.
+So that they can be interrupted, and that a crash of theirs is an error like others. The process
+loads them once and is kept; each drawing is then read in a fork of it, because Gmsh keeps macros
+and, after an error, statements of one drawing for the next. It knows nothing of MPI; rank 0 has it.
 """
 
 from __future__ import annotations
@@ -36,6 +35,8 @@ Progress = Callable[[str], None]
 
 # Variables by which launchers make a process a rank.
 _LAUNCHERS = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "HYDRA_")
+# Elsewhere libraries do not bear it; there each drawing has a new process.
+_FORKS = sys.platform == "linux"
 _START = (
     "import sys; descriptor, folder, *sys.path = sys.argv[1:];"
     "from meso.gmsh_process import serve; serve(int(descriptor), folder)"
@@ -92,16 +93,15 @@ class _Process:
                 process_group=0,
             )
 
-    def stop(self) -> int:
-        """End the process and remove its folder; returns its exit code, if it had ended itself."""
+    def stop(self) -> None:
+        """End the process with its forks and remove its folder."""
         if self.owner != os.getpid():  # a fork of the owner
-            return 0
-        self.connection.close()
-        code = self.process.poll()
-        self.process.kill()
+            return
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self.connection.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-        return self.process.returncode if code is None else code
 
     @property
     def is_usable(self) -> bool:
@@ -121,11 +121,12 @@ def start() -> None:
 
 
 @atexit.register
-def stop() -> int:
-    """End the process; returns its exit code."""
+def stop() -> None:
+    """End the process."""
     global _current
     ended, _current = _current, None
-    return ended.stop() if ended else 0
+    if ended:
+        ended.stop()
 
 
 def call(what: str, source: Source, progress: Progress = lambda text: None) -> Any:
@@ -147,23 +148,26 @@ def call(what: str, source: Source, progress: Progress = lambda text: None) -> A
     assert _current is not None
     connection = _current.connection
     path = source.path.absolute()
+    answer: tuple[str, Any] | None = None
     try:
         with _without_sigpipe():
             connection.send((what, replace(source, path=path), os.getcwd()))
-        kind, value, is_spent = connection.recv()
-        while kind == "progress":
-            progress(value)
-            kind, value, is_spent = connection.recv()
+        while (message := connection.recv())[0] != "ended":
+            if message[0] == "progress":
+                progress(message[1])
+            else:
+                answer = message
     except (EOFError, ConnectionError):
-        # The connection closes a moment before the process is gone.
-        with suppress(subprocess.TimeoutExpired):
-            _current.process.wait(10)
-        raise GeometryError(f"{source.path}: {_cause(stop())}") from None
+        stop()
+        raise MesoError(f"{source.path}: the process of Gmsh has ended") from None
     except BaseException:
         stop()
         raise
-    if is_spent:
+    if not _FORKS:
         stop()
+    if answer is None:
+        raise GeometryError(f"{source.path}: {_cause(message[1])}")
+    kind, value = answer
     if kind == "error":
         raise _relative(value, path, source.path)
     return value
@@ -229,27 +233,40 @@ def serve(descriptor: int, folder: str) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tempfile.tempdir = folder
-    threading.Thread(target=_end_with, args=(descriptor, folder), daemon=True).start()
     connection = Connection(descriptor)
-    try:
-        from meso import drawing, meshing
-    except (ImportError, OSError) as error:  # without the library ctypes raises the second
-        connection.recv()
-        connection.send(("error", MesoError(f"Gmsh cannot be loaded: {error}"), True))
-        return
+    with suppress(ImportError, OSError):  # the work will say what is missing
+        from meso import meshing  # noqa: F401
     with suppress(EOFError, ConnectionError):
         while True:
-            what, source, here = connection.recv()
+            request = connection.recv()
             # Some errors make Gmsh write files into the current folder.
-            os.chdir(here if source.trusted else folder)
-            try:
-                work = getattr(meshing, what)
-                value = work(source, lambda text: connection.send(("progress", text, False)))
-                connection.send(("done", value, drawing.is_spent))
-            except Exception as error:
-                error = _explained(error, source.path)
-                spent = drawing.is_spent or not isinstance(error, MesoError)
-                connection.send(("error", error, spent))
+            os.chdir(request[2] if request[1].trusted else folder)
+            code = 0
+            if not _FORKS:
+                _work(connection, request)
+            elif pid := os.fork():
+                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            else:
+                threading.Thread(target=_end_with, args=(descriptor,), daemon=True).start()
+                _work(connection, request)
+                os._exit(0)
+            connection.send(("ended", code))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _work(connection: Connection, request: tuple[str, Source, str]) -> None:
+    """Do one thing and answer with a result or an error."""
+    what, source, _ = request
+    try:
+        from meso import meshing
+    except (ImportError, OSError) as error:  # without the library ctypes raises the second
+        connection.send(("error", MesoError(f"Gmsh cannot be loaded: {error}")))
+        return
+    try:
+        work = getattr(meshing, what)
+        connection.send(("done", work(source, lambda text: connection.send(("progress", text)))))
+    except Exception as error:
+        connection.send(("error", _explained(error, source.path)))
 
 
 def _explained(error: Exception, path: Path) -> Exception:
@@ -268,10 +285,9 @@ def _explained(error: Exception, path: Path) -> Exception:
     return error
 
 
-def _end_with(descriptor: int, folder: str) -> None:
+def _end_with(descriptor: int) -> None:
     """Wait for the other end of the connection to be closed, by whatever, and end at once."""
     waiting = poll()
     waiting.register(descriptor, 0)  # nothing but the end is waited for
     waiting.poll()
-    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)

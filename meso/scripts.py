@@ -19,15 +19,20 @@ from pathlib import Path
 
 from meso.errors import GeometryError
 
-#: Commands and other words, and what they do.
-REFUSED = {
+#: Commands, each with a text after it, and what they do.
+COMMANDS = {
     **dict.fromkeys(
-        ("System", "SystemCall", "NonBlockingSystemCall", "OnelabRun", "ExternalProcess"),
+        ("System", "SystemCall", "NonBlockingSystemCall", "OnelabRun"),
         "runs commands of this machine",
     ),
-    **dict.fromkeys(("Print", "Save", "CreateDir", "AutomaticMeshSizeField"), "writes files"),
-    "Plugin": "runs programs of Gmsh that may write files",
+    **dict.fromkeys(("Print", "Save", "CreateDir"), "writes files"),
     "SendToServer": "sends data to other programs",
+}
+#: Other words.
+WORDS = {
+    "ExternalProcess": "runs commands of this machine",
+    "AutomaticMeshSizeField": "writes files",
+    "Plugin": "runs programs of Gmsh that may write files",
     **dict.fromkeys(
         ("StringToName", "S2N"), "makes names, of commands too, that only the run of it shows"
     ),
@@ -143,10 +148,9 @@ def _check_text(path: Path, text: str, seen: set[Path], alone: bool) -> None:
         if token.kind != "word":
             continue
         following = code[i + 1 : i + 3]
-        sign = following[0].text if following else ""
         if why := _reason(code, i):
             raise _refusal(path, text, token, f"{why[0]} {why[1]}")
-        if token.text in _INCLUDING and sign not in ("=", "."):
+        if token.text in _INCLUDING and _is_text(following):
             literal = len(following) == 2 and following[0].kind == "string"
             if not literal or following[1].text != ";":
                 what = f"{token.text} needs the name of a file in quotes"
@@ -176,8 +180,10 @@ def _reason(code: list[_Token], i: int) -> tuple[str, str] | None:
     """A word that is refused at some place, and why."""
     token, following = code[i], code[i + 1 :]
     sign = following[0].text if following else ""
-    if token.text in REFUSED and sign not in ("=", "."):
-        return token.text, REFUSED[token.text]
+    if token.text in COMMANDS and _is_text(following):
+        return token.text, COMMANDS[token.text]
+    if token.text in WORDS and sign not in ("=", "."):
+        return token.text, WORDS[token.text]
     if token.text in ("Printf", "Error", "Warning") and _is_redirected(following):
         return f"{token.text} > file", "writes files"
     if token.text in _CATEGORIES and sign in (".", "["):
@@ -185,6 +191,11 @@ def _reason(code: list[_Token], i: int) -> tuple[str, str] | None:
         if option and (token.text == "Solver" or _OPTION.search(option)):
             return f"{token.text}.{option}", "names a program, a command or a file for Gmsh to use"
     return None
+
+
+def _is_text(following: list[_Token]) -> bool:
+    """Whether a text may begin here: else the word before is the name of a variable or option."""
+    return bool(following) and (following[0].kind in ("string", "word") or following[0].text == "(")
 
 
 def _is_redirected(following: list[_Token]) -> bool:
@@ -242,7 +253,7 @@ def _is_ambiguous(text: str, alone: bool) -> bool:
 
 def _check_raw(path: Path, text: str) -> None:
     """Refuse words in comments and strings as if these were statements."""
-    words = "|".join(sorted({*REFUSED, *_INCLUDING, "Solver"}, key=len, reverse=True))
+    words = "|".join(sorted({*COMMANDS, *WORDS, *_INCLUDING, "Solver"}, key=len, reverse=True))
     for token in _tokens(text):
         inert = token.kind in ("comment", "string")
         if inert and (found := re.search(rf"({words})\b|Printf[^;]*>", token.text)):

@@ -17,11 +17,13 @@ pytestmark = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="serial")
 PERIODIC = """
 geometry = { file = "own.geo", length_unit = "nm" }
 regions = { metal = "metal" }
+flow = { model = "hydrodynamic" }
 [materials.metal]
 carriers = "2d"
 conductivity = "4 mS"
 mean_free_path = "10 nm"
 fermi_energy = "1 eV"
+scattering = "radial-tangential"
 [boundaries]
 source = { periodic = { to = "drain", voltage = "1 mV" } }
 edges = { wall = { specularity = 0.0 } }
