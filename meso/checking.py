@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import tomllib
+from collections.abc import Callable
 from math import inf, isinf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,11 +29,20 @@ if TYPE_CHECKING:
     from meso.device import Device
 
 
-def report(case: Case) -> str:
+def report(
+    case: Case,
+    *,
+    trusted: bool = False,
+    many_cells: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> str:
     """Check a case against its drawing and tell what the mesh resolves.
 
     Args:
         case: The case.
+        trusted: True if the drawing may run commands and write files.
+        many_cells: True to mesh whatever number of cells is to be expected.
+        progress: Called with the expected number of cells.
 
     Returns:
         A text: regions, boundaries, mesh, warnings.
@@ -46,7 +56,7 @@ def report(case: Case) -> str:
     from meso.running import build_device
 
     try:
-        device = build_device(case)
+        device = build_device(case, trusted=trusted, many_cells=many_cells, progress=progress)
     except CaseError as error:
         raise CaseError(*error.problems, file=error.file or str(case.file)) from None
     materials = {region: case.materials[name] for region, name in case.regions.items()}

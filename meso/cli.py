@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(rank, f"error: {error}", 1)
     except KeyboardInterrupt:
         return _abort(130)
+    except _Terminated as end:
+        return _abort(int(end.code or 1))
     except BrokenPipeError:
         return 1
     except Exception:
@@ -58,8 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _abort(1)
 
 
+class _Terminated(SystemExit):
+    """A signal says that it is time to end: this rank alone may have got it."""
+
+
 def _terminated(number: int, frame: Any) -> NoReturn:
-    raise SystemExit(128 + number)
+    raise _Terminated(128 + number)
 
 
 def _fail(rank: int, message: str, code: int) -> int:
@@ -112,9 +118,22 @@ def _parser() -> argparse.ArgumentParser:
             help="replace a value of the case, e.g. --set materials.Ti.mean_free_path='9 nm'",
         )
 
+    def drawing_options(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--trust",
+            action="store_true",
+            help="let the drawing run commands and write files, if it contains such statements",
+        )
+        sub.add_argument(
+            "--yes",
+            action="store_true",
+            help="mesh even if more than a million cells are to be expected",
+        )
+
     run = command("run", _run, "solve a case: table on the terminal, files in a directory")
     run.add_argument("case", type=Path, metavar="CASE.toml")
     case_options(run)
+    drawing_options(run)
     run.add_argument("--output", type=Path, metavar="DIR", help="instead of output.directory")
     run.add_argument("--format", choices=("vtu", "vtx"), default="vtu", help="of the fields")
     run.add_argument("--no-figures", action="store_true", help="draw no pictures")
@@ -133,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
         " --over materials.Ti.mean_free_path=1nm:100nm:9:log; several make a grid",
     )
     case_options(sweep)
+    drawing_options(sweep)
     sweep.add_argument(
         "--output", type=Path, metavar="DIR", help="of the table; default: output.directory_sweep"
     )
@@ -149,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("case", type=Path, metavar="CASE.toml")
     case_options(compare)
+    drawing_options(compare)
     compare.add_argument("--output", type=Path, metavar="DIR", help="default: DIR_compare")
     level = compare.add_mutually_exclusive_group()
     level.add_argument("--quiet", action="store_true", help="errors and warnings only")
@@ -157,10 +178,14 @@ def _parser() -> argparse.ArgumentParser:
     check = command("check", _check, "everything that can be wrong, without solving")
     check.add_argument("case", type=Path, metavar="CASE.toml")
     case_options(check)
+    drawing_options(check)
+    check.add_argument("--verbose", action="store_true", help="progress everywhere")
 
     mesh = command("mesh", _mesh, "mesh of a case, drawing or mesh file: names, quality, a picture")
     mesh.add_argument("file", type=Path, metavar="CASE.toml|FILE")
     case_options(mesh)
+    drawing_options(mesh)
+    mesh.add_argument("--verbose", action="store_true", help="progress everywhere")
     mesh.add_argument("--unit", default="nm", help="unit of a drawing or mesh (default nm)")
     mesh.add_argument("--picture", type=Path, metavar="FILE.png", help="default: mesh.png")
 
@@ -187,8 +212,16 @@ def _load(path: Path, settings: list[str]) -> Any:
     return Case.load(path, parse_overrides(settings))
 
 
-def _start(options: argparse.Namespace) -> None:
-    """Start PETSc with the user's options; signals (a closed pipe) stay Python's."""
+def _start(options: argparse.Namespace, root: bool = False, drawing: Path | None = None) -> None:
+    """Start PETSc with the user's options; signals (a closed pipe) stay Python's.
+
+    Gmsh, where a drawing is to be meshed, is loaded at the same time in a process of its own.
+    """
+    if root and drawing is not None:
+        from meso import formats, gmsh_process
+
+        if drawing.suffix.lower() not in formats.IMPORTED:
+            gmsh_process.start()
     import petsc4py
 
     petsc4py.init(["meso", "-no_signal_handler", *options.petsc])
@@ -197,7 +230,8 @@ def _start(options: argparse.Namespace) -> None:
 def _progress(options: argparse.Namespace, root: bool) -> Callable[[str], None]:
     """Lines with the time since the start, on a terminal only, on rank 0 only."""
     start = time.perf_counter()
-    on = root and not options.quiet and (options.verbose or sys.stderr.isatty())
+    quiet = getattr(options, "quiet", False)
+    on = root and not quiet and (options.verbose or sys.stderr.isatty())
 
     def show(text: str) -> None:
         if on:
@@ -206,19 +240,24 @@ def _progress(options: argparse.Namespace, root: bool) -> Callable[[str], None]:
     return show
 
 
+def _allowed(options: argparse.Namespace) -> dict[str, Any]:
+    """What drawings may do, as arguments of :func:`meso.run`."""
+    return {"trusted": options.trust, "many_cells": options.yes}
+
+
 def _run(options: argparse.Namespace, root: bool) -> None:
     case = _load(options.case, options.set)
     directory = options.output or case.output.directory or Path("results") / options.case.stem
     progress = _progress(options, root)
     progress("loading the solver")
-    _start(options)
+    _start(options, root, case.geometry.file)
     from meso.output import check_directory
     from meso.running import run
     from meso.summary import table
 
     check_directory(directory)
     options.directory_used = directory
-    result = run(case, progress=progress)
+    result = run(case, progress=progress, **_allowed(options))
     text = table(result)
     progress("writing files and drawing pictures")
     result.save(directory, figures=not options.no_figures, format=options.format)
@@ -241,7 +280,7 @@ def _sweep(options: argparse.Namespace, root: bool) -> int:
     standard = case.output.directory or Path("results") / options.case.stem
     directory = options.output or standard.with_name(f"{standard.name}_sweep")
     if options.jobs == 1:  # else the workers do
-        _start(options)
+        _start(options, root, case.geometry.file)
     rows = sweep(
         options.case,
         options.over,
@@ -253,6 +292,7 @@ def _sweep(options: argparse.Namespace, root: bool) -> int:
         format=options.format,
         petsc=options.petsc,
         progress=_progress(options, root),
+        **_allowed(options),
     )
     if root and not options.quiet:
         print(f"{report(rows)}\n\n  table in {directory / 'sweep.csv'}")
@@ -271,10 +311,10 @@ def _compare(options: argparse.Namespace, root: bool) -> None:
     standard = case.output.directory or Path("results") / options.case.stem
     directory = options.output or standard.with_name(f"{standard.name}_compare")
     progress = _progress(options, root)
-    _start(options)
+    _start(options, root, case.geometry.file)
     from meso.comparing import compare
 
-    found = compare(case, progress=progress)
+    found = compare(case, progress=progress, **_allowed(options))
     found.save(directory)
     if root and not options.quiet:
         print(f"{found.case.title}\n\n{found.table()}\n\n  table and figure in {directory}")
@@ -282,28 +322,31 @@ def _compare(options: argparse.Namespace, root: bool) -> None:
 
 def _check(options: argparse.Namespace, root: bool) -> None:
     case = _load(options.case, options.set)
-    _start(options)
+    progress = _progress(options, root)
+    _start(options, root, case.geometry.file)
     from meso.checking import report
 
-    text = report(case)
+    text = report(case, progress=progress, **_allowed(options))
     if root:
         print(text)
 
 
 def _mesh(options: argparse.Namespace, root: bool) -> None:
-    _start(options)
+    case = _load(options.file, options.set) if options.file.suffix == ".toml" else None
+    if options.set and case is None:
+        raise CaseError(("--set", "is for case files"))
+    progress = _progress(options, root)
+    _start(options, root, case.geometry.file if case else options.file)
     from meso.checking import mesh_names, mesh_quality
     from meso.device import Device
     from meso.figures import draw_mesh
+    from meso.running import build_device
 
-    if options.file.suffix == ".toml":
-        from meso.running import build_device
-
-        device = build_device(_load(options.file, options.set))
+    allowed = {**_allowed(options), "progress": progress}
+    if case:
+        device = build_device(case, **allowed)
     else:
-        if options.set:
-            raise CaseError(("--set", "is for case files"))
-        device = Device.from_gmsh(options.file, length_unit=options.unit)
+        device = Device.from_gmsh(options.file, length_unit=options.unit, **allowed)
     text = f"{mesh_names(device)}\n{mesh_quality(device)}"
     picture = options.picture or Path("mesh.png")
     if picture.suffix != ".png":

@@ -174,12 +174,21 @@ def _level(law: Boundary) -> float | None:
     return law.potential if isinstance(law, Contact) else getattr(law, "voltage", None)
 
 
-def compare(case: Case, *, progress: Progress = lambda text: None) -> Comparison:
+def compare(
+    case: Case,
+    *,
+    progress: Progress = lambda text: None,
+    trusted: bool = False,
+    many_cells: bool = False,
+) -> Comparison:
     """Solve a case with every model, on the mesh of the kinetic one.
 
     Args:
         case: The case; its model does not matter.
         progress: Called with a line of text for each model.
+        trusted: True if the drawing may run commands and write files.
+        many_cells: True to mesh even if more than a million cells are to be expected and the case
+            gives no size.
 
     Raises:
         CaseError: The case does not suffice for the kinetic model.
@@ -189,7 +198,7 @@ def compare(case: Case, *, progress: Progress = lambda text: None) -> Comparison
     if problems:
         raise CaseError(*problems, file=None if case.file is None else str(case.file))
     case = replace(case, flow=replace(case.flow, model="kinetic"))
-    device = build_device(case)
+    device = build_device(case, trusted=trusted, many_cells=many_cells, progress=progress)
     materials = {region: case.materials[name] for region, name in case.regions.items()}
     order = case.flow.degree or device.order
 

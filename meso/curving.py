@@ -18,8 +18,8 @@ from dataclasses import replace
 import numpy as np
 
 from meso import _compat
-from meso.drawing import Drawing
 from meso.planar import determinant, measures
+from meso.simplices import Drawing
 
 # Vertices of the edges of the Basix reference triangle and tetrahedron.
 EDGES = ((1, 2), (0, 2), (0, 1))

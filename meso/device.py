@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 import dolfinx
-import gmsh
 import numpy as np
 import ufl
 from mpi4py import MPI
 
-from meso import _compat, drawing, formats, sizing
-from meso.cad import open_cad
-from meso.errors import CaseError, GeometryError
-from meso.extraction import extract
+from meso import _compat, formats, gmsh_process
+from meso.errors import FlatCellsError, GeometryError
+from meso.gmsh_process import Progress, Source
 from meso.groups import Groups
 from meso.imported import read_mesh
+from meso.layers import DEFAULT_ORDER, Layer, SizeField, Sizes
 from meso.measures import NamedMeasure, integrate
 from meso.mpi import on_root
 from meso.pieces import Piece
@@ -28,9 +26,6 @@ from meso.planning import CELL, Plan, plan_of
 from meso.units import quantity
 
 __all__ = ["DEFAULT_ORDER", "Device", "Facets", "Piece", "plan_of"]
-
-# Polynomial degree of the fields, by the dimension of the device, where none is given.
-DEFAULT_ORDER = {2: 4, 3: 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,13 +148,16 @@ class Device:
         parameters: Mapping[str, float] | None = None,
         order: int | None = None,
         size: str | float | None = None,
-        layers: Mapping[str, sizing.Layer] | None = None,
-        interface: sizing.Layer | None = None,
+        layers: Mapping[str, Layer] | None = None,
+        interface: Layer | None = None,
         coarsen: bool = True,
         known_only: bool = False,
         geometry_order: int | None = None,
         groups: Groups | None = None,
-        wanted: sizing.SizeField | None = None,
+        wanted: SizeField | None = None,
+        trusted: bool = False,
+        many_cells: bool = False,
+        progress: Progress = lambda text: None,
         comm: MPI.Comm = MPI.COMM_WORLD,
     ) -> Device:
         """Read a drawing or a CAD file, meshed here, or a mesh, with its names.
@@ -184,6 +182,10 @@ class Device:
             groups: Names of the regions and boundaries of a CAD file.
             wanted: Sizes that a solution on an earlier mesh asks for, in metres, known to rank 0;
                 they take the place of refinement at corners and of flat cells. For 2D drawings.
+            trusted: True if the drawing may run commands and write files (:mod:`meso.scripts`).
+            many_cells: True to mesh even if more than a million cells are to be expected and no
+                size is given.
+            progress: Called on rank 0 with the expected number of cells.
             comm: Communicator; rank 0 reads and meshes.
 
         Returns:
@@ -198,7 +200,7 @@ class Device:
             if isinstance(length_unit, float)
             else quantity(f"1 {length_unit}", "m", where="length_unit")
         )
-        sizes = sizing.Sizes(
+        sizes = Sizes(
             order=order,
             bulk=None if size is None else quantity(size, "m", where="size") / unit,
             layers={name: layer.over(unit) for name, layer in (layers or {}).items()},
@@ -215,8 +217,10 @@ class Device:
             sizes=sizes,
             geometry_order=geometry_order,
             groups=groups,
+            trusted=trusted,
+            many_cells=many_cells,
         )
-        plan = on_root(comm, lambda: _plan(source))
+        plan = on_root(comm, lambda: _plan(source, progress))
         return cls._distribute(plan, unit, source.path, comm, order=order)
 
     @classmethod
@@ -263,28 +267,7 @@ class Device:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A file to be read, and what is asked of its mesh; lengths in the unit of the file.
-
-    Attributes:
-        path: The file.
-        unit: Metres per unit of the file.
-        parameters: Variables of a drawing to set.
-        sizes: Wanted cell sizes.
-        geometry_order: Degree of curved cells, or None for that which suits the order.
-        groups: Names of the regions and boundaries of a CAD file.
-    """
-
-    path: Path
-    unit: float
-    parameters: dict[str, float]
-    sizes: sizing.Sizes
-    geometry_order: int | None
-    groups: Groups | None
-
-
-def _plan(source: Source) -> Plan:
+def _plan(source: Source, progress: Progress) -> Plan:
     """Read, and mesh where it is a drawing, the file of a device."""
     path, kind = source.path, formats.kind(source.path)
     if source.parameters and kind != "drawing":
@@ -294,15 +277,13 @@ def _plan(source: Source) -> Plan:
         )
     if source.groups is not None and kind != "cad":
         raise GeometryError(f"{path}: groups are for CAD files ({', '.join(formats.CAD)})")
-    if kind == "drawing":
-        return meshed(source, lambda: drawing.open_geo(path, source.parameters))
-    if kind == "cad":
-        return meshed(source, lambda: open_cad(path, source.groups, source.unit))
     if kind == "imported":
         return plan_of(read_mesh(path), path, source.unit)
-    with drawing.gmsh_session():
-        drawing.open_mesh(path)
-        return plan_of(extract(path, None), path, source.unit)
+    try:
+        return gmsh_process.call("plan", source, progress)
+    except FlatCellsError:
+        source = replace(source, sizes=replace(source.sizes, stretched=False))
+        return gmsh_process.call("plan", source, progress)
 
 
 def bounding_box(
@@ -311,6 +292,7 @@ def bounding_box(
     length_unit: float,
     parameters: Mapping[str, float],
     groups: Groups | None,
+    trusted: bool = False,
     comm: MPI.Comm,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper corner of a drawing, m, shape (d,) each, without a mesh.
@@ -320,70 +302,19 @@ def bounding_box(
         length_unit: Metres per unit of the file.
         parameters: Variables of a drawing to set.
         groups: Names of the regions and boundaries of a CAD file.
+        trusted: True if the drawing may run commands and write files.
         comm: Communicator; rank 0 reads.
 
     Raises:
         GeometryError: A file that cannot be read.
     """
-
-    def box() -> tuple[np.ndarray, np.ndarray]:
-        with drawing.gmsh_session():
-            if formats.kind(path) == "cad":
-                open_cad(path, groups, length_unit)
-            else:
-                drawing.open_geo(path, parameters)
-            dimension = drawing.dimension_of_drawing()
-            low, high = np.array(gmsh.model.getBoundingBox(-1, -1)).reshape(2, 3)
-        return low[:dimension] * length_unit, high[:dimension] * length_unit
-
-    return on_root(comm, box)
-
-
-def meshed(source: Source, open_drawing: Callable[[], None]) -> Plan:
-    """Open a drawing in a fresh Gmsh session, mesh it with the wanted sizes and read the mesh.
-
-    Args:
-        source: The file.
-        open_drawing: Called inside the session: leaves a model with physical groups.
-
-    Returns:
-        The plan.
-
-    Raises:
-        GeometryError: See :meth:`Device.from_gmsh`.
-    """
-    path = source.path
-    stretched = source.sizes.stretched
-    while True:
-        try:
-            with drawing.gmsh_session():
-                open_drawing()
-                dimension = drawing.dimension_of_drawing()
-                if dimension == 3 and source.sizes.wanted:
-                    text = f"adapt is for 2D drawings, but {path.name} is 3D"
-                    raise CaseError(("mesh.adapt", text))
-                sizes = source.sizes.resolved(source.sizes.order or DEFAULT_ORDER[dimension])
-                degree = _geometry_order(source, dimension)
-                sizing.check_names(path, sizes, dimension)
-                stretched = sizing.mesh_drawing(
-                    path, replace(sizes, stretched=stretched), dimension
-                )
-                return plan_of(extract(path, degree), path, source.unit)
-        except GeometryError:
-            # Layers of flat cells do not fit into every shape.
-            if not stretched or not source.sizes.layers:
-                raise
-            stretched = False
-
-
-def _geometry_order(source: Source, dimension: int) -> int:
-    """Degree of the curved cells of a drawing."""
-    given = source.geometry_order
-    if dimension == 2:
-        return given or 2 * ceil((source.sizes.order or DEFAULT_ORDER[2]) / 2)
-    if given and given > 2:
-        raise GeometryError(
-            f"{source.path}: found mesh.geometry_order = {given}; curved tetrahedra have degree 2,"
-            " so that in three dimensions it is 1 or 2"
-        )
-    return given or 2
+    source = Source(
+        path=Path(path),
+        unit=length_unit,
+        parameters=dict(parameters),
+        sizes=Sizes(order=None),
+        groups=groups,
+        trusted=trusted,
+    )
+    low, high = on_root(comm, lambda: gmsh_process.call("bounding_box", source))
+    return low * length_unit, high * length_unit

@@ -1,7 +1,7 @@
-"""Drawings: what a meshed one consists of, and how Gmsh opens and meshes a file.
+"""Drawings in Gmsh: how it opens and meshes a file.
 
-Everything here runs on one rank and knows nothing of DOLFINx. Lengths are in the unit of the
-file; :mod:`meso.device` converts them.
+Everything here runs in the process of Gmsh (:mod:`meso.gmsh_process`). Lengths are in the unit of
+the file.
 """
 
 from __future__ import annotations
@@ -9,56 +9,27 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import gmsh
-import numpy as np
 
+from meso import scripts
 from meso.errors import GeometryError
+from meso.simplices import Drawing
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drawing:
-    """A drawing cut into d-dimensional simplices, d = 2 or 3, in the unit of its file.
-
-    Attributes:
-        points: Vertex coordinates, shape (n, d).
-        cells: Vertices of each triangle or tetrahedron, positively oriented, shape (c, d + 1).
-        cell_region: Index into ``regions`` of each cell, shape (c,).
-        regions: Names of the physical surfaces (3D: volumes).
-        facets: Vertices of each line (3D: triangle) in a physical curve (surface), shape (m, d).
-        facet_boundary: Index into ``boundaries`` of each of them, shape (m,).
-        boundaries: Names of the physical curves (surfaces).
-        corners: Where smooth pieces of a boundary may meet: vertices that are points of the
-            drawing, shape (k,); in 3D edges that lie on its curves, shape (k, 2).
-        degree: Polynomial degree of the curved edges below, at most 2 in 3D.
-        curved_edges: Vertices of the edges that follow a curved line or surface, shape (e, 2).
-        curved_nodes: Their interior nodes, equally spaced in the reference edge, from the first
-            to the second vertex, shape (e, degree - 1, d).
-        cell_data: Values in the cells by name, each of shape (c, ...).
-    """
-
-    points: np.ndarray
-    cells: np.ndarray
-    cell_region: np.ndarray
-    regions: tuple[str, ...]
-    facets: np.ndarray
-    facet_boundary: np.ndarray
-    boundaries: tuple[str, ...]
-    corners: np.ndarray
-    degree: int
-    curved_edges: np.ndarray
-    curved_nodes: np.ndarray
-    cell_data: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    @property
-    def dimension(self) -> int:
-        """2 or 3."""
-        return self.points.shape[1]
+__all__ = [
+    "Drawing",
+    "dimension_of_drawing",
+    "generate",
+    "gmsh_session",
+    "groups",
+    "open_geo",
+    "open_mesh",
+    "run_gmsh",
+]
 
 
 @contextmanager
@@ -79,29 +50,28 @@ def gmsh_session() -> Iterator[None]:
         gmsh.finalize()
 
 
-def open_geo(path: Path, parameters: Mapping[str, float]) -> None:
+def open_geo(path: Path, parameters: Mapping[str, float], *, trusted: bool = False) -> None:
     """Open a ``.geo`` script with some of its variables replaced.
 
-    A copy is read, because Gmsh silently drops the last statement of a file that has no final
-    newline, and because a plain assignment ``width = 100;`` would otherwise win over the
+    A copy is read, because a plain assignment ``width = 100;`` would otherwise win over the
     parameter.
 
     Args:
         path: The script.
         parameters: New values of its variables, by name.
+        trusted: True if it may run commands and write files.
 
     Raises:
-        GeometryError: Unknown variable, or a script that Gmsh refuses (its message is shown).
+        GeometryError: Unknown variable, a script that must not run, or one that Gmsh refuses (its
+            message is shown).
     """
     text = _read_text(path)
     for name, value in parameters.items():
         text = _assign(text, name, float(value))
-    # Included files are named relative to the script, the copy lies elsewhere.
-    text = re.sub(
-        r'(?m)^(\s*(?:Include|Merge|ShapeFromFile)\s*\(?\s*")([^"/][^"]*)"',
-        lambda m: f'{m[1]}{(path.parent / m[2]).resolve()}"',
-        text,
-    )
+    # Gmsh drops the last statement of a file that has no final newline.
+    text += "\n"
+    if not trusted:
+        scripts.check(path, text)
     known = set(re.findall(r"[A-Za-z_]\w*", re.sub(r"//.*|(?s:/\*.*?\*/)", "", text)))
     for name in parameters:
         if name not in known and "Include" not in text and "Merge" not in text:
@@ -113,19 +83,9 @@ def open_geo(path: Path, parameters: Mapping[str, float]) -> None:
             )
     with tempfile.TemporaryDirectory(prefix="meso-") as folder:
         copy = Path(folder) / path.name
-        copy.write_text(text + "\n")
+        copy.write_text(scripts.with_absolute_names(path, text))
         # merge, because open forgets the values that the parser was given
-        try:
-            run_gmsh(path, lambda: gmsh.merge(str(copy)), hide=folder)
-        except GeometryError:
-            # Gmsh's parser keeps what it had not read yet for the next file, and drops one
-            # statement of it at each error: empty files, until one passes.
-            copy.write_text("\n")
-            for _ in range(1000):
-                with suppress(GeometryError):
-                    run_gmsh(path, lambda: gmsh.merge(str(copy)))
-                    break
-            raise
+        run_gmsh(path, lambda: gmsh.merge(str(copy)), hide=folder)
 
 
 def _assign(text: str, name: str, value: float) -> str:
@@ -146,13 +106,21 @@ def _variables(text: str) -> list[str]:
     return sorted({*re.findall(r"([A-Za-z_]\w*)\s*=", inside), *plain})
 
 
-def open_mesh(path: Path) -> None:
+def open_mesh(path: Path, *, trusted: bool = False) -> None:
     """Open a ``.msh`` file.
+
+    Args:
+        path: The file.
+        trusted: True if the options next to it may run commands and write files.
 
     Raises:
         GeometryError: A missing file or one that Gmsh cannot read.
     """
     _read_text(path)
+    if not scripts.is_mesh(path):
+        raise GeometryError(f"{path}: no mesh of Gmsh: such a file begins with $MeshFormat")
+    if not trusted:
+        scripts.check_options(path)
     run_gmsh(path, lambda: gmsh.open(str(path)))
 
 
@@ -178,9 +146,15 @@ def run_gmsh(path: Path, action: Callable[[], Any], hide: str = "") -> Any:
     result = None
     try:
         result = action()
+    except UnicodeDecodeError as error:  # in the message of another error
+        failure = bytes(error.object).decode(errors="replace")
     except Exception as error:
         failure = str(error)
-    log = [line for line in gmsh.logger.get() if line.startswith("Error")]
+    try:
+        lines = gmsh.logger.get()
+    except UnicodeDecodeError as error:
+        lines = [bytes(error.object).decode(errors="replace")]
+    log = [line for line in lines if line.startswith("Error")]
     gmsh.logger.stop()
     gmsh.logger.start()
     if failure or log:

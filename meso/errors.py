@@ -42,6 +42,10 @@ class GeometryError(MesoError):
     """A drawing or a mesh cannot be used."""
 
 
+class FlatCellsError(GeometryError):
+    """Layers of flat cells do not fit into a drawing; others may."""
+
+
 class ConvergenceError(MesoError):
     """A solver did not reach its tolerance."""
 

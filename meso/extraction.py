@@ -1,9 +1,9 @@
-"""From the mesh that is open in Gmsh, or arrays like it, to a :class:`~meso.drawing.Drawing`."""
+"""From the mesh that is open in Gmsh to a :class:`~meso.simplices.Drawing`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,15 @@ import gmsh
 import numpy as np
 
 from meso.curving import straightened
-from meso.drawing import Drawing, dimension_of_drawing, groups
+from meso.drawing import dimension_of_drawing, groups
 from meso.errors import GeometryError
-from meso.planar import positive
+from meso.simplices import Drawing, Elements, drawing_of
 
 # Gmsh element types by dimension and polynomial degree.
 _KINDS = {
     1: {1: 1, 2: 8, 3: 26, 4: 27},
     2: {1: 2, 2: 9, 3: 21, 4: 23},
     3: {1: 4, 2: 11},
-}
-# Ends of the edges of Gmsh's triangle and tetrahedron, in the order of their nodes.
-_EDGES = {
-    2: ((0, 1), (1, 2), (2, 0)),
-    3: ((0, 1), (1, 2), (2, 0), (3, 0), (3, 2), (3, 1)),
 }
 _CELL = {2: "triangle", 3: "tetrahedron"}
 _CELLS = {2: "triangles", 3: "tetrahedra"}
@@ -33,77 +28,20 @@ _REGION = {2: "surface", 3: "volume"}
 _SMOOTH = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Elements:
-    """Cells of one degree and the named facets, as a file has them.
-
-    Attributes:
-        points: Coordinates of all nodes, shape (n, 3).
-        cells: Nodes of each cell in Gmsh's order, vertices first, shape (c, nodes).
-        cell_region: Index into ``regions`` of each cell.
-        regions: Names of the regions.
-        facets: Vertices of the named facets, shape (m, d).
-        facet_boundary: Index into ``boundaries`` of each.
-        boundaries: Names of the boundaries.
-        corners: Vertices (3D: edges, shape (k, 2)) where smooth pieces may meet.
-        degree: Polynomial degree of the cells.
-    """
-
-    points: np.ndarray
-    cells: np.ndarray
-    cell_region: np.ndarray
-    regions: Sequence[str]
-    facets: np.ndarray
-    facet_boundary: np.ndarray
-    boundaries: Sequence[str]
-    corners: np.ndarray
-    degree: int
-
-
-def drawing_of(elements: Elements, path: Path, dimension: int, curves: Any = None) -> Drawing:
-    """The drawing that elements of a file make.
-
-    Args:
-        elements: Nodes, cells and facets.
-        path: The file, for messages.
-        dimension: 2 or 3.
-        curves: Degree, ends (numbers of nodes) and inner nodes of the curved edges, instead of
-            those of the cells.
-
-    Returns:
-        The drawing, its cells positively oriented, with no other points than their vertices.
+def named_regions(path: Path, dimension: int) -> dict[str, list[int]]:
+    """Physical groups of surfaces (3D: volumes) of the open model: entity tags by name.
 
     Raises:
-        GeometryError: A plane drawing that is not in a plane z = const.
+        GeometryError: There is none.
     """
-    points, full = elements.points, elements.cells
-    if dimension == 2:
-        _check_plane(points[np.unique(full)], path)
-        points = points[:, :2]
-    degree, ends, inner = curves or (
-        elements.degree,
-        *_edges_of_cells(full, points, elements.degree, dimension),
-    )
-    cells = positive(points, full[:, : dimension + 1])
-    vertices = np.unique(cells)
-    compact = np.full(len(points), -1, dtype=np.int64)
-    compact[vertices] = np.arange(len(vertices))
-    # Facets and points of the drawing that no cell has, like construction lines, are left out.
-    facets, corners = compact[elements.facets], compact[elements.corners]
-    kept = (facets >= 0).all(axis=1)
-    return Drawing(
-        points=points[vertices],
-        cells=compact[cells],
-        cell_region=np.asarray(elements.cell_region),
-        regions=tuple(elements.regions),
-        facets=facets[kept].reshape(-1, dimension),
-        facet_boundary=np.asarray(elements.facet_boundary)[kept],
-        boundaries=tuple(elements.boundaries),
-        corners=corners[(corners >= 0).reshape(len(corners), dimension - 1).all(axis=1)],
-        degree=degree if len(ends) else 1,
-        curved_edges=compact[ends],
-        curved_nodes=inner,
-    )
+    regions = groups(path, dimension)
+    if not regions:
+        raise GeometryError(
+            f"{path}: no physical surface; name the conductor and its edges, for instance"
+            ' Physical Surface("metal") = {1}; Physical Curve("source") = {4}; in three dimensions'
+            ' Physical Volume("metal") = {1}; Physical Surface("source") = {4};'
+        )
+    return regions
 
 
 def extract(path: Path, degree: int | None) -> Drawing:
@@ -122,13 +60,7 @@ def extract(path: Path, degree: int | None) -> Drawing:
             that do not lie in a plane z = const, or a group without elements.
     """
     dimension = dimension_of_drawing()
-    regions = groups(path, dimension)
-    if not regions:
-        raise GeometryError(
-            f"{path}: no physical surface; name the conductor and its edges, for instance"
-            ' Physical Surface("metal") = {1}; Physical Curve("source") = {4}; in three dimensions'
-            ' Physical Volume("metal") = {1}; Physical Surface("source") = {4};'
-        )
+    regions = named_regions(path, dimension)
     boundaries = groups(path, dimension - 1)
     if dimension == 3 and degree == 2:
         _second_order()
@@ -223,39 +155,6 @@ def _members(
     if not blocks:
         return np.empty((0, dimension + 1), np.int64), np.empty(0, np.int64)
     return np.concatenate(blocks), np.repeat(np.arange(len(blocks)), [len(b) for b in blocks])
-
-
-def _check_plane(points: np.ndarray, path: Path) -> None:
-    z = points[:, 2]
-    if np.ptp(z) > 1e-9 * np.ptp(points[:, :2], axis=0).max():
-        raise GeometryError(
-            f"{path}: the surfaces do not lie in one plane z = const (z from {z.min():g} to"
-            f" {z.max():g}); draw 2D conductors in the xy plane, and name those of 3D conductors"
-            ' by Physical Volume("metal") = {1};'
-        )
-
-
-def _edges_of_cells(
-    full: np.ndarray, points: np.ndarray, degree: int, dimension: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The bent edges of high-order cells, and their inner nodes."""
-    n = degree - 1
-    if not n:
-        return np.empty((0, 2), np.int64), np.empty((0, 0, dimension))
-    edges = _EDGES[dimension]
-    ends = np.concatenate([full[:, list(e)] for e in edges])
-    start = dimension + 1
-    inner = np.concatenate(
-        [full[:, start + i * n : start + (i + 1) * n] for i in range(len(edges))]
-    )
-    low, high = ends.min(axis=1), ends.max(axis=1)
-    _, first = np.unique(low * len(points) + high, return_index=True)
-    ends, nodes = ends[first], points[inner[first]]
-    s = np.arange(1, degree) / degree
-    straight = points[ends[:, 0], None] * (1 - s)[:, None] + points[ends[:, 1], None] * s[:, None]
-    length = np.linalg.norm(points[ends[:, 1]] - points[ends[:, 0]], axis=1)
-    bent = np.abs(nodes - straight).max(axis=(1, 2)) > 1e-10 * length
-    return ends[bent], nodes[bent]
 
 
 def _second_order() -> None:

@@ -12,8 +12,11 @@ from math import isfinite, isinf, log10
 from pathlib import Path
 from typing import Any
 
+from meso import gmsh_process
 from meso.case import Case, parse_overrides, writing
 from meso.errors import CaseError, GeometryError
+from meso.gmsh_process import Source
+from meso.layers import Sizes
 from meso.units import quantity
 
 #: What a swept text may be measured in; anything else is a name.
@@ -268,12 +271,13 @@ def fingerprint(case: Case, axes: Sequence[Axis]) -> str:
     return digest.hexdigest()
 
 
-def check_drawings(path: Path, points: Sequence[Point]) -> None:
+def check_drawings(path: Path, points: Sequence[Point], trusted: bool = False) -> None:
     """Open the drawing with the parameters of each point, which may be out of range.
 
     Args:
         path: The case file.
         points: All points.
+        trusted: True if drawings may run commands and write files.
 
     Raises:
         GeometryError: A drawing refuses its parameters; the message names the point.
@@ -285,10 +289,14 @@ def check_drawings(path: Path, points: Sequence[Point]) -> None:
         if geometry.file.suffix != ".geo" or key in seen:
             continue
         seen.add(key)
-        from meso.drawing import gmsh_session, open_geo
-
+        source = Source(
+            path=geometry.file,
+            unit=geometry.length_unit,
+            parameters=dict(geometry.parameters),
+            sizes=Sizes(order=None),
+            trusted=trusted,
+        )
         try:
-            with gmsh_session():
-                open_geo(geometry.file, geometry.parameters)
+            gmsh_process.call("check", source)
         except GeometryError as error:
             raise GeometryError(f"{error} (at {point.name})") from None

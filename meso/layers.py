@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
-
-from meso.drawing import groups
-from meso.errors import GeometryError
 
 # Cells across a channel and per vorticity diffusion length at a wall, by polynomial degree.
 # Measured on ribbons and bends: they keep currents and profiles within 1e-6 and wall vorticities
 # within 1e-5 (tests/verification); degree 2 is left at about 1e-4.
 CELLS_PER_WIDTH = {1: 16.0, 2: 10.0}
 _CELLS_PER_LAYER = {1: 8.0, 2: 6.0, 3: 5.0, 4: 2.5, 5: 2.0}
+# Polynomial degree of the fields, by the dimension of the device, where none is given.
+DEFAULT_ORDER = {2: 4, 3: 2}
+# Smallest cell at a sharp re-entrant corner over the local width: the error falls like its power
+# 0.65, the cells grow like its logarithm.
+CORNER_SIZE = 1e-6
+# The same in the first mesh of an adaptive refinement.
+FIRST_CORNER_SIZE = 0.02
+# Cells of a solid, unless the user asks for a size; thin layers come out with up to a third more.
+MAX_CELLS_3D = 120_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +132,9 @@ class Sizes:
         stretched: True to let thin layers have flat cells.
         wanted: Sizes that a solution asks for, or None where nobody asks: then corners are
             refined once and for all.
+        corner: Smallest cell at a sharp corner over the local width.
+        first_corner: The same where ``wanted`` is given.
+        budget: Most cells of a solid, unless the user asks for a size.
     """
 
     order: int | None
@@ -137,6 +145,14 @@ class Sizes:
     known_only: bool = False
     stretched: bool = True
     wanted: SizeField | None = None
+    corner: float = field(default_factory=lambda: CORNER_SIZE)
+    first_corner: float = field(default_factory=lambda: FIRST_CORNER_SIZE)
+    budget: float = field(default_factory=lambda: MAX_CELLS_3D)
+
+    @property
+    def is_explicit(self) -> bool:
+        """True if the user gave a size: then there may be any number of cells."""
+        return self.bulk is not None or not self.coarsen
 
     @property
     def degree(self) -> int:
@@ -152,14 +168,3 @@ class Sizes:
             layers={name: layer.resolved(order) for name, layer in self.layers.items()},
             interface=self.interface and self.interface.resolved(order),
         )
-
-
-def check_names(path: Path, sizes: Sizes, dimension: int = 2) -> None:
-    """Raise a GeometryError if a wall size is given for a boundary that the drawing lacks."""
-    known = groups(path, dimension - 1)
-    kind = {2: "curve", 3: "surface"}[dimension]
-    for name in sizes.layers:
-        if name not in known and not sizes.known_only:
-            raise GeometryError(
-                f"{path}: no physical {kind} '{name}'; the drawing has {', '.join(known) or 'none'}"
-            )

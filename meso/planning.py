@@ -11,10 +11,10 @@ from scipy.sparse.csgraph import connected_components
 
 from meso import formats
 from meso.curving import EDGES, EDGES_3D, curved_cells, smallest_determinant
-from meso.drawing import Drawing
 from meso.errors import GeometryError
 from meso.pieces import FACETS, Boundary, Piece, joined
 from meso.planar import row_keys
+from meso.simplices import Drawing
 
 CELL = {2: "triangle", 3: "tetrahedron"}
 

@@ -40,7 +40,13 @@ Progress = Callable[[str], None]
 
 
 def build_device(
-    case: Case, comm: MPI.Comm = MPI.COMM_WORLD, wanted: SizeField | None = None
+    case: Case,
+    comm: MPI.Comm = MPI.COMM_WORLD,
+    wanted: SizeField | None = None,
+    *,
+    trusted: bool = False,
+    many_cells: bool = False,
+    progress: Progress = lambda text: None,
 ) -> Device:
     """Read and mesh the drawing of a case, with the vorticity layers resolved.
 
@@ -48,6 +54,9 @@ def build_device(
         case: The case.
         comm: Communicator.
         wanted: Sizes that a solution asks for, where the mesh is adapted.
+        trusted: True if the drawing may run commands and write files.
+        many_cells: True to mesh whatever number of cells is to be expected.
+        progress: Called with the expected number of cells.
 
     Returns:
         The device, its names checked against those of the case.
@@ -65,7 +74,7 @@ def build_device(
     interface = None
     # Adapted meshes resolve layers where the target needs it.
     viscous = meshable and case.flow.model != "ohmic" and wanted is None
-    if viscous and (shortest := _shortest_layer(case, comm)):
+    if viscous and (shortest := _shortest_layer(case, comm, trusted)):
         interface = Layer(decay=shortest)
         layers = {name: Layer(decay=shortest, size=given) for name in walls}
     elif meshable and given:
@@ -87,6 +96,9 @@ def build_device(
         geometry_order=case.mesh.geometry_order,
         groups=case.geometry.groups,
         wanted=wanted,
+        trusted=trusted,
+        many_cells=many_cells,
+        progress=progress,
         comm=comm,
     )
     materials = {region: case.materials[name] for region, name in case.regions.items()}
@@ -96,12 +108,12 @@ def build_device(
     return device
 
 
-def _shortest_layer(case: Case, comm: MPI.Comm) -> float | None:
+def _shortest_layer(case: Case, comm: MPI.Comm, trusted: bool) -> float | None:
     """Decay length of the thinnest layer at walls, m; None if there is none.
 
     That of the vorticity, or in the kinetic model the mean free path of all collisions.
     """
-    shortest = _shortest_diffusion_length(case, comm)
+    shortest = _shortest_diffusion_length(case, comm, trusted)
     if case.flow.model != "kinetic" or shortest is None:
         return shortest
     ratios = []
@@ -132,7 +144,7 @@ def _with_densities(
     return {name: joined(layers.get(name)) for name in walls}, inside
 
 
-def _shortest_diffusion_length(case: Case, comm: MPI.Comm) -> float | None:
+def _shortest_diffusion_length(case: Case, comm: MPI.Comm, trusted: bool) -> float | None:
     """Shortest vorticity diffusion length of all regions, m; None if there is none."""
     materials = [case.materials[name] for name in case.regions.values()]
     low = high = np.zeros(2)
@@ -142,6 +154,7 @@ def _shortest_diffusion_length(case: Case, comm: MPI.Comm) -> float | None:
             length_unit=case.geometry.length_unit,
             parameters=case.geometry.parameters,
             groups=case.geometry.groups,
+            trusted=trusted,
             comm=comm,
         )
     lengths = [shortest_diffusion_length(material, low, high) for material in materials]
@@ -154,6 +167,8 @@ def run(
     comm: MPI.Comm = MPI.COMM_WORLD,
     progress: Progress = lambda text: None,
     earlier: Flow | None = None,
+    trusted: bool = False,
+    many_cells: bool = False,
 ) -> Result:
     """Solve a case.
 
@@ -163,6 +178,9 @@ def run(
         progress: Called with a line of text at the beginning of each phase.
         earlier: Flow of a similar case: if its mesh and boundaries are the same, an iteration
             begins with it.
+        trusted: True if the drawing may run commands and write files.
+        many_cells: True to mesh even if more than a million cells are to be expected and the case
+            gives no size.
 
     Returns:
         The result, on every rank.
@@ -186,7 +204,9 @@ def run(
 
     def build(wanted: SizeField | None = None) -> Device:
         with phase("mesh", f"meshing {case.geometry.file.name}"):
-            device = build_device(case, comm, wanted)
+            device = build_device(
+                case, comm, wanted, trusted=trusted, many_cells=many_cells, progress=progress
+            )
         if case.angular_momentum:
             # Whether it is well posed is decided before anything is solved.
             made[id(device)] = problem(case, device)

@@ -6,7 +6,7 @@ carries the wanted sizes as a background field for the final one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,18 +17,14 @@ from scipy.spatial import cKDTree
 from meso import sizing_3d
 from meso.drawing import generate, groups
 from meso.errors import GeometryError
+from meso.estimating import cells_of_field, check_coarse, flat_cells, layer_cells, size_factor
 from meso.grading import curve_length, curve_points, graded, resolve_short_curves
-from meso.layers import CELLS_PER_WIDTH, Layer, SizeField, Sizes, check_names, vorticity_layer
+from meso.layers import CELLS_PER_WIDTH, Layer, SizeField, Sizes, vorticity_layer
 from meso.planar import cross
 
-__all__ = ["Layer", "SizeField", "Sizes", "check_names", "mesh_drawing", "vorticity_layer"]
+__all__ = ["Layer", "SizeField", "Sizes", "mesh_drawing", "vorticity_layer"]
 
 ANGLE_PER_CELL = 0.3  # radians of a curved boundary per cell
-# Smallest cell at a sharp re-entrant corner over the local width: the error falls like its power
-# 0.65, the cells grow like its logarithm.
-CORNER_SIZE = 1e-6
-# The same in the first mesh of an adaptive refinement.
-FIRST_CORNER_SIZE = 0.02
 MAX_CELLS = 250_000  # in wall layers, unless the user asks for a size
 MANY_CELLS = 15_000  # in isotropic wall layers: above that flat cells are used where possible
 _THICKNESS = 15.0  # of a layer of flat cells, in its decay length: the vorticity falls to 3e-7
@@ -37,13 +33,16 @@ _SAMPLES = 1000
 _INTERFACE = "\0interface"  # no name that a drawing could have
 
 
-def mesh_drawing(path: Path, sizes: Sizes, dimension: int) -> bool:
+def mesh_drawing(
+    path: Path, sizes: Sizes, dimension: int, announce: Callable[[float], None] = lambda cells: None
+) -> bool:
     """Mesh the open drawing with the wanted sizes.
 
     Args:
         path: The drawing, for messages.
         sizes: Wanted cell sizes, resolved.
         dimension: 2 or 3.
+        announce: Called with the expected number of cells before it takes time to make them.
 
     Returns:
         True if there are layers of flat cells.
@@ -52,13 +51,14 @@ def mesh_drawing(path: Path, sizes: Sizes, dimension: int) -> bool:
         GeometryError: Gmsh's own message, if it fails.
     """
     if dimension == 3:
-        sizing_3d.mesh_solid(path, sizes)
+        sizing_3d.mesh_solid(path, sizes, announce)
         return False
     low, high = np.array(gmsh.model.getBoundingBox(-1, -1)).reshape(2, 3)
     extent = float((high - low).max())
     _check_count(path, sizes, low, high)
     resolve_short_curves(4)
     gmsh.option.setNumber("Mesh.MeshSizeMax", min(sizes.bulk or np.inf, extent / 12))
+    check_coarse(path, announce)
     generate(path)
     if not _is_plane():
         return False  # the reader of the mesh says what is wrong
@@ -70,12 +70,23 @@ def mesh_drawing(path: Path, sizes: Sizes, dimension: int) -> bool:
     stretched = sizes.stretched and _stretched_layers(curves, sizes, narrowest)
     if stretched:
         wanted = np.minimum(wanted, _flat_enough(curves, sizes, nodes[:, :2]))
-    parts = [_background(nodes, triangles, wanted)]
+    fields = [(nodes, triangles, wanted)]
     if sizes.wanted and len(sizes.wanted.triangles):
         height = np.full(len(sizes.wanted.points), nodes[0, 2])
         points = np.column_stack([sizes.wanted.points, height])
-        parts.append(_background(points, sizes.wanted.triangles, sizes.wanted.sizes))
-    parts += [] if stretched else _layers(curves, sizes)
+        fields.append((points, sizes.wanted.triangles, sizes.wanted.sizes))
+    parts = [_background(*each) for each in fields]
+    cells = sum(cells_of_field(p[:, :2], t, h) for p, t, h in fields)
+    if stretched:
+        cells += flat_cells(wanted)
+    else:
+        parts += _layers(curves, sizes)
+        coarser, across = _coarsening(curves, sizes), CELLS_PER_WIDTH.get(sizes.degree, 5.0)
+        for name, tags in curves.items():
+            cells += layer_cells(tags, sizes.layers[name], wanted, coarser, across)
+    if sizing_3d.is_structured(path, 2):
+        cells = len(triangles)  # they stay what they are
+    announce(cells * size_factor(2))
     smallest = gmsh.model.mesh.field.add("Min")
     gmsh.model.mesh.field.setNumbers(smallest, "FieldsList", parts)
     gmsh.model.mesh.field.setAsBackgroundMesh(smallest)
@@ -187,10 +198,15 @@ def _flat_enough(curves: Mapping[str, list[int]], sizes: Sizes, nodes: np.ndarra
     return out
 
 
+def _coarsening(curves: Mapping[str, list[int]], sizes: Sizes) -> float:
+    """Factor on the sizes of layers of isotropic cells, so that they are not too many."""
+    cells = _cells_in_layers(curves, sizes)
+    return max(1.0, float(np.sqrt(cells / MAX_CELLS))) if sizes.coarsen else 1.0
+
+
 def _layers(curves: Mapping[str, list[int]], sizes: Sizes) -> list[int]:
     """Gmsh fields of layers of isotropic cells."""
-    cells = _cells_in_layers(curves, sizes)
-    coarser = max(1.0, np.sqrt(cells / MAX_CELLS)) if sizes.coarsen else 1.0
+    coarser = _coarsening(curves, sizes)
     out = []
     field = gmsh.model.mesh.field
     for name, tags in curves.items():
@@ -237,7 +253,7 @@ def _field(
     sharp = np.union1d(sharp, ends)
     if len(sharp):
         _, near = cKDTree(points).query(plane[sharp])
-        smallest = (FIRST_CORNER_SIZE if sizes.wanted else CORNER_SIZE) * width[near]
+        smallest = (sizes.first_corner if sizes.wanted else sizes.corner) * width[near]
         wanted = np.minimum(wanted, graded(plane, plane[sharp], smallest))
     return nodes, triangles, wanted, float(width.min())
 

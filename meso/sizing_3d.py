@@ -9,7 +9,7 @@ itself stays within a budget; thin films are better drawn with layers (``geometr
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,13 +20,12 @@ from scipy.spatial import cKDTree
 
 from meso.drawing import generate, groups
 from meso.errors import GeometryError
+from meso.estimating import check_coarse, layered_cells, size_factor
 from meso.extraction import is_seam
 from meso.grading import graded, resolve_short_curves
 from meso.layers import Layer, Sizes
 from meso.planar import measures, positive, row_keys
 
-# Unless the user asks for a size; thin layers come out with up to a third more.
-MAX_CELLS = 120_000
 IMPOSSIBLE = 1e7  # cells
 GROWTH = 0.4  # largest increase of the cell size with distance
 # The same between two walls that face each other, so that the middle has small cells too.
@@ -58,12 +57,15 @@ class _Coarse:
         return self.nodes[self.triangles].mean(axis=1)
 
 
-def mesh_solid(path: Path, sizes: Sizes) -> None:
+def mesh_solid(
+    path: Path, sizes: Sizes, announce: Callable[[float], None] = lambda cells: None
+) -> None:
     """Cut the open drawing into tetrahedra of the wanted sizes.
 
     Args:
         path: The drawing, for messages.
         sizes: Wanted cell sizes, resolved.
+        announce: Called with the expected number of cells before it takes time to make them.
 
     Raises:
         GeometryError: Gmsh's own message, if it fails; sizes that lead to too many cells.
@@ -78,10 +80,13 @@ def mesh_solid(path: Path, sizes: Sizes) -> None:
     if is_structured(path):
         # Its own layers and points say what they want; fields would not act on the layers.
         gmsh.option.setNumber("Mesh.MeshSizeMax", min(sizes.bulk or np.inf, extent / 4))
+        generate(path, 2)
+        announce(layered_cells())
         generate(path, 3)
         return
     resolve_short_curves(2)
     gmsh.option.setNumber("Mesh.MeshSizeMax", extent / 12)
+    check_coarse(path, announce, 3)
     generate(path, 3)
     if not len(gmsh.model.mesh.getElementsByType(4)[0]):
         return  # a drawing without tetrahedra: its reader says what is wrong
@@ -91,7 +96,8 @@ def mesh_solid(path: Path, sizes: Sizes) -> None:
     wanted = _wanted(coarse, sizes)
     layers = {name: sizes.layers[name] for name in surfaces}
     _check_layers(path, sizes, layers, areas)
-    wanted, layers = _affordable(coarse, wanted, bulk, sizes, layers, areas)
+    wanted, layers, cells = _affordable(coarse, wanted, bulk, sizes, layers, areas)
+    announce(cells * size_factor(3))
     fields = _layer_fields(surfaces, layers, areas)
     if (wanted < bulk).any():  # half the time of Gmsh goes into looking it up
         fields.append(_background(coarse, wanted))
@@ -110,12 +116,13 @@ def mesh_solid(path: Path, sizes: Sizes) -> None:
     generate(path, 3)
 
 
-def is_structured(path: Path) -> bool:
-    """True if a ``.geo`` script asks for layers of cells or for transfinite volumes."""
+def is_structured(path: Path, dimension: int = 3) -> bool:
+    """True if a ``.geo`` script asks for transfinite surfaces (volumes) or, in 3D, for layers."""
     if path.suffix != ".geo":
         return False
     text = re.sub(r"//.*|(?s:/\*.*?\*/)", "", path.read_text(errors="replace"))
-    return bool(re.search(r"\bLayers\s*\{|\bTransfinite\s+Volume\b", text))
+    words = {2: r"\bTransfinite\s+Surface\b", 3: r"\bLayers\s*\{|\bTransfinite\s+Volume\b"}
+    return bool(re.search(words[dimension], text))
 
 
 def _check_bulk(path: Path, sizes: Sizes, sides: np.ndarray) -> None:
@@ -313,8 +320,12 @@ def _affordable(
     sizes: Sizes,
     layers: dict[str, Layer],
     areas: dict[str, float],
-) -> tuple[np.ndarray, dict[str, Layer]]:
-    """Coarser sizes and layers, where they would take more cells than there may be."""
+) -> tuple[np.ndarray, dict[str, Layer], float]:
+    """Coarser sizes and layers, where they would take more cells than there may be.
+
+    Returns:
+        Sizes, layers and the number of cells.
+    """
 
     def total(layers: Mapping[str, Layer], size: np.ndarray) -> tuple[float, float]:
         here = _count(coarse, size)
@@ -324,21 +335,21 @@ def _affordable(
     volume = float(measures(coarse.nodes, coarse.cells).sum() / 6)
     size, factor = np.minimum(bulk, wanted), 1.0
     # Sizes that the user gives are kept, whatever they cost.
-    while total({}, size)[0] > (1 - _LAYER_SHARE) * MAX_CELLS and (factor * wanted < bulk).any():
-        if sum(total(layers, size)) <= MAX_CELLS:
+    while total({}, size)[0] > (1 - _LAYER_SHARE) * sizes.budget and (factor * wanted < bulk).any():
+        if sum(total(layers, size)) <= sizes.budget:
             break
         factor *= 1.05
         size = np.minimum(bulk, factor * wanted)
     if not sizes.coarsen:
-        return size, layers
+        return size, layers, sum(total(layers, size))
     in_bulk, _ = total({}, size)
-    room = max(_LAYER_SHARE * MAX_CELLS, MAX_CELLS - in_bulk)
+    room = max(_LAYER_SHARE * sizes.budget, sizes.budget - in_bulk)
     trial, factor = layers, 1.0
     while total(trial, size)[1] > room:
         factor *= 1.05
         # With coarser cells the reach grows too, so that neighbours differ moderately.
         trial = {name: _coarser(layer, factor) for name, layer in layers.items()}
-    return size, trial
+    return size, trial, sum(total(trial, size))
 
 
 def _coarser(layer: Layer, factor: float) -> Layer:

@@ -6,11 +6,11 @@ import platform
 from typing import Any
 
 import dolfinx
-import gmsh
 import numpy as np
 from petsc4py import PETSc
 
 import meso
+from meso import gmsh_process
 from meso.adapting import Adaptivity
 from meso.angular_momentum import report
 from meso.boundary import Periodic
@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
         "meso": meso.__version__,
         "dolfinx": dolfinx.__version__,
         "petsc": ".".join(map(str, PETSc.Sys.getVersion())),
-        "gmsh": gmsh.__version__,
+        "gmsh": gmsh_process.version(),
         "numpy": np.__version__,
         "python": platform.python_version(),
     }

@@ -16,8 +16,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from meso.case import Case
@@ -146,7 +148,13 @@ def _replace(path: Path, text: str) -> None:
         raise MesoError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def solve_point(path: Path, point: Point, keep: Path | None, format: str) -> dict[str, Any]:
+def solve_point(
+    path: Path,
+    point: Point,
+    keep: Path | None,
+    format: str,
+    allowed: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Run one case and take its numbers; all ranks call this.
 
     Args:
@@ -154,6 +162,7 @@ def solve_point(path: Path, point: Point, keep: Path | None, format: str) -> dic
         point: The point.
         keep: Directory for the whole result, or None.
         format: Of its fields.
+        allowed: Arguments of :func:`meso.run` about what drawings may do.
 
     Returns:
         The row of the table, the same on every rank.
@@ -172,7 +181,7 @@ def solve_point(path: Path, point: Point, keep: Path | None, format: str) -> dic
     start = time.perf_counter()
     try:
         # What is known of the point before, for an iteration to begin with.
-        result = run(Case.load(path, point.settings), earlier=_EARLIER.get("flow"))
+        result = run(Case.load(path, point.settings), earlier=_EARLIER.get("flow"), **allowed)
         _EARLIER["flow"] = result.flow if result.flow.model == "kinetic" else None
         row["results"] = numbers(result)
         row["warnings"] = list(result.warnings)
@@ -251,6 +260,8 @@ def sweep(
     format: str = "vtu",
     petsc: Sequence[str] = (),
     progress: Progress = lambda text: None,
+    trusted: bool = False,
+    many_cells: bool = False,
 ) -> list[dict[str, Any]]:
     """Solve a grid of cases; all ranks call this.
 
@@ -266,6 +277,9 @@ def sweep(
         format: Of the fields, if they are kept.
         petsc: Options for the worker processes.
         progress: Called with a line of text after each point.
+        trusted: True if drawings may run commands and write files.
+        many_cells: True to mesh even if more than a million cells are to be expected and the case
+            gives no size.
 
     Returns:
         One row for each point of the grid, in its order: a dictionary with ``swept``, ``results``
@@ -293,7 +307,7 @@ def sweep(
     table = Table(directory=directory, head=_head(path, axes, settings or {}))
     _on_root(comm, table.read)
     if any(axis.key.startswith("geometry.") for axis in axes):
-        _on_root(comm, lambda: check_drawings(path, points))
+        _on_root(comm, lambda: check_drawings(path, points, trusted))
     todo = _on_root(comm, lambda: [p for p in points if not table.done(p, keep)])
     if len(todo) < len(points):
         progress(f"{len(points) - len(todo)} of {len(points)} points are in the table already")
@@ -316,11 +330,14 @@ def sweep(
         text = _headline(row) if row["status"] == "done" else f"failed: {row['error']}"
         progress(f"point {point.index + 1} of {len(points)}: {point.name}: {text}")
 
+    given = {"trusted": trusted, "many_cells": many_cells}
+    allowed = {name: True for name, value in given.items() if value}
     if jobs == 1:
         for point in todo:
-            take(point, solve_point(path, point, kept.get(point.index), format))
+            take(point, solve_point(path, point, kept.get(point.index), format, allowed))
     else:
-        for point, row in _parallel(path, todo, kept, format, jobs, petsc):
+        work = partial(solve_point, path, format=format, allowed=allowed)
+        for point, row in _parallel(work, todo, kept, jobs, petsc):
             take(point, row)
 
     def finish() -> list[dict[str, Any]]:
@@ -344,10 +361,9 @@ def _on_root(comm: Any, work: Callable[[], Any]) -> Any:
 
 
 def _parallel(
-    path: Path,
+    work: Callable[..., dict[str, Any]],
     points: Sequence[Point],
     kept: Mapping[int, Path],
-    format: str,
     jobs: int,
     petsc: Sequence[str],
 ) -> Iterator[tuple[Point, dict[str, Any]]]:
@@ -360,8 +376,7 @@ def _parallel(
     )
     try:
         futures: dict[Future[dict[str, Any]], Point] = {
-            pool.submit(solve_point, path, point, kept.get(point.index), format): point
-            for point in points
+            pool.submit(work, point, keep=kept.get(point.index)): point for point in points
         }
         for future in as_completed(futures):
             yield futures[future], future.result()

@@ -13,7 +13,7 @@ import pytest
 from conftest import GEOMETRIES
 from mpi4py import MPI
 
-from meso import _compat, sizing_3d
+from meso import _compat, layers
 from meso.curving import curved_cells, smallest_determinant, straightened
 from meso.device import Device, plan_of
 from meso.drawing import Drawing, gmsh_session
@@ -286,7 +286,7 @@ def test_layer(tmp_path):
 
 def test_budget(tmp_path, monkeypatch):
     """A layer that nobody can resolve is made coarser; the cells stay about within the budget."""
-    monkeypatch.setattr(sizing_3d, "MAX_CELLS", 10_000)
+    monkeypatch.setattr(layers, "MAX_CELLS_3D", 10_000)
     device = read(tmp_path, BOX + NAMES, layers={"walls": Layer(decay=1e-12)})
     # The number of cells for given sizes is known to a third.
     assert 4_000 < device.cells < 16_000

@@ -17,7 +17,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 import meso
-from meso import sizing
+from meso import layers
 from meso.cells import cells_of
 from meso.figures.style import INK, LINES, STYLE
 from meso.flow import Flow, Hydrodynamic
@@ -42,12 +42,12 @@ def measured() -> tuple[Result, dict[str, Curve]]:
     plain = replace(case, mesh=replace(case.mesh, adapt=None))
     finest = replace(plain, flow=replace(plain.flow, order=7))
     graded, uniform = [], []
-    for sizing.CORNER_SIZE in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6):
+    for layers.CORNER_SIZE in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6):
         graded.append(conductance(meso.run(plain)))
-    sizing.CORNER_SIZE = 1e-9
+    layers.CORNER_SIZE = 1e-9
     _, exact = conductance(meso.run(finest))
     # The first mesh of an adaptive run has no layers; without its refined corner it is uniform.
-    sizing.FIRST_CORNER_SIZE = 1.0
+    layers.FIRST_CORNER_SIZE = 1.0
     materials = {region: case.materials[name] for region, name in case.regions.items()}
     for size in (20e-9, 10e-9, 5e-9, 2.5e-9, 1.25e-9):
         device = build_device(replace(case, mesh=replace(case.mesh, size=size)))

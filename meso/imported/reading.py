@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from meso.drawing import Drawing
 from meso.errors import GeometryError
-from meso.extraction import Elements, drawing_of
 from meso.imported import abaqus, meshio_files
 from meso.imported.raw import KINDS, Block, RawMesh
 from meso.imported.sets import partition
 from meso.planar import row_keys
+from meso.simplices import Drawing, Elements, drawing_of
 
 _CELLS = {2: "triangles", 3: "tetrahedra"}
 _FACETS = {2: "lines", 3: "triangles"}

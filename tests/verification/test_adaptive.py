@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import meso
-from meso import sizing
+from meso import layers
 from meso.adapting import Adaptivity
 from meso.case import Case
 from meso.errors import CaseError
@@ -73,7 +73,7 @@ def exact(case: Case) -> float:
     The error falls like the power 2/3 of the smallest cell: 8e-7 at order 4 and 1e-6.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sizing, "CORNER_SIZE", 1e-9)
+        patch.setattr(layers, "CORNER_SIZE", 1e-9)
         return value(meso.run(plain(case, 7)))
 
 
@@ -100,7 +100,7 @@ def test_fewer_unknowns(adapted: Result, exact: float, case: Case) -> None:
     materials = {region: case.materials[name] for region, name in case.regions.items()}
     with pytest.MonkeyPatch.context() as patch:
         # The first mesh of an adaptive run is uniform but for the corner.
-        patch.setattr(sizing, "FIRST_CORNER_SIZE", 1.0)
+        patch.setattr(layers, "FIRST_CORNER_SIZE", 1.0)
         device = build_device(replace(case, mesh=replace(case.mesh, size=2.5e-9)))
     uniform = Hydrodynamic(device, materials=materials, boundaries=case.boundaries).solve()
     # Measured: 8 times the unknowns and 600 times the error.
@@ -108,7 +108,7 @@ def test_fewer_unknowns(adapted: Result, exact: float, case: Case) -> None:
     assert abs(uniform.conductance_matrix[0, 0] / exact - 1) > 100 * error
     # Measured: 3.4 times the unknowns for 2.3 times the error.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sizing, "CORNER_SIZE", 1e-5)
+        patch.setattr(layers, "CORNER_SIZE", 1e-5)
         graded = meso.run(plain(case, 4))
     assert graded.flow.evidence["unknowns"] > 2 * unknowns
     assert abs(value(graded) / exact - 1) > error
