@@ -435,6 +435,7 @@ directory = "results/small"
 """
 
 
+@pytest.mark.verification
 def test_python_of_the_readme(device: Path) -> None:
     """It runs as it is printed, and leaves the results that it saves."""
     text = readme("python", "meso.run(case)")
