@@ -5,6 +5,7 @@
     python3 benchmarks/film.py --size large             # about 870,000
     mpirun -n 2 python3 benchmarks/film.py --size large # strong scaling: the same film
     mpirun -n 2 python3 benchmarks/film.py --weak       # weak scaling: a film for each rank
+    python3 benchmarks/film.py --smallest               # does it still run?
 
 The film of ``geometries/film.geo``, length : width : thickness = 4 : 2 : 1, in cells of about equal
 sides; L is its length. The current is compared with the closed form, which the mesh reaches where
@@ -24,11 +25,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from mpi4py import MPI
 
-from meso.boundary import Contact, Wall
-from meso.device import Device
+from meso import Contact, Device, Material, Wall
 from meso.exact import Ribbon
-from meso.flow.hydrodynamic import Hydrodynamic
-from meso.material import Material
+from meso.flow import Hydrodynamic
 
 GEOMETRY = Path(__file__).parents[1] / "geometries" / "film.geo"
 THICKNESS, WIDTH, LENGTH = 100.0, 200.0, 400.0  # nm
@@ -109,7 +108,10 @@ def main() -> None:
     parser.add_argument("--layers", type=int, help="layers of cells, instead of --size")
     parser.add_argument("--ratios", type=float, nargs="+", default=[0.01, 0.1, 1.0])
     parser.add_argument("--weak", action="store_true", help="a film for each rank")
+    parser.add_argument("--smallest", action="store_true", help="few cells, one l/L")
     options = parser.parse_args()
+    if options.smallest:
+        options.layers, options.ratios = LAYERS["tiny"], [1.0]
     comm = MPI.COMM_WORLD
     copies = comm.size if options.weak else 1
     start = time.perf_counter()

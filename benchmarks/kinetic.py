@@ -6,6 +6,7 @@
     python3 benchmarks/kinetic.py --bounds          # and both bounds
     python3 benchmarks/kinetic.py --peer            # the factorisation, on a coarser mesh
     python3 benchmarks/kinetic.py --size .93 --knudsen .05   # 100,000 triangles
+    python3 benchmarks/kinetic.py --smallest        # few cells, all of this: does it still run?
     mpirun -n 2 python3 benchmarks/kinetic.py
 
 The constriction of ``geometries/constriction.geo`` between two reservoirs, moments in P2; Kn is the
@@ -29,17 +30,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from mpi4py import MPI
 
-from meso.boundary import Contact, Wall
-from meso.device import Device
+from meso import Contact, Device, Material, Wall
+from meso.flow import Kinetic
 from meso.flow.certificate import lower_bound
 from meso.flow.even import EvenParity
-from meso.flow.kinetic import Kinetic
-from meso.material import Material
 
 GEOMETRY = Path(__file__).parents[1] / "geometries" / "constriction.geo"
 OPENING = 100e-9
 #: Size of cells for about 20,000 triangles, nm; for a factorisation in reasonable time.
-SIZE, COARSE = 2.08, 5.5
+SIZE, COARSE, SMALLEST = 2.08, 5.5, 25.0
 VOLT = 1e-3
 
 
@@ -142,8 +141,9 @@ def runs(options: argparse.Namespace) -> list[Run]:
             if options.smooth:
                 out.append(run(knudsen, harmonics, specularity=0.99))
             if options.peer:
-                out += [run(knudsen, harmonics, size=COARSE, solver="direct")]
-                out += [run(knudsen, harmonics, size=COARSE)]
+                coarse = max(COARSE, options.size)
+                out += [run(knudsen, harmonics, size=coarse, solver="direct")]
+                out += [run(knudsen, harmonics, size=coarse)]
     return out
 
 
@@ -158,8 +158,12 @@ def main() -> None:
     parser.add_argument("--smooth", action="store_true", help="specularity .99 as well")
     parser.add_argument("--bounds", action="store_true", help="both bounds as well")
     parser.add_argument("--peer", action="store_true", help="the factorisation as well")
+    parser.add_argument("--smallest", action="store_true", help="all of it, on few cells")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.smallest:
+        options.knudsen, options.harmonics, options.size = [0.5], [4], SMALLEST
+        options.bounds = options.peer = True
     comm = MPI.COMM_WORLD
     if comm.rank == 0 and not options.row:
         bound = " bound, s | upper | bound, s | lower |" if options.bounds else ""

@@ -16,12 +16,13 @@ cell; ``p-dc`` needs none and condenses further than ``th``: it wins at every ta
 
 The condensed system is symmetric indefinite.  NGSolve's own sparse Cholesky (an LDL^T without
 pivoting) was its fastest solver, ahead of Pardiso and UMFPACK; it needs non-zero pivots, so
-the zero diagonal of the retained potentials and multipliers is shifted by -SHIFT and the exact
-system is recovered by iterative refinement, which costs one cheap solve per step.
+the zero diagonal of the retained potentials and multipliers is shifted by -SHIFT times the area
+of the cell (the length of the edge), as their pivots scale, and the exact system is recovered by
+iterative refinement, which costs one cheap solve per step.
 
 Timed: spaces, forms, assembly with condensation, boundary data, factorisation, solution,
 recovery of the condensed unknowns, evaluation of the current on the cylinder.  Not timed:
-meshing, curving of the mesh, and the error.
+meshing, curving of the mesh, the areas of its cells, and the error.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def make_mesh(order: int, h: float, inner_h: float) -> ng.Mesh:
     return mesh
 
 
-def _continuous(mesh: ng.Mesh, order: int, *, broken: bool) -> tuple:
+def _continuous(mesh: ng.Mesh, order: int, areas: np.ndarray, *, broken: bool) -> tuple:
     """Spaces and forms of the schemes with continuous currents."""
     length2, normal = exact.DIFFUSION_LENGTH**2, ng.specialcf.normal(2)
     scalar = ng.H1(mesh, order=order, dirichlet="outer")
@@ -111,7 +112,7 @@ def _continuous(mesh: ng.Mesh, order: int, *, broken: bool) -> tuple:
     if broken:
         # The first function of each cell, the constant, is the one that is not condensed.
         per_cell = order * (order - 1) // 2
-        shift[space.Range(2).start : space.Range(2).stop : per_cell] = SHIFT
+        shift[space.Range(2).start : space.Range(2).stop : per_cell] = SHIFT * areas
     shift[space.Range(3).start : space.Range(3).stop] = SHIFT * mass.mat.AsVector().FV().NumPy()
 
     def boundary_data(flow: ng.GridFunction) -> None:
@@ -125,7 +126,7 @@ def _continuous(mesh: ng.Mesh, order: int, *, broken: bool) -> tuple:
     return space, form, shift, space.Range(2).start, boundary_data, current
 
 
-def _hdg(mesh: ng.Mesh, order: int) -> tuple:
+def _hdg(mesh: ng.Mesh, order: int, areas: np.ndarray) -> tuple:
     """Spaces and forms of the hybrid H(div) scheme."""
     length2, normal = exact.DIFFUSION_LENGTH**2, ng.specialcf.normal(2)
     bdm = ng.HDiv(mesh, order=order, dirichlet="outer|cylinder", hodivfree=True)
@@ -146,7 +147,7 @@ def _hdg(mesh: ng.Mesh, order: int) -> tuple:
     form += length2 * exact.SLIP_RATE * (uh.Trace() * vh.Trace()) * ng.ds("cylinder")
 
     shift = np.zeros(space.ndof)
-    shift[space.Range(2).start :] = SHIFT
+    shift[space.Range(2).start :] = SHIFT * areas
 
     def boundary_data(flow: ng.GridFunction) -> None:
         for component in flow.components[:2]:
@@ -158,22 +159,27 @@ def _hdg(mesh: ng.Mesh, order: int) -> tuple:
     return space, form, shift, space.Range(2).start, boundary_data, current
 
 
-SCHEMES: dict[str, Callable[[ng.Mesh, int], tuple]] = {
-    "p-dc": lambda mesh, order: _continuous(mesh, order, broken=True),
-    "th": lambda mesh, order: _continuous(mesh, order, broken=False),
+SCHEMES: dict[str, Callable[[ng.Mesh, int, np.ndarray], tuple]] = {
+    "p-dc": lambda mesh, order, areas: _continuous(mesh, order, areas, broken=True),
+    "th": lambda mesh, order, areas: _continuous(mesh, order, areas, broken=False),
     "hdg": _hdg,
 }
 
 
-def solve(mesh: ng.Mesh, order: int, scheme: str) -> tuple[np.ndarray, int, float]:
+def solve(mesh: ng.Mesh, order: int, scheme: str, areas: np.ndarray) -> tuple[np.ndarray, int]:
     """One timed run.
+
+    Args:
+        mesh: The mesh.
+        order: Polynomial degree of the current.
+        scheme: Key of `SCHEMES`.
+        areas: Of the cells of the mesh.
 
     Returns:
         The current at the quadrature points of the cylinder, shape (n, 2); the number of
-        unknowns before condensation; the time in seconds.
+        unknowns before condensation.
     """
-    start = time.perf_counter()
-    space, form, shift, pinned, boundary_data, current = SCHEMES[scheme](mesh, order)
+    space, form, shift, pinned, boundary_data, current = SCHEMES[scheme](mesh, order, areas)
     free = space.FreeDofs(True)
     # Dirichlet data all round leave phi free up to a constant.
     free.Clear(pinned)
@@ -201,8 +207,7 @@ def solve(mesh: ng.Mesh, order: int, scheme: str) -> tuple[np.ndarray, int, floa
     flow.vec.data += form.harmonic_extension * flow.vec
     _, points = _cylinder_points(mesh, order)
     wall = current(flow)(points)
-    seconds = time.perf_counter() - start
-    return wall, space.ndof, seconds
+    return wall, space.ndof
 
 
 def _cylinder_points(mesh: ng.Mesh, order: int) -> tuple:
@@ -220,27 +225,52 @@ def wall_error(mesh: ng.Mesh, order: int, wall: np.ndarray) -> float:
     return exact.wall_error(angle, weight, -np.sin(angle) * wall[:, 0] + np.cos(angle) * wall[:, 1])
 
 
-def measure(scheme: str, order: int, h: float, inner_h: float, repeats: int = 7) -> dict:
-    """Time one discretisation: a warm-up, then `repeats` runs.
+class Candidate:
+    """One discretisation: a scheme, its order and mesh; timed whenever `run` is called.
 
-    Returns a row: scheme, order, h, inner_h, cells, unknowns, seconds (the minimum),
-    median_seconds and wall_error.
+    Args:
+        scheme: Key of `SCHEMES`.
+        order: Polynomial degree of the current.
+        h: Largest cell size.
+        inner_h: Largest cell size on the cylinder.
     """
-    mesh = make_mesh(order, h, inner_h)
-    solve(mesh, order, scheme)  # warm-up
-    runs = [solve(mesh, order, scheme) for _ in range(repeats)]
-    times = [seconds for _, _, seconds in runs]
-    return {
-        "scheme": scheme,
-        "order": order,
-        "h": h,
-        "inner_h": inner_h,
-        "cells": mesh.ne,
-        "unknowns": runs[0][1],
-        "seconds": min(times),
-        "median_seconds": statistics.median(times),
-        "wall_error": wall_error(mesh, order, runs[0][0]),
-    }
+
+    def __init__(self, scheme: str, order: int, h: float, inner_h: float) -> None:
+        ng.ngsglobals.msg_level = 0
+        ng.SetNumThreads(1)
+        self.case = {"scheme": scheme, "order": order, "h": h, "inner_h": inner_h}
+        self.mesh = make_mesh(order, h, inner_h)
+        self.areas = np.array(ng.Integrate(ng.CF(1), self.mesh, element_wise=True))
+        self.seconds: list[float] = []
+        self.clock: list[float] = []
+
+    def run(self) -> None:
+        """Solve once."""
+        scheme, order = self.case["scheme"], self.case["order"]
+        clock, start = time.perf_counter(), time.process_time()
+        self.wall, self.unknowns = solve(self.mesh, order, scheme, self.areas)
+        self.seconds.append(time.process_time() - start)
+        self.clock.append(time.perf_counter() - clock)
+
+    def row(self) -> dict:
+        """What was found; seconds of the processor and by the clock."""
+        return {
+            **self.case,
+            "cells": self.mesh.ne,
+            "unknowns": self.unknowns,
+            "seconds": min(self.seconds),
+            "clock": min(self.clock),
+            "median_seconds": statistics.median(self.seconds),
+            "wall_error": wall_error(self.mesh, self.case["order"], self.wall),
+        }
+
+
+def measure(case: Sequence, repeats: int) -> dict:
+    """The row of one discretisation (scheme, order, h, inner_h); the first run warms up."""
+    candidate = Candidate(*case)
+    for _ in range(repeats + 1):
+        candidate.run()
+    return candidate.row()
 
 
 def best(rows: Iterable[dict], target: float) -> dict | None:
@@ -249,28 +279,10 @@ def best(rows: Iterable[dict], target: float) -> dict | None:
     return min(reached, key=lambda row: row["seconds"], default=None)
 
 
-def sweep(cases: Iterable[Sequence], repeats: int = 7) -> list[dict]:
-    """Rows of several discretisations (scheme, order, h, inner_h), on one thread."""
-    ng.ngsglobals.msg_level = 0
-    ng.SetNumThreads(1)
-    return [measure(*case, repeats=repeats) for case in cases]
-
-
 def all_cases() -> list[tuple[str, int, float, float]]:
     """The full sweep: every scheme, k = 3...12 and meshes of up to some 25,000 unknowns."""
     cases = [(s, k, *sizes) for s, k, sizes in itertools.product(SCHEMES, range(3, 13), SIZES)]
     return [c for c in cases if 5.0 * c[1] ** 2 / (c[2] ** 1.5 * c[3] ** 0.5) < 2.5e4]
-
-
-def results(targets: Sequence[float] = (1e-4, 1e-6), repeats: int = 7) -> list[dict]:
-    """The fastest row (see `measure`) of the shortlist for each reachable target error.
-
-    Args:
-        targets: Relative L2 errors of the wall vorticity; kept under the key "target".
-        repeats: Timed runs per discretisation.
-    """
-    rows = sweep(SHORTLIST, repeats)
-    return [{"target": t, **row} for t in targets if (row := best(rows, t)) is not None]
 
 
 def _line(row: dict) -> str:
@@ -291,7 +303,7 @@ def main() -> None:
     print("scheme  k      h  h_cyl  cells unknowns    ms min ms median  wall error")
     rows = []
     for case in all_cases() if options.full else SHORTLIST:
-        rows += sweep([case], options.repeats)
+        rows.append(measure(case, options.repeats))
         print(_line(rows[-1]), flush=True)
     for target in options.targets:
         row = best(rows, target)

@@ -445,7 +445,8 @@ def turns() -> list[tuple[set[int], float]]:
     The surface lies on the left, so a re-entrant corner is a negative angle.
     """
     arriving, leaving = {}, {}
-    for _, signed in gmsh.model.getBoundary(gmsh.model.getEntities(2), combined=False):
+    surfaces = gmsh.model.getEntities(2)
+    for _, signed in gmsh.model.getBoundary(surfaces, combined=False, oriented=True):
         curve = abs(signed)
         # Its two ends and the tangents there, along the way round the surface.
         ends = [bound[0] for bound in gmsh.model.getParametrizationBounds(1, curve)]

@@ -205,7 +205,7 @@ def test_helpers_here():
 @pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
 def test_on_three_ranks():
     """Helpers, and the tests above, on ranks that hold a part of the mesh."""
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", __file__]
     done = subprocess.run(
         ["mpirun", "-n", "3", *words],
         capture_output=True,
