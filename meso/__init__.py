@@ -27,6 +27,7 @@ _LAZY = {
     "Wall": "meso.boundary",
     "compare": "meso.comparing",
     "four_terminal": "meso.flow.result",
+    "quantity": "meso.units",
     "run": "meso.running",
     "sweep": "meso.sweeping",
     "CaseError": "meso.errors",

@@ -182,9 +182,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _load(path: Path, settings: list[str]) -> Any:
-    from meso.case import Case, parse_overrides
+    from meso.case import Case
 
-    return Case.load(path, parse_overrides(settings))
+    return Case.load(path, settings)
 
 
 def _start(options: argparse.Namespace) -> None:
