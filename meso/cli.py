@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 from meso import __version__
 from meso.errors import CaseError, ConvergenceError, GeometryError, MesoError
 
+__all__ = ["main"]
+
 #: Where launchers tell a process its rank, before MPI is there.
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
 
