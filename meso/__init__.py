@@ -17,12 +17,17 @@ _LAZY = {
     "Case": "meso.case",
     "Contact": "meso.boundary",
     "Device": "meso.device",
+    "Groups": "meso.groups",
+    "Layer": "meso.layers",
     "Material": "meso.material",
     "Periodic": "meso.boundary",
     "Profile": "meso.profile",
     "Result": "meso.result",
+    "Selector": "meso.groups",
     "Wall": "meso.boundary",
     "compare": "meso.comparing",
+    "four_terminal": "meso.flow.result",
+    "quantity": "meso.units",
     "run": "meso.running",
     "sweep": "meso.sweeping",
     "CaseError": "meso.errors",
@@ -30,7 +35,7 @@ _LAZY = {
     "GeometryError": "meso.errors",
     "MesoError": "meso.errors",
 }
-_MODULES = ("bands", "exact", "exact_kinetic", "flow", "orbital")
+_MODULES = ("angular_momentum", "bands", "exact", "exact_kinetic", "flow", "orbital")
 
 __all__ = ["__version__", *_LAZY, *_MODULES]
 

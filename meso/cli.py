@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 from meso import __version__
 from meso.errors import CaseError, ConvergenceError, GeometryError, MesoError
 
+__all__ = ["main"]
+
 #: Where launchers tell a process its rank, before MPI is there.
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
 
@@ -207,9 +209,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _load(path: Path, settings: list[str]) -> Any:
-    from meso.case import Case, parse_overrides
+    from meso.case import Case
 
-    return Case.load(path, parse_overrides(settings))
+    return Case.load(path, settings)
 
 
 def _start(options: argparse.Namespace, root: bool = False, drawing: Path | None = None) -> None:

@@ -2,6 +2,8 @@
 
 from math import pi
 
+__all__ = ["ELECTRON_CHARGE", "ELECTRON_MASS", "ELEMENTARY_CHARGE", "HBAR"]
+
 #: Reduced Planck constant ħ in J s.
 HBAR = 6.62607015e-34 / (2 * pi)
 #: Elementary charge in C, positive.

@@ -139,6 +139,20 @@ class Device:
         """
         return integrate(self.comm, form)
 
+    def sample(self, function: Any, points: Any) -> np.ndarray:
+        """Values of a function of your own at points, the same on every rank.
+
+        Args:
+            function: DOLFINx function on :attr:`mesh`, of a Lagrange or "DG" space.
+            points: Coordinates in metres, shape (m, d).
+
+        Returns:
+            Shape (m,) or (m, components), NaN outside the device.
+        """
+        from meso.sampling import sample_function
+
+        return sample_function(self, function, points)
+
     @classmethod
     def from_gmsh(
         cls,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+__all__ = ["CaseError", "ConvergenceError", "GeometryError", "MesoError", "known"]
+
 
 class MesoError(Exception):
     """Base class of every error that `meso` raises on purpose."""

@@ -24,6 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import digamma, gamma, ive, kve
 
+__all__ = ["Bend", "Corbino", "Layers", "Ribbon", "RoundWire"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ribbon:

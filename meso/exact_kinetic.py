@@ -7,6 +7,8 @@ from math import pi
 
 import numpy as np
 
+__all__ = ["KineticRibbon"]
+
 #: With sin(theta) = 1/cosh(t) the integrands are analytic for |Im t| < pi/2 and fall as exp(-|t|):
 #: the trapezoidal rule errs by exp(-pi^2/step), here far below rounding.
 _STEP, _LAST = 0.125, 40.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import dolfinx
 import numpy as np
@@ -116,15 +117,47 @@ def sample(device: Device, fields: Sequence[Field], points: np.ndarray) -> dict[
     Returns:
         By name of the field: shape (m,) or (m, components), NaN outside the device.
     """
+    at = {field.name: (field.components, field.at) for field in fields}
+    return _sampled(device, at, points)
+
+
+def sample_function(device: Device, function: Any, points: np.ndarray) -> np.ndarray:
+    """Values of a DOLFINx function at points, on every rank.
+
+    Args:
+        device: The device.
+        function: Function of a Lagrange space on its mesh, continuous or not.
+        points: Coordinates in metres, shape (m, d).
+
+    Returns:
+        Shape (m,) or (m, components), NaN outside the device.
+    """
+    space = function.function_space
+    nodal = function.x.array.reshape(-1, space.dofmap.index_map_bs)
+    basis = space.element.basix_element
+
+    def at(cell: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        table = basis.tabulate(0, np.ascontiguousarray(reference))[0, :, :, 0]
+        return np.einsum("mn,mnk->mk", table, nodal[space.dofmap.list[cell]])
+
+    return _sampled(device, {"f": (nodal.shape[1], at)}, points)["f"]
+
+
+def _sampled(
+    device: Device,
+    fields: Mapping[str, tuple[int, Callable[[np.ndarray, np.ndarray], np.ndarray]]],
+    points: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Values of fields at points; of each the number of components, and values in cells."""
     points = np.atleast_2d(np.asarray(points, dtype=float))[:, : device.dimension]
     cell, reference = locate(device, points)
     here = cell >= 0
     known = device.comm.allreduce(here.astype(np.int64)) > 0
     out = {}
-    for field in fields:
-        values = np.zeros((len(points), field.components))
-        values[here] = field.at(cell[here], reference[here])
+    for name, (components, at) in fields.items():
+        values = np.zeros((len(points), components))
+        values[here] = at(cell[here], reference[here])
         values = device.comm.allreduce(values)
         values[~known] = np.nan
-        out[field.name] = values[:, 0] if field.components == 1 else values
+        out[name] = values[:, 0] if components == 1 else values
     return out

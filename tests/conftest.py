@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,8 @@ import gmsh
 import numpy as np
 import pytest
 
-from meso.boundary import Boundary, Contact, Wall
+import meso
 from meso.constants import ELEMENTARY_CHARGE
-from meso.device import Device
-from meso.drawing import gmsh_session
-from meso.flow.hydrodynamic import Hydrodynamic
-from meso.flow.result import Flow
-from meso.material import Material
-from meso.sizing import vorticity_layer
 
 GEOMETRIES = Path(__file__).parents[1] / "geometries"
 TIERS = ("verification", "demos", "ranks", "container")
@@ -31,7 +26,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(tier)
 
 
-def material(**changes: Any) -> Material:
+@contextmanager
+def gmsh_session() -> Iterator[None]:
+    """Gmsh in this process, silent and without anybody's settings, closed again in any case."""
+    gmsh.initialize(readConfigFiles=False, interruptible=False)
+    try:
+        gmsh.option.setNumber("General.Terminal", 0)
+        gmsh.option.setNumber("General.NumThreads", 1)
+        yield
+    finally:
+        gmsh.finalize()
+
+
+def material(**changes: Any) -> meso.Material:
     """The point scatterers of Valet et al. on a Fermi line, mean free path 10 nm."""
     values: dict[str, Any] = {
         "carriers": "2d",
@@ -40,21 +47,21 @@ def material(**changes: Any) -> Material:
         "scattering": "radial-tangential",
         "fermi_energy": ELEMENTARY_CHARGE,
     }
-    return Material(**{**values, **changes})
+    return meso.Material(**{**values, **changes})
 
 
 def draw(
     name: str,
-    matter: Material,
+    matter: meso.Material,
     walls: tuple[str, ...],
     *,
     order: int = 4,
     **parameters: float,
-) -> Device:
+) -> meso.Device:
     """A device of the gallery with the default mesh for a material, drawn in nm."""
     assert matter.vorticity_diffusion_length is not None
-    layer = vorticity_layer(matter.vorticity_diffusion_length, order)
-    return Device.from_gmsh(
+    layer = meso.Layer(decay=matter.vorticity_diffusion_length)
+    return meso.Device.from_gmsh(
         GEOMETRIES / f"{name}.geo",
         length_unit="nm",
         parameters=parameters,
@@ -64,17 +71,20 @@ def draw(
 
 
 def solve(
-    device: Device, matter: Material | dict[str, Material], order: int = 4, **laws: Boundary
-) -> Flow:
+    device: meso.Device,
+    matter: meso.Material | dict[str, meso.Material],
+    order: int = 4,
+    **laws: meso.Contact | meso.Wall | meso.Periodic,
+) -> meso.flow.Flow:
     """Hydrodynamic flow; source at 1 mV and drain at 0 V unless they are given."""
-    if isinstance(matter, Material):
+    if isinstance(matter, meso.Material):
         matter = dict.fromkeys(device.regions, matter)
-    contacts: dict[str, Boundary] = {
-        name: Contact(potential=volt)
+    contacts: dict[str, Any] = {
+        name: meso.Contact(potential=volt)
         for name, volt in (("source", 1e-3), ("drain", 0.0))
         if name in device.boundaries
     }
-    return Hydrodynamic(
+    return meso.flow.Hydrodynamic(
         device, materials=matter, boundaries={**contacts, **laws}, order=order
     ).solve()
 
@@ -129,11 +139,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ribbon() -> Callable[[int], tuple[Device, Material]]:
+def ribbon() -> Callable[[int], tuple[meso.Device, meso.Material]]:
     """The ribbon of the paper at Kn = 0.1 and its material, by polynomial degree."""
-    made: dict[int, tuple[Device, Material]] = {}
+    made: dict[int, tuple[meso.Device, meso.Material]] = {}
 
-    def of(order: int) -> tuple[Device, Material]:
+    def of(order: int) -> tuple[meso.Device, meso.Material]:
         if order not in made:
             made[order] = (draw("ribbon", material(), ("edges",), order=order), material())
         return made[order]
@@ -142,20 +152,20 @@ def ribbon() -> Callable[[int], tuple[Device, Material]]:
 
 
 @pytest.fixture(scope="session")
-def hall_bar() -> Device:
+def hall_bar() -> meso.Device:
     """A Hall bar on a mesh of moderate size."""
     return draw("hall_bar", material(mean_free_path=40e-9), ("edges",))
 
 
 @pytest.fixture(scope="session")
-def hall_flow(hall_bar: Device) -> Flow:
+def hall_flow(hall_bar: meso.Device) -> meso.flow.Flow:
     """Hall bar with all kinds of contacts: two at given potentials, one current, three probes."""
     return solve(
         hall_bar,
         material(mean_free_path=40e-9),
-        edges=Wall(specularity=0.2),
-        probe1=Contact(current=0.0),
-        probe2=Contact(current=0.0),
-        probe3=Contact(current=3e-7),
-        probe4=Contact(current=0.0, law="reservoir"),
+        edges=meso.Wall(specularity=0.2),
+        probe1=meso.Contact(current=0.0),
+        probe2=meso.Contact(current=0.0),
+        probe3=meso.Contact(current=3e-7),
+        probe4=meso.Contact(current=0.0, law="reservoir"),
     )

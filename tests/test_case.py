@@ -7,12 +7,8 @@ import tomllib
 
 import pytest
 
-from meso.boundary import Contact, Periodic, Wall
-from meso.case import Case, parse_overrides
+from meso import Case, CaseError, Contact, Material, Periodic, Profile, Wall
 from meso.constants import ELEMENTARY_CHARGE
-from meso.errors import CaseError
-from meso.material import Material
-from meso.profile import Profile
 
 CASE = """
 title = "Ti ribbon"
@@ -127,7 +123,7 @@ def test_a_good_case(folder):
 
 def test_reading_a_case_loads_no_solver(folder):
     code = (
-        "import sys; from meso.case import Case; Case.load(sys.argv[1]); "
+        "import sys; from meso import Case; Case.load(sys.argv[1]); "
         "print({'dolfinx', 'mpi4py', 'petsc4py', 'gmsh', 'matplotlib'} & sys.modules.keys())"
     )
     run = subprocess.run(
@@ -457,16 +453,13 @@ def test_what_the_library_does_not_know_is_asked_for(load):
 
 def test_overrides(folder):
     texts = ["materials.Ti.mean_free_path=9 nm", "flow.order = 5", "output.probes.across.points=3"]
-    overrides = parse_overrides([*texts, "title=a = b", 'regions.metal="Ti"', "mesh.size=inf"])
-    assert overrides == {
-        "materials.Ti.mean_free_path": "9 nm",
-        "flow.order": 5,
-        "output.probes.across.points": 3,
-        "title": "a = b",
-        "regions.metal": "Ti",
-        "mesh.size": math.inf,
-    }
-    case = Case.load(folder / "case.toml", parse_overrides(texts))
+    more = ["title=a = b", 'regions.metal="Ti"', "boundaries.tip.wall.slip_length=inf"]
+    case = Case.load(folder / "case.toml", [*texts, *more])
+    assert (case.title, case.regions["metal"]) == ("a = b", "Ti")
+    assert case.walls["tip"].slip_length == math.inf
+    same = {"materials.Ti.mean_free_path": "9 nm", "flow.order": 5, "title": "a = b"}
+    same["output.probes.across.points"] = 3
+    assert Case.load(folder / "case.toml", same).hash == case.hash
     assert case.materials["Ti"].mean_free_path == 9e-9
     assert (case.flow.order, case.output.probes["across"].points) == (5, 3)
     assert Case.load(folder / "case.toml").flow.order is None
@@ -486,14 +479,14 @@ def test_overrides(folder):
     ],
 )
 def test_bad_overrides(folder, text, fragments):
-    message = error_of(Case.load, folder / "case.toml", parse_overrides([text]))
+    message = error_of(Case.load, folder / "case.toml", [text])
     for fragment in ["case.toml", *fragments]:
         assert fragment in message
 
 
 @pytest.mark.parametrize("text", ["flow.order", "=4", "flow..order=4", ".=1"])
-def test_malformed_overrides(text):
-    assert "expected key=value" in error_of(parse_overrides, [text])
+def test_malformed_overrides(folder, text):
+    assert "expected key=value" in error_of(Case.load, folder / "case.toml", [text])
 
 
 VARIANTS = [

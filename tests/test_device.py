@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import GEOMETRIES, material, mesh_file, solve
+from helpers import cell_degree, determinants, nodes_of, on_facets
 
-from meso.boundary import Wall
-from meso.cells import cells_of, inverse
-from meso.device import Device
-from meso.errors import GeometryError
+from meso import Contact, Device, GeometryError, Layer, Wall
 from meso.exact import Bend
-from meso.layers import Layer
+from meso.flow import Ohmic
 
 PLATE = """
 w = 2;
@@ -61,19 +59,26 @@ def test_plate(tmp_path):
 
 def test_arc_length_runs_with_the_conductor_on_the_left(tmp_path):
     device = read(tmp_path, PLATE + NAMES)
-    facets, cells = device.facets, cells_of(device)
-    for i, piece in enumerate(device.pieces):
-        here = np.flatnonzero(facets.piece == i)
-        here = here[np.argsort(facets.order[here])]
-        assert (np.diff(facets.start[here]) > 0).all()
-        corner = cells.nodes[facets.cell[here], :3] * device.extent
-        start = corner[np.arange(len(here)), np.array([1, 2, 0])[facets.local[here]]]
-        along = np.linalg.norm(start - start[0], axis=1)
-        np.testing.assert_allclose(along, facets.start[here], atol=1e-13 * piece.measure)
-        end = corner[np.arange(len(here)), np.array([2, 0, 1])[facets.local[here]]]
-        step, middle = end - start, np.array([1e-6, 0.5e-6])
-        left = step[:, 0] * (middle - start)[:, 1] - step[:, 1] * (middle - start)[:, 0]
-        assert (left > 0).all()
+    laws = {
+        "source": Contact(potential=1e-3),
+        "drain": Contact(potential=0.0),
+        "edges": Wall(specularity=1.0),
+    }
+    flow = Ohmic(device, materials={"metal": material()}, boundaries=laws, order=2).solve()
+    for name in device.boundaries:
+        walls = flow.profile(name, 2)
+        pieces = [p for p in device.pieces if p.boundary == name]
+        assert set(walls["segment"]) == set(range(len(pieces)))
+        for i, piece in enumerate(pieces):
+            here = walls["segment"] == i
+            s, x = walls["s"][here], np.column_stack([walls["x"], walls["y"]])[here]
+            assert (np.diff(s) >= 0).all() and len(np.unique(s)) > 2
+            assert s[-1] - s[0] == pytest.approx(piece.measure, abs=0, rel=1e-12)
+            along = np.linalg.norm(x - x[0], axis=1)
+            np.testing.assert_allclose(along, s, atol=1e-13 * piece.measure)
+            step, middle = x[-1] - x[0], np.array([1e-6, 0.5e-6])
+            left = step[0] * (middle - x)[:, 1] - step[1] * (middle - x)[:, 0]
+            assert (left > 0).all()
 
 
 def test_parameters_replace_plain_assignments(tmp_path):
@@ -104,8 +109,8 @@ def test_two_regions(tmp_path):
     assert device.regions == ("left", "right")
     assert device.boundaries == ("rim",)
     assert device.interfaces == ("middle",)
-    centre = cells_of(device).nodes[:, :3, 0].mean(axis=1) * device.extent
-    right = np.array(device.regions)[device.cell_region] == "right"
+    centre = nodes_of(device)[:, :3, 0].mean(axis=1)
+    right = np.isin(np.arange(device.cells), device.dx.entities["right"])
     assert (right == (centre > 1e-6)).all()
 
 
@@ -129,15 +134,13 @@ def test_sizes(tmp_path):
     layer = {"edges": Layer(size=0.01e-6, reach=0.05e-6)}
     graded = read(tmp_path, PLATE + NAMES, layers=layer)
     assert fine.cells > 4 * coarse.cells
-    facets = graded.facets
-    name = np.array(graded.boundaries)[facets.boundary]
-    at = cells_of(graded).nodes[facets.cell, :3] * graded.extent
-    ends = at[np.arange(len(at)), np.array([1, 2, 0])[facets.local]]
-    others = at[np.arange(len(at)), np.array([2, 0, 1])[facets.local]]
-    length = np.linalg.norm(ends - others, axis=1)
+    length = {
+        name: np.linalg.norm(np.diff(on_facets(graded, name, np.eye(2)), axis=1), axis=2)
+        for name in ("edges", "source")
+    }
     # Gmsh keeps sizes to some ten per cent.
-    assert length[name == "edges"].max() < 1.5 * 0.01e-6
-    assert length[name == "source"].max() > 3 * 0.01e-6
+    assert length["edges"].max() < 1.5 * 0.01e-6
+    assert length["source"].max() > 3 * 0.01e-6
 
 
 # -- mesh files ------------------------------------------------------------------------------------
@@ -153,14 +156,12 @@ def test_mesh_file(tmp_path, degree, version):
     device = Device.from_gmsh(path, length_unit="nm")
     assert device.regions == ("metal",)
     assert set(device.boundaries) == {"source", "drain", "inner", "outer"}
-    assert cells_of(device).degree == degree
+    assert cell_degree(device) == degree
     # Area by quadrature of the curved cells; an arc of angle a in degree-g edges is off by
     # a^(g + 1) or a^(g + 2) (g odd, even), here with a = 0.2 and constants below 0.1.
-    cells = cells_of(device)
-    points, weights = cells_of(device).quadrature(2 * degree)
-    determinant = inverse(cells.jacobians(np.arange(cells.count), points))[1]
+    weights, determinant = determinants(device, 2 * degree)
     assert (determinant > 0).all()
-    area = (determinant * weights).sum() * device.extent**2
+    area = (determinant * weights).sum()
     exact = np.pi / 4 * (200e-9**2 - 100e-9**2)
     limit = {1: 5e-3, 2: 2e-5, 3: 2e-5, 4: 2e-8}[degree]
     assert abs(area / exact - 1) < limit
@@ -219,17 +220,13 @@ Physical Curve("edges") = {3, 4};
 
 
 def along(device: Device, name: str) -> np.ndarray:
-    """Points along a boundary of one piece: five of each facet, one row a facet."""
-    index = device.boundaries.index(name)
-    facets = device.facets.of(device.facets.boundary == index)
+    """Points on a boundary: five of each facet, one row a facet, in an order of their places."""
     s = np.linspace(0, 1, 5)
-    begin, end = np.array([1, 2, 0])[facets.local], np.array([2, 0, 1])[facets.local]
-    corner = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    at = corner[begin][:, None] * (1 - s)[:, None] + corner[end][:, None] * s[:, None]
-    cells = cells_of(device)
-    table = cells.element.tabulate(0, at.reshape(-1, 2))[0, :, :, 0].reshape(*at.shape[:2], -1)
-    rows = np.einsum("fqn,fnd->fqd", table, cells.nodes[facets.cell]) * device.extent
-    return rows[np.argsort(facets.order)]
+    rows = on_facets(device, name, np.column_stack([1 - s, s]))
+    place = np.round(rows / device.smallest_cell, 3)
+    key = place[:, [0, -1]] @ [1.0, 2.0]  # no facet lies along its lines
+    rows[key[:, 0] > key[:, 1]] = rows[key[:, 0] > key[:, 1], ::-1]
+    return rows[np.argsort(np.sort(key, axis=1)[:, 0])]
 
 
 @pytest.mark.parametrize("decay", [None, 10.0, 0.5])
@@ -257,17 +254,16 @@ def test_periodic_meshes_match(tmp_path, drawing, walls, pairs, decay):
     for first, (second, step) in pairs.items():
         here, there = along(device, first), along(device, second)
         assert here.shape == there.shape
-        # The other side is run through the other way.
-        there = there[::-1, ::-1] - np.array(step) * 1e-9
+        there -= np.array(step) * 1e-9
         np.testing.assert_allclose(here, there, rtol=0, atol=1e-10 * device.smallest_cell)
 
 
 def test_default_orders(tmp_path):
     """Fields of degree 4; cells of the even degree that suits the fields."""
     device = Device.from_gmsh(GEOMETRIES / "corbino.geo", length_unit="nm")
-    assert (device.order, cells_of(device).degree) == (4, 4)
+    assert (device.order, cell_degree(device)) == (4, 4)
     device = Device.from_gmsh(GEOMETRIES / "corbino.geo", length_unit="nm", order=5)
-    assert (device.order, cells_of(device).degree) == (5, 6)
+    assert (device.order, cell_degree(device)) == (5, 6)
 
 
 # -- refusals --------------------------------------------------------------------------------------

@@ -5,22 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
+import gmsh
 import numpy as np
 import pytest
-from conftest import GEOMETRIES
+from conftest import GEOMETRIES, gmsh_session, material
+from helpers import cell_degree, coordinate_element, facets_of, nodes_of, on_facets
 from mpi4py import MPI
 
-from meso import _compat, layers
-from meso.curving import curved_cells, smallest_determinant, straightened
-from meso.device import Device, plan_of
-from meso.drawing import Drawing, gmsh_session
-from meso.errors import GeometryError
-from meso.layers import Layer
-from meso.pieces import FACETS
-from meso.sizing_3d import thickness
+from meso import Contact, Device, GeometryError, Layer, Wall
+from meso.flow import Ohmic
 
 BOX = """
 SetFactory("OpenCASCADE");
@@ -47,21 +42,14 @@ def refusal(folder: Path, text: str, **options) -> str:
     return str(caught.value)
 
 
-def nodes_of(device: Device) -> np.ndarray:
-    """Nodes of this rank's cells, m, shape (c, n, 3)."""
-    x, dofmap, _ = _compat.geometry(device.mesh)
-    return x[dofmap[: len(device.cell_region)]]
+def facet_corners(device: Device, name: str) -> np.ndarray:
+    """Vertices of this rank's facets of a boundary, m, shape (f, 3, 3)."""
+    return on_facets(device, name, np.eye(3))
 
 
-def facet_corners(device: Device) -> np.ndarray:
-    """Vertices of this rank's boundary facets, m, shape (f, 3, 3)."""
-    facets = device.facets
-    return nodes_of(device)[facets.cell[:, None], np.array(FACETS[3])[facets.local]]
-
-
-def flat_areas(device: Device) -> np.ndarray:
-    """Areas of the facets with straight edges."""
-    x = facet_corners(device)
+def flat_areas(device: Device, name: str) -> np.ndarray:
+    """Areas of the facets of a boundary with straight edges."""
+    x = facet_corners(device, name)
     return np.linalg.norm(np.cross(x[:, 1] - x[:, 0], x[:, 2] - x[:, 0]), axis=1) / 2
 
 
@@ -72,8 +60,6 @@ def determinants(device: Device) -> np.ndarray:
 
 def mesh_file(path: Path, drawing: str, *, degree: int = 1, size: float, version: float = 4.1):
     """Mesh a solid with Gmsh alone."""
-    import gmsh
-
     source = path.with_suffix(".geo")
     source.write_text(drawing + "\n")
     with gmsh_session():
@@ -112,17 +98,30 @@ def test_cells_and_facets(tmp_path):
     device = read(tmp_path, BOX + NAMES)
     assert (determinants(device) > 0).all()
     assert determinants(device).sum() / 6 == pytest.approx(6e-27, abs=0, rel=1e-12)
-    corners = facet_corners(device) * 1e9
-    name = np.array(device.boundaries)[device.facets.boundary]
-    np.testing.assert_allclose(corners[name == "source"][..., 0], 0, atol=1e-12)
-    np.testing.assert_allclose(corners[name == "drain"][..., 0], 3, atol=1e-12)
-    for i, piece in enumerate(device.pieces):
-        here = device.facets.piece == i
-        assert set(name[here]) == {piece.boundary}
-        assert flat_areas(device)[here].sum() == pytest.approx(piece.measure, abs=0, rel=1e-12)
-        # A running number, and a plane piece.
-        assert sorted(device.facets.order[here]) == list(range(here.sum()))
-        assert np.ptp(corners[here].reshape(-1, 3), axis=0).min() < 1e-12
+    for name, place in (("source", 0), ("drain", 3)):
+        corners = facet_corners(device, name) * 1e9
+        np.testing.assert_allclose(corners[..., 0], place, atol=1e-12)
+
+
+def test_pieces_of_a_box(tmp_path):
+    """Each is plane and as large as its facets are together."""
+    device = read(tmp_path, BOX + NAMES)
+    laws = {
+        "source": Contact(potential=1e-3),
+        "drain": Contact(potential=0.0),
+        "walls": Wall(specularity=1.0),
+    }
+    matter = {"metal": material(carriers="3d", scattering="isotropic")}
+    flow = Ohmic(device, materials=matter, boundaries=laws, order=1).solve()
+    for name in device.boundaries:
+        table = flow.profile(name, 2)
+        pieces = [p for p in device.pieces if p.boundary == name]
+        assert set(table["segment"]) == set(range(len(pieces)))
+        for i, piece in enumerate(pieces):
+            here = table["segment"] == i
+            assert table["area"][here].sum() == pytest.approx(piece.measure, abs=0, rel=1e-12)
+            points = np.column_stack([table[axis][here] for axis in "xyz"]) * 1e9
+            assert np.ptp(points, axis=0).min() < 1e-12
 
 
 def test_wire_converges():
@@ -155,11 +154,11 @@ def test_curved_nodes_are_on_the_wall():
     device = Device.from_gmsh(WIRE, length_unit="nm", size="8 nm")
     x = nodes_of(device)
     assert x.shape[1] == 10
-    element = _compat.scalar_element("tetrahedron", 2)
-    barycentric = np.column_stack([1 - element.points.sum(axis=1), element.points])
-    facets = device.facets.of(device.facets.boundary == device.boundaries.index("surface"))
+    points = coordinate_element(device).basix_element.points
+    barycentric = np.column_stack([1 - points.sum(axis=1), points])
+    cell, local = facets_of(device, "surface").T
     for i in range(4):
-        on_facet = x[facets.cell[facets.local == i]][:, barycentric[:, i] < 1e-12] * 1e9
+        on_facet = x[cell[local == i]][:, barycentric[:, i] < 1e-12] * 1e9
         # The CAD kernel works to 1e-7.
         np.testing.assert_allclose(np.hypot(on_facet[..., 1], on_facet[..., 2]), 20, rtol=1e-8)
     # Nodes of edges inside are in their middles.
@@ -228,7 +227,7 @@ def test_two_regions_and_their_interface(tmp_path):
     assert device.boundaries == ("rim",)
     assert device.interfaces == ("middle",)
     centre = nodes_of(device)[:, :4, 0].mean(axis=1)
-    right = np.array(device.regions)[device.cell_region] == "right"
+    right = np.isin(np.arange(device.cells), device.dx.entities["right"])
     assert (right == (centre > 1e-9)).all()
     assert determinants(device)[right].sum() / 6 == pytest.approx(2e-27, abs=0, rel=1e-12)
     # The four walls of two boxes each are smooth across the interface.
@@ -244,8 +243,9 @@ def test_islands(tmp_path):
 def test_deterministic(tmp_path):
     first, second = (Device.from_gmsh(WIRE, length_unit="nm", size="9 nm") for _ in range(2))
     np.testing.assert_array_equal(nodes_of(first), nodes_of(second))
-    for name in ("cell", "local", "boundary", "piece", "order"):
-        np.testing.assert_array_equal(getattr(first.facets, name), getattr(second.facets, name))
+    assert first.pieces == second.pieces
+    for name in first.boundaries:
+        np.testing.assert_array_equal(facets_of(first, name), facets_of(second, name))
 
 
 # -- sizes -----------------------------------------------------------------------------------------
@@ -277,21 +277,10 @@ def test_mesh_size():
 
 def test_layer(tmp_path):
     device = read(tmp_path, BOX + NAMES, layers={"source": Layer(decay=0.3e-9)})
-    name = np.array(device.boundaries)[device.facets.boundary]
-    size = np.sqrt(flat_areas(device) * 4 / np.sqrt(3)) * 1e9
+    size = {n: np.sqrt(flat_areas(device, n) * 4 / np.sqrt(3)) * 1e9 for n in device.boundaries}
     # Six cells per decay length for degree 2; 1/6 of the thickness at the other end.
-    assert size[name == "source"].mean() == pytest.approx(0.05, rel=0.3)
-    assert size[name == "drain"].mean() > 2.5 * 0.05
-
-
-def test_budget(tmp_path, monkeypatch):
-    """A layer that nobody can resolve is made coarser; the cells stay about within the budget."""
-    monkeypatch.setattr(layers, "MAX_CELLS_3D", 10_000)
-    device = read(tmp_path, BOX + NAMES, layers={"walls": Layer(decay=1e-12)})
-    # The number of cells for given sizes is known to a third.
-    assert 4_000 < device.cells < 16_000
-    with pytest.raises(GeometryError, match="length_unit"):
-        read(tmp_path, BOX + NAMES, layers={"walls": Layer(decay=1e-12)}, coarsen=False)
+    assert size["source"].mean() == pytest.approx(0.05, rel=0.3)
+    assert size["drain"].mean() > 2.5 * 0.05
 
 
 def test_reentrant_edges(tmp_path):
@@ -303,15 +292,6 @@ def test_reentrant_edges(tmp_path):
     assert near.any()
     assert size[near].mean() < 0.5 * size[around].mean()
     assert device.cells < 20_000
-
-
-def test_thickness_of_parallel_walls():
-    """Exact between planes, infinite where nothing faces the point."""
-    plate = np.array([[[-9.0, -9, 2], [9, -9, 2], [0, 9, 2]]])
-    points = np.array([[0.0, 0, 0], [1, -2, 0.5], [50, 0, 0], [0, 0, 0]])
-    normals = np.array([[0.0, 0, 1], [0, 0, 1], [0, 0, 1], [0, 1, 0]])
-    found = thickness(points, normals, plate, np.array([[0.0, 0, -1]]))
-    np.testing.assert_allclose(found, [2, 1.5, np.inf, np.inf])
 
 
 def test_film_has_its_layers():
@@ -331,13 +311,10 @@ def test_film_has_its_layers():
 
 def ends(device: Device, name: str) -> np.ndarray:
     """Nodes of the facets of a boundary, sorted, without their x: shape (f, n, 2)."""
-    points = _compat.scalar_element("tetrahedron", _compat.geometry(device.mesh)[2]).points
+    points = coordinate_element(device).basix_element.points
     outside = np.column_stack([1 - points.sum(axis=1), points]) < 1e-12
-    facets = device.facets.of(device.facets.boundary == device.boundaries.index(name))
-    rows = [
-        nodes_of(device)[cell, outside[:, local], 1:]
-        for cell, local in zip(facets.cell, facets.local, strict=True)
-    ]
+    nodes = nodes_of(device)
+    rows = [nodes[cell, outside[:, local], 1:] for cell, local in facets_of(device, name)]
     rows = [row[np.lexsort(np.round(row * 1e9, 6).T)] for row in rows]
     return np.array(sorted(rows, key=lambda row: np.round(row * 1e9, 6).ravel().tolist()))
 
@@ -370,7 +347,7 @@ def test_mesh_file(tmp_path, degree, version):
     path = mesh_file(tmp_path / "wire.msh", text, degree=degree, size=0.3, version=version)
     device = Device.from_gmsh(path, length_unit="nm")
     assert device.dimension == 3
-    assert _compat.geometry(device.mesh)[2] == degree
+    assert cell_degree(device) == degree
     assert set(device.boundaries) == {"wall", "ends"}
     assert len(device.pieces) == 3
     # Edges of 0.3 radians: a^2/6 of the section, or a^4/480 and what the mesher rounds.
@@ -396,39 +373,6 @@ def test_hexahedra(tmp_path):
     message = refusal(tmp_path, text)
     assert "meso needs tetrahedra" in message
     assert "Hexahedron" in message
-
-
-def test_folded_cells_are_straightened():
-    """A cell that would fold over loses the bends of its edges; others keep theirs."""
-    points = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
-    cells = np.array([[0, 1, 2, 3], [1, 2, 3, 4]])
-    drawing = Drawing(
-        points=points,
-        cells=cells,
-        cell_region=np.zeros(2, int),
-        regions=("metal",),
-        facets=np.array([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 4], [1, 3, 4], [2, 3, 4]]),
-        facet_boundary=np.zeros(6, int),
-        boundaries=("all",),
-        corners=np.empty((0, 2), int),
-        degree=2,
-        curved_edges=np.array([[0, 1], [1, 4]]),
-        curved_nodes=np.array([[[0.5, 0.4, 0.4]], [[1.0, 0.55, 0.5]]]),
-    )
-    with pytest.raises(GeometryError, match="1 curved cells fold over"):
-        plan_of(drawing, Path("two"), 1.0)
-    better = straightened(drawing)
-    np.testing.assert_array_equal(better.curved_edges, [[1, 4]])
-    assert smallest_determinant(better, *curved_cells(better)).min() > 0.1
-    plan_of(better, Path("two"), 1.0)
-    # Nothing to do: the same.
-    assert straightened(better) is better
-    none = straightened(
-        replace(
-            drawing, curved_edges=drawing.curved_edges[:1], curved_nodes=drawing.curved_nodes[:1]
-        )
-    )
-    assert none.degree == 1
 
 
 # -- refusals --------------------------------------------------------------------------------------
@@ -469,15 +413,6 @@ def test_layer_without_lengths():
         Layer(size=1.0)
 
 
-def test_layer_of_a_decay_length():
-    """What is not given follows from the degree; given lengths stay."""
-    layer = Layer(decay=6.0).resolved(2)
-    assert layer.size == pytest.approx(1.0)
-    assert layer.reach == pytest.approx(0.7 * 3 * 6.0)
-    assert Layer(decay=6.0, size=3.0).resolved(4).size == 3.0
-    assert Layer(decay=6.0).over(2.0) == Layer(decay=3.0)
-
-
 # -- parallel --------------------------------------------------------------------------------------
 
 
@@ -485,16 +420,14 @@ def summary() -> dict[str, float]:
     """Sums over all ranks of what each has of the wire."""
     comm = MPI.COMM_WORLD
     device = Device.from_gmsh(WIRE, length_unit="nm", size="7 nm")
-    area = flat_areas(device)
     out = {
-        "cells": comm.allreduce(len(device.cell_region)),
+        "cells": comm.allreduce(len(nodes_of(device))),
         "volume": comm.allreduce(float(determinants(device).sum() / 6 * 1e27)),
         "own": comm.allreduce(int((determinants(device) > 0).all()), op=MPI.MIN),
     }
-    for i, name in enumerate(device.boundaries):
-        here = device.facets.boundary == i
-        out[name] = comm.allreduce(float(area[here].sum() * 1e18))
-        out[name + " facets"] = comm.allreduce(int(here.sum()))
+    for name in device.boundaries:
+        out[name] = comm.allreduce(float(flat_areas(device, name).sum() * 1e18))
+        out[name + " facets"] = comm.allreduce(len(facets_of(device, name)))
     return out
 
 

@@ -11,19 +11,13 @@ from typing import Any
 import gmsh
 import numpy as np
 import pytest
-from conftest import GEOMETRIES, material, mesh_file
+from conftest import GEOMETRIES, gmsh_session, material, mesh_file
+from helpers import cell_degree, measures, nodes_of
 from mpi4py import MPI
 
-from meso.boundary import Contact, Wall
-from meso.cells import cells_of
+from meso import CaseError, Contact, Device, GeometryError, Profile, Wall
 from meso.cli import main
-from meso.device import Device
-from meso.drawing import gmsh_session
-from meso.errors import CaseError, GeometryError
-from meso.flow.ohmic import Ohmic
-from meso.imported import read_mesh
-from meso.mpi import concatenated, total
-from meso.profile import Profile
+from meso.flow import Ohmic
 
 meshio = pytest.importorskip("meshio")
 
@@ -152,13 +146,6 @@ def current(device: Device, names: dict[str, str]) -> float:
     return flow.contacts[names["source"]].current
 
 
-def lengths(device: Device) -> dict[str, float]:
-    out = dict.fromkeys(device.boundaries, 0.0)
-    for piece in device.pieces:
-        out[piece.boundary] += piece.measure
-    return out
-
-
 # meshio does not read cells of degree 2 from Medit's files.
 COMBINATIONS = [(n, d) for n in WRITERS for d in (1, 2) if (n, d) != ("mesh.mesh", 2)]
 
@@ -175,14 +162,14 @@ def test_same_device(tmp_path, name, degree, dimension):
     assert device.regions == (names["metal"],)
     assert set(device.boundaries) == set(names.values()) - {names["metal"]}
     assert device.cells == reference.cells
-    assert cells_of(device).degree == degree
+    assert cell_degree(device) == degree
     assert device.order == reference.order
     # Gmsh writes 14 digits into .inp; the rest is rounding.
     assert device.measure == pytest.approx(reference.measure, abs=0, rel=1e-12)
-    expected = lengths(reference)
+    expected = measures(reference)
     for known, given in names.items():
         if known != "metal":
-            assert lengths(device)[given] == pytest.approx(expected[known], abs=0, rel=1e-12)
+            assert measures(device)[given] == pytest.approx(expected[known], abs=0, rel=1e-12)
     if degree == 2:  # an arc is no polygon: the ring and the cylinder are round
         round_ = {2: np.pi / 4 * (200**2 - 100**2) * 1e-18, 3: np.pi * 10**2 * 30 * 1e-27}
         assert device.measure == pytest.approx(round_[dimension], abs=0, rel=1e-3)
@@ -226,6 +213,10 @@ def read(folder: Path, text: str, name: str = "plate.inp") -> Device:
     return Device.from_gmsh(path, length_unit="um")
 
 
+def opened(path: Path) -> Device:
+    return Device.from_gmsh(path, length_unit="um")
+
+
 def refusal(folder: Path, text: str) -> str:
     with pytest.raises(GeometryError) as caught:
         read(folder, text)
@@ -244,10 +235,10 @@ def test_sets_in_headers_and_sets_of_nodes(tmp_path):
     assert set(device.boundaries) == {"source", "drain", "bottom", "top"}
     # 6 straight edges of a plate of 2 by 1 um: rounding.
     expected = {"source": 1e-6, "drain": 1e-6, "bottom": 2e-6, "top": 2e-6}
-    assert lengths(device) == pytest.approx(expected, abs=0, rel=1e-13)
+    assert measures(device) == pytest.approx(expected, abs=0, rel=1e-13)
     assert device.measure == pytest.approx(2e-12, abs=0, rel=1e-13)
-    middle = cells_of(device).nodes[:, :3, 0].mean(axis=1) * device.extent
-    right = np.array(device.regions)[device.cell_region] == "right"
+    middle = nodes_of(device)[:, :3, 0].mean(axis=1)
+    right = np.isin(np.arange(device.cells), device.dx.entities["right"])
     assert (right == (middle > 1e-6)).all()
 
 
@@ -263,18 +254,16 @@ def test_surfaces(tmp_path):
         "metal",
     )  # neither the set of a header, nor those that serve surfaces
     expected = {"source": 1e-6, "drain": 1e-6, "edges": 4e-6}
-    assert lengths(device) == pytest.approx(expected, abs=0, rel=1e-13)
+    assert measures(device) == pytest.approx(expected, abs=0, rel=1e-13)
 
 
 def test_sets_of_sets_included_files_and_continued_lines(tmp_path):
     (tmp_path / "sets.inp").write_text(LEFT + "*Elset, elset=metal\n left, RIGHT\n" + NODES)
     text = PLATE + '*INCLUDE, INPUT="sets.inp"\n*Nset,\n nset=walls\n source, drain, 2, 5\n'
-    path = tmp_path / "plate.inp"
-    path.write_text(text)
-    drawing = read_mesh(path)
-    assert drawing.regions == ("left", "right")  # "metal" is the union of the two
+    device = read(tmp_path, text + EDGES)
+    assert device.regions == ("left", "right")  # "metal" is the union of the two
     # A line that is continued: one more set, of nodes that are no boundary facet's alone.
-    assert drawing.boundaries == ("source", "drain")
+    assert device.boundaries == ("source", "drain", "bottom", "top")
 
 
 def test_a_union_of_sets_is_left_out(tmp_path):
@@ -344,7 +333,7 @@ def test_what_abaqus_files_may_not_have(tmp_path, change, said):
     path = tmp_path / "plate.inp"
     path.write_text((PLATE + LEFT + NODES + EDGES).replace(*change))
     with pytest.raises(GeometryError) as caught:
-        read_mesh(path)
+        opened(path)
     assert said in str(caught.value)
     assert str(tmp_path) in str(caught.value)
 
@@ -372,7 +361,7 @@ def test_regions_by_number_in_a_plane_above_zero(tmp_path):
     device = Device.from_gmsh(write(tmp_path / "plate.vtu", Material=WHICH), length_unit="um")
     assert set(device.regions) == {"7", "8"}
     expected = {"1": 1e-6, "2": 1e-6, "3": 4e-6}
-    assert lengths(device) == pytest.approx(expected, abs=0, rel=1e-13)
+    assert measures(device) == pytest.approx(expected, abs=0, rel=1e-13)
 
 
 def test_joined_sets_of_meshio(tmp_path):
@@ -398,7 +387,7 @@ def test_joined_sets_of_meshio(tmp_path):
 def test_several_integer_data(tmp_path):
     path = write(tmp_path / "plate.vtu", first=WHICH, second=WHICH)
     with pytest.raises(GeometryError, match="integer cell data first, second.*'region'"):
-        read_mesh(path)
+        opened(path)
 
 
 def test_groups_of_salome_may_overlap(tmp_path):
@@ -424,7 +413,7 @@ def test_groups_of_nodes_of_salome(tmp_path):
     mesh.write(tmp_path / "plate.med")
     device = Device.from_gmsh(tmp_path / "plate.med", length_unit="um")
     expected = {"s": 1e-6, "d": 1e-6, "low": 2e-6, "high": 2e-6}
-    assert lengths(device) == pytest.approx(expected, abs=0, rel=1e-13)
+    assert measures(device) == pytest.approx(expected, abs=0, rel=1e-13)
 
 
 def test_quadrilaterals(tmp_path):
@@ -432,12 +421,12 @@ def test_quadrilaterals(tmp_path):
         tmp_path / "plate.vtu", [("quad", [[0, 1, 4, 3]]), ("triangle", [[1, 2, 5], [1, 5, 4]])]
     )
     with pytest.raises(GeometryError, match="found quad; meso needs triangles or tetrahedra"):
-        read_mesh(path)
+        opened(path)
 
 
 def test_nothing_but_lines(tmp_path):
     with pytest.raises(GeometryError, match="no triangles and no tetrahedra"):
-        read_mesh(write(tmp_path / "plate.vtu", CELLS[1:]))
+        opened(write(tmp_path / "plate.vtu", CELLS[1:]))
 
 
 @pytest.mark.parametrize("suffix", [".vtu", ".vtk", ".med", ".mesh"])
@@ -445,11 +434,11 @@ def test_not_a_mesh(tmp_path, suffix, capfd):
     path = tmp_path / f"plate{suffix}"
     path.write_text("this is no mesh\n")
     with pytest.raises(GeometryError, match="cannot read it") as caught:
-        read_mesh(path)
+        opened(path)
     assert str(caught.value).startswith(str(path))
     assert capfd.readouterr() == ("", "")  # meshio's own words are in the message
     with pytest.raises(GeometryError, match="no such file"):
-        read_mesh(tmp_path / f"nothing{suffix}")
+        opened(tmp_path / f"nothing{suffix}")
 
 
 def test_kinds_of_cells_without_families(tmp_path):
@@ -463,7 +452,6 @@ def test_kinds_of_cells_without_families(tmp_path):
         del file[name]
     with pytest.raises(GeometryError, match="no set of lines or nodes.*the file has none"):
         Device.from_gmsh(path, length_unit="um")
-    assert read_mesh(path).regions == ("metal",)
 
 
 @pytest.mark.parametrize("module", ["meshio", "h5py"])
@@ -472,7 +460,7 @@ def test_missing_modules(tmp_path, monkeypatch, module):
     path.write_text("")
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(GeometryError, match=f"needs {module}: pip install {module}"):
-        read_mesh(path)
+        opened(path)
 
 
 def test_unknown_suffix(tmp_path):
@@ -521,7 +509,7 @@ def test_cell_data(tmp_path, kind):
         meshio.Mesh(points, cells, cell_data=data).write(tmp_path / "ring.vtu")
     device = Device.from_gmsh(tmp_path / f"ring.{kind}", length_unit="nm")
     assert set(device.cell_data) == {"centre", "sheet"}
-    found = cells_of(device).nodes[:, :3].mean(axis=1) * device.extent
+    found = nodes_of(device)[:, :3].mean(axis=1)
     # A mean of three numbers that were written with 16 digits.
     np.testing.assert_allclose(device.cell_data["centre"] * 1e-9, found, rtol=1e-12, atol=1e-20)
     assert device.cell_data["sheet"].shape == (len(found),)
@@ -592,16 +580,16 @@ def on_a_rank(folder: str, name: str) -> None:
     """What each of several ranks checks."""
     device = Device.from_gmsh(Path(folder) / name, length_unit="nm")
     single = Device.from_gmsh(Path(folder) / name, length_unit="nm", comm=MPI.COMM_SELF)
-    assert total(device.comm, len(device.cell_region)) == single.cells
-    assert lengths(device) == lengths(single)
+    assert device.comm.allreduce(len(nodes_of(device))) == single.cells
+    assert measures(device) == measures(single)
     names = {n: n for n in NAMES[2]}
     # Another order of summation.
     assert abs(current(device, names) / current(single, names) - 1) < 1e-11
     device = Device.from_gmsh(Path(folder) / "ring.msh", length_unit="nm")
-    found = cells_of(device).nodes[: len(device.cell_region), :3].mean(axis=1) * device.extent
-    given = concatenated(device.comm, device.cell_data["centre"] * 1e-9)
-    assert len(given) == device.cells
-    assert np.abs(given - concatenated(device.comm, found)).max() < 1e-12 * device.extent
+    found = nodes_of(device)[:, :3].mean(axis=1)
+    given = device.cell_data["centre"] * 1e-9
+    assert device.comm.allreduce(len(given)) == device.cells
+    assert np.abs(given - found).max() < 1e-12 * device.extent
     try:
         Device.from_gmsh(Path(folder) / "nothing.med", length_unit="nm")
     except GeometryError as error:

@@ -4,12 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from conftest import GEOMETRIES
 
+from meso import Case, CaseError, Material, Profile
+from meso.cli import main
 from meso.constants import ELECTRON_CHARGE, ELEMENTARY_CHARGE, HBAR
-from meso.errors import CaseError
-from meso.material import Material, library_names, load_library
-from meso.profile import Profile
-from meso.units import quantity
 
 LAMBDA = 7e-9
 ROUNDING = 1e-14
@@ -232,45 +231,64 @@ def test_only_some_quantities_vary():
         material(fermi_energy=Profile(expression="1"))
 
 
-def test_library_has_the_published_values():
-    assert library_names() == ["Al", "Cr", "Cu", "Mn", "Pt", "Ta", "Ti", "V", "W"]
+LIBRARY = ["Al", "Cr", "Cu", "Mn", "Pt", "Ta", "Ti", "V", "W"]
+#: What is not known is missing, and asked for.
+UNKNOWN = {"conductivity": "1 MS/m", "mean_free_path": "1 nm"}
+
+
+def from_library(name, model="ohmic", **more):
+    """The material that a case gets."""
+    tables = {
+        "geometry": {"file": str(GEOMETRIES / "ribbon.geo"), "length_unit": "nm"},
+        "materials": {"film": {"library": name, **more}},
+        "regions": {"metal": "film"},
+        "boundaries": {"source": {"contact": {"potential": 0}}},
+        "flow": {"model": model},
+    }
+    return Case.from_dict(tables).materials["film"]
+
+
+def test_library_has_the_published_values(capsys):
+    assert main(["material"]) == 0
+    assert capsys.readouterr().out == f"library: {', '.join(LIBRARY)}\n"
     # Resistivity in µΩ cm, mean free path in nm (Gall 2016); four digits in the library.
     for name, resistivity, length in [("Cu", 1.678, 39.9), ("Al", 2.65, 18.9), ("W", 5.28, 15.5)]:
-        _, entries = load_library(name)
-        conductivity = quantity(entries["conductivity"][0].value, "S/m")
-        assert conductivity == pytest.approx(1 / (resistivity * 1e-8), rel=5e-4)
-        assert quantity(entries["mean_free_path"][0].value, "m") == pytest.approx(length * 1e-9)
-    assert "fermi_energy" not in load_library("W")[1]
+        film = from_library(name)
+        assert film.conductivity == pytest.approx(1 / (resistivity * 1e-8), rel=5e-4)
+        assert film.mean_free_path == pytest.approx(length * 1e-9)
+    assert from_library("W").fermi_energy is None
     # Handbook resistivities at 293 K, µΩ cm; three digits in the library.
     for name, resistivity in [("Cr", 12.5), ("V", 19.7), ("Ta", 13.1), ("Pt", 10.5)]:
-        found = quantity(load_library(name)[1]["conductivity"][0].value, "S/m")
+        found = from_library(name).conductivity
         assert found == pytest.approx(1 / (resistivity * 1e-8), rel=2e-3)
 
 
-@pytest.mark.parametrize("name", library_names())
-def test_library_values_have_sources_and_make_a_material(name):
-    carriers, entries = load_library(name)
-    units = {
-        "conductivity": "S/m",
-        "mean_free_path": "m",
-        "fermi_energy": "J",
-        "orbital_diffusion_length": "m",
-        "orbital_diffusivity": "m^2/s",
-        "orbital_relaxation_time": "s",
+@pytest.mark.parametrize("name", LIBRARY)
+def test_library_values_have_sources_and_make_a_material(name, capsys):
+    assert main(["material", name]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head == f'{name} (carriers = "3d")'
+    known = {
+        *("conductivity", "mean_free_path", "fermi_energy"),
+        *("orbital_diffusion_length", "orbital_diffusivity", "orbital_relaxation_time"),
     }
-    assert entries.keys() <= units.keys()
-    for values in entries.values():
-        assert all(len(entry.source) > 10 and entry.method for entry in values)
-    values = {key: quantity(v[0].value, units[key]) for key, v in entries.items()}
-    flow = {k: v for k, v in values.items() if k in Material.__slots__}
-    if name in ("Mn", "Pt", "Ta", "V"):  # what is not known is missing, and asked for
-        assert "conductivity" not in flow or "mean_free_path" not in flow
-    else:
-        assert Material(name=name, carriers=carriers, **flow).vorticity_diffusion_length > 0
+    # A value with its unit and method, then its source.
+    values, sources = lines[::2], lines[1::2]
+    assert len(values) == len(sources) > 0
+    assert {line.split()[0] for line in values} <= known
+    assert all(", " in line for line in values)
+    assert all(line.startswith(6 * " ") and len(line.strip()) > 10 for line in sources)
+    given = {line.split()[0] for line in values}
+    missing = {key: value for key, value in UNKNOWN.items() if key not in given}
+    assert bool(missing) == (name in ("Mn", "Pt", "Ta", "V"))
+    for key in missing:  # what is not known is asked for
+        with pytest.raises(CaseError, match=f"materials.film.{key}: missing"):
+            from_library(name, "hydrodynamic")
+    assert from_library(name, "hydrodynamic", **missing).vorticity_diffusion_length > 0
 
 
 def test_unknown_library_material():
     with pytest.raises(CaseError, match=r'no material "cu" .*did you mean "Cu"\? known: Al, Cr'):
-        load_library("cu")
+        from_library("cu")
     with pytest.raises(CaseError, match="no material"):
-        load_library("../library/Cu")
+        from_library("../library/Cu")

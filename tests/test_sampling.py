@@ -1,19 +1,17 @@
-"""Values at points, on curved cells too, and what the ranks tell each other."""
+"""Values of functions at points, on curved cells too, on any number of ranks."""
 
 import subprocess
 import sys
 
+import dolfinx
 import numpy as np
 import pytest
 from conftest import GEOMETRIES
+from helpers import cell_degree, nodes_of, on_facets, spread
 from mpi4py import MPI
 from test_cli import environment
 
-from meso.cells import cells_of, facet_geometry, lagrange
-from meso.device import Device
-from meso.fields import Field
-from meso.mpi import concatenated, largest, on_root, smallest, together, total
-from meso.sampling import locate, sample
+from meso import Device
 
 # Newton's method ends at 1e-13 of a cell; nodes of degree 4 magnify that by less than 100.
 ROUNDING = 1e-11
@@ -42,13 +40,14 @@ def quadratic(x):
     return 1 + a - 2 * b + 3 * a * a - a * b + b * b
 
 
-def field(device, function, degree):
-    """Interpolate; a quadratic is of degree 2 g in the reference coordinates of curved cells."""
-    cells = cells_of(device)
-    places = cells.positions(np.arange(cells.count), lagrange(device, degree).points)
-    values = function(places * device.extent)
-    values = values.reshape(*places.shape[:2], -1)
-    return Field(name="f", unit="V", device=device, degree=degree, values=values)
+def interpolated(device):
+    """A quadratic is of degree 2 g in the reference coordinates of curved cells."""
+    return spread(device, quadratic, 2 * cell_degree(device))
+
+
+def everywhere(device, points):
+    """The same points of all ranks on each of them, shape (m, 2)."""
+    return np.concatenate(device.comm.allgather(points.reshape(-1, 2)))
 
 
 def inside(device, count=400):
@@ -77,9 +76,8 @@ def hook():
 @pytest.mark.parametrize("name", ["plate", "bend", "hook"])
 def test_quadratic_fields_are_exact(name, request):
     device = request.getfixturevalue(name)
-    f = field(device, quadratic, 2 * cells_of(device).degree)
     points = inside(device)
-    found = sample(device, [f], points)["f"]
+    found = device.sample(interpolated(device), points)
     assert found.shape == (400,)
     np.testing.assert_allclose(found, quadratic(points), rtol=0, atol=20 * ROUNDING)
 
@@ -88,12 +86,21 @@ def test_vectors_and_a_third_coordinate(plate):
     def twofold(x):
         return np.stack([quadratic(x), x[..., 0] / NM], axis=-1)
 
-    f = field(plate, twofold, 2)
+    f = spread(plate, twofold, 2)
     points = inside(plate, 20)
-    found = sample(plate, [f], np.column_stack([points, np.full(20, 3.0)]))["f"]
+    found = plate.sample(f, np.column_stack([points, np.full(20, 3.0)]))
     assert found.shape == (20, 2)
     np.testing.assert_allclose(found, twofold(points), rtol=ROUNDING, atol=20 * ROUNDING)
-    assert sample(plate, [f], [100 * NM, 0.0])["f"].shape == (1, 2)
+    assert plate.sample(f, [100 * NM, 0.0]).shape == (1, 2)
+
+
+def test_continuous_functions(bend):
+    """The order of their nodes depends on the edges that cells share."""
+    space = dolfinx.fem.functionspace(bend.mesh, ("Lagrange", 4))
+    f = dolfinx.fem.Function(space)
+    f.interpolate(lambda x: quadratic(x[:2].T))
+    points = inside(bend)
+    np.testing.assert_allclose(bend.sample(f, points), quadratic(points), atol=20 * ROUNDING)
 
 
 def test_outside_is_nan(bend):
@@ -102,14 +109,13 @@ def test_outside_is_nan(bend):
     # bounding box of a cell.
     radius, angle = np.meshgrid([99.95, 200.05, 50.0, 280.0, 1e6], np.linspace(0.05, 1.5, 60))
     x = np.column_stack([(radius * part(angle)).ravel() for part in (np.cos, np.sin)]) * NM
-    f = field(bend, quadratic, 4)
-    assert np.isnan(sample(bend, [f], x)["f"]).all()
-    two = Field(name="f", unit="V", device=bend, degree=4, values=np.repeat(f.values, 2, axis=2))
-    assert np.isnan(sample(bend, [two], x)["f"]).all()
+    f = interpolated(bend)
+    assert np.isnan(bend.sample(f, x)).all()
+    two = spread(bend, lambda x: np.column_stack([quadratic(x)] * 2), 4)
+    assert np.isnan(bend.sample(two, x)).all()
     x = x[np.isin(radius.ravel(), [99.95, 200.05])]
     x *= np.where(np.hypot(*x.T) < 150 * NM, 100.05 / 99.95, 199.95 / 200.05)[:, None]
-    found = sample(bend, [f], x)["f"]
-    np.testing.assert_allclose(found, quadratic(x), rtol=0, atol=20 * ROUNDING)
+    np.testing.assert_allclose(bend.sample(f, x), quadratic(x), rtol=0, atol=20 * ROUNDING)
 
 
 @pytest.mark.parametrize("name", ["plate", "bend"])
@@ -117,95 +123,49 @@ def test_points_of_the_boundary_belong_to_the_device(name, request):
     """Ends, middles and others of all boundary facets, curved ones too."""
     device = request.getfixturevalue(name)
     s = np.array([0.0, 0.2, 0.5, 0.9, 1.0])
-    facets = device.facets
-    places = facet_geometry(cells_of(device), facets.cell, facets.local, s[:, None], s).position
-    points = concatenated(device.comm, places.reshape(-1, 2)) * device.extent
-    found = sample(device, [field(device, quadratic, 2 * cells_of(device).degree)], points)["f"]
+    ends = np.column_stack([1 - s, s])
+    here = np.concatenate([on_facets(device, name, ends) for name in device.boundaries])
+    points = everywhere(device, here)
+    assert len(points) >= 5 * 8
+    found = device.sample(interpolated(device), points)
     np.testing.assert_allclose(found, quadratic(points), rtol=0, atol=20 * ROUNDING)
 
 
 def test_vertices_belong_to_one_cell(plate):
     """Where several cells meet, the one that comes first in the drawing has its say."""
-    cells = cells_of(plate)
-    number = np.asarray(plate.mesh.topology.original_cell_index)[: cells.count].astype(float)
-    f = Field(name="f", unit="V", device=plate, degree=0, values=number[:, None, None])
-    corner = cells.nodes[:, :3].reshape(-1, 2) * plate.extent
-    of = np.repeat(number, 3)
-    everywhere = concatenated(plate.comm, corner), concatenated(plate.comm, of)
-    found = sample(plate, [f], everywhere[0])["f"]
-    for x, value in zip(everywhere[0], found, strict=True):
+    nodes = nodes_of(plate)
+    number = np.asarray(plate.mesh.topology.original_cell_index)[: len(nodes)].astype(float)
+    f = dolfinx.fem.Function(dolfinx.fem.functionspace(plate.mesh, ("DG", 0)))
+    f.x.array[f.function_space.dofmap.list[: len(nodes), 0]] = number
+    points = everywhere(plate, nodes[:, :3])
+    of = np.concatenate(plate.comm.allgather(np.repeat(number, 3)))
+    found = plate.sample(f, points)
+    for x, value in zip(points, found, strict=True):
         # Corners of one vertex agree to rounding, others are nanometres away.
-        meeting = everywhere[1][np.abs(everywhere[0] - x).max(axis=1) < 1e-3 * NM]
+        meeting = of[np.abs(points - x).max(axis=1) < 1e-3 * NM]
         assert value == meeting.min()
-    assert len(set(found)) < len(set(everywhere[1]))
+    assert len(set(found)) < len(set(of))
 
 
 @pytest.mark.parametrize("name", ["bend", "hook"])
-def test_locate_gives_reference_coordinates(name, request):
+def test_positions(name, request):
+    """Where the cells are curved the position itself is a test of the place in the cell."""
     device = request.getfixturevalue(name)
     points = inside(device, 50)
-    cell, reference = locate(device, points)
-    mine = cell >= 0
-    assert device.comm.allreduce(mine.sum()) == 50
-    cells = cells_of(device)
-    for c, at, x in zip(cell[mine], reference[mine], points[mine], strict=True):
-        place = cells.positions(np.array([c]), at[None])[0, 0] * device.extent
-        # Not below the spacing of numbers as large as the coordinates.
-        rounding = max(ROUNDING * device.smallest_cell, 4 * np.spacing(np.abs(x).max()))
-        np.testing.assert_allclose(place, x, rtol=0, atol=rounding)
+    found = device.sample(spread(device, lambda x: x, cell_degree(device)), points)
+    # Not below the spacing of numbers as large as the coordinates.
+    rounding = max(ROUNDING * device.smallest_cell, 4 * np.spacing(np.abs(points).max()))
+    np.testing.assert_allclose(found, points, rtol=0, atol=rounding)
 
 
 def test_no_points(plate):
-    assert sample(plate, [field(plate, quadratic, 2)], np.empty((0, 2)))["f"].shape == (0,)
-
-
-# --- what the ranks tell each other
-
-
-class TroubleError(Exception):
-    pass
-
-
-def helpers(comm):
-    """What must hold on any number of ranks."""
-    rank, size = comm.rank, comm.size
-    # Done on rank 0 alone, and known to all.
-    assert on_root(comm, lambda: ("from", rank)) == ("from", 0)
-    with pytest.raises(TroubleError, match="rank 0"):
-        on_root(comm, lambda: fail(rank, 0))
-    # Done everywhere, each with its own result; one failure is everybody's.
-    assert together(comm, lambda: rank) == rank
-    with pytest.raises(TroubleError, match=f"rank {size - 1}"):
-        together(comm, lambda: fail(rank, size - 1))
-    if size > 1:
-        with pytest.raises(TroubleError, match="rank 1"):  # the lowest of those that failed
-            together(comm, lambda: fail(rank, 1) if rank >= 1 else None)
-    assert total(comm, rank + 1) == size * (size + 1) // 2
-    np.testing.assert_array_equal(total(comm, np.array([1.0, rank])), [size, size * (size - 1) / 2])
-    assert isinstance(total(comm, 1.5), float)
-    assert largest(comm, rank) == size - 1
-    assert smallest(comm, -rank) == 1 - size
-    rows = concatenated(comm, np.full((rank + 1, 2), rank))  # of different lengths
-    np.testing.assert_array_equal(rows[:, 1], np.repeat(range(size), np.arange(size) + 1))
-    nothing = concatenated(comm, np.empty((0 if rank else 3, 2)))  # and of none
-    assert nothing.shape == (3, 2)
-
-
-def fail(rank, where):
-    if rank >= where:
-        raise TroubleError(f"rank {rank}")
-    return rank
-
-
-def test_helpers_here():
-    helpers(MPI.COMM_SELF)
-    helpers(MPI.COMM_WORLD)
+    assert plate.sample(interpolated(plate), np.empty((0, 2))).shape == (0,)
 
 
 @pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
 def test_on_three_ranks():
-    """Helpers, and the tests above, on ranks that hold a part of the mesh."""
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", __file__]
+    """The tests above, on ranks that hold a part of the mesh."""
+    words = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", __file__]
     done = subprocess.run(
         ["mpirun", "-n", "3", *words],
         capture_output=True,

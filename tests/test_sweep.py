@@ -6,24 +6,23 @@ Cases are ribbons of few cells, whose conductance has a closed form.
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tomllib
-from math import inf
 from pathlib import Path
 
+import dolfinx
 import pytest
 from conftest import GEOMETRIES
+from helpers import hopeless
+from matplotlib.image import imread
 
-from meso import running, sweeping
+from meso import CaseError, ConvergenceError, GeometryError, sweep
 from meso.cli import main
-from meso.errors import CaseError, ConvergenceError
 from meso.exact import Ribbon
-from meso.figures.sweeps import draw_sweep
-from meso.grid import Axis, grid, parse_axis, si_value
-from meso.sweeping import exit_code, sweep
 
 CASE = f"""
 title = "tiny"
@@ -64,18 +63,33 @@ def here(tmp_path, monkeypatch):
     signal.signal(signal.SIGTERM, handler)
 
 
+class Meshes:
+    """Counts the meshes that are made, one for each solved point, and fails at some of them."""
+
+    def __init__(self, make):
+        self.make, self.count, self.failures = make, 0, {}
+
+    def __call__(self, *arguments, **options):
+        self.count += 1
+        if self.count in self.failures:
+            raise self.failures[self.count]
+        return self.make(*arguments, **options)
+
+
 @pytest.fixture
-def solved(monkeypatch):
-    """The cases that were solved, in their order."""
-    seen = []
+def meshes(monkeypatch):
+    """How many points were solved; ``failures``: what the n-th of them raises."""
+    counter = Meshes(dolfinx.mesh.create_mesh)
+    monkeypatch.setattr(dolfinx.mesh, "create_mesh", counter)
+    return counter
 
-    def run(case, **options):
-        seen.append(case)
-        return original(case, **options)
 
-    original = running.run
-    monkeypatch.setattr(running, "run", run)
-    return seen
+class Orders(list):
+    """Polynomial degrees of the points as they are solved, by the lines of progress."""
+
+    def __call__(self, text):
+        if found := re.match(r"point \d+ of \d+: order = (\d+)", text):
+            self.append(int(found[1]))
 
 
 def ratio(path, specularity=0.0):
@@ -91,36 +105,6 @@ def table(folder="sweep"):
 
 
 # What is swept
-
-
-@pytest.mark.parametrize(
-    ("text", "values", "numbers", "column"),
-    [
-        ("flow.order=2:5:4", (2, 3, 4, 5), (2, 3, 4, 5), "flow.order"),
-        (f"{SLIP}=0:1:5", (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.25, 0.5, 0.75, 1.0), SLIP),
-        ("a.b=0.1:0.3:3", (0.1, 0.2, 0.3), (0.1, 0.2, 0.3), "a.b"),
-        ("a.b=8:1:4:log", (8, 4, 2, 1), (8, 4, 2, 1), "a.b"),
-        (
-            f"{PATH}=1nm:100nm:3:log",
-            ("1 nm", "10 nm", "100 nm"),
-            (1e-9, 1e-8, 1e-7),
-            f"{PATH}_m",
-        ),
-        ("a.b=500 nm : 1 um : 2", ("500 nm", "1000 nm"), (5e-7, 1e-6), "a.b_m"),
-        ("a.c=1 S/m,2e6 S/m", ("1 S/m", "2e6 S/m"), (1.0, 2e6), "a.c_S_per_m"),
-        ("a.b=0 nm,inf", ("0 nm", inf), (0.0, "inf"), "a.b_m"),
-        ("flow.model=ohmic,hydrodynamic", ("ohmic", "hydrodynamic"), None, "flow.model"),
-        ('a.b=["x,y", 2, {c = 1}]', ("x,y", 2, {"c": 1}), ("x,y", 2, '{"c": 1}'), "a.b"),
-        ("a.b=7", (7,), (7,), "a.b"),
-    ],
-)
-def test_values(text, values, numbers, column):
-    """Ranges and lists, integers that stay integers, units that reach the header."""
-    axis = parse_axis(text)
-    assert axis.values == values
-    assert [type(v) for v in axis.values] == [type(v) for v in values]
-    assert axis.numbers == pytest.approx(numbers or values, rel=1e-15)
-    assert axis.column == column
 
 
 @pytest.mark.parametrize(
@@ -150,29 +134,24 @@ def test_values(text, values, numbers, column):
 def test_bad_values(text, words):
     """Each message names the key and what was found."""
     with pytest.raises(CaseError) as error:
-        parse_axis(text)
+        sweep("case.toml", [text])
     message = str(error.value)
     assert "--over" in message
     for word in words:
         assert word in message
 
 
-def test_units():
-    """A text is a quantity only if it is one as a whole."""
-    assert si_value("3 nm") == (3e-9, "m")
-    assert si_value("2 mS") == (2e-3, "S")
-    assert si_value("isotropic") is None and si_value("3") is None and si_value("3 nm x") is None
-
-
 def test_grid_runs_its_last_key_fastest():
-    """All pairs; each point knows its values and has its own case."""
-    axes = [parse_axis("flow.order=2,3"), parse_axis(f"{PATH}=1nm,2nm,3nm")]
-    points = grid(Path("case.toml"), axes, {"flow.model": "hydrodynamic"})
-    assert [tuple(p.swept.values()) for p in points] == [
-        (order, path) for order in (2, 3) for path in (1e-9, 2e-9, 3e-9)
-    ]
-    assert len({p.case_hash for p in points}) == 6
-    assert points[0].settings == {"flow.model": "hydrodynamic", "flow.order": 2, PATH: "1nm"}
+    """All pairs; each point knows its values in SI units and has its own case."""
+    settings = {"flow.model": "ohmic", "mesh.size": "100 nm"}
+    over = ["flow.order=2,3", f"{PATH}=1nm,2nm,3nm"]
+    rows = sweep("case.toml", over, settings=settings, directory="sweep", figures=False)
+    wanted = [(order, path) for order in (2, 3) for path in (1e-9, 2e-9, 3e-9)]
+    assert [tuple(row["swept"].values()) for row in rows] == wanted
+    assert list(rows[0]["swept"]) == ["flow.order", f"{PATH}_m"]
+    assert len({row["case_hash"] for row in rows}) == 6
+    stored = json.loads(Path("sweep/sweep.json").read_text())
+    assert stored["set"] == {"flow.model": "ohmic", "mesh.size": 1e-7}
 
 
 @pytest.mark.parametrize(
@@ -196,14 +175,14 @@ def test_grid_runs_its_last_key_fastest():
         ([], {}, ["nothing to sweep"]),
     ],
 )
-def test_bad_input_is_found_before_any_point_is_solved(over, settings, words, solved):
+def test_bad_input_is_found_before_any_point_is_solved(over, settings, words, meshes):
     """Names, ranges and drawings; nothing is solved, nothing is left behind."""
     with pytest.raises(Exception) as error:  # noqa: B017 - CaseError or GeometryError
         sweep("case.toml", over, settings=settings, directory="sweep")
     assert type(error.value).__name__ in ("CaseError", "GeometryError")
     for word in words:
         assert word in str(error.value)
-    assert not solved and not Path("sweep").exists()
+    assert not meshes.count and not Path("sweep").exists()
 
 
 # The table
@@ -248,43 +227,38 @@ def test_table_and_files():
 def test_no_directory_no_files(here):
     """From Python: rows only."""
     before = sorted(here.rglob("*"))
-    rows = sweep("case.toml", [Axis(key="flow.model", values=("ohmic",))], figures=False)
+    rows = sweep("case.toml", ["flow.model=ohmic"], figures=False)
     assert rows[0]["results"]["conductance_S"] == pytest.approx(0.04, rel=1e-9)
     assert "edges.orbital_moment_hbar_per_m" not in rows[0]["results"]
     assert sorted(here.rglob("*")) == before
 
 
-def test_resumes(solved):
+def test_resumes(meshes):
     """What is in the table is not solved again; a finer grid solves what is new."""
-    over = ["flow.order=2,3,4"]
-    sweep("case.toml", ["flow.order=4,2"], directory="sweep", figures=False)
-    assert [case.flow.order for case in solved] == [4, 2]
+    over, solved = ["flow.order=2,3,4"], Orders()
+    options = {"directory": "sweep", "figures": False, "progress": solved}
+    sweep("case.toml", ["flow.order=4,2"], **options)
+    assert solved == [4, 2]
     first = {row["flow.order"]: row for row in table()}
-    rows = sweep("case.toml", over, directory="sweep", figures=False)
-    assert [case.flow.order for case in solved] == [4, 2, 3]
+    rows = sweep("case.toml", over, **options)
+    assert solved == [4, 2, 3]
     assert [row["swept"]["flow.order"] for row in rows] == [2, 3, 4]
     assert [row["flow.order"] for row in table()] == ["2", "3", "4"]
     assert {row["flow.order"]: row for row in table()}.items() >= first.items()
-    sweep("case.toml", over, directory="sweep", figures=False)
-    assert len(solved) == 3
+    sweep("case.toml", over, **options)
+    assert len(solved) == meshes.count == 3
 
 
-def test_interrupted_sweep_keeps_its_points(solved, monkeypatch):
+def test_interrupted_sweep_keeps_its_points(meshes):
     """The table is complete after each point; an interrupt loses the current one only."""
-    run = running.run
-
-    def interrupted(case, **options):
-        if case.flow.order == 4:
-            raise KeyboardInterrupt
-        return run(case, **options)
-
-    monkeypatch.setattr(running, "run", interrupted)
+    solved = Orders()
+    options = {"directory": "sweep", "figures": False, "progress": solved}
+    meshes.failures = {3: KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
-        sweep("case.toml", ["flow.order=2,3,4"], directory="sweep", figures=False)
+        sweep("case.toml", ["flow.order=2,3,4"], **options)
     assert [row["flow.order"] for row in table()] == ["2", "3"]
-    monkeypatch.setattr(running, "run", run)
-    sweep("case.toml", ["flow.order=2,3,4"], directory="sweep", figures=False)
-    assert [case.flow.order for case in solved] == [2, 3, 4]
+    sweep("case.toml", ["flow.order=2,3,4"], **options)
+    assert solved == [2, 3, 4]
     assert not list(Path("sweep").glob(".*"))
 
 
@@ -296,16 +270,16 @@ def test_interrupted_sweep_keeps_its_points(solved, monkeypatch):
         (["flow.order=2,3"], {PATH: "9 nm"}),
     ],
 )
-def test_another_sweep_is_refused(over, settings, solved):
+def test_another_sweep_is_refused(over, settings, meshes):
     """Points of different cases do not get into one table."""
     sweep("case.toml", ["flow.order=2"], directory="sweep", figures=False)
     before = Path("sweep/sweep.json").read_bytes()
     with pytest.raises(CaseError, match="holds a sweep of another"):
         sweep("case.toml", over, settings=settings, directory="sweep")
-    assert Path("sweep/sweep.json").read_bytes() == before and len(solved) == 1
+    assert Path("sweep/sweep.json").read_bytes() == before and meshes.count == 1
 
 
-def test_another_drawing_is_refused(solved):
+def test_another_drawing_is_refused():
     """The drawing is part of the case."""
     shutil.copy(GEOMETRIES / "ribbon.geo", "own.geo")
     own = {"geometry.file": "own.geo"}
@@ -349,20 +323,12 @@ def test_keep():
 
 
 @pytest.fixture
-def stubborn(monkeypatch):
-    """Order 3 does not converge."""
-    run = running.run
-
-    def failing(case, **options):
-        if case.flow.order == 3:
-            raise ConvergenceError("residual 1e-3, wanted 1e-10")
-        return run(case, **options)
-
-    monkeypatch.setattr(running, "run", failing)
-    return run
+def stubborn(meshes):
+    """The second point does not converge."""
+    meshes.failures = {2: ConvergenceError("residual 1e-3, wanted 1e-10")}
 
 
-def test_a_failing_point_is_recorded_and_tried_again(stubborn, monkeypatch, capsys):
+def test_a_failing_point_is_recorded_and_tried_again(stubborn, capsys):
     """The others are solved; the exit code is 3; next time only that one is tried."""
     words = ["sweep", "case.toml", "--over", "flow.order=2:4:3", "--output", "sweep"]
     assert main(words) == 3
@@ -373,32 +339,34 @@ def test_a_failing_point_is_recorded_and_tried_again(stubborn, monkeypatch, caps
     assert [row["status"] for row in rows] == ["done", "failed", "done"]
     assert rows[1]["error"] == "residual 1e-3, wanted 1e-10" and not rows[1]["conductance_S"]
     assert Path("sweep/sweep.png").is_file()
-    monkeypatch.setattr(running, "run", stubborn)
     assert main(words) == 0
     assert [row["status"] for row in table()] == ["done"] * 3
 
 
-def test_all_points_fail(stubborn):
+def test_all_points_fail():
     """There is a table and no picture."""
-    assert main(["sweep", "case.toml", "--over", "flow.order=3", "--output", "sweep"]) == 3
+    with hopeless():
+        assert main(["sweep", "case.toml", "--over", "flow.order=3", "--output", "sweep"]) == 3
     assert [row["status"] for row in table()] == ["failed"]
+    assert "relative residual" in table()[0]["error"]
     assert not Path("sweep/sweep.png").exists()
 
 
-def test_a_case_that_does_not_fit_its_drawing_stops_the_sweep(capsys, solved):
+def test_a_case_that_does_not_fit_its_drawing_stops_the_sweep(capsys, meshes):
     """All points would fail in the same way: the first says so."""
     settings = ["--set", 'regions={ wood = "sheet" }']
     assert main(["sweep", "case.toml", "--over", "flow.order=2,3", *settings]) == 2
     assert "regions.wood" in capsys.readouterr().err
-    assert len(solved) == 1 and not Path("out_sweep").exists()
+    assert meshes.count == 1 and not Path("out_sweep").exists()
 
 
-def test_the_gravest_failure_decides_the_exit_code():
+def test_the_gravest_failure_decides_the_exit_code(meshes):
     """Convergence before bad input."""
-    done = {"status": "done"}
-    bad = {"status": "failed", "kind": "GeometryError"}
-    worse = {"status": "failed", "kind": "ConvergenceError"}
-    assert [exit_code(rows) for rows in ([done], [done, bad], [bad, worse, done])] == [0, 2, 3]
+    words = ["sweep", "case.toml", "--no-figures", "--quiet", "--over", "flow.order=2:4:3"]
+    bad, worse = GeometryError("no mesh"), ConvergenceError("residual 1e-3")
+    for failures, code in (({}, 0), ({2: bad}, 2), ({1: bad, 2: worse}, 3)):
+        meshes.count, meshes.failures = 0, failures
+        assert main([*words, "--output", f"sweep{code}"]) == code
 
 
 # The command
@@ -482,33 +450,15 @@ def test_ranks():
 # The picture
 
 
-def test_picture(monkeypatch):
-    """Logarithmic where the sweep is, one line for each value of the other key, in its unit."""
-    from meso.figures import sweeps
-
-    figures = []
-    monkeypatch.setattr(sweeps, "store", lambda figure, path: figures.append(figure) or path)
+def test_pictures():
+    """One line for each value of the other key; names where there are no numbers; drawn again."""
     over = ["geometry.parameters.width=10:1000:3:log", "boundaries.edges.wall.slip_length=0 nm,inf"]
-    settings = {"boundaries.edges.wall": {}}
-    sweep("case.toml", over, settings=settings, directory="sweep")
-    (axes,) = figures[0].axes
-    assert axes.get_xscale() == axes.get_yscale() == "log"
-    assert axes.get_xlabel() == "geometry.parameters.width"
-    assert axes.get_ylabel() == "resistance “strip” (Ω)"
-    labels = [line.get_label() for line in axes.lines]
-    assert labels == ["slip_length = 0 nm", "slip_length = inf"]
+    settings = {"boundaries.edges.wall": {}, "flow.order": 2}
+    rows = sweep("case.toml", over, settings=settings, directory="one")
     # Without friction the resistance is Drude's.
-    assert list(axes.lines[1].get_ydata()) == pytest.approx([250, 25, 2.5], rel=1e-6)
-
-
-def test_picture_of_names(monkeypatch):
-    """Values that are no numbers are told apart by name."""
-    from meso.figures import sweeps
-
-    figures = []
-    monkeypatch.setattr(sweeps, "store", lambda figure, path: figures.append(figure) or path)
-    sweep("case.toml", ["flow.model=ohmic,hydrodynamic"], directory="sweep")
-    (axes,) = figures[0].axes
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["ohmic", "hydrodynamic"]
-    assert draw_sweep(Path("sweep")) is not None
-    assert sweeping.chosen({"a.current_A": 1.0}) == ["a.current_A"]
+    found = [row["results"]["resistance.strip_ohm"] for row in rows[1::2]]
+    assert found == pytest.approx([250, 25, 2.5], rel=1e-6)
+    sweep("case.toml", ["flow.model=ohmic,hydrodynamic"], directory="two")
+    for folder in ("one", "two"):
+        picture = imread(Path(folder) / "sweep.png")[..., :3]
+        assert 0.005 < (picture < 0.95).any(axis=2).mean() < 0.95

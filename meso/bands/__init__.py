@@ -20,6 +20,7 @@ from meso.bands.hall import hall_conductivity
 from meso.bands.interband import interband_density, torque
 from meso.bands.kmesh import Mesh, fermi_lines, plane, uniform
 from meso.bands.magnetoelectric import dipole, orbital_magnetoelectric
+from meso.bands.model import check_model
 from meso.bands.result import Quantity
 from meso.bands.wellposed import validate
 
@@ -30,6 +31,7 @@ __all__ = [
     "Mesh",
     "Normalisation",
     "Quantity",
+    "check_model",
     "coefficients",
     "curl_coefficient",
     "diffusivities",

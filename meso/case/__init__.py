@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,13 @@ class Case(Tables):
     file: Path | None = None
 
     @classmethod
-    def load(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Case:
+    def load(cls, path: str | Path, overrides: Mapping[str, Any] | Iterable[str] = ()) -> Case:
         """Read a case file.
 
         Args:
             path: the TOML file; the path of the geometry is relative to its folder.
-            overrides: dotted key -> value, in place of what the file says.
+            overrides: dotted key -> value, in place of what the file says; or texts as those of
+                ``--set``, "dotted.key=value".
 
         Raises:
             CaseError: the file cannot be read, or something in it is wrong. All problems are
@@ -64,19 +65,22 @@ class Case(Tables):
         cls,
         tables: Mapping[str, Any],
         base_directory: str | Path = ".",
-        overrides: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, Any] | Iterable[str] = (),
     ) -> Case:
         """Build a case from the tables of a case file.
 
         Args:
             tables: as `tomllib` returns them.
             base_directory: what the path of the geometry is relative to.
-            overrides: dotted key -> value, in place of what the tables say.
+            overrides: dotted key -> value, in place of what the tables say; or texts as those of
+                ``--set``, "dotted.key=value".
 
         Raises:
             CaseError: something is wrong.
         """
-        given = fill_from_library(override(tables, overrides or {}), base_directory)
+        if not isinstance(overrides, Mapping):
+            overrides = parse_overrides(overrides)
+        given = fill_from_library(override(tables, overrides), base_directory)
         checked = validate(with_provenance(given), base_directory=Path(base_directory))
         problems = tuple(checks.problems(checked, given))
         if problems:

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 
 import meso
-from meso.angular_momentum.problem import surfaces, transports
-from meso.case import Case, parse_overrides
+from meso import Case, CaseError
 from meso.constants import ELEMENTARY_CHARGE, HBAR
-from meso.errors import CaseError
 
 GEOMETRIES = Path(__file__).parents[2] / "geometries"
 CASE: dict[str, Any] = {
@@ -55,50 +53,7 @@ CASE: dict[str, Any] = {
 
 def case(*overrides: str) -> Case:
     """The case with changes as on the command line."""
-    return Case.from_dict(CASE, overrides=parse_overrides(overrides))
-
-
-def test_values() -> None:
-    """SI units; what was stated in hbar/2e is halved."""
-    transport = transports(case(), 2)["metal"]
-    assert case().angular_momentum.components == ("spin_z", "orbital_z")
-    theta = HBAR / ELEMENTARY_CHARGE
-    np.testing.assert_allclose(transport.hall[1, :, 0], [-1.3e4 * theta, 8.2e5 * theta])
-    np.testing.assert_allclose(transport.relaxation, np.diag([1e12, 1e-5 / 6.6e-9**2]))
-    laws = surfaces(case())
-    np.testing.assert_allclose(laws["edges"].matrix(2), np.diag([30.0, 0.0]))
-    np.testing.assert_array_equal(laws["source"].density, [0.0, np.nan])
-    assert "drain" not in laws
-
-
-def test_mixing() -> None:
-    """Conversion: columns sum to the loss; polarization and cross velocities."""
-    mixed = case(
-        'angular_momentum.spin_orbital.conversion.spin_to_orbital="2e11 Hz"',
-        'angular_momentum.spin_orbital.conversion.orbital_to_spin="1e11 Hz"',
-        'angular_momentum.spin_orbital.polarization={spin_from_orbital="3e-6 m^2/s"}',
-        'angular_momentum.spin_orbital.boundaries.edges={orbital_from_spin="-2 m/s"}',
-    )
-    transport = transports(mixed, 2)["metal"]
-    np.testing.assert_allclose(transport.relaxation.sum(axis=0), [1e12, 1e-5 / 6.6e-9**2])
-    assert transport.relaxation[1, 0] == -2e11
-    assert transport.diffusivity[0, 0, 0, 1] == 3e-6 and transport.diffusivity[0, 1, 0, 0] == 0
-    np.testing.assert_allclose(surfaces(mixed)["edges"].matrix(2), [[30, 0], [-2, 0]])
-
-
-def test_tensors_and_regions() -> None:
-    """Tensors with a unit, an orientation, precession; values of one region."""
-    turned = case(
-        'angular_momentum.spin.components=["x", "y", "z"]',
-        "angular_momentum.spin.orientation.angle=90",
-        'angular_momentum.spin.diffusivity={tensor=[[1,0,0],[0,2,0],[0,0,3]],unit="cm^2/s"}',
-        'angular_momentum.spin.precession=["0 Hz","0 Hz","3e12 Hz"]',
-        'angular_momentum.spin.regions.metal.relaxation_time="2 ps"',
-    )
-    transport = transports(turned, 2)["metal"]
-    D = transport.diffusivity[:, 0, :, 0]
-    np.testing.assert_allclose(D, 1e-4 * np.diag([2, 1, 3]), atol=1e-18)
-    np.testing.assert_allclose(transport.relaxation[:2, :2], [[5e11, 3e12], [-3e12, 5e11]])
+    return Case.from_dict(CASE, overrides=overrides)
 
 
 @pytest.mark.parametrize(

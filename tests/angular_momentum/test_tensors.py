@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meso.angular_momentum.tensors import (
+from meso import CaseError
+from meso.angular_momentum import (
     LEVI_CIVITA,
     ONE,
     Transport,
@@ -17,7 +18,6 @@ from meso.angular_momentum.tensors import (
     rotation,
 )
 from meso.constants import ELEMENTARY_CHARGE, HBAR
-from meso.errors import CaseError
 
 
 def test_hall_current_of_a_ribbon() -> None:

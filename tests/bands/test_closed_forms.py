@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from meso import bands
+from meso import CaseError, bands
 from meso.bands import models
-from meso.bands.kmesh import with_opposites
 from meso.constants import ELECTRON_CHARGE, ELEMENTARY_CHARGE, HBAR
-from meso.errors import CaseError
 
 from .scales import CIRCULATION, QUANTUM, TORQUE, UNIT_MASS
 
@@ -177,7 +175,12 @@ def test_bad_arguments():
 def test_interband_density_on_a_lattice():
     """Same grid and smearing: the gradient part is κ of the Fermi surface, the others are odd."""
     model = models.BccP(spin_orbit=0.05)
-    mesh = with_opposites(bands.uniform(model, 8, symmetry="none", generic=True))
+    half = bands.uniform(model, 8, symmetry="none", generic=True)
+    mesh = bands.Mesh(
+        points=np.concatenate([half.points, -half.points]),
+        weights=np.tile(half.weights / 2, 2),
+        label="k and -k",
+    )
     gradient = np.random.default_rng(2).normal(size=(3, 3))
     density = bands.interband_density(
         model,
@@ -200,21 +203,6 @@ def test_interband_density_on_a_lattice():
         matrix = chern.parts[part]
         assert np.abs(matrix).max() > 1e6
         np.testing.assert_allclose(matrix, matrix.conj().T, atol=1e-10 * np.abs(matrix).max())
-
-
-def test_boltzmann_equation_is_solved():
-    """On a grid: the solution put into the collision integral gives the drive back."""
-    from meso.bands.boltzmann import expectation, shift, solve, velocity
-    from meso.bands.geometry import Bands
-
-    model = models.BccP(spin_orbit=0.05)
-    mesh = bands.uniform(model, 6, symmetry="none")
-    found = solve(model, 0.5, mesh, temperature=0.1)
-    at = Bands.at(model, mesh.points)
-    g, weight = shift(found, at), at.surface(0.5, 0.1, None) * mesh.weights[:, None]
-    arriving = np.einsum("kn,kan,kmn,kpn->amp", weight, g, at.states, at.states.conj())
-    collisions = g * expectation(at, found.density)[:, None] - expectation(at, arriving)
-    np.testing.assert_allclose(collisions, velocity(at) / (2 * np.pi), atol=1e-10)
 
 
 def test_kramers_pairs_count_as_spin():

@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from meso.bands import models
-from meso.bands.model import check_model, operator
-from meso.bands.slater_koster import ORBITALS, angular_momentum, bond
-from meso.errors import CaseError
+from meso import CaseError, bands
+from meso.bands import check_model, models
 
 ALL = {
     "radial-tangential": models.RadialTangential(),
@@ -61,40 +59,6 @@ def test_spin_orbit_splits_the_d_states_of_an_atom():
     np.testing.assert_allclose(levels[:10], [-0.3] * 4 + [0.2] * 6, atol=1e-12)
 
 
-def test_angular_momentum_algebra():
-    momentum = angular_momentum(ORBITALS)
-    commutator = momentum[0] @ momentum[1] - momentum[1] @ momentum[0]
-    np.testing.assert_allclose(commutator, 1j * momentum[2], atol=1e-14)
-    square = np.einsum("amn,anp->mp", momentum, momentum)
-    np.testing.assert_allclose(square, np.diag([0, 2, 2, 2, 6, 6, 6, 6, 6]), atol=1e-14)
-
-
-def test_two_centre_table_against_known_entries():
-    # Classical table, direction cosines x, y, z.
-    r = np.array([1.0, 2.0, -0.5])
-    x, y, z = r / np.linalg.norm(r)
-    v = dict(zip(("sps", "pds", "pdp", "sds"), (0.7, -0.4, 0.9, 0.3), strict=True))
-    h = bond(r, v)
-    at = {name: i for i, name in enumerate(ORBITALS)}
-    root = np.sqrt(3)
-    assert h[at["s"], at["px"]] == pytest.approx(x * 0.7)
-    assert h[at["s"], at["dxy"]] == pytest.approx(root * x * y * 0.3)
-    expected = root * x**2 * y * v["pds"] + y * (1 - 2 * x**2) * v["pdp"]
-    assert h[at["px"], at["dxy"]] == pytest.approx(expected)
-    expected = z * (z**2 - (x**2 + y**2) / 2) * v["pds"] + root * z * (x**2 + y**2) * v["pdp"]
-    assert h[at["pz"], at["dz2"]] == pytest.approx(expected)
-    np.testing.assert_allclose(bond(-r, v), h.T, atol=1e-15)
-
-
-def test_operators_by_name():
-    spinless, spinful = ALL["V"], ALL["Ta"]
-    assert not operator(spinless, "S").any()
-    total = operator(spinful, "J")
-    np.testing.assert_allclose(total, spinful.operators["S"] + spinful.operators["L"])
-    with pytest.raises(CaseError, match='has no operator "L"'):
-        operator(ALL["dirac"], "L")
-
-
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -142,8 +106,6 @@ def test_a_model_that_is_not_hermitian_is_refused():
     class Broken(models.RadialTangential):
         def hamiltonian(self, k):
             return super().hamiltonian(k) + np.array([[0, 1], [0, 0]])
-
-    from meso import bands
 
     with pytest.raises(CaseError, match="hamiltonian: not Hermitian"):
         bands.fermi_surface(Broken(), 1.0)

@@ -1,4 +1,4 @@
-"""Decay lengths from profiles."""
+"""Decay lengths fitted to profiles with noise and periods that no device has by itself."""
 
 from __future__ import annotations
 

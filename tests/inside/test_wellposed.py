@@ -1,13 +1,15 @@
-"""Which diffusion problems are accepted, and which are refused with a reason."""
+"""Criteria of diffusion problems one by one: a device applies all of them, with one verdict."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from meso import CaseError
 from meso.angular_momentum.tensors import ONE, Transport, conversion, diffusion_block
-from meso.angular_momentum.wellposed import check, judge, least_stable_wall
-from meso.errors import CaseError
+from meso.angular_momentum.weights import find_weight
+from meso.angular_momentum.wellposed import check, isotropic_law, judge, least_stable_wall
+from meso.bands import validate
 
 PAIR = ("spin_z", "orbital_z")
 
@@ -119,3 +121,41 @@ def test_known_susceptibility_fixes_the_weight() -> None:
     made = {k: Transport(diffusivity=D, relaxation=T, susceptibility=v) for k, v in chi.items()}
     assert not judge(made["good"], components=PAIR, dimension=2).problems
     assert judge(made["bad"], components=PAIR, dimension=2).problems
+
+
+TWO_CHANNELS = [[1.28372e-3, 1.24e-5], [4.4651e-4, 2.171e-5]]
+
+
+def law(d0: float, a: float, b: float) -> np.ndarray:
+    """An isotropic law of diffusion."""
+    return diffusion_block(d0, divergence=a, swapping=b)
+
+
+def test_isotropic_law_is_recognised():
+    assert isotropic_law(law(1, 0.2, -0.4)) == pytest.approx((1, 0.2, -0.4))
+    other = law(1, 0.2, -0.4)
+    other[0, 0, 0, 0] += 0.1
+    assert isotropic_law(other) is None
+
+
+def test_weight_is_one():
+    d = np.einsum("ik,ab->iakb", ONE, np.array(TWO_CHANNELS))
+    weight = find_weight(d)
+    form = weight @ np.array(TWO_CHANNELS)
+    assert np.linalg.eigvalsh(form + form.T)[0] > 0
+
+
+def test_the_solver_decides_alike():
+    """Random isotropic laws: `validate` is the criteria of the device."""
+    random = np.random.default_rng(5)
+    seen = set()
+    for _ in range(12):
+        d = law(1.0, *random.uniform(-2, 2, 2))
+        verdict = judge(Transport(diffusivity=d, relaxation=ONE))
+        seen.add(verdict.accepted)
+        if verdict.accepted:
+            assert validate(d, 1.0) == verdict.problems
+        else:
+            with pytest.raises(CaseError):
+                validate(d, 1.0)
+    assert seen == {True, False}

@@ -1,4 +1,4 @@
-"""Matrices in blocks: against dense sums of element matrices."""
+"""Matrices in blocks against dense sums of element matrices: no user sees a matrix."""
 
 from __future__ import annotations
 

@@ -1,0 +1,142 @@
+"""The public interface: what tests may import, its names, and what they say of themselves."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import meso
+
+TESTS = Path(__file__).parent
+#: Modules that a user may import; from all others nothing, outside tests/inside.
+PUBLIC = {
+    *("meso", "meso.angular_momentum", "meso.bands", "meso.bands.models", "meso.cli"),
+    *("meso.constants", "meso.errors", "meso.exact", "meso.exact_kinetic", "meso.flow"),
+    "meso.orbital",
+}
+#: What each of them promises: a change here is a change for users, and belongs into CHANGELOG.md.
+NAMES = {
+    "meso": {
+        *("Case", "Contact", "Device", "Groups", "Layer", "Material", "Periodic", "Profile"),
+        *("Result", "Selector", "Wall", "compare", "four_terminal", "quantity", "run", "sweep"),
+        *("CaseError", "ConvergenceError", "GeometryError", "MesoError"),
+        *("angular_momentum", "bands", "exact", "exact_kinetic", "flow", "orbital"),
+        "__version__",
+    },
+    "meso.angular_momentum": {
+        *("LEVI_CIVITA", "ONE", "RESERVOIR", "Densities", "Diffusion", "Response", "Surface"),
+        *("Transport", "conversion", "decay_lengths", "diffusion_block", "hall_block", "layer"),
+        *("material", "one_way", "powers", "precession_block", "rotated", "rotation", "shortest"),
+        "two_way",
+    },
+    "meso.flow": {
+        *("Bounds", "Flow", "Hydrodynamic", "Kinetic", "Ohmic", "Terminal"),
+        "conductance_bounds",
+    },
+    "meso.orbital": {"EdgeMoment", "couplings", "edge_moments", "orbital_density", "vorticity"},
+    "meso.exact": {"Bend", "Corbino", "Layers", "Ribbon", "RoundWire"},
+    "meso.exact_kinetic": {"KineticRibbon"},
+    "meso.errors": {"MesoError", "CaseError", "GeometryError", "ConvergenceError", "known"},
+    "meso.constants": {"ELECTRON_CHARGE", "ELECTRON_MASS", "ELEMENTARY_CHARGE", "HBAR"},
+    "meso.cli": {"main"},
+    "meso.bands": {
+        *("Coefficients", "Diffusivity", "FermiSurface", "Mesh", "Normalisation", "Quantity"),
+        *("check_model", "coefficients", "curl_coefficient", "diffusivities", "diffusivity"),
+        *("dipole", "fermi_lines", "fermi_surface", "hall_conductivity", "interband_density"),
+        *("models", "orbital_coupling", "orbital_magnetoelectric", "plane", "relaxation_rates"),
+        *("torque", "uniform", "validate"),
+    },
+    "meso.bands.models": {
+        *("TABLES", "BccP", "ElectronGas", "GappedLattice", "Model", "RadialTangential"),
+        *("SlaterKosterBcc", "TightBinding", "TiltedDirac", "TwoCentreTable", "Wannier90"),
+        *("from_bloch", "from_pythtb", "from_sisl"),
+    },
+}
+
+
+def imports(path: Path) -> list[str]:
+    """Modules of meso that a test imports, also in code that it runs, or patches by name."""
+    found = []
+    todo = [ast.parse(path.read_text(encoding="utf-8"))]
+    for tree in todo:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                # A name that is a module counts as one: from meso import sizing.
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                found += [node.module or "", *(n for n in names if is_module(n))]
+            elif isinstance(node, ast.Constant) and re.fullmatch(r"meso(\.\w+)+", str(node.value)):
+                found += [name for name in prefixes(str(node.value)) if is_module(name)]
+            elif isinstance(node, ast.Constant) and "import meso" in str(node.value):
+                try:
+                    todo.append(ast.parse(str(node.value)))
+                except SyntaxError:
+                    continue  # a part of a text
+    return [name for name in found if name.split(".")[0] == "meso"]
+
+
+def prefixes(name: str) -> list[str]:
+    """All of a dotted name and what it begins with, without the package itself."""
+    parts = name.split(".")
+    return [".".join(parts[:i]) for i in range(2, len(parts) + 1)]
+
+
+def is_module(name: str) -> bool:
+    place = TESTS.parent.joinpath(*name.split("."))
+    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
+
+
+def test_tests_see_what_users_see() -> None:
+    """The inside may change without them; what needs it lies in tests/inside."""
+    files = [p for p in TESTS.rglob("*.py") if TESTS / "inside" not in p.parents]
+    assert len(files) > 20
+    wrong = {str(p.relative_to(TESTS)): sorted(set(imports(p)) - PUBLIC) for p in files}
+    assert {name: modules for name, modules in wrong.items() if modules} == {}
+
+
+def test_tests_of_the_inside_are_few() -> None:
+    lines = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in TESTS.rglob("*.py")}
+    inside = sum(n for p, n in lines.items() if TESTS / "inside" in p.parents)
+    assert inside < 0.15 * sum(lines.values())
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_public_names(module: str) -> None:
+    found = import_module(module)
+    assert set(found.__all__) == NAMES[module]
+    assert len(found.__all__) == len(set(found.__all__))
+    assert all(hasattr(found, name) for name in found.__all__)
+
+
+@pytest.mark.parametrize("module", sorted(PUBLIC))
+def test_public_names_say_what_they_are(module: str) -> None:
+    """Every function and class, and every public method, has a docstring of its own."""
+    found = import_module(module)
+    assert found.__doc__
+    silent = []
+    for name in found.__all__:
+        thing = getattr(found, name)
+        if not (inspect.isfunction(thing) or inspect.isclass(thing)):
+            continue
+        parts = {name: thing}
+        if inspect.isclass(thing):
+            parts |= {
+                f"{name}.{key}": value
+                for key, value in vars(thing).items()
+                if not key.startswith("_")
+                and isinstance(value, property | classmethod | staticmethod | type(is_module))
+            }
+        silent += [key for key, part in parts.items() if not (part.__doc__ or "").strip()]
+    assert silent == []
+
+
+def test_names_that_do_not_exist() -> None:
+    with pytest.raises(AttributeError, match="module 'meso' has no attribute 'Devise'"):
+        _ = meso.Devise
+    assert set(dir(meso)) == set(meso.__all__)
