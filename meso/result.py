@@ -19,6 +19,7 @@ from meso.device import Device
 from meso.fields import Field
 from meso.flow.bounds import Bounds
 from meso.flow.result import Flow, Terminal, four_terminal
+from meso.mpi import failing_together
 from meso.sampling import sample
 
 
@@ -124,4 +125,5 @@ class Result:
         """
         from meso.output import save
 
-        save(self, Path(directory), figures=figures, format=format)
+        with failing_together(self.device.comm):
+            save(self, Path(directory), figures=figures, format=format)
