@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from meso import exact_match, resolution
+from meso import corners, exact_match, resolution
 from meso.accumulation import edge_moments
 from meso.adapting import adapt
 from meso.angular_momentum import report
@@ -242,6 +242,9 @@ def _run(case: Case, comm: MPI.Comm, progress: Progress, earlier: Flow | None) -
             f"{convergence.harmonics[-1]} harmonics leave an estimated error of {left:.1e}, more"
             f" than flow.tolerance = {case.flow.tolerance:g}"
         )
+    found = corners.extrema_of(flow, fields)
+    if (spike := corners.warning(found, fields)) is not None:
+        warnings.append(spike)
     return Result(
         case=case,
         flow=flow,
@@ -259,6 +262,7 @@ def _run(case: Case, comm: MPI.Comm, progress: Progress, earlier: Flow | None) -
         bounds=bounds,
         adaptivity=adaptivity,
         angular_momentum=part,
+        extrema=found,
     )
 
 

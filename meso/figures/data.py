@@ -35,10 +35,11 @@ class Files:
     def common(cls, directory: Path) -> dict[str, Any]:
         """Read the attributes of this class."""
         points, data = joined(directory / "fields")
+        summary = json.loads((directory / "summary.json").read_text())
         return {
-            "summary": json.loads((directory / "summary.json").read_text()),
+            "summary": summary,
             "cells": CellSet(points=points),
-            "data": data,
+            "data": {name: data[name] for name in data if name in summary["extrema"]},
             "probes": tables(directory / "probes"),
         }
 
