@@ -102,7 +102,7 @@ def singular_corners(device: Device, boundaries: Mapping[str, Boundary]) -> tupl
         limit = _singular_above(boundaries, names[a], names[b])
         limits[(pairs == (a, b)).all(axis=1)] = limit
     chosen = np.flatnonzero(rims.angle > limits + _TOLERANCE)
-    width = _widths(device, rims.middle[chosen])
+    width = _widths(device, rims.ends[chosen])
     out = []
     # In 2D each corner by itself, in 3D all of an edge between two pieces.
     for group in _groups(pairs[chosen], device.dimension):
@@ -171,17 +171,17 @@ def warning(found: Mapping[str, Extrema], fields: Mapping[str, Field]) -> str | 
         return None
 
     name, e = next(iter(spikes.items()))
-    low, high = e.everywhere
-    value, rest = (high, e.high) if high - e.high > e.low - low else (low, e.low)
     assert e.corner is not None
     point = e.corner.points[len(e.corner.points) // 2] * 1e9
     place = ", ".join(f"{x + 0.0:.6g}" for x in np.round(point, 6))
     one, two = (f"'{boundary}'" for boundary in e.corner.boundaries)
+    low, high = e.everywhere
     return (
         f"sharp corner at ({place}) nm, where {one} meets {'itself' if one == two else two} at an"
-        f" inner angle of {e.corner.angle:.0f} degrees: {name} is {value:.3g} {fields[name].unit}"
-        f" there, {rest:.3g} elsewhere, and grows with every refinement. Extrema are given away from"
-        f" sharp corners ({', '.join(spikes)}). Round them off with fillets to see values there"
+        f" inner angle of {e.corner.angle:.0f} degrees: {name} from {low:.3g} to {high:.3g}"
+        f" {fields[name].unit}, elsewhere from {e.low:.3g} to {e.high:.3g}. Values there grow with"
+        f" every refinement, and extrema leave sharp corners out ({', '.join(spikes)}); a fillet"
+        " makes them finite"
     )
 
 
@@ -230,13 +230,11 @@ class _Rims:
         piece: The two pieces, shape (r, 2).
         angle: Inner angle, degrees, shape (r,).
         ends: Vertices, shape (r, d - 1, d).
-        middle: Their mean, shape (r, d).
     """
 
     piece: np.ndarray
     angle: np.ndarray
     ends: np.ndarray
-    middle: np.ndarray
 
 
 def _rims(device: Device) -> _Rims:
@@ -269,21 +267,23 @@ def _rims(device: Device) -> _Rims:
         piece=piece[facet],
         angle=np.where(opens, 180 + turn, 180 - turn),
         ends=ends,
-        middle=ends.mean(axis=1),
     )
 
 
-def _widths(device: Device, points: np.ndarray) -> np.ndarray:
-    """Distance from points of the boundary to the boundary across the conductor, m, all ranks.
+def _widths(device: Device, ends: np.ndarray) -> np.ndarray:
+    """Distance from corners (edges) to the boundary across the conductor, m, over all ranks.
 
     Args:
         device: The device.
-        points: Over ``Device.extent``, shape (m, d).
+        ends: Their vertices over ``Device.extent``, shape (m, d - 1, d).
     """
     d, facets = device.dimension, device.facets
     center = np.full((1, d - 1), 1 / d)
     at = facet_geometry(cells_of(device), facets.cell, facets.local, center, np.ones(1))
     position, normal = at.position[:, 0], at.normal[:, 0]
+    points, along = ends.mean(axis=1), ends[:, -1] - ends[:, 0]
+    if d == 3:
+        along /= np.linalg.norm(along, axis=1, keepdims=True)
     width = np.full(len(points), np.inf)
     step = max(1, _BATCH // max(1, len(position)))
     for start in range(0, len(points), step):
@@ -291,6 +291,9 @@ def _widths(device: Device, points: np.ndarray) -> np.ndarray:
         distance = np.linalg.norm(apart, axis=2)
         # Only what faces the point counts: not the walls that meet there, no back of a thin screen.
         facing = -(apart * normal).sum(axis=2) > 0.5 * distance
+        # Nor what lies beyond the ends of an edge.
+        beside = (apart * along[start : start + step, None]).sum(axis=2)
+        facing &= np.abs(beside) < 0.5 * distance
         found = np.where(facing, distance, np.inf).min(axis=1, initial=np.inf)
         width[start : start + step] = found
     out = np.empty_like(width)

@@ -50,11 +50,12 @@ class Files:
 
     @property
     def potentials(self) -> tuple[float, float]:
-        """Lowest and highest potential of the contacts, equal where nothing tells."""
+        """Lowest and highest potential of the contacts, or else away from singular corners."""
         given = [c["potential_V"] for c in self.summary["contacts"].values()]
-        if len(given) > 1 or not self.summary.get("periodic"):
-            return min(given, default=0.0), max(given, default=0.0)
-        return 0.0, 0.0
+        if len(given) > 1 and min(given) < max(given):
+            return min(given), max(given)
+        found = self.summary["extrema"]["potential"]
+        return found["min"], found["max"]
 
     def unit(self, field: str) -> str:
         """Unit of a field, as in the headers of the tables."""
