@@ -43,6 +43,11 @@ def facet_points(points: np.ndarray) -> np.ndarray:
     return corner[:, None, 0] + np.einsum("qa,faj->fqj", points, along)
 
 
+def facet_vertices(dimension: int) -> np.ndarray:
+    """Vertices of each facet of a cell in the order of the reference facet, shape (d + 1, d)."""
+    return np.array(_FACETS[dimension])
+
+
 def _vertices(dimension: int) -> np.ndarray:
     return np.vstack([np.zeros(dimension), np.eye(dimension)])
 

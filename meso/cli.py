@@ -7,14 +7,13 @@ import os
 import signal
 import sys
 import time
-import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from meso import __version__
-from meso.errors import CaseError, ConvergenceError, GeometryError, MesoError
+from meso.errors import CaseError, ConvergenceError, MesoError, exit_code, told
 
 __all__ = ["main"]
 
@@ -42,23 +41,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, _terminated)
     try:
-        return options.action(options, rank == 0) or 0
-    except (CaseError, GeometryError) as error:
-        return _fail(rank, f"error: {error}", 2)
-    except ConvergenceError as error:
-        _leave_log(options, rank, error)
-        return _fail(rank, f"did not converge: {error}", 3)
+        with _all_ranks():
+            return options.action(options, rank == 0) or 0
     except MesoError as error:
-        return _fail(rank, f"error: {error}", 1)
+        if isinstance(error, ConvergenceError):
+            _leave_log(options, rank, error)
+        if rank == 0:
+            print(told(error), file=sys.stderr, flush=True)
+        return exit_code(error)
     except KeyboardInterrupt:
         return _abort(130)
     except _Terminated as end:
         return _abort(int(end.code or 1))
     except BrokenPipeError:
         return 1
-    except Exception:
-        # One rank alone may be here: the others must not wait for it.
-        traceback.print_exc()
+    except Exception as error:
+        if rank == 0:
+            print(told(error), file=sys.stderr, flush=True)
         return _abort(1)
 
 
@@ -66,14 +65,26 @@ class _Terminated(SystemExit):
     """A signal says that it is time to end: this rank alone may have got it."""
 
 
+@contextmanager
+def _all_ranks() -> Iterator[None]:
+    """What ranks that a launcher started do together; MPI is started when one of them fails."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except Exception:
+        if any(key in os.environ for key in _RANKS):
+            from mpi4py import MPI
+
+            from meso.mpi import failing_together
+
+            with failing_together(MPI.COMM_WORLD):
+                raise
+        raise
+
+
 def _terminated(number: int, frame: Any) -> NoReturn:
     raise _Terminated(128 + number)
-
-
-def _fail(rank: int, message: str, code: int) -> int:
-    if rank == 0:
-        print(f"meso: {message}", file=sys.stderr, flush=True)
-    return code
 
 
 def _abort(code: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 
 __all__ = ["CaseError", "ConvergenceError", "GeometryError", "MesoError", "known"]
@@ -50,6 +51,21 @@ class FlatCellsError(GeometryError):
 
 class ConvergenceError(MesoError):
     """A solver did not reach its tolerance."""
+
+
+def exit_code(error: BaseException) -> int:
+    """Exit code of a command that an error has ended: 2 bad input, 3 did not converge, else 1."""
+    if isinstance(error, ConvergenceError):
+        return 3
+    return 2 if isinstance(error, CaseError | GeometryError) else 1
+
+
+def told(error: BaseException) -> str:
+    """An error as the terminal shows it: one message, or the traceback of an unexpected one."""
+    if not isinstance(error, MesoError):
+        return "".join(traceback.format_exception(error)).rstrip()
+    kind = "did not converge" if isinstance(error, ConvergenceError) else "error"
+    return f"meso: {kind}: {error}"
 
 
 def known(word: str, names: Iterable[str]) -> str:

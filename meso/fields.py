@@ -82,7 +82,7 @@ class Field:
 
 def continuous(name: str, unit: str, device: Device, degree: int, nodal: np.ndarray) -> Field:
     """A field from the nodal values of a continuous Lagrange space, shape (nodes[, k])."""
-    values = nodal.reshape(len(nodal), -1)[lagrange(device, degree).dofs]
+    values = (nodal if nodal.ndim > 1 else nodal[:, None])[lagrange(device, degree).dofs]
     return Field(name=name, unit=unit, device=device, degree=degree, values=values)
 
 

@@ -1,18 +1,31 @@
 """The few collective operations that the rest of the package uses.
 
 Every global reduction and every piece of work done by one rank for all goes through here, so
-that an error on one rank becomes the same exception on all of them.
+that an error on one rank becomes the same exception on all of them. An error that only some ranks
+meet, outside of such work, ends all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
 from mpi4py import MPI
 
+from meso.errors import exit_code, told
+
 T = TypeVar("T")
+
+# Ranks that fail together do so within the time of their last step; after this one (seconds), a
+# rank that has failed alone must not let the others wait for it any longer.
+_PATIENCE = 5.0
+# Of messages between failing ranks: no other code sends from point to point in the same
+# communicator.
+_FAILED = 32749
 
 
 def on_root(comm: MPI.Comm, work: Callable[[], T]) -> T:
@@ -40,7 +53,7 @@ def on_root(comm: MPI.Comm, work: Callable[[], T]) -> T:
         return result[1]
     done, value = comm.bcast(result, root=0)
     if not done:
-        raise value
+        raise _mark(value)
     return value
 
 
@@ -66,7 +79,7 @@ def together(comm: MPI.Comm, work: Callable[[], T]) -> T:
         errors = [e for e in comm.allgather(error) if e is not None]
         error = errors[0] if errors else None
     if error is not None:
-        raise error
+        raise _mark(error)
     return result  # type: ignore[return-value]
 
 
@@ -92,3 +105,53 @@ def concatenated(comm: MPI.Comm, array: np.ndarray) -> np.ndarray:
     if comm.size == 1:
         return np.asarray(array)
     return np.concatenate(comm.allgather(np.asarray(array)))
+
+
+@contextmanager
+def failing_together(comm: MPI.Intracomm) -> Iterator[None]:
+    """End all ranks where only some of them meet an error: the others would wait for ever.
+
+    An error that all ranks raise, from :func:`on_root`, from :func:`together` or because all found
+    the same, goes on as it is. Of others the lowest rank that failed tells its message, as the
+    command line does, and all processes end with the exit code of that error.
+
+    Args:
+        comm: Communicator whose ranks all do this work.
+    """
+    try:
+        yield
+    except Exception as error:
+        if comm.size > 1 and not getattr(error, "everywhere", False):
+            failed = _failed(comm)
+            if len(failed) < comm.size:
+                if comm.rank == min(failed):
+                    sys.stdout.flush()
+                    print(told(error), file=sys.stderr, flush=True)
+                else:  # the message of the other rank comes first
+                    time.sleep(_PATIENCE)
+                comm.Abort(exit_code(error))
+            _mark(error)
+        raise
+
+
+def _failed(comm: MPI.Intracomm) -> set[int]:
+    """Ranks that have failed when all have, or patience has ended; this one among them."""
+    others = set(range(comm.size)) - {comm.rank}
+    for rank in others:
+        # An empty message needs no receiver to be on its way.
+        comm.Isend([bytearray(), MPI.BYTE], rank, _FAILED)
+    failed = {comm.rank}
+    end = time.monotonic() + _PATIENCE
+    while len(failed) < comm.size and time.monotonic() < end:
+        for rank in others - failed:
+            if comm.Iprobe(rank, _FAILED):
+                comm.Recv([bytearray(), MPI.BYTE], rank, _FAILED)
+                failed.add(rank)
+        time.sleep(0.01)
+    return failed
+
+
+def _mark(error: Exception) -> Exception:
+    """The same error, known to be raised on every rank."""
+    error.everywhere = True  # type: ignore[attr-defined]
+    return error

@@ -13,6 +13,7 @@ import numpy as np
 
 from meso.cells import cells_of
 from meso.constants import ELECTRON_CHARGE, HBAR
+from meso.corners import clipped
 from meso.edges import WallValues, profile, surface, wall_values
 from meso.errors import CaseError, MesoError
 from meso.mpi import on_root, together
@@ -309,6 +310,11 @@ def _vtu(result: Result, folder: Path) -> None:
     for name, field in fields.items():
         values = field.everywhere(reference)[:, order]
         data[name] = values if field.components > 1 else values[..., 0]
+        found = result.extrema.get(name)
+        if found is not None and found.spikes:
+            # Programs take colours from the whole range, whatever a file says about it.
+            within = clipped(values, found)
+            data[f"{name}_clipped"] = within if field.components > 1 else within[..., 0]
     write_vtu(folder / "fields" / f"part{device.comm.rank}.vtu", points[:, order], data)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from meso.boundary import Boundary, Wall
 from meso.cells import cells_of, facet_geometry
-from meso.coefficients import extremes, material_values
-from meso.device import Device
+from meso.coefficients import Quantity, extremes, material_values
+from meso.device import Device, Facets
 from meso.material import LocalMaterial, Material
 from meso.mpi import largest
 
@@ -58,25 +58,32 @@ def wall_resolution(
         materials: Material of each region, by name.
         boundaries: Law of each boundary, by name.
     """
-    cells = cells_of(device)
-    center = np.full((1, device.dimension - 1), 1 / device.dimension)
     out = {}
     for index, name in enumerate(device.boundaries):
         wall = boundaries.get(name)
-        if not isinstance(wall, Wall):
-            continue
-        facets = device.facets.of(device.facets.boundary == index)
-        geometry = facet_geometry(cells, facets.cell, facets.local, center, np.ones(1))
-        length = material_values(
-            device, materials, _diffusion_length, facets.cell, geometry.position
-        )
-        ratio = geometry.height * device.extent / length.reshape(len(facets.cell), -1)[:, 0]
-        # Without friction a straight wall makes no vorticity.
-        rate = material_values(device, materials, wall.slip_rate, facets.cell, geometry.position)
-        bend = np.abs(geometry.curvature).max(axis=(1, 2, 3))
-        ratio = ratio[(rate.reshape(len(facets.cell), -1)[:, 0] > 0) | (bend > 1e-6)]
-        out[name] = largest(device.comm, ratio.max(initial=0.0))
+        if isinstance(wall, Wall):
+            facets = device.facets.of(device.facets.boundary == index)
+            # A rank may own no facet of this wall, but takes part in the maximum.
+            here = _heights(device, materials, wall, facets).max() if len(facets.cell) else 0.0
+            out[name] = largest(device.comm, here)
     return out
+
+
+def _heights(
+    device: Device, materials: Mapping[str, Material], wall: Wall, facets: Facets
+) -> np.ndarray:
+    """Heights of the cells at facets over the diffusion length; 0 where there is no vorticity."""
+    center = np.full((1, device.dimension - 1), 1 / device.dimension)
+    geometry = facet_geometry(cells_of(device), facets.cell, facets.local, center, np.ones(1))
+
+    def at_facets(quantity: Quantity) -> np.ndarray:
+        values = material_values(device, materials, quantity, facets.cell, geometry.position)
+        return values.reshape(len(facets.cell), -1)[:, 0]
+
+    # Without friction a straight wall makes no vorticity.
+    bend = np.abs(geometry.curvature).max(axis=(1, 2, 3))
+    makes = (at_facets(wall.slip_rate) > 0) | (bend > 1e-6)
+    return makes * geometry.height * device.extent / at_facets(_diffusion_length)
 
 
 def _diffusion_length(material: Material | LocalMaterial) -> Any:

@@ -15,10 +15,12 @@ from meso.angular_momentum.report import Part
 from meso.boundary import Wall
 from meso.case import Case
 from meso.convergence import Convergence
+from meso.corners import Extrema, extrema_of
 from meso.device import Device
 from meso.fields import Field
 from meso.flow.bounds import Bounds
 from meso.flow.result import Flow, Terminal, four_terminal
+from meso.mpi import failing_together
 from meso.sampling import sample
 
 
@@ -39,6 +41,8 @@ class Result:
         closed_form: Name and parameters of the exact solution of this case, if it has one.
         angular_momentum: Diffusion of spin and orbital angular momentum, if the case has it.
         adaptivity: How the mesh was adapted, and the estimated error; None if it was not.
+        extrema: Extrema of the fields away from singular corners, found by default; not of the
+            vorticity of a kinetic flow, which diverges at rough walls.
     """
 
     case: Case
@@ -52,6 +56,11 @@ class Result:
     bounds: Bounds | None = None
     angular_momentum: Part | None = None
     adaptivity: Adaptivity | None = None
+    extrema: Mapping[str, Extrema] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.extrema is None:
+            object.__setattr__(self, "extrema", extrema_of(self.flow, self.fields))
 
     @property
     def written(self) -> tuple[str, ...]:
@@ -124,4 +133,5 @@ class Result:
         """
         from meso.output import save
 
-        save(self, Path(directory), figures=figures, format=format)
+        with failing_together(self.device.comm):
+            save(self, Path(directory), figures=figures, format=format)

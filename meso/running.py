@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from meso import exact_match, resolution
+from meso import corners, exact_match, resolution
 from meso.accumulation import edge_moments
 from meso.adapting import adapt
 from meso.angular_momentum import report
@@ -30,6 +30,7 @@ from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow, check_device
 from meso.grazing import iteration_tolerance
 from meso.layers import Layer, SizeField
+from meso.mpi import failing_together
 from meso.orbital import couplings, orbital_density, vorticity
 from meso.result import Result
 from meso.sampling import check_probes
@@ -174,7 +175,8 @@ def run(
 
     Args:
         case: The case.
-        comm: Communicator; all ranks call this function.
+        comm: Communicator; all ranks call this function. An error on some of them only, for
+            instance in ``progress``, ends all processes (:func:`meso.mpi.failing_together`).
         progress: Called with a line of text at the beginning of each phase.
         earlier: Flow of a similar case: if its mesh and boundaries are the same, an iteration
             begins with it.
@@ -190,6 +192,11 @@ def run(
         GeometryError: The drawing cannot be used.
         ConvergenceError: The solver failed.
     """
+    with failing_together(comm):
+        return _run(case, comm, progress, earlier)
+
+
+def _run(case: Case, comm: MPI.Comm, progress: Progress, earlier: Flow | None) -> Result:
     seconds: dict[str, float] = {}
     part: report.Part | None = None
     made: dict[int, Any] = {}
@@ -255,6 +262,9 @@ def run(
             f"{convergence.harmonics[-1]} harmonics leave an estimated error of {left:.1e}, more"
             f" than flow.tolerance = {case.flow.tolerance:g}"
         )
+    found = corners.extrema_of(flow, fields)
+    if (spike := corners.warning(found, fields)) is not None:
+        warnings.append(spike)
     return Result(
         case=case,
         flow=flow,
@@ -272,6 +282,7 @@ def run(
         bounds=bounds,
         adaptivity=adaptivity,
         angular_momentum=part,
+        extrema=found,
     )
 
 

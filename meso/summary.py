@@ -15,9 +15,9 @@ from meso.adapting import Adaptivity
 from meso.angular_momentum import report
 from meso.boundary import Periodic
 from meso.constants import HBAR
+from meso.corners import Extrema
 from meso.device import Device
 from meso.edges import piece_centers
-from meso.fields import Field
 from meso.result import Result
 
 # Keys of the measures of boundaries and of the device, by its dimension.
@@ -103,7 +103,7 @@ def summary(result: Result) -> dict[str, Any]:
     if result.angular_momentum is not None:
         out["angular_momentum"] = report.summary(result)
     out["extrema"] = {
-        name: ({} if name in unbounded(result) else _extrema(field)) | {"unit": field.unit}
+        name: _extrema(result.extrema.get(name)) | {"unit": field.unit}
         for name, field in result.fields.items()
     }
     out["closed_form"] = result.closed_form
@@ -205,9 +205,9 @@ def table(result: Result) -> str:
     lines += _moments(result)
     lines += _accuracy(result)
     lines += report.lines(result)
-    if "orbital_density" in result.fields and not unbounded(result):
+    if (found := result.extrema.get("orbital_density")) is not None:
         field = result.fields["orbital_density"]
-        low, high = (value + 0.0 for value in field.extrema())
+        low, high = found.low + 0.0, found.high + 0.0
         per = field.unit.removeprefix("J_s_per_").replace("m2", "m²").replace("m3", "m³")
         what = "|orbital density|" if field.components > 1 else "orbital density"
         lines += ["", f"  {what} from {low / HBAR:.6g} to {high / HBAR:.6g} ħ/{per}"]
@@ -221,13 +221,14 @@ def table(result: Result) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _extrema(field: Field) -> dict[str, Any]:
-    return dict(zip(("min", "max"), field.extrema(), strict=True))
-
-
-def unbounded(result: Result) -> tuple[str, ...]:
-    """Fields without extrema: the vorticity of a kinetic flow diverges at rough walls."""
-    return ("vorticity", "orbital_density") if result.flow.model == "kinetic" else ()
+def _extrema(found: Extrema | None) -> dict[str, Any]:
+    """Away from singular corners, and everywhere where there are some."""
+    if found is None:
+        return {}
+    out: dict[str, Any] = {"min": found.low, "max": found.high}
+    if found.corner is not None:
+        out["everywhere"] = dict(zip(("min", "max"), found.everywhere, strict=True))
+    return out
 
 
 def _accuracy(result: Result) -> list[str]:

@@ -35,10 +35,11 @@ class Files:
     def common(cls, directory: Path) -> dict[str, Any]:
         """Read the attributes of this class."""
         points, data = joined(directory / "fields")
+        summary = json.loads((directory / "summary.json").read_text())
         return {
-            "summary": json.loads((directory / "summary.json").read_text()),
+            "summary": summary,
             "cells": CellSet(points=points),
-            "data": data,
+            "data": {name: data[name] for name in data if name in summary["extrema"]},
             "probes": tables(directory / "probes"),
         }
 
@@ -49,11 +50,12 @@ class Files:
 
     @property
     def potentials(self) -> tuple[float, float]:
-        """Lowest and highest potential of the contacts, equal where nothing tells."""
+        """Lowest and highest potential of the contacts, or else away from singular corners."""
         given = [c["potential_V"] for c in self.summary["contacts"].values()]
-        if len(given) > 1 or not self.summary.get("periodic"):
-            return min(given, default=0.0), max(given, default=0.0)
-        return 0.0, 0.0
+        if len(given) > 1 and min(given) < max(given):
+            return min(given), max(given)
+        found = self.summary["extrema"]["potential"]
+        return found["min"], found["max"]
 
     def unit(self, field: str) -> str:
         """Unit of a field, as in the headers of the tables."""

@@ -143,8 +143,6 @@ def potential(result: Drawn) -> Figure:
     grid = result.cells.grid(picture.extent, *picture.pixels)
     phi = grid.values(result.data["potential"])
     low, high = result.potentials
-    if not low < high:
-        low, high = np.nanpercentile(phi, [0.1, 99.9])
     unit = style.scale(max(abs(low), abs(high)), "V")
     image = _image(
         picture,

@@ -249,8 +249,6 @@ def potential(result: Solid) -> Figure:
     drawn = sheet(result)
     fields = [panel.grid.values(result.data["potential"]) for panel in drawn.panels]
     low, high = result.potentials
-    if not low < high:
-        low, high = np.nanpercentile(np.concatenate([f.ravel() for f in fields]), [0.1, 99.9])
     unit = style.scale(max(abs(low), abs(high)), "V")
     image = None
     for panel, phi in zip(drawn.panels, fields, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg.blas import daxpy, dscal
+from scipy.linalg.blas import daxpy
 
 from meso.errors import ConvergenceError
 from meso.flow.layout import Layout
@@ -58,12 +58,12 @@ def conjugate_gradients(
         q = apply(p)
         step = rz / layout.dot(p, q)
         gained += step * rz
-        daxpy(p.reshape(-1), x.reshape(-1), a=step)
-        daxpy(q.reshape(-1), r.reshape(-1), a=-step)
+        _add(step, p, x)
+        _add(-step, q, r)
         z = precondition(r)
         before, rz = rz, layout.dot(r, z)
-        dscal(rz / before, p.reshape(-1))
-        daxpy(z.reshape(-1), p.reshape(-1))
+        p *= rz / before
+        _add(1.0, z, p)
     raise ConvergenceError(
         f"conjugate gradients stopped after {MOST} iterations with a relative residual of"
         f" {left:.1e} (limit {tolerance:.0e})"
@@ -110,7 +110,7 @@ def gmres(
             w = precondition(apply(basis[k]))
             for i, v in enumerate(basis):
                 hessenberg[i, k] = layout.dot(v, w)
-                daxpy(v.reshape(-1), w.reshape(-1), a=-hessenberg[i, k])
+                _add(-hessenberg[i, k], v, w)
             hessenberg[k + 1, k] = np.sqrt(layout.dot(w, w))
             right = np.zeros(k + 2)
             right[0] = beta
@@ -128,3 +128,9 @@ def gmres(
             f' (limit {tolerance:.0e}): use solver = "direct" in a strong magnetic field'
         )
     return x, done, float(error)
+
+
+def _add(factor: float, x: np.ndarray, y: np.ndarray) -> None:
+    """Add a multiple of x to y in place; BLAS refuses the arrays of a rank without rows."""
+    if x.size:
+        daxpy(x.reshape(-1), y.reshape(-1), a=factor)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from petsc4py import PETSc
-from scipy.linalg.blas import ddot
 
 from meso.mpi import total
 from meso.unknowns import Numbering
@@ -34,7 +33,7 @@ class Layout:
         whole, local, scatter = self._scatter(owned.shape[1])
         whole.array[:] = owned.ravel()
         scatter.scatter(whole, local, mode=PETSc.ScatterMode.FORWARD)
-        return np.array(local.array).reshape(self.size, -1)
+        return np.array(local.array).reshape(self.size, owned.shape[1])
 
     def gather(self, touched: np.ndarray) -> np.ndarray:
         """Sums of the contributions of all ranks at the owned rows, shape (owned, k)."""
@@ -46,7 +45,7 @@ class Layout:
         scatter.scatter(
             local, whole, addv=PETSc.InsertMode.ADD_VALUES, mode=PETSc.ScatterMode.REVERSE
         )
-        return np.array(whole.array).reshape(self.owned, -1)
+        return np.array(whole.array).reshape(self.owned, touched.shape[1])
 
     def _scatter(self, columns: int) -> tuple[PETSc.Vec, PETSc.Vec, PETSc.Scatter]:
         if columns not in self._scatters:
@@ -67,7 +66,7 @@ class Layout:
 
     def dot(self, x: np.ndarray, y: np.ndarray) -> float:
         """Product of two arrays over all ranks."""
-        return float(total(self.comm, ddot(x.reshape(-1), y.reshape(-1))))
+        return float(total(self.comm, np.vdot(x, y)))
 
     def close(self) -> None:
         """Free what the exchange between ranks needs, on all of them together."""

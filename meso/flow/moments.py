@@ -231,8 +231,7 @@ class IterativeMoments:
         everything = np.arange(cells.count)
         at = cells.positions(everything, terms.points_of(cells, self.vector)[0])
         stress, relaxation = (
-            of(everything, at).reshape(cells.count, -1)
-            for of in (coefficients.stress, coefficients.relaxation)
+            of(everything, at) for of in (coefficients.stress, coefficients.relaxation)
         )
         longest = largest(self.comm, np.sqrt(stress / relaxation).max(initial=0.0))
         device = self.problem.device

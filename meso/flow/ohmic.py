@@ -190,7 +190,7 @@ class Ohmic:
         points = lagrange(device, degree).points if degree else center
         everything = np.arange(cells.count)
         sigma = self.coefficients.conductivity(everything, cells.positions(everything, points))
-        sigma = sigma.reshape(cells.count, -1, 1) * self.scales.conductivity
+        sigma = (sigma if sigma.ndim > 1 else sigma[:, None])[..., None] * self.scales.conductivity
         return Field(
             name="current_density",
             unit=current_unit(self.materials),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_device_3d import BOX, NAMES, read
 
-from meso import GeometryError, Layer, sizing_3d
+from meso import GeometryError, Layer, layers
 from meso.curving import curved_cells, smallest_determinant, straightened
 from meso.drawing import Drawing
 from meso.planning import plan_of
@@ -18,7 +18,7 @@ from meso.sizing_3d import thickness
 
 def test_budget(tmp_path, monkeypatch):
     """A layer that nobody can resolve is made coarser; the cells stay about within the budget."""
-    monkeypatch.setattr(sizing_3d, "MAX_CELLS", 10_000)
+    monkeypatch.setattr(layers, "MAX_CELLS_3D", 10_000)
     device = read(tmp_path, BOX + NAMES, layers={"walls": Layer(decay=1e-12)})
     # The number of cells for given sizes is known to a third.
     assert 4_000 < device.cells < 16_000
