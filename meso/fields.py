@@ -59,19 +59,6 @@ class Field:
             return np.ones((len(points), 1))
         return lagrange(self.device, self.degree).values(points)
 
-    def sample(self, points: Any) -> np.ndarray:
-        """Values at points, the same on every rank.
-
-        Args:
-            points: Coordinates in metres, shape (m, d).
-
-        Returns:
-            Shape (m,) or (m, components), SI, NaN outside the device.
-        """
-        from meso.sampling import sample
-
-        return sample(self.device, [self], points)[self.name]
-
     def function(self) -> Any:
         """The field as a DOLFINx function (continuous where the field is, else DG)."""
         device = self.device

@@ -37,6 +37,7 @@ _LAZY = {
     "precession_block": "tensors",
     "rotated": "tensors",
     "rotation": "tensors",
+    "shortest": "lengths",
     "two_way": "inverse",
 }
 
