@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import dolfinx
@@ -59,11 +60,15 @@ class NamedMeasure:
         return ufl.Measure(
             self.kind,
             domain=self.mesh,
-            # DOLFINx looks the numbers up in their order.
-            subdomain_data=[(number, self.entities[name]) for name, number in numbers.items()],
+            subdomain_data=self._parts,
             subdomain_id=tuple(numbers[name] for name in names or numbers),
             metadata={} if degree is None else {"quadrature_degree": degree},
         )
+
+    @cached_property
+    def _parts(self) -> list[tuple[int, np.ndarray]]:
+        """One list for all calls, so that DOLFINx adds integrals over different parts up."""
+        return list(enumerate(self.entities.values()))
 
     def __rmul__(self, integrand: Any) -> ufl.Form:
         """The integral over all parts."""

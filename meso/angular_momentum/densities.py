@@ -10,6 +10,7 @@ import numpy as np
 
 from meso.device import Device
 from meso.fields import Field
+from meso.sampling import sample
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +55,17 @@ class Densities:
             degree=self.order,
             values=self.density[:, :, [self.components.index(component)]],
         )
+
+    def sample(self, points: Any) -> dict[str, np.ndarray]:
+        """Densities at points, the same on every rank.
+
+        Args:
+            points: Coordinates in metres, shape (m, d).
+
+        Returns:
+            By name of the field ("spin_density_z"): shape (m,), SI, NaN outside the device.
+        """
+        return sample(self.device, [self.field(name) for name in self.components], points)
 
     @property
     def potential(self) -> Field:

@@ -14,29 +14,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meso.angular_momentum.densities import Densities
-from meso.angular_momentum.diffusion import Diffusion, Surface
-from meso.angular_momentum.inverse import one_way, powers, two_way
-from meso.angular_momentum.lengths import decay_lengths, layer, shortest
-from meso.angular_momentum.system import System
-from meso.angular_momentum.tensors import (
+from meso import Contact, Device, Layer, Material, Wall
+from meso.angular_momentum import (
     LEVI_CIVITA,
     ONE,
+    Densities,
+    Diffusion,
+    Surface,
     Transport,
+    decay_lengths,
     diffusion_block,
     hall_block,
+    layer,
     material,
+    one_way,
+    powers,
     rotated,
     rotation,
+    shortest,
+    two_way,
 )
-from meso.boundary import Boundary, Contact, Wall
-from meso.cells import cells_of
-from meso.device import Device
-from meso.flow.ohmic import Ohmic
-from meso.flow.result import Flow
-from meso.layers import Layer
-from meso.material import Material
-from meso.sampling import sample
+from meso.flow import Flow, Ohmic
 
 DATA = json.loads((Path(__file__).parent / "angular_momentum.json").read_text())
 #: Polynomial degree -> accuracy: of the default mesh, and of the same mesh at degree 8.
@@ -69,7 +67,7 @@ def stack(folder: Path, layers: list[dict[str, Any]], length: float) -> Path:
     return path
 
 
-def strip(folder: Path, name: str, order: int, comm: Any = None) -> tuple[Diffusion, Densities]:
+def strip(folder: Path, name: str, order: int) -> Densities:
     """Solve one of the sets of ribbons and layers."""
     data = DATA["ribbon"][name]
     layers, joint = data["layers"], (data["interfaces"] or ["none"])[0]
@@ -104,7 +102,7 @@ def strip(folder: Path, name: str, order: int, comm: Any = None) -> tuple[Diffus
         conductances={("m0", "m1"): joint[1]} if joint[0] == "conductance" else {},
         order=order,
     )
-    return problem, problem.solve([1.0, 0.0, 0.0])
+    return problem.solve([1.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("order", ACCURACY)
@@ -112,22 +110,23 @@ def strip(folder: Path, name: str, order: int, comm: Any = None) -> tuple[Diffus
 def test_ribbons_and_layers(tmp_path: Path, name: str, order: int) -> None:
     """Densities at walls and on both sides of interfaces, integrals, balances."""
     data = DATA["ribbon"][name]
-    problem, found = strip(tmp_path, name, order)
-    device, space, cells = problem.device, problem.space, cells_of(problem.device)
-    everything = np.arange(cells.count)
-    y = cells.positions(everything, space.points)[..., 1] * device.extent
-    points, weights = cells.quadrature(2 * order)
-    weight = weights * cells.determinants(everything, points) * device.extent**2
-    values = np.einsum("qm,cma->cqa", space.values(points), found.density)
-    bottom, length = 0.0, np.ptp(cells.nodes[..., 0]) * device.extent
+    found = strip(tmp_path, name, order)
+    device = found.device
+    fields = [found.field(component).function() for component in found.components]
+    space = fields[0].function_space
+    dofs = space.dofmap.list[: len(device.cell_region)]
+    y = space.tabulate_dof_coordinates()[dofs, 1]
+    density = np.stack([field.x.array[dofs] for field in fields], axis=-1)
+    bottom, length = 0.0, np.ptp(device.mesh.geometry.x[:, 0])
     for i, part in enumerate(data["layers"]):
         own = device.cell_region == i
         result = {k.removeprefix(f"layer{i}_"): np.array(v) for k, v in data["result"].items()}
         size = np.maximum(np.abs(result["X_start"]), np.abs(result["X_end"]))
         for key, at in (("X_start", bottom), ("X_end", bottom + part["d"])):
-            X = found.density[own][np.abs(y[own] - at) < 1e-9 * part["d"]]
+            X = density[own][np.abs(y[own] - at) < 1e-9 * part["d"]]
             assert np.abs((X - result[key]) / size).max() < ACCURACY[order]
-        integral = np.einsum("cq,cqa->a", weight[own], values[own]) / length
+        dx = device.dx(f"m{i}", degree=order)
+        integral = np.array([device.integrate(field * dx) for field in fields]) / length
         size = np.maximum(np.abs(result["integral_half0"]), np.abs(result["integral_half1"]))
         assert np.abs((integral - result["integral"]) / size).max() < ACCURACY[order]
         bottom += part["d"]
@@ -186,10 +185,8 @@ def polar(found: Densities, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Radial and azimuthal component at seven angles."""
     angle = np.linspace(0.1, 6.1, 7)
     e = np.column_stack([np.cos(angle), np.sin(angle)])
-    fields = [found.field(name) for name in found.components]
     # A hair inside the wall; the error that makes is below 1e-8.
-    values = sample(found.device, fields, radius * e)
-    X = np.column_stack([values[f.name] for f in fields])
+    X = np.column_stack(list(found.sample(radius * e).values()))
     return (X * e).sum(axis=1), X[:, 1] * e[:, 0] - X[:, 0] * e[:, 1]
 
 
@@ -266,9 +263,8 @@ def test_turned_crystal(tmp_path: Path, name: str, order: int) -> None:
         pairs=[("left", "right")],
     )
     at = [[x * W * 1e-9, W / 2 * 1e-9 * (1 - 1e-12)] for x in (0.2, 0.7)]
-    fields = [found.field(c) for c in ("spin_y", "spin_x")]
-    values = sample(device, fields, np.array(at))
-    X = np.column_stack([values[f.name] for f in fields])
+    values = found.sample(np.array(at))
+    X = np.column_stack([values[f"spin_density_{axis}"] for axis in "yx"])
     # Points on straight walls are found to 1e-9 of a cell.
     error = np.abs(X - data["X_nt_top"]).max() / abs(data["X_nt_top"][1])
     assert error < ACCURACY[order]
@@ -297,7 +293,7 @@ def bar(folder: Path, width: float, decay: float, order: int) -> Device:
     )
 
 
-def ohmic(device: Device, matter: Material, order: int, **contacts: Boundary) -> Flow:
+def ohmic(device: Device, matter: Material, order: int, **contacts: Contact) -> Flow:
     """Flow between "left" and "right"."""
     walls = {name: Wall(specularity=1.0) for name in ("bottom", "top")}
     laws = {**contacts, **walls}
@@ -367,18 +363,8 @@ def test_open_circuit(tmp_path: Path, name: str, order: int) -> None:
     first = ohmic(device, matter, order, left=Contact(potential=0.0), **short)
     second = ohmic(device, matter, order, left=Contact(potential=1.0), **short)
     current = two_way(problem(bottom=Surface(injected=[1.0])), first)[0].contacts["left"].current
-    free = problem()
-    omega = two_way(free, second)[1].omega
-    reader = System(
-        device,
-        free.space,
-        free.operator(np.arange(1)),
-        fixed=np.zeros((free.space.nodes, 1), dtype=bool),
-        sides=1,
-    )
-    geometry, table, _ = reader.facets_of("bottom")
-    at = omega[geometry.cell[:, None], free.space.on_facet[geometry.local], 0]
-    integral = np.einsum("fq,fqm,fm->", geometry.weight, table, at) * device.extent
+    omega = two_way(problem(), second)[1].potential.function()
+    integral = device.integrate(omega * device.ds("bottom", degree=order))
     assert current == pytest.approx(integral, rel=1e-12)
 
 

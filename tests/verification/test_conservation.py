@@ -2,32 +2,60 @@
 
 from __future__ import annotations
 
+import dolfinx
 import numpy as np
 import pytest
+import ufl
 from conftest import draw, material, solve
 
-from meso.boundary import Contact, Wall
-from meso.cells import cells_of, facet_geometry, lagrange
-from meso.fields import gradient
-from meso.flow.ohmic import Ohmic
-from meso.flow.result import Flow
+from meso import Contact, Device, Wall
+from meso.flow import Flow, Ohmic
 
 
-def normal_current(flow: Flow, piece: int) -> tuple[float, float]:
-    """Net current out through a piece of the boundary, and the integral of its magnitude."""
-    device, density = flow.device, flow.fields["current_density"]
-    here = device.facets.of(device.facets.piece == piece)
-    s, weight = cells_of(device).facet_quadrature(2 * density.degree + 6)
-    geometry = facet_geometry(cells_of(device), here.cell, here.local, s, weight)
-    space = lagrange(device, density.degree)
-    table = geometry.table(lambda points, _: space.values(points))
-    J = np.einsum("fqn,fnk->fqk", table, density.values[here.cell])
-    through = geometry.weight * np.einsum("fqk,fqk->fq", J, geometry.normal) * device.extent
-    return float(through.sum()), float(np.abs(through).sum())
+def normal_current(flow: Flow, piece: int) -> float:
+    """Net current out through a smooth piece of the boundary."""
+    device, facets = flow.device, flow.device.facets
+    pairs = np.column_stack([facets.cell, facets.local])[facets.piece == piece]
+    ds = ufl.Measure(
+        "ds",
+        domain=device.mesh,
+        subdomain_data=[(0, pairs.astype(np.int32).ravel())],
+        subdomain_id=0,
+        metadata={"quadrature_degree": 2 * flow.order + 6},
+    )
+    return device.integrate(ufl.dot(flow.current_density, device.n) * ds)
 
 
 def largest_current(flow: Flow) -> float:
     return max(abs(terminal.current) for terminal in flow.contacts.values())
+
+
+def cellwise(device: Device, values: np.ndarray) -> dolfinx.fem.Function:
+    """A function with one value in each cell: unlike a number, it is no part of compiled code."""
+    out = dolfinx.fem.Function(dolfinx.fem.functionspace(device.mesh, ("DG", 0)))
+    out.x.array[: len(values)] = values
+    return out
+
+
+def cell_areas(device: Device) -> np.ndarray:
+    test = ufl.TestFunction(dolfinx.fem.functionspace(device.mesh, ("DG", 0)))
+    form = dolfinx.fem.form(test * device.dx(degree=8))  # UFL knows those of straight cells only
+    return np.asarray(dolfinx.fem.assemble_vector(form).array)
+
+
+def heights(device: Device, boundary: str) -> np.ndarray:
+    """Height of each cell at a boundary over its facet there, between the corners."""
+    cell, local = device.ds.entities[boundary].reshape(-1, 2).T
+    assert len(set(cell)) == len(cell)
+    geometry = device.mesh.geometry
+    corner = geometry.x[geometry.dofmap[cell][:, :3], :2]
+    # A facet has the number of the corner that it does not touch.
+    others = np.array([(1, 2), (0, 2), (0, 1)])[local]
+    first, second = (corner[np.arange(len(cell)), others[:, i]] for i in (0, 1))
+    (x1, y1), (x2, y2) = (corner[:, 1] - corner[:, 0]).T, (corner[:, 2] - corner[:, 0]).T
+    out = np.ones(len(device.cell_region))
+    out[cell] = np.abs(x1 * y2 - x2 * y1) / np.linalg.norm(second - first, axis=1)
+    return out
 
 
 def dissipation(flow: Flow, *, penalty: bool = False) -> float:
@@ -38,47 +66,46 @@ def dissipation(flow: Flow, *, penalty: bool = False) -> float:
     ``penalty`` also the numerical terms: that on J.n at walls, 100 k^2 (l^2/h + h)/sigma J_n^2, and
     the augmentation (h^2/sigma) (div J)^2, h^2 being half the area of the cell.
     """
-    device, density = flow.device, flow.fields["current_density"]
-    cells = cells_of(device)
+    device, J, k = flow.device, flow.current_density, flow.order
     matters = [flow.materials[name] for name in device.regions]
-    sigma = np.array([m.conductivity for m in matters])[device.cell_region]
-    length = np.array([m.vorticity_diffusion_length for m in matters])[device.cell_region]
-    points, weights = cells.quadrature(2 * density.degree + 6)
-    everything = np.arange(cells.count)
-    measure = cells.determinants(everything, points) * weights * device.extent**2
-    slope = gradient(density, points)
+
+    def of(values: list[float]) -> np.ndarray:
+        return np.array(values)[device.cell_region]
+
+    conductivity, length = (
+        of([getattr(m, key) for m in matters])
+        for key in ("conductivity", "vorticity_diffusion_length")
+    )
+    rho, mu = 1 / conductivity, length**2 / conductivity
     # Without its trace, as in the weak form: div J is zero up to the discretisation only.
-    trace = np.trace(slope, axis1=2, axis2=3)[..., None, None]
-    shear = slope + slope.swapaxes(2, 3) - trace * np.eye(2)
-    heat = (density.everywhere(points) ** 2).sum(axis=2)
-    heat += length[:, None] ** 2 / 2 * (shear**2).sum(axis=(2, 3))
+    shear = ufl.grad(J) + ufl.grad(J).T - ufl.div(J) * ufl.Identity(2)
+    heat = cellwise(device, rho) * ufl.inner(J, J)
+    heat += cellwise(device, mu / 2) * ufl.inner(shear, shear)
     if penalty:
-        heat += measure.sum(axis=1, keepdims=True) / 2 * trace[..., 0, 0] ** 2
-    power = float((measure * heat / sigma[:, None]).sum())
-    s, weight = cells.facet_quadrature(2 * density.degree + 6)
-    space = lagrange(device, density.degree)
+        heat += cellwise(device, rho * cell_areas(device) / 2) * ufl.div(J) ** 2
+    form = heat * device.dx(degree=2 * k + 6)
+    J_n, J_t = ufl.dot(J, device.n), ufl.dot(J, ufl.perp(device.n))
     for name, law in flow.boundaries.items():
         reservoir = isinstance(law, Contact) and law.law == "reservoir"
         if not reservoir and not isinstance(law, Wall):
             continue
-        here = device.facets.of(device.facets.boundary == device.boundaries.index(name))
-        at = device.cell_region[here.cell]
-        geometry = facet_geometry(cells, here.cell, here.local, s, weight)
-        table = geometry.table(lambda points, _: space.values(points))
-        J = np.einsum("fqn,fnk->fqk", table, density.values[here.cell])
-        J_n = np.einsum("fqk,fqk->fq", J, geometry.normal)
-        J_t = np.einsum("fqk,fqk->fq", J, geometry.tangent)
-        rate = np.array([m.slip_rate(0.0) if reservoir else law.slip_rate(m) for m in matters])
-        loss = (length[here.cell] ** 2 * rate[at])[:, None] * J_t**2
+        rate = of([m.slip_rate(0.0) if reservoir else law.slip_rate(m) for m in matters])
+        loss = cellwise(device, mu * rate) * J_t**2
         if reservoir:
-            step = np.array([8 / (3 * np.pi) * m.mean_free_path for m in matters])[at]
-            loss += step[:, None] * J_n**2
+            step = of([8 / (3 * np.pi) * m.mean_free_path for m in matters])
+            loss += cellwise(device, rho * step) * J_n**2
         elif penalty:
-            h = geometry.height * device.extent
-            loss += (100 * density.degree**2 * (length[here.cell] ** 2 / h + h))[:, None] * J_n**2
-        loss *= geometry.weight * device.extent / sigma[here.cell][:, None]
-        power += float(loss.sum())
-    return power
+            h = heights(device, name)
+            loss += cellwise(device, rho * 100 * k**2 * (length**2 / h + h)) * J_n**2
+        form += loss * device.ds(name, degree=2 * k + 6)
+    return device.integrate(form)
+
+
+def joule(flow: Flow) -> float:
+    """int sigma E^2 of the potential, in a device of one material."""
+    (matter,) = set(flow.materials.values())
+    E = ufl.grad(flow.potential)
+    return matter.conductivity * flow.device.integrate(ufl.inner(E, E) * flow.device.dx(degree=12))
 
 
 def test_currents_sum_to_zero(hall_flow):
@@ -101,7 +128,7 @@ def test_given_currents_and_potentials(hall_flow):
     device = hall_flow.device
     for i, piece in enumerate(device.pieces):
         if piece.boundary in names:
-            net, _ = normal_current(hall_flow, i)
+            net = normal_current(hall_flow, i)
             wanted = -hall_flow.contacts[piece.boundary].current
             assert net == pytest.approx(wanted, abs=1e-12 * scale)
 
@@ -125,7 +152,7 @@ def test_no_current_through_walls(hall_flow):
     walls = [i for i, p in enumerate(hall_flow.device.pieces) if p.boundary == "edges"]
     assert len(walls) == 6  # the outline between the six contacts, smooth by its fillets
     for i in walls:
-        net, _ = normal_current(hall_flow, i)
+        net = normal_current(hall_flow, i)
         assert abs(net) < 1e-12 * scale
 
 
@@ -136,7 +163,7 @@ def test_no_current_through_curved_walls():
         flow = solve(device, matter, inner=wall, outer=wall)
         for i, piece in enumerate(device.pieces):
             if piece.boundary in ("inner", "outer"):
-                net, _ = normal_current(flow, i)
+                net = normal_current(flow, i)
                 assert abs(net) < 1e-12 * largest_current(flow)
 
 
@@ -183,10 +210,5 @@ def test_ohmic(hall_bar):
     G = flow.conductance_matrix
     assert flow.sum_of_currents < 1e-12
     assert np.abs(G - G.T).max() < 1e-12 * np.abs(G).max()
-    cells = cells_of(hall_bar)
-    points, weights = cells.quadrature(12)
-    measure = cells.determinants(np.arange(cells.count), points) * weights
-    E = gradient(flow.fields["potential"], points)[..., 0]
-    heat = material().conductivity * (measure * (E**2).sum(axis=2)).sum() * hall_bar.extent**2
     # Galerkin's energy is the power exactly; the rest is the quadrature on curved cells.
-    assert heat == pytest.approx(flow.dissipated_power, abs=0, rel=1e-9)
+    assert joule(flow) == pytest.approx(flow.dissipated_power, abs=0, rel=1e-9)

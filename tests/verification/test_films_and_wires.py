@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 from conftest import GEOMETRIES, draw, material, solve
 
-from meso.boundary import Boundary, Contact, Periodic, Wall
-from meso.device import Device
+from meso import Contact, Device, Material, Periodic, Wall
 from meso.exact import Bend, Ribbon, RoundWire
-from meso.flow.hydrodynamic import Hydrodynamic
-from meso.flow.result import Flow
-from meso.material import Material
-from meso.sampling import sample
+from meso.flow import Flow, Hydrodynamic
 
+Boundary = Contact | Periodic | Wall
 VOLT = 1e-3
 LENGTH, WIDTH, THICKNESS = 40e-9, 10e-9, 20e-9  # of the film
 RADIUS = 20e-9
@@ -88,7 +85,7 @@ def film_errors(flow: Flow, exact: Ribbon) -> tuple[float, float]:
     """Relative error of the current, and the largest of J over its maximum."""
     z = np.linspace(0, THICKNESS, 81)
     at = np.column_stack([0 * z + 0.37 * LENGTH, 0 * z + 0.41 * WIDTH, z])
-    J = sample(flow.device, [flow.fields["current_density"]], at)["current_density"]
+    J = flow.sample(at)["current_density"]
     wanted = np.column_stack([exact.current_density(z - THICKNESS / 2), 0 * z, 0 * z])
     terminals = flow.contacts or flow.periodic
     current = terminals["source"].current / (exact.current * WIDTH) - 1
@@ -174,8 +171,8 @@ def test_film_is_its_section():
     z = np.linspace(0, THICKNESS, 41)
     there = np.column_stack([0 * z + LENGTH / 3, z - THICKNESS / 2])
     here = np.column_stack([0 * z + LENGTH / 3, 0 * z + WIDTH / 3, z])
-    a = sample(section, [flat.fields["current_density"]], there)["current_density"][:, 0]
-    b = sample(solid.device, [solid.fields["current_density"]], here)["current_density"][:, 0]
+    a = flat.sample(there)["current_density"][:, 0]
+    b = solid.sample(here)["current_density"][:, 0]
     assert np.abs(a - b).max() < 1e-5 * a.max()
 
 
@@ -213,7 +210,7 @@ def test_film_with_reservoirs():
     resistance = (LENGTH + 2 * step) / (matter.conductivity * WIDTH * THICKNESS)
     # In the discrete spaces: the limit of GMRES.
     assert flow.contacts["source"].current == pytest.approx(VOLT / resistance, abs=0, rel=1e-9)
-    J = flow.fields["current_density"].values
+    J = flow.current_density.x.array.reshape(-1, 3)
     uniform = VOLT / resistance / (WIDTH * THICKNESS)
     assert np.abs(J - [uniform, 0, 0]).max() < 1e-8 * uniform
 
@@ -254,7 +251,7 @@ def wire_errors(flow: Flow, exact: RoundWire) -> tuple[float, float]:
     r = np.linspace(0, 0.99 * RADIUS, 40)
     angle = 0.3 + np.arange(40)  # all around the wire
     at = np.column_stack([0 * r + 0.4 * LENGTH, r * np.cos(angle), r * np.sin(angle)])
-    J = sample(flow.device, [flow.fields["current_density"]], at)["current_density"]
+    J = flow.sample(at)["current_density"]
     wanted = np.column_stack([exact.current_density(r), 0 * r, 0 * r])
     terminals = flow.contacts or flow.periodic
     return (

@@ -5,12 +5,9 @@ from __future__ import annotations
 import gmsh
 import numpy as np
 import pytest
-from conftest import GEOMETRIES, material, mesh_file, solve
+from conftest import GEOMETRIES, gmsh_session, material, mesh_file, solve
 
-from meso.boundary import Contact, Wall
-from meso.device import Device
-from meso.drawing import gmsh_session
-from meso.edges import profile, surface
+from meso import Contact, Device, Wall
 from meso.orbital import edge_moments, orbital_density, vorticity
 
 TURN = 0.7345
@@ -37,14 +34,14 @@ def results(path, unit):
     flow = solve(device, matter, edges=Wall(specularity=0.1, law="literal"), **contacts)
     omega = vorticity(flow)
     density = orbital_density(flow, omega)
-    edge = profile(flow, "edges", 2)
+    edge = flow.profile("edges", 2)
     by_place = sorted((np.hypot(*m.center), m.moment) for m in edge_moments(flow, density))
     return {
         "currents": np.array([t.current for t in flow.contacts.values()]),
         "potentials": np.array([t.potential for t in flow.contacts.values()]),
         "conductance": flow.conductance_matrix,
         "wall": np.sort(edge["vorticity"]),
-        "vorticity": np.sort(omega.values.ravel()),
+        "vorticity": np.sort(omega.function().x.array),
         "moments": np.sort([moment for _, moment in by_place]),
     }
 
@@ -85,7 +82,7 @@ def test_scaling(folder, reference):
     wanted = reference["conductance"]
     error = np.abs(flow.conductance_matrix - wanted).max()
     assert error < 1e-9 * np.abs(wanted).max()
-    wall = np.sort(profile(flow, "edges", 2)["vorticity"]) * 1e12
+    wall = np.sort(flow.profile("edges", 2)["vorticity"]) * 1e12
     assert np.abs(wall - reference["wall"]).max() < 1e-9 * np.abs(wall).max()
 
 
@@ -134,7 +131,7 @@ def solid(path, matrix):
     flow = solve(device, matter, order=2, walls=Wall(specularity=0.0))
     omega = vorticity(flow)
     moments = edge_moments(flow, orbital_density(flow, omega))
-    table = surface(flow, "walls", 2)
+    table = flow.profile("walls", 2)
 
     def vectors(name):
         found = np.column_stack([table[f"{name}{axis}"] for axis in "xyz"]) @ matrix
@@ -147,7 +144,7 @@ def solid(path, matrix):
         "normal": vectors("normal_"),
         "wall current": vectors("J_"),
         "wall vorticity": vectors("vorticity_"),
-        "vorticity": np.sort(np.linalg.norm(omega.values, axis=2).ravel()),
+        "vorticity": np.sort(np.linalg.norm(omega.function().x.array.reshape(-1, 3), axis=1)),
         "moments": np.array([m.moment for m in moments]) @ matrix,
         "areas": np.array([m.measure for m in moments]),
     }

@@ -1,34 +1,20 @@
-"""The Boltzmann equation: hydrodynamics for two harmonics, exact ribbons and rings for many."""
+"""The Boltzmann equation: hydrodynamics for two harmonics, exact ribbons for many."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from math import log, pi
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import GEOMETRIES, draw, material, mesh_file
+from conftest import draw, material, mesh_file
 
 import meso
-from meso.boundary import Boundary, Contact, Periodic, Wall
-from meso.cells import cells_of, lagrange
-from meso.comparing import compare
-from meso.device import Device
-from meso.errors import CaseError
+from meso import CaseError, Contact, Device, Material, Periodic, Wall
 from meso.exact_kinetic import KineticRibbon
-from meso.flow.discretisation import Loads
-from meso.flow.even import EvenParity
-from meso.flow.hydrodynamic import Hydrodynamic
-from meso.flow.kinetic import Kinetic
-from meso.flow.moments import IterativeMoments
-from meso.flow.result import Flow
-from meso.layers import Layer
-from meso.material import Material
-from meso.running import run
-from meso.sampling import sample
+from meso.flow import Flow, Hydrodynamic, Kinetic
 
+Boundary = Contact | Periodic | Wall
 VOLT = 1e-3
 ENDS = {
     "source": Contact(potential=VOLT, law="reservoir"),
@@ -123,7 +109,7 @@ def test_two_harmonics_are_hydrodynamics(name, walls, parameters, solver, p):
         device, materials=dict.fromkeys(device.regions, matter), boundaries=laws, order=2
     ).solve()
     for key in ("current_density", "potential"):
-        one, two = flow.fields[key].values, other.fields[key].values
+        one, two = (getattr(f, key).x.array for f in (flow, other))
         assert np.abs(one - two).max() < 1e-9 * np.abs(two).max()
     one, two = flow.conductance_matrix, other.conductance_matrix
     assert np.abs(one - two).max() < 1e-10 * np.abs(two).max()
@@ -141,8 +127,8 @@ def test_two_regions():
     given = {"materials": materials, "boundaries": laws, "order": 2}
     two = Hydrodynamic(device, **given).solve()
     one = Kinetic(device, harmonics=2, **given).solve()
-    size = np.abs(two.fields["current_density"].values).max()
-    change = one.fields["current_density"].values - two.fields["current_density"].values
+    size = np.abs(two.current_density.x.array).max()
+    change = one.current_density.x.array - two.current_density.x.array
     assert np.abs(change).max() < 1e-10 * size
     for solver in ("direct", "iterative"):
         six = Kinetic(device, harmonics=6, solver=solver, **given).solve()
@@ -199,64 +185,10 @@ def test_hall_angle(strip):
     pair = Periodic(to="drain", voltage=VOLT)
     flow = kinetic(strip, matter, 4, source=pair, edges=Wall(specularity=0.0), magnetic_field=field)
     at = np.array([[5e-9, -20e-9], [5e-9, 20e-9]])
-    low, high = sample(strip, [flow.fields["potential"]], at)["potential"]
+    low, high = flow.sample(at)["potential"]
     ratio = 2e-9 * 1.602176634e-19 * field / (1.054571817e-34 * 1.4e8)
     # The electrons, which run to -x, are turned to -y and pile up there.
     assert (low - high) / 40e-9 / (VOLT / LENGTH) == pytest.approx(-ratio, rel=1e-3)
-
-
-def ring(harmonics: int, bound: bool) -> tuple[float, float]:
-    """I/I_Drude of the ring 1 < r < 2, lambda = 1, azimuthal force; even-parity bound of it."""
-    device = Device.from_gmsh(
-        GEOMETRIES / "corbino.geo",
-        length_unit="nm",
-        parameters={"inner_radius": 100, "outer_radius": 200},
-        order=3,
-        layers=dict.fromkeys(("source", "drain"), Layer(decay=60e-9)),
-    )
-    matter = material(mean_free_path=100e-9, conductivity=1.0, scattering="isotropic")
-    ends = dict.fromkeys(device.boundaries, Contact(potential=0.0))
-    materials = dict.fromkeys(device.regions, matter)
-    model = Kinetic(device, materials=materials, boundaries=ends, order=3, harmonics=harmonics)
-    walls = dict.fromkeys(device.boundaries, Wall(specularity=0.0))
-    model.boundaries = walls
-
-    def azimuthal(x: np.ndarray) -> np.ndarray:
-        return np.stack([-x[..., 1], x[..., 0]], axis=-1) / (x**2).sum(axis=-1, keepdims=True)
-
-    def body(x: np.ndarray) -> np.ndarray:
-        rest = np.zeros((*x.shape[:-1], harmonics - 2))
-        return np.concatenate([azimuthal(x), rest], axis=-1)
-
-    problem = model.problem(Loads(body=body))
-    solved = IterativeMoments(problem).solve().vector[-1][:, :2]
-    cells = cells_of(device)
-    points, weights = cells.quadrature(12)
-    everything = np.arange(cells.count)
-    space = lagrange(device, 3)
-    J = np.einsum("qn,cnk->cqk", space.values(points), solved[space.dofs])
-    x = cells.positions(everything, points)
-    weight = weights * cells.determinants(everything, points)
-    scale = model.scales.conductivity
-    current = np.einsum("cq,cqk,cqk->", weight, J, azimuthal(x)) * scale / (2 * pi * log(2))
-    flow = SimpleNamespace(
-        device=device, materials=materials, boundaries=walls, order=3, thickness=None
-    )
-    if not bound:
-        return current, np.nan
-    even = EvenParity(flow, harmonics, force=azimuthal)  # type: ignore[arg-type]
-    return current, float(even.conductance()[-1, -1]) / (2 * pi * log(2))
-
-
-def test_ring():
-    """Extrapolated within 2e-3 of the exact 0.58906416, below the even-parity bound."""
-    exact = 0.58906416
-    values = [ring(n, n < 16) for n in (4, 8, 16, 32)]
-    odd, even = np.array(values).T
-    beyond = odd[1:] + np.diff(odd) / 3
-    assert abs(beyond[-1] - exact) < 2e-3
-    assert beyond[-1] < even[1] < even[0]
-    assert exact < even[1]
 
 
 def test_refusals(strip):
@@ -281,8 +213,8 @@ def test_earlier():
     settings = {"flow.estimate": False, "output.distributions": {}}
     first = meso.run(meso.Case.load(path, settings))
     smoother = {**settings, "boundaries.edges.wall.specularity": 0.05}
-    cold = run(meso.Case.load(path, smoother))
-    warm = run(meso.Case.load(path, smoother), earlier=first.flow)
+    cold = meso.run(meso.Case.load(path, smoother))
+    warm = meso.run(meso.Case.load(path, smoother), earlier=first.flow)
     assert warm.flow.evidence["iterations"] < cold.flow.evidence["iterations"]
     one, two = (r.contacts["source"].potential for r in (warm, cold))
     assert one == pytest.approx(two, rel=1e-6)
@@ -291,7 +223,7 @@ def test_earlier():
 def test_compare(tmp_path):
     """Three models on one device: the kinetic one is the reference, files and figure appear."""
     path = Path(__file__).parents[2] / "demos" / "fuchs_sondheimer" / "case.toml"
-    found = compare(meso.Case.load(path, {"flow.harmonics": 16}))
+    found = meso.compare(meso.Case.load(path, {"flow.harmonics": 16}))
     assert list(found.flows) == ["ohmic", "hydrodynamic", "kinetic"]
     current = found.names.index("source")
     exact = KineticRibbon(width=100, mean_free_path=10).conductance

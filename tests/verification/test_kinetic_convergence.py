@@ -11,8 +11,8 @@ import pytest
 from scipy.integrate import quad
 
 import meso
+from meso import Result
 from meso.exact_kinetic import KineticRibbon
-from meso.result import Result
 
 DEMO = Path(__file__).parents[2] / "demos" / "fuchs_sondheimer" / "case.toml"
 WIDTH, LENGTH, SIGMA, VOLT = 100e-9, 10e-9, 3.97e-3, 1e-3

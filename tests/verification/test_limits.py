@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from conftest import draw, material, solve
 
-from meso.boundary import Contact, Wall
+from meso import Contact, Wall
 from meso.exact import Bend, Corbino
-from meso.flow.ohmic import Ohmic
+from meso.flow import Ohmic
 
 VOLT = 1e-3
 
@@ -77,7 +77,7 @@ def test_no_friction(ribbon):
     drude = matter.conductivity * VOLT * 100 / 400
     smooth = solve(device, matter, edges=Wall(specularity=1.0))
     free = solve(device, matter, edges=Wall(slip_length=inf))
-    J = smooth.fields["current_density"].values
+    J = smooth.current_density.x.array.reshape(-1, 2)
     uniform = matter.conductivity * VOLT / 400e-9
     # Uniform flow is in the discrete space: rounding.
     assert np.abs(J - [uniform, 0.0]).max() < 1e-10 * uniform

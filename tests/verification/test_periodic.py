@@ -8,22 +8,15 @@ from math import log, pi
 import numpy as np
 import pytest
 from conftest import GEOMETRIES, draw, material, mesh_file
-from test_conservation import dissipation
+from test_conservation import dissipation, joule
 
-from meso.boundary import Boundary, Contact, Periodic, Wall
-from meso.cells import cells_of
-from meso.device import Device
-from meso.errors import GeometryError
+from meso import Contact, Device, GeometryError, Material, Periodic, Wall
 from meso.exact import Ribbon
-from meso.fields import gradient
-from meso.flow.hydrodynamic import Hydrodynamic
-from meso.flow.ohmic import Ohmic
-from meso.flow.result import Flow
-from meso.material import Material
-from meso.sampling import sample
+from meso.flow import Flow, Hydrodynamic, Ohmic
 
 VOLT = 1e-3
 DIFFUSE = Wall(specularity=0.0)
+Boundary = Contact | Periodic | Wall
 
 
 def hydrodynamic(
@@ -38,8 +31,8 @@ def ohmic(device: Device, matter: Material, **laws: Boundary) -> Flow:
     return Ohmic(device, materials=materials, boundaries=laws).solve()
 
 
-def currents(device: Device, flow: Flow, at: np.ndarray) -> np.ndarray:
-    return sample(device, [flow.fields["current_density"]], at)["current_density"]
+def currents(flow: Flow, at: np.ndarray) -> np.ndarray:
+    return flow.sample(at)["current_density"]
 
 
 # A strip whose ends match, for the ribbon and, with holes, for what is not invariant along it.
@@ -83,7 +76,7 @@ def test_ribbon(folder, size, order):
         assert terminal.potential == VOLT
         apart = 0.0
         for x in (0.0, 0.37 * LENGTH, LENGTH):
-            J = currents(device, flow, np.column_stack([0 * y + x, y]))
+            J = currents(flow, np.column_stack([0 * y + x, y]))
             wanted = np.column_stack([exact.current_density(y), 0 * y])
             apart = max(apart, np.abs(J - wanted).max() / exact.current_density(0.0))
         errors.append((abs(terminal.current / exact.current - 1), apart))
@@ -122,7 +115,7 @@ def test_given_current(folder, model):
     assert second.periodic["source"].current == -2 * current
     # Linear: rounding.
     assert second.periodic["source"].potential == pytest.approx(-2 * VOLT, abs=0, rel=1e-12)
-    J = [flow.fields["current_density"].values for flow in (first, second)]
+    J = [flow.current_density.x.array for flow in (first, second)]
     assert np.abs(J[1] + 2 * J[0]).max() < 1e-11 * np.abs(J[0]).max()
 
 
@@ -132,16 +125,13 @@ def test_potential_falls_by_the_voltage(folder, model):
     device, matter = strip(folder, 40.0), material()
     flow = model(device, matter, edges=DIFFUSE, **PAIR)
     y = np.linspace(-40e-9, 40e-9, 9)
-    phi = [
-        sample(device, [flow.fields["potential"]], np.column_stack([0 * y + x, y]))["potential"]
-        for x in (0.0, LENGTH)
-    ]
+    phi = [flow.sample(np.column_stack([0 * y + x, y]))["potential"] for x in (0.0, LENGTH)]
     # Of a ribbon it is linear: in the discrete space, but J is not.
     assert np.abs(phi[0] - phi[1] - VOLT).max() < (5e-4 if model is hydrodynamic else 1e-12) * VOLT
     none = model(device, matter, edges=DIFFUSE, source=Periodic(to="drain"))
     assert none.periodic["source"].potential == 0.0
     assert abs(none.periodic["source"].current) < 1e-18
-    assert np.abs(none.fields["current_density"].values).max() < 1e-12
+    assert np.abs(none.current_density.x.array).max() < 1e-12
 
 
 def wavy(folder, size: float, phase: float = 180.0, shifted: bool = False) -> Device:
@@ -206,7 +196,7 @@ def test_two_periods_are_as_good_as_one(folder):
     assert two == pytest.approx(one, abs=0, rel=1e-6)
     # And each period carries the same flow.
     at = np.random.default_rng(0).uniform((0, 0), (100e-9, 60e-9), (200, 2))
-    J = [currents(found[1].device, found[1], at + [s, 0]) for s in (0.0, 100e-9)]
+    J = [currents(found[1], at + [s, 0]) for s in (0.0, 100e-9)]
     apart = np.nanmax(np.abs(J[0] - J[1]))
     assert apart < 1e-3 * np.nanmax(np.abs(J[0]))
     assert (~np.isnan(J[0])).sum() > 200
@@ -349,12 +339,7 @@ def test_power_is_dissipated():
     balance = dissipation(flow, penalty=True)
     assert balance == pytest.approx(flow.dissipated_power, abs=0, rel=1e-9)
     cold = ohmic(device, matter, **laws)
-    cells = cells_of(device)
-    points, weights = cells.quadrature(12)
-    measure = cells.determinants(np.arange(cells.count), points) * weights
-    E = gradient(cold.fields["potential"], points)[..., 0]
-    heat = matter.conductivity * (measure * (E**2).sum(axis=2)).sum() * device.extent**2
-    assert heat == pytest.approx(cold.dissipated_power, abs=0, rel=1e-9)
+    assert joule(cold) == pytest.approx(cold.dissipated_power, abs=0, rel=1e-9)
 
 
 PROBED = """

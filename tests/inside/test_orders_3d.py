@@ -1,4 +1,7 @@
-"""Orders of convergence in three dimensions, measured with manufactured flows in a cube."""
+"""Orders of convergence in three dimensions, measured with manufactured flows in a cube.
+
+Inside, because there is no public way yet to give loads in the volume and on boundaries.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,17 @@ from pathlib import Path
 import gmsh
 import numpy as np
 import pytest
+from conftest import gmsh_session
 from manufactured_3d import Manufactured3D
 
-from meso.boundary import Contact, Wall
+from meso import Contact, Device, Material, Wall
 from meso.cells import cells_of
-from meso.device import Device
-from meso.drawing import gmsh_session
 from meso.fields import Field, continuous
+from meso.flow import Hydrodynamic
 from meso.flow.discretisation import Law, Loads
-from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.saddle import IterativeSystem
-from meso.material import Material
+
+pytestmark = pytest.mark.verification
 
 SLIP = 1.5  # scaled slip rate
 SIZE = 0.5  # of the cells of the coarsest mesh

@@ -1,4 +1,7 @@
-"""Orders of convergence, measured with manufactured flows on straight and on curved domains."""
+"""Orders of convergence, measured with manufactured flows on straight and on curved domains.
+
+Inside, because there is no public way yet to give loads in the volume and on boundaries.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,17 @@ import pytest
 from conftest import mesh_file
 from manufactured import Manufactured
 
-from meso.boundary import Contact, Wall
+from meso import Contact, Device, Material, Wall
 from meso.cells import cells_of, facet_geometry
 from meso.constants import ELECTRON_CHARGE
-from meso.device import Device
 from meso.edges import wall_values
 from meso.fields import Field, continuous
+from meso.flow import Flow, Hydrodynamic
 from meso.flow.discretisation import Law, Loads
-from meso.flow.hydrodynamic import Hydrodynamic
-from meso.flow.result import Flow
 from meso.flow.system import DirectSystem
-from meso.material import Material
 from meso.orbital import vorticity
+
+pytestmark = pytest.mark.verification
 
 SLIP = 1.5  # scaled slip rate
 WALLS = ("below", "above")
