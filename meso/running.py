@@ -192,11 +192,22 @@ def run(
         GeometryError: The drawing cannot be used.
         ConvergenceError: The solver failed.
     """
+
+    def mesh(wanted: SizeField | None) -> Device:
+        return build_device(
+            case, comm, wanted, trusted=trusted, many_cells=many_cells, progress=progress
+        )
+
     with failing_together(comm):
-        return _run(case, comm, progress, earlier)
+        return _run(case, mesh, progress, earlier)
 
 
-def _run(case: Case, comm: MPI.Comm, progress: Progress, earlier: Flow | None) -> Result:
+def _run(
+    case: Case,
+    mesh: Callable[[SizeField | None], Device],
+    progress: Progress,
+    earlier: Flow | None,
+) -> Result:
     seconds: dict[str, float] = {}
     part: report.Part | None = None
     made: dict[int, Any] = {}
@@ -211,9 +222,7 @@ def _run(case: Case, comm: MPI.Comm, progress: Progress, earlier: Flow | None) -
 
     def build(wanted: SizeField | None = None) -> Device:
         with phase("mesh", f"meshing {case.geometry.file.name}"):
-            device = build_device(
-                case, comm, wanted, trusted=trusted, many_cells=many_cells, progress=progress
-            )
+            device = mesh(wanted)
         if case.angular_momentum:
             # Whether it is well posed is decided before anything is solved.
             made[id(device)] = problem(case, device)
