@@ -280,14 +280,14 @@ class Discretisation:
                     penalty = law.penalty(geometry)[..., None, None] * outer
                     self._spread(matrix, facets, geometry, penalty)
                 if law.ideal or walled:
-                    stress = self.at_facets(self.problem.coefficients.stress, geometry)
+                    stress = self.in_cells(self.problem.coefficients.stress, geometry)
                 if law.ideal:
                     matrix += terms.contact_terms(self.cells, geometry, self.vector, stress)
                 if walled:
                     assert law.penalty is not None
-                    penalty = law.penalty(geometry)
+                    penalty = self.mean(law.penalty(geometry), geometry)
                     matrix += terms.wall_terms(self.cells, geometry, self.vector, stress, penalty)
-                    flux += terms.wall_flux(geometry, self.vector, self.scalar, self.moments)
+                    flux += terms.wall_flux(self.cells, geometry, self.vector)
                 yield facets.cell, matrix, flux
 
     def _spread(
@@ -308,6 +308,18 @@ class Discretisation:
         values = coefficient(geometry.cell, geometry.position)
         each = values[:, None] if values.ndim == 1 else values
         return np.broadcast_to(each, geometry.weight.shape)
+
+    def in_cells(
+        self, coefficient: Callable[[np.ndarray, np.ndarray], np.ndarray], geometry: FacetGeometry
+    ) -> np.ndarray:
+        """A coefficient on facets, (f,), or at the nodes of their cells, (f, p)."""
+        at = self.cells.positions(geometry.cell, self.vector.points)
+        return coefficient(geometry.cell, at)
+
+    @staticmethod
+    def mean(values: np.ndarray, geometry: FacetGeometry) -> np.ndarray:
+        """Mean over each facet, (f,), of values at quadrature points."""
+        return (values * geometry.weight).sum(axis=1) / geometry.weight.sum(axis=1)
 
     # -- conductor -----------------------------------------------------------------------------
 
