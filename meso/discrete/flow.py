@@ -1,14 +1,13 @@
 """The weak form of hydrodynamic flow, element by element.
 
-Spaces inside a cell: J in P_k, phi and the levels of walls in P_{k-1}. Lengths are scaled, values of
-coefficients come as arrays, one for each element or for each of its quadrature points (cells) or
-nodes of P_k (facets), where they vary inside a cell.
+Spaces inside a cell: J in P_k, phi and the levels of walls in P_{k-1}. Lengths are scaled. Values
+of coefficients are one for each element, or where they vary inside it one for each point of the
+quadrature of degree 2k (in cells) or node of P_k (on facets).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -17,68 +16,37 @@ import numpy as np
 import ufl
 
 from meso.cells import Cells
-from meso.discrete.kernels import Kernel, broken, reference_domain
-from meso.equations import contacts, hydrodynamic, moments, walls
+from meso.discrete.kernels import Kernel, Shape
+from meso.equations import contacts, hydrodynamic, walls
 
 #: Integrand of a boundary term from J, w, the normal and coefficients by name.
 BoundaryTerm = Callable[[Any, Any, Any, Mapping[str, ufl.Coefficient]], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    """What kernels are compiled for."""
+def _current(shape: Shape, order: int) -> ufl.FunctionSpace:
+    return shape.space(shape.polynomials(order, (shape.dimension,)))
 
-    kind: str
-    geometry: int
-    order: int
 
-    @property
-    def domain(self) -> ufl.Mesh:
-        return reference_domain(self.kind, self.geometry)
+def _potential(shape: Shape, order: int) -> ufl.FunctionSpace:
+    return shape.space(shape.polynomials(order - 1))
 
-    def space(self, element: Any) -> ufl.FunctionSpace:
-        return ufl.FunctionSpace(self.domain, element)
 
-    @property
-    def current(self) -> Any:
-        return broken(self.kind, self.order, (self.domain.topological_dimension(),))
-
-    @property
-    def moment(self) -> Any:
-        return broken(self.kind, self.order)
-
-    @property
-    def potential(self) -> Any:
-        return broken(self.kind, self.order - 1)
-
-    def constant(self) -> ufl.Coefficient:
-        """One value for each element."""
-        return ufl.Coefficient(self.space(broken(self.kind, 0)))
-
-    def dx(self, degree: int) -> ufl.Measure:
-        return ufl.dx(domain=self.domain, metadata={"quadrature_degree": degree})
-
-    @property
-    def ds(self) -> ufl.Measure:
-        degree = 2 * self.order + 2 * (self.geometry - 1)
-        return ufl.ds(domain=self.domain, metadata={"quadrature_degree": degree})
+def _ds(shape: Shape, order: int) -> ufl.Measure:
+    return shape.ds(2 * order + 2 * (shape.degree - 1))
 
 
 @lru_cache(maxsize=64)
-def _conductor(cell: _Cell, varies: bool) -> Kernel:
+def _conductor(shape: Shape, order: int, varies: bool) -> Kernel:
     """Conductor and continuity on the product of both spaces."""
-    space = cell.space(basix.ufl.mixed_element([cell.current, cell.potential]))
+    both = [_current(shape, order).ufl_element(), _potential(shape, order).ufl_element()]
+    space = shape.space(basix.ufl.mixed_element(both))
     (J, phi), (w, psi) = ufl.TrialFunctions(space), ufl.TestFunctions(space)
-    degree = 2 * cell.order
-    if varies:
-        points = cell.space(basix.ufl.quadrature_element(cell.kind, degree=degree))
-        stress, resistivity = ufl.Coefficient(points), ufl.Coefficient(points)
-    else:
-        stress, resistivity = cell.constant(), cell.constant()
-    square = cell.constant()
+    degree = 2 * order
+    stress, resistivity = (shape.sampled(degree) if varies else shape.constant() for _ in range(2))
+    square = shape.constant()
     # Derivatives on straight cells have one degree less.
-    dx = cell.dx(degree)
-    slopes = dx if varies or cell.geometry > 1 else cell.dx(degree - 2)
+    dx = shape.dx(degree)
+    slopes = dx if varies or shape.degree > 1 else shape.dx(degree - 2)
     form = (
         hydrodynamic.relaxation(J, w, resistivity) * dx
         + hydrodynamic.viscosity(J, w, stress) * slopes
@@ -89,55 +57,38 @@ def _conductor(cell: _Cell, varies: bool) -> Kernel:
 
 
 @lru_cache(maxsize=64)
-def _scalar(cell: _Cell, varies: bool) -> tuple[Kernel, Kernel, Kernel]:
-    """Of one moment: stiffness in all pairs of directions, mass, divergence along each direction.
-
-    The pairs are the blocks of one vector form: (c div v, div u) is (c d_i v_i, d_j u_j).
-    """
-    vector, scalar = cell.space(cell.current), cell.space(cell.moment)
-    degree = 2 * cell.order
-    constant = cell.constant()
-    if varies:
-        constant = ufl.Coefficient(
-            cell.space(basix.ufl.quadrature_element(cell.kind, degree=degree))
-        )
-    dx = cell.dx(degree)
-    slopes = dx if varies or cell.geometry > 1 else cell.dx(degree - 2)
-    u, v = ufl.TrialFunction(vector), ufl.TestFunction(vector)
-    psi = ufl.TestFunction(cell.space(cell.potential))
-    one, other = ufl.TrialFunction(scalar), ufl.TestFunction(scalar)
-    return (
-        Kernel(moments.stiffness(u, v, constant) * slopes, (constant,)),
-        Kernel(moments.mass(one, other, constant) * dx, (constant,)),
-        Kernel(hydrodynamic.continuity(u, psi) * slopes, ()),
-    )
+def _divergence(shape: Shape, order: int) -> Kernel:
+    """Continuity alone."""
+    u, psi = ufl.TrialFunction(_current(shape, order)), ufl.TestFunction(_potential(shape, order))
+    degree = 2 * order - (2 if shape.degree == 1 else 0)
+    return Kernel(hydrodynamic.continuity(u, psi) * shape.dx(degree))
 
 
 @lru_cache(maxsize=64)
 def _boundary(
-    cell: _Cell, term: BoundaryTerm, names: tuple[str, ...], varying: tuple[str, ...]
+    shape: Shape, order: int, term: BoundaryTerm, names: tuple[str, ...], varying: tuple[str, ...]
 ) -> Kernel:
     """A boundary term of J."""
-    J, w = ufl.TrialFunction(cell.space(cell.current)), ufl.TestFunction(cell.space(cell.current))
-    nodal = cell.space(broken(cell.kind, cell.order))
-    values = {n: ufl.Coefficient(nodal) if n in varying else cell.constant() for n in names}
-    integrand = term(J, w, walls.normal(cell.domain), values)
-    return Kernel(integrand * cell.ds, tuple(values.values()))
+    J, w = ufl.TrialFunction(_current(shape, order)), ufl.TestFunction(_current(shape, order))
+    nodal = shape.space(shape.polynomials(order))
+    values = {n: ufl.Coefficient(nodal) if n in varying else shape.constant() for n in names}
+    integrand = term(J, w, walls.normal(shape.domain), values)
+    return Kernel(integrand * _ds(shape, order), tuple(values.values()))
 
 
 @lru_cache(maxsize=64)
-def _flux(cell: _Cell) -> Kernel:
+def _flux(shape: Shape, order: int) -> Kernel:
     """Level of a wall times the normal current."""
-    J = ufl.TrialFunction(cell.space(cell.current))
-    level = ufl.TestFunction(cell.space(cell.potential))
-    return Kernel(walls.impenetrable(J, level, ufl.FacetNormal(cell.domain)) * cell.ds, ())
+    J, level = ufl.TrialFunction(_current(shape, order)), ufl.TestFunction(_potential(shape, order))
+    n = ufl.FacetNormal(shape.domain)
+    return Kernel(walls.impenetrable(J, level, n) * _ds(shape, order))
 
 
 @lru_cache(maxsize=64)
-def _port(cell: _Cell) -> Kernel:
+def _port(shape: Shape, order: int) -> Kernel:
     """Current through a boundary."""
-    w = ufl.TestFunction(cell.space(cell.current))
-    return Kernel(contacts.potential(w, ufl.FacetNormal(cell.domain)) * cell.ds, ())
+    w = ufl.TestFunction(_current(shape, order))
+    return Kernel(contacts.potential(w, ufl.FacetNormal(shape.domain)) * _ds(shape, order))
 
 
 class FlowForms:
@@ -149,13 +100,8 @@ class FlowForms:
     """
 
     def __init__(self, cells: Cells, order: int) -> None:
-        self.cells, d = cells, cells.dimension
-        kind = {2: "triangle", 3: "tetrahedron"}[d]
-        self.curved = _Cell(kind, cells.degree, order)
-        self.straight = _Cell(kind, 1, order)
-
-    def _nodes(self, cell: np.ndarray, which: _Cell) -> np.ndarray:
-        return self.cells.corners[cell] if which.geometry == 1 else self.cells.nodes[cell]
+        self.cells, self.order = cells, order
+        self.curved = Shape.of(cells, straight=False)
 
     def conductor(
         self,
@@ -170,31 +116,17 @@ class FlowForms:
         Args:
             batch: Cells.
             straight: Whether all of them are.
-            stress: l^2/sigma in each cell, (c,), or at the points of the quadrature of degree 2k,
-                (c, points).
+            stress: l^2/sigma, shape (c,) or (c, points).
             resistivity: 1/sigma, likewise.
             square: h^2 of the augmentation, shape (c,).
         """
-        which = self.straight if straight else self.curved
-        kernel = _conductor(which, stress.ndim == 2)
-        return kernel(self._nodes(batch, which), (stress, resistivity, square))
-
-    def stiffness(self, batch: np.ndarray, straight: bool, values: np.ndarray) -> np.ndarray:
-        """Values d_i v d_j u of a scalar field, shape (c, i, p, j, p); values as of conductor."""
-        which = self.straight if straight else self.curved
-        out = _scalar(which, values.ndim == 2)[0](self._nodes(batch, which), (values,))
-        d = self.cells.dimension
-        return out.reshape(len(batch), -1, d, out.shape[1] // d, d).transpose(0, 2, 1, 4, 3)
-
-    def mass(self, batch: np.ndarray, straight: bool, values: np.ndarray) -> np.ndarray:
-        """Values v u of a scalar field, shape (c, p, p); values as of conductor."""
-        which = self.straight if straight else self.curved
-        return _scalar(which, values.ndim == 2)[1](self._nodes(batch, which), (values,))
+        shape = Shape.of(self.cells, straight)
+        kernel = _conductor(shape, self.order, stress.ndim == 2)
+        return kernel(self.cells, batch, (stress, resistivity, square))
 
     def divergence(self, batch: np.ndarray, straight: bool) -> np.ndarray:
         """-psi d_i u, shape (c, q, i, p)."""
-        which = self.straight if straight else self.curved
-        out = _scalar(which, False)[2](self._nodes(batch, which), ())
+        out = _divergence(Shape.of(self.cells, straight), self.order)(self.cells, batch)
         return out.reshape(*out.shape[:2], -1, self.cells.dimension).swapaxes(2, 3)
 
     def boundary(
@@ -204,26 +136,27 @@ class FlowForms:
         facet: np.ndarray,
         values: Mapping[str, np.ndarray],
     ) -> np.ndarray:
-        """A boundary term of J on all nodes of the facets' cells, shape (f, p, d, p, d).
+        """A boundary term of J on all nodes of the facets' cells, shape (f, d, p, d, p).
 
         Args:
             term: Its integrand.
             cell: Cell of each facet.
             facet: Number of each facet in its cell.
-            values: Coefficients of each facet, (f,), or at the nodes of P_k in its cell, (f, p).
+            values: Coefficients by name, shape (f,) or (f, p).
         """
         varying = tuple(name for name, value in values.items() if value.ndim == 2)
-        kernel = _boundary(self.curved, term, tuple(values), varying)
-        out = kernel(self._nodes(cell, self.curved), tuple(values.values()), facet)
+        kernel = _boundary(self.curved, self.order, term, tuple(values), varying)
+        out = kernel(self.cells, cell, tuple(values.values()), facet)
         d = self.cells.dimension
-        return out.reshape(len(cell), -1, d, out.shape[1] // d, d)
+        out = out.reshape(len(cell), -1, d, out.shape[1] // d, d)
+        return out.transpose(0, 2, 1, 4, 3)
 
     def flux(self, cell: np.ndarray, facet: np.ndarray) -> np.ndarray:
-        """Levels of walls times J.n, on all nodes of the facets' cells, shape (f, q, p, d)."""
-        out = _flux(self.curved)(self._nodes(cell, self.curved), (), facet)
-        return out.reshape(*out.shape[:2], -1, self.cells.dimension)
+        """Levels of walls times J.n, on all nodes of the facets' cells, shape (f, q, d, p)."""
+        out = _flux(self.curved, self.order)(self.cells, cell, (), facet)
+        return out.reshape(*out.shape[:2], -1, self.cells.dimension).swapaxes(2, 3)
 
     def port(self, cell: np.ndarray, facet: np.ndarray) -> np.ndarray:
-        """J.n, on all nodes of the facets' cells, shape (f, p, d)."""
-        out = _port(self.curved)(self._nodes(cell, self.curved), (), facet)
-        return out.reshape(len(cell), -1, self.cells.dimension)
+        """J.n, on all nodes of the facets' cells, shape (f, d, p)."""
+        out = _port(self.curved, self.order)(self.cells, cell, (), facet)
+        return out.reshape(len(cell), -1, self.cells.dimension).swapaxes(1, 2)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 from petsc4py import PETSc
 
+from meso.discrete.scalar import ScalarForms
 from meso.errors import ConvergenceError
 from meso.flow import terms
 from meso.flow.discretisation import Discretisation, Problem, Solutions
@@ -368,16 +369,13 @@ def _viscous(system: IterativeSystem) -> PETSc.Mat:
     rows, numbers = system.rows[1], system.scalar_numbers
     cells, space = discrete.cells, system.scalar
     mass = BlockMatrix(rows, rows, numbers, numbers)
-    points, weights = cells.quadrature(2 * space.degree)
-    value = space.values(points)
-    for batch, _ in cells.batches(20 * value.size):
-        weight = weights * cells.determinants(batch, points)
-        at = cells.positions(batch, points)
-        mu = coefficients.stress(batch, at).reshape(len(batch), -1)
-        rho = coefficients.relaxation(batch, at).reshape(len(batch), -1)
-        gamma = rho * terms.augmentation(weight.sum(axis=1), cells.dimension)[:, None]
-        weight = weight / (4 / 3 * mu + gamma)
-        mass.add(batch, (value.T * weight[:, None, :]) @ value)
+    forms, simple = ScalarForms(cells, space), cells.affine & ~coefficients.varies
+    for batch, same in cells.batches(20 * space.dofs.shape[1] ** 2, simple):
+        at = cells.positions(batch, forms.quadrature(same)[0])
+        mu, rho = coefficients.stress(batch, at), coefficients.relaxation(batch, at)
+        square = terms.augmentation(cells.measures(batch), cells.dimension)
+        value = 1 / (4 / 3 * mu + (rho.T * square).T)
+        mass.add(batch, forms.mass(batch, same, value))
     return mass.assembled()
 
 
@@ -385,14 +383,14 @@ def _darcy(system: IterativeSystem, B: PETSc.Mat) -> PETSc.Mat:
     """The Schur complement of ohmic flow, K."""
     discrete, u = system.discrete, system.rows[0]
     cells = discrete.cells
-    points, weights = terms.points_of(cells, system.vector)
-    square = system.vector.values(points) ** 2
+    forms, coefficients = ScalarForms(cells, system.vector), system.problem.coefficients
+    simple = cells.affine & ~coefficients.varies
     diagonal = np.zeros(u.numbering.size)
-    for batch, _ in cells.batches(20 * square.size):
-        weight = weights * cells.determinants(batch, points)
-        at = cells.positions(batch, points)
-        rho = system.problem.coefficients.relaxation(batch, at).reshape(len(batch), -1)
-        _scatter(diagonal, system.vector_numbers[batch], (weight * rho) @ square)
+    for batch, same in cells.batches(20 * system.vector.dofs.shape[1] ** 2, simple):
+        at = cells.positions(batch, forms.quadrature(same)[0])
+        mass = forms.mass(batch, same, coefficients.relaxation(batch, at))
+        own = np.diagonal(mass, axis1=1, axis2=2)
+        _scatter(diagonal, system.vector_numbers[batch], own)
     scale = u.gather(np.repeat(diagonal[:, None], u.block, axis=1))
     scale.reciprocal()
     scale.sqrtabs()

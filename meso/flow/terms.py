@@ -22,6 +22,7 @@ import numpy as np
 
 from meso.cells import Cells, FacetGeometry, Lagrange
 from meso.discrete.flow import FlowForms
+from meso.discrete.scalar import ScalarForms
 from meso.equations import contacts
 from meso.flow.angular import Moments
 
@@ -60,15 +61,16 @@ def cell_terms(
         own = whole[:, : n * p, : n * p].reshape(-1, p, n, p, n).transpose(0, 2, 1, 4, 3)
         return own, whole[:, n * p :, : n * p].reshape(-1, q, p, n).swapaxes(2, 3)
     matrix = np.zeros((len(batch), n, p, n, p))
-    slopes = forms.stiffness(batch, simple, stress)
+    scalars = ScalarForms(cells, vector)
+    slopes = scalars.stiffness(batch, simple, stress)
     for i, j, a, b in np.argwhere(moments.stress != 0):
         matrix[:, a, :, b, :] += moments.stress[i, j, a, b] * slopes[:, i, :, j, :]
-    mass = forms.mass(batch, simple, relaxation)
+    mass = scalars.mass(batch, simple, relaxation)
     for a, b in np.argwhere(moments.relaxation):
         matrix[:, a, :, b, :] += moments.relaxation[a, b] * mass
     divergence = np.zeros((len(batch), q, n, p))
     if moments.flux.any():
-        slopes = forms.stiffness(batch, simple, (square * relaxation.T).T)
+        slopes = scalars.stiffness(batch, simple, (square * relaxation.T).T)
         along = forms.divergence(batch, simple)
         squared = np.einsum("ia,jb->ijab", moments.flux, moments.flux)
         for i, j, a, b in np.argwhere(squared != 0):
@@ -158,7 +160,7 @@ def contact_terms(
     k = vector.degree
     values = {"stress": stress, "factor": 4 * k * (k + 1) / facets.height}
     forms = FlowForms(cells, k)
-    return forms.boundary(_ideal, facets.cell, facets.local, values).transpose(0, 2, 1, 4, 3)
+    return forms.boundary(_ideal, facets.cell, facets.local, values)
 
 
 def wall_terms(
@@ -177,12 +179,12 @@ def wall_terms(
         Matrices on all nodes of the facets' cells, shape (f, d, p, d, p).
     """
     forms, values = FlowForms(cells, vector.degree), {"stress": stress, "factor": penalty}
-    return forms.boundary(_tight, facets.cell, facets.local, values).transpose(0, 2, 1, 4, 3)
+    return forms.boundary(_tight, facets.cell, facets.local, values)
 
 
 def wall_flux(cells: Cells, facets: FacetGeometry, vector: Lagrange) -> np.ndarray:
     """<psi, J_n> on walls, on all nodes of the facets' cells, shape (f, q, d, p)."""
-    return FlowForms(cells, vector.degree).flux(facets.cell, facets.local).swapaxes(2, 3)
+    return FlowForms(cells, vector.degree).flux(facets.cell, facets.local)
 
 
 def _ideal(J: Any, w: Any, n: Any, of: Mapping[str, Any]) -> Any:
