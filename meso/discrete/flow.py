@@ -136,7 +136,7 @@ class FlowForms:
         facet: np.ndarray,
         values: Mapping[str, np.ndarray],
     ) -> np.ndarray:
-        """A boundary term of J on all nodes of the facets' cells, shape (f, d, p, d, p).
+        """A boundary term of J on all nodes of the facets' cells, shape (f, p, d, p, d).
 
         Args:
             term: Its integrand.
@@ -148,15 +148,14 @@ class FlowForms:
         kernel = _boundary(self.curved, self.order, term, tuple(values), varying)
         out = kernel(self.cells, cell, tuple(values.values()), facet)
         d = self.cells.dimension
-        out = out.reshape(len(cell), -1, d, out.shape[1] // d, d)
-        return out.transpose(0, 2, 1, 4, 3)
+        return out.reshape(len(cell), -1, d, out.shape[1] // d, d)
 
     def flux(self, cell: np.ndarray, facet: np.ndarray) -> np.ndarray:
-        """Levels of walls times J.n, on all nodes of the facets' cells, shape (f, q, d, p)."""
+        """Levels of walls times J.n, on all nodes of the facets' cells, shape (f, q, p, d)."""
         out = _flux(self.curved, self.order)(self.cells, cell, (), facet)
-        return out.reshape(*out.shape[:2], -1, self.cells.dimension).swapaxes(2, 3)
+        return out.reshape(*out.shape[:2], -1, self.cells.dimension)
 
     def port(self, cell: np.ndarray, facet: np.ndarray) -> np.ndarray:
-        """J.n, on all nodes of the facets' cells, shape (f, d, p)."""
+        """J.n, on all nodes of the facets' cells, shape (f, p, d)."""
         out = _port(self.curved, self.order)(self.cells, cell, (), facet)
-        return out.reshape(len(cell), -1, self.cells.dimension).swapaxes(1, 2)
+        return out.reshape(len(cell), -1, self.cells.dimension)

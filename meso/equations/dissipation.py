@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from ufl import dot, inner
+from ufl import div, dot, inner
 
 from meso.equations.hydrodynamic import strain
 from meso.equations.walls import along
 
 Expr = Any
+
+
+def divergence(J: Expr) -> Expr:
+    """(div J)^2, which an exact flow does not have."""
+    return div(J) ** 2
+
+
+def ohmic(J: Expr, resistivity: Expr) -> Expr:
+    """Relaxation alone, J^2/sigma."""
+    return resistivity * dot(J, J)
+
+
+def coupling(J: Expr, phi: Expr) -> Expr:
+    """phi div J, which vanishes for an exact flow."""
+    return phi * div(J)
 
 
 def in_conductor(J: Expr, resistivity: Expr, stress: Expr) -> Expr:

@@ -18,6 +18,11 @@ def curl(J: Expr) -> Expr:
     return J[1].dx(0) - J[0].dx(1) if J.ufl_shape == (2,) else _curl(J)
 
 
+def size(J: Expr) -> Expr:
+    """|curl J| in the plane."""
+    return abs(curl(J))
+
+
 def vorticity(J: Expr, charge: float) -> Expr:
     """Omega = (curl J)/e of the flow of particles with charge e."""
     return curl(J) / charge

@@ -85,28 +85,31 @@ class IterativeSystem:
         self.given_load = np.zeros((u.numbering.size, self.count))
         self.given_flux = np.zeros(p.numbering.size)
 
-        def add(cells: np.ndarray, matrix: np.ndarray, flux: np.ndarray) -> None:
-            # Blocks (moment, node) -> (node, moment).
-            self.A.add(cells, matrix.transpose(0, 2, 1, 4, 3))
-            self.B.add(cells, flux.transpose(0, 1, 3, 2))
+        n, p_ = self.count, self.vector.dofs.shape[1]
+
+        def add(cells: np.ndarray, whole: np.ndarray) -> None:
+            matrix = whole[:, : p_ * n, : p_ * n].reshape(-1, p_, n, p_, n)
+            flux = whole[:, p_ * n :, : p_ * n].reshape(len(cells), -1, p_, n)
+            self.A.add(cells, matrix)
+            self.B.add(cells, flux)
             for a, part in enumerate(self.components):
                 part.add(cells, self._component(a, cells, matrix))
             self._lift(cells, matrix, flux)
 
-        for cells, matrix, flux in self.discrete.cell_matrices():
-            add(cells, matrix, flux)
-        for cells, matrix, flux in self.discrete.boundary_matrices(nitsche=True):
-            add(cells, matrix, flux)
+        for cells, whole in self.discrete.cell_matrices():
+            add(cells, whole)
+        for cells, whole in self.discrete.boundary_matrices(nitsche=True):
+            add(cells, whole)
 
     def _component(self, a: int, cells: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         """Diagonal block of one direction of the frames at the nodes, shape (c, p, p)."""
-        out = matrix[:, a, :, a].copy()
+        out = matrix[:, :, a, :, a].copy()
         numbers = self.vector_numbers[cells]
         turned = self.turned[numbers] & (numbers >= 0)
         here = np.flatnonzero(turned.any(axis=1))
         direction = self.frames[numbers[here], :, a]
         out[here] = np.einsum(
-            "cmb,cbmdk,ckd->cmk", direction, matrix[here], direction, optimize=True
+            "cmb,cmbkd,ckd->cmk", direction, matrix[here], direction, optimize=True
         )
         return out
 
@@ -116,9 +119,9 @@ class IterativeSystem:
             return
         missing = self.vector_numbers[cells] < 0
         values = np.where(missing[..., None], self.discrete.given[self.vector.dofs[cells]], 0.0)
-        forces = np.einsum("cambn,cnb->cma", matrix, values)
+        forces = np.einsum("cmanb,cnb->cma", matrix, values)
         _scatter(self.given_load, self.vector_numbers[cells], -forces)
-        sources = np.einsum("csam,cma->cs", flux, values)
+        sources = np.einsum("csma,cma->cs", flux, values)
         _scatter(self.given_flux, self.scalar_numbers[cells], -sources)
 
     def _loads(self) -> None:
@@ -142,7 +145,7 @@ class IterativeSystem:
         for batch, _ in self.discrete.cells.batches(4000):
             data = self.discrete.cell_loads(batch)
             if data is not None:
-                _scatter(self.forces[-1], self.vector_numbers[batch], data[0].swapaxes(1, 2))
+                _scatter(self.forces[-1], self.vector_numbers[batch], data[0])
                 _scatter(self.sources[-1], self.scalar_numbers[batch], data[1])
 
     def _add_force(
@@ -150,7 +153,7 @@ class IterativeSystem:
     ) -> None:
         on_facet = self.vector.on_facet[local]
         numbers = self.vector_numbers[cell[:, None], on_facet]
-        _scatter(self.forces[side], numbers, values.swapaxes(1, 2))
+        _scatter(self.forces[side], numbers, values)
 
     # -- solution ------------------------------------------------------------------------------
 

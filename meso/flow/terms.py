@@ -10,7 +10,7 @@ Find moments u (current density J = flux u), potential phi and wall multipliers 
 The third term vanishes with div J. Where l << h it keeps the order of J, which Taylor-Hood
 elements lose in Darcy flow (docs/verification.md).
 
-Element matrices act on (moment, node) pairs, moment-major. Scaled variables throughout.
+Element matrices act on (node, moment) pairs, node by node. Scaled variables throughout.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def cell_terms(
     moments: Moments,
     stress: np.ndarray,
     relaxation: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> np.ndarray:
     """Stress and relaxation of the moments, and their divergence.
 
     Args:
@@ -50,34 +50,38 @@ def cell_terms(
         relaxation: 1/sigma, likewise.
 
     Returns:
-        Matrices of the moments, shape (c, n, p, n, p), and of -(psi, div flux u), shape
-        (c, q, n, p), for n moments, p vector nodes and q scalar nodes of a cell.
+        Matrices on the moments, node by node, and then the potential, shape (c, m, m) with
+        m = p n + q for n moments, p vector nodes and q scalar nodes of a cell.
     """
-    forms, n = FlowForms(cells, vector.degree), moments.count
-    p, q = vector.dofs.shape[1], scalar.dofs.shape[1]
-    square = augmentation(cells.measures(batch), cells.dimension)
+    n, p, q = moments.count, vector.dofs.shape[1], scalar.dofs.shape[1]
+    forms, square = (
+        FlowForms(cells, vector.degree),
+        augmentation(cells.measures(batch), cells.dimension),
+    )
     if moments.hydrodynamic:
-        whole = forms.conductor(batch, simple, stress, relaxation, square)
-        own = whole[:, : n * p, : n * p].reshape(-1, p, n, p, n).transpose(0, 2, 1, 4, 3)
-        return own, whole[:, n * p :, : n * p].reshape(-1, q, p, n).swapaxes(2, 3)
-    matrix = np.zeros((len(batch), n, p, n, p))
+        return forms.conductor(batch, simple, stress, relaxation, square)
+    whole = np.zeros((len(batch), p * n + q, p * n + q))
+    matrix = np.zeros((len(batch), p, n, p, n))
     scalars = ScalarForms(cells, vector)
     slopes = scalars.stiffness(batch, simple, stress)
     for i, j, a, b in np.argwhere(moments.stress != 0):
-        matrix[:, a, :, b, :] += moments.stress[i, j, a, b] * slopes[:, i, :, j, :]
+        matrix[:, :, a, :, b] += moments.stress[i, j, a, b] * slopes[:, i, :, j]
     mass = scalars.mass(batch, simple, relaxation)
     for a, b in np.argwhere(moments.relaxation):
-        matrix[:, a, :, b, :] += moments.relaxation[a, b] * mass
-    divergence = np.zeros((len(batch), q, n, p))
+        matrix[:, :, a, :, b] += moments.relaxation[a, b] * mass
     if moments.flux.any():
         slopes = scalars.stiffness(batch, simple, (square * relaxation.T).T)
+        divergence = np.zeros((len(batch), q, p, n))
         along = forms.divergence(batch, simple)
         squared = np.einsum("ia,jb->ijab", moments.flux, moments.flux)
         for i, j, a, b in np.argwhere(squared != 0):
-            matrix[:, a, :, b, :] += squared[i, j, a, b] * slopes[:, i, :, j, :]
+            matrix[:, :, a, :, b] += squared[i, j, a, b] * slopes[:, i, :, j]
         for i, a in np.argwhere(moments.flux):
-            divergence[:, :, a] += moments.flux[i, a] * along[:, :, i]
-    return matrix, divergence
+            divergence[..., a] += moments.flux[i, a] * along[:, :, i]
+        whole[:, p * n :, : p * n] = divergence.reshape(len(batch), q, p * n)
+        whole[:, : p * n, p * n :] = whole[:, p * n :, : p * n].transpose(0, 2, 1)
+    whole[:, : p * n, : p * n] = matrix.reshape(len(batch), p * n, p * n)
+    return whole
 
 
 def points_of(cells: Cells, vector: Lagrange) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +114,7 @@ def boundary_matrix(facets: FacetGeometry, vector: Lagrange, angular: np.ndarray
         angular: Angular matrix at each quadrature point, shape (f, q, n, n).
 
     Returns:
-        Matrices on the nodes of each facet, shape (f, n, p, n, p).
+        Matrices on the nodes of each facet, shape (f, p, n, p, n).
     """
     value = trace(facets, vector)
     count, q, p = value.shape
@@ -118,7 +122,7 @@ def boundary_matrix(facets: FacetGeometry, vector: Lagrange, angular: np.ndarray
     square = (value[:, :, :, None] * value[:, :, None, :]).reshape(count, q, p * p)
     weighted = (facets.weight[:, :, None, None] * angular).reshape(count, q, n * n)
     matrix = (weighted.transpose(0, 2, 1) @ square).reshape(count, n, n, p, p)
-    return matrix.transpose(0, 1, 3, 2, 4)
+    return matrix.transpose(0, 3, 1, 4, 2)
 
 
 def normal_flux(
@@ -133,14 +137,14 @@ def normal_flux(
         test: Test functions at the quadrature points, shape (f, q, m).
 
     Returns:
-        Shape (f, m, n, p).
+        Shape (f, m, p, n).
     """
     value = trace(facets, vector)
     flux = facets.normal @ moments.flux
-    tested = flux[:, :, :, None] * value[:, :, None, :]
-    count, q, n, p = tested.shape
+    tested = value[:, :, :, None] * flux[:, :, None, :]
+    count, q, p, n = tested.shape
     weighted = (facets.weight[:, :, None] * test).transpose(0, 2, 1)
-    return (weighted @ tested.reshape(count, q, n * p)).reshape(count, test.shape[2], n, p)
+    return (weighted @ tested.reshape(count, q, p * n)).reshape(count, test.shape[2], p, n)
 
 
 def contact_terms(
@@ -155,7 +159,7 @@ def contact_terms(
         stress: l^2/sigma on each facet, (f,), or at the nodes of its cell, (f, p).
 
     Returns:
-        Matrices on all nodes of the facets' cells, shape (f, d, p, d, p).
+        Matrices on all nodes of the facets' cells, shape (f, p, d, p, d).
     """
     k = vector.degree
     values = {"stress": stress, "factor": 4 * k * (k + 1) / facets.height}
@@ -176,14 +180,14 @@ def wall_terms(
         penalty: Penalty, likewise.
 
     Returns:
-        Matrices on all nodes of the facets' cells, shape (f, d, p, d, p).
+        Matrices on all nodes of the facets' cells, shape (f, p, d, p, d).
     """
     forms, values = FlowForms(cells, vector.degree), {"stress": stress, "factor": penalty}
     return forms.boundary(_tight, facets.cell, facets.local, values)
 
 
 def wall_flux(cells: Cells, facets: FacetGeometry, vector: Lagrange) -> np.ndarray:
-    """<psi, J_n> on walls, on all nodes of the facets' cells, shape (f, q, d, p)."""
+    """<psi, J_n> on walls, on all nodes of the facets' cells, shape (f, q, p, d)."""
     return FlowForms(cells, vector.degree).flux(facets.cell, facets.local)
 
 
