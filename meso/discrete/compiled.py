@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -21,6 +22,8 @@ import dolfinx
 import ufl
 from mpi4py import MPI
 
+from meso.errors import MesoError
+
 #: Without -ffast-math element tensors take 1.6 to 2 times as long; errors stay at rounding.
 _FLAGS = ["-O3", "-march=native", "-ffast-math", "-g0"]
 _SECONDS = 600  # that a process waits for another one to compile a form
@@ -28,8 +31,15 @@ _SECONDS = 600  # that a process waits for another one to compile a form
 
 @cache
 def _folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "meso" / "forms" / _processor()
+    """The cache; where the user has none, a folder of his own beside other temporary files."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    for folder in (Path(base) / "meso", Path(tempfile.gettempdir()) / f"meso-{os.getuid()}"):
+        forms = folder / "forms" / _processor()
+        with suppress(OSError):
+            forms.mkdir(parents=True, exist_ok=True)
+            if os.access(forms, os.W_OK) and forms.stat().st_uid == os.getuid():
+                return forms
+    raise MesoError(f"no folder for compiled forms: {base} cannot be written; set XDG_CACHE_HOME")
 
 
 @cache
@@ -46,7 +56,6 @@ def _processor() -> str:
 def _alone() -> Iterator[None]:
     """One process at a time compiles; the others find what it made."""
     folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for source in folder.glob("*.c"):
