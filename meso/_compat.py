@@ -6,6 +6,8 @@ from typing import Any
 
 import basix
 import basix.ufl
+import cffi
+import dolfinx
 import numpy as np
 
 
@@ -38,3 +40,8 @@ def scalar_element(cell: str, degree: int) -> Any:
         degree,
         basix.LagrangeVariant.equispaced,
     )
+
+
+def kernel_arguments() -> tuple[Any, ...]:
+    """What compiled kernels take after the permutation: from 0.10 on a pointer to user data."""
+    return () if tuple(map(int, dolfinx.__version__.split(".")[:2])) < (0, 10) else (cffi.FFI.NULL,)

@@ -199,6 +199,11 @@ class Cells:
         """Jacobian determinants at reference points, shape (c, q)."""
         return inverse(self.jacobians(cells, points))[1]
 
+    def measures(self, cells: np.ndarray) -> np.ndarray:
+        """Area or volume of cells, shape (c,)."""
+        points, weights = self.quadrature(max(1, self.dimension * (self.degree - 1)))
+        return self.determinants(cells, points) @ weights
+
     def derivatives(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For straight cells: inverse Jacobians dX_a/dx_i, (c, a, i), and determinants (c,)."""
         corner = self.corners[cells]

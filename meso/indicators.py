@@ -9,11 +9,11 @@ from typing import Any
 import basix
 import numpy as np
 
-from meso.cells import cells_of, inverse, lagrange
-from meso.fields import Field, gradient
+from meso.cells import cells_of, lagrange
+from meso.discrete.functionals import cell_integrals
+from meso.equations import dissipation, vorticity
+from meso.fields import Field
 from meso.flow.hydrodynamic import Hydrodynamic
-
-_BATCH = 2000  # cells
 
 
 def difference(fine: Field, coarse: Field) -> Field:
@@ -38,48 +38,23 @@ def energy(model: Any, density: Field, voltage: Field | None = None) -> np.ndarr
         voltage: Potential; with it the coupling 2 |int phi div J| is added, which vanishes for an
             exact flow.
     """
-    device, cells = model.device, cells_of(model.device)
-    points, weights = cells.quadrature(2 * density.degree)
-    value = density.table(points)
-    viscous = isinstance(model, Hydrodynamic)
-    slopes = lagrange(device, density.degree).gradients(points) if viscous else None
-    out = np.zeros(cells.count)
-    for start in range(0, cells.count, _BATCH):
-        batch = np.arange(start, min(start + _BATCH, cells.count))
-        at = cells.positions(batch, points)
-        inverses, determinant = inverse(cells.jacobians(batch, points))
-        weight = weights * determinant
-
-        def integral(values: np.ndarray, coefficient: Any, w: np.ndarray = weight) -> np.ndarray:
-            return (w * coefficient.reshape(len(w), -1) * values).sum(axis=1)
-
-        here = np.einsum("qn,cnk->cqk", value, density.values[batch], optimize=True)
-        out[batch] = integral((here**2).sum(axis=2), model.coefficients.relaxation(batch, at))
-        if slopes is None:
-            continue
-        reference = np.einsum("qna,cnk->cqak", slopes, density.values[batch], optimize=True)
-        slope = np.einsum("cqai,cqak->cqik", inverses, reference, optimize=True)
-        divergence = np.trace(slope, axis1=2, axis2=3)
-        shear = slope + slope.swapaxes(2, 3) - divergence[..., None, None] * np.eye(2)
-        stress = model.coefficients.stress(batch, at)
-        out[batch] += integral((shear**2).sum(axis=(2, 3)) / 2, stress)
-        if voltage is not None:
-            phi = voltage.table(points) @ voltage.values[batch, :, 0].T
-            out[batch] += 2 * np.abs((weight * phi.T * divergence).sum(axis=1))
+    cells, degree = cells_of(model.device), 2 * density.degree
+    everything = np.arange(cells.count)
+    at = cells.positions(everything, cells.quadrature(degree)[0])
+    relaxation = model.coefficients.relaxation(everything, at)
+    if not isinstance(model, Hydrodynamic):
+        return cell_integrals(dissipation.ohmic, [density], [relaxation], degree=degree)
+    stress = model.coefficients.stress(everything, at)
+    out = cell_integrals(dissipation.in_conductor, [density], [relaxation, stress], degree=degree)
+    if voltage is not None:
+        coupling = cell_integrals(dissipation.coupling, [density, voltage], degree=degree)
+        out += 2 * np.abs(coupling)
     return out
 
 
 def absolute_curl(density: Field) -> np.ndarray:
     """Integral of |curl J| over each cell of this rank, in scaled variables."""
-    cells = cells_of(density.device)
-    points, weights = cells.quadrature(2 * density.degree)
-    out = np.zeros(cells.count)
-    for start in range(0, cells.count, _BATCH):
-        batch = np.arange(start, min(start + _BATCH, cells.count))
-        slope = gradient(density, points, batch)
-        weight = weights * cells.determinants(batch, points)
-        out[batch] = (weight * np.abs(slope[:, :, 0, 1] - slope[:, :, 1, 0])).sum(axis=1)
-    return out
+    return cell_integrals(vorticity.size, [density], degree=2 * density.degree)
 
 
 def last_degrees(density: Field) -> np.ndarray:

@@ -19,6 +19,7 @@ import numpy as np
 import ufl
 from mpi4py import MPI
 
+from meso.discrete.compiled import functional
 from meso.errors import CaseError, known
 from meso.mpi import total
 
@@ -85,4 +86,4 @@ def integrate(comm: MPI.Comm, form: ufl.Form) -> float:
     Returns:
         The number, in the unit of the integrand times m^d (m^(d-1) on boundaries).
     """
-    return float(total(comm, dolfinx.fem.assemble_scalar(dolfinx.fem.form(form))))
+    return float(total(comm, dolfinx.fem.assemble_scalar(functional(form))))

@@ -14,9 +14,9 @@ import dolfinx
 import numpy as np
 
 from meso.algebra import Assembly, Condensed
-from meso.angular_momentum import terms
 from meso.cells import FacetGeometry, Lagrange, cells_of, facet_geometry
 from meso.device import Device
+from meso.discrete.scalar import ScalarForms
 from meso.errors import CaseError
 from meso.periodic import twin_nodes
 from meso.unknowns import Unknowns, jumps, kept, number_field
@@ -125,6 +125,8 @@ class System:
         self.cell_phase = phase[device.cell_region]
         self.unknowns, self.rows, self.unused = self._number(self.phases > 1, pairs)
         self.assembly = Assembly(self.unknowns, sides, operator.symmetric)
+        cells = cells_of(device)
+        self.forms = ScalarForms(cells, space, bend=2 * (cells.degree - 1))
         self._touching: list[tuple[np.ndarray, ...]] = []
 
     def _number(
@@ -254,13 +256,23 @@ class System:
     def _cells(
         self, batch: np.ndarray, straight: bool, cell_load: CellLoad | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Matrices (c, m, m) and loads (c, m, sides) of cells."""
-        cells, region = cells_of(self.device), self.device.cell_region[batch]
-        matrix = terms.gradients(
-            cells, self.space, batch, straight, self.operator.diffusion[region]
-        )
+        """Matrices (c, m, m) and loads (c, m, sides) of cells.
+
+        Scalar forms times the tensors: :mod:`meso.equations.angular_momentum` without its sums.
+        """
+        region, forms = self.device.cell_region[batch], self.forms
+        one = np.ones(len(batch))
+        slopes = forms.stiffness(batch, straight, one)
+        c, d, p = slopes.shape[:3]
+        slopes = slopes.transpose(0, 1, 3, 2, 4).reshape(c, d * d, p * p)
+        tensor = self.operator.diffusion[region]
+        n = tensor.shape[2]
+        pairs = tensor.transpose(0, 2, 4, 1, 3).reshape(c, n * n, d * d)
+        matrix = pairs @ slopes
         if np.any(self.operator.reaction):
-            matrix += terms.mass(cells, self.space, batch, straight, self.operator.reaction[region])
+            mass = forms.mass(batch, straight, one).reshape(c, 1, p * p)
+            matrix += self.operator.reaction[region].reshape(c, n * n, 1) * mass
+        matrix = matrix.reshape(c, n, n, p, p).transpose(0, 3, 1, 4, 2)
         size = matrix.shape[1] * matrix.shape[2]
         load = None if cell_load is None else cell_load(batch, straight)
         if load is not None:
@@ -304,8 +316,7 @@ class System:
             tensor = self.operator.surface.get(name)
             matrix = np.zeros((len(nodes), size, size))
             if tensor is not None:
-                matrix = terms.facet_mass(geometry, table, tensor[region[geometry.cell]])
-                matrix = matrix.reshape(len(nodes), size, size)
+                matrix = self._on_surface(geometry, tensor[region[geometry.cell]])
             load = None
             if name in loads:
                 load = loads[name](geometry, table).reshape(len(nodes), size, self.sides)
@@ -314,10 +325,17 @@ class System:
         for (first, second), cell, local in self._interfaces():
             geometry, table, nodes = self._on_facets(cell, local)
             g = np.broadcast_to(self.operator.conductance[first, second], (len(cell), n, n))
-            block = terms.facet_mass(geometry, table, g).reshape(len(cell), nodes.shape[1] * n, -1)
+            block = self._on_surface(geometry, g)
             matrix = np.block([[block, -block], [-block, block]])
             phase = np.repeat(self.region_phase[[first, second]], nodes.shape[1])
             yield np.tile(phase, (len(cell), 1)), np.tile(nodes, 2), matrix, None
+
+    def _on_surface(self, geometry: FacetGeometry, tensor: np.ndarray) -> np.ndarray:
+        """<v_a, V_ab u_b> at the nodes of facets, with V on each, (f, n, n): shape (f, m, m)."""
+        mass = self.forms.facet_mass(geometry.cell, geometry.local)
+        whole = mass[:, :, None, :, None] * tensor[:, None, :, None, :]
+        size = mass.shape[1] * tensor.shape[1]
+        return np.asarray(whole.reshape(len(mass), size, size))
 
     def _interfaces(self) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray]]:
         """Facets between two regions with a conductance: a cell of the first, and its facet."""

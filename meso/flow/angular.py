@@ -37,11 +37,13 @@ class Moments:
         flux: Current of each moment, shape (d, n).
         relaxation: Shape (n, n).
         stress: Shape (d, d, n, n), indices i, j, a, b as above.
+        hydrodynamic: True for u = J with the stress of :mod:`meso.equations.hydrodynamic`.
     """
 
     flux: np.ndarray
     relaxation: np.ndarray
     stress: np.ndarray
+    hydrodynamic: bool = False
 
     @property
     def count(self) -> int:
@@ -70,7 +72,7 @@ def two_harmonics(dimension: int) -> Moments:
         + np.einsum("ib,ja->ijab", one, one)
         - 2 / dimension * np.einsum("ia,jb->ijab", one, one)
     )
-    return Moments(flux=one, relaxation=one, stress=stress)
+    return Moments(flux=one, relaxation=one, stress=stress, hydrodynamic=True)
 
 
 def harmonics(orders: Sequence[int], angles: np.ndarray) -> np.ndarray:

@@ -228,14 +228,14 @@ class Certificate:
         assembly = Assembly(unknowns, sides)
         first = self.first
         for part in (first.cell_matrices(), first.boundary_matrices(nitsche=False)):
-            for cells, matrix, _ in part:
-                at = rows[self.space.dofs[cells]].swapaxes(1, 2).reshape(len(cells), -1)
-                assembly.add_matrix(at, matrix.reshape(*at.shape, at.shape[1]))
+            for cells, whole in part:
+                at = rows[self.space.dofs[cells]].reshape(len(cells), -1)
+                assembly.add_matrix(at, whole[:, : at.shape[1], : at.shape[1]])
         for i, name in enumerate(self.sides):
             facets, flux = first.port_flux(name)
             load = np.zeros((*flux.shape, sides))
             load[..., i] = -flux
-            assembly.add_load(rows[self._nodes(facets)].swapaxes(1, 2), load)
+            assembly.add_load(rows[self._nodes(facets)], load)
         for nodes, force in self._forces_of_higher_moments():
             assembly.add_load(rows[nodes].swapaxes(1, 2), -force)
         factor, right = assembly.factorise(), assembly.load

@@ -246,23 +246,21 @@ class Discretisation:
         return np.unique(np.concatenate(nodes)), values if some else None
 
     def port_flux(self, name: str) -> tuple[Facets, np.ndarray]:
-        """Facets of a port, and the integrals of J_n over them, shape (f, n, p)."""
+        """Facets of a port, and the integrals of J_n over them, shape (f, p, n)."""
         facets = self.named(name)
         geometry = self.geometry(facets)
         one = np.ones((*geometry.weight.shape, 1))
         return facets, terms.normal_flux(geometry, self.vector, self.moments, one)[:, 0]
 
-    def boundary_matrices(
-        self, *, nitsche: bool
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def boundary_matrices(self, *, nitsche: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Matrices of the boundary laws.
 
         Args:
             nitsche: True to keep walls impenetrable by Nitsche's method.
 
         Yields:
-            Cells, shape (f,), matrices of the moments on all their nodes, (f, n, p, n, p), and
-            additions to the divergence, (f, q, n, p).
+            Cells, shape (f,), and matrices on the moments of all their nodes and the potential,
+            (f, m, m), as of :func:`meso.flow.terms.cell_terms`.
         """
         n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
         for name, law in self.laws.items():
@@ -270,8 +268,8 @@ class Discretisation:
             if law.angular is None and not law.ideal and not law.impenetrable:
                 continue
             for facets, geometry in self.batches(self.named(name), 4 * (n * p) ** 2):
-                matrix = np.zeros((len(facets.cell), n, p, n, p))
-                flux = np.zeros((len(facets.cell), q, n, p))
+                whole = np.zeros((len(facets.cell), p * n + q, p * n + q))
+                matrix = np.zeros((len(facets.cell), p, n, p, n))
                 if law.angular is not None:
                     self._spread(matrix, facets, geometry, law.angular(geometry))
                 if law.impenetrable and law.penalty is not None and not walled:
@@ -280,15 +278,18 @@ class Discretisation:
                     penalty = law.penalty(geometry)[..., None, None] * outer
                     self._spread(matrix, facets, geometry, penalty)
                 if law.ideal or walled:
-                    stress = self.at_facets(self.problem.coefficients.stress, geometry)
+                    stress = self.in_cells(self.problem.coefficients.stress, geometry)
                 if law.ideal:
                     matrix += terms.contact_terms(self.cells, geometry, self.vector, stress)
                 if walled:
                     assert law.penalty is not None
-                    penalty = law.penalty(geometry)
+                    penalty = self.mean(law.penalty(geometry), geometry)
                     matrix += terms.wall_terms(self.cells, geometry, self.vector, stress, penalty)
-                    flux += terms.wall_flux(geometry, self.vector, self.scalar, self.moments)
-                yield facets.cell, matrix, flux
+                    flux = terms.wall_flux(self.cells, geometry, self.vector)
+                    whole[:, p * n :, : p * n] = flux.reshape(-1, q, p * n)
+                    whole[:, : p * n, p * n :] = whole[:, p * n :, : p * n].transpose(0, 2, 1)
+                whole[:, : p * n, : p * n] = matrix.reshape(-1, p * n, p * n)
+                yield facets.cell, whole
 
     def _spread(
         self, matrix: np.ndarray, facets: Facets, geometry: FacetGeometry, angular: np.ndarray
@@ -298,7 +299,7 @@ class Discretisation:
         n = self.moments.count
         for i, nodes in enumerate(self.vector.on_facet):
             here = np.flatnonzero(facets.local == i)
-            matrix[np.ix_(here, np.arange(n), nodes, np.arange(n), nodes)] += term[here]
+            matrix[np.ix_(here, nodes, np.arange(n), nodes, np.arange(n))] += term[here]
 
     @staticmethod
     def at_facets(
@@ -309,10 +310,22 @@ class Discretisation:
         each = values[:, None] if values.ndim == 1 else values
         return np.broadcast_to(each, geometry.weight.shape)
 
+    def in_cells(
+        self, coefficient: Callable[[np.ndarray, np.ndarray], np.ndarray], geometry: FacetGeometry
+    ) -> np.ndarray:
+        """A coefficient on facets, (f,), or at the nodes of their cells, (f, p)."""
+        at = self.cells.positions(geometry.cell, self.vector.points)
+        return coefficient(geometry.cell, at)
+
+    @staticmethod
+    def mean(values: np.ndarray, geometry: FacetGeometry) -> np.ndarray:
+        """Mean over each facet, (f,), of values at quadrature points."""
+        return (values * geometry.weight).sum(axis=1) / geometry.weight.sum(axis=1)
+
     # -- conductor -----------------------------------------------------------------------------
 
-    def cell_matrices(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Cells of a batch, their matrices (c, n, p, n, p) and divergences (c, q, n, p)."""
+    def cell_matrices(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Cells of a batch, and their matrices as of :func:`meso.flow.terms.cell_terms`."""
         n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
         simple = self.cells.affine & ~self.problem.coefficients.varies
         points, _ = terms.points_of(self.cells, self.vector)
@@ -323,10 +336,12 @@ class Discretisation:
                 at = self.cells.positions(own, points[:1] if same else points)
                 stress = self.problem.coefficients.stress(own, at)
                 relaxation = self.problem.coefficients.relaxation(own, at)
-                matrix, divergence = terms.cell_terms(
-                    self.cells, own, same, self.vector, self.scalar, moments, stress, relaxation
+                yield (
+                    own,
+                    terms.cell_terms(
+                        self.cells, own, same, self.vector, self.scalar, moments, stress, relaxation
+                    ),
                 )
-                yield own, matrix, divergence
 
     def _members(self, batch: np.ndarray) -> Iterator[tuple[np.ndarray, Moments]]:
         """The cells of a batch, material by material where the angular matrices differ."""
@@ -340,17 +355,17 @@ class Discretisation:
     # -- data ----------------------------------------------------------------------------------
 
     def tractions(self) -> Iterator[tuple[Facets, np.ndarray]]:
-        """Loads of given tractions on the nodes of facets, shape (f, n, p)."""
+        """Loads of given tractions on the nodes of facets, shape (f, p, n)."""
         loads = self.problem.loads
         for name, traction in ((loads.traction if loads else None) or {}).items():
             facets = self.named(name)
             geometry = self.geometry(facets)
             value = terms.trace(geometry, self.vector)
             force = traction(geometry.position, geometry.normal)
-            yield facets, np.einsum("fq,fqp,fqa->fap", geometry.weight, value, force)
+            yield facets, np.einsum("fq,fqp,fqa->fpa", geometry.weight, value, force)
 
     def cell_loads(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """Loads of given forces (c, n, p) and sources (c, q) in cells; None without any."""
+        """Loads of given forces (c, p, n) and sources (c, q) in cells; None without any."""
         loads = self.problem.loads
         if loads is None or not (loads.body or loads.source):
             return None
@@ -358,17 +373,17 @@ class Discretisation:
         x = self.cells.positions(batch, points)
         weight = weights * self.cells.determinants(batch, points)
         n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
-        force, source = np.zeros((len(batch), n, p)), np.zeros((len(batch), q))
+        force, source = np.zeros((len(batch), p, n)), np.zeros((len(batch), q))
         if loads.body:
             value = self.vector.values(points)
-            force = np.einsum("cq,qp,cqa->cap", weight, value, loads.body(x))
+            force = np.einsum("cq,qp,cqa->cpa", weight, value, loads.body(x))
         if loads.source:
             given = weight * loads.source(x)
             source = -given @ self.scalar.values(points)
             gradient, _ = self.cells.gradients(batch, points, self.vector.gradients(points))
-            outflow = np.einsum("ia,cqip->cqap", self.moments.flux, gradient)
+            outflow = np.einsum("ia,cqip->cqpa", self.moments.flux, gradient)
             relaxation = self.problem.coefficients.relaxation(batch, x)
             size = terms.augmentation(weight.sum(axis=1), self.cells.dimension)[:, None]
             size = size * relaxation.reshape(len(batch), -1)
-            force = force + np.einsum("cq,cqap->cap", size * given, outflow)
+            force = force + np.einsum("cq,cqpa->cpa", size * given, outflow)
         return force, source

@@ -138,7 +138,7 @@ class EvenParity:
         return given
 
     def _cell_matrices(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Cells and their matrices with boundary terms, (c, n, p, n, p)."""
+        """Cells and their matrices with boundary terms, (c, p n, p n), node by node."""
         n, p = self.count, self.space.dofs.shape[1]
         simple = self.cells.affine & ~self.coefficients.varies
         points, _ = terms.points_of(self.cells, self.space)
@@ -150,7 +150,7 @@ class EvenParity:
                 at = self.cells.positions(own, points[:1] if same else points)
                 sigma = self.coefficients.conductivity(own, at)
                 path = self.coefficients.path(own, at)
-                matrix, _ = terms.cell_terms(
+                whole = terms.cell_terms(
                     self.cells,
                     own,
                     same,
@@ -160,7 +160,7 @@ class EvenParity:
                     2 * sigma,
                     2 * sigma / path**2,
                 )
-                matrix = np.ascontiguousarray(matrix)
+                matrix = whole[:, : p * n, : p * n].copy()
                 order = np.argsort(own)
                 mine = np.flatnonzero(np.isin(edge_cell, own))
                 place = order[np.searchsorted(own, edge_cell[mine], sorter=order)]
@@ -169,19 +169,19 @@ class EvenParity:
 
     def _boundary_matrices(self) -> tuple[np.ndarray, np.ndarray]:
         n, p = self.count, self.space.dofs.shape[1]
-        cells, matrices = [np.empty(0, np.int64)], [np.zeros((0, n, p, n, p))]
+        cells, matrices = [np.empty(0, np.int64)], [np.zeros((0, p * n, p * n))]
         for name, law in self.flow.boundaries.items():
             if not isinstance(law, Contact | Wall):
                 continue
             angular = self.law(law)
             facets = self.discrete.named(name)
             geometry = self.discrete.geometry(facets)
-            matrix = np.zeros((len(facets.cell), n, p, n, p))
+            matrix = np.zeros((len(facets.cell), p, n, p, n))
             weight = self.weight(geometry)[..., None, None]
             full = weight * about(geometry.normal, self.even, angular)
             self.discrete._spread(matrix, facets, geometry, full)
             cells.append(facets.cell)
-            matrices.append(matrix)
+            matrices.append(matrix.reshape(-1, p * n, p * n))
         return np.concatenate(cells), np.concatenate(matrices)
 
     def law(self, law: Contact | Wall) -> np.ndarray:
@@ -220,7 +220,7 @@ class EvenParity:
         return load, constant
 
     def forces(self) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-        """Loads (c, n, p) and constants of a force F.p: with C_o h_o = F.p - X^T grad h_e."""
+        """Loads (c, p, n) and constants of a force F.p: with C_o h_o = F.p - X^T grad h_e."""
         points, weights = self.cells.quadrature(2 * self.space.degree + 6)
         flux = streaming(range(1, self.count + 1, 2), (0,))[:, :, 0]  # <odd p_i>
         for region, kind in enumerate(self.kind):
@@ -234,7 +234,7 @@ class EvenParity:
             weight = 2 * sigma * weights * determinant
             force = self.force(x) @ flux  # (c, q, odd)
             pulled = np.einsum("cqe,ef,iaf->cqia", force, inverse, self.coupling)
-            load = np.einsum("cq,cqip,cqia->cap", weight, slope, pulled, optimize=True)
+            load = np.einsum("cq,cqip,cqia->cpa", weight, slope, pulled, optimize=True)
             yield own, load, float(np.einsum("cq,cqe,ef,cqf->", weight, force, inverse, force))
 
     def _solve(self) -> tuple[np.ndarray, np.ndarray]:
@@ -254,7 +254,7 @@ class EvenParity:
         rows = np.where(unknowns.vector[:, None] >= 0, unknowns.vector[:, None] + np.arange(n), -1)
         load, _ = self.contacts()
         assembly.add_load(rows, load)
-        forces = np.zeros((self.cells.count, n, space.dofs.shape[1]))
+        forces = np.zeros((self.cells.count, space.dofs.shape[1], n))
         if self.force is not None:
             for own, force, _ in self.forces():
                 forces[own] = force
@@ -266,20 +266,16 @@ class EvenParity:
             if floating and self.device.comm.rank == 0:
                 # Nothing fixes the level: any will do, the energy does not depend on it.
                 first = matrix[batch == 0]
-                first[:, 0, :, 0, :] += np.abs(first).max(initial=0.0)
+                first[:, ::n, ::n] += np.abs(first).max(initial=0.0)
                 matrix[batch == 0] = first
-            sequence = np.concatenate(
-                [np.arange(n * p).reshape(n, p)[:, s].ravel() for s in (outer, inner)]
-            )
-            flat = matrix.reshape(c, n * p, n * p)[:, sequence][:, :, sequence]
-            at = rows[space.dofs[batch][:, outer]].transpose(0, 2, 1).reshape(c, -1)
-            values = given[space.dofs[batch][:, outer]].transpose(0, 2, 1, 3)
-            values = values.reshape(c, -1, self.sides)
-            own = np.zeros((c, n * p, self.sides))
-            own[..., -1] = forces[batch].reshape(c, -1)[:, sequence]
+            # Nodes inside cells come last.
+            at = rows[space.dofs[batch][:, outer]].reshape(c, -1)
+            values = given[space.dofs[batch][:, outer]].reshape(c, -1, self.sides)
+            own = np.zeros((c, p * n, self.sides))
+            own[..., -1] = forces[batch].reshape(c, -1)
             assembly.add_cells(
                 batch,
-                flat,
+                matrix,
                 at,
                 own if self.force is not None else None,
                 values if lifted else None,
@@ -291,8 +287,8 @@ class EvenParity:
         there = unknowns.vector >= 0
         out[there] = x[rows[there]]
         for part in assembly.batches:
-            solved = part.inner(x).reshape(len(part.cells), n, -1, self.sides)
-            out[space.dofs[part.cells][:, inner]] = solved.transpose(0, 2, 1, 3)
+            solved = part.inner(x).reshape(len(part.cells), -1, n, self.sides)
+            out[space.dofs[part.cells][:, inner]] = solved
             # What is given is in the inner unknowns already, not beside them.
         return out, np.where(_inside(space)[:, None, None], 0.0, given)
 
@@ -301,15 +297,14 @@ class EvenParity:
         q = np.zeros((self.sides, self.sides))
         dofs = self.space.dofs
         for batch, matrix in self._cell_matrices():
-            own = h[dofs[batch]].transpose(0, 2, 1, 3).reshape(len(batch), -1, self.sides)
-            flat = matrix.reshape(len(batch), own.shape[1], -1)
-            q += np.einsum("cas,cat->st", own, flat @ own)
+            own = h[dofs[batch]].reshape(len(batch), -1, self.sides)
+            q += np.einsum("cas,cat->st", own, matrix @ own)
         load, constant = self.contacts()
         cross = np.einsum("nas,nat->st", load, h)
         q += np.diag(constant) - cross - cross.T
         if self.force is not None:
             for own, force, constant_ in self.forces():
-                part = np.einsum("cap,cpas->s", force, h[dofs[own]])
+                part = np.einsum("cpa,cpas->s", force, h[dofs[own]])
                 q[-1] -= part
                 q[:, -1] -= part
                 q[-1, -1] += constant_

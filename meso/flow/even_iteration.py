@@ -152,7 +152,7 @@ class IterativeEven:
         q = np.diag(constant)
         if even.force is not None:
             for cells, force, own in even.forces():
-                padded = np.insert(force, 1, 0.0, axis=1).transpose(0, 2, 1)
+                padded = np.insert(force, 1, 0.0, axis=2)
                 np.add.at(load[:, :, -1], self.space.dofs[cells], padded)
                 q[-1, -1] += own
         if even.pairs:

@@ -20,6 +20,7 @@ import numpy as np
 from scipy.sparse import _sparsetools, coo_matrix, csr_matrix
 
 from meso.cells import Cells, FacetGeometry, Lagrange
+from meso.discrete.scalar import ScalarForms
 from meso.flow import terms
 from meso.flow.angular import Moments
 from meso.flow.discretisation import Discretisation
@@ -158,36 +159,21 @@ def scalar_matrices(
         For each material: K_xx + K_yy, K_xx - K_yy, K_xy + K_yx, K_xy - K_yx, M.
     """
     p = space.dofs.shape[1]
-    simple = cells.affine & ~varies
-    points, weights = terms.points_of(cells, space)
+    simple, forms = cells.affine & ~varies, ScalarForms(cells, space)
     values = np.empty((cells.count, 5, p * p))
-    value = space.values(points)
-    square = (value[:, :, None] * value[:, None, :]).reshape(len(points), p * p)
-    for batch, same in cells.batches(24 * p * p + 8 * len(points) * p, simple):
+    for batch, same in cells.batches(24 * p * p, simple):
         if not len(batch):
             continue
+        points, _ = forms.quadrature(same)
         at = cells.positions(batch, points[:1] if same else points)
-        stretch = stress(batch, at).reshape(len(batch), -1)
-        decay = relaxation(batch, at).reshape(len(batch), -1)
-        if same:
-            inverses, determinant = cells.derivatives(batch)
-            slope = space.gradients(points).transpose(2, 0, 1)
-            reference = np.einsum("q,aqm,bqn->abmn", weights, slope, slope).reshape(4, p * p)
-            metric = np.einsum("c,cai,cbj->cijab", stretch[:, 0] * determinant, inverses, inverses)
-            k = (metric.reshape(-1, 4) @ reference).reshape(len(batch), 2, 2, p * p)
-            mass = (decay * determinant[:, None]) * (weights @ square)
-        else:
-            slope, determinant = cells.gradients(batch, points, space.gradients(points))
-            weight = weights * determinant
-            weighted = slope * (weight * stretch)[:, :, None, None]
-            k = np.einsum("cqim,cqjn->cijmn", weighted, slope, optimize=True)
-            k = k.reshape(len(batch), 2, 2, p * p)
-            mass = (weight * decay) @ square
-        values[batch, 0] = k[:, 0, 0] + k[:, 1, 1]
-        values[batch, 1] = k[:, 0, 0] - k[:, 1, 1]
-        values[batch, 2] = k[:, 0, 1] + k[:, 1, 0]
-        values[batch, 3] = k[:, 0, 1] - k[:, 1, 0]
-        values[batch, 4] = mass
+        k = forms.stiffness(batch, same, stress(batch, at))
+        k = k.transpose(1, 3, 0, 2, 4).reshape(2, 2, len(batch), p * p)
+        values[batch, 0] = k[0, 0] + k[1, 1]
+        values[batch, 1] = k[0, 0] - k[1, 1]
+        values[batch, 2] = k[0, 1] + k[1, 0]
+        values[batch, 3] = k[0, 1] - k[1, 0]
+        mass = forms.mass(batch, same, relaxation(batch, at))
+        values[batch, 4] = mass.reshape(len(batch), -1)
     nodes = rows[space.dofs].astype(np.int32)
     out = []
     for index in range(phases):

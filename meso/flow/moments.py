@@ -93,28 +93,24 @@ class IterativeMoments:
         geometry = discrete.geometry(walls)
         test = terms.trace(geometry, scalar)
         coupling = terms.normal_flux(geometry, vector, problem.moments, test)
-        count, levels, components, p = coupling.shape  # a rank may have no walls
-        rows = self._rows(walls.cell, walls.local).reshape(count, components * p)
-        coupling = coupling.reshape(count, levels, components * p)
+        count, levels, p, components = coupling.shape  # a rank may have no walls
+        rows = self._rows(walls.cell, walls.local).reshape(count, p * components)
+        coupling = coupling.reshape(count, levels, p * components)
         assembly.add_coupling(unknowns.wall, rows, coupling)
-        everything = np.arange(2)[:, None]
-        for batch, matrix, divergence in discrete.cell_matrices():
-            rows = (unknowns.vector[vector.dofs[batch]][:, None] + everything).reshape(
-                len(batch), -1
-            )
-            scalars = self._scalar_rows(batch)
-            size, q = rows.shape[1], scalars.shape[1]
-            assembly.add_matrix(rows, matrix.reshape(len(batch), size, size))
-            assembly.add_coupling(scalars, rows, divergence.reshape(len(batch), q, size))
+        for batch, whole in discrete.cell_matrices():
+            rows = self._both(vector.dofs[batch])
+            size = rows.shape[1]
+            assembly.add_matrix(rows, whole[:, :size, :size])
+            assembly.add_coupling(self._scalar_rows(batch), rows, whole[:, size:, :size])
             data = discrete.cell_loads(batch)
             if data is not None:
                 load = np.zeros((len(batch), size, sides))
-                load[..., -1] = data[0][:, :2].reshape(len(batch), size)
+                load[..., -1] = data[0][..., :2].reshape(len(batch), size)
                 assembly.add_load(rows, load)
-        for cell, matrix, _ in discrete.boundary_matrices(nitsche=False):
-            rows = (unknowns.vector[vector.dofs[cell]][:, None] + everything).reshape(len(cell), -1)
+        for cell, whole in discrete.boundary_matrices(nitsche=False):
+            rows = self._both(vector.dofs[cell])
             size = rows.shape[1]
-            assembly.add_matrix(rows, matrix.reshape(len(cell), size, size))
+            assembly.add_matrix(rows, whole[:, :size, :size])
         self.load = assembly.load
         local = assembly.local()
         size = 2 * self.layout.size
@@ -126,9 +122,13 @@ class IterativeMoments:
         self.saddle = factor_of(matrix, definite=False)
 
     def _rows(self, cell: np.ndarray, local: np.ndarray) -> np.ndarray:
-        """Unknowns of the first moments on facets, shape (f, 2, p)."""
+        """Unknowns of the first moments on facets, shape (f, p, 2)."""
         nodes = self.vector.dofs[cell[:, None], self.vector.on_facet[local]]
-        return self.unknowns.vector[nodes][:, None, :] + np.arange(2)[:, None]
+        return self.unknowns.vector[nodes][..., None] + np.arange(2)
+
+    def _both(self, nodes: np.ndarray) -> np.ndarray:
+        """Unknowns of the first moments at nodes (c, p), shape (c, 2 p)."""
+        return (self.unknowns.vector[nodes][..., None] + np.arange(2)).reshape(len(nodes), -1)
 
     def _scalar_rows(self, cells: np.ndarray) -> np.ndarray:
         return self.unknowns.scalar[self.phase[cells][:, None], self.scalar.dofs[cells]]

@@ -14,6 +14,7 @@ from meso.boundary import Boundary, Contact
 from meso.cells import Lagrange, cells_of, lagrange
 from meso.coefficients import Coefficients, conductivity_scale
 from meso.device import Device
+from meso.discrete.scalar import ScalarForms
 from meso.errors import CaseError
 from meso.fields import Field, continuous, continuous_function, gradient
 from meso.flow.result import (
@@ -159,28 +160,16 @@ class Ohmic:
     def _conduction(self, space: Lagrange) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Cells of a batch and their matrices of (sigma grad phi, grad psi), shape (c, n, n)."""
         cells = cells_of(self.device)
-        n, degree = space.dofs.shape[1], 2 * space.degree
+        forms = ScalarForms(cells, space, bend=2 * (cells.degree - 1))
         simple = cells.affine & ~self.coefficients.varies
-        for batch, same in cells.batches(3 * n * n, simple):
-            if not len(batch):
-                continue
-            if same:
-                points, weights = cells.quadrature(degree)
-                table = space.gradients(points)
-                stiffness = np.einsum("q,qma,qnb->abmn", weights, table, table).reshape(-1, n * n)
-                inverses, determinant = cells.derivatives(batch)
-                weight = self.coefficients.conductivity(batch) * determinant
-                metric = np.einsum("c,cai,cbi->cab", weight, inverses, inverses)
-                matrix = metric.reshape(len(batch), -1) @ stiffness
-                yield batch, matrix.reshape(len(batch), n, n)
-                continue
-            points, weights = cells.quadrature(degree + 2 * (cells.degree - 1))
-            slope, determinant = cells.gradients(batch, points, space.gradients(points))
-            sigma = self.coefficients.conductivity(batch, cells.positions(batch, points))
-            weight = weights * determinant * sigma.reshape(len(batch), -1)
-            rows = slope.reshape(len(batch), -1, n)
-            weight = np.repeat(weight, cells.dimension, axis=1)
-            yield batch, (rows * weight[:, :, None]).transpose(0, 2, 1) @ rows
+        for batch, same in cells.batches(3 * space.dofs.shape[1] ** 2, simple):
+            if len(batch):
+                points, _ = forms.quadrature(same)
+                at = cells.positions(batch, points[:1] if same else points)
+                yield (
+                    batch,
+                    forms.conduction(batch, same, self.coefficients.conductivity(batch, at)),
+                )
 
     def _current_density(self, voltage: Field) -> Field:
         """J = -sigma grad phi, in each cell at the nodes of one degree less."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 from petsc4py import PETSc
 
+from meso.discrete.scalar import ScalarForms
 from meso.errors import ConvergenceError
 from meso.flow import terms
 from meso.flow.discretisation import Discretisation, Problem, Solutions
@@ -84,28 +85,31 @@ class IterativeSystem:
         self.given_load = np.zeros((u.numbering.size, self.count))
         self.given_flux = np.zeros(p.numbering.size)
 
-        def add(cells: np.ndarray, matrix: np.ndarray, flux: np.ndarray) -> None:
-            # Blocks (moment, node) -> (node, moment).
-            self.A.add(cells, matrix.transpose(0, 2, 1, 4, 3))
-            self.B.add(cells, flux.transpose(0, 1, 3, 2))
+        n, p_ = self.count, self.vector.dofs.shape[1]
+
+        def add(cells: np.ndarray, whole: np.ndarray) -> None:
+            matrix = whole[:, : p_ * n, : p_ * n].reshape(-1, p_, n, p_, n)
+            flux = whole[:, p_ * n :, : p_ * n].reshape(len(cells), -1, p_, n)
+            self.A.add(cells, matrix)
+            self.B.add(cells, flux)
             for a, part in enumerate(self.components):
                 part.add(cells, self._component(a, cells, matrix))
             self._lift(cells, matrix, flux)
 
-        for cells, matrix, flux in self.discrete.cell_matrices():
-            add(cells, matrix, flux)
-        for cells, matrix, flux in self.discrete.boundary_matrices(nitsche=True):
-            add(cells, matrix, flux)
+        for cells, whole in self.discrete.cell_matrices():
+            add(cells, whole)
+        for cells, whole in self.discrete.boundary_matrices(nitsche=True):
+            add(cells, whole)
 
     def _component(self, a: int, cells: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         """Diagonal block of one direction of the frames at the nodes, shape (c, p, p)."""
-        out = matrix[:, a, :, a].copy()
+        out = matrix[:, :, a, :, a].copy()
         numbers = self.vector_numbers[cells]
         turned = self.turned[numbers] & (numbers >= 0)
         here = np.flatnonzero(turned.any(axis=1))
         direction = self.frames[numbers[here], :, a]
         out[here] = np.einsum(
-            "cmb,cbmdk,ckd->cmk", direction, matrix[here], direction, optimize=True
+            "cmb,cmbkd,ckd->cmk", direction, matrix[here], direction, optimize=True
         )
         return out
 
@@ -115,9 +119,9 @@ class IterativeSystem:
             return
         missing = self.vector_numbers[cells] < 0
         values = np.where(missing[..., None], self.discrete.given[self.vector.dofs[cells]], 0.0)
-        forces = np.einsum("cambn,cnb->cma", matrix, values)
+        forces = np.einsum("cmanb,cnb->cma", matrix, values)
         _scatter(self.given_load, self.vector_numbers[cells], -forces)
-        sources = np.einsum("csam,cma->cs", flux, values)
+        sources = np.einsum("csma,cma->cs", flux, values)
         _scatter(self.given_flux, self.scalar_numbers[cells], -sources)
 
     def _loads(self) -> None:
@@ -141,7 +145,7 @@ class IterativeSystem:
         for batch, _ in self.discrete.cells.batches(4000):
             data = self.discrete.cell_loads(batch)
             if data is not None:
-                _scatter(self.forces[-1], self.vector_numbers[batch], data[0].swapaxes(1, 2))
+                _scatter(self.forces[-1], self.vector_numbers[batch], data[0])
                 _scatter(self.sources[-1], self.scalar_numbers[batch], data[1])
 
     def _add_force(
@@ -149,7 +153,7 @@ class IterativeSystem:
     ) -> None:
         on_facet = self.vector.on_facet[local]
         numbers = self.vector_numbers[cell[:, None], on_facet]
-        _scatter(self.forces[side], numbers, values.swapaxes(1, 2))
+        _scatter(self.forces[side], numbers, values)
 
     # -- solution ------------------------------------------------------------------------------
 
@@ -368,16 +372,13 @@ def _viscous(system: IterativeSystem) -> PETSc.Mat:
     rows, numbers = system.rows[1], system.scalar_numbers
     cells, space = discrete.cells, system.scalar
     mass = BlockMatrix(rows, rows, numbers, numbers)
-    points, weights = cells.quadrature(2 * space.degree)
-    value = space.values(points)
-    for batch, _ in cells.batches(20 * value.size):
-        weight = weights * cells.determinants(batch, points)
-        at = cells.positions(batch, points)
-        mu = coefficients.stress(batch, at).reshape(len(batch), -1)
-        rho = coefficients.relaxation(batch, at).reshape(len(batch), -1)
-        gamma = rho * terms.augmentation(weight.sum(axis=1), cells.dimension)[:, None]
-        weight = weight / (4 / 3 * mu + gamma)
-        mass.add(batch, (value.T * weight[:, None, :]) @ value)
+    forms, simple = ScalarForms(cells, space), cells.affine & ~coefficients.varies
+    for batch, same in cells.batches(20 * space.dofs.shape[1] ** 2, simple):
+        at = cells.positions(batch, forms.quadrature(same)[0])
+        mu, rho = coefficients.stress(batch, at), coefficients.relaxation(batch, at)
+        square = terms.augmentation(cells.measures(batch), cells.dimension)
+        value = 1 / (4 / 3 * mu + (rho.T * square).T)
+        mass.add(batch, forms.mass(batch, same, value))
     return mass.assembled()
 
 
@@ -385,14 +386,14 @@ def _darcy(system: IterativeSystem, B: PETSc.Mat) -> PETSc.Mat:
     """The Schur complement of ohmic flow, K."""
     discrete, u = system.discrete, system.rows[0]
     cells = discrete.cells
-    points, weights = terms.points_of(cells, system.vector)
-    square = system.vector.values(points) ** 2
+    forms, coefficients = ScalarForms(cells, system.vector), system.problem.coefficients
+    simple = cells.affine & ~coefficients.varies
     diagonal = np.zeros(u.numbering.size)
-    for batch, _ in cells.batches(20 * square.size):
-        weight = weights * cells.determinants(batch, points)
-        at = cells.positions(batch, points)
-        rho = system.problem.coefficients.relaxation(batch, at).reshape(len(batch), -1)
-        _scatter(diagonal, system.vector_numbers[batch], (weight * rho) @ square)
+    for batch, same in cells.batches(20 * system.vector.dofs.shape[1] ** 2, simple):
+        at = cells.positions(batch, forms.quadrature(same)[0])
+        mass = forms.mass(batch, same, coefficients.relaxation(batch, at))
+        own = np.diagonal(mass, axis1=1, axis2=2)
+        _scatter(diagonal, system.vector_numbers[batch], own)
     scale = u.gather(np.repeat(diagonal[:, None], u.block, axis=1))
     scale.reciprocal()
     scale.sqrtabs()

@@ -69,10 +69,14 @@ class DirectSystem:
         self.assembly.add_load(self._vector_rows(facets), load)
 
     def _vector_rows(self, facets: Facets) -> np.ndarray:
-        """Unknowns of the moments on facets, shape (f, n, p)."""
+        """Unknowns of the moments on facets, shape (f, p, n)."""
         nodes = self.vector.dofs[facets.cell[:, None], self.vector.on_facet[facets.local]]
-        first = self.unknowns.vector[nodes][:, None, :]
-        return np.where(first >= 0, first + np.arange(self.moments.count)[:, None], -1)
+        return self._moments_at(nodes)
+
+    def _moments_at(self, nodes: np.ndarray) -> np.ndarray:
+        """Unknowns of the moments at nodes, one axis more."""
+        first = self.unknowns.vector[nodes][..., None]
+        return np.where(first >= 0, first + np.arange(self.moments.count), -1)
 
     def _scalar_rows(self, cells: np.ndarray, positions: slice) -> np.ndarray:
         """Unknowns of the potential at some nodes of cells, shape (c, q)."""
@@ -95,80 +99,57 @@ class DirectSystem:
             self.assembly.add_load(self.unknowns.wall[here], load)
 
     def _boundary(self) -> tuple[np.ndarray, np.ndarray]:
-        """Cells with boundary terms, and these, shape (b, n, p, n, p)."""
-        n, p = self.moments.count, self.vector.dofs.shape[1]
-        cells, matrices = [np.empty(0, np.int64)], [np.zeros((0, n, p, n, p))]
-        for cell, matrix, _ in self.discrete.boundary_matrices(nitsche=False):
+        """Cells with boundary terms, and these, shape (b, m, m)."""
+        m = len(np.concatenate(self._order))
+        cells, matrices = [np.empty(0, np.int64)], [np.zeros((0, m, m))]
+        for cell, matrix in self.discrete.boundary_matrices(nitsche=False):
             cells.append(cell)
             matrices.append(matrix)
         unique, place = np.unique(np.concatenate(cells), return_inverse=True)
-        out = np.zeros((len(unique), n, p, n, p))
+        out = np.zeros((len(unique), m, m))
         np.add.at(out, place, np.concatenate(matrices))
         return unique, out
 
-    def _conductor(self, on_boundary: np.ndarray, boundary: np.ndarray) -> None:
-        n = self.moments.count
-        for batch, moments, divergence in self.discrete.cell_matrices():
-            order = np.argsort(batch)
-            mine = np.flatnonzero(np.isin(on_boundary, batch))
-            at = order[np.searchsorted(batch, on_boundary[mine], sorter=order)]
-            moments = np.ascontiguousarray(moments)
-            moments[at] += boundary[mine]
-            matrix = self._outer_first(moments, divergence)
-            first = self.unknowns.vector[self.vector.dofs[batch][:, self.vector.outer]][:, None]
-            rows = np.where(first >= 0, first + np.arange(n)[:, None], -1)
-            scalar = self._scalar_rows(batch, self.scalar.outer)
-            rows = np.concatenate([rows.reshape(len(batch), -1), scalar], axis=1)
-            self.assembly.add_cells(batch, matrix, rows, *self._data(batch, rows.shape[1]))
-
-    def _blocks(self) -> list[tuple[slice, slice, slice, slice]]:
-        """Outer and inner unknowns: places of moments and potential, and their nodes."""
-        n, start, out = self.moments.count, 0, []
+    @property
+    def _order(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Places in element matrices: outer moments, outer potential, and the inner ones."""
+        n, start = self.moments.count, self.moments.count * self.vector.dofs.shape[1]
+        out = []
         for vector, scalar in (
             (self.vector.outer, self.scalar.outer),
             (self.vector.interior, self.scalar.interior),
         ):
-            middle = start + n * (vector.stop - vector.start)
-            end = middle + scalar.stop - scalar.start
-            out.append((slice(start, middle), slice(middle, end), vector, scalar))
-            start = end
-        return out
+            out.append(np.arange(n * vector.start, n * vector.stop))
+            out.append(start + np.arange(scalar.start, scalar.stop))
+        return tuple(out)  # type: ignore[return-value]
 
-    def _outer_first(self, moments: np.ndarray, divergence: np.ndarray) -> np.ndarray:
-        """Element matrices with the unknowns on the cell boundary first, shape (c, s, s)."""
-        count, n, p = moments.shape[:3]
-        q = divergence.shape[1]
-        matrix = np.zeros((count, n * p + q, n * p + q))
-
-        def flat(block: np.ndarray, *shape: int) -> np.ndarray:
-            return block.reshape(count, *shape)
-
-        for u, _, vector, _ in self._blocks():
-            for v, s, other, test in self._blocks():
-                block = moments[:, :, vector, :, other]
-                matrix[:, u, v] = flat(block, u.stop - u.start, v.stop - v.start)
-                block = divergence[:, test][:, :, :, vector]
-                block = flat(block, s.stop - s.start, u.stop - u.start)
-                matrix[:, s, u] = block
-                matrix[:, u, s] = block.transpose(0, 2, 1)
-        return matrix
+    def _conductor(self, on_boundary: np.ndarray, boundary: np.ndarray) -> None:
+        place = np.concatenate(self._order)
+        for batch, whole in self.discrete.cell_matrices():
+            order = np.argsort(batch)
+            mine = np.flatnonzero(np.isin(on_boundary, batch))
+            at = order[np.searchsorted(batch, on_boundary[mine], sorter=order)]
+            whole[at] += boundary[mine]
+            matrix = whole[:, place[:, None], place]
+            rows = self._moments_at(self.vector.dofs[batch][:, self.vector.outer])
+            scalar = self._scalar_rows(batch, self.scalar.outer)
+            rows = np.concatenate([rows.reshape(len(batch), -1), scalar], axis=1)
+            self.assembly.add_cells(batch, matrix, rows, *self._data(batch, rows.shape[1]))
 
     def _data(self, batch: np.ndarray, outer: int) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Loads and prescribed values of a batch of cells (last right-hand side)."""
         load = given = None
         if self.discrete.given is not None:
             values = self.discrete.given[self.vector.dofs[batch][:, self.vector.outer]]
-            values = values.transpose(0, 2, 1).reshape(len(batch), -1)
+            values = values.reshape(len(batch), -1)
             given = np.zeros((len(batch), outer, self.sides))
             given[:, : values.shape[1], -1] = values
         data = self.discrete.cell_loads(batch)
         if data is not None:
             force, source = data
-            size = self.moments.count * force.shape[2] + source.shape[1]
-            load = np.zeros((len(batch), size, self.sides))
-            for u, r, vector, scalar in self._blocks():
-                load[:, u, -1] = force[:, :, vector].reshape(len(batch), -1)
-                load[:, r, -1] = source[:, scalar]
+            whole = np.concatenate([force.reshape(len(batch), -1), source], axis=1)
+            load = np.zeros((*whole.shape, self.sides))
+            load[..., -1] = whole[:, np.concatenate(self._order)]
         return load, given
 
     # -- solution ------------------------------------------------------------------------------
@@ -199,8 +180,8 @@ class DirectSystem:
         for batch in self.assembly.batches:
             inner = batch.inner(x)
             nodes = self.vector.dofs[batch.cells][:, self.vector.interior]
-            for a in range(n):
-                vector[:, nodes, a] = inner[:, a * inside : (a + 1) * inside].transpose(2, 0, 1)
+            moments = inner[:, : n * inside].transpose(2, 0, 1)
+            vector[:, nodes] = moments.reshape(self.sides, *nodes.shape, n)
             scalar[:, batch.cells, self.scalar.interior] = inner[:, n * inside :].transpose(2, 0, 1)
         # The load of a port is -<J_n>, so that its product with a solution is the current that
         # enters there: exactly conservative, symmetric.

@@ -10,14 +10,20 @@ Find moments u (current density J = flux u), potential phi and wall multipliers 
 The third term vanishes with div J. Where l << h it keeps the order of J, which Taylor-Hood
 elements lose in Darcy flow (docs/verification.md).
 
-Element matrices act on (moment, node) pairs, moment-major. Scaled variables throughout.
+Element matrices act on (node, moment) pairs, node by node. Scaled variables throughout.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from meso.cells import Cells, FacetGeometry, Lagrange
+from meso.discrete.flow import FlowForms
+from meso.discrete.scalar import ScalarForms
+from meso.equations import contacts
 from meso.flow.angular import Moments
 
 
@@ -30,7 +36,7 @@ def cell_terms(
     moments: Moments,
     stress: np.ndarray,
     relaxation: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> np.ndarray:
     """Stress and relaxation of the moments, and their divergence.
 
     Args:
@@ -44,41 +50,38 @@ def cell_terms(
         relaxation: 1/sigma, likewise.
 
     Returns:
-        Matrices of the moments, shape (c, n, p, n, p), and of -(psi, div flux u), shape
-        (c, q, n, p), for n moments, p vector nodes and q scalar nodes of a cell.
+        Matrices on the moments, node by node, and then the potential, shape (c, m, m) with
+        m = p n + q for n moments, p vector nodes and q scalar nodes of a cell.
     """
-    if simple:
-        return _simple_terms(cells, batch, vector, scalar, moments, stress, relaxation)
-    points, weights = points_of(cells, vector)
-    value, psi = vector.values(points), scalar.values(points)
-    gradient, determinant = cells.gradients(batch, points, vector.gradients(points))
-    weight = weights * determinant
-    count, n, (q, p), d = len(batch), moments.count, value.shape, cells.dimension
-    stress, relaxation = (
-        np.broadcast_to(x.reshape(count, -1), weight.shape) for x in (stress, relaxation)
+    n, p, q = moments.count, vector.dofs.shape[1], scalar.dofs.shape[1]
+    forms, square = (
+        FlowForms(cells, vector.degree),
+        augmentation(cells.measures(batch), cells.dimension),
     )
-    # All products d_i w d_j u at once: rows (q), columns (i, node).
-    flat = gradient.reshape(count, q, d * p)
-    turned = flat.transpose(0, 2, 1)
-    products = turned @ (flat * (weight * stress)[:, :, None])
-    products = products.reshape(count, d, p, d, p)
-    square = (value[:, :, None] * value[:, None, :]).reshape(q, p * p)
-    mass = ((weight * relaxation) @ square).reshape(count, p, p)
-    matrix = np.zeros((count, n, p, n, p))
+    if moments.hydrodynamic:
+        return forms.conductor(batch, simple, stress, relaxation, square)
+    whole = np.zeros((len(batch), p * n + q, p * n + q))
+    matrix = np.zeros((len(batch), p, n, p, n))
+    scalars = ScalarForms(cells, vector)
+    slopes = scalars.stiffness(batch, simple, stress)
     for i, j, a, b in np.argwhere(moments.stress != 0):
-        matrix[:, a, :, b, :] += moments.stress[i, j, a, b] * products[:, i, :, j, :]
-    squared = np.einsum("ia,jb->ijab", moments.flux, moments.flux)
-    augmented = augmentation(weight.sum(axis=1), d)[:, None] * weight * relaxation
-    products = (turned @ (flat * augmented[:, :, None])).reshape(count, d, p, d, p)
-    for i, j, a, b in np.argwhere(squared != 0):
-        matrix[:, a, :, b, :] += squared[i, j, a, b] * products[:, i, :, j, :]
+        matrix[:, :, a, :, b] += moments.stress[i, j, a, b] * slopes[:, i, :, j]
+    mass = scalars.mass(batch, simple, relaxation)
     for a, b in np.argwhere(moments.relaxation):
-        matrix[:, a, :, b, :] += moments.relaxation[a, b] * mass
-    tested = ((psi.T * weight[:, None, :]) @ flat).reshape(count, -1, d, p)
-    divergence = np.zeros((count, psi.shape[1], n, p))
-    for i, a in np.argwhere(moments.flux):
-        divergence[:, :, a] -= moments.flux[i, a] * tested[:, :, i]
-    return matrix, divergence
+        matrix[:, :, a, :, b] += moments.relaxation[a, b] * mass
+    if moments.flux.any():
+        slopes = scalars.stiffness(batch, simple, (square * relaxation.T).T)
+        divergence = np.zeros((len(batch), q, p, n))
+        along = forms.divergence(batch, simple)
+        squared = np.einsum("ia,jb->ijab", moments.flux, moments.flux)
+        for i, j, a, b in np.argwhere(squared != 0):
+            matrix[:, :, a, :, b] += squared[i, j, a, b] * slopes[:, i, :, j]
+        for i, a in np.argwhere(moments.flux):
+            divergence[..., a] += moments.flux[i, a] * along[:, :, i]
+        whole[:, p * n :, : p * n] = divergence.reshape(len(batch), q, p * n)
+        whole[:, : p * n, p * n :] = whole[:, p * n :, : p * n].transpose(0, 2, 1)
+    whole[:, : p * n, : p * n] = matrix.reshape(len(batch), p * n, p * n)
+    return whole
 
 
 def points_of(cells: Cells, vector: Lagrange) -> tuple[np.ndarray, np.ndarray]:
@@ -102,46 +105,6 @@ def augmentation(measure: np.ndarray, dimension: int) -> np.ndarray:
     return 0.5 * measure if dimension == 2 else 0.15 * measure ** (2 / 3)
 
 
-def _simple_terms(
-    cells: Cells,
-    batch: np.ndarray,
-    vector: Lagrange,
-    scalar: Lagrange,
-    moments: Moments,
-    stress: np.ndarray,
-    relaxation: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The same on straight cells with constant coefficients, from reference tensors."""
-    points, weights = points_of(cells, vector)
-    value, psi, gradient = vector.values(points), scalar.values(points), vector.gradients(points)
-    count, n, p, q, d = len(batch), moments.count, value.shape[1], psi.shape[1], cells.dimension
-    along = gradient.transpose(2, 1, 0)  # (direction, node, point)
-    stiffness = (along[:, None] * weights @ along[None].transpose(0, 1, 3, 2)).reshape(-1, p * p)
-    mass = ((value.T * weights) @ value).reshape(1, p * p)
-    inverses, determinant = cells.derivatives(batch)
-    metric = np.einsum(
-        "c,ijmn,cai,cbj->cmnab",
-        stress * determinant,
-        moments.stress,
-        inverses,
-        inverses,
-        optimize=True,
-    )
-    outflow = np.einsum("im,cai->cma", moments.flux, inverses)
-    size = augmentation(determinant * weights.sum(), d) * relaxation * determinant
-    size = size[:, None, None, None, None]
-    metric += size * outflow[:, :, None, :, None] * outflow[:, None, :, None, :]
-    metric = metric.reshape(count * n * n, d * d)
-    weight = np.einsum("c,mn->cmn", relaxation * determinant, moments.relaxation)
-    matrix = (np.hstack([metric, weight.reshape(-1, 1)]) @ np.vstack([stiffness, mass])).reshape(
-        count, n, n, p, p
-    )
-    tested = ((psi.T * weights) @ gradient.transpose(2, 0, 1)).reshape(d, q * p)
-    flow = np.einsum("c,cai,im->cma", -determinant, inverses, moments.flux).reshape(-1, d)
-    divergence = (flow @ tested).reshape(count, n, q, p)
-    return matrix.transpose(0, 1, 3, 2, 4), divergence.transpose(0, 2, 1, 3)
-
-
 def boundary_matrix(facets: FacetGeometry, vector: Lagrange, angular: np.ndarray) -> np.ndarray:
     """A boundary term w_a angular[a, b] u_b.
 
@@ -151,7 +114,7 @@ def boundary_matrix(facets: FacetGeometry, vector: Lagrange, angular: np.ndarray
         angular: Angular matrix at each quadrature point, shape (f, q, n, n).
 
     Returns:
-        Matrices on the nodes of each facet, shape (f, n, p, n, p).
+        Matrices on the nodes of each facet, shape (f, p, n, p, n).
     """
     value = trace(facets, vector)
     count, q, p = value.shape
@@ -159,7 +122,7 @@ def boundary_matrix(facets: FacetGeometry, vector: Lagrange, angular: np.ndarray
     square = (value[:, :, :, None] * value[:, :, None, :]).reshape(count, q, p * p)
     weighted = (facets.weight[:, :, None, None] * angular).reshape(count, q, n * n)
     matrix = (weighted.transpose(0, 2, 1) @ square).reshape(count, n, n, p, p)
-    return matrix.transpose(0, 1, 3, 2, 4)
+    return matrix.transpose(0, 3, 1, 4, 2)
 
 
 def normal_flux(
@@ -174,37 +137,34 @@ def normal_flux(
         test: Test functions at the quadrature points, shape (f, q, m).
 
     Returns:
-        Shape (f, m, n, p).
+        Shape (f, m, p, n).
     """
     value = trace(facets, vector)
     flux = facets.normal @ moments.flux
-    tested = flux[:, :, :, None] * value[:, :, None, :]
-    count, q, n, p = tested.shape
+    tested = value[:, :, :, None] * flux[:, :, None, :]
+    count, q, p, n = tested.shape
     weighted = (facets.weight[:, :, None] * test).transpose(0, 2, 1)
-    return (weighted @ tested.reshape(count, q, n * p)).reshape(count, test.shape[2], n, p)
+    return (weighted @ tested.reshape(count, q, p * n)).reshape(count, test.shape[2], p, n)
 
 
 def contact_terms(
     cells: Cells, facets: FacetGeometry, vector: Lagrange, stress: np.ndarray
 ) -> np.ndarray:
-    """Nitsche's terms for J_t = 0 at an ideal contact (J. Nitsche 1971), two harmonics.
-
-    -<P T(J) n, w> - <P T(w) n, J> + 4 k(k+1)/h <mu P J, w>, with the stress
-    T = mu (grad J + grad J^T), the tangential projection P and the height h of the cell over the
-    facet; the factor is twice the constant of the discrete trace inequality of degree k - 1.
+    """Nitsche's terms for J_t = 0 at an ideal contact, two harmonics.
 
     Args:
         cells: Geometry.
         facets: Boundary facets.
         vector: Space of J.
-        stress: mu = l^2/sigma at the quadrature points, shape (f, q).
+        stress: l^2/sigma on each facet, (f,), or at the nodes of its cell, (f, p).
 
     Returns:
-        Matrices on all nodes of the facets' cells, shape (f, d, p, d, p).
+        Matrices on all nodes of the facets' cells, shape (f, p, d, p, d).
     """
     k = vector.degree
-    penalty = stress * (4 * k * (k + 1) / facets.height)[:, None]
-    return _nitsche(cells, facets, vector, stress, penalty, facets.tangential)
+    values = {"stress": stress, "factor": 4 * k * (k + 1) / facets.height}
+    forms = FlowForms(cells, k)
+    return forms.boundary(_ideal, facets.cell, facets.local, values)
 
 
 def wall_terms(
@@ -212,65 +172,31 @@ def wall_terms(
 ) -> np.ndarray:
     """Nitsche's terms for J.n = 0, two harmonics, for walls that have no multiplier.
 
-    -<n.T(J) n, w_n> - <n.T(w) n, J_n> + <penalty J_n, w_n>; the part with the potential is in
-    :func:`wall_flux`.
-
     Args:
         cells: Geometry.
         facets: Boundary facets.
         vector: Space of J.
-        stress: mu = l^2/sigma at the quadrature points, shape (f, q).
-        penalty: Penalty there, shape (f, q).
+        stress: l^2/sigma on each facet, (f,), or at the nodes of its cell, (f, p).
+        penalty: Penalty, likewise.
 
     Returns:
-        Matrices on all nodes of the facets' cells, shape (f, d, p, d, p).
+        Matrices on all nodes of the facets' cells, shape (f, p, d, p, d).
     """
-    along = facets.normal[..., :, None] * facets.normal[..., None, :]
-    return _nitsche(cells, facets, vector, stress, penalty, along)
+    forms, values = FlowForms(cells, vector.degree), {"stress": stress, "factor": penalty}
+    return forms.boundary(_tight, facets.cell, facets.local, values)
 
 
-def wall_flux(
-    facets: FacetGeometry, vector: Lagrange, scalar: Lagrange, moments: Moments
-) -> np.ndarray:
-    """<psi, J_n> on walls, on all nodes of the facets' cells, shape (f, q, n, p)."""
-    value = facets.table(lambda points, _: vector.values(points))
-    test = facets.table(lambda points, _: scalar.values(points))
-    flux = facets.normal @ moments.flux
-    return np.einsum("fx,fxs,fxm,fxp->fsmp", facets.weight, test, flux, value, optimize=True)
+def wall_flux(cells: Cells, facets: FacetGeometry, vector: Lagrange) -> np.ndarray:
+    """<psi, J_n> on walls, on all nodes of the facets' cells, shape (f, q, p, d)."""
+    return FlowForms(cells, vector.degree).flux(facets.cell, facets.local)
 
 
-def _nitsche(
-    cells: Cells,
-    facets: FacetGeometry,
-    vector: Lagrange,
-    stress: np.ndarray,
-    penalty: np.ndarray,
-    projection: np.ndarray,
-) -> np.ndarray:
-    """-<Q T(J) n, w> - <Q T(w) n, J> + <penalty Q J, w> for a projection Q, (f, q, d, d)."""
-    value = facets.table(lambda points, _: vector.values(points))
-    gradient = np.empty((*value.shape[:2], cells.dimension, value.shape[2]))
-    for i, points in enumerate(facets.points):
-        here = facets.local == i
-        reference = vector.gradients(points)
-        gradient[here], _ = cells.gradients(facets.cell[here], points, reference)
-    along = projection @ gradient
-    across = np.einsum("fqi,fqip->fqp", facets.normal, gradient)
-    # Q (grad w + grad w^T) n for w = phi e_b, component a: (f, q, a, b, p)
-    traction = (
-        projection[..., None] * across[:, :, None, None, :]
-        + along[:, :, :, None, :] * facets.normal[:, :, None, :, None]
-    )
-    count, q, d, _, p = traction.shape
-    # <w, Q T(u) n>: rows (a, m) of w = phi_m e_a, columns (b, p).
-    weight = facets.weight * stress
-    rows = (value * weight[..., None]).transpose(0, 2, 1)
-    mixed = (rows @ traction.reshape(count, q, -1)).reshape(count, p, d, d, p)
-    mixed = mixed.transpose(0, 2, 1, 3, 4)
-    square = (value[:, :, :, None] * value[:, :, None, :]).reshape(count, q, p * p)
-    weighted = ((facets.weight * penalty)[..., None, None] * projection).reshape(count, q, d * d)
-    full = (weighted.transpose(0, 2, 1) @ square).reshape(count, d, d, p, p)
-    return full.transpose(0, 1, 3, 2, 4) - mixed - mixed.transpose(0, 3, 4, 1, 2)
+def _ideal(J: Any, w: Any, n: Any, of: Mapping[str, Any]) -> Any:
+    return contacts.ideal(J, w, n, of["stress"], of["factor"])
+
+
+def _tight(J: Any, w: Any, n: Any, of: Mapping[str, Any]) -> Any:
+    return contacts.impenetrable(J, w, n, of["stress"], of["factor"])
 
 
 def trace(facets: FacetGeometry, space: Lagrange) -> np.ndarray:

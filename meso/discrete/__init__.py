@@ -1,0 +1,1 @@
+"""From weak forms to numbers: compiled forms, element tensors."""

@@ -1,0 +1,161 @@
+"""The weak form of hydrodynamic flow, element by element.
+
+Spaces inside a cell: J in P_k, phi and the levels of walls in P_{k-1}. Lengths are scaled. Values
+of coefficients are one for each element, or where they vary inside it one for each point of the
+quadrature of degree 2k (in cells) or node of P_k (on facets).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import basix.ufl
+import numpy as np
+import ufl
+
+from meso.cells import Cells
+from meso.discrete.kernels import Kernel, Shape
+from meso.equations import contacts, hydrodynamic, walls
+
+#: Integrand of a boundary term from J, w, the normal and coefficients by name.
+BoundaryTerm = Callable[[Any, Any, Any, Mapping[str, ufl.Coefficient]], Any]
+
+
+def _current(shape: Shape, order: int) -> ufl.FunctionSpace:
+    return shape.space(shape.polynomials(order, (shape.dimension,)))
+
+
+def _potential(shape: Shape, order: int) -> ufl.FunctionSpace:
+    return shape.space(shape.polynomials(order - 1))
+
+
+def _ds(shape: Shape, order: int) -> ufl.Measure:
+    return shape.ds(2 * order + 2 * (shape.degree - 1))
+
+
+@lru_cache(maxsize=64)
+def _conductor(shape: Shape, order: int, varies: bool) -> Kernel:
+    """Conductor and continuity on the product of both spaces."""
+    both = [_current(shape, order).ufl_element(), _potential(shape, order).ufl_element()]
+    space = shape.space(basix.ufl.mixed_element(both))
+    (J, phi), (w, psi) = ufl.TrialFunctions(space), ufl.TestFunctions(space)
+    degree = 2 * order
+    stress, resistivity = (shape.sampled(degree) if varies else shape.constant() for _ in range(2))
+    square = shape.constant()
+    # Derivatives on straight cells have one degree less.
+    dx = shape.dx(degree)
+    slopes = dx if varies or shape.degree > 1 else shape.dx(degree - 2)
+    form = (
+        hydrodynamic.relaxation(J, w, resistivity) * dx
+        + hydrodynamic.viscosity(J, w, stress) * slopes
+        + hydrodynamic.augmentation(J, w, resistivity, square) * slopes
+        + (hydrodynamic.continuity(J, psi) + hydrodynamic.continuity(w, phi)) * slopes
+    )
+    return Kernel(form, (stress, resistivity, square))
+
+
+@lru_cache(maxsize=64)
+def _divergence(shape: Shape, order: int) -> Kernel:
+    """Continuity alone."""
+    u, psi = ufl.TrialFunction(_current(shape, order)), ufl.TestFunction(_potential(shape, order))
+    degree = 2 * order - (2 if shape.degree == 1 else 0)
+    return Kernel(hydrodynamic.continuity(u, psi) * shape.dx(degree))
+
+
+@lru_cache(maxsize=64)
+def _boundary(
+    shape: Shape, order: int, term: BoundaryTerm, names: tuple[str, ...], varying: tuple[str, ...]
+) -> Kernel:
+    """A boundary term of J."""
+    J, w = ufl.TrialFunction(_current(shape, order)), ufl.TestFunction(_current(shape, order))
+    nodal = shape.space(shape.polynomials(order))
+    values = {n: ufl.Coefficient(nodal) if n in varying else shape.constant() for n in names}
+    integrand = term(J, w, walls.normal(shape.domain), values)
+    return Kernel(integrand * _ds(shape, order), tuple(values.values()))
+
+
+@lru_cache(maxsize=64)
+def _flux(shape: Shape, order: int) -> Kernel:
+    """Level of a wall times the normal current."""
+    J, level = ufl.TrialFunction(_current(shape, order)), ufl.TestFunction(_potential(shape, order))
+    n = ufl.FacetNormal(shape.domain)
+    return Kernel(walls.impenetrable(J, level, n) * _ds(shape, order))
+
+
+@lru_cache(maxsize=64)
+def _port(shape: Shape, order: int) -> Kernel:
+    """Current through a boundary."""
+    w = ufl.TestFunction(_current(shape, order))
+    return Kernel(contacts.potential(w, ufl.FacetNormal(shape.domain)) * _ds(shape, order))
+
+
+class FlowForms:
+    """Element tensors of hydrodynamic flow on the cells of this rank.
+
+    Args:
+        cells: Geometry.
+        order: Polynomial degree k of the current density.
+    """
+
+    def __init__(self, cells: Cells, order: int) -> None:
+        self.cells, self.order = cells, order
+        self.curved = Shape.of(cells, straight=False)
+
+    def conductor(
+        self,
+        batch: np.ndarray,
+        straight: bool,
+        stress: np.ndarray,
+        resistivity: np.ndarray,
+        square: np.ndarray,
+    ) -> np.ndarray:
+        """Conductor and continuity, shape (c, d p + q, d p + q).
+
+        Args:
+            batch: Cells.
+            straight: Whether all of them are.
+            stress: l^2/sigma, shape (c,) or (c, points).
+            resistivity: 1/sigma, likewise.
+            square: h^2 of the augmentation, shape (c,).
+        """
+        shape = Shape.of(self.cells, straight)
+        kernel = _conductor(shape, self.order, stress.ndim == 2)
+        return kernel(self.cells, batch, (stress, resistivity, square))
+
+    def divergence(self, batch: np.ndarray, straight: bool) -> np.ndarray:
+        """-psi d_i u, shape (c, q, i, p)."""
+        out = _divergence(Shape.of(self.cells, straight), self.order)(self.cells, batch)
+        return out.reshape(*out.shape[:2], -1, self.cells.dimension).swapaxes(2, 3)
+
+    def boundary(
+        self,
+        term: BoundaryTerm,
+        cell: np.ndarray,
+        facet: np.ndarray,
+        values: Mapping[str, np.ndarray],
+    ) -> np.ndarray:
+        """A boundary term of J on all nodes of the facets' cells, shape (f, p, d, p, d).
+
+        Args:
+            term: Its integrand.
+            cell: Cell of each facet.
+            facet: Number of each facet in its cell.
+            values: Coefficients by name, shape (f,) or (f, p).
+        """
+        varying = tuple(name for name, value in values.items() if value.ndim == 2)
+        kernel = _boundary(self.curved, self.order, term, tuple(values), varying)
+        out = kernel(self.cells, cell, tuple(values.values()), facet)
+        d = self.cells.dimension
+        return out.reshape(len(cell), -1, d, out.shape[1] // d, d)
+
+    def flux(self, cell: np.ndarray, facet: np.ndarray) -> np.ndarray:
+        """Levels of walls times J.n, on all nodes of the facets' cells, shape (f, q, p, d)."""
+        out = _flux(self.curved, self.order)(self.cells, cell, (), facet)
+        return out.reshape(*out.shape[:2], -1, self.cells.dimension)
+
+    def port(self, cell: np.ndarray, facet: np.ndarray) -> np.ndarray:
+        """J.n, on all nodes of the facets' cells, shape (f, p, d)."""
+        out = _port(self.curved, self.order)(self.cells, cell, (), facet)
+        return out.reshape(len(cell), -1, self.cells.dimension)

@@ -1,0 +1,147 @@
+"""Element tensors of a form, for many cells or facets at a time, by its compiled kernels.
+
+DOLFINx assembles forms by itself; here are the few that have to be kept element by element, because
+unknowns inside cells are eliminated before anything is assembled, or because several unknowns
+share a node (potentials that jump, periodic twins). The kernels are called as in DOLFINx's own
+demonstration of static condensation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import basix.ufl
+import cffi
+import numpy as np
+import ufl
+
+from meso import _compat
+from meso.cells import Cells
+from meso.discrete.compiled import compiled
+
+_ffi = cffi.FFI()
+_KINDS = ("cell", "exterior_facet")
+_DIMENSION = {"triangle": 2, "tetrahedron": 3}
+
+
+@lru_cache(maxsize=32)
+def _domain(cell: str, degree: int) -> ufl.Mesh:
+    """A domain of cells of some degree: forms on it serve all meshes of such cells."""
+    return ufl.Mesh(_compat.coordinate_element(cell, degree, _DIMENSION[cell]))
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Kind of cells that forms are compiled for.
+
+    Attributes:
+        cell: "triangle" or "tetrahedron".
+        degree: Degree of their geometry: 1 for straight ones.
+    """
+
+    cell: str
+    degree: int
+
+    @classmethod
+    def of(cls, cells: Cells, straight: bool) -> Shape:
+        """The shape of cells of a device, which are all straight or not."""
+        kind = {d: cell for cell, d in _DIMENSION.items()}[cells.dimension]
+        return cls(kind, 1 if straight else cells.degree)
+
+    @property
+    def dimension(self) -> int:
+        """Of the cells."""
+        return _DIMENSION[self.cell]
+
+    @property
+    def domain(self) -> ufl.Mesh:
+        """Domain of the forms."""
+        return _domain(self.cell, self.degree)
+
+    def space(self, element: Any) -> ufl.FunctionSpace:
+        """Space of an element on the domain."""
+        return ufl.FunctionSpace(self.domain, element)
+
+    def polynomials(self, degree: int, shape: tuple[int, ...] = ()) -> Any:
+        """Lagrange element inside a cell."""
+        return basix.ufl.element("Lagrange", self.cell, degree, shape=shape, discontinuous=True)
+
+    def constant(self) -> ufl.Coefficient:
+        """A coefficient with one value in each element."""
+        return ufl.Coefficient(self.space(self.polynomials(0)))
+
+    def sampled(self, degree: int, shape: tuple[int, ...] = ()) -> ufl.Coefficient:
+        """A coefficient with values at the points of a quadrature of some degree."""
+        element = basix.ufl.quadrature_element(self.cell, value_shape=shape, degree=degree)
+        return ufl.Coefficient(self.space(element))
+
+    def dx(self, degree: int) -> ufl.Measure:
+        """Cells, with a quadrature of some degree."""
+        return ufl.dx(domain=self.domain, metadata={"quadrature_degree": degree})
+
+    def ds(self, degree: int) -> ufl.Measure:
+        """Boundary facets, with a quadrature of some degree."""
+        return ufl.ds(domain=self.domain, metadata={"quadrature_degree": degree})
+
+
+class Kernel:
+    """The element tensor of a form with one kind of integral.
+
+    Args:
+        form: On the domain of a :class:`Shape`, over cells or over boundary facets.
+        coefficients: Its coefficients, in the order in which their values will be given.
+    """
+
+    def __init__(self, form: ufl.Form, coefficients: Sequence[ufl.Coefficient] = ()) -> None:
+        (kind,) = {integral.integral_type() for integral in form.integrals()}
+        self._form = compiled(form)
+        start = self._form.form_integral_offsets[_KINDS.index(kind)]
+        self._tabulate = self._form.form_integrals[start].tabulate_tensor_float64
+        self.straight = form.ufl_domain().ufl_coordinate_element().embedded_superdegree == 1
+        self.tensor = tuple(a.ufl_function_space().ufl_element().dim for a in form.arguments())
+        original, count = list(form.coefficients()), self._form.num_coefficients
+        used = [original[self._form.original_coefficient_positions[i]] for i in range(count)]
+        self._order = [list(coefficients).index(c) for c in used]
+        self._extra = _compat.kernel_arguments()
+
+    def __call__(
+        self,
+        cells: Cells,
+        batch: np.ndarray,
+        values: Sequence[np.ndarray] = (),
+        facet: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Tensors of some elements, in scaled lengths.
+
+        Args:
+            cells: Geometry.
+            batch: Cell of each element, shape (e,).
+            values: Values of each coefficient in each element, shape (e, n) or (e,).
+            facet: For integrals over facets the number of each in its cell, shape (e,).
+
+        Returns:
+            Shape (e, ...), as many axes as the form has arguments.
+        """
+        count = len(batch)
+        out = np.zeros((count, *self.tensor))
+        nodes = cells.corners[batch] if self.straight else cells.nodes[batch]
+        x = np.zeros((*nodes.shape[:2], 3))
+        x[..., : nodes.shape[2]] = nodes
+        columns = [np.reshape(values[i], (count, -1)) for i in self._order]
+        w = np.ascontiguousarray(np.hstack(columns) if columns else np.zeros((count, 1)), float)
+        which = np.zeros(count, np.int32) if facet is None else facet.astype(np.int32)
+        A, W, X, F = (_pointer(a) for a in (out, w, x, which))
+        a, b, c = (array[0].size if count else 0 for array in (out, w, x))
+        tabulate, null, extra = self._tabulate, _ffi.NULL, self._extra
+        # One element after the other: the call costs a microsecond, the tensor ten or more.
+        for i in range(count):
+            tabulate(A + a * i, W + b * i, null, X + c * i, F + i, null, *extra)
+        return out
+
+
+def _pointer(array: np.ndarray) -> Any:
+    kind = "int*" if array.dtype == np.int32 else "double*"
+    return _ffi.cast(kind, array.ctypes.data)

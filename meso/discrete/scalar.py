@@ -1,0 +1,120 @@
+"""Weak forms of one scalar field in P_k, element by element.
+
+Systems of several fields on one mesh are made of these and of small matrices: harmonics of the
+Boltzmann equation, components of angular momentum. Values of coefficients are one for each cell, or
+one for each point of :meth:`ScalarForms.quadrature`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import ufl
+
+from meso.cells import Cells, Lagrange
+from meso.discrete.kernels import Kernel, Shape
+from meso.equations import moments, ohmic
+
+_Integrand = Callable[[Any, Any, Any], Any]
+
+
+@lru_cache(maxsize=256)
+def _bilinear(
+    term: _Integrand, shape: Shape, order: int, degree: int, sampled: bool, vector: bool
+) -> Kernel:
+    element = shape.polynomials(order, (shape.dimension,) if vector else ())
+    u, v = ufl.TrialFunction(shape.space(element)), ufl.TestFunction(shape.space(element))
+    value = shape.sampled(degree) if sampled else shape.constant()
+    return Kernel(term(u, v, value) * shape.dx(degree), (value,))
+
+
+@lru_cache(maxsize=64)
+def _load(shape: Shape, order: int, degree: int) -> Kernel:
+    v = ufl.TestFunction(shape.space(shape.polynomials(order)))
+    flux, source = shape.sampled(degree, (shape.dimension,)), shape.sampled(degree)
+    return Kernel((ufl.dot(flux, ufl.grad(v)) + source * v) * shape.dx(degree), (flux, source))
+
+
+@lru_cache(maxsize=64)
+def _facet_mass(shape: Shape, order: int, degree: int) -> Kernel:
+    element = shape.space(shape.polynomials(order))
+    u, v = ufl.TrialFunction(element), ufl.TestFunction(element)
+    return Kernel(u * v * shape.ds(degree))
+
+
+class ScalarForms:
+    """Element tensors of a scalar field.
+
+    Args:
+        cells: Geometry.
+        space: Space of the field.
+        bend: Degrees that the quadrature of curved cells has beyond twice that of the field.
+    """
+
+    def __init__(self, cells: Cells, space: Lagrange, *, bend: int = 0) -> None:
+        self.cells, self.space, self.bend = cells, space, bend
+
+    def degree(self, straight: bool) -> int:
+        """Degree of the quadrature in cells."""
+        return 2 * self.space.degree + (0 if straight else self.bend)
+
+    def quadrature(self, straight: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Its points (q, d) and weights (q,)."""
+        return self.cells.quadrature(self.degree(straight))
+
+    def _tensor(
+        self,
+        term: _Integrand,
+        batch: np.ndarray,
+        straight: bool,
+        values: np.ndarray,
+        *,
+        less: int = 0,
+        vector: bool = False,
+    ) -> np.ndarray:
+        sampled = values.ndim == 2
+        # Derivatives on straight cells have one degree less.
+        degree = self.degree(straight) - (less if straight and not sampled else 0)
+        shape = Shape.of(self.cells, straight)
+        kernel = _bilinear(term, shape, self.space.degree, degree, sampled, vector)
+        return kernel(self.cells, batch, (values,))
+
+    def mass(self, batch: np.ndarray, straight: bool, values: np.ndarray) -> np.ndarray:
+        """Values v u, shape (c, p, p)."""
+        return self._tensor(moments.mass, batch, straight, values)
+
+    def conduction(self, batch: np.ndarray, straight: bool, values: np.ndarray) -> np.ndarray:
+        """Values grad v . grad u, shape (c, p, p)."""
+        return self._tensor(ohmic.conduction, batch, straight, values, less=2)
+
+    def stiffness(self, batch: np.ndarray, straight: bool, values: np.ndarray) -> np.ndarray:
+        """Values d_i v d_j u for all pairs of directions, shape (c, i, p, j, p)."""
+        out = self._tensor(moments.stiffness, batch, straight, values, less=2, vector=True)
+        d = self.cells.dimension
+        return out.reshape(len(batch), -1, d, out.shape[1] // d, d).transpose(0, 2, 1, 4, 3)
+
+    def load(
+        self, batch: np.ndarray, straight: bool, flux: np.ndarray, source: np.ndarray
+    ) -> np.ndarray:
+        """Flux . grad v + source v, shape (c, p).
+
+        Args:
+            batch: Cells.
+            straight: Whether all of them are.
+            flux: At the points of the quadrature, shape (c, q, d).
+            source: There, shape (c, q).
+        """
+        shape = Shape.of(self.cells, straight)
+        kernel = _load(shape, self.space.degree, self.degree(straight))
+        return kernel(self.cells, batch, (flux, source))
+
+    def facet_mass(self, cell: np.ndarray, facet: np.ndarray) -> np.ndarray:
+        """V u on facets, at the nodes on them, shape (f, m, m)."""
+        shape = Shape.of(self.cells, straight=False)
+        degree = 2 * self.space.degree + 2 * (self.cells.degree - 1)
+        whole = _facet_mass(shape, self.space.degree, degree)(self.cells, cell, (), facet)
+        on = self.space.on_facet[facet]
+        return whole[np.arange(len(cell))[:, None, None], on[:, :, None], on[:, None, :]]

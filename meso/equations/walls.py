@@ -1,0 +1,76 @@
+"""Walls: nothing passes, and the current slips (T. Valet et al. 2025, eq. 8, below).
+
+    J.n = 0,     n.(grad J + grad J^T).t = -s J_t          s = (1 - p)/(1 + p) times a kinetic rate
+
+The literal law of the paper, d_n J_t = -s J_t, differs by the curvature of the wall:
+n.(grad J + grad J^T).t = d_n J_t - kappa_w J_t. J and w are the current density and its test
+function, n the outward normal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ufl import (
+    Identity,
+    Jacobian,
+    Mesh,
+    dot,
+    grad,
+    inv,
+    outer,
+    sqrt,
+)
+from ufl.geometry import ReferenceNormal
+
+Expr = Any
+
+
+def along(J: Expr, n: Expr) -> Expr:
+    """The part of a vector along the wall."""
+    return J - dot(J, n) * n
+
+
+def normal(domain: Mesh) -> Expr:
+    """Outward unit normal by the map of the cell, so that it has a gradient on curved cells."""
+    N = dot(inv(Jacobian(domain)).T, ReferenceNormal(domain))
+    return N / sqrt(dot(N, N))
+
+
+def shape_operator(n: Expr) -> Expr:
+    """Derivative of the normal along the wall: kappa_w in 2D, positive where a wall is convex."""
+    along_wall = Identity(n.ufl_shape[0]) - outer(n, n)
+    return along_wall * grad(n) * along_wall
+
+
+def friction(J: Expr, w: Expr, n: Expr, stress: Expr, slip_rate: Expr) -> Expr:
+    """Slip in the form of the traction, (l^2/sigma) s J_t.w_t.
+
+    Args:
+        J: Current density.
+        w: Its test function.
+        n: Outward normal.
+        stress: l^2/sigma.
+        slip_rate: s, the inverse of the slip length.
+    """
+    return stress * slip_rate * dot(along(J, n), along(w, n))
+
+
+def curvature(J: Expr, w: Expr, n: Expr, stress: Expr) -> Expr:
+    """What the literal law adds, (l^2/sigma) w.S J with the shape operator S; n from `normal`."""
+    return stress * dot(w, shape_operator(n) * J)
+
+
+def impenetrable(J: Expr, level: Expr, n: Expr) -> Expr:
+    """J.n = 0 by a multiplier, the level h_w of the wall: level J.n."""
+    return level * dot(J, n)
+
+
+def penalty(J: Expr, w: Expr, n: Expr, factor: Expr) -> Expr:
+    """factor J.n w.n, which vanishes with J.n."""
+    return factor * dot(J, n) * dot(w, n)
+
+
+def traction(J: Expr, n: Expr, stress: Expr) -> Expr:
+    """(l^2/sigma) (grad J + grad J^T) n."""
+    return stress * (grad(J) + grad(J).T) * n
