@@ -120,6 +120,18 @@ class Result:
         """
         return sample(self.device, list(self.fields.values()), points)
 
+    def summary(self) -> dict[str, Any]:
+        """What ``summary.json`` holds: plain numbers, texts, lists and dictionaries, SI units."""
+        from meso.summary import summary
+
+        return summary(self)
+
+    def table(self) -> str:
+        """The summary that the command line prints."""
+        from meso.summary import table
+
+        return table(self)
+
     def save(self, directory: str | Path, *, figures: bool = True, format: str = "vtu") -> None:
         """Write the result directory; it appears complete or not at all.
 

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import gmsh
 import numpy as np
 import pytest
+from conftest import gmsh_session, mesh_file
+from launching import launch
 
 import meso
-from meso import layers
-from meso.adapting import Adaptivity
-from meso.case import Case
-from meso.errors import CaseError
-from meso.flow import Hydrodynamic
-from meso.refinement import cell_errors, next_sizes
-from meso.result import Result
-from meso.running import build_device
-from meso.summary import summary, table
+from meso import Case, CaseError, Device, Result
+from meso.flow import Flow, Hydrodynamic
 
 STEP = Path(__file__).parents[2] / "demos" / "step_channel" / "case.toml"
+DRAWING = STEP.with_name("step_channel.geo")
 TOLERANCE = 1e-5
 # A bar with a block of another metal at its lower wall: the interface has sharp corners.
 BLOCK = """
@@ -46,19 +40,27 @@ def wish(target: str, tolerance: float = TOLERANCE, steps: int = 6) -> dict[str,
     return {"mesh.adapt": {"target": target, "tolerance": tolerance, "steps": steps}}
 
 
-def plain(case: Case, order: int) -> Case:
+def plain(order: int) -> Case:
     """The same case on the usual mesh, with another degree."""
-    return replace(case, mesh=replace(case.mesh, adapt=None), flow=replace(case.flow, order=order))
+    return Case.load(STEP, {"mesh.adapt": None, "flow.order": order})
 
 
-def report(solved: Result) -> Adaptivity:
+def report(solved: Result) -> Any:
     assert solved.adaptivity is not None
     return solved.adaptivity
 
 
-def value(solved: Result) -> float:
+def value(solved: Result | Flow) -> float:
     """Conductance of a device with two contacts."""
     return float(solved.conductance_matrix[0, 0])
+
+
+def on_mesh(path: Path, case: Case, order: int) -> Flow:
+    """The flow of the case on a mesh of our own."""
+    device = Device.from_gmsh(path, length_unit="nm", order=order)
+    materials = {region: case.materials[name] for region, name in case.regions.items()}
+    model = Hydrodynamic(device, materials=materials, boundaries=case.boundaries, order=order)
+    return model.solve()
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +69,26 @@ def case() -> Case:
 
 
 @pytest.fixture(scope="module")
-def exact(case: Case) -> float:
-    """Order 7 with cells of 1e-9 of the width at the corner: converged to 1e-7.
+def exact(case: Case, folder: Path) -> float:
+    """Order 7 on 5 nm, with cells of 1e-9 of the width at the corner: converged to 2e-8.
 
-    The error falls like the power 2/3 of the smallest cell: 8e-7 at order 4 and 1e-6.
+    The error falls like the power 2/3 of the smallest cell.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layers, "CORNER_SIZE", 1e-9)
-        return value(meso.run(plain(case, 7)))
+    path, corner, size, growth = folder / "corner.msh", 1e-7, 5.0, 0.5
+    with gmsh_session():
+        gmsh.open(str(DRAWING))
+        field = gmsh.model.mesh.field
+        distance, wanted = field.add("Distance"), field.add("Threshold")
+        field.setNumbers(distance, "PointsList", [3])
+        options = {"SizeMin": corner, "SizeMax": size, "DistMin": 0, "DistMax": size / growth}
+        for key, number in {"InField": distance, **options}.items():
+            field.setNumber(wanted, key, number)
+        field.setAsBackgroundMesh(wanted)
+        gmsh.option.setNumber("Mesh.MeshSizeExtendFromBoundary", 0)
+        gmsh.option.setNumber("Mesh.MeshSizeFromPoints", 0)
+        gmsh.model.mesh.generate(2)
+        gmsh.write(str(path))
+    return value(on_mesh(path, case, 7))
 
 
 @pytest.fixture(scope="module")
@@ -93,25 +107,19 @@ def test_step_channel(adapted: Result, exact: float) -> None:
         assert 1 / 5 < step.estimate / abs(step.value / exact - 1) < 5
 
 
-def test_fewer_unknowns(adapted: Result, exact: float, case: Case) -> None:
+def test_fewer_unknowns(adapted: Result, exact: float, case: Case, folder: Path) -> None:
     """Against uniform meshes, and against those that are graded to corners by default."""
     error = abs(value(adapted) / exact - 1)
     unknowns = adapted.flow.evidence["unknowns"]
-    materials = {region: case.materials[name] for region, name in case.regions.items()}
-    with pytest.MonkeyPatch.context() as patch:
-        # The first mesh of an adaptive run is uniform but for the corner.
-        patch.setattr(layers, "FIRST_CORNER_SIZE", 1.0)
-        device = build_device(replace(case, mesh=replace(case.mesh, size=2.5e-9)))
-    uniform = Hydrodynamic(device, materials=materials, boundaries=case.boundaries).solve()
-    # Measured: 8 times the unknowns and 600 times the error.
+    uniform = on_mesh(mesh_file(folder / "uniform.msh", DRAWING, size=2.5), case, 4)
+    # Measured: 8 times the unknowns and 700 times the error.
     assert uniform.evidence["unknowns"] > 6 * unknowns
-    assert abs(uniform.conductance_matrix[0, 0] / exact - 1) > 100 * error
-    # Measured: 3.4 times the unknowns for 2.3 times the error.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layers, "CORNER_SIZE", 1e-5)
-        graded = meso.run(plain(case, 4))
-    assert graded.flow.evidence["unknowns"] > 2 * unknowns
-    assert abs(value(graded) / exact - 1) > error
+    assert abs(value(uniform) / exact - 1) > 100 * error
+    graded = meso.run(plain(4))
+    finer = meso.run(Case.load(STEP, wish("conductance", 1e-6)))
+    # Measured: 3.4 times the unknowns for 8 times the error.
+    assert graded.flow.evidence["unknowns"] > 2 * finer.flow.evidence["unknowns"]
+    assert abs(value(graded) / exact - 1) > abs(value(finer) / exact - 1)
 
 
 @pytest.mark.parametrize("order", [2, 6])
@@ -126,12 +134,12 @@ def test_other_orders(order: int, exact: float) -> None:
 def test_summary_and_table(adapted: Result) -> None:
     """The report is in summary.json, the estimate in the table."""
     done = report(adapted)
-    found = json.loads(json.dumps(summary(adapted)["adaptivity"]))
+    found = json.loads(json.dumps(adapted.summary()["adaptivity"]))
     assert found["target"] == "conductance" and found["unit"] == "S" and found["reached"] is True
     assert found["estimate_relative"] == done.estimate == min(s.estimate for s in done.steps)
     assert [s["cells"] for s in found["steps"]] == [s.cells for s in done.steps]
     assert found["steps"][found["kept"]]["dofs"] == adapted.flow.evidence["unknowns"]
-    assert f"relative error about {done.estimate:.1e}" in table(adapted)
+    assert f"relative error about {done.estimate:.1e}" in adapted.table()
 
 
 def test_tolerance_out_of_reach() -> None:
@@ -142,10 +150,10 @@ def test_tolerance_out_of_reach() -> None:
     assert any("above the tolerance 1e-07" in text for text in solved.warnings)
 
 
-def test_edge_moment(case: Case) -> None:
+def test_edge_moment() -> None:
     """The orbital moment of each chain of walls, against order 6 on the usual mesh."""
     solved = meso.run(Case.load(STEP, wish("edge_moment", 1e-4)))
-    fine = meso.run(plain(case, 6))
+    fine = meso.run(plain(6))
     assert report(solved).reached and report(solved).unit == "J s"
 
     def chains(result: Result) -> list[float]:
@@ -231,75 +239,14 @@ def test_only_plane_drawings() -> None:
         meso.run(Case.from_dict(bars))
 
 
-def squares(count: int) -> np.ndarray:
-    """Corners of a regular mesh of the unit square, shape (c, 3, 2)."""
-    x, y = np.meshgrid(np.arange(count), np.arange(count))
-    base = np.stack([x.ravel(), y.ravel()], axis=1)[:, None]
-    lower = base + np.array([[0, 0], [1, 0], [1, 1]])
-    upper = base + np.array([[0, 0], [1, 1], [0, 1]])
-    return np.concatenate([lower, upper]) / count
-
-
-def test_sizes_of_even_errors() -> None:
-    """Equal shares, none at a corner: a goal of 2^-power of the error halves all sizes."""
-    corners = squares(8)
-    ones = np.ones((len(corners), 1))
-    errors = cell_errors(corners, ones, np.hstack([ones, 0.01 * ones]), 10, 2 / 3)
-    errors = replace(errors, share=np.ones(len(corners)))
-    side = np.sqrt(4 / np.sqrt(3) / 2) / 8  # of the equilateral triangle of the same area
-    for factor in (1, 2):
-        field = next_sizes(errors, len(corners) * factor**-10.0)
-        # Sizes go in steps of 2^(1/4); the goal is met from below.
-        ratio = side / factor / field.sizes
-        assert ((ratio > 0.91) & (ratio < 1.2)).all()
-
-
-def test_sizes_at_a_corner() -> None:
-    """One vertex that no degree resolves: cells grow from there with a bounded slope."""
-    corners = squares(8)
-    middle = np.array([0.5, 0.5])
-    touching = (np.abs(corners - middle).max(axis=2) < 1e-9).any(axis=1)
-    share = np.where(touching, 1.0, 1e-6)
-    degrees = np.where(touching[:, None], [1.0, 0.8], [1e-3, 1e-6])
-    errors = cell_errors(corners, share[:, None], degrees, 10, 2 / 3)
-    assert (errors.points[errors.corner] == middle).all() and errors.corner.sum() == 1
-    field = next_sizes(replace(errors, share=share[np.lexsort(corners.mean(axis=1).T)]), 0.01)
-    distance = np.linalg.norm(field.points - middle, axis=1)
-    # The goal is out of reach at once: twice what the smallest ratio, 0.01, leaves is taken,
-    # which is a ratio of 0.01 * 2^(3/2).
-    side = np.sqrt(4 / np.sqrt(3) / 2) / 8
-    smallest = field.sizes[distance.argmin()]
-    assert smallest == pytest.approx(0.01 * 2**1.5 * side, rel=0.2)
-    # The slope of GROWTH = 0.5 holds along edges, whose paths are up to sqrt(2) times as long.
-    assert (field.sizes <= smallest + 0.501 * np.sqrt(2) * distance).all()
-
-
 def test_ranks() -> None:
     """Two ranks: the same meshes, the same numbers but for rounding."""
-    steps = [json.loads(_launch(ranks)) for ranks in (1, 2)]
+    steps = [json.loads(launch(__file__, ranks)) for ranks in (1, 2)]
     assert [s[0] for s in steps[0]] == [s[0] for s in steps[1]]
     for one, two in zip(*steps, strict=True):
         assert two[1] == pytest.approx(one[1], rel=1e-9)
         # A difference of two numbers that agree to four to six digits.
         assert two[2] == pytest.approx(one[2], rel=1e-6)
-
-
-def _launch(ranks: int) -> str:
-    """Steps of the demo: cells, value, estimate."""
-    inherited = ("OMPI_COMM", "PMIX_", "OMPI_UNIVERSE")
-    environment = {n: v for n, v in os.environ.items() if not n.startswith(inherited)}
-    paths = [str(STEP.parents[2]), *filter(None, [environment.get("PYTHONPATH")])]
-    environment["PYTHONPATH"] = os.pathsep.join(paths)
-    done = subprocess.run(
-        ["mpirun", "-n", str(ranks), sys.executable, "-W", "ignore", __file__],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 if __name__ == "__main__":
