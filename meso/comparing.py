@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -208,6 +208,10 @@ def compare(
             for n, b in case.boundaries.items()
         }
 
+    def viscous(boundaries: Mapping[str, Boundary]) -> Flow:
+        field = case.flow.magnetic_field
+        return Hydrodynamic(device, boundaries=boundaries, magnetic_field=field, **given).solve()
+
     thickness = case.geometry.thickness
     given: dict[str, Any] = {"materials": materials, "thickness": thickness, "order": order}
     contacts = [b for b in case.boundaries.values() if isinstance(b, Contact)]
@@ -216,8 +220,8 @@ def compare(
     flows["ohmic"] = Ohmic(device, boundaries=with_law("ideal"), **given).solve()
     progress("hydrodynamic model")
     if any(contact.law == "ideal" for contact in contacts):
-        flows["ideal contacts"] = Hydrodynamic(device, boundaries=case.boundaries, **given).solve()
-    flows["hydrodynamic"] = Hydrodynamic(device, boundaries=with_law("reservoir"), **given).solve()
+        flows["ideal contacts"] = viscous(case.boundaries)
+    flows["hydrodynamic"] = viscous(with_law("reservoir"))
     flow, convergence = solve(case, device, materials, progress)
     assert convergence is not None
     flows["kinetic"] = flow

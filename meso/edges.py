@@ -87,7 +87,7 @@ def wall_values(
     current = np.einsum("fqn,fnk->fqk", table, density.values[facets.cell])
     law = flow.boundaries[wall]
     rates: np.ndarray = np.full(1, np.inf)
-    if flow.model == "hydrodynamic" and isinstance(law, Wall):
+    if flow.model == "hydrodynamic" and flow.slips and isinstance(law, Wall):
         at = geometry.position
         rates = material_values(device, flow.materials, law.slip_rate, facets.cell, at)
     slips = bool(np.isfinite(rates).all())

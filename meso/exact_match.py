@@ -29,6 +29,8 @@ def closed_form(flow: Flow) -> dict[str, Any] | None:
     device = flow.device
     if device.dimension != 2 or flow.model != "hydrodynamic" or len(device.regions) != 1:
         return None
+    if not flow.slips:  # a magnetic field, or added terms
+        return None
     ends = _ends(flow)
     walls = [n for n, law in flow.boundaries.items() if isinstance(law, Wall)]
     laws = {flow.boundaries[name] for name in walls}

@@ -84,6 +84,7 @@ class _Closure:
     scattering: str | Mapping[str, float]
     electron_electron_mean_free_path: float
     mean_free_path: Any
+    fermi_wavevector: float | None
 
     def rate(self, harmonic: int) -> Any:
         """Relaxation rate γ_m/γ_1 of an angular harmonic m, with electron-electron collisions."""
@@ -119,6 +120,22 @@ class _Closure:
         factor = 16 / (3 * pi) if self.carriers == "2d" else 15 / 8
         rate = factor * self.gamma2 / self._path("slip rate of a wall")
         return rate * (1 - specularity) / (1 + specularity)
+
+    def turning(self, magnetic_field: float) -> Any:
+        """λ/R_c in a magnetic field along z, positive where carriers turn counter-clockwise.
+
+        Args:
+            magnetic_field: In T.
+
+        Raises:
+            CaseError: the mean free path or the Fermi wave vector is unknown.
+        """
+        if not magnetic_field:
+            return 0.0
+        if self.fermi_wavevector is None:
+            raise CaseError(("fermi_wavevector", "missing; a magnetic field needs it"))
+        path = self._path("path in a magnetic field")
+        return -ELECTRON_CHARGE * magnetic_field * path / (HBAR * self.fermi_wavevector)
 
     @property
     def contact_step(self) -> Any:
@@ -165,6 +182,7 @@ class LocalMaterial(_Closure):
     conductivity: np.ndarray
     mean_free_path: np.ndarray | None
     vorticity_diffusion_length: np.ndarray | None
+    fermi_wavevector: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -370,7 +388,10 @@ class Material(_Closure):
                 ]
         if problems:
             raise CaseError(*problems)
-        same = ("name", "carriers", "scattering", "electron_electron_mean_free_path")
+        same = (
+            *("name", "carriers", "scattering", "electron_electron_mean_free_path"),
+            "fermi_wavevector",
+        )
         given = {key: getattr(self, key) for key in same}
         local = LocalMaterial(**given, **values)
         if local.vorticity_diffusion_length is None and local.mean_free_path is not None:

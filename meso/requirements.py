@@ -50,6 +50,23 @@ def kinetic_problems(
             yield f"boundaries.{name}.wall.law", text
 
 
+def magnetic_problems(
+    dimension: int, materials: Mapping[str, Material]
+) -> Iterator[tuple[str, str]]:
+    """What hydrodynamic flow cannot do in a magnetic field: keys and texts."""
+    if dimension != 2:
+        yield "flow.magnetic_field", "is for 2D devices, perpendicular to them"
+    for region, material in materials.items():
+        key = f"materials.{material.name or region}"
+        if material.carriers == "3d":
+            yield f"{key}.carriers", 'found "3d"; a magnetic field is for carriers = "2d"'
+        if material.mean_free_path is None:
+            yield f"{key}.mean_free_path", "missing; a magnetic field needs it"
+        if material.fermi_wavevector is None:
+            text = 'missing; a magnetic field needs it, e.g. "1.4e8 1/m" (sqrt(2 pi n))'
+            yield f"{key}.fermi_wavevector", text
+
+
 def bounds_problems(
     boundaries: Mapping[str, Any], magnetic_field: float
 ) -> Iterator[tuple[str, str]]:

@@ -332,6 +332,8 @@ def solve(
         "thickness": case.geometry.thickness,
         "solver": case.flow.solver,
     }
+    if case.flow.model == "hydrodynamic":
+        given["magnetic_field"] = case.flow.magnetic_field
     if case.flow.model != "kinetic":
         model = MODELS[case.flow.model]
         return model(device, order=case.flow.order, **given).solve(), None

@@ -126,10 +126,13 @@ def _reads_in(value: object, unit: str) -> bool:
 
 
 def _not_available(case: Tables) -> Problems:
-    if case.flow.model != "kinetic":
+    if case.flow.magnetic_field != 0:
         found = f"found {case.flow.magnetic_field:g} T"
-        if case.flow.magnetic_field != 0:
-            yield "flow.magnetic_field", f'{found}; needs flow.model = "kinetic"'
+        if case.flow.model == "ohmic":
+            yield "flow.magnetic_field", f"{found}; needs the hydrodynamic or the kinetic model"
+        if case.mesh.adapt is not None:
+            yield "mesh.adapt", "is without a magnetic field"
+    if case.flow.model != "kinetic":
         for key, given in (
             ("flow.bounds", case.flow.bounds),
             ("output.distributions", case.output.distributions),

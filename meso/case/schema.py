@@ -182,7 +182,7 @@ class Flow:
         tolerance: of currents and edge moments, relative, for "auto".
         estimate: whether the kinetic model estimates its errors, which takes further solutions.
         bounds: whether the kinetic model bounds the conductance.
-        magnetic_field: along z, in T; kinetic model.
+        magnetic_field: along z, in T; hydrodynamic and kinetic model of 2D devices.
     """
 
     model: Literal["ohmic", "hydrodynamic", "kinetic"]

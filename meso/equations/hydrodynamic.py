@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ufl import Identity, div, dot, grad, inner
+from ufl import Identity, as_matrix, div, dot, grad, inner
 
 Expr = Any
 
@@ -81,9 +81,12 @@ def hall_viscosity(J: Expr, w: Expr, stress: Expr) -> Expr:
         w: Its test function.
         stress: l_H^2/sigma, positive where the carriers turn counter-clockwise.
     """
-    s = strain(J)
-    turned = ((-s[1, 0], -s[1, 1]), (s[0, 0], s[0, 1]))
-    return stress * sum(turned[i][j] * grad(w)[i, j] for i in range(2) for j in range(2))
+    return stress * inner(turned(strain(J)), grad(w))
+
+
+def turned(tensor: Expr) -> Expr:
+    """z x acting on each column of a tensor in the plane."""
+    return as_matrix(((-tensor[1, 0], -tensor[1, 1]), (tensor[0, 0], tensor[0, 1])))
 
 
 def lorentz(J: Expr, w: Expr, resistivity: Expr) -> Expr:

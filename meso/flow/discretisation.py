@@ -15,6 +15,7 @@ import numpy as np
 
 from meso.cells import Cells, FacetGeometry, Lagrange, cells_of, facet_geometry, lagrange
 from meso.device import Device, Facets
+from meso.discrete.own_terms import OwnTerms
 from meso.flow import terms
 from meso.flow.angular import Moments, about
 from meso.mpi import largest
@@ -120,6 +121,7 @@ class Problem:
         loads: Other data: one more right-hand side, the last.
         members: Angular matrices of each material, by its index, where they differ from
             ``moments``.
+        own: Terms that are added to the weak form.
     """
 
     device: Device
@@ -133,10 +135,13 @@ class Problem:
     pairs: tuple[tuple[str, str], ...] = ()
     loads: Loads | None = None
     members: tuple[Moments, ...] = ()
+    own: OwnTerms | None = None
 
     @property
     def symmetric(self) -> bool:
         """Whether its matrices are symmetric: no magnetic field."""
+        if self.own is not None and not self.own.symmetric:
+            return False
         return all(member.symmetric for member in (self.moments, *self.members))
 
 
@@ -180,7 +185,8 @@ class Discretisation:
         self.scalar: Lagrange = lagrange(device, problem.order - 1)
         # Given values belong to the last right-hand side, with the loads.
         self.prescribed, self.given = self._given_values()
-        data = problem.loads is not None or self.given is not None
+        loaded = problem.own is not None and problem.own.loads is not None
+        data = problem.loads is not None or self.given is not None or loaded
         self.sides = len(problem.ports) + data
 
     # -- boundaries ----------------------------------------------------------------------------
@@ -329,6 +335,7 @@ class Discretisation:
         n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
         simple = self.cells.affine & ~self.problem.coefficients.varies
         points, _ = terms.points_of(self.cells, self.vector)
+        added = self.problem.own
         for batch, same in self.cells.batches(4 * (n * p + q) ** 2, simple):
             if not len(batch):
                 continue
@@ -336,12 +343,12 @@ class Discretisation:
                 at = self.cells.positions(own, points[:1] if same else points)
                 stress = self.problem.coefficients.stress(own, at)
                 relaxation = self.problem.coefficients.relaxation(own, at)
-                yield (
-                    own,
-                    terms.cell_terms(
-                        self.cells, own, same, self.vector, self.scalar, moments, stress, relaxation
-                    ),
+                whole = terms.cell_terms(
+                    self.cells, own, same, self.vector, self.scalar, moments, stress, relaxation
                 )
+                if added is not None:
+                    whole += added.matrices[own]
+                yield own, whole
 
     def _members(self, batch: np.ndarray) -> Iterator[tuple[np.ndarray, Moments]]:
         """The cells of a batch, material by material where the angular matrices differ."""
@@ -366,7 +373,11 @@ class Discretisation:
 
     def cell_loads(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Loads of given forces (c, p, n) and sources (c, q) in cells; None without any."""
-        loads = self.problem.loads
+        loads, added = self.problem.loads, self.problem.own
+        if added is not None and added.loads is not None:
+            at = self.moments.count * self.vector.dofs.shape[1]
+            mine = added.loads[batch]
+            return mine[:, :at].reshape(len(batch), -1, self.moments.count), mine[:, at:]
         if loads is None or not (loads.body or loads.source):
             return None
         points, weights = self.cells.quadrature(2 * self.vector.degree + 6)

@@ -8,18 +8,21 @@ n.(grad J + grad J^T).t = -s J_t at walls: the member with two harmonics of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from meso.boundary import Boundary, Contact, Wall
-from meso.cells import FacetGeometry
-from meso.coefficients import Coefficients, conductivity_scale
+from meso.cells import FacetGeometry, cells_of, lagrange
+from meso.coefficients import Coefficients, conductivity_scale, material_values
 from meso.device import Device
+from meso.discrete.own_terms import OwnTerms, Term, own_terms
 from meso.errors import CaseError
 from meso.fields import Field, continuous, continuous_function, function_of
 from meso.flow.angular import two_harmonics
 from meso.flow.discretisation import Discretisation, Law, Loads, Problem
+from meso.flow.magnetic import magnetic_term
 from meso.flow.result import (
     Flow,
     Scales,
@@ -34,6 +37,8 @@ from meso.flow.result import (
 from meso.flow.saddle import IterativeSystem
 from meso.flow.system import DirectSystem
 from meso.material import Material
+from meso.mpi import largest
+from meso.requirements import magnetic_problems
 
 #: Penalty on J.n at walls in 2D, in k^2 (l^2/h + h)/sigma. The multiplier alone makes walls
 #: impenetrable; at sharp corners the penalty divides the error by five, elsewhere it changes
@@ -56,6 +61,9 @@ class Hydrodynamic:
         thickness: Thickness of a slab of 3D material, m; None for a 2D electron gas, a 3D mesh,
             or for currents per thickness.
         solver: "direct", "iterative" (3D), or "auto": direct in 2D, iterative in 3D.
+        magnetic_field: Along z, T, in 2D; needs the Fermi wave vector of each material.
+        terms: Functions from :class:`meso.discrete.own_terms.Symbols` to UFL forms, which are added
+            to the left-hand side of the weak form; in 3D of J and w only.
 
     Raises:
         CaseError: A region without material or vorticity diffusion length, a boundary without
@@ -72,6 +80,8 @@ class Hydrodynamic:
         order: int | None = None,
         thickness: float | None = None,
         solver: str = "auto",
+        magnetic_field: float = 0.0,
+        terms: Sequence[Term] = (),
     ) -> None:
         check_device(device, materials, boundaries)
         for region, material in materials.items():
@@ -87,6 +97,12 @@ class Hydrodynamic:
             raise CaseError(
                 ("flow.solver", 'found "iterative"; 2D devices have the direct solver only')
             )
+        if magnetic_field:
+            problems = list(magnetic_problems(device.dimension, materials))
+            if problems:
+                raise CaseError(*problems)
+            terms = (*terms, magnetic_term(boundaries, magnetic_field))
+        self.terms = tuple(terms)
         self.device, self.materials, self.boundaries = device, materials, boundaries
         self.order, self.thickness = order or device.order, thickness
         self.iterative = solver == "iterative" or (solver == "auto" and device.dimension == 3)
@@ -166,7 +182,30 @@ class Hydrodynamic:
             grounded=tuple(n for n, law in self.boundaries.items() if isinstance(law, Contact)),
             pairs=periodic_pairs(self.boundaries),
             loads=loads,
+            own=self._own_terms(),
         )
+
+    def _own_terms(self) -> OwnTerms | None:
+        if not self.terms:
+            return None
+        device, order = self.device, self.order
+        cells = cells_of(device)
+        everything = np.arange(cells.count)
+        at = cells.positions(everything, lagrange(device, order).points)
+
+        def sample(quantity: Any) -> np.ndarray:
+            return material_values(device, self.materials, quantity, everything, at)
+
+        own = own_terms(device, order, self.terms, sample, self.scales.conductivity)
+        current = device.dimension * at.shape[1]
+        rest = own.matrices.copy()
+        rest[:, :current, :current] = 0.0
+        loaded = own.loads is not None
+        if self.iterative and (loaded or largest(device.comm, np.abs(rest).max(initial=0.0))):
+            raise CaseError(
+                "terms: the iterative solver takes terms of J and w only, without loads"
+            )
+        return own
 
     def system(self, loads: Loads | None = None) -> DirectSystem | IterativeSystem:
         """The system, ready to be solved."""
@@ -187,10 +226,13 @@ class Hydrodynamic:
         system.close()
         device, scales = self.device, self.scales
         names = ports_of(self.boundaries)
-        response = solutions.flux * scales.current(device.dimension) * (self.thickness or 1.0)
-        potential, current = drive(names, self.boundaries, response)
-        vector = np.tensordot(potential, solutions.vector, 1) * scales.current_density
-        scalar = np.tensordot(potential, solutions.scalar, 1)
+        flux = solutions.flux * scales.current(device.dimension) * (self.thickness or 1.0)
+        # With loads of added terms there is one more solution, without potentials.
+        response, offset = flux[:, : len(names)], flux[:, len(names) :].sum(axis=1)
+        potential, current = drive(names, self.boundaries, response, offset)
+        mix = np.append(potential, np.ones(flux.shape[1] - len(names)))
+        vector = np.tensordot(mix, solutions.vector, 1) * scales.current_density
+        scalar = np.tensordot(mix, solutions.scalar, 1)
         density = continuous(
             "current_density", current_unit(self.materials), device, self.order, vector
         )
@@ -213,6 +255,7 @@ class Hydrodynamic:
             fields={"current_density": density, "potential": voltage},
             **terminals_of(names, self.boundaries, response, potential, current),
             evidence={**solutions.evidence, "divergence_relative": relative_divergence(density)},
+            slips=not self.terms,
         )
 
 

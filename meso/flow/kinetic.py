@@ -21,7 +21,6 @@ import numpy as np
 from meso.boundary import Boundary, Contact, Wall
 from meso.cells import FacetGeometry
 from meso.coefficients import KineticCoefficients, conductivity_scale
-from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.device import Device
 from meso.errors import CaseError
 from meso.fields import Field, continuous, continuous_function, function_of
@@ -117,12 +116,7 @@ class Kinetic:
 
     def turning(self, material: Material) -> float:
         """lambda/R_c of a material, positive where its carriers turn counter-clockwise."""
-        if not self.magnetic_field:
-            return 0.0
-        assert material.fermi_wavevector is not None
-        path = material.mean_free_path
-        assert isinstance(path, float | int)
-        return -ELECTRON_CHARGE * self.magnetic_field * path / (HBAR * material.fermi_wavevector)
+        return float(material.turning(self.magnetic_field))
 
     def moments(self, material: Material) -> Moments:
         """Angular matrices of a material."""

@@ -77,6 +77,8 @@ class Flow:
         distribution: All harmonics of a kinetic flow, see :mod:`meso.flow.distribution`.
         unit_moments: Odd moments of a kinetic flow for unit potentials on each port, from which
             another iteration may begin.
+        slips: Whether the slip law alone tells the vorticity at walls: not in a magnetic field, nor
+            with terms that were added.
     """
 
     model: str
@@ -94,6 +96,7 @@ class Flow:
     evidence: dict[str, Any] = field(default_factory=dict)
     distribution: Any = None
     unit_moments: Any = None
+    slips: bool = True
 
     @property
     def dissipated_power(self) -> float:
@@ -229,7 +232,10 @@ def ports_of(boundaries: Mapping[str, Boundary]) -> tuple[str, ...]:
 
 
 def drive(
-    names: tuple[str, ...], boundaries: Mapping[str, Boundary], response: np.ndarray
+    names: tuple[str, ...],
+    boundaries: Mapping[str, Boundary],
+    response: np.ndarray,
+    offset: np.ndarray | float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Potentials and currents of all ports from what each of them is given.
 
@@ -237,18 +243,21 @@ def drive(
         names: Ports, in the order of the matrix: contacts and periodic pairs.
         boundaries: Their laws; currents in the unit of ``response`` times volts.
         response: Currents for unit potentials (voltages of periodic pairs), shape (n, n).
+        offset: Currents that flow without any, shape (n,).
 
     Returns:
         Potentials and currents, shape (n,) each.
     """
+    offset = np.broadcast_to(offset, len(names))
     given = np.array([_given(boundaries[name])[0] is not None for name in names], dtype=bool)
     potential = np.array([_given(boundaries[name])[0] or 0.0 for name in names])
     wanted = np.array([_given(boundaries[name])[1] or 0.0 for name in names])
     if not given.all():
         free = response[np.ix_(~given, ~given)]
         right = wanted[~given] - response[np.ix_(~given, given)] @ potential[given]
+        right = right - offset[~given]
         potential[~given] = np.linalg.solve(free, right)
-    current = response @ potential
+    current = response @ potential + offset
     current[~given] = wanted[~given]
     return potential, current
 
