@@ -2,6 +2,18 @@
 
 import sys
 
-from meso.cli import main
+from meso import interrupts
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    interrupts.end_at_once()  # before anything else is loaded
+    from meso import cli
+
+    code = cli.main()
+    interrupts.end_at_once()  # MPI and PETSc come to their ends
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -54,6 +54,7 @@ def report(
     from meso.coefficients import extremes
     from meso.resolution import knudsen_number, wall_resolution, warnings
     from meso.running import build_device
+    from meso.sampling import check_places
 
     try:
         device = build_device(case, trusted=trusted, many_cells=many_cells, progress=progress)
@@ -97,7 +98,7 @@ def report(
         names = ", ".join(diffusion.components)
         lines.append(f"  angular momentum {names}: decay lengths {decay or 'none'} nm")
     lines += ["", mesh_quality(device)]
-    found = list(case.warnings)
+    found = [*case.warnings, *check_places(device, case.output)]
     if viscous:
         kinetic = case.flow.model == "kinetic"
         found += warnings(device, materials, case.boundaries, kinetic=kinetic)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from meso import __version__
+from meso import __version__, interrupts
 from meso.errors import CaseError, ConvergenceError, MesoError, exit_code, told
 
 __all__ = ["main"]
 
 #: Where launchers tell a process its rank, before MPI is there.
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
+
+#: No room for a file, wherever it is, such as for temporary ones.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,8 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(words)
     options.petsc = petsc
     rank = next((int(os.environ[key]) for key in _RANKS if key in os.environ), 0)
-    with suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, _terminated)
+    interrupts.end_at_once()
     try:
         with _all_ranks():
             return options.action(options, rank == 0) or 0
@@ -51,18 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_code(error)
     except KeyboardInterrupt:
         return _abort(130)
-    except _Terminated as end:
+    except interrupts.Terminated as end:
         return _abort(int(end.code or 1))
     except BrokenPipeError:
         return 1
     except Exception as error:
-        if rank == 0:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            print(f"meso: error: {error.strerror}: {error.filename or 'a file'}", file=sys.stderr)
+        elif rank == 0:
             print(told(error), file=sys.stderr, flush=True)
         return _abort(1)
-
-
-class _Terminated(SystemExit):
-    """A signal says that it is time to end: this rank alone may have got it."""
+    finally:
+        interrupts.raise_exceptions()
 
 
 @contextmanager
@@ -83,10 +85,6 @@ def _all_ranks() -> Iterator[None]:
         raise
 
 
-def _terminated(number: int, frame: Any) -> NoReturn:
-    raise _Terminated(128 + number)
-
-
 def _abort(code: int) -> int:
     if "mpi4py.MPI" in sys.modules:
         from mpi4py import MPI
@@ -100,11 +98,14 @@ def _leave_log(options: argparse.Namespace, rank: int, error: Exception) -> None
     """The one thing that an unconverged run leaves: a log next to where the result would be."""
     directory = getattr(options, "directory_used", None)
     if rank == 0 and directory is not None:
+        from meso.directory import replace_file
         from meso.output import log_of
 
         path = log_of(directory)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"meso {__version__}\ncase {options.case}\ndid not converge: {error}\n")
+        text = f"meso {__version__}\ncase {options.case}\ndid not converge: {error}\n"
+        with suppress(OSError):  # the message is on the terminal anyway
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, text.encode())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -226,7 +227,7 @@ def _load(path: Path, settings: list[str]) -> Any:
 
 
 def _start(options: argparse.Namespace, root: bool = False, drawing: Path | None = None) -> None:
-    """Start PETSc with the user's options; signals (a closed pipe) stay Python's.
+    """Load the solver, PETSc with the user's options; signals (a closed pipe) stay Python's.
 
     Gmsh, where a drawing is to be meshed, is loaded at the same time in a process of its own.
     """
@@ -238,6 +239,10 @@ def _start(options: argparse.Namespace, root: bool = False, drawing: Path | None
     import petsc4py
 
     petsc4py.init(["meso", "-no_signal_handler", *options.petsc])
+    import meso.output
+    import meso.running  # noqa: F401
+
+    interrupts.raise_exceptions()
 
 
 def _progress(options: argparse.Namespace, root: bool) -> Callable[[str], None]:
@@ -264,16 +269,18 @@ def _run(options: argparse.Namespace, root: bool) -> None:
     progress = _progress(options, root)
     progress("loading the solver")
     _start(options, root, case.geometry.file)
-    from meso.output import check_directory
+    from mpi4py import MPI
+
+    from meso.directory import hold
     from meso.running import run
     from meso.summary import table
 
-    check_directory(directory)
-    options.directory_used = directory
-    result = run(case, progress=progress, **_allowed(options))
-    text = table(result)
-    progress("writing files and drawing pictures")
-    result.save(directory, figures=not options.no_figures, format=options.format)
+    with hold(directory, MPI.COMM_WORLD, record="summary.json"):
+        options.directory_used = directory
+        result = run(case, progress=progress, **_allowed(options))
+        text = table(result)
+        progress("writing files and drawing pictures")
+        result.save(directory, figures=not options.no_figures, format=options.format)
     if root and options.quiet:
         for warning in result.warnings:
             print(f"meso: warning: {warning}", file=sys.stderr)
@@ -294,6 +301,7 @@ def _sweep(options: argparse.Namespace, root: bool) -> int:
     directory = options.output or standard.with_name(f"{standard.name}_sweep")
     if options.jobs == 1:  # else the workers do
         _start(options, root, case.geometry.file)
+    interrupts.raise_exceptions()
     rows = sweep(
         options.case,
         options.over,
@@ -325,10 +333,14 @@ def _compare(options: argparse.Namespace, root: bool) -> None:
     directory = options.output or standard.with_name(f"{standard.name}_compare")
     progress = _progress(options, root)
     _start(options, root, case.geometry.file)
-    from meso.comparing import compare
+    from mpi4py import MPI
 
-    found = compare(case, progress=progress, **_allowed(options))
-    found.save(directory)
+    from meso.comparing import compare
+    from meso.directory import hold
+
+    with hold(directory, MPI.COMM_WORLD, record="compare.json"):
+        found = compare(case, progress=progress, **_allowed(options))
+        found.save(directory)
     if root and not options.quiet:
         print(f"{found.case.title}\n\n{found.table()}\n\n  table and figure in {directory}")
 
@@ -370,18 +382,11 @@ def _mesh(options: argparse.Namespace, root: bool) -> None:
 
 
 def _plot(options: argparse.Namespace, root: bool) -> None:
-    from meso.output import is_result
-
-    if not is_result(options.directory):
-        raise CaseError(
-            f"{options.directory}: no result directory (no summary.json of a run in it)"
-        )
-    if not (options.directory / "fields.pvd").is_file():
-        raise CaseError(f"{options.directory}: its fields are no .vtu files; pictures need those")
+    _start(options)
     if root:
-        from meso.figures import draw
+        from meso.output import redraw
 
-        for path in draw(options.directory):
+        for path in redraw(options.directory):
             print(path)
 
 
@@ -403,6 +408,7 @@ def _bands(options: argparse.Namespace, root: bool) -> None:
         from mpi4py import MPI
 
         arguments["comm"] = MPI.COMM_WORLD
+    interrupts.raise_exceptions()
     found = coefficients(case.model, progress=_progress(options, root), **arguments)
     if root:
         paths = write(found, directory, case.name, case.title)
@@ -419,6 +425,7 @@ def _material(options: argparse.Namespace, root: bool) -> None:
 
 
 def _info(options: argparse.Namespace, root: bool) -> None:
+    _start(options)
     from meso.checking import environment
 
     if root:

@@ -20,12 +20,14 @@ from meso.boundary import Boundary, Contact
 from meso.case import Case
 from meso.constants import HBAR
 from meso.convergence import Convergence, quantities
+from meso.directory import new_result
 from meso.errors import CaseError
 from meso.fields import Field
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow
 from meso.mpi import on_root
+from meso.naming import file_names
 from meso.requirements import kinetic_problems
 from meso.running import build_device, solve
 from meso.sampling import sample
@@ -141,16 +143,25 @@ class Comparison:
             out[name] = columns
         return out
 
-    def save(self, directory: Path) -> None:
-        """Write compare.csv, compare.json, profiles and a figure."""
-        profiles = self.profiles()
+    def save(self, directory: str | Path) -> None:
+        """Write compare.csv, compare.json, profiles and a figure.
 
-        def write() -> None:
+        Args:
+            directory: Where; an earlier comparison there is replaced.
+
+        Raises:
+            CaseError: The directory holds something else, or somebody else writes it.
+            MesoError: It cannot be written.
+        """
+        profiles = self.profiles()
+        files = {name: f"profile_{stem}.csv" for name, stem in file_names(profiles).items()}
+        comm = next(iter(self.flows.values())).device.comm
+
+        def write(folder: Path) -> None:
             from meso.figures.compare import draw_comparison
 
-            directory.mkdir(parents=True, exist_ok=True)
             rows = self.rows()
-            with (directory / "compare.csv").open("w", newline="") as file:
+            with (folder / "compare.csv").open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, ["quantity", "unit", *self.flows])
                 writer.writeheader()
                 writer.writerows(rows)
@@ -158,16 +169,19 @@ class Comparison:
                 "case_hash": self.case.hash,
                 "quantities": rows,
                 "convergence": self.convergence.table(),
+                "files": {"profiles": files},
             }
-            (directory / "compare.json").write_text(json.dumps(whole, indent=2) + "\n")
+            text = json.dumps(whole, indent=2) + "\n"
+            (folder / "compare.json").write_text(text, encoding="utf-8")
             for name, columns in profiles.items():
-                with (directory / f"profile_{name}.csv").open("w", newline="") as file:
-                    text = csv.writer(file)
-                    text.writerow([key.replace(" ", "_") for key in columns])
-                    text.writerows(zip(*columns.values(), strict=True))
-            draw_comparison(self, profiles, directory / "compare.png")
+                with (folder / files[name]).open("w", newline="", encoding="utf-8") as file:
+                    text_ = csv.writer(file)
+                    text_.writerow([key.replace(" ", "_") for key in columns])
+                    text_.writerows(zip(*columns.values(), strict=True))
+            draw_comparison(self, profiles, folder / "compare.png")
 
-        on_root(next(iter(self.flows.values())).device.comm, write)
+        with new_result(Path(directory), comm, record="compare.json") as folder:
+            on_root(comm, lambda: write(folder))
 
 
 def _level(law: Boundary) -> float | None:

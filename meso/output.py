@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import dolfinx
@@ -14,28 +12,18 @@ import numpy as np
 from meso.cells import cells_of
 from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.corners import clipped
+from meso.directory import check_directory, copy_written, hold, is_result, new_result
 from meso.edges import WallValues, profile, surface, wall_values
 from meso.errors import CaseError, MesoError
 from meso.mpi import on_root, together
+from meso.naming import file_names
 from meso.orbital import couplings
 from meso.result import Result
 from meso.sampling import probe_points
 from meso.summary import summary
 from meso.vtu import lagrange_nodes, vtk_order, write_pvd, write_vtu
 
-_OWN = {
-    *(
-        "case.toml",
-        "summary.json",
-        "fields.pvd",
-        "fields",
-        "probes",
-        "edges",
-        "distributions",
-        "figures",
-    ),
-    *("walls.pvd", "walls"),
-}
+__all__ = ["check_directory", "curl_like", "edge", "is_result", "log_of", "redraw", "save"]
 
 
 def save(result: Result, directory: Path, *, figures: bool = True, format: str = "vtu") -> None:
@@ -48,90 +36,42 @@ def save(result: Result, directory: Path, *, figures: bool = True, format: str =
         format: "vtu" (opens anywhere) or "vtx" (ADIOS2, for large series).
 
     Raises:
-        CaseError: The directory holds something else, or cannot be written.
+        CaseError: The directory holds something else, or somebody else writes it.
+        MesoError: It cannot be written.
     """
     comm = result.device.comm
     directory = Path(directory)
-    partial = directory.parent / f".{directory.name}.partial"
-    made = on_root(comm, lambda: prepare(directory, partial))
-    try:
-        _write(result, partial, figures, format)
-    except BaseException as error:
-        if comm.rank == 0:
-            shutil.rmtree(partial, ignore_errors=True)
-            for parent in made:
-                with suppress(OSError):
-                    parent.rmdir()
-        if isinstance(error, OSError):
-            raise MesoError(f"{directory}: cannot be written ({error.strerror})") from error
-        raise
-    on_root(comm, lambda: _publish(partial, directory))
+    with new_result(directory, comm) as folder:
+        _write(result, folder, directory.resolve(), figures, format)
+    # The log of an earlier failure beside a newer result would mislead.
+    on_root(comm, lambda: log_of(directory).unlink(missing_ok=True))
 
 
-def is_result(directory: Path) -> bool:
-    """True for a directory that a run has left."""
-    try:
-        summary_ = json.loads((directory / "summary.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(summary_, dict) and "case_hash" in summary_
+def redraw(directory: Path) -> list[Path]:
+    """Draw the pictures of a result again, in one process.
 
-
-def check_directory(directory: Path) -> None:
-    """Raise a CaseError if a directory holds something that is not a result."""
-    if directory.exists() and not directory.is_dir():
-        raise CaseError(("output.directory", f"{directory} is a file"))
-    if directory.resolve() == Path.cwd():
-        raise CaseError(
-            ("output.directory", f"{directory} is the working directory; name one inside it")
-        )
-    if directory.is_dir() and any(directory.iterdir()) and not is_result(directory):
-        raise CaseError(
-            (
-                "output.directory",
-                f"{directory} holds other files than a result: meso will not replace it; choose"
-                " another directory",
-            )
-        )
-
-
-def prepare(directory: Path, partial: Path) -> list[Path]:
-    """Make an empty directory to write into, next to the final one.
+    Args:
+        directory: A result directory.
 
     Returns:
-        The parents that were made as well, innermost first.
+        The pictures.
+
+    Raises:
+        CaseError: It is no result, or its fields cannot be drawn.
     """
-    check_directory(directory)
-    missing = [parent for parent in partial.parents if not parent.exists()]
-    try:
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise CaseError(("output.directory", f"{directory}: {error.strerror}")) from error
-    return missing
+    from meso.figures import draw
 
-
-def _publish(partial: Path, directory: Path) -> None:
-    old = directory.parent / f".{directory.name}.old"
-    shutil.rmtree(old, ignore_errors=True)
-    if directory.exists():
-        directory.rename(old)
-    try:
-        partial.rename(directory)
-    except BaseException:
-        if old.exists():
-            old.rename(directory)
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    if old.exists():
-        # What the user put beside the files of the run (a ParaView state, notes) stays.
-        for path in old.iterdir():
-            if path.name not in _OWN:
-                path.rename(directory / path.name)
-        shutil.rmtree(old, ignore_errors=True)
-    # The log of an earlier failure beside a newer result would mislead.
-    log_of(directory).unlink(missing_ok=True)
+    with hold(directory):
+        if not is_result(directory):
+            raise CaseError(f"{directory}: no result directory (no summary.json of a run in it)")
+        if not (directory / "fields.pvd").is_file():
+            raise CaseError(f"{directory}: its fields are no .vtu files; pictures need those")
+        with new_result(directory) as folder:
+            copy_written(directory, folder, leave=("figures", "summary.json"))
+            text = (directory / "summary.json").read_text(encoding="utf-8")
+            (folder / "summary.json").write_text(text, encoding="utf-8")
+            drawn = [path.relative_to(folder) for path in draw(folder)]
+    return [directory / path for path in drawn]
 
 
 def log_of(directory: Path) -> Path:
@@ -139,25 +79,35 @@ def log_of(directory: Path) -> Path:
     return directory.parent / f"{directory.name}.log"
 
 
-def _write(result: Result, folder: Path, figures: bool, format: str) -> None:
+def _write(result: Result, folder: Path, final: Path, figures: bool, format: str) -> None:
     comm = result.device.comm
-    tables = {
-        **{f"probes/{name}.csv": _probe(result, name) for name in result.case.output.probes},
-        **{f"edges/{name}.csv": edge(result, name) for name in result.walls},
-        **{
-            f"distributions/{name}.csv": result.flow.distribution.table(np.array(point))
-            for name, point in result.case.output.distributions.items()
-        },
+    output = result.case.output
+    kinds = {"probes": output.probes, "edges": result.walls, "distributions": output.distributions}
+    columns: dict[str, Callable[[str], dict[str, np.ndarray]]] = {
+        "probes": lambda name: _probe(result, name),
+        "edges": lambda name: edge(result, name),
+        "distributions": lambda name: result.flow.distribution.table(
+            np.array(output.distributions[name])
+        ),
     }
-    numbers = summary(result)
+    # The one place where names become those of files.
+    files = {
+        kind: {name: f"{kind}/{stem}.csv" for name, stem in file_names(names).items()}
+        for kind, names in kinds.items()
+    }
+    tables = {
+        path: columns[kind](name) for kind, paths in files.items() for name, path in paths.items()
+    }
+    numbers = summary(result) | {"files": files}
     surfaces = result.device.dimension == 3 and bool(result.walls)
 
     def text_files() -> None:
-        (folder / "case.toml").write_text(result.case.to_toml(relative_to=_final(folder)))
-        for name, columns in tables.items():
+        text = result.case.to_toml(relative_to=final)
+        (folder / "case.toml").write_text(text, encoding="utf-8")
+        for name, rows in tables.items():
             path = folder / name
             path.parent.mkdir(exist_ok=True)
-            _csv(path, columns)
+            _csv(path, rows)
         (folder / "fields").mkdir()
         if surfaces:
             (folder / "walls").mkdir()
@@ -165,8 +115,8 @@ def _write(result: Result, folder: Path, figures: bool, format: str) -> None:
     on_root(comm, text_files)
 
     def parts(what: str) -> None:
-        files = [f"{what}/part{rank}.vtu" for rank in range(comm.size)]
-        on_root(comm, lambda: write_pvd(folder / f"{what}.pvd", files))
+        names = [f"{what}/part{rank}.vtu" for rank in range(comm.size)]
+        on_root(comm, lambda: write_pvd(folder / f"{what}.pvd", names))
 
     if format == "vtx":
         _vtx(result, folder)
@@ -178,19 +128,14 @@ def _write(result: Result, folder: Path, figures: bool, format: str) -> None:
         parts("walls")
 
     def finish() -> None:
-        # Last, because its presence says that the directory is complete.
-        (folder / "summary.json").write_text(json.dumps(numbers, indent=2, default=_plain) + "\n")
+        text = json.dumps(numbers, indent=2, default=_plain) + "\n"
+        (folder / "summary.json").write_text(text, encoding="utf-8")
         if figures and format == "vtu":
             from meso.figures import draw
 
             draw(folder)
 
     on_root(comm, finish)
-
-
-def _final(folder: Path) -> Path:
-    """The directory that a partial one will become."""
-    return folder.parent / folder.name.removeprefix(".").removesuffix(".partial")
 
 
 def _plain(value: object) -> object:

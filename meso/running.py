@@ -33,7 +33,7 @@ from meso.layers import Layer, SizeField
 from meso.mpi import failing_together
 from meso.orbital import couplings, orbital_density, vorticity
 from meso.result import Result
-from meso.sampling import check_probes
+from meso.sampling import check_places
 
 MODELS: dict[str, Any] = {"ohmic": Ohmic, "hydrodynamic": Hydrodynamic, "kinetic": Kinetic}
 
@@ -105,7 +105,7 @@ def build_device(
     materials = {region: case.materials[name] for region, name in case.regions.items()}
     check_device(device, materials, case.boundaries)
     case.current_unit(device.dimension)
-    check_probes(device, case.output.probes)
+    check_places(device, case.output)
     return device
 
 
@@ -261,7 +261,7 @@ def _run(
                 moments = tuple(edge_moments(flow, fields["orbital_density"]))
     if part is not None:
         fields |= part.fields | report.totals(part, fields)
-    warnings: list[str] = []
+    warnings = check_places(device, case.output)
     if flow.model != "ohmic":
         kinetic = flow.model == "kinetic"
         warnings += resolution.warnings(device, materials, case.boundaries, kinetic=kinetic)

@@ -9,7 +9,7 @@ import dolfinx
 import numpy as np
 from mpi4py import MPI
 
-from meso.case import Probe
+from meso.case import Output, Probe
 from meso.cells import cells_of, inverse
 from meso.device import Device
 from meso.errors import CaseError
@@ -95,15 +95,48 @@ def probe_points(probe: Probe, dimension: int) -> np.ndarray:
     return begin * (1 - s) + end * s
 
 
-def check_probes(device: Device, probes: Mapping[str, Probe]) -> None:
-    """Raise a CaseError for the probe lines that lie outside the device."""
-    outside = []
-    for name, probe in probes.items():
-        cell, _ = locate(device, probe_points(probe, device.dimension))
-        if not device.comm.allreduce(int((cell >= 0).sum())):
-            outside.append((f"output.probes.{name}", "the line lies outside the device"))
-    if outside:
-        raise CaseError(*outside)
+def check_places(device: Device, output: Output) -> list[str]:
+    """Check where a case samples its results.
+
+    Args:
+        device: The device.
+        output: Probes and distributions of the case.
+
+    Returns:
+        Warnings: probe lines that lie outside the conductor in part.
+
+    Raises:
+        CaseError: Lines and points that lie outside it, or have coordinates that it has not.
+    """
+    problems, warnings = [], []
+    places = {f"output.probes.{name}": probe.from_ for name, probe in output.probes.items()}
+    places |= {f"output.distributions.{name}": at for name, at in output.distributions.items()}
+    for key, place in places.items():
+        if len(place) > device.dimension:
+            text = f"found {len(place)} coordinates; must be 2, since the device is 2D"
+            problems.append((key, text))
+    if problems:
+        raise CaseError(*problems)
+    for name, probe in output.probes.items():
+        count = _inside(device, probe_points(probe, device.dimension))
+        if not count:
+            problems.append((f"output.probes.{name}", "the line lies outside the device"))
+        elif count < probe.points:
+            warnings.append(
+                f"output.probes.{name}: {probe.points - count} of {probe.points} points lie"
+                " outside the conductor; their rows are nan"
+            )
+    for name, at in output.distributions.items():
+        if not _inside(device, np.array([at])):
+            problems.append((f"output.distributions.{name}", "the point lies outside the device"))
+    if problems:
+        raise CaseError(*problems)
+    return warnings
+
+
+def _inside(device: Device, points: np.ndarray) -> int:
+    """How many of some points lie in the device."""
+    return int(device.comm.allreduce(int((locate(device, points)[0] >= 0).sum())))
 
 
 def sample(device: Device, fields: Sequence[Field], points: np.ndarray) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from petsc4py import PETSc
 
+from meso import memory
 from meso.errors import ConvergenceError
 from meso.unknowns import Unknowns
 
@@ -202,8 +203,10 @@ def factorised(
         PETSc's preconditioner, and the factor, which lives on its own.
 
     Raises:
+        CaseError: The machine has not the memory that this takes.
         ConvergenceError: The matrix is singular, or memory ran out.
     """
+    _require_memory(matrix, symmetric)
     if definite:
         matrix.setOption(PETSc.Mat.Option.SPD, True)
     pc = PETSc.PC().create(matrix.comm)
@@ -225,6 +228,20 @@ def factorised(
             f" {factor.getMumpsInfog(2)}): the system is singular or memory ran out"
         )
     return pc, factor
+
+
+def _require_memory(matrix: PETSc.Mat, symmetric: bool) -> None:
+    """Raise a CaseError if the factors of a matrix do not fit into the memory there is."""
+    comm, unknowns = matrix.comm.tompi4py(), matrix.getSize()[0]
+    stored = matrix.getInfo(PETSc.Mat.InfoType.GLOBAL_SUM)["nz_used"]
+    if symmetric and matrix.getType() != PETSc.Mat.Type.SEQSBAIJ:
+        stored /= 2  # both triangles are there, one is factorised
+    memory.require(
+        comm,
+        memory.factorisation(unknowns, stored, symmetric=symmetric) / comm.size,
+        f"the factorisation of a matrix for {unknowns} unknowns",
+        "larger cells (mesh.size), a lower flow.order or more memory would help",
+    )
 
 
 class Factor(Solver):

@@ -8,6 +8,7 @@ processes can have an MPI of their own.
 from __future__ import annotations
 
 import csv
+import ctypes
 import io
 import json
 import os
@@ -15,15 +16,18 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count, islice
 from multiprocessing import get_context
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from meso.case import Case
-from meso.errors import CaseError, ConvergenceError, GeometryError, MesoError
+from meso.directory import hold, is_result, on_root, staged
+from meso.errors import CaseError, ConvergenceError, GeometryError
 from meso.grid import Axis, Point, check_drawings, fingerprint, grid, parse_axis, plain, short
 
 #: Where launchers say how many processes they started.
@@ -31,6 +35,9 @@ _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 
 #: Exit codes of the command line by the kind of an error, the gravest first.
 _CODES = {"ConvergenceError": 3, "CaseError": 2, "GeometryError": 2}
+
+#: Of Linux' prctl: the signal that a process gets when its parent dies.
+_PR_SET_PDEATHSIG = 1
 
 Progress = Callable[[str], None]
 
@@ -94,9 +101,20 @@ class Table:
         return not keep or row["directory"] is not None
 
     def folders(self, points: Sequence[Point]) -> list[str]:
-        """Names for the results of points that are not solved yet: numbers that are free."""
-        used = [int(row["directory"]) + 1 for row in self.rows.values() if row["directory"]]
-        return [f"{i:03d}" for i, _ in enumerate(points, max(used, default=0))]
+        """Names for the results of points that are not solved yet: numbers that are free.
+
+        A result that is in no row is what an interrupted sweep left: its number is free.
+        """
+        assert self.directory is not None
+        used = {row["directory"] for row in self.rows.values()}
+        names = (f"{i:03d}" for i in count())
+        free = (
+            name
+            for name in names
+            if name not in used
+            and (is_result(self.directory / name) or not os.path.lexists(self.directory / name))
+        )
+        return list(islice(free, len(points)))
 
     def ordered(self) -> list[dict[str, Any]]:
         """All rows, by the swept values, texts in the order of the grid."""
@@ -113,16 +131,26 @@ class Table:
 
         return sorted(self.rows.values(), key=place)
 
-    def write(self) -> None:
-        """Replace both files; each is complete at every moment."""
+    def write(self, *, picture: bool = False) -> None:
+        """Replace the files, once all of them are complete.
+
+        Args:
+            picture: Whether to draw the table too.
+
+        Raises:
+            MesoError: They cannot be written.
+        """
         if self.directory is None:
             return
         rows = self.ordered()
-        _replace(
-            self.directory / "sweep.json",
-            json.dumps({**self.head, "points": rows}, indent=2, default=float) + "\n",
-        )
-        _replace(self.directory / "sweep.csv", as_csv(rows))
+        text = json.dumps({**self.head, "points": rows}, indent=2, default=float) + "\n"
+        with staged(self.directory) as folder:
+            (folder / "sweep.json").write_text(text, encoding="utf-8")
+            (folder / "sweep.csv").write_text(as_csv(rows), encoding="utf-8")
+            if picture:
+                from meso.figures.sweeps import draw_sweep
+
+                draw_sweep(folder)
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -136,16 +164,6 @@ def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(flat)
     return text.getvalue()
-
-
-def _replace(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(text)
-        os.replace(partial, path)
-    except OSError as error:
-        raise MesoError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def solve_point(
@@ -303,61 +321,45 @@ def sweep(
         from mpi4py import MPI
 
         comm = MPI.COMM_WORLD
-    directory = None if directory is None else Path(directory)
-    table = Table(directory=directory, head=_head(path, axes, settings or {}))
-    _on_root(comm, table.read)
-    if any(axis.key.startswith("geometry.") for axis in axes):
-        _on_root(comm, lambda: check_drawings(path, points, trusted))
-    todo = _on_root(comm, lambda: [p for p in points if not table.done(p, keep)])
-    if len(todo) < len(points):
-        progress(f"{len(points) - len(todo)} of {len(points)} points are in the table already")
-    kept: dict[int, Path] = {}
-    if keep and directory is not None:
-        names = _on_root(comm, lambda: table.folders(todo))
-        kept = {p.index: directory / name for p, name in zip(todo, names, strict=True)}
-
-    def take(point: Point, row: dict[str, Any]) -> None:
-        """Put a row into the table, unless nothing fits at all."""
-
-        def store() -> None:
-            nothing = not any(r["status"] == "done" for r in table.rows.values())
-            if nothing and row.get("kind") == "CaseError":
-                raise CaseError(f"{row['error']} (at {point.name})")
-            table.rows[point.case_hash] = row
-            table.write()
-
-        _on_root(comm, store)
-        text = _headline(row) if row["status"] == "done" else f"failed: {row['error']}"
-        progress(f"point {point.index + 1} of {len(points)}: {point.name}: {text}")
-
     given = {"trusted": trusted, "many_cells": many_cells}
-    allowed = {name: True for name, value in given.items() if value}
-    if jobs == 1:
-        for point in todo:
-            take(point, solve_point(path, point, kept.get(point.index), format, allowed))
-    else:
-        work = partial(solve_point, path, format=format, allowed=allowed)
-        for point, row in _parallel(work, todo, kept, jobs, petsc):
-            take(point, row)
+    work = partial(
+        solve_point, path, format=format, allowed={k: True for k, value in given.items() if value}
+    )
+    table = Table(
+        directory=None if directory is None else Path(directory),
+        head=_head(path, axes, settings or {}),
+    )
+    with nullcontext() if table.directory is None else hold(table.directory, comm):
+        on_root(comm, table.read)
+        if any(axis.key.startswith("geometry.") for axis in axes):
+            on_root(comm, lambda: check_drawings(path, points, trusted))
+        todo = on_root(comm, lambda: [p for p in points if not table.done(p, keep)])
+        if len(todo) < len(points):
+            progress(f"{len(points) - len(todo)} of {len(points)} points are in the table already")
+        kept: dict[int, Path] = {}
+        if keep and table.directory is not None:
+            names = on_root(comm, lambda: table.folders(todo))
+            kept = {p.index: table.directory / n for p, n in zip(todo, names, strict=True)}
+        rows: Iterable[tuple[Point, dict[str, Any]]]
+        if jobs == 1:
+            rows = ((point, work(point, kept.get(point.index))) for point in todo)
+        else:
+            rows = _parallel(work, todo, kept, jobs, petsc)
+        for point, row in rows:
+            on_root(comm, partial(_take, table, point, row))
+            text = _headline(row) if row["status"] == "done" else f"failed: {row['error']}"
+            progress(f"point {point.index + 1} of {len(points)}: {point.name}: {text}")
+        on_root(comm, lambda: table.write(picture=figures))
+    return on_root(comm, lambda: [table.rows[point.case_hash] for point in points])
 
-    def finish() -> list[dict[str, Any]]:
-        table.write()
-        if figures and directory is not None:
-            from meso.figures.sweeps import draw_sweep
 
-            draw_sweep(directory)
-        return [table.rows[point.case_hash] for point in points]
-
-    return _on_root(comm, finish)
-
-
-def _on_root(comm: Any, work: Callable[[], Any]) -> Any:
-    """Work of rank 0 for all of them; without MPI, of this process."""
-    if comm is None:
-        return work()
-    from meso.mpi import on_root
-
-    return on_root(comm, work)
+def _take(table: Table, point: Point, row: dict[str, Any]) -> None:
+    """Put a row into the table, unless nothing fits at all."""
+    nothing = not any(r["status"] == "done" for r in table.rows.values())
+    if nothing and row.get("kind") == "CaseError":
+        raise CaseError(f"{row['error']} (at {point.name})")
+    table.rows[point.case_hash] = row
+    table.write()
 
 
 def _parallel(
@@ -388,6 +390,8 @@ def _parallel(
 def start_worker(petsc: Sequence[str]) -> None:
     """Start PETSc in a worker process, which leaves Ctrl-C to its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(AttributeError, OSError):  # Linux: no worker without its parent
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     import petsc4py
 
     petsc4py.init(["meso", "-no_signal_handler", *petsc])

@@ -8,6 +8,7 @@ use. Conversion is done in decimal numbers: "7 nm" and 7e-9 are the same float.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from decimal import Decimal
 from functools import cache
 from math import inf, isfinite, isinf, isnan
@@ -223,8 +224,9 @@ def number(value: object) -> float:
     Raises:
         CaseError: not a finite number.
     """
-    if is_number(value) and isfinite(value):
-        return float(value)
+    with suppress(OverflowError):  # an integer of hundreds of digits
+        if is_number(value) and isfinite(value):
+            return float(value)
     raise CaseError(f"found {value!r}; expected a number")
 
 

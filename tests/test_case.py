@@ -310,7 +310,6 @@ BAD = [
     ("output.probes.across.from", [1, 2, 3], ["across: from and to", "number of coordinates"]),
     ("output.probes.across.from", ["inf", 2], ["output.probes.across.from.0", "finite"]),
     ("output.probes.across.from", ["200 nm", "50 nm"], ["are the same point"]),
-    ("output.probes.a/b", {"from": [0, 0], "to": [1, 1]}, ["output.probes.a/b: the name"]),
     # Between tables
     ("regions.metal", "Tii", ['regions.metal: no material "Tii"', 'did you mean "Ti"']),
     ("materials.Ti.mean_free_path", None, ["materials.Ti.mean_free_path: missing", '"7 nm"']),

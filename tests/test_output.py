@@ -84,7 +84,7 @@ def test_keys_of_the_summary():
     assert set(numbers) == {
         *("title", "case_hash", "versions", "model", "order", "mesh", "solver", "contacts"),
         *("conductance_matrix_contacts", "conductance_matrix_S", "dissipated_power_W"),
-        *("walls", "extrema", "closed_form", "wall_clock_s", "warnings"),
+        *("walls", "extrema", "closed_form", "wall_clock_s", "warnings", "files"),
     }
     assert numbers["case_hash"] == Case.load("case.toml").hash
     assert {"meso", "dolfinx", "petsc", "gmsh"} <= set(numbers["versions"])
@@ -599,30 +599,6 @@ def test_failure_leaves_no_parent_directory(monkeypatch):
     monkeypatch.setattr("zlib.compress", interrupt)
     run("--output", "there/deep/er", code=130)
     assert everything() == ["case.toml", "there"]
-
-
-def test_stopped_between_the_two_renames(monkeypatch):
-    """The older result has been put aside and the new one has not taken its place."""
-    run()
-    before = contents()
-    original = Path.rename
-
-    def second_fails(self, target):
-        if self.name == ".out.partial":
-            raise KeyboardInterrupt
-        return original(self, target)
-
-    monkeypatch.setattr(Path, "rename", second_fails)
-    assert main(["run", "case.toml", "--quiet", "--no-figures", "--set", "title=new"]) == 130
-    assert contents() == before
-
-
-def test_leftovers_of_a_killed_run_are_removed():
-    Path(".out.partial/fields").mkdir(parents=True)
-    Path(".out.partial/summary.json").write_text("{}")
-    Path(".out.old").mkdir()
-    run(**{"flow.model": "ohmic"})
-    assert sorted(p.name for p in Path().iterdir()) == ["case.toml", "out"]
 
 
 def test_save_from_python():

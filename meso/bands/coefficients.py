@@ -163,6 +163,11 @@ def coefficients(
         found = diffusivity(model, energy, broadening, kmesh, **options)
         results["diffusivity"] = found
         sigma, relative = found.conductivity, found.relative_error
+        hint = f"found {broadening:g} eV, which {kmesh} k points along a direction do not resolve"
+        if not np.trace(sigma) > 0:
+            raise CaseError(("broadening", f"{hint}: take a larger one, or a larger kmesh"))
+        if (relative or 0) > 0.5:
+            warnings.append(f"broadening: {hint}; estimated error {100 * (relative or 0):.2g} %")
         origin: Any = found
         _diffusivities(found, add, warnings)
     else:

@@ -10,6 +10,8 @@ import numpy as np
 
 from meso.bands.coefficients import Coefficients
 from meso.bands.diffusivity import Diffusivity, Normalisation
+from meso.directory import hold, staged
+from meso.naming import file_names
 
 
 def material_tables(found: Coefficients) -> dict[str, Any]:
@@ -40,10 +42,11 @@ def write(found: Coefficients, directory: Path, name: str, title: str = "") -> l
 
     Returns:
         The paths.
+
+    Raises:
+        CaseError: Somebody else writes into the directory, or it cannot be made.
+        MesoError: They cannot be written; what was there is then as it was.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    material, tensors = directory / f"{name}.toml", directory / f"{name}.json"
-    material.write_text(material_text(found, title), encoding="utf-8")
     tables = {
         key: {
             "value": _plain(q.value),
@@ -62,8 +65,15 @@ def write(found: Coefficients, directory: Path, name: str, title: str = "") -> l
             "indices": "[i][a][k][b], a and b: S_x, S_y, S_z, L_x, L_y, L_z",
             "provenance": tables["diffusivity"]["provenance"],
         }
-    tensors.write_text(json.dumps(tables, indent=1, ensure_ascii=False), encoding="utf-8")
-    return [material, tensors]
+    (stem,) = file_names([name]).values()
+    texts = {
+        f"{stem}.toml": material_text(found, title),
+        f"{stem}.json": json.dumps(tables, indent=1, ensure_ascii=False),
+    }
+    with hold(directory), staged(directory) as folder:
+        for file, text in texts.items():
+            (folder / file).write_text(text, encoding="utf-8")
+    return [directory / file for file in texts]
 
 
 def _plain(value: Any) -> Any:

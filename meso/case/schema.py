@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,15 +77,8 @@ def _nonempty(table: dict[str, Any]) -> dict[str, Any]:
     return table
 
 
-def _file_names(table: dict[str, Any]) -> dict[str, Any]:
-    bad = [name for name in table if not re.fullmatch(r"[\w-]+", name)]
-    if bad:
-        raise CaseError(*((n, "the name must consist of letters, digits, _ and -") for n in bad))
-    return table
-
-
 Length = Annotated[float, unit("m"), AfterValidator(_positive)]
-Count = Annotated[int, Field(strict=True, ge=2)]
+Count = Annotated[int, Field(strict=True, ge=2, le=1_000_000)]
 
 
 def _harmonics(value: object) -> int | str:
@@ -260,11 +252,9 @@ class Output:
 
     directory: Path | None = None
     fields: tuple[Annotated[str, BeforeValidator(_field_name)], ...] | None = None
-    probes: Annotated[dict[str, Probe], AfterValidator(_file_names)] = field(default_factory=dict)
+    probes: dict[str, Probe] = field(default_factory=dict)
     resistances: dict[str, Resistance] = field(default_factory=dict)
-    distributions: Annotated[dict[str, Point], AfterValidator(_file_names)] = field(
-        default_factory=dict
-    )
+    distributions: dict[str, Point] = field(default_factory=dict)
 
 
 KINDS = {"contact": Contact, "wall": Wall, "periodic": Periodic}

@@ -67,8 +67,8 @@ def _sheet(tables: Mapping[str, Any]) -> bool | None:
     materials = tables.get("materials")
     if not isinstance(materials, Mapping):
         return None
-    found = {m.get("carriers") for m in materials.values() if isinstance(m, Mapping)}
-    return {"2d": True, "3d": False}.get(str(found.pop())) if len(found) == 1 else None
+    found = {str(m.get("carriers")) for m in materials.values() if isinstance(m, Mapping)}
+    return {"2d": True, "3d": False}.get(found.pop()) if len(found) == 1 else None
 
 
 def _length_unit(tables: Mapping[str, Any]) -> float:

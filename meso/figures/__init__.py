@@ -6,17 +6,19 @@ Everything is read from the files of the result: pictures can be drawn again at 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
-import numpy as np
+from matplotlib.figure import Figure
 
 from meso.figures import maps, mechanisms, profiles, sections
-from meso.figures.data import Drawn, Files
+from meso.figures.data import Drawn, tables
 from meso.figures.mesh import draw_mesh
 from meso.figures.polar import draw_distribution
 from meso.figures.solid import Solid
 from meso.figures.style import STYLE, store
+from meso.naming import free
 
 __all__ = ["Drawn", "draw", "draw_mesh"]
 
@@ -32,67 +34,63 @@ def draw(directory: Path) -> list[Path]:
     """
     directory = Path(directory)
     out = directory / "figures"
-    if "volume_m3" in json.loads((directory / "summary.json").read_text())["mesh"]:
-        return _draw_solid(directory, out)
-    result = Drawn.read(directory)
-    files = []
+    summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
+    solid = "volume_m3" in summary["mesh"]
+    files, taken = [], set[str]()
     with matplotlib.rc_context(STYLE):
-        if "current_density" in result.data:
-            files.append(store(maps.current(result), out / "current.png"))
-        for name in ("orbital_density", "vorticity"):
-            if name in result.data:
-                files.append(store(maps.curl(result, name), out / f"{name}.png"))
-                break
-        if "potential" in result.data:
-            files.append(store(maps.potential(result), out / "potential.png"))
-        if result.edges:
-            files.append(store(profiles.edges(result), out / "edges.png"))
-        for name, columns in result.probes.items():
-            files.append(store(profiles.probe(result, columns, name), out / f"probe_{name}.png"))
-        for name in result.data:
-            if name.startswith(tuple(maps.DENSITIES)):
-                files.append(store(maps.curl(result, name), out / f"{name}.png"))
-        for name, columns in result.edges.items():
-            if mechanisms.has_densities(columns):
-                figure = mechanisms.along_wall(result, columns, name)
-                files.append(store(figure, out / f"densities_{name}.png"))
-        files += _densities_along_probes(result, out)
-    for table in sorted((directory / "distributions").glob("*.csv")):
-        rows = np.genfromtxt(table, delimiter=",", names=True)
-        columns = {key: rows[key] for key in rows.dtype.names or ()}
-        title = f"{result.title}:\ndistribution at “{table.stem}”"
-        path = out / f"distribution_{table.stem}.png"
-        files.append(draw_distribution(columns, title, path))
+        for name, figure in _solid(directory) if solid else _plane(directory):
+            files.append(store(figure, out / f"{free(name, taken)}.png"))
     return files
 
 
-def _densities_along_probes(result: Files, out: Path) -> list[Path]:
+def _plane(directory: Path) -> Iterator[tuple[str, Figure]]:
+    """Maps of a 2D device, and profiles."""
+    result = Drawn.read(directory)
+    if "current_density" in result.data:
+        yield "current", maps.current(result)
+    for name in ("orbital_density", "vorticity"):
+        if name in result.data:
+            yield name, maps.curl(result, name)
+            break
+    if "potential" in result.data:
+        yield "potential", maps.potential(result)
+    if result.edges:
+        yield "edges", profiles.edges(result)
+    for name, columns in result.probes.items():
+        yield f"probe_{name}", profiles.probe(result, columns, name)
+    for name in result.data:
+        if name.startswith(tuple(maps.DENSITIES)):
+            yield name, maps.curl(result, name)
+    for name, columns in result.edges.items():
+        if mechanisms.has_densities(columns):
+            yield f"densities_{name}", mechanisms.along_wall(result, columns, name)
+    yield from _densities_along_probes(result)
+    for name, columns in tables(directory, result.summary, "distributions").items():
+        title = f"{result.title}:\ndistribution at “{name}”"
+        yield f"distribution_{name}", draw_distribution(columns, title)
+
+
+def _densities_along_probes(result: Drawn | Solid) -> Iterator[tuple[str, Figure]]:
     """Profiles of what diffuses, what the vorticity makes, and their sum."""
-    files = []
     for name, columns in result.probes.items():
         if mechanisms.has_densities(columns):
-            figure = mechanisms.along_probe(result, columns, name)
-            files.append(store(figure, out / f"densities_probe_{name}.png"))
-    return files
+            yield f"densities_probe_{name}", mechanisms.along_probe(result, columns, name)
 
 
-def _draw_solid(directory: Path, out: Path) -> list[Path]:
+def _solid(directory: Path) -> Iterator[tuple[str, Figure]]:
     """Sections of a 3D device, and profiles."""
     result = Solid.read(directory)
-    files = []
-    with matplotlib.rc_context(STYLE):
-        if "current_density" in result.data:
-            files.append(store(sections.current(result), out / "current.png"))
-        for name in ("orbital_density", "vorticity"):
-            if name in result.data:
-                files.append(store(sections.curl(result, name), out / f"{name}.png"))
-                break
-        if "potential" in result.data:
-            files.append(store(sections.potential(result), out / "potential.png"))
-        along = sections.edges(result) if len(result.triangles) else None
-        if along is not None:
-            files.append(store(along, out / "edges.png"))
-        for name, columns in result.probes.items():
-            files.append(store(profiles.probe(result, columns, name), out / f"probe_{name}.png"))
-        files += _densities_along_probes(result, out)
-    return files
+    if "current_density" in result.data:
+        yield "current", sections.current(result)
+    for name in ("orbital_density", "vorticity"):
+        if name in result.data:
+            yield name, sections.curl(result, name)
+            break
+    if "potential" in result.data:
+        yield "potential", sections.potential(result)
+    along = sections.edges(result) if len(result.triangles) else None
+    if along is not None:
+        yield "edges", along
+    for name, columns in result.probes.items():
+        yield f"probe_{name}", profiles.probe(result, columns, name)
+    yield from _densities_along_probes(result)

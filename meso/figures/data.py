@@ -34,19 +34,19 @@ class Files:
     @classmethod
     def common(cls, directory: Path) -> dict[str, Any]:
         """Read the attributes of this class."""
-        points, data = joined(directory / "fields")
-        summary = json.loads((directory / "summary.json").read_text())
+        summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
+        points, data = joined(directory / "fields", ranks=summary["mesh"]["ranks"])
         return {
             "summary": summary,
             "cells": CellSet(points=points),
             "data": {name: data[name] for name in data if name in summary["extrema"]},
-            "probes": tables(directory / "probes"),
+            "probes": tables(directory, summary, "probes"),
         }
 
     @property
     def title(self) -> str:
         """Title of the case."""
-        return self.summary["title"] or Path(self.summary["mesh"]["file"]).stem
+        return str(self.summary["title"] or Path(self.summary["mesh"]["file"]).stem)
 
     @property
     def potentials(self) -> tuple[float, float]:
@@ -78,28 +78,38 @@ class Drawn(Files):
     def read(cls, directory: Path) -> Drawn:
         """Read a result directory."""
         found = cls.common(directory)
-        edges = tables(directory / "edges")
+        edges = tables(directory, found["summary"], "edges")
         outline = Outline.of(found["cells"].outline(), edges, found["summary"])
         return cls(**found, edges=edges, outline=outline)
 
 
-def joined(folder: Path, space: int | None = None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def joined(
+    folder: Path, space: int | None = None, *, ranks: int
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Cells and data of all ranks, as :func:`meso.vtu.read_vtu` returns them."""
-    parts = [read_vtu(p, space) for p in sorted(folder.glob("part*.vtu"))]
+    parts = [read_vtu(folder / f"part{rank}.vtu", space) for rank in range(ranks)]
     parts = [part for part in parts if len(part[0])] or parts[:1]
     points = np.concatenate([points for points, _ in parts])
     return points, {name: np.concatenate([data[name] for _, data in parts]) for name in parts[0][1]}
 
 
-def tables(folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Columns of the tables in a folder, by the names of the files."""
+def tables(directory: Path, summary: dict[str, Any], kind: str) -> dict[str, dict[str, np.ndarray]]:
+    """Columns of the tables of a kind ("probes", "edges", "distributions"), by their names."""
     found = {}
-    for path in sorted(folder.glob("*.csv")):
-        with path.open() as file:
-            names = file.readline().strip().split(",")
-            rows = np.loadtxt(file, delimiter=",", ndmin=2)
-        found[path.stem] = dict(zip(names, rows.T, strict=True))
+    for name, file in files(directory, summary, kind).items():
+        with (directory / file).open(encoding="utf-8") as lines:
+            header = lines.readline().strip().split(",")
+            rows = np.loadtxt(lines, delimiter=",", ndmin=2)
+        found[name] = dict(zip(header, rows.T, strict=True))
     return found
+
+
+def files(directory: Path, summary: dict[str, Any], kind: str) -> dict[str, str]:
+    """Which file has the table of which name."""
+    if "files" in summary:
+        return summary["files"][kind]
+    # A result of an earlier version.
+    return {path.stem: f"{kind}/{path.name}" for path in sorted((directory / kind).glob("*.csv"))}
 
 
 def closed_form(result: Files, points: np.ndarray) -> dict[str, Any] | None:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from meso.figures import style
-from meso.figures.style import LINES, STYLE, store
+from meso.figures.style import LINES, STYLE
 
 
-def draw_distribution(columns: dict[str, np.ndarray], title: str, path: Path) -> Path:
+def draw_distribution(columns: dict[str, np.ndarray], title: str) -> Figure:
     """Draw h(theta) - <h> as a distance from a circle.
 
     Args:
         columns: "theta_rad" and "h_V".
         title: Title.
-        path: Where to.
     """
     theta, h = columns["theta_rad"], columns["h_V"]
     mean = h[:-1].mean()
@@ -43,4 +40,4 @@ def draw_distribution(columns: dict[str, np.ndarray], title: str, path: Path) ->
             )
             label.set_zorder(5)
         figure.suptitle(title, x=0.04, ha="left", fontsize=12)
-        return store(figure, path)
+    return figure

@@ -41,8 +41,9 @@ class Solid(Files):
         data: dict[str, np.ndarray] = {}
         names: list[str] = []
         if (directory / "walls").is_dir():
-            triangles, data = joined(directory / "walls", 3)
-            names = read_names(min((directory / "walls").glob("part*.vtu")), "wall_names")
+            ranks = found["summary"]["mesh"]["ranks"]
+            triangles, data = joined(directory / "walls", 3, ranks=ranks)
+            names = read_names(directory / "walls" / "part0.vtu", "wall_names")
         points = found["cells"].points.reshape(-1, 3)
         faces = found["cells"].faces()
         size = np.ptp(points, axis=0).max()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from io import BytesIO
 from math import floor, log10
 from pathlib import Path
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from meso.directory import replace_file
+from meso.errors import MesoError
 from meso.figures.raster import Extent
 
 DPI = 200
@@ -47,6 +52,8 @@ _UNITS = {
     "per_m2_s": "m⁻² s⁻¹",
     "per_m3_s": "m⁻³ s⁻¹",
 }
+#: What labels of the house are set as formulas.
+_FORMULA = re.compile(r"\$[A-Z](_[a-z])?\$")
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -230,8 +237,21 @@ def line_figure(rows: int, title: str) -> tuple[Figure, list[Any]]:
 
 
 def store(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG."""
+    """Write a figure as PNG; the file is complete, or as it was.
+
+    Raises:
+        MesoError: It cannot be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI, pil_kwargs={"compress_level": 3})
+    for text in figure.findobj(Text):
+        # What users call their things is no formula.
+        if "$" in _FORMULA.sub("", text.get_text()):  # type: ignore[attr-defined]
+            text.set_parse_math(False)  # type: ignore[attr-defined]
+    picture = BytesIO()
+    figure.savefig(picture, dpi=DPI, pil_kwargs={"compress_level": 3})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, picture.getvalue())
+    except OSError as error:
+        raise MesoError(f"{path}: cannot be written ({error.strerror})") from error
     return path

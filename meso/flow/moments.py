@@ -20,6 +20,7 @@ import numpy as np
 from petsc4py import PETSc
 from scipy.sparse import csr_matrix, triu
 
+from meso import memory
 from meso import unknowns as numbering
 from meso.algebra import Assembly, global_matrix
 from meso.flow import terms
@@ -59,6 +60,13 @@ class IterativeMoments:
         self.numbering = numbering.number_field(self.vector, keep, twins=twins)
         self.layout = Layout(self.numbering, self.comm)
         self.twins = twins
+        unknowns = self.count * int(self.numbering.starts[-1])
+        memory.require(
+            self.comm,
+            memory.moments(unknowns, self.discrete.sides) / self.comm.size,
+            f"the iteration for {unknowns} moments",
+            "fewer flow.harmonics, larger cells (mesh.size) or more memory would help",
+        )
         self._saddle()
         self._operator()
         self._preconditioner()

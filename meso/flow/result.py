@@ -142,9 +142,15 @@ class Flow:
 
     @property
     def sum_of_currents(self) -> float:
-        """Sum of all terminal currents over the largest of them: 0 but for rounding."""
-        currents = [t.current for t in self.contacts.values()]
-        return abs(sum(currents)) / (max(map(abs, currents), default=0.0) or 1.0)
+        """Sum of all terminal currents over the largest of them: 0 but for rounding.
+
+        Where none flows, over what flows between contacts at these potentials and cancels.
+        """
+        currents = np.array([t.current for t in self.contacts.values()])
+        potentials = np.array([t.potential for t in self.contacts.values()])
+        parts = np.abs(self.conductance_matrix * potentials)
+        largest = max(np.abs(currents).max(initial=0.0), parts.max(initial=0.0))
+        return float(abs(currents.sum()) / (largest or 1.0))
 
 
 def check_device(

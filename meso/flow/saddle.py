@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 from petsc4py import PETSc
 
+from meso import memory
 from meso.discrete.scalar import ScalarForms
 from meso.errors import ConvergenceError
 from meso.flow import terms
@@ -64,6 +65,13 @@ class IterativeSystem:
         numbers = np.tile(scalar.nodes, (len(np.unique(problem.phases)), 1))
         numbers[place[:, 0], place[:, 1]] = scalar.extra
         self.scalar_numbers = numbers[phase[:, None], self.scalar.dofs]
+        unknowns = self.count * int(vector.starts[-1]) + int(scalar.starts[-1])
+        memory.require(
+            comm,
+            memory.iterative(unknowns) / comm.size,
+            f"the iterative solution for {unknowns} unknowns",
+            "larger cells (mesh.size, mesh.wall_size) or more memory would help",
+        )
         self._assemble()
         self._loads()
         self.solver = _Solver(self)

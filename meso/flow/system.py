@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from meso import memory
 from meso import unknowns as numbering
 from meso.algebra import Assembly
 from meso.device import Facets
@@ -48,6 +49,7 @@ class DirectSystem:
             wall_label=walls.piece * len(problem.phases) + self.phase[walls.cell],
             twins=self.twins,
         )
+        self._require_memory()
         self.assembly = Assembly(self.unknowns, self.sides, symmetric=problem.symmetric)
         self._port_loads()
         self._walls(walls)
@@ -55,6 +57,21 @@ class DirectSystem:
             self._add_facet_load(facets, traction, -1)
         self._conductor(*self._boundary())
         self.factor = self.assembly.factorise()
+
+    def _require_memory(self) -> None:
+        """Raise a CaseError if there is too little memory, before any is taken."""
+        device, n = self.problem.device, self.moments.count
+        each = n * (self.vector.outer.stop - self.vector.outer.start)
+        each += self.scalar.outer.stop - self.scalar.outer.start
+        entries = device.cells * each * (each + 1) / (2 if self.problem.symmetric else 1)
+        total, symmetric = self.unknowns.total, self.problem.symmetric
+        memory.require(
+            device.comm,
+            memory.direct(total, entries, device.dimension, symmetric=symmetric) / device.comm.size,
+            f"the direct solution for {total} unknowns on {device.cells} cells",
+            ("fewer flow.harmonics, " if n > device.dimension else "")
+            + 'larger cells (mesh.size), flow.solver = "iterative" or more memory would help',
+        )
 
     # -- assembly ------------------------------------------------------------------------------
 
