@@ -175,7 +175,8 @@ class System:
 
     def cell_rows(self, cells: np.ndarray, nodes: np.ndarray) -> np.ndarray:
         """Rows of the components at nodes of cells, shape (c, m * n)."""
-        return self.rows[self.cell_phase[cells][:, None], nodes].reshape(len(cells), -1)
+        rows = self.rows[self.cell_phase[cells][:, None], nodes]
+        return rows.reshape(len(cells), nodes.shape[1] * rows.shape[2])
 
     def solve(
         self,
