@@ -1,7 +1,7 @@
 """Slip flow past a cylinder: meso against NGSolve, in one run, at equal wall-vorticity error.
 
-    python3 benchmarks/slip_cylinder.py --full       # the table of benchmarks/README.md
-    python3 benchmarks/slip_cylinder.py              # the likely ones of NGSolve's meshes only
+    python3 benchmarks/slip_cylinder.py              # the table of benchmarks/README.md
+    python3 benchmarks/slip_cylinder.py --full       # all of NGSolve's meshes, not the likely ones
     python3 benchmarks/slip_cylinder.py --smallest   # one mesh for each code: does it still run?
 
 Both codes get the same problem (`slip_cylinder_exact`), choose their best order and mesh, and are
@@ -18,10 +18,12 @@ import argparse
 import os
 import time
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import dolfinx
 import numpy as np
 import slip_cylinder_exact as exact
 from mpi4py import MPI
@@ -188,7 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=6, help="turns of the codes")
+    parser.add_argument("--rounds", type=int, default=8, help="turns of the codes")
     parser.add_argument("--repeats", type=int, default=4, help="runs of each mesh in a turn")
     parser.add_argument("--full", action="store_true", help="all of NGSolve's orders and meshes")
     parser.add_argument("--targets", type=float, nargs="+", default=[1e-4, 1e-6, 1e-8])
@@ -206,6 +208,7 @@ def main() -> None:
                 for _ in range(options.repeats):
                     candidate.run()
             codes[name] = promising(tried, options.targets)
+    print(versions())
     rows = {name: [candidate.row() for candidate in tried] for name, tried in codes.items()}
     print("| wall error | code | time | by the clock | k | cells | unknowns | error | meso / it |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -213,6 +216,12 @@ def main() -> None:
         mine = best(rows["meso"], target)
         for name in rows:
             print(line(target, name, best(rows[name], target), mine))
+
+
+def versions() -> str:
+    """When this was measured, and of what."""
+    peer = f", NGSolve {ngsolve.ng.__version__}" if ngsolve else ""
+    return f"{date.today()}: meso {meso.__version__}, DOLFINx {dolfinx.__version__}{peer}"
 
 
 def promising(tried: list, targets: list[float]) -> list:
