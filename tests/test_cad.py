@@ -415,6 +415,7 @@ def test_unreadable_suffix(tmp_path):
 # -- ranks -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.ranks
 def test_two_ranks():
     subprocess.run(
         ["mpirun", "-n", "2", sys.executable, "-c", "import test_cad; test_cad.on_a_rank()"],

@@ -431,6 +431,7 @@ def summary() -> dict[str, float]:
     return out
 
 
+@pytest.mark.ranks
 @pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_agree(ranks):

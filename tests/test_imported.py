@@ -562,6 +562,7 @@ def test_mesh_command_lists_the_names(tmp_path, monkeypatch, capsys):
 # -- ranks -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.ranks
 @pytest.mark.parametrize("name", ["salome.med", "gmsh.inp"])
 def test_two_ranks(tmp_path, name):
     path = gmsh_mesh(tmp_path / "reference.msh", 2, 2)

@@ -162,6 +162,7 @@ def test_no_points(plate):
     assert plate.sample(interpolated(plate), np.empty((0, 2))).shape == (0,)
 
 
+@pytest.mark.ranks
 @pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
 def test_on_three_ranks():
     """The tests above, on ranks that hold a part of the mesh."""

@@ -424,6 +424,7 @@ def test_jobs_are_refused_under_mpirun(monkeypatch):
         sweep("case.toml", ["flow.order=2,3"], jobs=2)
 
 
+@pytest.mark.ranks
 @pytest.mark.skipif(shutil.which("mpirun") is None, reason="no mpirun")
 def test_ranks():
     """Each point is solved by all ranks, and there is one table."""

@@ -323,6 +323,7 @@ def everything() -> dict[str, list[float]]:
     return out
 
 
+@pytest.mark.ranks
 @serial
 def test_ranks_agree(tmp_path: Path) -> None:
     path = tmp_path / "two.json"
