@@ -232,7 +232,7 @@ def number(
     at = 0 if vector is None else 1
     whole = np.tile(fields[at][0].nodes, (1 if phase is None else _phases(comm, phase), 1))
     whole[place[:, 0], place[:, 1]] = fields[at][0].extra
-    wall = np.empty((0, 0), dtype=np.int64)
+    wall: np.ndarray = np.empty((0, 0), dtype=np.int64)
     if wall_nodes is not None:
         wall = shifted(at + 1, fields[at + 1][0].extra).reshape(wall_nodes.shape)
     return Unknowns(

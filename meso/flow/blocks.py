@@ -158,8 +158,8 @@ def _matrix(
         rows.append(np.repeat(own, p * width, axis=1).ravel())
         columns.append(np.tile(own, (1, p * width)).ravel())
         values.append(block.ravel())
-    i, j, data = (np.concatenate(part) for part in (rows, columns, values))
-    whole = coo_matrix((data, (i, j)), shape=(size * width, size * width)).tocsr()
+    data, at = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
+    whole = coo_matrix((data, at), shape=(size * width, size * width)).tocsr()
     return triu(whole).tocsr()
 
 
