@@ -8,13 +8,10 @@ import numpy as np
 import pytest
 
 import meso
+from meso import Result, four_terminal, sweep
 from meso.constants import ELECTRON_CHARGE, HBAR
-from meso.edges import profile
 from meso.exact import Bend, Corbino, Layers, Ribbon
 from meso.exact_kinetic import KineticRibbon
-from meso.flow.result import four_terminal
-from meso.result import Result
-from meso.sweeping import sweep
 
 FOLDER = Path(__file__).parents[2] / "demos"
 CASES = sorted(FOLDER.rglob("case.toml"))
@@ -40,7 +37,7 @@ def result(name: str, *settings: tuple[str, object]) -> Result:
 
 def orbital_at_walls(solved: Result, wall: str) -> dict[str, np.ndarray]:
     """Profile along a wall with L_z in ħ/m² (ħ/m³)."""
-    columns = profile(solved.flow, wall, 4)
+    columns = solved.flow.profile(wall, 4)
     kappa = next(iter(solved.flow.materials.values())).orbital_coupling
     assert kappa is not None
     return {**columns, "L_z": kappa * ELECTRON_CHARGE * columns["vorticity"] / HBAR}

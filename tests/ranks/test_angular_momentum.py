@@ -12,16 +12,21 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from meso.angular_momentum.densities import Densities
-from meso.angular_momentum.diffusion import Diffusion, Surface
-from meso.angular_momentum.inverse import one_way, two_way
-from meso.angular_momentum.lengths import layer
-from meso.angular_momentum.tensors import ONE, Transport, diffusion_block, hall_block, material
-from meso.boundary import Contact, Wall
-from meso.device import Device
-from meso.flow.ohmic import Ohmic
-from meso.material import Material
-from meso.sampling import sample
+from meso import Contact, Device, Material, Wall
+from meso.angular_momentum import (
+    ONE,
+    Densities,
+    Diffusion,
+    Surface,
+    Transport,
+    diffusion_block,
+    hall_block,
+    layer,
+    material,
+    one_way,
+    two_way,
+)
+from meso.flow import Ohmic
 
 GEOMETRIES = Path(__file__).parents[2] / "geometries"
 # Different orders of summation, and the tolerance of the iterations in 3D (1e-13), magnified where
@@ -31,9 +36,7 @@ RELATIVE = 1e-8
 
 def numbers(found: Densities, points: list[list[float]]) -> dict[str, list[float]]:
     """What must not depend on the number of ranks."""
-    fields = [found.field(name) for name in found.components]
-    values = sample(found.device, fields, np.array(points))
-    out = {name: value.tolist() for name, value in values.items()}
+    out = {name: value.tolist() for name, value in found.sample(np.array(points)).items()}
     out |= {f"outflow {k}": v.tolist() for k, v in found.outflow.items()}
     return {**out, "relaxed": found.relaxed.tolist()}
 

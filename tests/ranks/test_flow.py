@@ -14,17 +14,9 @@ import pytest
 from conftest import GEOMETRIES, draw, material, solve
 from mpi4py import MPI
 
-from meso.boundary import Contact, Periodic, Wall
-from meso.device import Device
-from meso.edges import profile
-from meso.errors import MesoError
-from meso.flow.bounds import conductance_bounds
-from meso.flow.hydrodynamic import Hydrodynamic
-from meso.flow.kinetic import Kinetic
-from meso.flow.ohmic import Ohmic
+from meso import Contact, Device, MesoError, Periodic, Profile, Wall
+from meso.flow import Hydrodynamic, Kinetic, Ohmic, conductance_bounds
 from meso.orbital import edge_moments, orbital_density, vorticity
-from meso.profile import Profile
-from meso.sampling import sample
 
 # Different orders of summation: rounding, magnified by the conditioning of the systems.
 RELATIVE = 1e-9
@@ -220,7 +212,7 @@ def terminals_and_fields(flow) -> dict[str, list]:
         "extrema": [*flow.fields["current_density"].extrema()],
         "cells": [float(flow.device.cells), flow.device.measure, flow.device.extent],
     }
-    for name, values in sample(flow.device, list(flow.fields.values()), grid).items():
+    for name, values in flow.sample(grid).items():
         assert (~np.isnan(values)).any()
         out[f"inside {name}"] = (~np.isnan(values)).astype(float).ravel().tolist()
         out[name] = np.nan_to_num(values).ravel().tolist()
@@ -255,7 +247,8 @@ def results(flow) -> dict[str, list]:
     density = orbital_density(flow, omega)
     # Points inside and outside of all devices, none on an edge of a cell where values may jump.
     grid = np.random.default_rng(1).uniform(-210e-9, 610e-9, (400, 2))
-    fields = sample(device, [*flow.fields.values(), omega, density], grid)
+    fields = flow.sample(grid)
+    fields |= {f.name: device.sample(f.function(), grid) for f in (omega, density)}
     out = {
         "currents": [t.current for t in (*flow.contacts.values(), *flow.periodic.values())],
         "potentials": [t.potential for t in (*flow.contacts.values(), *flow.periodic.values())],
@@ -268,7 +261,7 @@ def results(flow) -> dict[str, list]:
         out[name] = np.nan_to_num(values).ravel().tolist()
     for name, law in flow.boundaries.items():
         if isinstance(law, Wall):
-            for column, values in profile(flow, name, 2).items():
+            for column, values in flow.profile(name, 2).items():
                 out[f"{name} {column}"] = values.tolist()
     moments = edge_moments(flow, density)
     out["moments"] = [m.moment for m in moments]
