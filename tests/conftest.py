@@ -18,6 +18,14 @@ GEOMETRIES = Path(__file__).parents[1] / "geometries"
 TIERS = ("verification", "demos", "ranks", "container")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What tests/test_fuzz.py runs."""
+    group = parser.getgroup("meso")
+    group.addoption("--mutants", type=int, default=300, help="number of mutants (default 300)")
+    group.addoption("--seed", type=int, default=1, help="of the mutants (default 1)")
+    group.addoption("--mutant", type=int, help="only the mutant of this number")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests in a folder that is named like a tier belong to it."""

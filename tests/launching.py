@@ -12,6 +12,15 @@ _SECONDS = 300
 _INHERITED = ("OMPI_COMM", "PMIX_", "OMPI_UNIVERSE")
 
 
+def without_launcher() -> dict[str, str]:
+    """The environment without what MPI has put there, with the repository and these tests."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(_INHERITED)}
+    roots = [str(Path(__file__).parents[i]) for i in (0, 1)]
+    before = filter(None, [environment.get("PYTHONPATH")])
+    environment["PYTHONPATH"] = os.pathsep.join([*roots, *before])
+    return environment
+
+
 def launch(script: str, ranks: int, *arguments: object) -> str:
     """Run a script on some ranks, with the repository and these tests to import from.
 
@@ -23,17 +32,13 @@ def launch(script: str, ranks: int, *arguments: object) -> str:
     Returns:
         What it printed.
     """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(_INHERITED)}
-    roots = [str(Path(__file__).parents[i]) for i in (0, 1)]
-    before = filter(None, [environment.get("PYTHONPATH")])
-    environment["PYTHONPATH"] = os.pathsep.join([*roots, *before])
     python = [sys.executable, "-W", "ignore", script, *map(str, arguments)]
     done = subprocess.run(
         ["mpirun", "-n", str(ranks), *python],
         capture_output=True,
         text=True,
         timeout=_SECONDS,
-        env=environment,
+        env=without_launcher(),
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
