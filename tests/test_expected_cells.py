@@ -33,6 +33,8 @@ metal = "sheet"
 source = {{ contact = {{ potential = "1 mV" }} }}
 drain = {{ contact = {{ potential = "0 V" }} }}
 edges = {{ wall = {{ specularity = 0.0 }} }}
+[flow]
+model = "hydrodynamic"
 """
 
 

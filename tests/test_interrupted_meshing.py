@@ -20,10 +20,16 @@ PROMPTLY = 20.0
 
 # Fourteen million cells take minutes: a size in the case is word enough.
 HEAVY = f"""
-geometry = {{ file = "{GEOMETRIES / "ribbon.geo"}", length_unit = "nm" }}
-mesh = {{ size = "0.06 nm" }}
-regions = {{ metal = "sheet" }}
-flow = {{ model = "ohmic" }}
+[geometry]
+file = "{GEOMETRIES / "ribbon.geo"}"
+length_unit = "nm"
+parameters = {{ width = 100, length = 200 }}
+[mesh]
+size = "0.06 nm"
+[regions]
+metal = "sheet"
+[flow]
+model = "ohmic"
 [materials.sheet]
 carriers = "2d"
 conductivity = "20 mS"
@@ -76,10 +82,10 @@ def busy(folder: Path, *launcher: str, case: str = HEAVY, words: tuple[str, ...]
     )
     assert process.stderr
     for line in process.stderr:
-        if "about" in line:
+        if "meshing ribbon.geo: about" in line:
             time.sleep(0.5)
             return process
-    raise AssertionError("ended before it meshed")
+    raise AssertionError("it ended before it meshed")
 
 
 def ended(process: Busy, below: list[int]) -> str:
@@ -113,8 +119,8 @@ def test_signals_end_it_all(tmp_path, number):
 
 def test_a_word_is_enough(tmp_path):
     """--yes where neither the case nor the drawing gives a size."""
-    long = 'parameters = { width = 0.1, length = 1e6 }, length_unit = "nm"'
-    case = HEAVY.replace('length_unit = "nm"', long).replace('mesh = { size = "0.06 nm" }', "")
+    case = HEAVY.replace("width = 100, length = 200", "width = 0.1, length = 1e6")
+    case = case.replace('size = "0.06 nm"', "")
     process = busy(tmp_path, case=case, words=("--yes",))
     below = descendants(process.pid)
     process.send_signal(signal.SIGTERM)
