@@ -154,9 +154,9 @@ def _matrix(
         frame *= part.weight[..., None, None]
         block = np.einsum("fqab,fqm,fqn->fmanb", frame, part.trace, part.trace, optimize=True)
         f, p = part.rows.shape
-        own = (width * part.rows[:, :, None] + np.arange(width)).reshape(f, p * width)
-        rows.append(np.repeat(own, p * width, axis=1).ravel())
-        columns.append(np.tile(own, (1, p * width)).ravel())
+        mine = (width * part.rows[:, :, None] + np.arange(width)).reshape(f, p * width)
+        rows.append(np.repeat(mine, p * width, axis=1).ravel())
+        columns.append(np.tile(mine, (1, p * width)).ravel())
         values.append(block.ravel())
     data, at = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
     whole = coo_matrix((data, at), shape=(size * width, size * width)).tocsr()
