@@ -17,6 +17,8 @@ from meso.errors import CaseError, ConvergenceError, MesoError, exit_code, told
 
 __all__ = ["main"]
 
+#: Seconds that a rank waits for the others before it ends.
+_PATIENCE = 5.0
 #: Where launchers tell a process its rank, before MPI is there.
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
 
@@ -50,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _leave_log(options, rank, error)
         if rank == 0:
             print(told(error), file=sys.stderr, flush=True)
+        _after_rank_0()
         return exit_code(error)
     except KeyboardInterrupt:
         return _abort(130)
