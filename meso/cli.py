@@ -88,6 +88,17 @@ def _all_ranks() -> Iterator[None]:
         raise
 
 
+def _after_rank_0() -> None:
+    """Wait until rank 0 has spoken: some launchers end all processes when the first one ends."""
+    if "mpi4py.MPI" in sys.modules:
+        from mpi4py import MPI
+
+        there = MPI.COMM_WORLD.Ibarrier()
+        end = time.monotonic() + _PATIENCE
+        while not there.Test() and time.monotonic() < end:
+            time.sleep(0.01)
+
+
 def _abort(code: int) -> int:
     if "mpi4py.MPI" in sys.modules:
         from mpi4py import MPI
