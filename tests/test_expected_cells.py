@@ -123,7 +123,7 @@ def test_layers_of_a_drawing_count():
     path = Path("own.geo")
     path.write_text(
         PLATE.replace("Physical", "//")
-        + "Extrude {0, 0, 10} { Surface{1}; Layers{20000}; }\n"
+        + "Extrude {0, 0, 10} { Surface{1}; Layers{8000}; }\n"
         + 'Physical Volume("metal") = {1}; Physical Surface("all") = {1, 13, 17, 21, 25, 26};\n'
     )
     path.write_text("h = 20;\n" + path.read_text())
