@@ -20,12 +20,9 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ive
 
-from meso.angular_momentum.diffusion import Diffusion
-from meso.angular_momentum.lengths import layer
-from meso.angular_momentum.tensors import ONE, diffusion_block, hall_block, material
+from meso import Device
+from meso.angular_momentum import ONE, Diffusion, diffusion_block, hall_block, layer, material
 from meso.constants import ELEMENTARY_CHARGE, HBAR
-from meso.device import Device
-from meso.sampling import sample
 
 D = 1e-5  # m^2/s
 TAU = 1e-12  # s
@@ -58,7 +55,7 @@ def azimuthal(device: Device, swapping: float, radii: np.ndarray) -> np.ndarray:
     problem = Diffusion(device, components=["spin_x", "spin_y"], materials={"metal": transport})
     found = problem.solve([0.0, 0.0, FIELD])
     points = np.column_stack([radii, np.zeros_like(radii)])
-    return sample(device, [found.field("spin_y")], points)["spin_density_y"]
+    return found.sample(points)["spin_density_y"]
 
 
 def exact(radius: float, swapping: float, at: np.ndarray) -> np.ndarray:
