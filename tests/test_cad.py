@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import GEOMETRIES, gmsh_session, material
 from helpers import cell_degree, measures, nodes_of
+from launching import launch
 from mpi4py import MPI
 
 import meso
@@ -417,12 +416,7 @@ def test_unreadable_suffix(tmp_path):
 
 @pytest.mark.ranks
 def test_two_ranks():
-    subprocess.run(
-        ["mpirun", "-n", "2", sys.executable, "-c", "import test_cad; test_cad.on_a_rank()"],
-        cwd=Path(__file__).parent,
-        check=True,
-        timeout=120,
-    )
+    launch(__file__, 2)
 
 
 def on_a_rank() -> None:
@@ -438,3 +432,7 @@ def on_a_rank() -> None:
         assert "is as near to" in str(error)
     else:
         raise AssertionError
+
+
+if __name__ == "__main__":
+    on_a_rank()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import read_vtu
 
 from meso.cli import main
-from meso.vtu import read_vtu
 
 # An L of channels 100 wide; with r > 0 the inner corner is round.
 DRAWING = """

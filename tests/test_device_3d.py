@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import GEOMETRIES, gmsh_session, material
 from helpers import cell_degree, coordinate_element, facets_of, nodes_of, on_facets
+from launching import launch
 from mpi4py import MPI
 
 from meso import Contact, Device, GeometryError, Layer, Wall
@@ -435,25 +434,8 @@ def summary() -> dict[str, float]:
 @pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_agree(ranks):
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("OMPI_COMM", "PMIX_", "OMPI_UNIVERSE"))
-    }
-    root = str(Path(__file__).parents[1])
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [root, *filter(None, [environment.get("PYTHONPATH")])]
-    )
-    done = subprocess.run(
-        ["mpirun", "-n", str(ranks), sys.executable, "-W", "ignore", __file__],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = dict(line.split(" = ") for line in done.stdout.splitlines() if " = " in line)
+    said = launch(__file__, ranks)
+    found = dict(line.split(" = ") for line in said.splitlines() if " = " in line)
     expected = summary()
     assert found.keys() == expected.keys()
     for name, value in expected.items():

@@ -166,7 +166,7 @@ def of_meso(words: list[str]) -> list[str]:
     return words[start:] if words[start - 2] != "-f" else []
 
 
-def settings(words: list[str]) -> dict[str, Any]:
+def settings(words: list[str]) -> list[str]:
     """What a command sets; of a swept value the first."""
     out = []
     for option, value in zip(words, words[1:], strict=False):
@@ -175,9 +175,7 @@ def settings(words: list[str]) -> dict[str, Any]:
             out.append(value)
         elif option == "--over":
             out.append(f"{key}={re.split('[,:]', text)[0]}")
-    from meso.case import parse_overrides
-
-    return parse_overrides(out)
+    return out
 
 
 @pytest.mark.parametrize("block", of("command"))

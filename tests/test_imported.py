@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import GEOMETRIES, gmsh_session, material, mesh_file
 from helpers import cell_degree, measures, nodes_of
+from launching import launch
 from mpi4py import MPI
 
 from meso import CaseError, Contact, Device, GeometryError, Profile, Wall
@@ -568,13 +568,7 @@ def test_two_ranks(tmp_path, name):
     path = gmsh_mesh(tmp_path / "reference.msh", 2, 2)
     WRITERS[name](path, tmp_path / name)
     with_data(tmp_path / "ring.msh")
-    code = f"import test_imported; test_imported.on_a_rank({str(tmp_path)!r}, {name!r})"
-    subprocess.run(
-        ["mpirun", "-n", "2", sys.executable, "-c", code],
-        cwd=Path(__file__).parent,
-        check=True,
-        timeout=120,
-    )
+    launch(__file__, 2, tmp_path, name)
 
 
 def on_a_rank(folder: str, name: str) -> None:
@@ -597,3 +591,7 @@ def on_a_rank(folder: str, name: str) -> None:
         assert "no such file" in str(error)
     else:
         raise AssertionError
+
+
+if __name__ == "__main__":
+    on_a_rank(*sys.argv[1:])

@@ -261,7 +261,7 @@ def test_links(refused):
 @pytest.mark.parametrize("place", ["/dev/null/out", "case.toml/out", "out/" + "x" * 300])
 def test_places_that_cannot_be(refused, place, monkeypatch):
     """Found before anything is solved, in one message."""
-    monkeypatch.setattr("meso.running.run", None)
+    monkeypatch.setattr("dolfinx.mesh.create_mesh", None)
     write_case(**{"output.directory": place})
     assert "output.directory" in refused("run", "case.toml")
     assert everything() == ["case.toml"]

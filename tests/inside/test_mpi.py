@@ -1,12 +1,11 @@
 """What the ranks tell each other: an error of one is everybody's, which no user can provoke."""
 
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from launching import launch
 from mpi4py import MPI
-from test_cli import environment
 
 from meso.mpi import concatenated, largest, on_root, smallest, together, total
 
@@ -53,14 +52,9 @@ def test_helpers_here():
 
 @pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
 def test_helpers_on_three_ranks():
-    script = "import test_mpi; test_mpi.helpers(test_mpi.MPI.COMM_WORLD); print('passed')"
-    done = subprocess.run(
-        ["mpirun", "-n", "3", sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment() | {"PYTHONPATH": ":".join(sys.path)},
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert done.stdout.count("passed") == 3
+    assert launch(__file__, 3).count("passed") == 3
+
+
+if __name__ == "__main__":
+    helpers(MPI.COMM_WORLD)
+    sys.stdout.write("passed\n")

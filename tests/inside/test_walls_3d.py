@@ -8,7 +8,6 @@ the elements represent exactly. A wire of radius R carries an axial and a swirli
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ import dolfinx
 import numpy as np
 import pytest
 from conftest import GEOMETRIES
+from launching import launch
 from mpi4py import MPI
-from test_cli import environment
 from test_output_3d import LENGTH, THICKNESS, WIDTH, case, near, serial, titanium
 
 from meso import Contact, Device, Result, Wall
@@ -327,16 +326,7 @@ def everything() -> dict[str, list[float]]:
 @serial
 def test_ranks_agree(tmp_path: Path) -> None:
     path = tmp_path / "two.json"
-    words = ["mpirun", "-n", "2", sys.executable, "-W", "ignore", __file__, str(path)]
-    done = subprocess.run(
-        words,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment() | {"PYTHONPATH": ":".join(sys.path)},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    launch(__file__, 2, path)
     found, wanted = json.loads(path.read_text()), everything()
     assert found.keys() == wanted.keys()
     for name, values in wanted.items():
