@@ -18,9 +18,15 @@ from meso import sizing_3d
 from meso.drawing import generate, groups
 from meso.errors import GeometryError
 from meso.estimating import cells_of_field, check_coarse, flat_cells, layer_cells, size_factor
-from meso.grading import curve_length, curve_points, graded, resolve_short_curves
+from meso.grading import (
+    curve_length,
+    curve_points,
+    forget_coarse_sizes,
+    graded,
+    resolve_short_curves,
+)
 from meso.layers import CELLS_PER_WIDTH, Layer, SizeField, Sizes, vorticity_layer
-from meso.planar import cross
+from meso.planar import cross, row_keys
 
 __all__ = ["Layer", "SizeField", "Sizes", "mesh_drawing", "vorticity_layer"]
 
@@ -93,7 +99,7 @@ def mesh_drawing(
     gmsh.option.setNumber("Mesh.MeshSizeMax", min(sizes.bulk or np.inf, extent / 4))
     # The background field says it all: sizes of the boundary must not spread inwards.
     gmsh.option.setNumber("Mesh.MeshSizeExtendFromBoundary", 0)
-    gmsh.option.setNumber("Mesh.MeshSizeFromPoints", 0)
+    forget_coarse_sizes()
     gmsh.model.mesh.clear()
     generate(path)
     return stretched
@@ -236,6 +242,7 @@ def _field(
     number[tags.astype(np.int64)] = np.arange(len(tags))
     triangles = number[gmsh.model.mesh.getElementsByType(2)[1].astype(np.int64)].reshape(-1, 3)
     boundary = _boundary_edges(nodes, triangles)
+    nodes, triangles = _with_rim(nodes, triangles, _curved_edges(number, boundary))
     plane = nodes[:, :2]
 
     points, normals = _spread(plane, boundary, _SAMPLES)
@@ -267,6 +274,37 @@ def _boundary_edges(nodes: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     key = np.sort(edges, axis=1)
     _, first, count = np.unique(key, axis=0, return_index=True, return_counts=True)
     return edges[first[count == 1]]
+
+
+def _curved_edges(number: np.ndarray, boundary: np.ndarray) -> np.ndarray:
+    """The edges of the boundary that are chords of curves, shape (k, 2)."""
+    parts = [
+        gmsh.model.mesh.getElementsByType(1, curve)[1].astype(np.int64)
+        for _, curve in gmsh.model.getEntities(1)
+        if gmsh.model.getType(1, curve) != "Line"
+    ]
+    if not parts:
+        return boundary[:0]
+    chords = number[np.concatenate(parts)].reshape(-1, 2)
+    count = len(number)
+    return boundary[np.isin(row_keys(boundary, count), row_keys(chords, count))]
+
+
+def _with_rim(
+    nodes: np.ndarray, triangles: np.ndarray, chords: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The coarse mesh and a triangle on the outer side of each chord.
+
+    Gmsh gives places outside the triangles of a field the size of the nearest node, however far
+    it is. A convex arc is outside its chords: near a corner all of it would be as fine as that.
+    """
+    start, end = nodes[chords[:, 0]], nodes[chords[:, 1]]
+    outwards = (end - start)[:, [1, 0, 2]] * [1, -1, 0]
+    # As high as half the chord: it holds arcs of up to 90 degrees.
+    tips = (start + end + outwards) / 2
+    number = len(nodes) + np.arange(len(chords))
+    rim = np.column_stack([chords[:, 1], chords[:, 0], number])
+    return np.concatenate([nodes, tips]), np.concatenate([triangles, rim])
 
 
 def _spread(nodes: np.ndarray, edges: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
