@@ -65,15 +65,26 @@ def forget_coarse_sizes() -> None:
         gmsh.model.mesh.setSizeAtParametricPoints(1, curve, [], [])
 
 
-def curve_points(curve: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points along a curve of the drawing, shape (count, 3), and the curvature there."""
+def curve_points(curve: int, count: int) -> np.ndarray:
+    """Points along a curve of the drawing, shape (count, 3)."""
     low, high = (float(v[0]) for v in gmsh.model.getParametrizationBounds(1, curve))
     at = np.linspace(low, high, count).tolist()
-    points = np.array(gmsh.model.getValue(1, curve, at)).reshape(-1, 3)
-    return points, np.abs(gmsh.model.getCurvature(1, curve, at))
+    return np.array(gmsh.model.getValue(1, curve, at)).reshape(-1, 3)
+
+
+def curvatures(points: np.ndarray) -> np.ndarray:
+    """Curvature at points along a curve, shape (n,): of the circle through each and its neighbours.
+
+    Gmsh's own are differences over a fixed step for some curves: on short arcs nothing but noise.
+    """
+    back, forth = points[1:-1] - points[:-2], points[2:] - points[1:-1]
+    sides = [np.linalg.norm(v, axis=1) for v in (back, forth, back + forth)]
+    twice_area = np.linalg.norm(np.cross(back, forth), axis=1)
+    product = np.prod(sides, axis=0)
+    inside = np.divide(2 * twice_area, product, out=np.zeros(len(product)), where=product > 0)
+    return np.pad(inside, 1, mode="edge")
 
 
 def curve_length(curve: int) -> float:
     """Length of a curve of the drawing."""
-    points, _ = curve_points(curve, 33)
-    return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
+    return float(np.linalg.norm(np.diff(curve_points(curve, 33), axis=0), axis=1).sum())

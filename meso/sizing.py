@@ -19,6 +19,7 @@ from meso.drawing import generate, groups
 from meso.errors import GeometryError
 from meso.estimating import cells_of_field, check_coarse, flat_cells, layer_cells, size_factor
 from meso.grading import (
+    curvatures,
     curve_length,
     curve_points,
     forget_coarse_sizes,
@@ -197,9 +198,9 @@ def _flat_enough(curves: Mapping[str, list[int]], sizes: Sizes, nodes: np.ndarra
     for name, tags in curves.items():
         for curve in tags:
             if gmsh.model.getType(1, curve) != "Line":
-                at, curvature = curve_points(curve, 65)
+                at = curve_points(curve, 65)
                 with np.errstate(divide="ignore"):
-                    size = np.sqrt(0.5 * sizes.layers[name].lengths[0] / curvature)
+                    size = np.sqrt(0.5 * sizes.layers[name].lengths[0] / curvatures(at))
                 out = np.minimum(out, graded(nodes, at[:, :2], size))
     return out
 
@@ -251,9 +252,9 @@ def _field(
     wanted = np.minimum(min(sizes.bulk or np.inf, extent / 4), graded(plane, points, across))
     for _, curve in gmsh.model.getEntities(1):
         if gmsh.model.getType(1, curve) != "Line":
-            at, curvature = curve_points(curve, 65)
+            at = curve_points(curve, 65)
             with np.errstate(divide="ignore"):
-                round_ = ANGLE_PER_CELL / curvature
+                round_ = ANGLE_PER_CELL / curvatures(at)
             wanted = np.minimum(wanted, graded(plane, at[:, :2], round_))
     sharp = np.intersect1d(_wide_corners(plane, boundary, 200.0), _kinks(number))
     ends = np.intersect1d(_wide_corners(plane, boundary, 100.0), _contact_ends(path, sizes, number))
@@ -352,7 +353,7 @@ def _junctions() -> dict[int, list[tuple[int, np.ndarray]]]:
     """Curves that meet in each point of the drawing, with their unit tangents away from it."""
     meeting: dict[int, list[tuple[int, np.ndarray]]] = {}
     for _, curve in gmsh.model.getEntities(1):
-        points, _ = curve_points(curve, 129)
+        points = curve_points(curve, 129)
         for _, end in gmsh.model.getBoundary([(1, curve)], oriented=False):
             at = np.array(gmsh.model.getValue(0, end, []))
             for here, there in ((points[0], points[1]), (points[-1], points[-2])):
