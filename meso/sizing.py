@@ -15,6 +15,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from meso import sizing_3d
+from meso.coincident import check_coincident
 from meso.drawing import generate, groups
 from meso.errors import GeometryError
 from meso.estimating import cells_of_field, check_coarse, flat_cells, layer_cells, size_factor
@@ -63,6 +64,7 @@ def mesh_drawing(
     low, high = np.array(gmsh.model.getBoundingBox(-1, -1)).reshape(2, 3)
     extent = float((high - low).max())
     _check_count(path, sizes, low, high)
+    check_coincident(path)
     resolve_short_curves(4)
     gmsh.option.setNumber("Mesh.MeshSizeMax", min(sizes.bulk or np.inf, extent / 12))
     check_coarse(path, announce)
