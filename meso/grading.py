@@ -25,29 +25,39 @@ def graded(
     return out
 
 
-def resolve_short_curves(edges: int) -> None:
+def resolve_short_curves(edges: int) -> dict[int, list[float]]:
     """At least so many coarse edges on each curve: sizes at its ends, spread from there.
 
     A long curve between short ones would be as fine as they are all along, where their sizes
-    need not reach its middle. Only such curves are graded, so that other meshes stay as they are.
+    need not reach its middle. Only such curves are graded, so that other meshes stay as they are,
+    and only where the drawing gives no sizes of its own.
+
+    Args:
+        edges: Least number of edges.
+
+    Returns:
+        Sizes at the start, in the middle and at the end of each curve.
     """
+    points = [tag for _, tag in gmsh.model.getEntities(0)]
+    given = {tag for tag in points if gmsh.model.mesh.getSizes([(0, tag)])[0] > 0}
     for _, curve in gmsh.model.getEntities(1):
         length = curve_length(curve)
         for _, point in gmsh.model.getBoundary([(1, curve)], oriented=False):
             known = gmsh.model.mesh.getSizes([(0, point)])[0]
             size = min(length / edges, known if known > 0 else np.inf)
             gmsh.model.mesh.setSize([(0, point)], size)
-    sizes = {curve: _sizes_along(curve, edges) for _, curve in gmsh.model.getEntities(1)}
-    if any(np.ptp(along) > 0 and along[1] > max(along[0], along[2]) for along in sizes.values()):
+    sizes = {curve: _sizes_along(curve, edges, given) for _, curve in gmsh.model.getEntities(1)}
+    if any(middle > max(start, end) for start, middle, end in sizes.values()):
         # Sizes at points would win.
         gmsh.option.setNumber("Mesh.MeshSizeFromPoints", 0)
         for curve, along in sizes.items():
             low, high = (float(v[0]) for v in gmsh.model.getParametrizationBounds(1, curve))
             at = [low, (low + high) / 2, high]
             gmsh.model.mesh.setSizeAtParametricPoints(1, curve, at, along)
+    return sizes
 
 
-def _sizes_along(curve: int, edges: int) -> list[float]:
+def _sizes_along(curve: int, edges: int, given: set[int]) -> list[float]:
     """Coarse sizes at start, middle and end of a curve of the drawing."""
     tags = [tag for _, tag in gmsh.model.getBoundary([(1, curve)], combined=False)]
     wanted = curve_length(curve) / edges
@@ -55,7 +65,8 @@ def _sizes_along(curve: int, edges: int) -> list[float]:
     ends = [gmsh.model.mesh.getSizes([(0, abs(tag))])[0] or wanted for tag in sorted(tags)]
     start, end = ends if len(ends) == 2 else (wanted, wanted)
     middle = (start + end) / 2
-    return [start, wanted if wanted * edges > _MANY_EDGES * middle else middle, end]
+    long = wanted * edges > _MANY_EDGES * middle and given.isdisjoint(map(abs, tags))
+    return [start, wanted if long else middle, end]
 
 
 def forget_coarse_sizes() -> None:

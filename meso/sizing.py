@@ -65,9 +65,9 @@ def mesh_drawing(
     extent = float((high - low).max())
     _check_count(path, sizes, low, high)
     check_coincident(path)
-    resolve_short_curves(4)
+    along = resolve_short_curves(4)
     gmsh.option.setNumber("Mesh.MeshSizeMax", min(sizes.bulk or np.inf, extent / 12))
-    check_coarse(path, announce)
+    check_coarse(path, along, announce)
     generate(path)
     if not _is_plane():
         return False  # the reader of the mesh says what is wrong
@@ -85,6 +85,9 @@ def mesh_drawing(
         points = np.column_stack([sizes.wanted.points, height])
         fields.append((points, sizes.wanted.triangles, sizes.wanted.sizes))
     parts = [_background(*each) for each in fields]
+    # The rim beyond convex arcs is not in the conductor.
+    inside = triangles[: len(gmsh.model.mesh.getElementsByType(2)[0])]
+    fields[0] = (nodes, inside, wanted)
     cells = sum(cells_of_field(p[:, :2], t, h) for p, t, h in fields)
     if stretched:
         cells += flat_cells(wanted)
@@ -94,7 +97,7 @@ def mesh_drawing(
         for name, tags in curves.items():
             cells += layer_cells(tags, sizes.layers[name], wanted, coarser, across)
     if sizing_3d.is_structured(path, 2):
-        cells = len(triangles)  # they stay what they are
+        cells = len(inside)  # they stay what they are
     announce(cells * size_factor(2))
     smallest = gmsh.model.mesh.field.add("Min")
     gmsh.model.mesh.field.setNumbers(smallest, "FieldsList", parts)

@@ -84,9 +84,9 @@ def mesh_solid(
         announce(layered_cells())
         generate(path, 3)
         return
-    resolve_short_curves(2)
+    along = resolve_short_curves(2)
     gmsh.option.setNumber("Mesh.MeshSizeMax", extent / 12)
-    check_coarse(path, announce, 3)
+    check_coarse(path, along, announce, 3)
     generate(path, 3)
     if not len(gmsh.model.mesh.getElementsByType(4)[0]):
         return  # a drawing without tetrahedra: its reader says what is wrong
