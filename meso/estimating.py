@@ -5,7 +5,7 @@ Works on the drawing that is open in Gmsh, in the unit of the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import factorial, log
 from pathlib import Path
 
@@ -56,15 +56,21 @@ def mean_density(sizes: np.ndarray) -> np.ndarray:
     return d * (-1.0) ** (d - 1) * table[:, 0]
 
 
-def check_coarse(path: Path, announce: Callable[[float], None], dimension: int = 2) -> None:
+def check_coarse(
+    path: Path,
+    along: Mapping[int, list[float]],
+    announce: Callable[[float], None],
+    dimension: int = 2,
+) -> None:
     """Tell of a coarse mesh that would be large, by the sizes that the drawing itself asks for.
 
     Args:
         path: The drawing, for messages.
+        along: Sizes at the start, in the middle and at the end of each curve.
         announce: Called with the number of cells, if they are many.
         dimension: 2 or 3.
     """
-    edges = sum(_edges(curve) for _, curve in gmsh.model.getEntities(1))
+    edges = sum(_edges(curve, sizes) for curve, sizes in along.items())
     if edges > _MANY_EDGES:
         # As many cells as if all edges bounded one square or cube.
         announce(_PER_POWER[dimension] * (edges / 4) ** dimension)
@@ -92,14 +98,12 @@ def check_coarse(path: Path, announce: Callable[[float], None], dimension: int =
         announce(cells)
 
 
-def _edges(curve: int) -> float:
-    """Edges that the sizes at the ends of a curve make on it."""
-    ends = gmsh.model.getBoundary([(1, curve)], oriented=False)
+def _edges(curve: int, sizes: list[float]) -> float:
+    """Edges that sizes at start, middle and end of a curve make on it."""
     largest = gmsh.option.getNumber("Mesh.MeshSizeMax")
-    given = [gmsh.model.mesh.getSizes([end])[0] for end in ends] or [0.0]
-    sizes = np.array([[min(s, largest) if s > 0 else largest for s in (given[0], given[-1])]])
+    halves = np.minimum([sizes[:2], sizes[1:]], largest)
     factor = gmsh.option.getNumber("Mesh.MeshSizeFactor")
-    return curve_length(curve) * float(mean_density(sizes)[0]) / factor
+    return curve_length(curve) * float(mean_density(halves).mean()) / factor
 
 
 def flat_cells(wanted: np.ndarray) -> float:

@@ -15,12 +15,20 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from meso import sizing_3d
+from meso.coincident import check_coincident
 from meso.drawing import generate, groups
 from meso.errors import GeometryError
 from meso.estimating import cells_of_field, check_coarse, flat_cells, layer_cells, size_factor
-from meso.grading import curve_length, curve_points, graded, resolve_short_curves
+from meso.grading import (
+    curvatures,
+    curve_length,
+    curve_points,
+    forget_coarse_sizes,
+    graded,
+    resolve_short_curves,
+)
 from meso.layers import CELLS_PER_WIDTH, Layer, SizeField, Sizes, vorticity_layer
-from meso.planar import cross
+from meso.planar import cross, row_keys
 
 __all__ = ["Layer", "SizeField", "Sizes", "mesh_drawing", "vorticity_layer"]
 
@@ -56,9 +64,10 @@ def mesh_drawing(
     low, high = np.array(gmsh.model.getBoundingBox(-1, -1)).reshape(2, 3)
     extent = float((high - low).max())
     _check_count(path, sizes, low, high)
-    resolve_short_curves(4)
+    check_coincident(path)
+    along = resolve_short_curves(4)
     gmsh.option.setNumber("Mesh.MeshSizeMax", min(sizes.bulk or np.inf, extent / 12))
-    check_coarse(path, announce)
+    check_coarse(path, along, announce)
     generate(path)
     if not _is_plane():
         return False  # the reader of the mesh says what is wrong
@@ -76,6 +85,9 @@ def mesh_drawing(
         points = np.column_stack([sizes.wanted.points, height])
         fields.append((points, sizes.wanted.triangles, sizes.wanted.sizes))
     parts = [_background(*each) for each in fields]
+    # The rim beyond convex arcs is not in the conductor.
+    inside = triangles[: len(gmsh.model.mesh.getElementsByType(2)[0])]
+    fields[0] = (nodes, inside, wanted)
     cells = sum(cells_of_field(p[:, :2], t, h) for p, t, h in fields)
     if stretched:
         cells += flat_cells(wanted)
@@ -85,7 +97,7 @@ def mesh_drawing(
         for name, tags in curves.items():
             cells += layer_cells(tags, sizes.layers[name], wanted, coarser, across)
     if sizing_3d.is_structured(path, 2):
-        cells = len(triangles)  # they stay what they are
+        cells = len(inside)  # they stay what they are
     announce(cells * size_factor(2))
     smallest = gmsh.model.mesh.field.add("Min")
     gmsh.model.mesh.field.setNumbers(smallest, "FieldsList", parts)
@@ -93,7 +105,7 @@ def mesh_drawing(
     gmsh.option.setNumber("Mesh.MeshSizeMax", min(sizes.bulk or np.inf, extent / 4))
     # The background field says it all: sizes of the boundary must not spread inwards.
     gmsh.option.setNumber("Mesh.MeshSizeExtendFromBoundary", 0)
-    gmsh.option.setNumber("Mesh.MeshSizeFromPoints", 0)
+    forget_coarse_sizes()
     gmsh.model.mesh.clear()
     generate(path)
     return stretched
@@ -191,9 +203,9 @@ def _flat_enough(curves: Mapping[str, list[int]], sizes: Sizes, nodes: np.ndarra
     for name, tags in curves.items():
         for curve in tags:
             if gmsh.model.getType(1, curve) != "Line":
-                at, curvature = curve_points(curve, 65)
+                at = curve_points(curve, 65)
                 with np.errstate(divide="ignore"):
-                    size = np.sqrt(0.5 * sizes.layers[name].lengths[0] / curvature)
+                    size = np.sqrt(0.5 * sizes.layers[name].lengths[0] / curvatures(at))
                 out = np.minimum(out, graded(nodes, at[:, :2], size))
     return out
 
@@ -236,6 +248,7 @@ def _field(
     number[tags.astype(np.int64)] = np.arange(len(tags))
     triangles = number[gmsh.model.mesh.getElementsByType(2)[1].astype(np.int64)].reshape(-1, 3)
     boundary = _boundary_edges(nodes, triangles)
+    nodes, triangles = _with_rim(nodes, triangles, _curved_edges(number, boundary))
     plane = nodes[:, :2]
 
     points, normals = _spread(plane, boundary, _SAMPLES)
@@ -244,9 +257,9 @@ def _field(
     wanted = np.minimum(min(sizes.bulk or np.inf, extent / 4), graded(plane, points, across))
     for _, curve in gmsh.model.getEntities(1):
         if gmsh.model.getType(1, curve) != "Line":
-            at, curvature = curve_points(curve, 65)
+            at = curve_points(curve, 65)
             with np.errstate(divide="ignore"):
-                round_ = ANGLE_PER_CELL / curvature
+                round_ = ANGLE_PER_CELL / curvatures(at)
             wanted = np.minimum(wanted, graded(plane, at[:, :2], round_))
     sharp = np.intersect1d(_wide_corners(plane, boundary, 200.0), _kinks(number))
     ends = np.intersect1d(_wide_corners(plane, boundary, 100.0), _contact_ends(path, sizes, number))
@@ -267,6 +280,37 @@ def _boundary_edges(nodes: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     key = np.sort(edges, axis=1)
     _, first, count = np.unique(key, axis=0, return_index=True, return_counts=True)
     return edges[first[count == 1]]
+
+
+def _curved_edges(number: np.ndarray, boundary: np.ndarray) -> np.ndarray:
+    """The edges of the boundary that are chords of curves, shape (k, 2)."""
+    parts = [
+        gmsh.model.mesh.getElementsByType(1, curve)[1].astype(np.int64)
+        for _, curve in gmsh.model.getEntities(1)
+        if gmsh.model.getType(1, curve) != "Line"
+    ]
+    if not parts:
+        return boundary[:0]
+    chords = number[np.concatenate(parts)].reshape(-1, 2)
+    count = len(number)
+    return boundary[np.isin(row_keys(boundary, count), row_keys(chords, count))]
+
+
+def _with_rim(
+    nodes: np.ndarray, triangles: np.ndarray, chords: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The coarse mesh and a triangle on the outer side of each chord.
+
+    Gmsh gives places outside the triangles of a field the size of the nearest node, however far
+    it is. A convex arc is outside its chords: near a corner all of it would be as fine as that.
+    """
+    start, end = nodes[chords[:, 0]], nodes[chords[:, 1]]
+    outwards = (end - start)[:, [1, 0, 2]] * [1, -1, 0]
+    # As high as half the chord: it holds arcs of up to 90 degrees.
+    tips = (start + end + outwards) / 2
+    number = len(nodes) + np.arange(len(chords))
+    rim = np.column_stack([chords[:, 1], chords[:, 0], number])
+    return np.concatenate([nodes, tips]), np.concatenate([triangles, rim])
 
 
 def _spread(nodes: np.ndarray, edges: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -314,7 +358,7 @@ def _junctions() -> dict[int, list[tuple[int, np.ndarray]]]:
     """Curves that meet in each point of the drawing, with their unit tangents away from it."""
     meeting: dict[int, list[tuple[int, np.ndarray]]] = {}
     for _, curve in gmsh.model.getEntities(1):
-        points, _ = curve_points(curve, 129)
+        points = curve_points(curve, 129)
         for _, end in gmsh.model.getBoundary([(1, curve)], oriented=False):
             at = np.array(gmsh.model.getValue(0, end, []))
             for here, there in ((points[0], points[1]), (points[-1], points[-2])):

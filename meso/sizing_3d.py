@@ -22,7 +22,7 @@ from meso.drawing import generate, groups
 from meso.errors import GeometryError
 from meso.estimating import check_coarse, layered_cells, size_factor
 from meso.extraction import is_seam
-from meso.grading import graded, resolve_short_curves
+from meso.grading import forget_coarse_sizes, graded, resolve_short_curves
 from meso.layers import Layer, Sizes
 from meso.planar import measures, positive, row_keys
 
@@ -84,9 +84,9 @@ def mesh_solid(
         announce(layered_cells())
         generate(path, 3)
         return
-    resolve_short_curves(2)
+    along = resolve_short_curves(2)
     gmsh.option.setNumber("Mesh.MeshSizeMax", extent / 12)
-    check_coarse(path, announce, 3)
+    check_coarse(path, along, announce, 3)
     generate(path, 3)
     if not len(gmsh.model.mesh.getElementsByType(4)[0]):
         return  # a drawing without tetrahedra: its reader says what is wrong
@@ -109,7 +109,7 @@ def mesh_solid(
     gmsh.option.setNumber("Mesh.MeshSizeMax", bulk)
     # The background field says it all: sizes of the boundary must not spread inwards.
     gmsh.option.setNumber("Mesh.MeshSizeExtendFromBoundary", 0)
-    gmsh.option.setNumber("Mesh.MeshSizeFromPoints", 0)
+    forget_coarse_sizes()
     # Curves are divided by integrals of 1/size; Gmsh's 1e-9 takes as long as all the tetrahedra.
     gmsh.option.setNumber("Mesh.LcIntegrationPrecision", 1e-4)
     gmsh.model.mesh.clear()

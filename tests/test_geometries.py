@@ -94,6 +94,20 @@ def corbino(*, inner_radius: float, outer_radius: float) -> Shape:
     )
 
 
+def disc(*, radius: float, half_width: float) -> Shape:
+    """The full disc, its rim less four contacts."""
+    contact = 2 * half_width * radius
+    return Shape(
+        name="disc",
+        parameters={"radius": radius, "half_width": half_width},
+        area=PI * radius**2,
+        lengths={
+            **{f"contact{k}": contact for k in (1, 2, 3, 4)},
+            "rim": 2 * PI * radius - 4 * contact,
+        },
+    )
+
+
 def chamber(
     *, width: float, length: float, chamber_radius: float, opening: float, fillet: float
 ) -> Shape:
@@ -296,6 +310,8 @@ SHAPES = [
     annulus(inner_radius=100, outer_radius=200, angle=350),
     corbino(inner_radius=50, outer_radius=200),
     corbino(inner_radius=190, outer_radius=200),
+    disc(radius=300, half_width=0.2),
+    disc(radius=20, half_width=0.7),
     chamber(width=100, length=600, chamber_radius=100, opening=80, fillet=10),
     chamber(width=60, length=500, chamber_radius=120, opening=20, fillet=40),
     chamber(width=60, length=500, chamber_radius=80, opening=158, fillet=5),
@@ -405,6 +421,9 @@ REFUSED = [
     ("slit", {"opening": 1000}, "opening = 1000 is not permitted: 0 < opening < width = 1000"),
     ("slit", {"thickness": 0}, "thickness = 0 is not permitted: thickness > 0"),
     ("slit", {"length": 20}, "length = 20 is not permitted: length > thickness = 20"),
+    ("disc", {"radius": 0}, "radius = 0 is not permitted: radius > 0"),
+    ("disc", {"half_width": 0}, "half_width = 0 is not permitted: 0 < half_width < Pi/4"),
+    ("disc", {"half_width": 0.8}, "half_width = 0.8 is not permitted"),
     ("vicinity", {"radius": 0}, "radius = 0 is not permitted: radius > 0"),
     ("vicinity", {"width": 20}, "width = 20 is not permitted: width > 2 radius = 20"),
     ("vicinity", {"distance1": 20}, "distance1 = 20 is not permitted: .* = 20"),
