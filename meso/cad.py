@@ -217,7 +217,7 @@ def _name(
         several = selectors[name]
         for selector in sorted(several, key=lambda s: s.rest):
             key = f"geometry.groups.{table}.{name}"
-            chosen = _chosen(path, key, selector, entities, unit, size)
+            chosen = _chosen(path, key, selector, entities, unit, size) if entities else []
             if selector.rest:
                 chosen = [e for e in chosen if e.tag not in owner and e.outside]
             if not chosen:

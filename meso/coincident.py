@@ -1,4 +1,4 @@
-"""Curves on top of each other: they divide a drawing where none was meant to be divided."""
+"""Curves on top of or across each other: they divide a drawing that was not meant to be divided."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import gmsh
 import numpy as np
 
+from meso.crossings import crossing
 from meso.drawing import groups
 from meso.errors import GeometryError
 from meso.grading import curve_points
@@ -17,7 +18,7 @@ _BETWEEN = (0.31, 0.5, 0.73)  # where curves between common points are compared
 
 
 def check_coincident(path: Path) -> None:
-    """Refuse a 2D drawing of which two curves coincide along a part of their length.
+    """Refuse a 2D drawing of which two curves coincide along a part of their length, or cross.
 
     Gmsh finds no mesh between them, or does not end; the parts that they bound would not be
     joined.
@@ -34,6 +35,7 @@ def check_coincident(path: Path) -> None:
     points = np.array([curve_points(curve, 33) for curve in curves])
     low, high = points.min(axis=1), points.max(axis=1)
     tolerance = _TOLERANCE * (high.max(axis=0) - low.min(axis=0)).max()
+    is_plane = np.ptp(points[..., 2]) <= tolerance
     # Between its points a curve may leave their box by a little.
     margin = 0.01 * (high - low).max(axis=1, keepdims=True) + tolerance
     low, high = low - margin, high + margin
@@ -44,6 +46,8 @@ def check_coincident(path: Path) -> None:
             place = _common(curve, curves[j], ends, tolerance)
             if place is not None:
                 raise GeometryError(_message(path, curve, curves[j], place))
+            if is_plane and (place := crossing(curve, curves[j])) is not None:
+                raise GeometryError(_message(path, curve, curves[j], place, crosses=True))
 
 
 def _common(curve: int, other: int, ends: np.ndarray, tolerance: float) -> np.ndarray | None:
@@ -79,11 +83,19 @@ def _on(curve: int, points: np.ndarray, tolerance: float) -> np.ndarray:
     return np.linalg.norm(np.reshape(nearest, (-1, 3)) - points, axis=1) <= tolerance
 
 
-def _message(path: Path, curve: int, other: int, place: np.ndarray) -> str:
+def _message(
+    path: Path, curve: int, other: int, place: np.ndarray, *, crosses: bool = False
+) -> str:
     name = {tag: name for name, tags in groups(path, 1).items() for tag in tags}
     one, two = (f"{c} ('{name[c]}')" if c in name else f"{c} (no group)" for c in (curve, other))
+    at = f"({place[0]:.6g}, {place[1]:.6g})"
+    if crosses:
+        return (
+            f"{path}: curves {one} and {two} cross without a common point, at {at}; move them"
+            " apart, or divide them there with BooleanFragments"
+        )
     return (
-        f"{path}: curves {one} and {two} lie on top of each other, near"
-        f" ({place[0]:.6g}, {place[1]:.6g}); draw a common side once and use it in the loops of"
-        " both surfaces, or join them with BooleanFragments; an insulating cut needs a width"
+        f"{path}: curves {one} and {two} lie on top of each other, near {at}; draw a common side"
+        " once and use it in the loops of both surfaces, or join them with BooleanFragments; an"
+        " insulating cut needs a width"
     )

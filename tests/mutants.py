@@ -30,11 +30,10 @@ CASES: dict[str, dict[str, float]] = {
     "chromium": {},
     "corbino": {},
     "cad": {},
-    "whirlpool": {"fillet": 0},
     "step_3d": {},
 }
 #: Read but hardly ever solved: a solution takes seconds.
-_LARGE = ("step_3d", "whirlpool")
+_LARGE = ("step_3d",)
 _BANDS: dict[str, Any] = {
     "title": "Bands",
     "model": {"kind": "ElectronGas", "exchange": "300 meV", "rashba": "0.001 eV nm"},
@@ -373,8 +372,8 @@ def _flow(random: Random, tables: Tables) -> str:
 def _mesh_table(random: Random, tables: Tables) -> str:
     value: Tables = random.choice(
         [
-            *({"size": s} for s in ("0 nm", "-1 nm", "1e-9 nm", "1e30 m", "inf nm", 1e-8, "1 pm")),
-            *({"wall_size": s} for s in ("1e-6 nm", "1 mm", "0 m", "1 nm", "nan m", [])),
+            *({"size": s} for s in ("0 nm", "-1 nm", "1e30 m", "inf nm", 1e-8)),
+            *({"wall_size": s} for s in ("1 mm", "0 m", "1 nm", "nan m", [])),
             *({"geometry_order": n} for n in (1, 2, 3, 5, 6, 0, -1, 1.0)),
             {"size": "1 nm", "wall_size": "2 nm"},
             {"adapt": {"steps": 1, "target": "conductance"}},

@@ -111,7 +111,7 @@ def said(one: Mutant, code: int | None, text: str) -> Iterator[str]:
         messages = re.findall("^meso: (?:error|did not converge): .*", text, re.MULTILINE)
         if len(messages) != 1:
             yield f"{len(messages)} messages"
-        elif not any(word in text for word in words_of(one)):
+        elif code == 2 and not any(word in text for word in words_of(one)):
             yield "message names neither file nor key nor boundary"
 
 
@@ -137,7 +137,8 @@ def left(one: Mutant, code: int | None, before: Any, after: Any) -> Iterator[str
         yield f"changed: {gone}"
     new = {name for name in after if name not in before}
     if code == 3:
-        new = {name for name in new if not name.endswith(".log")}
+        logs = [name for name in new if name.endswith(".log")]
+        new -= {*logs, *(os.fspath(parent) for log in logs for parent in Path(log).parents)}
     if code != 0 or one.words[0] == "check":
         if new:
             yield f"left behind: {sorted(new)}"

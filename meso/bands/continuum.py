@@ -134,6 +134,9 @@ class ElectronGas(Continuum):
 
     def __post_init__(self) -> None:
         _positive(mass=self.mass)
+        if len(self.direction) != 3:
+            text = f"found {list(self.direction)}; must be three numbers"
+            raise CaseError(("direction", text))
         if not np.linalg.norm(self.direction) > 0:
             raise CaseError(("direction", "found a zero vector; must have a direction"))
 
