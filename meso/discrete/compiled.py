@@ -58,9 +58,12 @@ def _alone() -> Iterator[None]:
     folder = _folder()
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for source in folder.glob("*.c"):
-            if not source.with_suffix(".c.cached").exists():
-                source.unlink()
+        sources = {path.stem for path in folder.glob("*.c")}
+        ready = {path.name.removesuffix(".c.cached") for path in folder.glob("*.c.cached")}
+        for name in sources - ready:
+            (folder / f"{name}.c").unlink(missing_ok=True)
+        for name in ready - sources:  # FFCx would compile, and fail at the end because it is there
+            (folder / f"{name}.c.cached").unlink(missing_ok=True)
         yield
 
 
@@ -75,8 +78,12 @@ def compiled(form: ufl.Form) -> Any:
     Args:
         form: Form on any domain: no mesh is needed.
     """
+    # As dolfinx.fem.form spells it: the spelling is a part of the key in the cache.
+    scalar = {"scalar_type": dolfinx.default_scalar_type}
     with _alone():
-        return dolfinx.jit.ffcx_jit(MPI.COMM_SELF, form, jit_options=options())[0]
+        return dolfinx.jit.ffcx_jit(
+            MPI.COMM_SELF, form, form_compiler_options=scalar, jit_options=options()
+        )[0]
 
 
 def functional(form: ufl.Form) -> Any:
