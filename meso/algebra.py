@@ -155,8 +155,11 @@ class Assembly:
         self._columns.append(high)
         self._values.append(values)
 
-    def factorise(self) -> Factor:
+    def factorise(self, *, fits: bool = False) -> Factor:
         """Assemble the matrix over all ranks and factorise it.
+
+        Args:
+            fits: Whether it is known already that there is enough memory.
 
         Returns:
             The factorised system.
@@ -166,8 +169,9 @@ class Assembly:
         """
         if not self.symmetric:
             matrix = distributed(self.local(), self.unknowns)
-            return Factor(matrix, self.unknowns, symmetric=False)
-        return Factor(global_matrix(self.local(), self.unknowns, half=True), self.unknowns)
+            return Factor(matrix, self.unknowns, symmetric=False, fits=fits)
+        matrix = global_matrix(self.local(), self.unknowns, half=True)
+        return Factor(matrix, self.unknowns, fits=fits)
 
     def iterative(self, preconditioner: str = "multigrid") -> ConjugateGradients:
         """Assemble a positive definite (symmetric part) matrix, to be solved by iterations.

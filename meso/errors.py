@@ -62,6 +62,8 @@ def exit_code(error: BaseException) -> int:
 
 def told(error: BaseException) -> str:
     """An error as the terminal shows it: one message, or the traceback of an unexpected one."""
+    if isinstance(error, MemoryError):
+        return "meso: error: memory ran out; larger cells (mesh.size) or more memory would help"
     if not isinstance(error, MesoError):
         return "".join(traceback.format_exception(error)).rstrip()
     kind = "did not converge" if isinstance(error, ConvergenceError) else "error"

@@ -5,7 +5,9 @@ The estimates are measured ones (two cores, MUMPS 5.7): within 20 % for systems 
 
 from __future__ import annotations
 
+import ctypes
 import resource
+from contextlib import suppress
 from math import inf, log2
 from pathlib import Path
 
@@ -30,6 +32,8 @@ def require(comm: MPI.Comm, needed: float, what: str, hint: str) -> None:
         what: What needs it.
         hint: What would help.
     """
+    with suppress(AttributeError, OSError):  # glibc: what Python has freed counts as free
+        ctypes.CDLL(None).malloc_trim(0)
     node = comm.Split_type(MPI.COMM_TYPE_SHARED)
     together, ranks = node.allreduce(needed), node.size
     free, own = node.allreduce(_machine(), op=MPI.MIN), _process()

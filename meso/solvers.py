@@ -190,7 +190,7 @@ def boomer_amg(pc: PETSc.PC) -> None:
 
 
 def factorised(
-    matrix: PETSc.Mat, *, symmetric: bool = True, definite: bool = False
+    matrix: PETSc.Mat, *, symmetric: bool = True, definite: bool = False, fits: bool = False
 ) -> tuple[PETSc.PC, PETSc.Mat]:
     """Factorise a matrix with MUMPS.
 
@@ -198,6 +198,7 @@ def factorised(
         matrix: The matrix.
         symmetric: Whether it is symmetric (LDL^T, else LU).
         definite: Whether it is positive definite too: no pivoting.
+        fits: Whether it is known already that there is enough memory.
 
     Returns:
         PETSc's preconditioner, and the factor, which lives on its own.
@@ -206,7 +207,8 @@ def factorised(
         CaseError: The machine has not the memory that this takes.
         ConvergenceError: The matrix is singular, or memory ran out.
     """
-    _require_memory(matrix, symmetric)
+    if not fits:
+        _require_memory(matrix, symmetric)
     if definite:
         matrix.setOption(PETSc.Mat.Option.SPD, True)
     pc = PETSc.PC().create(matrix.comm)
@@ -251,12 +253,20 @@ class Factor(Solver):
         matrix: The matrix.
         unknowns: Its numbering.
         symmetric: Whether it is symmetric.
+        fits: Whether it is known already that there is enough memory.
     """
 
-    def __init__(self, matrix: PETSc.Mat, unknowns: Unknowns, *, symmetric: bool = True) -> None:
+    def __init__(
+        self,
+        matrix: PETSc.Mat,
+        unknowns: Unknowns,
+        *,
+        symmetric: bool = True,
+        fits: bool = False,
+    ) -> None:
         super().__init__(matrix, unknowns)
         self.method = "MUMPS LDL^T" if symmetric else "MUMPS LU"
-        self._pc, self._factor = factorised(matrix, symmetric=symmetric)
+        self._pc, self._factor = factorised(matrix, symmetric=symmetric, fits=fits)
 
     def close(self) -> None:
         """Free the factors, on all ranks together."""

@@ -96,8 +96,8 @@ def test_the_drawing_of_the_readme_may_have_a_hole(meso):
 def test_a_solution_that_does_not_fit_into_memory():
     """The message comes before the memory is taken, and names what would help."""
     write_case()
-    words = ["flow.model=kinetic", "flow.harmonics=48", "flow.solver=direct"]
-    words += ["mesh.size=15 nm", "mesh.wall_size=15 nm"]
+    words = ["flow.model=kinetic", "flow.harmonics=64", "flow.solver=direct"]
+    words += ["mesh.size=12 nm", "mesh.wall_size=12 nm"]
     limit = 3_000_000_000  # the program itself takes a third
     done = subprocess.run(
         [sys.executable, "-m", "meso", "run", "case.toml"]

@@ -56,7 +56,7 @@ class DirectSystem:
         for facets, traction in discrete.tractions():
             self._add_facet_load(facets, traction, -1)
         self._conductor(*self._boundary())
-        self.factor = self.assembly.factorise()
+        self.factor = self.assembly.factorise(fits=True)
 
     def _require_memory(self) -> None:
         """Raise a CaseError if there is too little memory, before any is taken."""
