@@ -99,6 +99,8 @@ class BlockMatrix:
         if self.blocked:
             most = most[0] // rows.block, most[1] // rows.block
         mat.setPreallocationNNZ((np.minimum(diagonal, most[0]), np.minimum(off, most[1])))
+        # Of a rank without rows PETSc would not know it, and exchange more than others do.
+        mat.setOption(PETSc.Mat.Option.NEW_NONZERO_ALLOCATION_ERR, True)
         mat.setLGMap(rows.map, columns.map)
         self.mat = mat
 

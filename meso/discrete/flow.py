@@ -35,6 +35,12 @@ def _ds(shape: Shape, order: int) -> ufl.Measure:
     return shape.ds(2 * order + 2 * (shape.degree - 1))
 
 
+def _split(values: np.ndarray, axis: int, dimension: int) -> np.ndarray:
+    """An axis of nodes and components in two, also of no elements."""
+    before, after = values.shape[:axis], values.shape[axis + 1 :]
+    return values.reshape(*before, values.shape[axis] // dimension, dimension, *after)
+
+
 @lru_cache(maxsize=64)
 def _conductor(shape: Shape, order: int, varies: bool) -> Kernel:
     """Conductor and continuity on the product of both spaces."""
@@ -127,7 +133,7 @@ class FlowForms:
     def divergence(self, batch: np.ndarray, straight: bool) -> np.ndarray:
         """-psi d_i u, shape (c, q, i, p)."""
         out = _divergence(Shape.of(self.cells, straight), self.order)(self.cells, batch)
-        return out.reshape(*out.shape[:2], -1, self.cells.dimension).swapaxes(2, 3)
+        return _split(out, 2, self.cells.dimension).swapaxes(2, 3)
 
     def boundary(
         self,
@@ -148,14 +154,14 @@ class FlowForms:
         kernel = _boundary(self.curved, self.order, term, tuple(values), varying)
         out = kernel(self.cells, cell, tuple(values.values()), facet)
         d = self.cells.dimension
-        return out.reshape(len(cell), -1, d, out.shape[1] // d, d)
+        return _split(_split(out, 2, d), 1, d)
 
     def flux(self, cell: np.ndarray, facet: np.ndarray) -> np.ndarray:
         """Levels of walls times J.n, on all nodes of the facets' cells, shape (f, q, p, d)."""
         out = _flux(self.curved, self.order)(self.cells, cell, (), facet)
-        return out.reshape(*out.shape[:2], -1, self.cells.dimension)
+        return _split(out, 2, self.cells.dimension)
 
     def port(self, cell: np.ndarray, facet: np.ndarray) -> np.ndarray:
         """J.n, on all nodes of the facets' cells, shape (f, p, d)."""
         out = _port(self.curved, self.order)(self.cells, cell, (), facet)
-        return out.reshape(len(cell), -1, self.cells.dimension)
+        return _split(out, 1, self.cells.dimension)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import basix.ufl
@@ -130,7 +131,8 @@ class Kernel:
         nodes = cells.corners[batch] if self.straight else cells.nodes[batch]
         x = np.zeros((*nodes.shape[:2], 3))
         x[..., : nodes.shape[2]] = nodes
-        columns = [np.reshape(values[i], (count, -1)) for i in self._order]
+        given = [np.asarray(values[i]) for i in self._order]
+        columns = [v.reshape(count, prod(v.shape[1:])) for v in given]
         w = np.ascontiguousarray(np.hstack(columns) if columns else np.zeros((count, 1)), float)
         which = np.zeros(count, np.int32) if facet is None else facet.astype(np.int32)
         A, W, X, F = (_pointer(a) for a in (out, w, x, which))

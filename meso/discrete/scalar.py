@@ -94,7 +94,8 @@ class ScalarForms:
         """Values d_i v d_j u for all pairs of directions, shape (c, i, p, j, p)."""
         out = self._tensor(moments.stiffness, batch, straight, values, less=2, vector=True)
         d = self.cells.dimension
-        return out.reshape(len(batch), -1, d, out.shape[1] // d, d).transpose(0, 2, 1, 4, 3)
+        p = out.shape[1] // d
+        return out.reshape(len(batch), p, d, p, d).transpose(0, 2, 1, 4, 3)
 
     def load(
         self, batch: np.ndarray, straight: bool, flux: np.ndarray, source: np.ndarray

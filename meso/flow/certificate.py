@@ -229,7 +229,8 @@ class Certificate:
         first = self.first
         for part in (first.cell_matrices(), first.boundary_matrices(nitsche=False)):
             for cells, whole in part:
-                at = rows[self.space.dofs[cells]].reshape(len(cells), -1)
+                at = rows[self.space.dofs[cells]]
+                at = at.reshape(len(cells), 2 * at.shape[1])
                 assembly.add_matrix(at, whole[:, : at.shape[1], : at.shape[1]])
         for i, name in enumerate(self.sides):
             facets, flux = first.port_flux(name)

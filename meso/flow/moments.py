@@ -136,7 +136,8 @@ class IterativeMoments:
 
     def _both(self, nodes: np.ndarray) -> np.ndarray:
         """Unknowns of the first moments at nodes (c, p), shape (c, 2 p)."""
-        return (self.unknowns.vector[nodes][..., None] + np.arange(2)).reshape(len(nodes), -1)
+        both = self.unknowns.vector[nodes][..., None] + np.arange(2)
+        return both.reshape(len(nodes), 2 * nodes.shape[1])
 
     def _scalar_rows(self, cells: np.ndarray) -> np.ndarray:
         return self.unknowns.scalar[self.phase[cells][:, None], self.scalar.dofs[cells]]

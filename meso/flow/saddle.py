@@ -97,7 +97,8 @@ class IterativeSystem:
 
         def add(cells: np.ndarray, whole: np.ndarray) -> None:
             matrix = whole[:, : p_ * n, : p_ * n].reshape(-1, p_, n, p_, n)
-            flux = whole[:, p_ * n :, : p_ * n].reshape(len(cells), -1, p_, n)
+            flux = whole[:, p_ * n :, : p_ * n]
+            flux = flux.reshape(*flux.shape[:2], p_, n)
             self.A.add(cells, matrix)
             self.B.add(cells, flux)
             for a, part in enumerate(self.components):
