@@ -241,6 +241,9 @@ def _field(
     """Coarse nodes, triangles, the size at each node that the shape of the device wants.
 
     Last comes the width of the narrowest place.
+
+    Raises:
+        GeometryError: The conductor has no edge.
     """
     tags, xyz, _ = gmsh.model.mesh.getNodes()
     nodes = xyz.reshape(-1, 3)
@@ -248,6 +251,9 @@ def _field(
     number[tags.astype(np.int64)] = np.arange(len(tags))
     triangles = number[gmsh.model.mesh.getElementsByType(2)[1].astype(np.int64)].reshape(-1, 3)
     boundary = _boundary_edges(nodes, triangles)
+    if not len(boundary):
+        text = "surfaces lie on top of each other, so that no edge is one of the conductor"
+        raise GeometryError(f"{path}: {text}; draw each part once")
     nodes, triangles = _with_rim(nodes, triangles, _curved_edges(number, boundary))
     plane = nodes[:, :2]
 

@@ -1,4 +1,4 @@
-"""Curves that cross without a common point, which Gmsh would divide for ever, are named."""
+"""Drawings that overlap themselves: curves that cross, which Gmsh divides for ever, are named."""
 
 from __future__ import annotations
 
@@ -58,3 +58,11 @@ def test_chords_that_cross_are_not_curves_that_do(tmp_path):
         'Physical Curve("edges") = {2, 4};\n'
     )
     assert meso.Device.from_gmsh(path, length_unit="nm", many_cells=True).cells > 4000
+
+
+def test_a_surface_twice(tmp_path, capsys):
+    path = tmp_path / "own.geo"
+    twice = 'Plane Surface(2) = {1}; Physical Surface("metal") = {1, 2};'
+    path.write_text(BAR.replace('Physical Surface("metal") = {1};', twice))
+    assert main(["mesh", str(path), "--picture", str(tmp_path / "mesh.png")]) == 2
+    assert "surfaces lie on top of each other" in capsys.readouterr().err
