@@ -678,6 +678,36 @@ def test_laws_of_the_point_contact(tmp_path: Path) -> None:
     assert (tmp_path / "laws.png").stat().st_size > 50_000
 
 
+@shows("van_der_pauw")
+def _van_der_pauw(solved: Result) -> None:
+    """Ohm's law by conformal maps, close to van der Pauw's; a little more with viscosity."""
+    import runpy
+
+    script = runpy.run_path(str(FOLDER / "van_der_pauw" / "laws.py"))
+    sigma = 0.522e-3
+    for half_width in (0.02, 0.2):
+        settings = (("flow.model", "ohmic"), ("geometry.parameters.half_width", half_width))
+        ohmic = sigma * result("van_der_pauw", *settings).resistances["van_der_pauw"]
+        # 1e-8 measured.
+        assert ohmic == pytest.approx(script["exact"](half_width), rel=1e-6)
+        # Points, and the leading correction for contacts of that width, of the README.
+        assert ohmic * np.pi / np.log(2) == pytest.approx(1, abs=0.37 * half_width**2)
+    fluid = sigma * solved.resistances["van_der_pauw"] / script["exact"](0.2)
+    assert fluid == pytest.approx(1.010, abs=1e-3)
+
+
+def test_laws_of_van_der_pauw(tmp_path: Path) -> None:
+    """The voltage is reversed where carriers fly through; the fluid has too much of that."""
+    import runpy
+
+    script = runpy.run_path(str(FOLDER / "van_der_pauw" / "laws.py"))
+    table = script["main"](tmp_path / "laws.png", ratios=(0.1, 4.0), harmonics=8)
+    assert table["hydrodynamic"][0] == pytest.approx(1.011, abs=1e-3)
+    assert table["kinetic"][0] == pytest.approx(1.012, abs=2e-3)
+    assert table["hydrodynamic"][1] < 3 * table["kinetic"][1] < 0
+    assert (tmp_path / "laws.png").stat().st_size > 50_000
+
+
 @shows("whirlpool")
 def _whirlpool(solved: Result) -> None:
     """The current turns back at the far side of the chamber."""
