@@ -21,7 +21,7 @@ RADIUS, HALF_WIDTH = 300e-9, 0.2
 PER_PATH = 0.522e-3 / 30e-9  # sigma/lambda: (2e^2/h) k_F
 SHARVIN = pi / (2 * PER_PATH * 2 * HALF_WIDTH * RADIUS)  # of one contact
 #: Mean free path over the radius.
-RATIOS = (0.03, 0.1, 0.3, 1.0, 2.0, 4.0, 10.0)
+RATIOS = (0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 
 
 def exact(half_width: float) -> float:
@@ -77,7 +77,7 @@ def draw(axes: Axes, ratio: np.ndarray, table: dict[str, np.ndarray], unit: np.n
         label="Boltzmann equation",
     )
     axes.set(xscale="log", xlabel="mean free path / radius")
-    axes.set_xticks([0.03, 0.1, 0.3, 1, 3, 10], labels=["0.03", "0.1", "0.3", "1", "3", "10"])
+    axes.set_xticks([0.03, 0.1, 0.3, 1, 2], labels=["0.03", "0.1", "0.3", "1", "2"])
     axes.minorticks_off()
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -100,12 +100,12 @@ def main(
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2)
         draw(left, ratio, table, np.ones(len(ratio)))
-        left.set(ylim=(-6, 1.5), ylabel="resistance / Ohm's")
+        left.set(ylim=(-1.8, 1.3), ylabel="resistance / Ohm's")
         left.set_title("Over Ohm's")
         left.legend(loc="lower left")
         ohm = exact(HALF_WIDTH) / (PER_PATH * ratio * RADIUS) / SHARVIN
         draw(right, ratio, table, ohm)
-        right.set(ylim=(-0.06, 0.14), ylabel="resistance / (π/2)(λ/σw)")
+        right.set(ylim=(-0.05, 0.35), ylabel="resistance / (π/2)(λ/σw)")
         right.set_title("Over Sharvin's of a contact")
         right.text(ratio[0], 0.004, "reversed below", color=INK)
         figure.savefig(picture)
