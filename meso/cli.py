@@ -397,11 +397,14 @@ def _mesh(options: argparse.Namespace, root: bool) -> None:
 
 def _plot(options: argparse.Namespace, root: bool) -> None:
     _start(options)
-    if root:
-        from meso.output import redraw
+    from mpi4py import MPI
 
-        for path in redraw(options.directory):
-            print(path)
+    from meso.mpi import on_root
+    from meso.output import redraw
+
+    paths = on_root(MPI.COMM_WORLD, lambda: redraw(options.directory))
+    if root:
+        print("\n".join(str(path) for path in paths))
 
 
 def _bands(options: argparse.Namespace, root: bool) -> None:
