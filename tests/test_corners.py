@@ -91,8 +91,9 @@ def adapted(steps: int) -> str:
 def meshes(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict, Path]:
     """The sharp L on two meshes, and the directory of the finer one."""
     folder = tmp_path_factory.mktemp("sharp")
-    coarse = solved(folder, DRAWING, BEND, adapted(1))
-    return coarse, solved(folder, DRAWING, BEND, adapted(3), figures=True), folder / "out"
+    coarse = solved(folder, DRAWING, BEND, adapted(1), "flow.order=3")
+    fine = solved(folder, DRAWING, BEND, adapted(2), "flow.order=3", figures=True)
+    return coarse, fine, folder / "out"
 
 
 def test_reported_extrema_converge_where_raw_ones_grow(meshes) -> None:
