@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from launching import launch
 from mpi4py import MPI
 
 from meso import Contact, Device, Material, Wall
@@ -125,27 +124,12 @@ def wire() -> dict[str, list[float]]:
 CASES = {"layers": layers, "wire": wire}
 
 
-def launch(ranks: int, path: Path) -> None:
-    """Run this file under MPI, without what pytest's own MPI told its environment."""
-    skipped = ("OMPI_COMM", "PMIX_", "OMPI_UNIVERSE")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(skipped)}
-    done = subprocess.run(
-        ["mpirun", "-n", str(ranks), sys.executable, "-W", "ignore", __file__, str(path)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-
-
 @pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
 def test_ranks_agree(tmp_path: Path) -> None:
     """1, 2 and 3 ranks: all numbers of both cases."""
     results = []
     for ranks in (1, 2, 3):
-        launch(ranks, tmp_path / f"{ranks}.json")
+        launch(__file__, ranks, tmp_path / f"{ranks}.json")
         results.append(json.loads((tmp_path / f"{ranks}.json").read_text()))
     for other in results[1:]:
         for case, wanted in results[0].items():

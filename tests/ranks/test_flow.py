@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import GEOMETRIES, draw, material, solve
+from launching import launch
 from mpi4py import MPI
 
 from meso import Contact, Device, MesoError, Periodic, Profile, Wall
@@ -20,7 +19,6 @@ from meso.orbital import edge_moments, orbital_density, vorticity
 
 # Different orders of summation: rounding, magnified by the conditioning of the systems.
 RELATIVE = 1e-9
-SECONDS = 300
 
 
 def hydrodynamic() -> dict[str, list]:
@@ -280,27 +278,6 @@ def compare(found: dict[str, list], wanted: dict[str, list]) -> None:
             np.testing.assert_allclose(a, b, rtol=0, atol=RELATIVE * np.abs(b).max(), err_msg=name)
 
 
-def launch(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run this file under MPI; what pytest's own MPI told its environment must not be inherited."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("OMPI_COMM", "PMIX_", "OMPI_UNIVERSE"))
-    }
-    roots = [str(Path(__file__).parents[i]) for i in (1, 2)]
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [*roots, *filter(None, [environment.get("PYTHONPATH")])]
-    )
-    return subprocess.run(
-        ["mpirun", "-n", str(ranks), sys.executable, "-W", "ignore", __file__, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        env=environment,
-        check=False,
-    )
-
-
 serial = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
 
 
@@ -311,8 +288,7 @@ def runs(tmp_path_factory):
     out = {}
     for ranks in (1, 2, 3):
         path = folder / f"{ranks}.json"
-        done = launch(ranks, str(path))
-        assert done.returncode == 0, done.stderr[-2000:]
+        launch(__file__, ranks, path)
         out[ranks] = json.loads(path.read_text())
     return out
 
@@ -329,9 +305,7 @@ def test_ranks_agree(runs, case, ranks):
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_errors_reach_every_rank(ranks):
     """A bad drawing is found by rank 0; all ranks raise, and none waits for it."""
-    done = launch(ranks, "error")
-    assert done.returncode == 0, done.stderr[-2000:]
-    said = done.stdout.split("\n")
+    said = launch(__file__, ranks, "error").split("\n")
     message = [line for line in said if line.startswith("GeometryError")]
     assert len(message) == ranks
     assert len(set(message)) == 1
@@ -349,10 +323,9 @@ def test_errors_reach_every_rank(ranks):
 )
 def test_failures_on_one_rank_end_all(ranks, failure, kind, text):
     """Bad values in the cells of one rank only, and pairs whose meshes do not match."""
-    done = launch(ranks, "error", failure)
-    assert done.returncode == 0, done.stderr[-2000:]
-    message = [line for line in done.stdout.split("\n") if line.startswith(kind)]
-    assert len(message) == ranks, done.stdout
+    said = launch(__file__, ranks, "error", failure)
+    message = [line for line in said.split("\n") if line.startswith(kind)]
+    assert len(message) == ranks, said
     assert len(set(message)) == 1
     assert text in message[0]
 
