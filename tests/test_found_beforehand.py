@@ -93,6 +93,7 @@ def test_the_drawing_of_the_readme_may_have_a_hole(meso):
     assert length == pytest.approx(600 - 2 * 30 + circles, rel=1e-5)
 
 
+@pytest.mark.verification  # takes twenty seconds
 def test_a_solution_that_does_not_fit_into_memory():
     """The message comes before the memory is taken, and names what would help."""
     write_case()

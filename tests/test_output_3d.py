@@ -229,7 +229,8 @@ def test_mesh_picture(name: str, tmp_path: Path) -> None:
     tables = case().to_dict()
     tables["geometry"] = {"file": str(GEOMETRIES / f"{name}.geo"), "length_unit": "nm"}
     tables["geometry"]["parameters"] = {"length": 60}
-    tables["output"]["probes"] = {}
+    tables["output"] = {"probes": {}}
+    tables["flow"] = {"model": "ohmic"}  # no layers at walls
     if name == "wire":
         tables["mesh"] = {"size": "20 nm"}
         tables["boundaries"] = {"source": {"contact": {"potential": "1 mV"}}}

@@ -145,6 +145,7 @@ def test_weight_is_one():
     assert np.linalg.eigvalsh(form + form.T)[0] > 0
 
 
+@pytest.mark.verification
 def test_the_solver_decides_alike():
     """Random isotropic laws: `validate` is the criteria of the device."""
     random = np.random.default_rng(5)
