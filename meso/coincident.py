@@ -30,6 +30,13 @@ def check_coincident(path: Path) -> None:
         GeometryError: With the curves, their groups and a place.
     """
     curves = [c for _, c in gmsh.model.getEntities(1) if len(gmsh.model.getAdjacencies(1, c)[0])]
+    embedded = [
+        curve
+        for _, surface in gmsh.model.getEntities(2)
+        for dimension, curve in gmsh.model.mesh.getEmbedded(2, surface)
+        if dimension == 1
+    ]
+    curves = list(dict.fromkeys([*curves, *embedded]))
     if not curves:
         return
     points = np.array([curve_points(curve, 33) for curve in curves])

@@ -66,13 +66,13 @@ def check_directory(directory: Path, record: str = "summary.json") -> None:
     def refuse(text: str) -> None:
         raise CaseError(("output.directory", f"{directory} {text}"))
 
-    if directory.is_symlink() and not directory.exists():
-        refuse(f"is a link to {os.readlink(directory)}, which is not there")
-    if directory.exists() and not directory.is_dir():
-        refuse("is a file")
-    if directory.resolve() == Path.cwd():
-        refuse("is the working directory; name one inside it")
     try:
+        if directory.is_symlink() and not directory.exists():
+            refuse(f"is a link to {os.readlink(directory)}, which is not there")
+        if directory.exists() and not directory.is_dir():
+            refuse("is a file")
+        if directory.resolve() == Path.cwd():
+            refuse("is the working directory; name one inside it")
         above = next(p for p in directory.resolve().parents if p.exists())
         if not above.is_dir():
             refuse(f"cannot be made: {above} is no directory")

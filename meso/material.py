@@ -242,6 +242,9 @@ class Material(_Closure):
         if self.vorticity_diffusion_length is None and is_number(self.mean_free_path):
             derived["vorticity_diffusion_length"] = self._diffusion_length()
         if self.orbital_coupling is None and self.fermi_energy is not None:
+            if not self.fermi_energy * ELECTRON_CHARGE:  # underflow
+                text = f"found {self.fermi_energy:g} J; is too small to divide by"
+                raise CaseError(("fermi_energy", text))
             coupling = HBAR**2 / (2 * self.fermi_energy * ELECTRON_CHARGE)
             derived["orbital_coupling"] = (coupling, "ħ²/(2 ε_F e)")
         for key, (value, _) in derived.items():

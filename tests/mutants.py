@@ -374,7 +374,8 @@ def _mesh_table(random: Random, tables: Tables) -> str:
         [
             *({"size": s} for s in ("0 nm", "-1 nm", "1e30 m", "inf nm", 1e-8)),
             *({"wall_size": s} for s in ("1 mm", "0 m", "1 nm", "nan m", [])),
-            *({"geometry_order": n} for n in (1, 2, 3, 5, 6, 0, -1, 1.0)),
+            *({"geometry_order": n} for n in (3, 5, 6, 0, -1, 1.0)),
+            *({"size": "1 mm", "geometry_order": n} for n in (1, 2)),
             {"size": "1 nm", "wall_size": "2 nm"},
             {"adapt": {"steps": 1, "target": "conductance"}},
             {"adapt": {"steps": 1, "target": "edge_moment", "tolerance": 0.5}},

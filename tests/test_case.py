@@ -300,6 +300,8 @@ BAD = [
     ("flow.order", 1, ["flow.order: found 1; must be in 2 … 10 for the hydrodynamic"]),
     ("flow.order", 11, ["flow.order: found 11"]),
     ("flow.harmonics", 1, ["flow.harmonics: found 1", "even number from 2"]),
+    ("flow.harmonics", 10**7, ["flow.harmonics: found 10000000", "from 2 to 1024"]),
+    ("materials.Ti.fermi_energy", "1e-300 eV", ["fermi_energy: found 1.6", "too small"]),
     ("flow.harmonics", 3, ["flow.harmonics: found 3", '"auto"']),
     ("flow.bounds", True, ["flow.bounds", 'needs flow.model = "kinetic"']),
     ("flow.solver", "iterativ", ["flow.solver", 'did you mean "iterative"']),

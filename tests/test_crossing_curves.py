@@ -66,3 +66,15 @@ def test_a_surface_twice(tmp_path, capsys):
     path.write_text(BAR.replace('Physical Surface("metal") = {1};', twice))
     assert main(["mesh", str(path), "--picture", str(tmp_path / "mesh.png")]) == 2
     assert "surfaces lie on top of each other" in capsys.readouterr().err
+
+
+def test_a_curve_embedded_along_a_wall(tmp_path, capsys):
+    """It begins and ends in corners that are not its own."""
+    path = tmp_path / "own.geo"
+    divided = BAR.replace("Line(1) = {1, 2};", "Point(5) = {50, 0, 0}; Line(1) = {1, 5};")
+    divided = divided.replace("Loop(1) = {1,", "Loop(1) = {1, 6,")
+    divided = divided.replace("Line(2)", "Line(6) = {5, 2}; Line(2)")
+    divided = divided.replace('("bottom") = {1}', '("bottom") = {1, 6}')
+    path.write_text(divided + "Line(99) = {1, 2}; Curve{99} In Surface{1};\n")
+    assert main(["mesh", str(path), "--picture", str(tmp_path / "mesh.png")]) == 2
+    assert "99 (no group) lie on top of each other" in capsys.readouterr().err

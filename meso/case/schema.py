@@ -34,6 +34,9 @@ FIELDS = (
     *("inverse_current_density", "inverse_potential"),
 )
 
+#: Of the kinetic model; far beyond what memory allows on all but the coarsest meshes.
+MOST_HARMONICS = 1024
+
 #: Fields that are spelled differently in the file.
 KEYS = {"from_": "from", "length_unit_name": "length_unit"}
 
@@ -81,11 +84,13 @@ Length = Annotated[float, unit("m"), AfterValidator(_positive)]
 Count = Annotated[int, Field(strict=True, ge=2, le=1_000_000)]
 
 
-def _harmonics(value: object) -> int | str:
+def _harmonics(value: Any) -> int | str:
     if value == "auto":
         return "auto"
-    if isinstance(value, bool) or not isinstance(value, int) or value < 2 or value % 2:
-        raise CaseError(f'found {value!r}; must be an even number from 2, or "auto"')
+    even = isinstance(value, int) and not isinstance(value, bool) and value % 2 == 0
+    if not even or not 2 <= value <= MOST_HARMONICS:
+        text = f'must be an even number from 2 to {MOST_HARMONICS}, or "auto"'
+        raise CaseError(f"found {value!r}; {text}")
     return value
 
 
