@@ -40,6 +40,16 @@ edges = {{ wall = {{ specularity = 0.0 }} }}
 """
 
 
+PLATE = """
+h = 0.01;
+Point(1) = {0, 0, 0, h}; Point(2) = {100, 0, 0, h};
+Point(3) = {100, 100, 0, h}; Point(4) = {0, 100, 0, h};
+Line(1) = {1, 2}; Line(2) = {2, 3}; Line(3) = {3, 4}; Line(4) = {4, 1};
+Curve Loop(1) = {1, 2, 3, 4}; Plane Surface(1) = {1};
+Physical Surface("metal") = {1}; Physical Curve("edges") = {1, 3};
+Physical Curve("source") = {4}; Physical Curve("drain") = {2};
+"""
+
 Busy = subprocess.Popen[str]
 
 
@@ -118,9 +128,10 @@ def test_signals_end_it_all(tmp_path, number):
 
 
 def test_a_word_is_enough(tmp_path):
-    """--yes where neither the case nor the drawing gives a size."""
-    case = HEAVY.replace("width = 100, length = 200", "width = 0.1, length = 1e6")
-    case = case.replace('size = "0.06 nm"', "")
+    """--yes where only the drawing asks for the cells."""
+    (tmp_path / "ribbon.geo").write_text(PLATE)
+    case = HEAVY.replace(str(GEOMETRIES / "ribbon.geo"), "ribbon.geo")
+    case = case.replace('size = "0.06 nm"', "").replace("parameters", "# parameters")
     process = busy(tmp_path, case=case, words=("--yes",))
     below = descendants(process.pid)
     process.send_signal(signal.SIGTERM)
