@@ -93,7 +93,9 @@ def _moments(density: Field, surface: _Surface) -> np.ndarray:
     nearest = surface.nearest(places)[space.dofs]
     owner = np.where((nearest == nearest[:, :1]).all(axis=1), nearest[:, 0], -1)
     unsure = np.flatnonzero(owner < 0)
-    used, candidates = np.unique(space.dofs[unsure]), np.unique(nearest[unsure])
+    used = np.unique(space.dofs[unsure])
+    # Those of all ranks: beyond a corner two walls are equally near, though each rank may see one.
+    candidates = np.unique(concatenated(device.comm, np.unique(nearest[unsure])))
     distance = np.empty((space.nodes, len(candidates)))
     distance[used] = surface.distances(places[used], candidates)
     # Cells that touch the middle between two walls have nodes on it, and belong to one.
