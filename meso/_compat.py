@@ -6,8 +6,6 @@ from typing import Any
 
 import basix
 import basix.ufl
-import cffi
-import dolfinx
 import numpy as np
 
 
@@ -44,4 +42,8 @@ def scalar_element(cell: str, degree: int) -> Any:
 
 def kernel_arguments() -> tuple[Any, ...]:
     """What compiled kernels take after the permutation: from 0.10 on a pointer to user data."""
+    # Not above: those who only mesh need no MPI.
+    import cffi
+    import dolfinx
+
     return () if tuple(map(int, dolfinx.__version__.split(".")[:2])) < (0, 10) else (cffi.FFI.NULL,)

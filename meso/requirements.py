@@ -50,16 +50,13 @@ def kinetic_problems(
             yield f"boundaries.{name}.wall.law", text
 
 
-def magnetic_problems(
-    dimension: int, materials: Mapping[str, Material]
-) -> Iterator[tuple[str, str]]:
+def magnetic_problems(materials: Mapping[str, Material]) -> Iterator[tuple[str, str]]:
     """What hydrodynamic flow cannot do in a magnetic field: keys and texts."""
-    if dimension != 2:
-        yield "flow.magnetic_field", "is for 2D devices, perpendicular to them"
     for region, material in materials.items():
         key = f"materials.{material.name or region}"
         if material.carriers == "3d":
             yield f"{key}.carriers", 'found "3d"; a magnetic field is for carriers = "2d"'
+            continue
         if material.mean_free_path is None:
             yield f"{key}.mean_free_path", "missing; a magnetic field needs it"
         if material.fermi_wavevector is None:

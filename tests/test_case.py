@@ -317,7 +317,11 @@ BAD = [
     ("materials.Ti.mean_free_path", None, ["materials.Ti.mean_free_path: missing", '"7 nm"']),
     ("boundaries.probe.contact.current", "0 A/m", ['probe.contact.current: found "0 A/m"']),
     # Not in this version
-    ("flow.magnetic_field", "1 T", ["flow.magnetic_field: found 1 T", "kinetic"]),
+    (
+        "flow.magnetic_field",
+        "1 T",
+        ['carriers: found "3d"; a magnetic field is for carriers = "2d"'],
+    ),
     ("angular_momentum.orbital", {"diffusivity": 1e-5}, ["orbital.relaxation_time: missing"]),
 ]
 

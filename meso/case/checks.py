@@ -8,7 +8,7 @@ from typing import Any
 from meso.case.schema import Tables
 from meso.constants import ELEMENTARY_CHARGE
 from meso.errors import CaseError, known
-from meso.requirements import bounds_problems, kinetic_problems
+from meso.requirements import bounds_problems, kinetic_problems, magnetic_problems
 from meso.units import is_number, quantity
 
 Problems = Iterator[tuple[str, str]]
@@ -130,6 +130,9 @@ def _not_available(case: Tables) -> Problems:
         found = f"found {case.flow.magnetic_field:g} T"
         if case.flow.model == "ohmic":
             yield "flow.magnetic_field", f"{found}; needs the hydrodynamic or the kinetic model"
+        if case.flow.model == "hydrodynamic":
+            used = {name: case.materials[name] for name in case.used_materials}
+            yield from magnetic_problems(used)
         if case.mesh.adapt is not None:
             yield "mesh.adapt", "is without a magnetic field"
     if case.flow.model != "kinetic":

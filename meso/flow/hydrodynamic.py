@@ -98,7 +98,9 @@ class Hydrodynamic:
                 ("flow.solver", 'found "iterative"; 2D devices have the direct solver only')
             )
         if magnetic_field:
-            problems = list(magnetic_problems(device.dimension, materials))
+            problems = list(magnetic_problems(materials))
+            if device.dimension != 2:
+                problems.append(("flow.magnetic_field", "is for 2D devices, perpendicular to them"))
             if problems:
                 raise CaseError(*problems)
             terms = (*terms, magnetic_term(boundaries, magnetic_field))
