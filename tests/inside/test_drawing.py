@@ -60,6 +60,9 @@ def test_parts_of_several_ranks_are_one_picture(ribbon: Path, tmp_path: Path) ->
     text = json.loads((split / "summary.json").read_text())
     text["mesh"]["ranks"] = 3
     (split / "summary.json").write_text(json.dumps(text))
+    numbers = json.loads((split / "summary.json").read_text())
+    numbers["mesh"]["ranks"] = 3
+    (split / "summary.json").write_text(json.dumps(numbers))
     for one, two in zip(figures.draw(ribbon), figures.draw(split), strict=True):
         np.testing.assert_array_equal(imread(one), imread(two))
 
