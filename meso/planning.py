@@ -13,7 +13,7 @@ from meso import formats
 from meso.curving import EDGES, EDGES_3D, curved_cells, smallest_determinant
 from meso.errors import GeometryError
 from meso.pieces import FACETS, Boundary, Piece, joined
-from meso.planar import row_keys
+from meso.planar import measures, row_keys
 from meso.simplices import Drawing
 
 CELL = {2: "triangle", 3: "tetrahedron"}
@@ -116,7 +116,9 @@ def _boundary_facets(drawing: Drawing, path: Path) -> tuple[np.ndarray, np.ndarr
     vertices = cells[:, sides].reshape(-1, drawing.dimension)
     keys = row_keys(np.concatenate([vertices, drawing.facets]), len(drawing.points))
     own, named = keys[: len(vertices)], keys[len(vertices) :]
-    unique, first, times = np.unique(own, return_index=True, return_counts=True)
+    unique, first, inverse, times = np.unique(
+        own, return_index=True, return_inverse=True, return_counts=True
+    )
     wanted, facet = unique[times == 1], first[times == 1]
     if (times > 2).any():
         place = drawing.points[vertices[first[times > 2][0]]].mean(axis=0)
@@ -124,6 +126,7 @@ def _boundary_facets(drawing: Drawing, path: Path) -> tuple[np.ndarray, np.ndarr
             f"{path}: more than two cells share the facet near {_place(place)}; the parts of the"
             " conductor overlap"
         )
+    _check_folds(drawing, vertices, np.flatnonzero(times == 2), first, inverse, path)
     order = np.argsort(named, kind="stable")
     at = np.searchsorted(named[order], wanted).clip(max=max(len(named) - 1, 0))
     known = named[order][at] == wanted if len(named) else np.zeros(len(facet), bool)
@@ -146,6 +149,36 @@ def _boundary_facets(drawing: Drawing, path: Path) -> tuple[np.ndarray, np.ndarr
             f" near {_place(middle[0])}, on average near {_place(middle.mean(axis=0))}; {advice}"
         )
     return facet, drawing.facet_boundary[order][at]
+
+
+def _check_folds(
+    drawing: Drawing,
+    vertices: np.ndarray,
+    shared: np.ndarray,
+    first: np.ndarray,
+    inverse: np.ndarray,
+    path: Path,
+) -> None:
+    """Raise a GeometryError if two cells lie on the same side of the facet that they share.
+
+    Args:
+        drawing: The drawing.
+        vertices: Of each facet of each cell, shape (c (d + 1), d).
+        shared: Numbers of the facets of two cells.
+        first: Of each facet, its first row in ``vertices``.
+        inverse: Number of the facet of each row.
+        path: The file, for messages.
+    """
+    d = drawing.dimension
+    simplices = np.column_stack([np.sort(vertices, axis=1), drawing.cells.ravel()])
+    side = np.sign(measures(drawing.points[:, :d], simplices))
+    both = np.bincount(inverse, side, len(first))[shared]
+    if both.any():
+        place = drawing.points[vertices[first[shared[np.flatnonzero(both)[0]]]]].mean(axis=0)
+        raise GeometryError(
+            f"{path}: the mesh folds over: the two cells at the facet near {_place(place)} lie on"
+            " the same side of it, or one of them is flat; mesh the drawing anew"
+        )
 
 
 def _interfaces(drawing: Drawing, boundaries: tuple[str, ...]) -> tuple[str, ...]:

@@ -140,7 +140,7 @@ def _made(random: Random, tables: dict[str, Any], files: dict[str, bytes], large
     return Mutant(words=words, files={"case.toml": tomli_w.dumps(tables).encode(), **files})
 
 
-def _strip(kind: str) -> bytes:
+def strip(kind: str) -> bytes:
     """A mesh of a strip of 100 by 40, as a file of Gmsh, Abaqus or ParaView."""
     columns, rows = 5, 2
     points = [(20.0 * i, 20.0 * j) for j in range(rows + 1) for i in range(columns + 1)]
@@ -777,7 +777,7 @@ def _mesh(random: Random) -> Mutant:
     if kind == "vtu":
         for table in ("regions", "boundaries"):
             tables[table] = {str(_NUMBERS[n]): v for n, v in tables[table].items()}
-    content = _strip(kind)
+    content = strip(kind)
     says = [f"mesh own.{kind}"]
     for _ in range(random.choice([1, 1, 1, 2])):
         change = random.choices(list(_MESH), list(_MESH.values()))[0]

@@ -175,7 +175,7 @@ class BandsCase:
             (key, f"unknown key; {known(key, sections)}") for key in tables if key not in sections
         ]
         kind = _table(tables, "model").pop("kind", None)
-        if kind not in _MODELS:
+        if not isinstance(kind, str) or kind not in _MODELS:
             text = f"found {kind!r}; {known(str(kind), _MODELS)}"
             raise CaseError(*problems, ("model.kind", text))
         arguments = _read(_table(tables, "model"), _MODELS[kind], "model", path.parent, problems)
