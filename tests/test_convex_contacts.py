@@ -13,7 +13,7 @@ from scipy.special import ellipk
 pytestmark = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="processes of their own")
 
 SIGMA = 0.01  # S
-HANGS = 240  # s: twenty times what the slowest takes, so that a machine may be busy
+HANGS = 600  # s: a hundred times what the slowest takes, so that a machine may be busy
 # What corners of a millionth of the width take, 8 of them: 9 300 measured, 14 000 in half a disc
 # with more of them; a million where the arcs are as fine as the corners.
 MANY = 20_000
