@@ -399,11 +399,13 @@ def test_a_killed_run():
 
 
 @pytest.mark.verification
+@pytest.mark.timeout(3600)
 def test_many_killed_runs():
     kill_runs(20)
 
 
 @pytest.mark.verification
+@pytest.mark.timeout(3600)
 def test_many_killed_sweeps():
     kill_sweeps(20)
 
