@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 
 GROWTH = 0.25  # largest increase of the cell size with distance
 _BATCH = 512
-#: Coarse edges in the middle of a long curve over those at its ends: more, and a long strip would
+#: Coarse edges in the middle of a long line over those at its ends: more, and a long strip would
 #: have no coarse node near most of its width.
 _COARSER = 20.0
 _MANY_EDGES = 100  # of the coarse mesh on one curve
@@ -69,7 +69,9 @@ def _sizes_along(curve: int, edges: int, given: set[int]) -> list[float]:
     start, end = ends if len(ends) == 2 else (wanted, wanted)
     middle = (start + end) / 2
     long = wanted * edges > _MANY_EDGES * middle and given.isdisjoint(map(abs, tags))
-    return [start, min(wanted, _COARSER * middle) if long else middle, end]
+    if long and gmsh.model.getType(1, curve) == "Line":  # a side of a strip, perhaps
+        wanted = min(wanted, _COARSER * middle)
+    return [start, wanted if long else middle, end]
 
 
 def forget_coarse_sizes() -> None:
