@@ -7,8 +7,8 @@ Odd moments u are unknowns, even ones with m >= 2 are eliminated where they are.
     ( (lambda^2/sigma) S_ij d_j u, d_i v ) + ( (1/sigma) C u, v )
 
 with small angular matrices S_ij, C (:mod:`meso.flow.angular`). As angles and places separate, the
-operator is made of scalar forms, one for each pair of directions, Kronecker angular matrices; tests
-hold it against :func:`blocked`, the same equation as one form.
+operator is made of scalar forms, one for each pair of directions, Kronecker angular matrices;
+:func:`blocked` is the same equation as one form.
 """
 
 from __future__ import annotations
