@@ -411,7 +411,7 @@ def test_many_killed_sweeps():
 
 
 def quiet_end(seconds, number):
-    """A signal while the solver is loading ends the process without a word.
+    """A signal while the solver is loading ends the process without a word, and nothing is half done.
 
     The time counts from when the program itself runs: before that, Python handles Ctrl-C.
     """
@@ -425,7 +425,8 @@ def quiet_end(seconds, number):
     assert out == ""
     assert all(line.startswith("meso: warning") for line in err.splitlines()), err
     assert process.returncode in (0, -number, 128 + number)
-    assert not Path("out").exists() or process.returncode == 0
+    if Path("out").exists():
+        check_whole()
     assert [p.name for p in Path().iterdir() if p.name.startswith(".")] == []
 
 
@@ -439,6 +440,6 @@ def test_stopped_while_loading(number):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_at_any_time(number):
     write_case()
-    for tenth in range(30):
-        quiet_end(tenth / 10, number)
+    for third in range(10):
+        quiet_end(third / 3, number)
         shutil.rmtree("out", ignore_errors=True)

@@ -2,7 +2,7 @@
 
 Spaces inside a cell: J in P_k, phi and the levels of walls in P_{k-1}. Lengths are scaled. Values
 of coefficients are one for each element, or where they vary inside it one for each point of the
-quadrature of degree 2k (in cells) or node of P_k (on facets).
+quadrature of degree 2k (in cells) or, for terms on facets, node of :attr:`FlowForms.points`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _boundary(
 ) -> Kernel:
     """A boundary term of J."""
     J, w = ufl.TrialFunction(_current(shape, order)), ufl.TestFunction(_current(shape, order))
-    nodal = shape.space(shape.polynomials(order))
+    nodal = shape.space(shape.inside(order))
     values = {n: ufl.Coefficient(nodal) if n in varying else shape.constant() for n in names}
     integrand = term(J, w, walls.normal(shape.domain), values)
     return Kernel(integrand * _ds(shape, order), tuple(values.values()))
@@ -103,11 +103,16 @@ class FlowForms:
     Args:
         cells: Geometry.
         order: Polynomial degree k of the current density.
+
+    Attributes:
+        points: Points in the reference cell, (p, d), that coefficients of boundary terms are
+            given at: nodes of P_k inside of the cell, so that they may jump between cells.
     """
 
     def __init__(self, cells: Cells, order: int) -> None:
         self.cells, self.order = cells, order
         self.curved = Shape.of(cells, straight=False)
+        self.points: np.ndarray = self.curved.inside(order).basix_element.points
 
     def conductor(
         self,

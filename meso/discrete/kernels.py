@@ -14,6 +14,7 @@ from functools import lru_cache
 from math import prod
 from typing import Any
 
+import basix
 import basix.ufl
 import cffi
 import numpy as np
@@ -69,6 +70,16 @@ class Shape:
     def polynomials(self, degree: int, shape: tuple[int, ...] = ()) -> Any:
         """Lagrange element inside a cell."""
         return basix.ufl.element("Lagrange", self.cell, degree, shape=shape, discontinuous=True)
+
+    def inside(self, degree: int) -> Any:
+        """Lagrange element whose nodes are all inside the cell: steps between cells are exact."""
+        return basix.ufl.element(
+            "Lagrange",
+            self.cell,
+            degree,
+            lagrange_variant=basix.LagrangeVariant.gl_isaac,
+            discontinuous=True,
+        )
 
     def constant(self) -> ufl.Coefficient:
         """A coefficient with one value in each element."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from meso.cells import Cells, FacetGeometry, Lagrange, cells_of, facet_geometry, lagrange
 from meso.device import Device, Facets
+from meso.discrete.flow import FlowForms
 from meso.discrete.own_terms import OwnTerms
 from meso.flow import terms
 from meso.flow.angular import Moments, about
@@ -319,8 +320,9 @@ class Discretisation:
     def in_cells(
         self, coefficient: Callable[[np.ndarray, np.ndarray], np.ndarray], geometry: FacetGeometry
     ) -> np.ndarray:
-        """A coefficient on facets, (f,), or at the nodes of their cells, (f, p)."""
-        at = self.cells.positions(geometry.cell, self.vector.points)
+        """A coefficient on facets, (f,), or at points of their cells, (f, p)."""
+        points = FlowForms(self.cells, self.vector.degree).points
+        at = self.cells.positions(geometry.cell, points)
         return coefficient(geometry.cell, at)
 
     @staticmethod

@@ -156,7 +156,7 @@ def contact_terms(
         cells: Geometry.
         facets: Boundary facets.
         vector: Space of J.
-        stress: l^2/sigma on each facet, (f,), or at the nodes of its cell, (f, p).
+        stress: l^2/sigma on each facet, (f,), or at :attr:`FlowForms.points`, (f, p).
 
     Returns:
         Matrices on all nodes of the facets' cells, shape (f, p, d, p, d).
@@ -176,7 +176,7 @@ def wall_terms(
         cells: Geometry.
         facets: Boundary facets.
         vector: Space of J.
-        stress: l^2/sigma on each facet, (f,), or at the nodes of its cell, (f, p).
+        stress: l^2/sigma on each facet, (f,), or at :attr:`FlowForms.points`, (f, p).
         penalty: Penalty, likewise.
 
     Returns:
