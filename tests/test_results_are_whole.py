@@ -411,7 +411,7 @@ def test_many_killed_sweeps():
 
 
 def quiet_end(seconds, number):
-    """A signal while the solver is loading ends the process without a word, and nothing is half done.
+    """A signal while the solver is loading ends the process, and nothing is half done.
 
     The time counts from when the program itself runs: before that, Python handles Ctrl-C.
     """

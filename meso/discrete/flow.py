@@ -7,20 +7,21 @@ quadrature of degree 2k (in cells) or, for terms on facets, node of :attr:`FlowF
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from math import comb
 from typing import Any
 
-import basix.ufl
 import numpy as np
 import ufl
 
 from meso.cells import Cells
+from meso.discrete.cellwise import Integrand, Space, element_matrices
 from meso.discrete.kernels import Kernel, Shape
 from meso.equations import contacts, hydrodynamic, walls
 
-#: Integrand of a boundary term from J, w, the normal and coefficients by name.
-BoundaryTerm = Callable[[Any, Any, Any, Mapping[str, ufl.Coefficient]], Any]
+#: Integrand of a boundary term from J, w, the normal, and coefficients by keyword.
+BoundaryIntegrand = Callable[..., Any]
 
 
 def _current(shape: Shape, order: int) -> ufl.FunctionSpace:
@@ -41,44 +42,33 @@ def _split(values: np.ndarray, axis: int, dimension: int) -> np.ndarray:
     return values.reshape(*before, values.shape[axis] // dimension, dimension, *after)
 
 
-@lru_cache(maxsize=64)
-def _conductor(shape: Shape, order: int, varies: bool) -> Kernel:
-    """Conductor and continuity on the product of both spaces."""
-    both = [_current(shape, order).ufl_element(), _potential(shape, order).ufl_element()]
-    space = shape.space(basix.ufl.mixed_element(both))
-    (J, phi), (w, psi) = ufl.TrialFunctions(space), ufl.TestFunctions(space)
-    degree = 2 * order
-    stress, resistivity = (shape.sampled(degree) if varies else shape.constant() for _ in range(2))
-    square = shape.constant()
-    # Derivatives on straight cells have one degree less.
-    dx = shape.dx(degree)
-    slopes = dx if varies or shape.degree > 1 else shape.dx(degree - 2)
-    form = (
-        hydrodynamic.relaxation(J, w, resistivity) * dx
-        + hydrodynamic.viscosity(J, w, stress) * slopes
-        + hydrodynamic.augmentation(J, w, resistivity, square) * slopes
-        + (hydrodynamic.continuity(J, psi) + hydrodynamic.continuity(w, phi)) * slopes
+def _conductor(J: Any, phi: Any, w: Any, psi: Any, stress: Any, resistivity: Any, bulk: Any) -> Any:
+    return (
+        hydrodynamic.relaxation(J, w, resistivity)
+        + hydrodynamic.viscosity(J, w, stress)
+        + hydrodynamic.augmentation(J, w, bulk)
+        + hydrodynamic.continuity(J, psi)
+        + hydrodynamic.continuity(w, phi)
     )
-    return Kernel(form, (stress, resistivity, square))
 
 
-@lru_cache(maxsize=64)
-def _divergence(shape: Shape, order: int) -> Kernel:
-    """Continuity alone."""
-    u, psi = ufl.TrialFunction(_current(shape, order)), ufl.TestFunction(_potential(shape, order))
-    degree = 2 * order - (2 if shape.degree == 1 else 0)
-    return Kernel(hydrodynamic.continuity(u, psi) * shape.dx(degree))
+def _continuity(J: Any, phi: Any, w: Any, psi: Any) -> Any:
+    return hydrodynamic.continuity(J, psi)
 
 
 @lru_cache(maxsize=64)
 def _boundary(
-    shape: Shape, order: int, term: BoundaryTerm, names: tuple[str, ...], varying: tuple[str, ...]
+    shape: Shape,
+    order: int,
+    term: BoundaryIntegrand,
+    names: tuple[str, ...],
+    varying: tuple[str, ...],
 ) -> Kernel:
     """A boundary term of J."""
     J, w = ufl.TrialFunction(_current(shape, order)), ufl.TestFunction(_current(shape, order))
     nodal = shape.space(shape.inside(order))
     values = {n: ufl.Coefficient(nodal) if n in varying else shape.constant() for n in names}
-    integrand = term(J, w, walls.normal(shape.domain), values)
+    integrand = term(J, w, walls.normal(shape.domain), **values)
     return Kernel(integrand * _ds(shape, order), tuple(values.values()))
 
 
@@ -131,18 +121,26 @@ class FlowForms:
             resistivity: 1/sigma, likewise.
             square: h^2 of the augmentation, shape (c,).
         """
-        shape = Shape.of(self.cells, straight)
-        kernel = _conductor(shape, self.order, stress.ndim == 2)
-        return kernel(self.cells, batch, (stress, resistivity, square))
+        bulk = (square * resistivity.T).T
+        return self._cells(_conductor, batch, straight, (stress, resistivity, bulk))
 
     def divergence(self, batch: np.ndarray, straight: bool) -> np.ndarray:
         """-psi d_i u, shape (c, q, i, p)."""
-        out = _divergence(Shape.of(self.cells, straight), self.order)(self.cells, batch)
-        return _split(out, 2, self.cells.dimension).swapaxes(2, 3)
+        d = self.cells.dimension
+        out = self._cells(_continuity, batch, straight, ())
+        p = comb(self.order + d, d) * d
+        return _split(out[:, p:, :p], 2, d).swapaxes(2, 3)
+
+    def _cells(
+        self, term: Integrand, batch: np.ndarray, straight: bool, values: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        k = self.order
+        spaces = (Space(k, self.cells.dimension), Space(k - 1, 0))
+        return element_matrices(term, self.cells, batch, straight, spaces, values, 2 * k)
 
     def boundary(
         self,
-        term: BoundaryTerm,
+        term: BoundaryIntegrand,
         cell: np.ndarray,
         facet: np.ndarray,
         values: Mapping[str, np.ndarray],
@@ -150,10 +148,10 @@ class FlowForms:
         """A boundary term of J on all nodes of the facets' cells, shape (f, p, d, p, d).
 
         Args:
-            term: Its integrand.
+            term: Its integrand, a function at the top of a module.
             cell: Cell of each facet.
             facet: Number of each facet in its cell.
-            values: Coefficients by name, shape (f,) or (f, p).
+            values: Coefficients by name, shape (f,), or (f, p) at :attr:`points`.
         """
         varying = tuple(name for name, value in values.items() if value.ndim == 2)
         kernel = _boundary(self.curved, self.order, term, tuple(values), varying)

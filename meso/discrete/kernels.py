@@ -137,9 +137,18 @@ class Kernel:
         Returns:
             Shape (e, ...), as many axes as the form has arguments.
         """
-        count = len(batch)
-        out = np.zeros((count, *self.tensor))
         nodes = cells.corners[batch] if self.straight else cells.nodes[batch]
+        return self.tabulate(nodes, values, facet)
+
+    def tabulate(
+        self,
+        nodes: np.ndarray,
+        values: Sequence[np.ndarray] = (),
+        facet: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The same on elements that are given by their nodes, shape (e, g, d)."""
+        count = len(nodes)
+        out = np.zeros((count, *self.tensor))
         x = np.zeros((*nodes.shape[:2], 3))
         x[..., : nodes.shape[2]] = nodes
         given = [np.asarray(values[i]) for i in self._order]

@@ -7,28 +7,15 @@ one for each point of :meth:`ScalarForms.quadrature`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import ufl
 
 from meso.cells import Cells, Lagrange
+from meso.discrete.cellwise import Integrand, Space, element_matrices
 from meso.discrete.kernels import Kernel, Shape
 from meso.equations import moments, ohmic
-
-_Integrand = Callable[[Any, Any, Any], Any]
-
-
-@lru_cache(maxsize=256)
-def _bilinear(
-    term: _Integrand, shape: Shape, order: int, degree: int, sampled: bool, vector: bool
-) -> Kernel:
-    element = shape.polynomials(order, (shape.dimension,) if vector else ())
-    u, v = ufl.TrialFunction(shape.space(element)), ufl.TestFunction(shape.space(element))
-    value = shape.sampled(degree) if sampled else shape.constant()
-    return Kernel(term(u, v, value) * shape.dx(degree), (value,))
 
 
 @lru_cache(maxsize=64)
@@ -65,35 +52,30 @@ class ScalarForms:
         """Its points (q, d) and weights (q,)."""
         return self.cells.quadrature(self.degree(straight))
 
-    def _tensor(
+    def _matrices(
         self,
-        term: _Integrand,
+        term: Integrand,
         batch: np.ndarray,
         straight: bool,
         values: np.ndarray,
-        *,
-        less: int = 0,
-        vector: bool = False,
+        components: int = 0,
     ) -> np.ndarray:
-        sampled = values.ndim == 2
-        # Derivatives on straight cells have one degree less.
-        degree = self.degree(straight) - (less if straight and not sampled else 0)
-        shape = Shape.of(self.cells, straight)
-        kernel = _bilinear(term, shape, self.space.degree, degree, sampled, vector)
-        return kernel(self.cells, batch, (values,))
+        spaces = (Space(self.space.degree, components),)
+        degree = self.degree(straight)
+        return element_matrices(term, self.cells, batch, straight, spaces, (values,), degree)
 
     def mass(self, batch: np.ndarray, straight: bool, values: np.ndarray) -> np.ndarray:
         """Values v u, shape (c, p, p)."""
-        return self._tensor(moments.mass, batch, straight, values)
+        return self._matrices(moments.mass, batch, straight, values)
 
     def conduction(self, batch: np.ndarray, straight: bool, values: np.ndarray) -> np.ndarray:
         """Values grad v . grad u, shape (c, p, p)."""
-        return self._tensor(ohmic.conduction, batch, straight, values, less=2)
+        return self._matrices(ohmic.conduction, batch, straight, values)
 
     def stiffness(self, batch: np.ndarray, straight: bool, values: np.ndarray) -> np.ndarray:
         """Values d_i v d_j u for all pairs of directions, shape (c, i, p, j, p)."""
-        out = self._tensor(moments.stiffness, batch, straight, values, less=2, vector=True)
         d = self.cells.dimension
+        out = self._matrices(moments.stiffness, batch, straight, values, d)
         p = out.shape[1] // d
         return out.reshape(len(batch), p, d, p, d).transpose(0, 2, 1, 4, 3)
 

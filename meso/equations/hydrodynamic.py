@@ -49,7 +49,7 @@ def relaxation(J: Expr, w: Expr, resistivity: Expr) -> Expr:
     return resistivity * dot(J, w)
 
 
-def augmentation(J: Expr, w: Expr, resistivity: Expr, square: Expr) -> Expr:
+def augmentation(J: Expr, w: Expr, bulk: Expr) -> Expr:
     """(h^2/sigma) div J div w, which vanishes with div J.
 
     Where l << h it keeps the order of J, which Taylor-Hood elements lose in Darcy flow
@@ -58,10 +58,9 @@ def augmentation(J: Expr, w: Expr, resistivity: Expr, square: Expr) -> Expr:
     Args:
         J: Current density.
         w: Its test function.
-        resistivity: 1/sigma.
-        square: h^2.
+        bulk: h^2/sigma.
     """
-    return resistivity * square * div(J) * div(w)
+    return bulk * div(J) * div(w)
 
 
 def continuity(J: Expr, psi: Expr) -> Expr:

@@ -27,7 +27,7 @@ from meso.coefficients import extremes
 from meso.device import Facets
 from meso.flow import terms
 from meso.flow.angular import Moments, collisions, half_range, streaming
-from meso.flow.discretisation import Discretisation, HalfRange, Law, Problem
+from meso.flow.discretisation import Discretisation, HalfRange, Law, OnFacets, Problem
 from meso.flow.kinetic import Kinetic
 from meso.flow.maximum import unbounded
 from meso.flow.result import Flow
@@ -180,12 +180,20 @@ class Certificate:
         laws = dict(problem.laws)
         for name, half in self.laws.items():
             if problem.laws[name].impenetrable:
-                laws[name] = Law(angular=half.first, impenetrable=True, penalty=self._wall_penalty)
+                laws[name] = Law(
+                    half_range=half.first, impenetrable=True, penalty=self._penalty_of_walls
+                )
             else:
-                laws[name] = Law(angular=half.first)
+                laws[name] = Law(half_range=half.first)
         return replace(
             problem, order=self.degree, moments=members[0], members=tuple(members), laws=laws
         )
+
+    def _penalty_of_walls(self, on: OnFacets) -> np.ndarray:
+        coefficients = self.problem.coefficients
+        both = coefficients.stress(on.cell, on.position)
+        both = both + coefficients.relaxation(on.cell, on.position)
+        return PENALTY * (both.T / on.height).T
 
     def _wall_penalty(self, facets: FacetGeometry) -> np.ndarray:
         at, coefficients = Discretisation.at_facets, self.problem.coefficients

@@ -8,15 +8,16 @@ between materials. What is done with the element matrices is the business of the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from meso.cells import Cells, FacetGeometry, Lagrange, cells_of, facet_geometry, lagrange
 from meso.device import Device, Facets
-from meso.discrete.flow import FlowForms
+from meso.discrete.flow import BoundaryIntegrand, FlowForms
 from meso.discrete.own_terms import OwnTerms
+from meso.equations import contacts, walls
 from meso.flow import terms
 from meso.flow.angular import Moments, about
 from meso.mpi import largest
@@ -60,10 +61,42 @@ class HalfRange:
         orders = range(1, len(self.matrix), 2)
         return self.weight(facets)[..., None, None] * about(facets.normal, orders, self.matrix)
 
-    def first(self, facets: FacetGeometry) -> np.ndarray:
-        """What the first moments do to themselves, shape (f, q, 2, 2)."""
-        matrix = self.matrix[:2, :2]
-        return self.weight(facets)[..., None, None] * about(facets.normal, (1,), matrix)
+    @property
+    def first(self) -> HalfRange:
+        """What the first moments do to themselves."""
+        return replace(self, matrix=self.matrix[:2, :2])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnFacets:
+    """Where coefficients of boundary terms are wanted.
+
+    Attributes:
+        cell: Cell of each facet, shape (f,).
+        position: Scaled positions in it, shape (f, p, d).
+        height: Height of the cell over the facet, shape (f,).
+    """
+
+    cell: np.ndarray
+    position: np.ndarray
+    height: np.ndarray
+
+
+#: A coefficient of a boundary term, shape (f,) or (f, p).
+Coefficient = Callable[[OnFacets], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryTerm:
+    """A boundary term of the current density.
+
+    Attributes:
+        form: Its integrand, of :mod:`meso.equations`.
+        coefficients: By the names of its arguments.
+    """
+
+    form: BoundaryIntegrand
+    coefficients: Mapping[str, Coefficient]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,20 +104,18 @@ class Law:
     """What a boundary does, in scaled variables. Without anything: traction-free.
 
     Attributes:
-        angular: Angular matrix of the boundary term, shape (f, q, n, n); None for none.
+        terms: Boundary terms of the current density.
+        half_range: Boundary term of all moments, for kinetic boundaries; None for none.
         impenetrable: True for walls: no normal current.
-        penalty: With it: penalty on the normal current at the quadrature points, shape (f, q).
-        ideal: True for contacts without tangential current (Nitsche).
+        penalty: With it: penalty on the normal current; None for none.
         given: Prescribed moments, instead of everything else; None for none.
-        half_range: Where the angular matrices come from, for kinetic boundaries.
     """
 
-    angular: Callable[[FacetGeometry], np.ndarray] | None = None
-    impenetrable: bool = False
-    penalty: Callable[[FacetGeometry], np.ndarray] | None = None
-    ideal: bool = False
-    given: Field | None = None
+    terms: tuple[BoundaryTerm, ...] = ()
     half_range: HalfRange | None = None
+    impenetrable: bool = False
+    penalty: Coefficient | None = None
+    given: Field | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +215,7 @@ class Discretisation:
         self.cells: Cells = cells_of(device)
         self.vector: Lagrange = lagrange(device, problem.order)
         self.scalar: Lagrange = lagrange(device, problem.order - 1)
+        self._forms = FlowForms(self.cells, problem.order)
         # Given values belong to the last right-hand side, with the loads.
         self.prescribed, self.given = self._given_values()
         loaded = problem.own is not None and problem.own.loads is not None
@@ -255,9 +287,21 @@ class Discretisation:
     def port_flux(self, name: str) -> tuple[Facets, np.ndarray]:
         """Facets of a port, and the integrals of J_n over them, shape (f, p, n)."""
         facets = self.named(name)
-        geometry = self.geometry(facets)
-        one = np.ones((*geometry.weight.shape, 1))
-        return facets, terms.normal_flux(geometry, self.vector, self.moments, one)[:, 0]
+        flux = self._forms.port(facets.cell, facets.local)
+        here = np.arange(len(flux))[:, None]
+        return facets, self._of_all(flux[here, self.vector.on_facet[facets.local]])
+
+    def wall_flux(self, walls: Facets) -> np.ndarray:
+        """Integrals of levels of walls times J_n, on nodes of facets, shape (f, q, p, n)."""
+        flux = self._forms.flux(walls.cell, walls.local)
+        here = np.arange(len(flux))[:, None, None]
+        levels = self.scalar.on_facet[walls.local][:, :, None]
+        nodes = self.vector.on_facet[walls.local][:, None, :]
+        return self._of_all(flux[here, levels, nodes])
+
+    def _of_all(self, current: np.ndarray) -> np.ndarray:
+        """Values of the current density as values of the moments, along the last axis."""
+        return current @ self.moments.flux
 
     def boundary_matrices(self, *, nitsche: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Matrices of the boundary laws.
@@ -270,33 +314,44 @@ class Discretisation:
             (f, m, m), as of :func:`meso.flow.terms.cell_terms`.
         """
         n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
+        d = self.cells.dimension
         for name, law in self.laws.items():
+            form = list(law.terms)
             walled = nitsche and law.impenetrable
-            if law.angular is None and not law.ideal and not law.impenetrable:
+            if walled:
+                form.append(BoundaryTerm(contacts.impenetrable, self._of_nitsche(law)))
+            elif law.penalty is not None:
+                form.append(BoundaryTerm(walls.penalty, {"factor": law.penalty}))
+            if not form and law.half_range is None:
                 continue
             for facets, geometry in self.batches(self.named(name), 4 * (n * p) ** 2):
                 whole = np.zeros((len(facets.cell), p * n + q, p * n + q))
                 matrix = np.zeros((len(facets.cell), p, n, p, n))
-                if law.angular is not None:
-                    self._spread(matrix, facets, geometry, law.angular(geometry))
-                if law.impenetrable and law.penalty is not None and not walled:
-                    flux_n = geometry.normal @ self.moments.flux
-                    outer = flux_n[..., :, None] * flux_n[..., None, :]
-                    penalty = law.penalty(geometry)[..., None, None] * outer
-                    self._spread(matrix, facets, geometry, penalty)
-                if law.ideal or walled:
-                    stress = self.in_cells(self.problem.coefficients.stress, geometry)
-                if law.ideal:
-                    matrix += terms.contact_terms(self.cells, geometry, self.vector, stress)
+                if law.half_range is not None:
+                    self._spread(matrix, facets, geometry, law.half_range.angular(geometry))
+                where = self._on_facets(geometry)
+                for term in form:
+                    values = {name: c(where) for name, c in term.coefficients.items()}
+                    # The first moments are the current density.
+                    matrix[:, :, :d, :, :d] += self._forms.boundary(
+                        term.form, facets.cell, facets.local, values
+                    )
                 if walled:
-                    assert law.penalty is not None
-                    penalty = self.mean(law.penalty(geometry), geometry)
-                    matrix += terms.wall_terms(self.cells, geometry, self.vector, stress, penalty)
-                    flux = terms.wall_flux(self.cells, geometry, self.vector)
+                    flux = self._forms.flux(facets.cell, facets.local)
                     whole[:, p * n :, : p * n] = flux.reshape(-1, q, p * n)
                     whole[:, : p * n, p * n :] = whole[:, p * n :, : p * n].transpose(0, 2, 1)
                 whole[:, : p * n, : p * n] = matrix.reshape(-1, p * n, p * n)
                 yield facets.cell, whole
+
+    def _of_nitsche(self, law: Law) -> dict[str, Coefficient]:
+        """Coefficients of :func:`meso.equations.contacts.impenetrable`."""
+        stress, penalty = self.problem.coefficients.stress, law.penalty
+        assert penalty is not None
+        return {"stress": lambda on: stress(on.cell, on.position), "factor": penalty}
+
+    def _on_facets(self, geometry: FacetGeometry) -> OnFacets:
+        position = self.cells.positions(geometry.cell, self._forms.points)
+        return OnFacets(cell=geometry.cell, position=position, height=geometry.height)
 
     def _spread(
         self, matrix: np.ndarray, facets: Facets, geometry: FacetGeometry, angular: np.ndarray
@@ -316,19 +371,6 @@ class Discretisation:
         values = coefficient(geometry.cell, geometry.position)
         each = values[:, None] if values.ndim == 1 else values
         return np.broadcast_to(each, geometry.weight.shape)
-
-    def in_cells(
-        self, coefficient: Callable[[np.ndarray, np.ndarray], np.ndarray], geometry: FacetGeometry
-    ) -> np.ndarray:
-        """A coefficient on facets, (f,), or at points of their cells, (f, p)."""
-        points = FlowForms(self.cells, self.vector.degree).points
-        at = self.cells.positions(geometry.cell, points)
-        return coefficient(geometry.cell, at)
-
-    @staticmethod
-    def mean(values: np.ndarray, geometry: FacetGeometry) -> np.ndarray:
-        """Mean over each facet, (f,), of values at quadrature points."""
-        return (values * geometry.weight).sum(axis=1) / geometry.weight.sum(axis=1)
 
     # -- conductor -----------------------------------------------------------------------------
 

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 
 from meso.boundary import Boundary, Contact, Wall
-from meso.cells import FacetGeometry, cells_of, lagrange
+from meso.cells import cells_of, lagrange
 from meso.coefficients import Coefficients, conductivity_scale, material_values
 from meso.device import Device
 from meso.discrete.own_terms import OwnTerms, Term, own_terms
+from meso.equations import contacts, walls
 from meso.errors import CaseError
 from meso.fields import Field, continuous, continuous_function, function_of
 from meso.flow.angular import two_harmonics
-from meso.flow.discretisation import Discretisation, Law, Loads, Problem
+from meso.flow.discretisation import BoundaryTerm, Coefficient, Law, Loads, OnFacets, Problem
 from meso.flow.magnetic import magnetic_term
 from meso.flow.result import (
     Flow,
@@ -126,40 +127,38 @@ class Hydrodynamic:
         return laws
 
     def _contact(self, contact: Contact) -> Law:
+        stress = _everywhere(self.coefficients.stress)
         if contact.law == "ideal":
-            return Law(ideal=True)
-        diffuse = Wall(specularity=0.0)
+            penalty = 4 * self.order * (self.order + 1)
+            factor: Coefficient = lambda on: penalty / on.height  # noqa: E731
+            return Law(terms=(BoundaryTerm(contacts.ideal, {"stress": stress, "factor": factor}),))
+        relaxation, step = self.coefficients.relaxation, self.coefficients.contact_step
+        reservoir = {
+            "stress": stress,
+            "slip_rate": self._slip_rate(Wall(specularity=0.0)),
+            "step": lambda on: relaxation(on.cell, on.position) * step(on.cell, on.position),
+        }
+        return Law(terms=(BoundaryTerm(contacts.reservoir, reservoir),))
 
-        def reservoir(facets: FacetGeometry) -> np.ndarray:
-            at = Discretisation.at_facets
-            step = at(self.coefficients.contact_step, facets)
-            step = step * at(self.coefficients.relaxation, facets)
-            slip = at(self._slip(diffuse), facets) * at(self.coefficients.stress, facets)
-            return _normal(facets, step) + slip[..., None, None] * facets.tangential
-
-        return Law(angular=reservoir)
-
-    def _slip(self, wall: Wall) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-        return lambda cells, positions: self.coefficients.slip_rate(wall, cells, positions)
+    def _slip_rate(self, wall: Wall) -> Coefficient:
+        return lambda on: self.coefficients.slip_rate(wall, on.cell, on.position)
 
     def _wall(self, wall: Wall) -> Law:
         if wall.slip_length == 0:
             return Law(given=lambda x: np.zeros(x.shape))
+        stress = _everywhere(self.coefficients.stress)
+        terms = [
+            BoundaryTerm(walls.friction, {"stress": stress, "slip_rate": self._slip_rate(wall)})
+        ]
+        if wall.law == "literal":
+            terms.append(BoundaryTerm(walls.curvature, {"stress": stress}))
+        return Law(terms=tuple(terms), impenetrable=True, penalty=self._penalty)
+
+    def _penalty(self, on: OnFacets) -> np.ndarray:
+        stress = self.coefficients.stress(on.cell, on.position)
+        relaxation = self.coefficients.relaxation(on.cell, on.position)
         factor = (WALL_PENALTY if self.device.dimension == 3 else CORNER_PENALTY) * self.order**2
-        at = Discretisation.at_facets
-
-        def friction(facets: FacetGeometry) -> np.ndarray:
-            stress = at(self.coefficients.stress, facets)[..., None, None]
-            rate = at(self._slip(wall), facets)[..., None, None] * facets.tangential
-            return stress * (rate + facets.curvature if wall.law == "literal" else rate)
-
-        def penalty(facets: FacetGeometry) -> np.ndarray:
-            stress = at(self.coefficients.stress, facets)
-            relaxation = at(self.coefficients.relaxation, facets)
-            h = facets.height[:, None]
-            return factor * (stress / h + relaxation * h)
-
-        return Law(angular=friction, impenetrable=True, penalty=penalty)
+        return factor * (stress.T / on.height + relaxation.T * on.height).T
 
     def _kinds(self) -> list[Material]:
         """The different materials: between them the potential may jump."""
@@ -261,7 +260,5 @@ class Hydrodynamic:
         )
 
 
-def _normal(facets: FacetGeometry, coefficient: np.ndarray) -> np.ndarray:
-    """Coefficient n n^T at the quadrature points, coefficient of shape (f, q)."""
-    outer = facets.normal[..., :, None] * facets.normal[..., None, :]
-    return coefficient[..., None, None] * outer
+def _everywhere(coefficient: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Coefficient:
+    return lambda on: coefficient(on.cell, on.position)

@@ -25,7 +25,15 @@ from meso.device import Device
 from meso.errors import CaseError
 from meso.fields import Field, continuous, continuous_function, function_of
 from meso.flow.angular import Moments, half_range, odd_moments
-from meso.flow.discretisation import Discretisation, HalfRange, Law, Loads, Problem, Solutions
+from meso.flow.discretisation import (
+    Discretisation,
+    HalfRange,
+    Law,
+    Loads,
+    OnFacets,
+    Problem,
+    Solutions,
+)
 from meso.flow.distribution import Distribution
 from meso.flow.hydrodynamic import CORNER_PENALTY
 from meso.flow.moments import TOLERANCE, IterativeMoments
@@ -139,15 +147,10 @@ class Kinetic:
         for name, law in self.boundaries.items():
             if isinstance(law, Contact):
                 half = self._half_range(1.0, wall=False)
-                laws[name] = Law(angular=half.angular, half_range=half)
+                laws[name] = Law(half_range=half)
             elif isinstance(law, Wall):
                 half = self._half_range(roughness(law), wall=True)
-                laws[name] = Law(
-                    angular=half.angular,
-                    half_range=half,
-                    impenetrable=True,
-                    penalty=self._penalty,
-                )
+                laws[name] = Law(half_range=half, impenetrable=True, penalty=self._penalty)
         return laws
 
     def _half_range(self, ratio: float, *, wall: bool) -> HalfRange:
@@ -161,12 +164,11 @@ class Kinetic:
 
         return HalfRange(ratio=ratio, matrix=matrix, weight=weight)
 
-    def _penalty(self, facets: FacetGeometry) -> np.ndarray:
-        at = Discretisation.at_facets
-        viscosity = at(self.coefficients.viscosity, facets)
-        relaxation = at(self.coefficients.relaxation, facets)
-        h = facets.height[:, None]
-        return CORNER_PENALTY * self.order**2 * (viscosity / h + relaxation * h)
+    def _penalty(self, on: OnFacets) -> np.ndarray:
+        viscosity = self.coefficients.viscosity(on.cell, on.position)
+        relaxation = self.coefficients.relaxation(on.cell, on.position)
+        factor = CORNER_PENALTY * self.order**2
+        return factor * (viscosity.T / on.height + relaxation.T * on.height).T
 
     # -- solution ------------------------------------------------------------------------------
 

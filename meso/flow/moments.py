@@ -98,9 +98,7 @@ class IterativeMoments:
             load = np.zeros((*flux.shape, sides))
             load[..., side] = -flux
             assembly.add_load(self._rows(facets.cell, facets.local), load)
-        geometry = discrete.geometry(walls)
-        test = terms.trace(geometry, scalar)
-        coupling = terms.normal_flux(geometry, vector, problem.moments, test)
+        coupling = discrete.wall_flux(walls)
         count, levels, p, components = coupling.shape  # a rank may have no walls
         rows = self._rows(walls.cell, walls.local).reshape(count, p * components)
         coupling = coupling.reshape(count, levels, p * components)
@@ -389,7 +387,7 @@ def _first(problem: Problem) -> Problem:
     def law(of: Law) -> Law:
         if of.half_range is None:
             return of
-        return replace(of, angular=of.half_range.first)
+        return replace(of, half_range=of.half_range.first)
 
     members = tuple(_mean(_part(m, slice(0, 2))) for m in problem.members)
     return replace(

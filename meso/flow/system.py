@@ -102,7 +102,7 @@ class DirectSystem:
     def _walls(self, walls: Facets) -> None:
         geometry = self.discrete.geometry(walls)
         test = terms.trace(geometry, self.scalar)
-        coupling = terms.normal_flux(geometry, self.vector, self.moments, test)
+        coupling = self.discrete.wall_flux(walls)
         count, m = coupling.shape[:2]
         size = self.moments.count * self.vector.on_facet.shape[1]
         rows = self._vector_rows(walls).reshape(count, size)

@@ -15,15 +15,11 @@ Element matrices act on (node, moment) pairs, node by node. Scaled variables thr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from meso.cells import Cells, FacetGeometry, Lagrange
 from meso.discrete.flow import FlowForms
 from meso.discrete.scalar import ScalarForms
-from meso.equations import contacts
 from meso.flow.angular import Moments
 
 
@@ -123,80 +119,6 @@ def boundary_matrix(facets: FacetGeometry, vector: Lagrange, angular: np.ndarray
     weighted = (facets.weight[:, :, None, None] * angular).reshape(count, q, n * n)
     matrix = (weighted.transpose(0, 2, 1) @ square).reshape(count, n, n, p, p)
     return matrix.transpose(0, 3, 1, 4, 2)
-
-
-def normal_flux(
-    facets: FacetGeometry, vector: Lagrange, moments: Moments, test: np.ndarray
-) -> np.ndarray:
-    """Boundary integrals of a test function times the normal current of each moment.
-
-    Args:
-        facets: Boundary facets.
-        vector: Space of the moments.
-        moments: Angular matrices.
-        test: Test functions at the quadrature points, shape (f, q, m).
-
-    Returns:
-        Shape (f, m, p, n).
-    """
-    value = trace(facets, vector)
-    flux = facets.normal @ moments.flux
-    tested = value[:, :, :, None] * flux[:, :, None, :]
-    count, q, p, n = tested.shape
-    weighted = (facets.weight[:, :, None] * test).transpose(0, 2, 1)
-    return (weighted @ tested.reshape(count, q, p * n)).reshape(count, test.shape[2], p, n)
-
-
-def contact_terms(
-    cells: Cells, facets: FacetGeometry, vector: Lagrange, stress: np.ndarray
-) -> np.ndarray:
-    """Nitsche's terms for J_t = 0 at an ideal contact, two harmonics.
-
-    Args:
-        cells: Geometry.
-        facets: Boundary facets.
-        vector: Space of J.
-        stress: l^2/sigma on each facet, (f,), or at :attr:`FlowForms.points`, (f, p).
-
-    Returns:
-        Matrices on all nodes of the facets' cells, shape (f, p, d, p, d).
-    """
-    k = vector.degree
-    values = {"stress": stress, "factor": 4 * k * (k + 1) / facets.height}
-    forms = FlowForms(cells, k)
-    return forms.boundary(_ideal, facets.cell, facets.local, values)
-
-
-def wall_terms(
-    cells: Cells, facets: FacetGeometry, vector: Lagrange, stress: np.ndarray, penalty: np.ndarray
-) -> np.ndarray:
-    """Nitsche's terms for J.n = 0, two harmonics, for walls that have no multiplier.
-
-    Args:
-        cells: Geometry.
-        facets: Boundary facets.
-        vector: Space of J.
-        stress: l^2/sigma on each facet, (f,), or at :attr:`FlowForms.points`, (f, p).
-        penalty: Penalty, likewise.
-
-    Returns:
-        Matrices on all nodes of the facets' cells, shape (f, p, d, p, d).
-    """
-    forms, values = FlowForms(cells, vector.degree), {"stress": stress, "factor": penalty}
-    return forms.boundary(_tight, facets.cell, facets.local, values)
-
-
-def wall_flux(cells: Cells, facets: FacetGeometry, vector: Lagrange) -> np.ndarray:
-    """<psi, J_n> on walls, on all nodes of the facets' cells, shape (f, q, p, d)."""
-    return FlowForms(cells, vector.degree).flux(facets.cell, facets.local)
-
-
-def _ideal(J: Any, w: Any, n: Any, of: Mapping[str, Any]) -> Any:
-    return contacts.ideal(J, w, n, of["stress"], of["factor"])
-
-
-def _tight(J: Any, w: Any, n: Any, of: Mapping[str, Any]) -> Any:
-    return contacts.impenetrable(J, w, n, of["stress"], of["factor"])
 
 
 def trace(facets: FacetGeometry, space: Lagrange) -> np.ndarray:

@@ -18,9 +18,10 @@ from meso import Contact, Device, Material, Wall
 from meso.cells import cells_of, facet_geometry
 from meso.constants import ELECTRON_CHARGE
 from meso.edges import wall_values
+from meso.equations import walls
 from meso.fields import Field, continuous
 from meso.flow import Flow, Hydrodynamic
-from meso.flow.discretisation import Law, Loads
+from meso.flow.discretisation import BoundaryTerm, Law, Loads
 from meso.flow.system import DirectSystem
 from meso.orbital import vorticity
 
@@ -128,15 +129,18 @@ def run(
     traction = {name: case.contact_traction for name in ("source", "drain")}
     if everything:
 
-        def friction(facets):
-            return stress * SLIP * facets.tangential
+        def everywhere(value):
+            return lambda on: np.full(len(on.cell), value)
+
+        slip = {"stress": everywhere(stress), "slip_rate": everywhere(SLIP)}
+        friction = BoundaryTerm(walls.friction, slip)
 
         # The model's own wall law also penalises J.n, which is not zero here.
         laws = {
             "source": Law(),
             "drain": Law(),
             "below": Law(given=case.current),
-            "above": Law(angular=friction, impenetrable=True),
+            "above": Law(terms=(friction,), impenetrable=True),
         }
         loads = Loads(
             body=case.body,
