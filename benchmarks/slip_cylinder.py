@@ -30,10 +30,10 @@ from mpi4py import MPI
 
 import meso
 from meso.device import plan_of
-from meso.drawing import Drawing
 from meso.flow import terms
 from meso.flow.discretisation import Law
 from meso.flow.system import DirectSystem
+from meso.geometry.drawing import Drawing
 
 try:
     import slip_cylinder_ngsolve as ngsolve

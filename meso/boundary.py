@@ -8,7 +8,7 @@ from math import inf, isfinite
 from typing import Annotated, Any, Literal
 
 from meso.errors import CaseError
-from meso.material import LocalMaterial, Material
+from meso.materials.material import LocalMaterial, Material
 from meso.units import NUMBER, is_number, unit
 
 

@@ -112,8 +112,8 @@ def _leave_log(options: argparse.Namespace, rank: int, error: Exception) -> None
     """The one thing that an unconverged run leaves: a log next to where the result would be."""
     directory = getattr(options, "directory_used", None)
     if rank == 0 and directory is not None:
-        from meso.directory import replace_file
-        from meso.output import log_of
+        from meso.files.directory import replace_file
+        from meso.results.output import log_of
 
         path = log_of(directory)
         text = f"meso {__version__}\ncase {options.case}\ndid not converge: {error}\n"
@@ -246,15 +246,15 @@ def _start(options: argparse.Namespace, root: bool = False, drawing: Path | None
     Gmsh, where a drawing is to be meshed, is loaded at the same time in a process of its own.
     """
     if root and drawing is not None:
-        from meso import formats, gmsh_process
+        from meso.geometry import formats, gmsh_process
 
         if drawing.suffix.lower() not in formats.IMPORTED:
             gmsh_process.start()
     import petsc4py
 
     petsc4py.init(["meso", "-no_signal_handler", *options.petsc])
-    import meso.output
-    import meso.running  # noqa: F401
+    import meso.results.output
+    import meso.results.running  # noqa: F401
 
     interrupts.raise_exceptions()
 
@@ -285,9 +285,9 @@ def _run(options: argparse.Namespace, root: bool) -> None:
     _start(options, root, case.geometry.file)
     from mpi4py import MPI
 
-    from meso.directory import hold
-    from meso.running import run
-    from meso.summary import table
+    from meso.files.directory import hold
+    from meso.results.running import run
+    from meso.results.summary import table
 
     with hold(directory, MPI.COMM_WORLD, record="summary.json"):
         options.directory_used = directory
@@ -307,8 +307,8 @@ def _run(options: argparse.Namespace, root: bool) -> None:
 
 def _sweep(options: argparse.Namespace, root: bool) -> int:
     from meso.case import parse_overrides
-    from meso.grid import named
-    from meso.sweeping import exit_code, report, sweep
+    from meso.results.grid import named
+    from meso.results.sweeping import exit_code, report, sweep
 
     case = _load(options.case, options.set)
     standard = case.output.directory or Path("results") / options.case.stem
@@ -349,8 +349,8 @@ def _compare(options: argparse.Namespace, root: bool) -> None:
     _start(options, root, case.geometry.file)
     from mpi4py import MPI
 
-    from meso.comparing import compare
-    from meso.directory import hold
+    from meso.files.directory import hold
+    from meso.results.comparing import compare
 
     with hold(directory, MPI.COMM_WORLD, record="compare.json"):
         found = compare(case, progress=progress, **_allowed(options))
@@ -363,7 +363,7 @@ def _check(options: argparse.Namespace, root: bool) -> None:
     case = _load(options.case, options.set)
     progress = _progress(options, root)
     _start(options, root, case.geometry.file)
-    from meso.checking import report
+    from meso.results.checking import report
 
     text = report(case, progress=progress, **_allowed(options))
     if root:
@@ -376,10 +376,10 @@ def _mesh(options: argparse.Namespace, root: bool) -> None:
         raise CaseError(("--set", "is for case files"))
     progress = _progress(options, root)
     _start(options, root, case.geometry.file if case else options.file)
-    from meso.checking import mesh_names, mesh_quality
     from meso.device import Device
     from meso.figures import draw_mesh
-    from meso.running import build_device
+    from meso.results.checking import mesh_names, mesh_quality
+    from meso.results.running import build_device
 
     allowed = {**_allowed(options), "progress": progress}
     if case:
@@ -400,7 +400,7 @@ def _plot(options: argparse.Namespace, root: bool) -> None:
     from mpi4py import MPI
 
     from meso.mpi import on_root
-    from meso.output import redraw
+    from meso.results.output import redraw
 
     paths = on_root(MPI.COMM_WORLD, lambda: redraw(options.directory))
     if root:
@@ -436,14 +436,14 @@ def _bands(options: argparse.Namespace, root: bool) -> None:
 
 def _material(options: argparse.Namespace, root: bool) -> None:
     if root:
-        from meso.checking import material_report
+        from meso.results.checking import material_report
 
         print(material_report(options.name))
 
 
 def _info(options: argparse.Namespace, root: bool) -> None:
     _start(options)
-    from meso.checking import environment
+    from meso.results.checking import environment
 
     if root:
         print(environment())

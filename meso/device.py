@@ -13,16 +13,17 @@ import numpy as np
 import ufl
 from mpi4py import MPI
 
-from meso import _compat, formats, gmsh_process
+from meso import _compat
 from meso.errors import FlatCellsError, GeometryError
-from meso.gmsh_process import Progress, Source
-from meso.groups import Groups
-from meso.imported import read_mesh
-from meso.layers import DEFAULT_ORDER, Layer, SizeField, Sizes
+from meso.geometry import formats, gmsh_process
+from meso.geometry.gmsh_process import Progress, Source
+from meso.geometry.groups import Groups
+from meso.geometry.imported import read_mesh
+from meso.geometry.layers import DEFAULT_ORDER, Layer, SizeField, Sizes
+from meso.geometry.pieces import Piece
+from meso.geometry.planning import CELL, Plan, plan_of
 from meso.measures import NamedMeasure, integrate
 from meso.mpi import on_root
-from meso.pieces import Piece
-from meso.planning import CELL, Plan, plan_of
 from meso.units import quantity
 
 __all__ = ["DEFAULT_ORDER", "Device", "Facets", "Piece", "plan_of"]
@@ -149,7 +150,7 @@ class Device:
         Returns:
             Shape (m,) or (m, components), NaN outside the device.
         """
-        from meso.sampling import sample_function
+        from meso.discrete.sampling import sample_function
 
         return sample_function(self, function, points)
 
@@ -180,7 +181,7 @@ class Device:
         device.
 
         Args:
-            path: The file; :mod:`meso.formats` lists what is read.
+            path: The file; :mod:`meso.geometry.formats` lists what is read.
             length_unit: Unit of its coordinates ("nm"), or metres per unit.
             parameters: Variables of a ``.geo`` file to set, in the unit of the file.
             order: Polynomial degree of the fields that the mesh is made for; by default 4, in 3D
@@ -196,7 +197,8 @@ class Device:
             groups: Names of the regions and boundaries of a CAD file.
             wanted: Sizes that a solution on an earlier mesh asks for, in metres, known to rank 0;
                 they take the place of refinement at corners and of flat cells. For 2D drawings.
-            trusted: True if the drawing may run commands and write files (:mod:`meso.scripts`).
+            trusted: True if the drawing may run commands and write files
+                (:mod:`meso.geometry.scripts`).
             many_cells: True to mesh even if more than a million cells are to be expected and no
                 size is given.
             progress: Called on rank 0 with the expected number of cells.

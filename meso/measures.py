@@ -19,7 +19,7 @@ import numpy as np
 import ufl
 from mpi4py import MPI
 
-from meso.discrete.compiled import functional
+from meso.compiled import functional
 from meso.errors import CaseError, known
 from meso.mpi import total
 

@@ -4,23 +4,24 @@
 
 (T. Valet et al. 2025, eq. 7; e < 0 is the charge of the carriers, so L is antiparallel to the
 curl of the charge current.) In 2D both are components along z. L is in J s/m^2 for a 2D electron
-gas, J s/m^3 for a 3D metal. How it is divided among the walls: :mod:`meso.accumulation`.
+gas, J s/m^3 for a 3D metal. How it is divided among the walls:
+:mod:`meso.observables.accumulation`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from meso.accumulation import EdgeMoment, edge_moments
-from meso.algebra import Assembly
 from meso.boundary import Wall
-from meso.cells import cells_of, facet_points, lagrange
 from meso.constants import ELECTRON_CHARGE
 from meso.device import Device
-from meso.edges import curl_of, wall_values
-from meso.fields import Field, gradient
+from meso.discrete.algebra import Assembly
+from meso.discrete.cells import cells_of, facet_points, lagrange
+from meso.discrete.fields import Field, gradient
+from meso.discrete.unknowns import kept, number
 from meso.flow.result import Flow
-from meso.unknowns import kept, number
+from meso.observables.accumulation import EdgeMoment, edge_moments
+from meso.observables.edges import curl_of, wall_values
 
 __all__ = ["EdgeMoment", "couplings", "edge_moments", "orbital_density", "vorticity"]
 

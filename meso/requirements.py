@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meso.boundary import Wall
-from meso.material import Material
+from meso.materials.material import Material
 
 #: Largest specularity for which the kinetic model solves what it is asked, and has bounds.
 SMOOTH = 1 - 2e-5

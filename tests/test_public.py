@@ -100,6 +100,39 @@ def test_tests_see_what_users_see() -> None:
     assert {name: modules for name, modules in wrong.items() if modules} == {}
 
 
+#: Packages and modules of meso from the ground up: each knows those above it in this list only.
+FLOORS = [
+    *("errors", "constants", "units", "interrupts", "mpi", "_compat", "equations", "materials"),
+    *("boundary", "geometry", "requirements", "files", "case", "compiled", "measures", "device"),
+    *("discrete", "flow", "observables", "orbital", "angular_momentum", "bands", "evidence"),
+    *("exact", "exact_kinetic", "figures", "results", "cli", "__main__"),
+]
+
+
+def test_imports_go_one_way() -> None:
+    """Also: equations know nothing but UFL and small arrays."""
+    package = TESTS.parent / "meso"
+    for path in package.rglob("*.py"):
+        parts = path.relative_to(package).with_suffix("").parts
+        if parts == ("__init__",):
+            continue
+        own = FLOORS.index(parts[0])
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.ImportFrom | ast.Import):
+                continue
+            names = [alias.name for alias in node.names]
+            whole = [node.module or ""] if isinstance(node, ast.ImportFrom) else names
+            if isinstance(node, ast.ImportFrom) and whole == ["meso"]:
+                whole = [f"meso.{name}" for name in names if name != "__version__"]
+            for name in whole:
+                first, _, rest = name.partition(".")
+                if first == "meso" and rest:
+                    assert FLOORS.index(rest.split(".")[0]) <= own, f"{path} imports {name}"
+                if parts[0] == "equations":
+                    allowed = {"__future__", "itertools", "numpy", "typing", "ufl"}
+                    assert first in allowed or rest.startswith("equations"), f"{path}: {name}"
+
+
 def test_tests_of_the_inside_are_few() -> None:
     lines = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in TESTS.rglob("*.py")}
     inside = sum(n for p, n in lines.items() if TESTS / "inside" in p.parents)

@@ -369,45 +369,8 @@ def kill_runs(count):
     kills(words, count, 1, [words, ["plot", "out"]], lambda: check_whole(mine=MINE))
 
 
-def kill_sweeps(count):
-    write_case(**{"flow.model": "ohmic"})
-    words = ["sweep", "case.toml", "--quiet", "--over", "flow.order=1,2,3", "--keep"]
-    words += ["--output", "grid"]
-    assert main(words) == 0
-    keep("notes.txt", "000/figures/mine.png", folder="grid")
-    table = Path("grid/sweep.json")
-
-    def check():
-        found = json.loads(table.read_text())
-        assert [row["status"] for row in found["points"]] == ["done"] * 3
-        names = {p.name for p in Path("grid").iterdir()}
-        assert names == {"000", "001", "002", *("sweep.csv", "sweep.json", "sweep.png")} | {
-            "notes.txt"
-        }
-        assert kept("notes.txt", "000/figures/mine.png", folder="grid")
-        assert [p.name for p in Path().iterdir() if p.name.startswith(".")] == []
-        # The next one has something to do.
-        found["points"] = found["points"][:1]
-        table.write_text(json.dumps(found))
-
-    check()
-    kills(words, count, 2, [words], check)
-
-
 def test_a_killed_run():
     kill_runs(1)
-
-
-@pytest.mark.verification
-@pytest.mark.timeout(3600)
-def test_many_killed_runs():
-    kill_runs(20)
-
-
-@pytest.mark.verification
-@pytest.mark.timeout(3600)
-def test_many_killed_sweeps():
-    kill_sweeps(20)
 
 
 def quiet_end(seconds, number):
@@ -434,12 +397,3 @@ def quiet_end(seconds, number):
 def test_stopped_while_loading(number):
     write_case()
     quiet_end(0.3, number)
-
-
-@pytest.mark.verification
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stopped_at_any_time(number):
-    write_case()
-    for third in range(10):
-        quiet_end(third / 3, number)
-        shutil.rmtree("out", ignore_errors=True)

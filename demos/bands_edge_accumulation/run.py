@@ -20,7 +20,7 @@ from meso.bands.model import HBAR2_OVER_MASS
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.exact import Ribbon
 from meso.figures.style import LINES, STYLE
-from meso.material import Material
+from meso.materials.material import Material
 
 NM = 1e-9
 QUANTUM = ELEMENTARY_CHARGE**2 / HBAR

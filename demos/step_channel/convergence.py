@@ -17,12 +17,12 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 import meso
-from meso import layers
-from meso.cells import cells_of
+from meso.discrete.cells import cells_of
 from meso.figures.style import INK, LINES, STYLE
 from meso.flow import Flow, Hydrodynamic
-from meso.result import Result
-from meso.running import build_device
+from meso.geometry import layers
+from meso.results.result import Result
+from meso.results.running import build_device
 
 FOLDER = Path(__file__).parent
 Curve = list[tuple[int, float]]

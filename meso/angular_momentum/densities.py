@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from meso.device import Device
-from meso.fields import Field
-from meso.sampling import sample
+from meso.discrete.fields import Field
+from meso.discrete.sampling import sample
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

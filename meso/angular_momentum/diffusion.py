@@ -28,8 +28,8 @@ from meso.angular_momentum.system import (
     neighbours,
 )
 from meso.angular_momentum.tensors import Transport
-from meso.cells import FacetGeometry, cells_of, lagrange
 from meso.device import Device
+from meso.discrete.cells import FacetGeometry, cells_of, lagrange
 from meso.errors import CaseError, known
 from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import total

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from meso.cells import cells_of
 from meso.device import Device
+from meso.discrete.cells import cells_of
+from meso.discrete.fields import gradient
 from meso.errors import CaseError
-from meso.fields import gradient
 from meso.flow.result import Flow
 
 

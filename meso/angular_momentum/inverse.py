@@ -20,9 +20,10 @@ from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.system import Operator, System
 from meso.boundary import Boundary, Contact, Periodic
-from meso.cells import cells_of, lagrange
+from meso.discrete.cells import cells_of, lagrange
+from meso.discrete.fields import Field, continuous_function, gradient
+from meso.discrete.periodic import ground_nodes
 from meso.errors import CaseError
-from meso.fields import Field, continuous_function, gradient
 from meso.flow.result import (
     Flow,
     Terminal,
@@ -32,7 +33,6 @@ from meso.flow.result import (
     terminals_of,
 )
 from meso.mpi import total
-from meso.periodic import ground_nodes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

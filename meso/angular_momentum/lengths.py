@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from meso.angular_momentum.tensors import Transport
-from meso.layers import Layer
+from meso.geometry.layers import Layer
 
 
 def decay_lengths(transport: Transport, normal: np.ndarray) -> np.ndarray:

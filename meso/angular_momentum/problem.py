@@ -24,7 +24,7 @@ from meso.case import Case
 from meso.case.angular_momentum import AXES, Coefficients, Law, Mixing
 from meso.device import Device
 from meso.errors import CaseError
-from meso.layers import Layer
+from meso.geometry.layers import Layer
 
 
 def transports(case: Case, dimension: int) -> dict[str, Transport]:

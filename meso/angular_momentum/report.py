@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meso.accumulation import EdgeMoment, edge_moments
 from meso.angular_momentum.decay import Decay, fit
 from meso.angular_momentum.densities import Densities, field_name
 from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.inverse import Response, one_way, two_way
 from meso.angular_momentum.lengths import decay_lengths
 from meso.boundary import Wall
-from meso.cells import cells_of, facet_geometry
 from meso.constants import HBAR
-from meso.fields import Field
+from meso.discrete.cells import cells_of, facet_geometry
+from meso.discrete.fields import Field
+from meso.discrete.sampling import sample
 from meso.flow.result import Flow
 from meso.mpi import concatenated
-from meso.sampling import sample
+from meso.observables.accumulation import EdgeMoment, edge_moments
 
 if TYPE_CHECKING:
-    from meso.result import Result
+    from meso.results.result import Result
 
 # Samples along a normal, and its length in decay lengths.
 _SAMPLES, _DEPTH = 193, 8.0
@@ -108,7 +108,7 @@ def totals(part: Part, fields: Mapping[str, Field]) -> dict[str, Field]:
 
 
 def _nodes(field: Field) -> np.ndarray:
-    from meso.cells import lagrange
+    from meso.discrete.cells import lagrange
 
     return lagrange(field.device, field.degree).points
 

@@ -13,13 +13,13 @@ from typing import Any
 import dolfinx
 import numpy as np
 
-from meso.algebra import Assembly, Condensed
-from meso.cells import FacetGeometry, Lagrange, cells_of, facet_geometry
 from meso.device import Device
+from meso.discrete.algebra import Assembly, Condensed
+from meso.discrete.cells import FacetGeometry, Lagrange, cells_of, facet_geometry
+from meso.discrete.periodic import twin_nodes
 from meso.discrete.scalar import ScalarForms
+from meso.discrete.unknowns import Unknowns, jumps, kept, number_field
 from meso.errors import CaseError
-from meso.periodic import twin_nodes
-from meso.unknowns import Unknowns, jumps, kept, number_field
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meso.cells import Cells, FacetGeometry, Lagrange
+from meso.discrete.cells import Cells, FacetGeometry, Lagrange
 
 
 def current_load(

@@ -10,8 +10,8 @@ import numpy as np
 
 from meso.bands.coefficients import Coefficients
 from meso.bands.diffusivity import Diffusivity, Normalisation
-from meso.directory import hold, staged
-from meso.naming import file_names
+from meso.files.directory import hold, staged
+from meso.files.naming import file_names
 
 
 def material_tables(found: Coefficients) -> dict[str, Any]:

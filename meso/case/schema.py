@@ -17,12 +17,12 @@ from pydantic import (
     ValidationInfo,
 )
 
-from meso import formats
 from meso.boundary import Contact, Periodic, Wall
 from meso.case.angular_momentum import AXES, AngularMomentum
 from meso.errors import CaseError, GeometryError, known
-from meso.groups import Groups, Point, finite
-from meso.material import Material
+from meso.geometry import formats
+from meso.geometry.groups import Groups, Point, finite
+from meso.materials.material import Material
 from meso.units import NUMBER, factor, unit
 
 #: What `output.fields` may name.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from meso.errors import CaseError, known
-from meso.material import Entry, Material, load_library, load_material_file
+from meso.materials.material import Entry, Material, load_library, load_material_file
 
 #: Material quantities with a default.
 _DEFAULTS = {"scattering": "default", "electron_electron_mean_free_path": "default"}

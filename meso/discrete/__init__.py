@@ -1,1 +1,1 @@
-"""From weak forms to numbers: compiled forms, element tensors."""
+"""From weak forms to numbers: spaces, compiled forms, numbering, condensation, solvers."""

@@ -24,7 +24,7 @@ import basix.ufl
 import numpy as np
 import ufl
 
-from meso.cells import Cells, quadrature
+from meso.discrete.cells import Cells, quadrature
 from meso.discrete.kernels import Kernel, Shape
 
 #: From trial functions, test functions and coefficients to the integrand of a bilinear form: a

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import ufl
 
-from meso.cells import Cells
+from meso.discrete.cells import Cells
 from meso.discrete.cellwise import Integrand, Space, element_matrices
 from meso.discrete.kernels import Kernel, Shape
 from meso.equations import contacts, hydrodynamic, walls

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import ufl
 
-from meso.cells import cells_of
+from meso.discrete.cells import cells_of
+from meso.discrete.fields import Field
 from meso.discrete.kernels import Kernel, Shape
-from meso.fields import Field
 
 #: Integrand from fields and coefficients.
 Integrand = Callable[..., Any]

@@ -21,8 +21,8 @@ import numpy as np
 import ufl
 
 from meso import _compat
-from meso.cells import Cells
-from meso.discrete.compiled import compiled
+from meso.compiled import compiled
+from meso.discrete.cells import Cells
 
 _ffi = cffi.FFI()
 _KINDS = ("cell", "exterior_facet")

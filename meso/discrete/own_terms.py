@@ -16,8 +16,8 @@ import dolfinx
 import numpy as np
 import ufl
 
+from meso.compiled import functional
 from meso.device import Device
-from meso.discrete.compiled import functional
 from meso.errors import CaseError
 from meso.measures import NamedMeasure
 from meso.mpi import largest

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import ufl
 
-from meso.cells import Cells, Lagrange
+from meso.discrete.cells import Cells, Lagrange
 from meso.discrete.cellwise import Integrand, Space, element_matrices
 from meso.discrete.kernels import Kernel, Shape
 from meso.equations import moments, ohmic

@@ -18,7 +18,7 @@ from meso.figures.mesh import draw_mesh
 from meso.figures.polar import draw_distribution
 from meso.figures.solid import Solid
 from meso.figures.style import STYLE, store
-from meso.naming import free
+from meso.files.naming import free
 
 __all__ = ["Drawn", "draw", "draw_mesh"]
 

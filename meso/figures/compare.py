@@ -14,7 +14,7 @@ from meso.figures import style
 from meso.figures.style import LINES, STYLE, store
 
 if TYPE_CHECKING:
-    from meso.comparing import Comparison
+    from meso.results.comparing import Comparison
 
 #: Quantities that are shown at most.
 _MOST = 24

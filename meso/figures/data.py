@@ -12,7 +12,7 @@ import numpy as np
 from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.figures.outline import Outline
 from meso.figures.raster import CellSet
-from meso.vtu import read_vtu
+from meso.files.vtu import read_vtu
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,7 +86,7 @@ class Drawn(Files):
 def joined(
     folder: Path, space: int | None = None, *, ranks: int
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Cells and data of all ranks, as :func:`meso.vtu.read_vtu` returns them."""
+    """Cells and data of all ranks, as :func:`meso.files.vtu.read_vtu` returns them."""
     parts = [read_vtu(folder / f"part{rank}.vtu", space) for rank in range(ranks)]
     parts = [part for part in parts if len(part[0])] or parts[:1]
     points = np.concatenate([points for points, _ in parts])

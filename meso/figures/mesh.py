@@ -8,8 +8,8 @@ import matplotlib
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 
-from meso.cells import cells_of, facet_geometry
 from meso.device import Device
+from meso.discrete.cells import cells_of, facet_geometry
 from meso.figures import style
 from meso.figures.style import LINES, map_figure, store
 from meso.figures.surface import draw_surface

@@ -12,7 +12,7 @@ from itertools import product
 
 import numpy as np
 
-from meso.vtu import degree_of, vtk_lattice
+from meso.files.vtu import degree_of, vtk_lattice
 
 __all__ = ["CellSet", "Extent", "Grid", "Plane", "vertex_numbers", "vtk_lattice"]
 

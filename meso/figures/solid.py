@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from meso.figures.data import Files, joined
 from meso.figures.raster import Plane
-from meso.vtu import degree_of, read_names, vtk_lattice
+from meso.files.vtu import degree_of, read_names, vtk_lattice
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,9 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from meso.directory import replace_file
 from meso.errors import MesoError
 from meso.figures.raster import Extent
+from meso.files.directory import replace_file
 
 DPI = 200
 CONTACT = "#b35c00"

@@ -13,8 +13,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from meso.cells import cells_of, facet_geometry
 from meso.device import Device
+from meso.discrete.cells import cells_of, facet_geometry
 from meso.figures import style
 from meso.figures.style import DPI, INK, LINES, store
 from meso.mpi import concatenated

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from meso.figures import style
 from meso.figures.style import LINES, STYLE, Scale, line_figure, store
-from meso.sweeping import chosen
+from meso.files.headline import headline
 
 _PREFIX = {-12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}
 _UNITS = {"ohm": "Ω", "ohm_m": "Ω m", "S": "S", "S_per_m": "S/m", "A": "A", "A_per_m": "A/m"}
@@ -32,7 +32,7 @@ def draw_sweep(directory: Path) -> Path | None:
     """
     table = json.loads((directory / "sweep.json").read_text())
     rows = [row for row in table["points"] if row["status"] == "done"]
-    shown = list(dict.fromkeys(key for row in rows for key in chosen(row["results"])))
+    shown = list(dict.fromkeys(key for row in rows for key in headline(row["results"])))
     across = next(
         (a for a in table["over"] if sum(_is_number(v) for v in a["values"]) > 1), table["over"][0]
     )

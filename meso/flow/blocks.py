@@ -14,11 +14,11 @@ import numpy as np
 from petsc4py import PETSc
 from scipy.sparse import coo_matrix, csr_matrix, triu
 
-from meso.algebra import global_matrix
+from meso.discrete.algebra import global_matrix
+from meso.discrete.solvers import factorised, free
 from meso.flow.angular import Moments
 from meso.flow.kronecker import Boundary, angular_parts
 from meso.flow.layout import Layout
-from meso.solvers import factorised, free
 
 #: (1 - p)/(1 + p) below which cosine and sine are taken as a pair: p = 0.98. Pairs need fewer
 #: iterations from p = 0.9, but cost more in all (measured).
@@ -165,7 +165,7 @@ def _matrix(
 
 @dataclass(frozen=True, slots=True)
 class _Few:
-    """What :func:`meso.algebra.global_matrix` needs to know of a numbering."""
+    """What :func:`meso.discrete.algebra.global_matrix` needs to know of a numbering."""
 
     comm: PETSc.Comm
     to_global: np.ndarray

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from meso.cells import cells_of
+from meso.discrete.cells import cells_of
 from meso.errors import CaseError
 from meso.flow.certificate import lower_bound
 from meso.flow.even import EvenParity

@@ -20,11 +20,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from meso.algebra import Assembly
 from meso.boundary import Contact
-from meso.cells import FacetGeometry, cells_of, lagrange
-from meso.coefficients import extremes
 from meso.device import Facets
+from meso.discrete.algebra import Assembly
+from meso.discrete.cells import FacetGeometry, cells_of, lagrange
+from meso.discrete.coefficients import extremes
+from meso.discrete.periodic import twin_nodes
+from meso.discrete.unknowns import number
 from meso.flow import terms
 from meso.flow.angular import Moments, collisions, half_range, streaming
 from meso.flow.discretisation import Discretisation, HalfRange, Law, OnFacets, Problem
@@ -32,8 +34,6 @@ from meso.flow.kinetic import Kinetic
 from meso.flow.maximum import unbounded
 from meso.flow.result import Flow
 from meso.mpi import total
-from meso.periodic import twin_nodes
-from meso.unknowns import number
 
 #: Degree of J at least: with less, too few currents have no divergence.
 DEGREE = 4

@@ -13,8 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
-from meso.cells import Cells, FacetGeometry, Lagrange, cells_of, facet_geometry, lagrange
 from meso.device import Device, Facets
+from meso.discrete.cells import Cells, FacetGeometry, Lagrange, cells_of, facet_geometry, lagrange
 from meso.discrete.flow import BoundaryIntegrand, FlowForms
 from meso.discrete.own_terms import OwnTerms
 from meso.equations import contacts, walls
@@ -249,7 +249,7 @@ class Discretisation:
 
         Args:
             walls: Facets of walls.
-            twins: What :func:`meso.periodic.twin_nodes` returns for the moments.
+            twins: What :func:`meso.discrete.periodic.twin_nodes` returns for the moments.
         """
         nodes = self.scalar.dofs[walls.cell[:, None], self.scalar.on_facet[walls.local]]
         if self.cells.dimension != 2 or self.scalar.degree % 2 == 0 or not len(twins):

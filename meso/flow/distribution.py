@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from meso.device import Device
+from meso.discrete.fields import Field, gradient
+from meso.discrete.sampling import locate
 from meso.errors import CaseError
-from meso.fields import Field, gradient
 from meso.flow.angular import collisions, harmonics, streaming
-from meso.material import Material
+from meso.materials.material import Material
 from meso.mpi import total
-from meso.sampling import locate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

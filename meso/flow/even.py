@@ -17,20 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from meso.algebra import Assembly
 from meso.boundary import Contact, Wall
-from meso.cells import cells_of, lagrange
-from meso.coefficients import KineticCoefficients
+from meso.discrete.algebra import Assembly
+from meso.discrete.cells import cells_of, lagrange
+from meso.discrete.coefficients import KineticCoefficients
+from meso.discrete.periodic import twin_nodes
+from meso.discrete.unknowns import kept, number
 from meso.flow import terms
 from meso.flow.angular import Moments, about, collisions, half_range, streaming
 from meso.flow.discretisation import Discretisation, Law, Problem
 from meso.flow.even_iteration import IterativeEven
 from meso.flow.kinetic import roughness
 from meso.flow.result import Flow, Scales, periodic_pairs, ports_of
-from meso.material import Material
+from meso.materials.material import Material
 from meso.mpi import smallest, total
-from meso.periodic import twin_nodes
-from meso.unknowns import kept, number
 
 #: Moments in all nodes up to which the system is factorised: in less than 0.05 s, and without the
 #: error of an iteration, which is the faster one throughout (measured).

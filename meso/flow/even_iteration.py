@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meso.boundary import Contact, Wall
+from meso.discrete.periodic import twin_nodes
+from meso.discrete.unknowns import number_field
 from meso.flow.angular import Moments
 from meso.flow.blocks import PAIRED, blocks
 from meso.flow.kinetic import roughness
@@ -23,8 +25,6 @@ from meso.flow.kronecker import Boundary, Member, boundary, scalar_matrices
 from meso.flow.krylov import conjugate_gradients
 from meso.flow.layout import Layout
 from meso.mpi import total
-from meso.periodic import twin_nodes
-from meso.unknowns import number_field
 
 if TYPE_CHECKING:
     from meso.flow.even import EvenParity

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from meso.discrete.sparse import Rows
 from meso.flow import terms
 from meso.flow.discretisation import Discretisation
-from meso.sparse import Rows
 
 # A wall node has one normal if the second eigenvalue of its mean n n^T is below this times the
 # first (a curved wall), else two or three (an edge, a corner of the device).

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from meso.boundary import Boundary, Contact, Wall
-from meso.cells import cells_of, lagrange
-from meso.coefficients import Coefficients, conductivity_scale, material_values
 from meso.device import Device
+from meso.discrete.cells import cells_of, lagrange
+from meso.discrete.coefficients import Coefficients, conductivity_scale, material_values
+from meso.discrete.fields import Field, continuous, continuous_function, function_of
 from meso.discrete.own_terms import OwnTerms, Term, own_terms
 from meso.equations import contacts, walls
 from meso.errors import CaseError
-from meso.fields import Field, continuous, continuous_function, function_of
 from meso.flow.angular import two_harmonics
 from meso.flow.discretisation import BoundaryTerm, Coefficient, Law, Loads, OnFacets, Problem
 from meso.flow.magnetic import magnetic_term
@@ -37,7 +37,7 @@ from meso.flow.result import (
 )
 from meso.flow.saddle import IterativeSystem
 from meso.flow.system import DirectSystem
-from meso.material import Material
+from meso.materials.material import Material
 from meso.mpi import largest
 from meso.requirements import magnetic_problems
 

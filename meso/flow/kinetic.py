@@ -19,11 +19,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from meso.boundary import Boundary, Contact, Wall
-from meso.cells import FacetGeometry
-from meso.coefficients import KineticCoefficients, conductivity_scale
 from meso.device import Device
+from meso.discrete.cells import FacetGeometry
+from meso.discrete.coefficients import KineticCoefficients, conductivity_scale
+from meso.discrete.fields import Field, continuous, continuous_function, function_of
 from meso.errors import CaseError
-from meso.fields import Field, continuous, continuous_function, function_of
 from meso.flow.angular import Moments, half_range, odd_moments
 from meso.flow.discretisation import (
     Discretisation,
@@ -49,7 +49,7 @@ from meso.flow.result import (
     terminals_of,
 )
 from meso.flow.system import DirectSystem
-from meso.material import Material
+from meso.materials.material import Material
 from meso.requirements import SMOOTH, kinetic_problems
 
 #: Smallest (1 - p)/(1 + p): walls that are smoother count as this. The cosines of a specular wall

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import _sparsetools, coo_matrix, csr_matrix
 
-from meso.cells import Cells, FacetGeometry, Lagrange
+from meso.discrete.cells import Cells, FacetGeometry, Lagrange
 from meso.discrete.scalar import ScalarForms
 from meso.flow import terms
 from meso.flow.angular import Moments

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from petsc4py import PETSc
 
+from meso.discrete.unknowns import Numbering
 from meso.mpi import total
-from meso.unknowns import Numbering
 
 
 class Layout:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from meso.boundary import Contact
-from meso.coefficients import extremes
+from meso.discrete.coefficients import extremes
 from meso.flow.result import Flow, ports_of
-from meso.material import SCATTERING, Material
+from meso.materials.material import SCATTERING, Material
 
 #: Directions from 0 to pi in which a scattering kernel is looked at.
 _DIRECTIONS = 3600

@@ -20,9 +20,11 @@ import numpy as np
 from petsc4py import PETSc
 from scipy.sparse import csr_matrix, triu
 
-from meso import memory
-from meso import unknowns as numbering
-from meso.algebra import Assembly, global_matrix
+from meso.discrete import memory
+from meso.discrete import unknowns as numbering
+from meso.discrete.algebra import Assembly, global_matrix
+from meso.discrete.periodic import ground_nodes, twin_nodes
+from meso.discrete.solvers import free
 from meso.flow import terms
 from meso.flow.angular import Moments
 from meso.flow.blocks import PAIRED, blocks, factor_of
@@ -32,8 +34,6 @@ from meso.flow.krylov import conjugate_gradients, gmres
 from meso.flow.layout import Layout
 from meso.flow.sweep import Sweep
 from meso.mpi import largest, total
-from meso.periodic import ground_nodes, twin_nodes
-from meso.solvers import free
 
 #: Reduction of the natural norm of the residual; the relative error of currents is about its
 #: square.

@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from meso.algebra import Assembly
 from meso.boundary import Boundary, Contact
-from meso.cells import Lagrange, cells_of, lagrange
-from meso.coefficients import Coefficients, conductivity_scale
 from meso.device import Device
+from meso.discrete.algebra import Assembly
+from meso.discrete.cells import Lagrange, cells_of, lagrange
+from meso.discrete.coefficients import Coefficients, conductivity_scale
+from meso.discrete.fields import Field, continuous, continuous_function, gradient
+from meso.discrete.periodic import ground_nodes, twin_nodes
 from meso.discrete.scalar import ScalarForms
+from meso.discrete.unknowns import kept, number
 from meso.errors import CaseError
-from meso.fields import Field, continuous, continuous_function, gradient
 from meso.flow.result import (
     Flow,
     Scales,
@@ -28,10 +30,8 @@ from meso.flow.result import (
     relative_divergence,
     terminals_of,
 )
-from meso.material import Material
+from meso.materials.material import Material
 from meso.mpi import total
-from meso.periodic import ground_nodes, twin_nodes
-from meso.unknowns import kept, number
 
 
 class Ohmic:

@@ -10,12 +10,12 @@ import numpy as np
 
 from meso.boundary import Boundary, Contact, Periodic
 from meso.device import Device
+from meso.discrete.fields import Field
 from meso.discrete.functionals import cell_integrals
 from meso.equations import dissipation
 from meso.errors import CaseError
 from meso.errors import known as suggestion
-from meso.fields import Field
-from meso.material import Material
+from meso.materials.material import Material
 from meso.mpi import total
 
 
@@ -113,7 +113,7 @@ class Flow:
         Returns:
             By name: shape (m,) or (m, components), SI, NaN outside the device.
         """
-        from meso.sampling import sample
+        from meso.discrete.sampling import sample
 
         return sample(self.device, list(self.fields.values()), points)
 
@@ -133,7 +133,7 @@ class Flow:
         Raises:
             CaseError: An unknown name.
         """
-        from meso.edges import profile, surface
+        from meso.observables.edges import profile, surface
 
         if wall not in self.device.boundaries:
             raise CaseError(f"no boundary '{wall}'; {suggestion(wall, self.device.boundaries)}")

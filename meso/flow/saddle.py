@@ -20,16 +20,16 @@ from __future__ import annotations
 import numpy as np
 from petsc4py import PETSc
 
-from meso import memory
+from meso.discrete import memory
+from meso.discrete.periodic import ground_nodes, twin_nodes
 from meso.discrete.scalar import ScalarForms
+from meso.discrete.solvers import boomer_amg
+from meso.discrete.sparse import BlockMatrix, Rows
+from meso.discrete.unknowns import jumps, kept, number_field
 from meso.errors import ConvergenceError
 from meso.flow import terms
 from meso.flow.discretisation import Discretisation, Problem, Solutions
 from meso.flow.frames import wall_frames
-from meso.periodic import ground_nodes, twin_nodes
-from meso.solvers import boomer_amg
-from meso.sparse import BlockMatrix, Rows
-from meso.unknowns import jumps, kept, number_field
 
 #: Relative residual at which the iteration stops.
 TOLERANCE = 1e-10

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from meso import memory
-from meso import unknowns as numbering
-from meso.algebra import Assembly
 from meso.device import Facets
+from meso.discrete import memory
+from meso.discrete import unknowns as numbering
+from meso.discrete.algebra import Assembly
+from meso.discrete.periodic import ground_nodes, twin_nodes
 from meso.flow import terms
 from meso.flow.discretisation import Discretisation, Problem, Solutions
 from meso.mpi import total
-from meso.periodic import ground_nodes, twin_nodes
 
 
 class DirectSystem:
@@ -178,7 +178,7 @@ class DirectSystem:
             The solutions.
 
         Raises:
-            ConvergenceError: See :class:`meso.solvers.Factor`.
+            ConvergenceError: See :class:`meso.discrete.solvers.Factor`.
         """
         x = self.factor.solve(self.assembly.load)
         n, ports = self.moments.count, len(self.problem.ports)

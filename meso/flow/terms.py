@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meso.cells import Cells, FacetGeometry, Lagrange
+from meso.discrete.cells import Cells, FacetGeometry, Lagrange
 from meso.discrete.flow import FlowForms
 from meso.discrete.scalar import ScalarForms
 from meso.flow.angular import Moments

@@ -7,8 +7,8 @@ import pytest
 from conftest import GEOMETRIES
 
 from meso import CaseError, Device, Material, Profile, Wall
-from meso.cells import cells_of
-from meso.coefficients import (
+from meso.discrete.cells import cells_of
+from meso.discrete.coefficients import (
     Coefficients,
     conductivity_scale,
     extremes,

@@ -11,8 +11,7 @@ import pytest
 import ufl
 from conftest import GEOMETRIES
 
-from meso import Device
-from meso.discrete import compiled
+from meso import Device, compiled
 
 
 def test_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from meso.figures import maps, style
 from meso.figures.data import closed_form
 from meso.figures.outline import chains
 from meso.figures.raster import CellSet, vtk_lattice
-from meso.vtu import lagrange_nodes, read_vtu, vtk_order, write_vtu
+from meso.files.vtu import lagrange_nodes, read_vtu, vtk_order, write_vtu
 
 ribbon, ring = test_figures.ribbon, test_figures.ring  # fixtures
 

@@ -5,7 +5,7 @@ import sys
 
 CODE = """
 import sys
-from meso import meshing
+from meso.geometry import meshing
 sys.exit(", ".join({"dolfinx", "mpi4py", "petsc4py"} & set(sys.modules)) or 0)
 """
 

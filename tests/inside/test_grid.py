@@ -8,8 +8,8 @@ from test_sweep import PATH, SLIP, here  # noqa: F401 (here: a fixture)
 
 from meso import sweep
 from meso.figures import sweeps
-from meso.grid import parse_axis, si_value
-from meso.sweeping import chosen
+from meso.files.headline import headline
+from meso.results.grid import parse_axis, si_value
 
 
 @pytest.mark.parametrize(
@@ -74,4 +74,4 @@ def test_picture_of_names(monkeypatch):
     (axes,) = figures[0].axes
     assert [text.get_text() for text in axes.get_xticklabels()] == ["ohmic", "hydrodynamic"]
     assert sweeps.draw_sweep(Path("sweep")) is not None
-    assert chosen({"a.current_A": 1.0}) == ["a.current_A"]
+    assert headline({"a.current_A": 1.0}) == ["a.current_A"]

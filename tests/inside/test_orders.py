@@ -15,14 +15,14 @@ from conftest import mesh_file
 from manufactured import Manufactured
 
 from meso import Contact, Device, Material, Wall
-from meso.cells import cells_of, facet_geometry
 from meso.constants import ELECTRON_CHARGE
-from meso.edges import wall_values
+from meso.discrete.cells import cells_of, facet_geometry
+from meso.discrete.fields import Field, continuous
 from meso.equations import walls
-from meso.fields import Field, continuous
 from meso.flow import Flow, Hydrodynamic
 from meso.flow.discretisation import BoundaryTerm, Law, Loads
 from meso.flow.system import DirectSystem
+from meso.observables.edges import wall_values
 from meso.orbital import vorticity
 
 pytestmark = pytest.mark.verification

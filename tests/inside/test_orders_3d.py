@@ -16,8 +16,8 @@ from conftest import gmsh_session
 from manufactured_3d import Manufactured3D
 
 from meso import Contact, Device, Material, Wall
-from meso.cells import cells_of
-from meso.fields import Field, continuous
+from meso.discrete.cells import cells_of
+from meso.discrete.fields import Field, continuous
 from meso.flow import Hydrodynamic
 from meso.flow.discretisation import Law, Loads
 from meso.flow.saddle import IterativeSystem

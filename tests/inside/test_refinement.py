@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from meso.refinement import cell_errors, next_sizes
+from meso.geometry.refinement import cell_errors, next_sizes
 
 
 def squares(count: int) -> np.ndarray:

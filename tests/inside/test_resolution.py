@@ -6,7 +6,7 @@ import pytest
 from conftest import GEOMETRIES, gmsh_session, material
 
 from meso import Contact, Device, Wall
-from meso.resolution import knudsen_number, wall_resolution
+from meso.evidence.resolution import knudsen_number, wall_resolution
 
 LAWS = {
     "source": Contact(potential=1e-3),

@@ -14,7 +14,7 @@ import pytest
 from conftest import GEOMETRIES, material
 
 from meso import Contact, Device, Layer, Wall
-from meso.cells import cells_of, lagrange
+from meso.discrete.cells import cells_of, lagrange
 from meso.flow import Kinetic
 from meso.flow.discretisation import Loads
 from meso.flow.even import EvenParity

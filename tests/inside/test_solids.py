@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from test_device_3d import BOX, NAMES, read
 
-from meso import GeometryError, Layer, layers
-from meso.curving import curved_cells, smallest_determinant, straightened
-from meso.drawing import Drawing
-from meso.planning import plan_of
-from meso.sizing_3d import thickness
+from meso import GeometryError, Layer
+from meso.geometry import layers
+from meso.geometry.curving import curved_cells, smallest_determinant, straightened
+from meso.geometry.drawing import Drawing
+from meso.geometry.planning import plan_of
+from meso.geometry.sizing_3d import thickness
 
 
 def test_budget(tmp_path, monkeypatch):

@@ -7,8 +7,8 @@ import pytest
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from meso.sparse import BlockMatrix, Rows
-from meso.unknowns import Numbering
+from meso.discrete.sparse import BlockMatrix, Rows
+from meso.discrete.unknowns import Numbering
 
 COMM = MPI.COMM_SELF
 

@@ -21,14 +21,14 @@ from mpi4py import MPI
 from test_output_3d import LENGTH, THICKNESS, WIDTH, case, near, serial, titanium
 
 from meso import Contact, Device, Result, Wall
-from meso.cells import lagrange
 from meso.constants import ELECTRON_CHARGE, ELEMENTARY_CHARGE, HBAR
-from meso.fields import continuous
+from meso.discrete.cells import lagrange
+from meso.discrete.fields import continuous
 from meso.figures.raster import Plane
 from meso.figures.solid import Solid, cut
+from meso.files.vtu import lagrange_nodes, vtk_lattice, vtk_order
 from meso.flow import Flow, Terminal
 from meso.orbital import couplings, edge_moments, orbital_density, vorticity
-from meso.vtu import lagrange_nodes, vtk_lattice, vtk_order
 
 SLIP = 1 / 20e-9
 LARGEST = 1e10  # A/m^2

@@ -14,7 +14,7 @@ from meso.exact import Bend, Corbino, Layers, Ribbon
 from meso.orbital import edge_moments, orbital_density, vorticity
 
 WIDTH, LENGTH, VOLT = 100e-9, 400e-9, 1e-3
-# The default mesh is made for these (meso.sizing): currents and profiles within 1e-6, wall
+# The default mesh is made for these (meso.geometry.sizing): currents and profiles within 1e-6, wall
 # vorticities within 1e-5, at order 3 and above.
 CURRENT, PROFILE, WALL = 1e-6, 1e-6, 1e-5
 

@@ -130,6 +130,7 @@ def everything() -> dict[str, list[float]]:
     return out
 
 
+@pytest.mark.ranks
 @pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
 def test_ranks_agree(tmp_path):
     """One, two and three ranks: rounding, magnified by the iterations."""

@@ -64,7 +64,7 @@ def test_ohmic_closed_forms():
     matter = material()
     bend = draw("annulus", matter, ())
     exact = matter.conductivity * VOLT / (np.pi / 2) * np.log(2)
-    # Smooth fields on the default mesh: currents within 1e-6 (meso.sizing).
+    # Smooth fields on the default mesh: currents within 1e-6 (meso.geometry.sizing).
     found = ohmic_current(bend, matter, ("inner", "outer"))
     assert found == pytest.approx(exact, abs=0, rel=1e-6)
     ring = draw("corbino", matter, ())
@@ -108,7 +108,9 @@ def test_no_slip():
         drive=matter.conductivity * VOLT / (np.pi / 2),
     )
     sticking = current(0.0)
-    assert sticking == pytest.approx(exact.current, abs=0, rel=1e-6)  # default mesh (meso.sizing)
+    assert sticking == pytest.approx(
+        exact.current, abs=0, rel=1e-6
+    )  # default mesh (meso.geometry.sizing)
     first, second = (current(b) / sticking - 1 for b in (1e-12, 1e-13))
     # dI/I = 2 b dJ/dn ... ~ 6 b/width: linear, up to b/width = 1e-5 itself.
     assert first == pytest.approx(10 * second, abs=0, rel=1e-3)
@@ -130,5 +132,5 @@ def test_viscous_limit():
             drive=matter.conductivity * VOLT / (np.pi / 2),
         )
         found = solve(device, matter, inner=wall, outer=wall).contacts["source"].current
-        # Default mesh (meso.sizing), whatever l.
+        # Default mesh (meso.geometry.sizing), whatever l.
         assert found == pytest.approx(exact.current, abs=0, rel=1e-6)

@@ -98,7 +98,7 @@ def test_ribbon_on_the_default_mesh():
         slip_rate=DIFFUSE.slip_rate(matter),
         drive=matter.conductivity * VOLT / LENGTH,
     )
-    # meso.sizing makes the mesh for 1e-6.
+    # meso.geometry.sizing makes the mesh for 1e-6.
     assert flow.periodic["source"].current == pytest.approx(exact.current, abs=0, rel=1e-6)
     assert flow.contacts == {}
     assert flow.conductance_matrix.shape == (0, 0)

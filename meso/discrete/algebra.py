@@ -1,0 +1,240 @@
+"""Linear systems: cell condensation and assembly; :mod:`meso.discrete.solvers` solves them.
+
+A system is a sum of small dense matrices, symmetric unless told otherwise, one per cell, plus
+couplings to the wall multipliers. Unknowns inside cells are eliminated cell by cell, which halves
+the factorisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from petsc4py import PETSc
+from scipy.sparse import coo_matrix, csr_matrix, triu
+
+from meso.discrete.solvers import ConjugateGradients, Factor, Gmres, free
+from meso.discrete.unknowns import Unknowns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condensed:
+    """One batch of cells after the elimination of its inner unknowns.
+
+    Attributes:
+        cells: Cell numbers, shape (c,).
+        rows: Local unknowns of the outer positions, -1 where prescribed, shape (c, n).
+        coupling: A_ii^-1 A_io, shape (c, m, n).
+        own: A_ii^-1 b_i, shape (c, m, sides), or None without inner loads.
+        given: Prescribed values at the outer positions, shape (c, n, sides), or None.
+    """
+
+    cells: np.ndarray
+    rows: np.ndarray
+    coupling: np.ndarray
+    own: np.ndarray | None
+    given: np.ndarray | None
+
+    def inner(self, solution: np.ndarray) -> np.ndarray:
+        """Inner unknowns, shape (c, m, sides), from the local solution, shape (n, sides)."""
+        outer = np.where((self.rows >= 0)[:, :, None], solution[self.rows], 0.0)
+        if self.given is not None:
+            outer = outer + self.given
+        inner = -(self.coupling @ outer)
+        return inner if self.own is None else inner + self.own
+
+
+@dataclass(slots=True)
+class Assembly:
+    """Collects element matrices and loads; becomes a factorised system.
+
+    Attributes:
+        unknowns: The numbering.
+        sides: Number of right-hand sides.
+        symmetric: Whether all matrices are symmetric.
+    """
+
+    unknowns: Unknowns
+    sides: int
+    symmetric: bool = True
+    load: np.ndarray = field(init=False)
+    batches: list[Condensed] = field(default_factory=list)
+    _rows: list[np.ndarray] = field(default_factory=list)
+    _columns: list[np.ndarray] = field(default_factory=list)
+    _values: list[np.ndarray] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.load = np.zeros((self.unknowns.size, self.sides))
+
+    def add_cells(
+        self,
+        cells: np.ndarray,
+        matrix: np.ndarray,
+        rows: np.ndarray,
+        load: np.ndarray | None = None,
+        given: np.ndarray | None = None,
+    ) -> None:
+        """Condense and add the matrices of a batch of cells.
+
+        Args:
+            cells: Cell numbers, shape (c,).
+            matrix: Matrices, outer unknowns first, shape (c, n, n).
+            rows: Local unknowns of the outer positions, -1 where prescribed, shape (c, o).
+            load: Loads, shape (c, n, sides), or None.
+            given: Prescribed values at the outer positions, 0 elsewhere, shape (c, o, sides),
+                or None.
+        """
+        if not len(cells):
+            return
+        outer = rows.shape[1]
+        remaining = matrix[:, :outer, :outer]
+        outer_load = None if load is None else load[:, :outer]
+        if matrix.shape[1] > outer:
+            to_outer = matrix[:, outer:, :outer]
+            right = (
+                to_outer if load is None else np.concatenate([to_outer, load[:, outer:]], axis=2)
+            )
+            solved = np.linalg.solve(matrix[:, outer:, outer:], right)
+            coupling = solved[:, :, :outer]
+            own = None if load is None else solved[:, :, outer:]
+            remaining = remaining - matrix[:, :outer, outer:] @ coupling
+            if outer_load is not None:
+                outer_load = outer_load - matrix[:, :outer, outer:] @ own
+            self.batches.append(
+                Condensed(cells=cells, rows=rows, coupling=coupling, own=own, given=given)
+            )
+        rows = rows.astype(np.int32)
+        self._add_dense(rows, remaining)
+        if given is not None:
+            lifted = remaining @ given
+            outer_load = -lifted if outer_load is None else outer_load - lifted
+        if outer_load is not None:
+            self.add_load(rows, outer_load)
+
+    def add_matrix(self, rows: np.ndarray, matrix: np.ndarray) -> None:
+        """Add small matrices, (f, n, n), between local unknowns, (f, n), -1 where prescribed."""
+        if len(rows):
+            self._add_dense(rows.astype(np.int32), matrix)
+
+    def _add_dense(self, rows: np.ndarray, matrix: np.ndarray) -> None:
+        n = rows.shape[1]
+        i, j = np.triu_indices(n) if self.symmetric else np.divmod(np.arange(n * n), n)
+        values = np.ascontiguousarray(matrix).reshape(len(rows), -1).take(i * n + j, axis=1)
+        a, b = rows.take(i, axis=1), rows.take(j, axis=1)
+        if self.symmetric:
+            # Nodes of a cell may be twins: their coupling counts on both sides of the diagonal.
+            values[(a == b) & (i != j)] *= 2
+        self._add(a.ravel(), b.ravel(), values.ravel())
+
+    def add_coupling(self, rows: np.ndarray, columns: np.ndarray, matrix: np.ndarray) -> None:
+        """Add couplings between two different sets of unknowns (and their transposes).
+
+        Args:
+            rows: Local unknowns, shape (f, m).
+            columns: Local unknowns, -1 where prescribed, shape (f, n).
+            matrix: Values, shape (f, m, n).
+        """
+        a = np.repeat(rows, columns.shape[1], axis=1).ravel()
+        b = np.tile(columns, (1, rows.shape[1])).ravel()
+        self._add(a, b, matrix.ravel())
+        if not self.symmetric:
+            self._add(b, a, matrix.ravel())
+
+    def add_load(self, rows: np.ndarray, load: np.ndarray) -> None:
+        """Add loads, shape (..., sides), at local unknowns, shape (...), -1 ignored."""
+        keep = rows >= 0
+        np.add.at(self.load, rows[keep], load[keep])
+
+    def _add(self, a: np.ndarray, b: np.ndarray, values: np.ndarray) -> None:
+        low, high = (a, b) if not self.symmetric else (np.minimum(a, b), np.maximum(a, b))
+        low, high = low.astype(np.int32, copy=False), high.astype(np.int32, copy=False)
+        if min(low.min(initial=0), high.min(initial=0)) < 0:
+            keep = (low >= 0) & (high >= 0)
+            low, high, values = low[keep], high[keep], values[keep]
+        self._rows.append(low)
+        self._columns.append(high)
+        self._values.append(values)
+
+    def factorise(self, *, fits: bool = False) -> Factor:
+        """Assemble the matrix over all ranks and factorise it.
+
+        Args:
+            fits: Whether it is known already that there is enough memory.
+
+        Returns:
+            The factorised system.
+
+        Raises:
+            ConvergenceError: The factorisation failed (a singular system).
+        """
+        if not self.symmetric:
+            matrix = distributed(self.local(), self.unknowns)
+            return Factor(matrix, self.unknowns, symmetric=False, fits=fits)
+        matrix = global_matrix(self.local(), self.unknowns, half=True)
+        return Factor(matrix, self.unknowns, fits=fits)
+
+    def iterative(self, preconditioner: str = "multigrid") -> ConjugateGradients:
+        """Assemble a positive definite (symmetric part) matrix, to be solved by iterations.
+
+        Args:
+            preconditioner: "multigrid", or "jacobi" for mass matrices.
+
+        Returns:
+            The solver.
+        """
+        if not self.symmetric:
+            matrix = distributed(self.local(), self.unknowns)
+            return Gmres(matrix, self.unknowns, preconditioner)
+        matrix = global_matrix(self.local(), self.unknowns, half=False)
+        return ConjugateGradients(matrix, self.unknowns, preconditioner)
+
+    def local(self) -> csr_matrix:
+        """This rank's part of the matrix, in local numbers; if symmetric its upper triangle."""
+        size = self.unknowns.size
+        # A zero diagonal belongs to the pattern of an indefinite matrix.
+        diagonal = np.arange(size, dtype=np.int32)
+        local = coo_matrix(
+            (
+                np.concatenate([*self._values, np.zeros(size)]),
+                (
+                    np.concatenate([*self._rows, diagonal]),
+                    np.concatenate([*self._columns, diagonal]),
+                ),
+            ),
+            shape=(size, size),
+        ).tocsr()
+        for parts in (self._rows, self._columns, self._values):
+            parts.clear()
+        return local
+
+
+def global_matrix(upper: csr_matrix, unknowns: Unknowns, *, half: bool) -> PETSc.Mat:
+    """The matrix over all ranks; of one rank alone the upper half, if that is enough."""
+    comm = unknowns.comm
+    if comm.size == 1 and half:
+        matrix = PETSc.Mat().create(comm)
+        matrix.setSizes((unknowns.total, unknowns.total))
+        matrix.setType(PETSc.Mat.Type.SBAIJ)
+        matrix.setPreallocationCSR((upper.indptr, upper.indices, upper.data))
+        matrix.assemble()
+        return matrix
+    return distributed((upper + triu(upper, 1).T).tocsr(), unknowns)
+
+
+def distributed(full: csr_matrix, unknowns: Unknowns) -> PETSc.Mat:
+    """The matrix over all ranks from this rank's part of it, in local numbers."""
+    comm = unknowns.comm
+    local = PETSc.Mat().createAIJ(
+        full.shape, csr=(full.indptr, full.indices, full.data), comm=PETSc.COMM_SELF
+    )
+    if comm.size == 1:
+        return local
+    mapping = PETSc.LGMap().create(unknowns.to_global, comm=comm)
+    shape = ((unknowns.owned, unknowns.total), (unknowns.owned, unknowns.total))
+    parts = PETSc.Mat().createIS(shape, lgmapr=mapping, lgmapc=mapping, comm=comm)
+    parts.setISLocalMat(local)
+    parts.assemble()
+    matrix = PETSc.Mat()
+    parts.convert(PETSc.Mat.Type.AIJ, out=matrix)
+    free(parts, local, mapping)
+    return matrix

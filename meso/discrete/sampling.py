@@ -1,0 +1,196 @@
+"""Values of fields at arbitrary points, the same on every rank and for every partition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import dolfinx
+import numpy as np
+from mpi4py import MPI
+
+from meso.case import Output, Probe
+from meso.device import Device
+from meso.discrete.cells import cells_of, inverse
+from meso.discrete.fields import Field
+from meso.errors import CaseError
+
+# A point belongs to a cell if its reference coordinates are inside by this much.
+_INSIDE = 1e-8
+# The same at curved cells for points that no cell holds: a curved wall is a polynomial, and a
+# point of the drawing's own curve may lie outside by a little.
+_NEAR_CURVED = 1e-3
+
+
+def locate(device: Device, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the cell of this rank that holds each point.
+
+    Args:
+        device: The device.
+        points: Coordinates in metres, shape (m, d).
+
+    Returns:
+        Cell numbers, -1 where the point is not on this rank or lies in a cell of another rank
+        with a smaller number in the drawing, shape (m,); reference coordinates, shape (m, d).
+    """
+    cells = cells_of(device)
+    cell = np.full(len(points), -1)
+    reference = np.zeros((len(points), device.dimension))
+    original = np.asarray(device.mesh.topology.original_cell_index)
+    best = np.full(len(points), np.iinfo(np.int64).max)
+    first = best.copy()
+    which, candidate, at = _candidates(device, points)
+    outside = np.maximum(-at, 0).max(axis=1, initial=0.0)
+    outside = np.maximum(outside, at.sum(axis=1) - 1)
+    for tolerance in (_INSIDE, np.where(cells.affine[candidate], _INSIDE, _NEAR_CURVED)):
+        good = (outside < tolerance) & (first[which] == np.iinfo(np.int64).max)
+        for i, c, x in zip(which[good], candidate[good], at[good], strict=True):
+            if original[c] < best[i]:
+                best[i], cell[i], reference[i] = original[c], c, x
+        device.comm.Allreduce(best, first, op=MPI.MIN)
+    cell[first != best] = -1
+    return cell, reference
+
+
+def _candidates(device: Device, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points, cells of this rank that may hold them, and reference coordinates there."""
+    cells = cells_of(device)
+    if not cells.count:
+        none = np.empty(0, dtype=np.int64)
+        return none, none, np.empty((0, device.dimension))
+    tree = dolfinx.geometry.bb_tree(
+        device.mesh, device.dimension, padding=1e-2 * device.smallest_cell
+    )
+    space = np.zeros((len(points), 3))
+    space[:, : device.dimension] = points
+    found = dolfinx.geometry.compute_collisions_points(tree, space)
+    which = np.repeat(np.arange(len(points)), np.diff(found.offsets))
+    candidate = np.asarray(found.array, dtype=np.int64)
+    inside = candidate < cells.count
+    which, candidate = which[inside], candidate[inside]
+    return which, candidate, _pull_back(device, candidate, points[which] / device.extent)
+
+
+def _pull_back(device: Device, candidate: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Reference coordinates by Newton's method."""
+    cells = cells_of(device)
+    nodes, corner = cells.nodes[candidate], cells.corners[candidate]
+    x = np.einsum("mai,mi->ma", cells.derivatives(candidate)[0], points - corner[:, 0])
+    if cells.degree > 1:
+        for _ in range(12):
+            table = cells.element.tabulate(1, np.clip(x, -0.2, 1.2))[:, :, :, 0]
+            value = np.einsum("mn,mni->mi", table[0], nodes)
+            jacobian = np.einsum("amn,mni->mia", table[1:], nodes)
+            step = np.einsum("mai,mi->ma", inverse(jacobian)[0], points - value)
+            x = np.clip(x, -0.2, 1.2) + step
+            if np.abs(step).max(initial=0.0) < 1e-13:
+                break
+    return x
+
+
+def probe_points(probe: Probe, dimension: int) -> np.ndarray:
+    """Points of a probe line, m, shape (n, d); a missing z is 0."""
+    s = np.linspace(0.0, 1.0, probe.points)[:, None]
+    begin, end = (np.array([*at, 0.0][:dimension]) for at in (probe.from_, probe.to))
+    return begin * (1 - s) + end * s
+
+
+def check_places(device: Device, output: Output) -> list[str]:
+    """Check where a case samples its results.
+
+    Args:
+        device: The device.
+        output: Probes and distributions of the case.
+
+    Returns:
+        Warnings: probe lines that lie outside the conductor in part.
+
+    Raises:
+        CaseError: Lines and points that lie outside it, or have coordinates that it has not.
+    """
+    problems, warnings = [], []
+    places = {f"output.probes.{name}": probe.from_ for name, probe in output.probes.items()}
+    places |= {f"output.distributions.{name}": at for name, at in output.distributions.items()}
+    for key, place in places.items():
+        if len(place) > device.dimension:
+            text = f"found {len(place)} coordinates; must be 2, since the device is 2D"
+            problems.append((key, text))
+    if problems:
+        raise CaseError(*problems)
+    for name, probe in output.probes.items():
+        count = _inside(device, probe_points(probe, device.dimension))
+        if not count:
+            problems.append((f"output.probes.{name}", "the line lies outside the device"))
+        elif count < probe.points:
+            warnings.append(
+                f"output.probes.{name}: {probe.points - count} of {probe.points} points lie"
+                " outside the conductor; their rows are nan"
+            )
+    for name, at in output.distributions.items():
+        if not _inside(device, np.array([at])):
+            problems.append((f"output.distributions.{name}", "the point lies outside the device"))
+    if problems:
+        raise CaseError(*problems)
+    return warnings
+
+
+def _inside(device: Device, points: np.ndarray) -> int:
+    """How many of some points lie in the device."""
+    return int(device.comm.allreduce(int((locate(device, points)[0] >= 0).sum())))
+
+
+def sample(device: Device, fields: Sequence[Field], points: np.ndarray) -> dict[str, np.ndarray]:
+    """Values of fields at points, on every rank.
+
+    Args:
+        device: The device.
+        fields: Fields of the device.
+        points: Coordinates in metres, shape (m, d), or (m, 3) with any z in 2D.
+
+    Returns:
+        By name of the field: shape (m,) or (m, components), NaN outside the device.
+    """
+    at = {field.name: (field.components, field.at) for field in fields}
+    return _sampled(device, at, points)
+
+
+def sample_function(device: Device, function: Any, points: np.ndarray) -> np.ndarray:
+    """Values of a DOLFINx function at points, on every rank.
+
+    Args:
+        device: The device.
+        function: Function of a Lagrange space on its mesh, continuous or not.
+        points: Coordinates in metres, shape (m, d).
+
+    Returns:
+        Shape (m,) or (m, components), NaN outside the device.
+    """
+    space = function.function_space
+    nodal = function.x.array.reshape(-1, space.dofmap.index_map_bs)
+    basis = space.element.basix_element
+
+    def at(cell: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        table = basis.tabulate(0, np.ascontiguousarray(reference))[0, :, :, 0]
+        return np.einsum("mn,mnk->mk", table, nodal[space.dofmap.list[cell]])
+
+    return _sampled(device, {"f": (nodal.shape[1], at)}, points)["f"]
+
+
+def _sampled(
+    device: Device,
+    fields: Mapping[str, tuple[int, Callable[[np.ndarray, np.ndarray], np.ndarray]]],
+    points: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Values of fields at points; of each the number of components, and values in cells."""
+    points = np.atleast_2d(np.asarray(points, dtype=float))[:, : device.dimension]
+    cell, reference = locate(device, points)
+    here = cell >= 0
+    known = device.comm.allreduce(here.astype(np.int64)) > 0
+    out = {}
+    for name, (components, at) in fields.items():
+        values = np.zeros((len(points), components))
+        values[here] = at(cell[here], reference[here])
+        values = device.comm.allreduce(values)
+        values[~known] = np.nan
+        out[name] = values[:, 0] if components == 1 else values
+    return out

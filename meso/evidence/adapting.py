@@ -1,0 +1,365 @@
+"""Adaptive refinement: meshes that follow the error of a target.
+
+On each mesh the flow is solved with degree k and with k + 1. The difference of the target
+estimates the error of degree k; the energy a(e, e) of the difference e of the flows says where it
+comes from. The weak form is symmetric: the error of a conductance is that energy itself, the one
+of a four-terminal resistance is a(e_1, e_2), with the flows that its current and its voltage
+contacts drive, so that no adjoint problem has to be solved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from meso.boundary import Contact, Periodic, Wall
+from meso.case import Case
+from meso.device import Device
+from meso.discrete.cells import cells_of, lagrange
+from meso.discrete.fields import Field
+from meso.errors import CaseError
+from meso.evidence.indicators import absolute_curl, difference, energy, last_degrees
+from meso.flow.discretisation import Loads, Solutions
+from meso.flow.hydrodynamic import Hydrodynamic
+from meso.flow.ohmic import Ohmic
+from meso.flow.result import Flow, ports_of
+from meso.geometry.layers import SizeField
+from meso.geometry.pieces import FACETS
+from meso.geometry.refinement import CellErrors, cell_errors, next_sizes
+from meso.mpi import concatenated, on_root
+from meso.observables.accumulation import edge_moments
+from meso.orbital import orbital_density, vorticity
+
+#: Powers of the cell size, and of one over the degree squared, by which the error of a conductance
+#: falls at a corner of 270 degrees: J ~ r^(1/3) where walls slip, grad phi ~ r^(-1/3).
+_CORNER_POWERS = {"hydrodynamic": 2 / 3, "ohmic": 4 / 3}
+#: Part of the tolerance that the next mesh is made for, and without one, of the estimate.
+_SAFETY, _STEP = 0.3, 0.12
+#: Contributions to a saddle point have both signs. Where they cancel by chance, the estimate is
+#: at least this part of the energy of the error (measured: 0.06 to 1).
+_NO_LUCK = 0.05
+#: Largest ratio of the errors of degrees k + 1 and k that the estimate takes seriously elsewhere.
+_SLOWEST = 0.75
+
+Progress = Callable[[str], None]
+Build = Callable[[SizeField], Device]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One mesh of an adaptive refinement.
+
+    Attributes:
+        cells: Number of its cells.
+        unknowns: Number of unknowns of degree k on it.
+        value: The target, with degree k.
+        estimate: Estimate of its relative error.
+    """
+
+    cells: int
+    unknowns: int
+    value: float
+    estimate: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adaptivity:
+    """What an adaptive refinement did.
+
+    Attributes:
+        target: "conductance", "edge_moment" or the name of a resistance.
+        unit: Unit of the target.
+        tolerance: Relative error at which it was to stop, or None.
+        steps: The meshes.
+        kept: Index of the mesh that the result is from: the one with the smallest estimate.
+    """
+
+    target: str
+    unit: str
+    tolerance: float | None
+    steps: tuple[Step, ...]
+    kept: int
+
+    @property
+    def estimate(self) -> float:
+        """Estimate of the relative error of the target in the result."""
+        return self.steps[self.kept].estimate
+
+    @property
+    def reached(self) -> bool:
+        """True if there was no tolerance, or if it was reached."""
+        return self.tolerance is None or self.estimate <= self.tolerance
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a careful user should know."""
+        if self.reached:
+            return ()
+        return (
+            f"mesh.adapt: the relative error of {self.target} is estimated as"
+            f" {self.estimate:.2g}, above the tolerance {self.tolerance:g}, after"
+            f" {len(self.steps) - 1} refinements",
+        )
+
+
+class _Remembered:
+    """A system that keeps the solutions for all its ports, and nothing else."""
+
+    def __init__(self, system: Any) -> None:
+        self.system = system
+
+    def solve(self) -> Solutions:
+        self.solutions: Solutions = self.system.solve()
+        return self.solutions
+
+    def close(self) -> None:
+        self.system.close()
+        del self.system
+
+
+class _Hydrodynamic(Hydrodynamic):
+    """Hydrodynamic flow that remembers the solutions for all ports."""
+
+    def system(self, loads: Loads | None = None) -> Any:
+        self.remembered = _Remembered(super().system(loads))
+        return self.remembered
+
+    def state(self, potentials: np.ndarray) -> tuple[Field, Field]:
+        """Current density (scaled) and potential for given potentials of the ports."""
+        known, dofs = self.remembered.solutions, lagrange(self.device, self.order).dofs
+        sides = len(potentials)
+        density = np.tensordot(potentials, known.vector[:sides], 1)[dofs]
+        voltage = np.tensordot(potentials, known.scalar[:sides], 1)[..., None]
+        return _field(self.device, self.order, density), _field(
+            self.device, self.order - 1, voltage
+        )
+
+
+class _Ohmic(Ohmic):
+    """Ohmic flow that can be driven otherwise than the case says."""
+
+    def state(self, potentials: np.ndarray) -> tuple[Field, Field]:
+        """Current density (scaled) and potential for given potentials of the ports."""
+        laws = dict(self.boundaries)
+        for name, value in zip(ports_of(laws), map(float, potentials), strict=True):
+            law = laws[name]
+            if isinstance(law, Periodic):
+                laws[name] = Periodic(to=law.to, voltage=value)
+            else:
+                laws[name] = Contact(potential=value)
+        flow = Ohmic(
+            self.device,
+            materials=self.materials,
+            boundaries=laws,
+            order=self.order,
+            thickness=self.thickness,
+        ).solve()
+        density = flow.fields["current_density"]
+        scaled = replace(density, values=density.values / self.scales.current_density)
+        return scaled, flow.fields["potential"]
+
+
+_MODELS: dict[str, Any] = {"hydrodynamic": _Hydrodynamic, "ohmic": _Ohmic}
+
+
+def _field(device: Device, degree: int, values: np.ndarray) -> Field:
+    return Field(name="", unit="", device=device, degree=degree, values=values)
+
+
+def adapt(case: Case, build: Build, progress: Progress) -> tuple[Device, Flow, Adaptivity]:
+    """Solve a case on meshes that are refined by the error of its target.
+
+    Args:
+        case: The case; ``case.mesh.adapt`` says what is wanted.
+        build: Meshes the drawing with given sizes.
+        progress: Called with a line of text for each mesh.
+
+    Returns:
+        Device and flow of the mesh with the smallest estimate, and the report.
+
+    Raises:
+        CaseError: Something in the case does not fit the drawing.
+        GeometryError: The drawing cannot be used.
+        ConvergenceError: The solver failed.
+    """
+    wish = case.mesh.adapt
+    assert wish is not None
+    materials = {region: case.materials[name] for region, name in case.regions.items()}
+    wanted = SizeField.anything()
+    steps: list[Step] = []
+    best: tuple[Device, Flow] | None = None
+    unit = ""
+    for _ in range(wish.steps + 1):
+        device = build(wanted)
+        progress(f"solving {case.flow.model} flow twice on {device.cells} cells")
+        order = case.flow.order or device.order
+        models = [
+            _MODELS[case.flow.model](
+                device,
+                materials=materials,
+                boundaries=case.boundaries,
+                order=k,
+                thickness=case.geometry.thickness,
+                solver=case.flow.solver,
+            )
+            for k in (order, order + 1)
+        ]
+        flows = [model.solve() for model in models]
+        values, unit = _target(case, flows[0])
+        finer, _ = _target(case, flows[1])
+        largest = int(np.argmax(finer))
+        size = float(np.abs(finer).max()) or 1.0
+        errors = _errors(case, models, flows, float(np.abs(finer - values).max() / size))
+        estimate = float(errors.share.sum())
+        step = Step(
+            cells=device.cells,
+            unknowns=int(flows[0].evidence["unknowns"]),
+            value=float(values[largest]),
+            estimate=estimate,
+        )
+        progress(f"{wish.target} {step.value:.9g} {unit}, relative error about {estimate:.1e}")
+        if best is None or estimate < min(s.estimate for s in steps):
+            best = device, flows[0]
+        steps.append(step)
+        if estimate <= (wish.tolerance or 0.0) or _stalled(steps):
+            break
+        goal = _SAFETY * wish.tolerance if wish.tolerance else _STEP * estimate
+        wanted = on_root(device.comm, lambda e=errors, g=goal: next_sizes(e, g))  # type: ignore[misc]
+    assert best is not None
+    return *best, Adaptivity(
+        target=wish.target,
+        unit=unit,
+        tolerance=wish.tolerance,
+        steps=tuple(steps),
+        kept=int(np.argmin([s.estimate for s in steps])),
+    )
+
+
+def _stalled(steps: list[Step]) -> bool:
+    """True if neither of the last two meshes gained a tenth over those before."""
+    estimates = [step.estimate for step in steps]
+    return len(steps) > 3 and min(estimates[-2:]) > 0.9 * min(estimates[:-2])
+
+
+def _target(case: Case, flow: Flow) -> tuple[np.ndarray, str]:
+    """Values whose largest relative error is to be small, and their unit."""
+    wish = case.mesh.adapt
+    assert wish is not None
+    sheet = any(m.carriers == "2d" for m in flow.materials.values())
+    cut = not sheet and flow.thickness is None
+    if wish.target == "edge_moment":
+        moments = edge_moments(flow, orbital_density(flow, vorticity(flow)))
+        per_piece = np.array([m.moment for m in moments], dtype=float)
+        return np.bincount(_chains(flow), per_piece), "J s/m" if cut else "J s"
+    if wish.target == "conductance":
+        unit = "S/m" if cut else "S"
+        if len(flow.contacts) > 1:
+            return flow.conductance_matrix.ravel(), unit
+        pairs = [t.current / t.potential for t in flow.periodic.values() if t.potential]
+        if not pairs:
+            text = '"conductance" needs two contacts, or a voltage or current of a periodic pair'
+            raise CaseError(("mesh.adapt.target", text))
+        return np.array(pairs), unit
+    drives = _drives(case, flow)[0]
+    given = case.output.resistances[wish.target].voltage
+    names = ports_of(flow.boundaries)
+    first, second = (drives[0][names.index(name)] for name in given)
+    return np.array([first - second]), "Ω m" if cut else "Ω"
+
+
+def _chains(flow: Flow) -> np.ndarray:
+    """Number of the chain that each smooth piece of a wall belongs to.
+
+    Pieces that meet at a corner are one: beyond a re-entrant corner they are equally near.
+    """
+    device = flow.device
+    walls = [
+        i for i, p in enumerate(device.pieces) if isinstance(flow.boundaries.get(p.boundary), Wall)
+    ]
+    facets = device.facets.of(np.isin(device.facets.piece, walls))
+    ends = cells_of(device).corners[facets.cell[:, None], np.array(FACETS[2])[facets.local]]
+    ends = concatenated(device.comm, ends)
+    piece = np.searchsorted(walls, concatenated(device.comm, facets.piece))
+    _, point = np.unique(ends.reshape(-1, 2), axis=0, return_inverse=True)
+    point = point.reshape(-1) + len(walls)
+    size = point.max(initial=0) + 1
+    graph = coo_matrix((np.ones(len(point)), (np.repeat(piece, 2), point)), (size, size))
+    return connected_components(graph, directed=False)[1][: len(walls)]
+
+
+def _drives(case: Case, flow: Flow) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of potentials of the ports, for the target and what it is seen by."""
+    wish = case.mesh.adapt
+    assert wish is not None
+    names = ports_of(flow.boundaries)
+    if wish.target in case.output.resistances:
+        wanted = case.output.resistances[wish.target]
+        contacts = list(flow.contacts)
+        both = []
+        for first, second in (wanted.current, wanted.voltage):
+            current = np.zeros(len(contacts))
+            current[contacts.index(first)], current[contacts.index(second)] = 1.0, -1.0
+            potential = np.zeros(len(names))
+            inner = flow.conductance_matrix[:-1, :-1]
+            potential[: len(contacts) - 1] = np.linalg.solve(inner, current[:-1])
+            both.append(potential)
+        return [(both[0], both[1])]
+    if wish.target == "conductance" and len(flow.contacts) > 1:
+        count = len(flow.contacts)
+        # Of two contacts, either one says it all.
+        units = np.eye(count, len(names))[: 1 if count == 2 else count]
+        return [(unit, unit) for unit in units]
+    terminals = {**flow.contacts, **flow.periodic}
+    drive = np.array([terminals[name].potential for name in names])
+    return [(drive, drive)]
+
+
+def _errors(case: Case, models: list[Any], flows: list[Flow], lost: float) -> CellErrors:
+    """Share of each cell of all ranks in the estimate of the relative error.
+
+    The error e_k of degree k is e_k - e_(k + 1) over 1 - e_(k + 1)/e_k. That ratio is the square of
+    the decay of the solution with its degree; at a corner it is (k/(k + 1))^(2p), p the power of
+    the cell size by which the error falls there.
+    """
+    coarse, fine = models
+    device, k = fine.device, coarse.order
+    corner_power = _CORNER_POWERS[case.flow.model]
+    error, whole, curl = np.zeros((3, len(device.cell_region)))
+    moment = case.mesh.adapt is not None and case.mesh.adapt.target == "edge_moment"
+    power = 2 * k + (0 if case.flow.model == "ohmic" else 2)
+    degrees = np.zeros((len(device.cell_region), 2))
+    for pair in _drives(case, flows[1]):
+        parts = []
+        for drive in pair if pair[0] is not pair[1] else pair[:1]:
+            density, voltage = fine.state(drive)
+            before, voltage_before = coarse.state(drive)
+            gap = difference(density, before), difference(voltage, voltage_before)
+            if moment:
+                curl += absolute_curl(gap[0])
+            parts.append((energy(fine, *gap), energy(fine, density)))
+            degrees += last_degrees(density)
+        first, last = parts[0], parts[-1]
+        error += np.sqrt(first[0] * last[0])
+        whole += np.sqrt(first[1] * last[1])
+    comm, cells = device.comm, cells_of(device)
+    found = cell_errors(
+        concatenated(comm, cells.corners * device.extent),
+        np.column_stack([concatenated(comm, error), concatenated(comm, curl)]),
+        concatenated(comm, degrees),
+        power=k + 2 if moment else power,
+        corner_power=corner_power,
+    )
+    sums = found.parts.sum(axis=0)
+    if not sums[0]:
+        return found
+    least = _NO_LUCK * sums[0] / (float(concatenated(comm, whole).sum()) or 1.0)
+    more = 1 / (1 - (k / (k + 1)) ** (2 * corner_power))
+    share = (found.parts[:, sums > 0] / sums[sums > 0]).mean(axis=1)
+    smooth = 1 / (1 - np.minimum(found.decay, _SLOWEST))
+    factor = np.where(found.at_corner, more, smooth)
+    return replace(found, share=share * max(lost, least) * factor)

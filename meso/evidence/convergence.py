@@ -1,0 +1,233 @@
+"""How far a kinetic solution is from many harmonics and from fine cells.
+
+Currents Q converge as N^-2 (measured), so that two numbers of harmonics, N and M = N/2, give
+
+    Q* = Q_N + c,    c = (Q_N - Q_M)/((N/M)^2 - 1),
+
+with an estimated error max(|Q* - Q*_N/2|, |c|/2), and |c| more for Q_N itself. At curved walls and
+in a magnetic field they converge more slowly; where the last two steps are in a ratio below 3, the
+change of Q* counts 1.5 times. Edge moments, which :mod:`meso.observables.grazing` frees of an error
+1/N at walls, converge as N^-2 or faster, but late where the mean free path is longer than the
+device is wide: they are not extrapolated, and their error is
+
+    max(|Q_N - Q_N/2|, |Q_N/2 - Q_N/4|/8) + what is in doubt at walls.
+
+The factors make the estimates cover the error in nearly all of 80 ribbons (docs/verification.md).
+The error of the mesh is the change with the polynomial degree, from k to k + 1, on large meshes
+from k to k - 1, which is pessimistic. It is taken with all harmonics: beams through an opening need
+finer cells than few harmonics show. These are estimates, not bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from meso.boundary import Wall, law_of
+from meso.flow.result import Flow
+from meso.observables.accumulation import edge_moments
+from meso.observables.grazing import wall_moments
+from meso.orbital import couplings, orbital_density, vorticity
+
+#: Harmonics with which "auto" begins, and at most.
+FIRST, MOST = 4, 128
+#: Part of kappa times the current along a wall that is no moment: at specular walls there is none.
+NOTHING = 1e-3
+
+#: Cells up to which one degree more is cheap.
+SMALL = 3000
+
+Solve = Callable[[int, int, Flow | None], Flow]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convergence:
+    """Currents and edge moments by the number of harmonics.
+
+    Attributes:
+        harmonics: The numbers N, each about twice the one before.
+        names: Names of the quantities: contacts and periodic pairs twice, then pieces of walls.
+        units: "A", "V" or "J s" for each.
+        values: Shape (levels, quantities).
+        doubt: What an error is at least, shape (quantities,).
+        least: Smallest size of a moment that errors are relative to, J s.
+        mesh: Relative error of the mesh of currents (or potentials) and of moments; NaN where it is
+            unknown.
+        tolerance: Of "auto", or None.
+    """
+
+    harmonics: tuple[int, ...]
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    values: np.ndarray
+    doubt: np.ndarray
+    least: float
+    mesh: tuple[float, float]
+    tolerance: float | None
+
+    def _relative(self, change: np.ndarray) -> tuple[float, float]:
+        """Largest change of currents or potentials, and of moments, over the largest of each."""
+        out = []
+        for unit in ("A", "V", "J s"):
+            here = np.array([u == unit for u in self.units], dtype=bool)
+            least = self.least if unit == "J s" else 0.0
+            size = np.abs(self.values[-1][here]).max(initial=least)
+            out.append(float(np.abs(change[here]).max(initial=0.0) / size) if size else 0.0)
+        return max(out[:2]), out[2]
+
+    @property
+    def _moments(self) -> np.ndarray:
+        return np.array([unit == "J s" for unit in self.units], dtype=bool)
+
+    @property
+    def extrapolated(self) -> np.ndarray:
+        """Currents and potentials for N to infinity; moments as they are. Shape (quantities,)."""
+        return self._extrapolated(len(self.harmonics) - 1)
+
+    def _extrapolated(self, level: int) -> np.ndarray:
+        if level == 0:
+            return self.values[0]
+        step = self.values[level] - self.values[level - 1]
+        return self.values[level] + np.where(self._moments, 0.0, step / self._rest(level))
+
+    def _rest(self, level: int) -> float:
+        """What a step to a level is, over what is left after it: 3 where N has been doubled."""
+        return (self.harmonics[level] / self.harmonics[level - 1]) ** 2 - 1
+
+    @property
+    def error(self) -> tuple[float, float]:
+        """Estimated relative error in N of currents and of moments for N harmonics."""
+        if len(self.harmonics) < 2:
+            return (float("nan"), float("nan"))
+        return self._relative(np.abs(self.extrapolated - self.values[-1]) + self._left())
+
+    @property
+    def error_extrapolated(self) -> tuple[float, float]:
+        """Estimated relative error in N of the extrapolated values."""
+        if len(self.harmonics) < 2:
+            return (float("nan"), float("nan"))
+        return self._relative(self._left())
+
+    def _left(self) -> np.ndarray:
+        """Estimated error of the extrapolated values, shape (quantities,)."""
+        last = len(self.harmonics) - 1
+        steps = np.abs(np.diff(self.values[-3:], axis=0))
+        currents, moments = steps[-1] / self._rest(last) / 2, steps[-1]
+        if last > 1:
+            change = np.abs(self.extrapolated - self._extrapolated(last - 1))
+            change *= np.where(steps[-2] < 3 * steps[-1], 1.5, 1.0)
+            currents = np.maximum(currents, change)
+            if self.harmonics[-3] > 2:  # moments of the hydrodynamic model are of another kind
+                moments = np.maximum(moments, steps[-2] / 8)
+        else:
+            currents = 2 * currents
+        return np.where(self._moments, moments, currents) + self.doubt
+
+    @property
+    def converged(self) -> bool:
+        """Whether the extrapolated values are within the tolerance."""
+        return self.tolerance is None or max(self.error_extrapolated) <= self.tolerance
+
+    def table(self) -> dict[str, Any]:
+        """What summary.json says of it."""
+        return {
+            "harmonics": list(self.harmonics),
+            "quantities": [f"{n} ({u})" for n, u in zip(self.names, self.units, strict=True)],
+            "values": self.values.tolist(),
+            "extrapolated": self.extrapolated.tolist(),
+            **{
+                f"estimated_error_{what}": dict(
+                    zip(("currents", "edge_moments"), map(_number, error), strict=True)
+                )
+                for what, error in (
+                    ("harmonics", self.error),
+                    ("extrapolated", self.error_extrapolated),
+                    ("mesh", self.mesh),
+                )
+            },
+        }
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def converge(
+    solve: Solve, *, order: int, harmonics: int | str, tolerance: float, estimate: bool
+) -> tuple[Flow, Convergence]:
+    """Solve with more and more harmonics.
+
+    Args:
+        solve: Flow for a number of harmonics and a degree, from an earlier flow.
+        order: Polynomial degree.
+        harmonics: N, or "auto" to double it until the extrapolated values are converged.
+        tolerance: For "auto".
+        estimate: False to solve for N alone.
+
+    Returns:
+        The flow with most harmonics, and how it converges.
+    """
+    auto = harmonics == "auto"
+    if auto:
+        levels = [FIRST]
+        while 2 * levels[-1] <= MOST:
+            levels.append(2 * levels[-1])
+    else:
+        levels = [int(harmonics)]
+        while estimate and len(levels) < 3 and levels[0] >= 4:
+            levels.insert(0, max(2, levels[0] // 4 * 2))
+    flow: Flow | None = None
+    done: list[int] = []
+    values: list[np.ndarray] = []
+    result = None
+    for number in levels:
+        flow = solve(number, order, flow)
+        names, units, found = quantities(flow)
+        doubt, least = _doubt(flow)
+        done.append(number)
+        values.append(found)
+        result = Convergence(
+            harmonics=tuple(done),
+            names=names,
+            units=units,
+            values=np.array(values),
+            doubt=np.concatenate([np.zeros(len(names) - len(doubt)), doubt]),
+            least=least,
+            mesh=(float("nan"), float("nan")),
+            tolerance=tolerance if auto else None,
+        )
+        if auto and len(done) >= 3 and result.converged:
+            break
+    assert flow is not None and result is not None
+    if estimate:
+        small = flow.device.cells < SMALL
+        other = order + 1 if small or order == 2 else order - 1
+        change = quantities(solve(done[-1], other, None))[2] - values[-1]
+        result = replace(result, mesh=result._relative(change))
+    return flow, result
+
+
+def quantities(flow: Flow) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
+    """Names, units and values of the currents and edge moments of a flow."""
+    terminals = {**flow.contacts, **flow.periodic}
+    names, units = 2 * list(terminals), ["A"] * len(terminals) + ["V"] * len(terminals)
+    values = [t.current for t in terminals.values()] + [t.potential for t in terminals.values()]
+    if couplings(flow) is not None:
+        for moment in edge_moments(flow, orbital_density(flow, vorticity(flow))):
+            names.append(moment.wall)
+            units.append("J s")
+            values.append(float(moment.moment))  # type: ignore[arg-type]
+    return tuple(names), tuple(units), np.array(values)
+
+
+def _doubt(flow: Flow) -> tuple[np.ndarray, float]:
+    """What is in doubt of each edge moment, as in :func:`quantities`, and the least size."""
+    pieces = flow.device.pieces
+    if couplings(flow) is None:
+        return np.empty(0), 0.0
+    walls = [isinstance(law_of(flow.boundaries, piece.boundary), Wall) for piece in pieces]
+    _, doubt, size = wall_moments(flow)
+    return doubt[walls], NOTHING * float(size.max(initial=0.0))

@@ -1,0 +1,123 @@
+"""Is the mesh fine enough, and the model fit, for the lengths of the physics?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from meso.boundary import Boundary, Wall
+from meso.device import Device, Facets
+from meso.discrete.cells import cells_of, facet_geometry
+from meso.discrete.coefficients import Quantity, extremes, material_values
+from meso.materials.material import LocalMaterial, Material
+from meso.mpi import largest
+
+#: Knudsen number above which the two harmonics are no longer a description of the flow.
+LARGE_KNUDSEN = 0.2
+
+
+def knudsen_number(
+    device: Device, materials: Mapping[str, Material], boundaries: Mapping[str, Boundary]
+) -> float | None:
+    """Largest mean free path over the mean width, twice the area (volume) over that of the walls.
+
+    Collisions of every kind count, 1/(1/lambda + 1/lambda_ee): the closure needs them to be
+    frequent, not to relax momentum.
+
+    Args:
+        device: The device.
+        materials: Material of each region, by name.
+        boundaries: Law of each boundary, by name.
+
+    Returns:
+        The number, None without walls or mean free paths.
+    """
+
+    def path(material: Material | LocalMaterial) -> Any:
+        assert material.mean_free_path is not None
+        return 1 / (
+            1 / material.mean_free_path + 1 / material.electron_electron_mean_free_path  # type: ignore[operator]
+        )
+
+    known = {name: m for name, m in materials.items() if m.mean_free_path is not None}
+    walls = sum(p.measure for p in device.pieces if isinstance(boundaries.get(p.boundary), Wall))
+    if not known or not walls:
+        return None
+    return extremes(device, known, path)[1] * walls / (2 * device.measure)
+
+
+def wall_resolution(
+    device: Device, materials: Mapping[str, Material], boundaries: Mapping[str, Boundary]
+) -> dict[str, float]:
+    """Largest cell at each wall that makes vorticity over the diffusion length there.
+
+    Args:
+        device: The device.
+        materials: Material of each region, by name.
+        boundaries: Law of each boundary, by name.
+    """
+    out = {}
+    for index, name in enumerate(device.boundaries):
+        wall = boundaries.get(name)
+        if isinstance(wall, Wall):
+            facets = device.facets.of(device.facets.boundary == index)
+            # A rank may own no facet of this wall, but takes part in the maximum.
+            here = _heights(device, materials, wall, facets).max() if len(facets.cell) else 0.0
+            out[name] = largest(device.comm, here)
+    return out
+
+
+def _heights(
+    device: Device, materials: Mapping[str, Material], wall: Wall, facets: Facets
+) -> np.ndarray:
+    """Heights of the cells at facets over the diffusion length; 0 where there is no vorticity."""
+    center = np.full((1, device.dimension - 1), 1 / device.dimension)
+    geometry = facet_geometry(cells_of(device), facets.cell, facets.local, center, np.ones(1))
+
+    def at_facets(quantity: Quantity) -> np.ndarray:
+        values = material_values(device, materials, quantity, facets.cell, geometry.position)
+        return values.reshape(len(facets.cell), -1)[:, 0]
+
+    # Without friction a straight wall makes no vorticity.
+    bend = np.abs(geometry.curvature).max(axis=(1, 2, 3))
+    makes = (at_facets(wall.slip_rate) > 0) | (bend > 1e-6)
+    return makes * geometry.height * device.extent / at_facets(_diffusion_length)
+
+
+def _diffusion_length(material: Material | LocalMaterial) -> Any:
+    length = material.vorticity_diffusion_length
+    return np.inf if length is None else length
+
+
+def warnings(
+    device: Device,
+    materials: Mapping[str, Material],
+    boundaries: Mapping[str, Boundary],
+    *,
+    kinetic: bool = False,
+) -> list[str]:
+    """What makes the numbers of a hydrodynamic or kinetic flow less than they look.
+
+    Args:
+        device: The device.
+        materials: Material of each region, by name.
+        boundaries: Law of each boundary, by name.
+        kinetic: Whether the model is the kinetic one, which has no largest Knudsen number.
+    """
+    harmed = "edge moments are" if kinetic else "the wall vorticity is"
+    out = []
+    for name, ratio in wall_resolution(device, materials, boundaries).items():
+        if ratio > 1:
+            out.append(
+                f"wall '{name}': cells are up to {ratio:.2g} vorticity diffusion lengths high:"
+                f" currents are good, {harmed} not; set a smaller mesh.wall_size"
+            )
+    knudsen = None if kinetic else knudsen_number(device, materials, boundaries)
+    if knudsen is not None and knudsen > LARGE_KNUDSEN * (1 + 1e-9):
+        out.append(
+            f"Knudsen number {knudsen:.2g} (mean free path over mean width): the hydrodynamic"
+            " model is an extrapolation above about 0.2"
+        )
+    return out

@@ -1,0 +1,1 @@
+"""Directories and files of results: names, formats, and nothing half-written."""

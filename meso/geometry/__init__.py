@@ -1,0 +1,1 @@
+"""Drawings, CAD and foreign meshes become meshes with named parts: Gmsh, and no DOLFINx."""

@@ -1,0 +1,293 @@
+"""Gmsh and OpenCASCADE in a process of their own.
+
+So that they can be interrupted, and that a crash of theirs is an error like others. The process
+loads them once and is kept; each drawing is then read in a fork of it, because Gmsh keeps macros
+and, after an error, statements of one drawing for the next. It knows nothing of MPI; rank 0 has it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from select import poll
+from typing import Any
+
+from meso.errors import CaseError, GeometryError, MesoError
+from meso.geometry.groups import Groups
+from meso.geometry.layers import Sizes
+
+Progress = Callable[[str], None]
+
+# Variables by which launchers make a process a rank.
+_LAUNCHERS = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "HYDRA_")
+# Elsewhere libraries do not bear it; there each drawing has a new process.
+_FORKS = sys.platform == "linux"
+_START = (
+    "import sys; descriptor, folder, *sys.path = sys.argv[1:];"
+    "from meso.geometry.gmsh_process import serve; serve(int(descriptor), folder)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A file to be read, and what is asked of its mesh; lengths in the unit of the file.
+
+    Attributes:
+        path: The file.
+        unit: Metres per unit of the file.
+        parameters: Variables of a drawing to set.
+        sizes: Wanted cell sizes.
+        geometry_order: Degree of curved cells, or None for that which suits the order.
+        groups: Names of the regions and boundaries of a CAD file.
+        trusted: True if the drawing may run commands and write files.
+        many_cells: True to make meshes of any number of cells.
+    """
+
+    path: Path
+    unit: float
+    parameters: dict[str, float]
+    sizes: Sizes
+    geometry_order: int | None = None
+    groups: Groups | None = None
+    trusted: bool = False
+    many_cells: bool = False
+
+
+class _Process:
+    """The process, seen from this one; it has a folder for its temporary files."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.folder = tempfile.mkdtemp(prefix="meso-")
+        self.connection, other = Pipe()
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(_LAUNCHERS)}
+        with other:
+            self.process = subprocess.Popen(
+                # Without the folder of the user's work: a gmsh.py there is not meant.
+                [
+                    *(sys.executable, "-P", "-c", _START, str(other.fileno()), self.folder),
+                    *(path or os.getcwd() for path in sys.path),
+                ],
+                pass_fds=[other.fileno()],
+                stdin=subprocess.DEVNULL,
+                # OpenCASCADE writes there, and the C library when something crashes.
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                # Ctrl-C of a terminal is for this process, which ends the other.
+                process_group=0,
+            )
+
+    def stop(self) -> None:
+        """End the process with its forks and remove its folder."""
+        if self.owner != os.getpid():  # a fork of the owner
+            return
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.connection.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def is_usable(self) -> bool:
+        return self.owner == os.getpid() and self.process.poll() is None
+
+
+_current: _Process | None = None
+
+
+def start() -> None:
+    """Start the process, so that it is ready when the first drawing is."""
+    global _current
+    if _current is not None and not _current.is_usable:
+        stop()
+    if _current is None:
+        _current = _Process()
+
+
+@atexit.register
+def stop() -> None:
+    """End the process."""
+    global _current
+    ended, _current = _current, None
+    if ended:
+        ended.stop()
+
+
+def call(what: str, source: Source, progress: Progress = lambda text: None) -> Any:
+    """Let the process do something.
+
+    Args:
+        what: A function of :mod:`meso.geometry.meshing`.
+        source: Its argument.
+        progress: Called with lines of text meanwhile.
+
+    Returns:
+        What the function returns.
+
+    Raises:
+        GeometryError: Gmsh crashed; or what the function raised.
+        MesoError: Gmsh cannot be loaded.
+    """
+    start()
+    assert _current is not None
+    connection = _current.connection
+    path = source.path.absolute()
+    answer: tuple[str, Any] | None = None
+    try:
+        with _without_sigpipe():
+            connection.send((what, replace(source, path=path), os.getcwd()))
+        while (message := connection.recv())[0] != "ended":
+            if message[0] == "progress":
+                progress(message[1])
+            else:
+                answer = message
+    except (EOFError, ConnectionError):
+        stop()
+        raise MesoError(f"{source.path}: the process of Gmsh has ended") from None
+    except BaseException:
+        stop()
+        raise
+    if not _FORKS:
+        stop()
+    if answer is None:
+        raise GeometryError(f"{source.path}: {_cause(message[1])}")
+    kind, value = answer
+    if kind == "error":
+        raise _relative(value, path, source.path)
+    return value
+
+
+@contextmanager
+def _without_sigpipe() -> Iterator[None]:
+    """A process that is gone is an error here, even where PETSc ends the program at this signal."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+    try:
+        yield
+    finally:
+        if signal.SIGPIPE in signal.sigpending():
+            signal.sigwait({signal.SIGPIPE})
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def version() -> str:
+    """Version of Gmsh, without loading it."""
+    found = find_spec("gmsh")
+    text = Path(found.origin).read_text(encoding="utf-8") if found and found.origin else ""
+    stated = re.search(r'^(?:GMSH_API_VERSION|__version__) = "(.*)"', text, re.MULTILINE)
+    return stated[1] if stated else "unknown"
+
+
+def _cause(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return (
+            "Gmsh was killed, most likely because the memory is full; larger cells (mesh.size,"
+            " mesh.wall_size) take less"
+        )
+    if code < 0:
+        return (
+            f"Gmsh crashed on this file ({signal.strsignal(-code)}); it may be damaged: open it in"
+            " another program and write it anew"
+        )
+    return "Gmsh ended while it read this file; Exit is not for drawings that meso reads"
+
+
+def _relative(error: Exception, path: Path, given: Path) -> Exception:
+    """The error with the path as the user gave it."""
+
+    def short(text: Any) -> Any:
+        if isinstance(text, tuple):
+            return tuple(map(short, text))
+        return text.replace(str(path), str(given)) if isinstance(text, str) else text
+
+    if isinstance(error, CaseError):
+        return CaseError(*map(short, error.args), file=error.file)
+    error.args = tuple(map(short, error.args))
+    return error
+
+
+# -- the other side -------------------------------------------------------------------------------
+
+
+def serve(descriptor: int, folder: str) -> None:
+    """Do what the starting process asks for, until it closes the connection or ends.
+
+    Args:
+        descriptor: File descriptor of the connection.
+        folder: For temporary files.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tempfile.tempdir = folder
+    connection = Connection(descriptor)
+    with suppress(ImportError, OSError):  # the work will say what is missing
+        from meso.geometry import meshing  # noqa: F401
+    with suppress(EOFError, ConnectionError):
+        while True:
+            request = connection.recv()
+            # Some errors make Gmsh write files into the current folder.
+            os.chdir(request[2] if request[1].trusted else folder)
+            code = 0
+            if not _FORKS:
+                _work(connection, request)
+            elif pid := os.fork():
+                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            else:
+                threading.Thread(target=_end_with, args=(descriptor,), daemon=True).start()
+                _work(connection, request)
+                os._exit(0)
+            connection.send(("ended", code))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _work(connection: Connection, request: tuple[str, Source, str]) -> None:
+    """Do one thing and answer with a result or an error."""
+    what, source, _ = request
+    try:
+        from meso.geometry import meshing
+    except (ImportError, OSError) as error:  # without the library ctypes raises the second
+        connection.send(("error", MesoError(f"Gmsh cannot be loaded: {error}")))
+        return
+    try:
+        work = getattr(meshing, what)
+        connection.send(("done", work(source, lambda text: connection.send(("progress", text)))))
+    except Exception as error:
+        connection.send(("error", _explained(error, source.path)))
+
+
+def _explained(error: Exception, path: Path) -> Exception:
+    """The error, as one message if it is not a fault of the program."""
+    if isinstance(error, MemoryError):
+        return GeometryError(
+            f"{path}: the memory is full; larger cells (mesh.size, mesh.wall_size) take less"
+        )
+    if isinstance(error, UnicodeDecodeError):
+        word = bytes(error.object).decode(errors="replace")
+        return GeometryError(f"{path}: '{word}' is not written in UTF-8: save the file as UTF-8")
+    if type(error) is Exception:  # of Gmsh's own functions, which work on any sound drawing
+        return GeometryError(f"{path}: Gmsh cannot use this drawing: {error}")
+    if not isinstance(error, MesoError):
+        error.add_note("".join(traceback.format_exception(error)))
+    return error
+
+
+def _end_with(descriptor: int) -> None:
+    """Wait for the other end of the connection to be closed, by whatever, and end at once."""
+    waiting = poll()
+    waiting.register(descriptor, 0)  # nothing but the end is waited for
+    waiting.poll()
+    os._exit(1)

@@ -1,0 +1,128 @@
+"""From a file to a plan of its mesh: what the process of Gmsh does.
+
+Nothing here may load MPI: :mod:`meso.geometry.gmsh_process` calls it in a process of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+from pathlib import Path
+
+import gmsh
+import numpy as np
+
+from meso.errors import CaseError, FlatCellsError, GeometryError
+from meso.geometry import drawing, formats, sizing
+from meso.geometry.cad import open_cad
+from meso.geometry.extraction import extract, named_regions
+from meso.geometry.gmsh_process import Progress, Source
+from meso.geometry.layers import DEFAULT_ORDER, Sizes
+from meso.geometry.planning import Plan, plan_of
+
+#: Cells from which on somebody must have asked for them.
+MANY = 1_000_000
+
+
+def plan(source: Source, progress: Progress) -> Plan:
+    """Read, and mesh where it is a drawing, the file of a device.
+
+    Args:
+        source: The file.
+        progress: Called with the expected number of cells.
+
+    Raises:
+        GeometryError: See :meth:`meso.Device.from_gmsh`.
+    """
+    if formats.is_meshed_here(source.path):
+        return _meshed(source, progress)
+    with drawing.gmsh_session():
+        drawing.open_mesh(source.path, trusted=source.trusted)
+        return plan_of(extract(source.path, None), source.path, source.unit)
+
+
+def bounding_box(source: Source, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper corner of a drawing, in its unit, shape (d,) each."""
+    with drawing.gmsh_session():
+        dimension = _open(source)
+        low, high = np.array(gmsh.model.getBoundingBox(-1, -1)).reshape(2, 3)
+        return low[:dimension], high[:dimension]
+
+
+def check(source: Source, progress: Progress) -> None:
+    """Open a drawing, which may refuse its parameters."""
+    with drawing.gmsh_session():
+        _open(source)
+
+
+def _open(source: Source) -> int:
+    """Open a drawing or CAD file; returns its dimension."""
+    if formats.kind(source.path) == "cad":
+        open_cad(source.path, source.groups, source.unit)
+    else:
+        drawing.open_geo(source.path, source.parameters, trusted=source.trusted)
+    dimension = drawing.dimension_of_drawing()
+    named_regions(source.path, dimension)
+    return dimension
+
+
+def _meshed(source: Source, progress: Progress) -> Plan:
+    """Open a drawing, mesh it with the wanted sizes and read the mesh."""
+    path = source.path
+    with drawing.gmsh_session():
+        dimension = _open(source)
+        if dimension == 3 and source.sizes.wanted:
+            text = f"adapt is for 2D drawings, but {path.name} is 3D"
+            raise CaseError(("mesh.adapt", text))
+        sizes = source.sizes.resolved(source.sizes.order or DEFAULT_ORDER[dimension])
+        degree = _geometry_order(source, dimension)
+        _check_names(path, sizes, dimension)
+        announce = _announcement(source, progress)
+        flat = dimension == 2 and sizes.stretched and bool(sizes.layers)
+        try:
+            flat &= sizing.mesh_drawing(path, sizes, dimension, announce)
+            return plan_of(extract(path, degree), path, source.unit)
+        except GeometryError as error:
+            if flat:
+                raise FlatCellsError(str(error)) from None
+            raise
+
+
+def _announcement(source: Source, progress: Progress) -> Callable[[float], None]:
+    """What is told of the expected number of cells, and when that is too many."""
+
+    def announce(cells: float) -> None:
+        about = f"{cells:.2g}" if cells >= MANY else f"{float(f'{cells:.2g}'):.0f}"
+        if cells > MANY and not (source.many_cells or source.sizes.is_explicit):
+            raise GeometryError(
+                f"{source.path}: the mesh would have about {about} cells, more than a million; is"
+                " the drawing meant so, with its finest details and its own sizes? Give mesh.size"
+                " or mesh.wall_size, or go on with --yes (many_cells = True in Python)"
+            )
+        progress(f"meshing {source.path.name}: about {about} cells")
+
+    return announce
+
+
+def _check_names(path: Path, sizes: Sizes, dimension: int) -> None:
+    """Raise a GeometryError if a wall size is given for a boundary that the drawing lacks."""
+    known = drawing.groups(path, dimension - 1)
+    kind = {2: "curve", 3: "surface"}[dimension]
+    for name in sizes.layers:
+        if name not in known and not sizes.known_only:
+            raise GeometryError(
+                f"{path}: no physical {kind} '{name}'; the drawing has {', '.join(known) or 'none'}"
+            )
+
+
+def _geometry_order(source: Source, dimension: int) -> int:
+    """Degree of the curved cells of a drawing."""
+    given = source.geometry_order
+    if dimension == 2:
+        return given or 2 * ceil((source.sizes.order or DEFAULT_ORDER[2]) / 2)
+    if given and given > 2:
+        raise GeometryError(
+            f"{source.path}: found mesh.geometry_order = {given}; curved tetrahedra have degree 2,"
+            " so that in three dimensions it is 1 or 2"
+        )
+    return given or 2

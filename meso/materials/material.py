@@ -1,0 +1,493 @@
+"""Conducting materials: what the flow models need to know, and where each value comes from.
+
+The carriers' distribution on the Fermi line (2d) or sphere (3d) is expanded in angular harmonics
+that relax with the rates γ_m; γ_1 = v_F/λ defines the transport mean free path λ. Two harmonics
+and the half-range wall condition close the hydrodynamic equations with γ̂₂ = γ₂/γ₁:
+
+    l² = λ²/(4 γ̂₂),  s = (16 γ̂₂/3πλ) (1−p)/(1+p)     Fermi line
+    l² = λ²/(5 γ̂₂),  s = (15 γ̂₂/8λ) (1−p)/(1+p)      Fermi sphere
+
+Momentum-conserving collisions with mean free path λ_ee add λ/λ_ee to every γ̂_m with m ≥ 2.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import inf, isfinite, pi
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, SkipValidation, ValidationInfo
+
+from meso.constants import ELECTRON_CHARGE, HBAR
+from meso.errors import CaseError, known
+from meso.materials.profile import Profile, read_profile
+from meso.units import is_number, quantity, unit
+
+if TYPE_CHECKING:
+    from meso.bands.model import Model
+
+_LIBRARY = Path(__file__).parent / "library"
+
+#: Named scattering -> the relaxation rates γ_m/γ_1, m ≥ 2, that differ from one.
+SCATTERING: dict[str, dict[int, float]] = {
+    "isotropic": {},
+    "radial-tangential": {2: 0.5},
+}
+
+
+#: Material quantities that may be profiles.
+_PROFILES = ("conductivity", "mean_free_path", "vorticity_diffusion_length")
+
+
+def conductivity_unit(carriers: object) -> str:
+    """S for a 2D electron gas, S/m for a 3D conductor."""
+    return "S" if carriers == "2d" else "S/m"
+
+
+def conductivity_of(table: Mapping[str, Any], carriers: str) -> float:
+    """The conductivity of a table in SI."""
+    return quantity(table["conductivity"], conductivity_unit(carriers))
+
+
+def _values(value: object, info: ValidationInfo, *units: str) -> float | Profile:
+    """A number or a profile, as a case file has it."""
+    if isinstance(value, Profile):
+        return value
+    if isinstance(value, Mapping):
+        length_unit = (info.context or {}).get("length_unit", 1.0)
+        return read_profile(value, *units, length_unit=length_unit)
+    return quantity(value, *units)
+
+
+def _conductivity(value: object, info: ValidationInfo) -> float | Profile:
+    if "carriers" not in info.data:  # wrong itself: only now either unit may be right
+        return _values(value, info, "S", "S/m")
+    return _values(value, info, conductivity_unit(info.data["carriers"]))
+
+
+def _length(value: object, info: ValidationInfo) -> float | Profile:
+    return _values(value, info, "m")
+
+
+class _Closure:
+    """The formulas of the closure: for numbers, and for arrays of values at many places."""
+
+    __slots__ = ()
+
+    name: str
+    carriers: Literal["2d", "3d"]
+    scattering: str | Mapping[str, float]
+    electron_electron_mean_free_path: float
+    mean_free_path: Any
+    fermi_wavevector: float | None
+
+    def rate(self, harmonic: int) -> Any:
+        """Relaxation rate γ_m/γ_1 of an angular harmonic m, with electron-electron collisions."""
+        order = abs(harmonic)
+        if order < 2:
+            return float(order)
+        if isinstance(self.scattering, str):
+            base = SCATTERING[self.scattering].get(order, 1.0)
+        else:
+            base = self.scattering.get(f"gamma{order}", 1.0)
+        if self.electron_electron_mean_free_path == inf:
+            return base
+        return base + self._path("relaxation rate") / self.electron_electron_mean_free_path
+
+    @property
+    def gamma2(self) -> Any:
+        """γ₂/γ₁, with electron-electron collisions."""
+        return self.rate(2)
+
+    def slip_rate(self, specularity: float) -> Any:
+        """Slip rate s of a wall in 1/m: n·(∇J + ∇Jᵀ)·t = −s J_t.
+
+        Args:
+            specularity: p, from 0 (diffuse) to 1 (specular).
+
+        Raises:
+            CaseError: p out of range, or the mean free path is needed and unknown.
+        """
+        if not 0 <= specularity <= 1:
+            raise CaseError(("specularity", f"found {specularity!r}; must be in 0 … 1"))
+        if specularity == 1:
+            return 0.0
+        factor = 16 / (3 * pi) if self.carriers == "2d" else 15 / 8
+        rate = factor * self.gamma2 / self._path("slip rate of a wall")
+        return rate * (1 - specularity) / (1 + specularity)
+
+    def turning(self, magnetic_field: float) -> Any:
+        """λ/R_c in a magnetic field along z, positive where carriers turn counter-clockwise.
+
+        Args:
+            magnetic_field: In T.
+
+        Raises:
+            CaseError: the mean free path or the Fermi wave vector is unknown.
+        """
+        if not magnetic_field:
+            return 0.0
+        if self.fermi_wavevector is None:
+            raise CaseError(("fermi_wavevector", "missing; a magnetic field needs it"))
+        path = self._path("path in a magnetic field")
+        return -ELECTRON_CHARGE * magnetic_field * path / (HBAR * self.fermi_wavevector)
+
+    @property
+    def contact_step(self) -> Any:
+        """Potential step of a kinetic reservoir over J_n/σ in m (half-range moments).
+
+        Raises:
+            CaseError: the mean free path is unknown.
+        """
+        factor = 8 / (3 * pi) if self.carriers == "2d" else 3 / 4
+        return factor * self._path("contact resistance of a reservoir")
+
+    def _diffusion_length(self) -> tuple[Any, str]:
+        """Vorticity diffusion length from λ and the scattering, and how it is derived."""
+        factor = 4 if self.carriers == "2d" else 5
+        length = self._path("diffusion length") / (factor * self.gamma2) ** 0.5
+        return length, f"λ/√({factor} γ₂/γ₁)"
+
+    def _path(self, what: str) -> Any:
+        if self.mean_free_path is None:
+            text = f"material {self.name} has none: no {what} follows"
+            raise CaseError(("mean_free_path", text))
+        if isinstance(self.mean_free_path, Profile):
+            text = f"varies in material {self.name}: the {what} follows at positions only"
+            raise CaseError(("mean_free_path", text))
+        return self.mean_free_path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LocalMaterial(_Closure):
+    """A material at given positions: arrays of one shape, in SI.
+
+    Build one with `Material.local`. The formulas are those of `Material`.
+
+    Attributes:
+        conductivity: σ in S (2d) or S/m (3d).
+        mean_free_path: λ in m, or None.
+        vorticity_diffusion_length: l in m, or None.
+    """
+
+    name: str
+    carriers: Literal["2d", "3d"]
+    scattering: str | Mapping[str, float]
+    electron_electron_mean_free_path: float
+    conductivity: np.ndarray
+    mean_free_path: np.ndarray | None
+    vorticity_diffusion_length: np.ndarray | None
+    fermi_wavevector: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material(_Closure):
+    """A conductor with an isotropic Fermi line or sphere.
+
+    What is derived is fixed at construction: to vary a value, build a new one rather than use
+    `dataclasses.replace`, which would keep what was derived from the old.
+
+    Conductivity, mean free path and vorticity diffusion length may be profiles, which vary in
+    space; what follows from a mean free path that varies is known at positions only (`local`).
+
+    Args:
+        name: how the case calls it.
+        carriers: "2d" (Fermi line) or "3d" (Fermi sphere).
+        conductivity: σ in S (2d) or S/m (3d).
+        mean_free_path: transport mean free path λ in m.
+        scattering: "isotropic", "radial-tangential" (2d) or the rates γ_m/γ_1 as
+            {"gamma2": 0.5, …}; rates that are not listed are one.
+        electron_electron_mean_free_path: λ_ee in m.
+        fermi_energy: ε_F in J, from the band edge.
+        vorticity_diffusion_length: l in m; derived from λ and the scattering unless given, but
+            None where λ varies.
+        orbital_coupling: κ in J s/A, orbital density per curl of the charge current density;
+            derived as ħ²/(2 ε_F e), which is negative, unless given.
+        fermi_wavevector: k_F in 1/m, which a magnetic field needs: sqrt(2 pi n) for the density n
+            of a 2D electron gas with two spins.
+        provenance: quantity -> where its value comes from; derived ones are added.
+
+    Raises:
+        CaseError: values out of range or contradicting each other.
+    """
+
+    name: str = ""
+    carriers: Literal["2d", "3d"]
+    conductivity: Annotated[float | Profile, SkipValidation, BeforeValidator(_conductivity)]
+    mean_free_path: Annotated[float | Profile, SkipValidation, BeforeValidator(_length)] | None = (
+        None
+    )
+    scattering: Annotated[str | Mapping[str, float], SkipValidation] = field(
+        default="isotropic", hash=False
+    )
+    electron_electron_mean_free_path: Annotated[float, unit("m")] = inf
+    fermi_energy: Annotated[float, unit("J")] | None = None
+    vorticity_diffusion_length: (
+        Annotated[float | Profile, SkipValidation, BeforeValidator(_length)] | None
+    ) = None
+    orbital_coupling: Annotated[float, unit("J*s/A")] | None = None
+    fermi_wavevector: Annotated[float, unit("1/m")] | None = None
+    provenance: dict[str, str] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        problems = tuple(self._problems())
+        if problems:
+            raise CaseError(*problems)
+        derived: dict[str, tuple[float, str]] = {}
+        if self.vorticity_diffusion_length is None and is_number(self.mean_free_path):
+            derived["vorticity_diffusion_length"] = self._diffusion_length()
+        if self.orbital_coupling is None and self.fermi_energy is not None:
+            if not self.fermi_energy * ELECTRON_CHARGE:  # underflow
+                text = f"found {self.fermi_energy:g} J; is too small to divide by"
+                raise CaseError(("fermi_energy", text))
+            coupling = HBAR**2 / (2 * self.fermi_energy * ELECTRON_CHARGE)
+            derived["orbital_coupling"] = (coupling, "ħ²/(2 ε_F e)")
+        for key, (value, _) in derived.items():
+            object.__setattr__(self, key, value)
+        sources = {key: f"derived: {formula}" for key, (_, formula) in derived.items()}
+        object.__setattr__(self, "provenance", {**self.provenance, **sources})
+
+    @classmethod
+    def from_bands(
+        cls,
+        model: Model,
+        *,
+        name: str = "",
+        energy: float = 0.0,
+        broadening: float = 0.1,
+        kmesh: int = 48,
+        options: Mapping[str, Any] | None = None,
+        **given: Any,
+    ) -> Material:
+        """A material from a Bloch model: σ, λ, κ and the rates of point scatterers where known.
+
+        Args:
+            model: One of `meso.bands.models`, or another object with the same methods.
+            name: Of the material.
+            energy: Fermi energy in eV.
+            broadening: Γ in eV; τ = ħ/2Γ.
+            kmesh: Points of the grid along one direction.
+            options: More arguments of `meso.bands.coefficients`.
+            given: Values that are known otherwise, in SI; they win.
+
+        Raises:
+            CaseError: The energy is outside the bands, or a value is out of range.
+        """
+        from meso.bands.coefficients import coefficients
+
+        found = coefficients(
+            model, energy=energy, broadening=broadening, kmesh=kmesh, **(options or {})
+        )
+        values: dict[str, Any] = {}
+        sources: dict[str, str] = {}
+        for key, value in found.values.items():
+            if key in cls.__slots__ and key not in given:
+                values[key] = value.value
+                sources[key] = f"{value.source}; {value.method}"
+        if found.scattering and "scattering" not in given:
+            values["scattering"] = dict(found.scattering)
+            sources["scattering"] = f"computed from {found.model}, point scatterers"
+        if "conductivity" in given and "mean_free_path" in values:
+            # A measured conductivity: ρλ is what the Fermi surface knows.
+            factor = conductivity_of(given, found.carriers) / found.values["conductivity"].value
+            values["mean_free_path"] *= factor
+            sources["mean_free_path"] += "; for the conductivity given, at the same ρλ"
+        provenance = sources | dict(given.pop("provenance", {}))
+        return cls(
+            **{
+                "name": name,
+                "carriers": found.carriers,
+                **values,
+                **given,
+                "provenance": provenance,
+            }
+        )
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        if self.carriers not in ("2d", "3d"):
+            yield "carriers", f'found {self.carriers!r}; must be "2d" or "3d"'
+        hints = {"mean_free_path": '; without one, use flow.model = "ohmic"'}
+        for key in (
+            "conductivity",
+            "mean_free_path",
+            "electron_electron_mean_free_path",
+            "fermi_energy",
+            "fermi_wavevector",
+            "vorticity_diffusion_length",
+        ):
+            value = getattr(self, key)
+            if isinstance(value, Profile) and key in _PROFILES:
+                continue
+            finite = key != "electron_electron_mean_free_path"
+            if value is not None and not _is_positive(value, finite=finite):
+                rule = "positive and finite" if finite else "positive"
+                yield key, f"found {value!r}; must be {rule}{hints.get(key, '')}"
+        coupling = self.orbital_coupling
+        if coupling is not None and not (is_number(coupling) and isfinite(coupling)):
+            yield "orbital_coupling", f"found {coupling!r}; must be finite"
+        if self.mean_free_path is None and self.electron_electron_mean_free_path != inf:
+            yield "electron_electron_mean_free_path", "has no effect without mean_free_path"
+        yield from _scattering_problems(self.scattering, self.carriers)
+
+    @property
+    def profiles(self) -> dict[str, Profile]:
+        """The quantities that vary in space."""
+        values = {key: getattr(self, key) for key in _PROFILES}
+        return {key: value for key, value in values.items() if isinstance(value, Profile)}
+
+    @property
+    def varies(self) -> bool:
+        """Whether something varies in space."""
+        return bool(self.profiles)
+
+    @property
+    def varies_in_cells(self) -> bool:
+        """Whether something varies inside the cells of a mesh, rather than from cell to cell."""
+        return any(profile.expression is not None for profile in self.profiles.values())
+
+    @property
+    def viscous(self) -> bool:
+        """Whether there is a vorticity diffusion length, be it at positions only."""
+        return self.vorticity_diffusion_length is not None or self.mean_free_path is not None
+
+    def local(
+        self,
+        positions: np.ndarray,
+        cells: np.ndarray | None = None,
+        cell_data: Mapping[str, np.ndarray] | None = None,
+        *,
+        checked: bool = True,
+    ) -> LocalMaterial:
+        """The material at positions; see `Profile.at`.
+
+        Args:
+            positions: in m, shape (…, d).
+            cells: local number of the cell of each position, of shape (…) or of its first axes.
+            cell_data: name -> value in each local cell.
+            checked: False to keep values that are not positive and finite as they are.
+
+        Raises:
+            CaseError: a profile that is not positive and finite, or has no data, at a position.
+        """
+        prefix = f"materials.{self.name}." if self.name else ""
+        values: dict[str, Any] = {}
+        problems: list[tuple[str, str]] = []
+        for key in _PROFILES:
+            value = getattr(self, key)
+            try:
+                if isinstance(value, Profile):
+                    value = value.at(positions, cells, cell_data, checked=checked)
+                elif value is not None:
+                    value = np.broadcast_to(float(value), np.shape(positions)[:-1])
+                values[key] = value
+            except CaseError as error:
+                problems += [
+                    (".".join(filter(None, [prefix + key, k])), t) for k, t in error.problems
+                ]
+        if problems:
+            raise CaseError(*problems)
+        same = (
+            *("name", "carriers", "scattering", "electron_electron_mean_free_path"),
+            "fermi_wavevector",
+        )
+        given = {key: getattr(self, key) for key in same}
+        local = LocalMaterial(**given, **values)
+        if local.vorticity_diffusion_length is None and local.mean_free_path is not None:
+            with np.errstate(invalid="ignore"):
+                length, _ = local._diffusion_length()
+            object.__setattr__(local, "vorticity_diffusion_length", length)
+        return local
+
+
+def _is_positive(value: object, *, finite: bool = True) -> bool:
+    return is_number(value) and value > 0 and (isfinite(value) or not finite)
+
+
+def _scattering_problems(scattering: object, carriers: str) -> Iterator[tuple[str, str]]:
+    if isinstance(scattering, str):
+        if scattering not in SCATTERING:
+            names = known(scattering, SCATTERING)
+            yield "scattering", f'found "{scattering}"; {names}, {{ gamma2 = … }}'
+        elif scattering == "radial-tangential" and carriers == "3d":
+            text = 'this model is for carriers = "2d" only; use "isotropic" or { gamma2 = … }'
+            yield "scattering", f'found "{scattering}"; {text}'
+    elif isinstance(scattering, Mapping):
+        for key, value in scattering.items():
+            match = re.fullmatch(r"gamma(\d+)", str(key))
+            if match is None or int(match[1]) < 2 or str(key) != f"gamma{int(match[1])}":
+                yield f"scattering.{key}", "unknown rate; known: gamma2, gamma3, …"
+            elif not _is_positive(value):
+                text = f"found {value!r}; must be a positive number, the rate γ_m/γ_1"
+                yield f"scattering.{key}", text
+    else:
+        yield "scattering", f"found {scattering!r}; must be a name or {{ gamma2 = … }}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One published value: a string with its unit, the reference, and how it was obtained."""
+
+    value: str
+    source: str
+    method: str = ""
+
+
+def library_names() -> list[str]:
+    """Names of the materials in the library."""
+    return sorted(path.stem for path in _LIBRARY.glob("*.toml"))
+
+
+def load_library(name: str) -> tuple[str, dict[str, tuple[Entry, ...]]]:
+    """Read a material of the library.
+
+    Values of one quantity differ between sources, so each has a list of entries; the first is the
+    default. A quantity for which no source is known has none.
+
+    Args:
+        name: the material, e.g. "Cu".
+
+    Returns:
+        Its kind of carriers, and quantity -> entries.
+
+    Raises:
+        CaseError: there is no such material.
+    """
+    names = library_names()
+    if name not in names:
+        raise CaseError(f'no material "{name}" in the library; {known(name, names)}')
+    carriers, entries, _ = load_material_file(_LIBRARY / f"{name}.toml")
+    return carriers, entries
+
+
+def load_material_file(
+    path: Path,
+) -> tuple[str, dict[str, tuple[Entry, ...]], dict[str, float]]:
+    """Read a material file, such as `meso bands` writes.
+
+    Args:
+        path: the TOML file.
+
+    Returns:
+        The kind of carriers, quantity -> entries, and the rates of its scattering.
+
+    Raises:
+        CaseError: the file cannot be read, or is no material file.
+    """
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        carriers = table.pop("carriers")
+        scattering = table.pop("scattering", {})
+        entries = {k: tuple(Entry(**entry) for entry in v) for k, v in table.items()}
+    except OSError as error:
+        raise CaseError(f'no material file "{path}": {error.strerror}') from None
+    except tomllib.TOMLDecodeError as error:
+        raise CaseError(f'"{path}" is not valid TOML: {error}') from None
+    except (KeyError, TypeError, AttributeError):
+        text = "expected carriers, and [[quantity]] with value, source and method"
+        raise CaseError(f'"{path}" is not a material file: {text}') from None
+    return carriers, entries, scattering

@@ -1,0 +1,1 @@
+"""What is read off a flow: along walls, near corners, at points."""

@@ -1,0 +1,222 @@
+"""The orbital angular momentum that belongs to each wall: each point counts for the nearest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations, product
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from meso.boundary import Wall, law_of
+from meso.discrete.cells import cells_of, facet_geometry, lagrange, quadrature
+from meso.discrete.fields import Field
+from meso.discrete.periodic import translation
+from meso.flow.result import Flow, periodic_pairs
+from meso.mpi import concatenated, total
+from meso.observables.edges import piece_centers
+from meso.observables.grazing import wall_moments
+
+# Parts along a side of the cells that lie between two walls.
+_PARTS = 4
+# Distances that differ by less than this part of the device are equal.
+_EQUAL = 1e-9
+_BATCH = 4_000_000
+# Points of walls among which the nearest wall is looked for.
+_CANDIDATES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeMoment:
+    """Orbital angular momentum that belongs to a smooth piece of a wall.
+
+    Attributes:
+        wall: Name of the wall.
+        measure: Length of the piece, m (its area, m^2, in 3D).
+        center: Centroid of the piece, m.
+        moment: Integral of L_z over the points nearer to it than to other walls, J s (J s/m
+            for a 3D metal of unknown thickness); in 3D of the vector L, J s.
+    """
+
+    wall: str
+    measure: float
+    center: tuple[float, ...]
+    moment: float | tuple[float, ...]
+
+    @property
+    def length(self) -> float:
+        """The measure by the name that it has in 2D."""
+        return self.measure
+
+
+def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
+    """Divide the orbital angular momentum among the walls: each point goes to the nearest.
+
+    Across a ribbon this is the integral over half its width,
+    hbar^2 (J_centre - J_wall) / (2 eps_F e) per length of the wall. Walls continue across
+    periodic pairs. Of a kinetic flow what its harmonics miss at walls is added
+    (:mod:`meso.observables.grazing`).
+
+    Args:
+        flow: A solved flow.
+        density: Its orbital density.
+
+    Returns:
+        One entry for each smooth piece of a wall.
+    """
+    device = flow.device
+    laws = [law_of(flow.boundaries, piece.boundary) for piece in device.pieces]
+    walls = [i for i, law in enumerate(laws) if isinstance(law, Wall)]
+    if not walls:
+        return []
+    moment = np.asarray(total(device.comm, _moments(density, _Surface(flow, walls))))
+    moment *= flow.thickness or 1.0
+    if flow.model == "kinetic" and density.name == "orbital_density":
+        moment[:, 0] += wall_moments(flow)[0]
+    centers = piece_centers(device)
+    return [
+        EdgeMoment(
+            wall=device.pieces[i].boundary,
+            measure=device.pieces[i].measure,
+            center=tuple(map(float, centers[i])),
+            moment=float(moment[i, 0]) if moment.shape[1] == 1 else tuple(map(float, moment[i])),
+        )
+        for i in walls
+    ]
+
+
+def _moments(density: Field, surface: _Surface) -> np.ndarray:
+    """Integrals of L over this rank's points next to each piece, shape (pieces, components)."""
+    device = density.device
+    cells, space = cells_of(device), lagrange(device, 2)
+    places = space.space.tabulate_dof_coordinates()[:, : device.dimension] / device.extent
+    nearest = surface.nearest(places)[space.dofs]
+    owner = np.where((nearest == nearest[:, :1]).all(axis=1), nearest[:, 0], -1)
+    unsure = np.flatnonzero(owner < 0)
+    used = np.unique(space.dofs[unsure])
+    # Those of all ranks: beyond a corner two walls are equally near, though each rank may see one.
+    candidates = np.unique(concatenated(device.comm, np.unique(nearest[unsure])))
+    distance = np.empty((space.nodes, len(candidates)))
+    distance[used] = surface.distances(places[used], candidates)
+    # Cells that touch the middle between two walls have nodes on it, and belong to one.
+    for batch in _batches(unsure, _BATCH // (space.dofs.shape[1] * len(candidates) + 1)):
+        at_nodes = distance[space.dofs[batch]]
+        least = at_nodes.min(axis=2, keepdims=True)
+        everywhere = (at_nodes <= least + _EQUAL).all(axis=1)
+        one = everywhere.sum(axis=1) == 1
+        owner[batch[one]] = candidates[everywhere[one].argmax(axis=1)]
+
+    moment = np.zeros((len(device.pieces), density.components))
+    points, weights = cells.quadrature(density.degree + cells.dimension * (cells.degree - 1))
+    step = max(1, _BATCH // (len(points) * (density.components + 9)))
+    for batch in _batches(np.flatnonzero(owner >= 0), step):
+        share = _shares(density, batch, points, weights).sum(axis=1)
+        np.add.at(moment, owner[batch], share)
+
+    # Cells that lie between two walls are cut finely.
+    inner = quadrature(cells.dimension, max(4, density.degree) if cells.dimension == 2 else 2)
+    points, weights = _divided(*inner, _PARTS)
+    table = space.values(points)
+    step = max(1, _BATCH // (len(points) * (len(candidates) + density.components + 9)))
+    for batch in _batches(np.flatnonzero(owner < 0), step):
+        at = table @ distance[space.dofs[batch]]
+        equal = at <= at.min(axis=2, keepdims=True) + _EQUAL
+        part = equal / equal.sum(axis=2, keepdims=True)
+        share = _shares(density, batch, points, weights)
+        moment[candidates] += np.einsum("cqp,cqk->pk", part, share)
+    return moment
+
+
+class _Surface:
+    """The walls as points with normals, lengths over the size of the device."""
+
+    def __init__(self, flow: Flow, walls: list[int]) -> None:
+        device = flow.device
+        d, facets = device.dimension, device.facets
+        here = facets.of(np.isin(facets.piece, walls))
+        at = (np.arange(8)[:, None] + 0.5) / 8 if d == 2 else _divided(*quadrature(2, 1), 3)[0]
+        geometry = facet_geometry(cells_of(device), here.cell, here.local, at, np.ones(len(at)))
+        # Size of the part of the wall that a point stands for.
+        reach = np.linalg.norm(np.ptp(geometry.position, axis=1), axis=1) / (7 if d == 2 else 2)
+        shape = (*geometry.weight.shape, 1)
+        own = [np.broadcast_to(of[:, None, None], shape) for of in (reach, here.piece)]
+        columns = [geometry.position, geometry.normal, *own]
+        rows = concatenated(device.comm, np.concatenate(columns, axis=2).reshape(-1, 2 * d + 2))
+        for shift in _periods(flow):
+            moved = np.zeros(rows.shape[1])
+            moved[:d] = shift
+            rows = np.concatenate([rows - moved, rows, rows + moved])
+        # The same order, and so the same choice among equals, on any number of ranks.
+        rows = rows[np.lexsort(rows.T)]
+        self.position, self.normal = rows[:, :d], rows[:, d : 2 * d]
+        self.reach, self.piece = rows[:, -2], rows[:, -1].astype(np.int64)
+
+    def nearest(self, points: np.ndarray) -> np.ndarray:
+        """Nearest piece of a wall, shape (m,)."""
+        many = min(_CANDIDATES, len(self.piece))
+        far, at = cKDTree(self.position).query(points, k=many)
+        far, at = far.reshape(len(points), many), at.reshape(len(points), many)
+        best = self._along_normal(points[:, None], far, at).argmin(axis=1)
+        return self.piece[at[np.arange(len(points)), best]]
+
+    def distances(self, points: np.ndarray, pieces: np.ndarray) -> np.ndarray:
+        """Distances from points to pieces of walls, shape (m, pieces)."""
+        out = np.empty((len(points), len(pieces)))
+        for k, piece in enumerate(pieces):
+            own = np.flatnonzero(self.piece == piece)
+            far, at = cKDTree(self.position[own]).query(points)
+            out[:, k] = self._along_normal(points, far, own[at])
+        return out
+
+    def _along_normal(self, points: np.ndarray, far: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Distances from the wall, of points whose distances from its points ``at`` are ``far``."""
+        high = np.abs(((points - self.position[at]) * self.normal[at]).sum(axis=-1))
+        # Where the foot of the perpendicular lies beside the point, the distance is along it.
+        beside = far**2 - high**2 < self.reach[at] ** 2
+        return np.where(beside, high, far)
+
+
+def _periods(flow: Flow) -> list[np.ndarray]:
+    """Translations of the periodic pairs, over the size of the device."""
+    device = flow.device
+    space = lagrange(device, 1)
+    pairs = periodic_pairs(flow.boundaries)
+    return [translation(device, space, pair) / device.extent for pair in pairs]
+
+
+def _batches(cells: np.ndarray, step: int) -> list[np.ndarray]:
+    return [cells[i : i + step] for i in range(0, len(cells), step)]
+
+
+def _shares(
+    density: Field, batch: np.ndarray, points: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Contribution of each quadrature point to the integral of L, shape (c, q, components)."""
+    device = density.device
+    weight = cells_of(device).determinants(batch, points) * weights
+    values = density.table(points) @ density.values[batch]
+    return values * weight[..., None] * device.extent**device.dimension
+
+
+def _divided(points: np.ndarray, weights: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """A quadrature repeated on each of parts^d equal parts of the reference simplex.
+
+    The simplex 1 > a > b > c > 0 with a = x + y + z, b = y + z, c = z is cut by the planes of the
+    lattice and those of equal fractional parts.
+    """
+    d = points.shape[1]
+    simplices = []
+    for corner in product(range(parts), repeat=d):
+        for axes in permutations(range(d)):
+            steps = np.zeros((d + 1, d))
+            for k, axis in enumerate(axes):
+                steps[k + 1 :, axis] = 1
+            vertices = np.array(corner) + steps
+            center = vertices.mean(axis=0)
+            if (np.diff(center) < 0).all():
+                simplices.append(vertices / parts)
+    ordered = np.array(simplices)
+    vertices = ordered - np.concatenate([ordered[..., 1:], np.zeros((*ordered.shape[:2], 1))], 2)
+    barycentric = np.column_stack([1 - points.sum(axis=1), points])
+    at = np.einsum("qv,svk->sqk", barycentric, vertices).reshape(-1, d)
+    return at, np.tile(weights, len(simplices)) / len(simplices)

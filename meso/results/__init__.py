@@ -1,0 +1,1 @@
+"""From a case to the files of a result, and what is done with these."""

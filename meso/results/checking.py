@@ -1,0 +1,253 @@
+"""Reports without solving: a case, a mesh, a material, the environment."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tomllib
+from collections.abc import Callable
+from math import inf, isinf
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from meso.boundary import Boundary, Contact, Periodic, Wall
+from meso.errors import CaseError
+from meso.materials.material import (
+    Material,
+    conductivity_unit,
+    library_names,
+    load_library,
+    load_material_file,
+)
+from meso.materials.profile import Profile
+
+if TYPE_CHECKING:
+    from meso.case import Case
+    from meso.device import Device
+
+
+def report(
+    case: Case,
+    *,
+    trusted: bool = False,
+    many_cells: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> str:
+    """Check a case against its drawing and tell what the mesh resolves.
+
+    Args:
+        case: The case.
+        trusted: True if the drawing may run commands and write files.
+        many_cells: True to mesh whatever number of cells is to be expected.
+        progress: Called with the expected number of cells.
+
+    Returns:
+        A text: regions, boundaries, mesh, warnings.
+
+    Raises:
+        CaseError: Something is wrong.
+        GeometryError: The drawing cannot be used.
+    """
+    from meso.discrete.coefficients import extremes
+    from meso.discrete.sampling import check_places
+    from meso.evidence.resolution import knudsen_number, wall_resolution, warnings
+    from meso.results.running import build_device
+
+    try:
+        device = build_device(case, trusted=trusted, many_cells=many_cells, progress=progress)
+    except CaseError as error:
+        raise CaseError(*error.problems, file=error.file or str(case.file)) from None
+    materials = {region: case.materials[name] for region, name in case.regions.items()}
+    viscous = case.flow.model != "ohmic"
+    lines = [f"{case.file or case.title}: model {case.flow.model}, order {device.order}", ""]
+    for region, material in materials.items():
+        own = {region: material}
+        conductivity = _range(*extremes(device, own, lambda m: m.conductivity))
+        unit = conductivity_unit(material.carriers)
+        line = f"  region    {region:<14} {material.name}: conductivity {conductivity} {unit}"
+        if material.viscous:
+            length = extremes(device, own, lambda m: m.vorticity_diffusion_length * 1e9)
+            line += f", l = {_range(*length)} nm"
+        lines.append(line)
+    resolution = wall_resolution(device, materials, case.boundaries) if viscous else {}
+    for name, law in case.boundaries.items():
+        what = _law(law)
+        if isinstance(law, Wall) and viscous:
+            low, high = extremes(device, materials, law.slip_rate)
+            if high == 0:
+                what += ", full slip"
+            elif not isinf(high):
+                what += f", slip length {_range(1e9 / high, 1e9 / low if low else inf)} nm"
+        if name in resolution:
+            what += f"; cells up to {resolution[name]:.2g} l high"
+        lines.append(f"  boundary  {name:<14} {what}")
+    knudsen = knudsen_number(device, materials, case.boundaries)
+    if knudsen is not None:
+        lines.append(f"  Knudsen number {knudsen:.3g}")
+    doubts: tuple[str, ...] = ()
+    if case.angular_momentum:
+        from meso.angular_momentum.lengths import lengths
+        from meso.angular_momentum.problem import problem
+
+        diffusion = problem(case, device)
+        doubts = tuple(diffusion.warnings)
+        decay = ", ".join(f"{x * 1e9:.4g}" for x in lengths(diffusion.materials.values()))
+        names = ", ".join(diffusion.components)
+        lines.append(f"  angular momentum {names}: decay lengths {decay or 'none'} nm")
+    lines += ["", mesh_quality(device)]
+    found = [*case.warnings, *check_places(device, case.output)]
+    if viscous:
+        kinetic = case.flow.model == "kinetic"
+        found += warnings(device, materials, case.boundaries, kinetic=kinetic)
+    found += doubts
+    lines += [f"  warning: {text}" for text in found]
+    lines.append("  nothing wrong found" if not found else "")
+    return "\n".join(lines).rstrip()
+
+
+def _law(law: Boundary) -> str:
+    if isinstance(law, Contact):
+        if law.potential is not None:
+            return f"contact at {law.potential:.6g} V"
+        return f"contact with current {law.current:.6g}"
+    if isinstance(law, Periodic):
+        drive = f"current {law.current:.6g}" if law.voltage is None else f"{law.voltage:.6g} V"
+        return f"periodic, continues in {law.to}, with {drive}"
+    return "wall"
+
+
+def _range(low: float, high: float) -> str:
+    first, last = f"{low:.6g}", f"{high:.6g}"
+    return first if first == last else f"{first} … {last}"
+
+
+def mesh_quality(device: Device) -> str:
+    """Cells, sizes, smallest angle and distortion of curved cells."""
+    from meso.discrete.cells import cells_of
+    from meso.mpi import smallest
+
+    cells = cells_of(device)
+    # Gradients of the barycentric coordinates are normal to the facets.
+    inverses, _ = cells.derivatives(np.arange(cells.count))
+    normal = np.concatenate([-inverses.sum(axis=1, keepdims=True), inverses], axis=1)
+    normal /= np.linalg.norm(normal, axis=2, keepdims=True)
+    first, second = np.triu_indices(normal.shape[1], 1)
+    cosine = -(normal[:, first] * normal[:, second]).sum(axis=2)
+    angles = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    angle = smallest(device.comm, np.min(angles, initial=180.0))
+    points, _ = cells.quadrature(2 * cells.degree + 2)
+    determinant = cells.determinants(np.arange(cells.count), points)
+    ratio = (determinant.min(axis=1) / determinant.max(axis=1)).min(initial=1.0)
+    ratio = smallest(device.comm, ratio)
+    what, unit, kind = (
+        ("area", "nm²", "") if device.dimension == 2 else ("volume", "nm³", "dihedral ")
+    )
+    return (
+        f"  mesh      {device.cells} cells of degree {cells.degree}, shortest edge"
+        f" {device.smallest_cell * 1e9:.4g} nm, smallest {kind}angle {angle:.1f}°,\n"
+        f"            smallest ratio of Jacobians in a cell {ratio:.3g}, {what}"
+        f" {device.measure * 1e9**device.dimension:.6g} {unit}"
+    )
+
+
+def mesh_names(device: Device) -> str:
+    """Regions, boundaries, interfaces and data of a mesh: what a case file may name."""
+    from meso.mpi import total
+
+    cells = total(device.comm, np.bincount(device.cell_region, minlength=len(device.regions)))
+    count = len(device.boundaries)
+    facets = total(device.comm, np.bincount(device.facets.boundary, minlength=count))
+    lines = [
+        f"  region    {name:<14} {number} cells"
+        for name, number in zip(device.regions, np.atleast_1d(cells), strict=True)
+    ]
+    what, power = ("edges", "nm") if device.dimension == 2 else ("facets", "nm²")
+    for name, number in zip(device.boundaries, np.atleast_1d(facets), strict=True):
+        measure = sum(p.measure for p in device.pieces if p.boundary == name)
+        measure *= 1e9 ** (device.dimension - 1)
+        lines.append(f"  boundary  {name:<14} {number} {what}, {measure:.6g} {power}")
+    lines += [f"  interface {name}" for name in device.interfaces]
+    lines += [f"  cell data {name}" for name in device.cell_data]
+    return "\n".join(lines)
+
+
+def material_report(name: str | None) -> str:
+    """A material of the library, or all materials of a case, with what follows and sources.
+
+    Args:
+        name: Name in the library, path of a case or material file, or None: list the library.
+
+    Raises:
+        CaseError: No such material.
+    """
+    if name is None:
+        return "library: " + ", ".join(library_names())
+    if name.endswith(".toml") and not _is_material_file(Path(name)):
+        from meso.case import Case
+
+        return "\n\n".join(_material(m) for m in Case.load(Path(name)).materials.values())
+    if name.endswith(".toml"):
+        carriers, entries, scattering = load_material_file(Path(name))
+    else:
+        scattering = {}
+        carriers, entries = load_library(name)
+    lines = [f'{name} (carriers = "{carriers}")']
+    for quantity, values in entries.items():
+        for entry in values:
+            method = f", {entry.method}" if entry.method else ""
+            lines.append(f"  {quantity:<34} {entry.value}{method}\n      {entry.source}")
+    lines += [f"  scattering.{key:<23} {rate:g}" for key, rate in scattering.items()]
+    return "\n".join(lines)
+
+
+def _is_material_file(path: Path) -> bool:
+    """Whether a file is one of a material and not a case: its carriers are at the top."""
+    try:
+        return "carriers" in tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return False
+
+
+def _material(material: Material) -> str:
+    values = {
+        "conductivity": (material.conductivity, conductivity_unit(material.carriers)),
+        "mean_free_path": (material.mean_free_path, "m"),
+        "electron_electron_mean_free_path": (material.electron_electron_mean_free_path, "m"),
+        "fermi_energy": (material.fermi_energy, "J"),
+        "vorticity_diffusion_length": (material.vorticity_diffusion_length, "m"),
+        "orbital_coupling": (material.orbital_coupling, "J s/A"),
+    }
+    varying = isinstance(material.mean_free_path, Profile)
+    if material.mean_free_path and not varying:
+        values["slip_length_of_diffuse_walls"] = (1 / material.slip_rate(0.0), "m")
+    lines = [f'{material.name} (carriers = "{material.carriers}")']
+    for quantity, (value, unit) in values.items():
+        if value is None:
+            follows = quantity == "vorticity_diffusion_length" and varying
+            shown = "varies with mean_free_path" if follows else "unknown"
+        else:
+            shown = f"{value} {unit}" if isinstance(value, Profile) else f"{value:.6g} {unit}"
+        source = material.provenance.get(quantity, "")
+        lines.append(f"  {quantity:<34} {shown:<22} {source}".rstrip())
+    return "\n".join(lines)
+
+
+def environment() -> str:
+    """Versions and configuration for a bug report."""
+    from petsc4py import PETSc
+
+    from meso.results.summary import versions
+
+    lines = [f"{name:<10} {version}" for name, version in versions().items()]
+    external = [p for p in ("mumps", "hypre", "adios2") if PETSc.Sys.hasExternalPackage(p)]
+    lines += [
+        f"{'packages':<10} {', '.join(external)} (PETSc)",
+        f"{'scalar':<10} {np.dtype(PETSc.ScalarType).name}",
+        f"{'platform':<10} {platform.platform()}, {os.cpu_count()} cores",
+        f"{'threads':<10} OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}",
+        f"{'python':<10} {sys.executable}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,149 @@
+"""A solved case: numbers, fields, and what is worth warning about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meso.angular_momentum.report import Part
+from meso.boundary import Wall
+from meso.case import Case
+from meso.device import Device
+from meso.discrete.fields import Field
+from meso.discrete.sampling import sample
+from meso.evidence.adapting import Adaptivity
+from meso.evidence.convergence import Convergence
+from meso.flow.bounds import Bounds
+from meso.flow.result import Flow, Terminal, four_terminal
+from meso.mpi import failing_together
+from meso.observables.accumulation import EdgeMoment
+from meso.observables.corners import Extrema, extrema_of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """What a run returns.
+
+    Attributes:
+        case: The case.
+        flow: The solved flow.
+        fields: All fields, by name; ``written`` names those that go into files.
+        edge_moments: Orbital angular momentum of each smooth piece of a wall; empty without
+            orbital coupling.
+        warnings: What a careful user should know.
+        seconds: Wall-clock time of each phase.
+        convergence: How a kinetic flow converges with the harmonics, with estimates of its errors.
+        bounds: Bounds of the conductance of a kinetic flow.
+        closed_form: Name and parameters of the exact solution of this case, if it has one.
+        angular_momentum: Diffusion of spin and orbital angular momentum, if the case has it.
+        adaptivity: How the mesh was adapted, and the estimated error; None if it was not.
+        extrema: Extrema of the fields away from singular corners, found by default; not of the
+            vorticity of a kinetic flow, which diverges at rough walls.
+    """
+
+    case: Case
+    flow: Flow
+    fields: Mapping[str, Field]
+    edge_moments: tuple[EdgeMoment, ...]
+    warnings: tuple[str, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
+    closed_form: Mapping[str, Any] | None = None
+    convergence: Convergence | None = None
+    bounds: Bounds | None = None
+    angular_momentum: Part | None = None
+    adaptivity: Adaptivity | None = None
+    extrema: Mapping[str, Extrema] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.extrema is None:
+            object.__setattr__(self, "extrema", extrema_of(self.flow, self.fields))
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Names of the fields that the case asks for."""
+        wanted = self.case.output.fields
+        return tuple(n for n in (self.fields if wanted is None else wanted) if n in self.fields)
+
+    @property
+    def device(self) -> Device:
+        """The device."""
+        return self.flow.device
+
+    @property
+    def contacts(self) -> Mapping[str, Terminal]:
+        """Current (into the device) and potential of each contact."""
+        return self.flow.contacts
+
+    @property
+    def conductance_matrix(self) -> np.ndarray:
+        """I_i = sum_j G_ij V_j, S (S/m without thickness), in the order of ``contacts``."""
+        return self.flow.conductance_matrix
+
+    @property
+    def resistances(self) -> dict[str, float]:
+        """Four-terminal resistances that the case names, ohm (ohm m without thickness)."""
+        return {
+            name: four_terminal(
+                tuple(self.flow.contacts), self.conductance_matrix, wanted.current, wanted.voltage
+            )
+            for name, wanted in self.case.output.resistances.items()
+        }
+
+    @property
+    def walls(self) -> tuple[str, ...]:
+        """Names of the walls."""
+        return tuple(n for n, law in self.flow.boundaries.items() if isinstance(law, Wall))
+
+    @property
+    def per_thickness(self) -> bool:
+        """True where currents are per thickness of a 3D material (A/m)."""
+        sheet = any(m.carriers == "2d" for m in self.flow.materials.values())
+        return self.device.dimension == 2 and not sheet and self.flow.thickness is None
+
+    @property
+    def periodic(self) -> Mapping[str, Terminal]:
+        """Current and voltage of each periodic pair, by its first boundary."""
+        return self.flow.periodic
+
+    def sample(self, points: Any) -> dict[str, np.ndarray]:
+        """Values of all fields at points, the same on every rank.
+
+        Args:
+            points: Coordinates in metres, shape (m, 2), in 3D (m, 3).
+
+        Returns:
+            By name: shape (m,), or (m, 2) and (m, 3) for vectors; SI, NaN outside the device.
+        """
+        return sample(self.device, list(self.fields.values()), points)
+
+    def summary(self) -> dict[str, Any]:
+        """What ``summary.json`` holds: plain numbers, texts, lists and dictionaries, SI units."""
+        from meso.results.summary import summary
+
+        return summary(self)
+
+    def table(self) -> str:
+        """The summary that the command line prints."""
+        from meso.results.summary import table
+
+        return table(self)
+
+    def save(self, directory: str | Path, *, figures: bool = True, format: str = "vtu") -> None:
+        """Write the result directory; it appears complete or not at all.
+
+        Args:
+            directory: Where; an earlier result there is replaced.
+            figures: True to draw pictures.
+            format: "vtu" or "vtx".
+
+        Raises:
+            CaseError: The directory exists and is no result.
+        """
+        from meso.results.output import save
+
+        with failing_together(self.device.comm):
+            save(self, Path(directory), figures=figures, format=format)

@@ -1,0 +1,279 @@
+"""The numbers of a result: summary.json, and the table on the terminal. Keys carry their unit."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import dolfinx
+import numpy as np
+from petsc4py import PETSc
+
+import meso
+from meso.angular_momentum import report
+from meso.boundary import Periodic
+from meso.constants import HBAR
+from meso.device import Device
+from meso.evidence.adapting import Adaptivity
+from meso.geometry import gmsh_process
+from meso.observables.corners import Extrema
+from meso.observables.edges import piece_centers
+from meso.results.result import Result
+
+# Keys of the measures of boundaries and of the device, by its dimension.
+_BOUNDARY = {2: "length_m", 3: "area_m2"}
+_DEVICE = {2: "area_m2", 3: "volume_m3"}
+
+
+def versions() -> dict[str, str]:
+    """Versions of the program and of what it stands on."""
+    return {
+        "meso": meso.__version__,
+        "dolfinx": dolfinx.__version__,
+        "petsc": ".".join(map(str, PETSc.Sys.getVersion())),
+        "gmsh": gmsh_process.version(),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """What summary.json holds, in SI units.
+
+    Args:
+        result: A result; only data that every rank has is used, except for extrema.
+
+    Returns:
+        Plain numbers, texts, lists and dictionaries.
+    """
+    flow, device, case = result.flow, result.device, result.case
+    # Per thickness of a 3D material, unless the thickness is known.
+    per = "_per_m" if result.per_thickness else ""
+    out: dict[str, Any] = {
+        "title": case.title,
+        "case_hash": case.hash,
+        "versions": versions(),
+        "model": flow.model,
+        "order": flow.order,
+        "mesh": {
+            "file": case.geometry.file.name,
+            "cells": device.cells,
+            "h_min_m": device.smallest_cell,
+            "dofs": flow.evidence["unknowns"],
+            _DEVICE[device.dimension]: device.measure,
+            "ranks": device.comm.size,
+        },
+        "solver": {
+            "converged": True,
+            **flow.evidence,
+            "sum_of_currents_relative": flow.sum_of_currents,
+        },
+        "contacts": {
+            name: {
+                f"current_A{per}": t.current,
+                "potential_V": t.potential,
+                "segments": _places(device, name),
+            }
+            for name, t in flow.contacts.items()
+        },
+    }
+    if flow.periodic:
+        out["periodic"] = {
+            name: {
+                "to": law.to,
+                "voltage_V": flow.periodic[name].potential,
+                f"current_A{per}": flow.periodic[name].current,
+                "segments": _places(device, name),
+                "segments_to": _places(device, law.to),
+            }
+            for name, law in flow.boundaries.items()
+            if isinstance(law, Periodic)
+        }
+    if len(flow.contacts) > 1:
+        out["conductance_matrix_contacts"] = list(flow.contacts)
+        out[f"conductance_matrix_S{per}"] = flow.conductance_matrix.tolist()
+    if result.convergence is not None:
+        out["convergence"] = result.convergence.table()
+    if result.bounds is not None:
+        out["bounds"] = result.bounds.table(per)
+    if result.resistances:
+        out["resistances_ohm" + ("_m" if result.per_thickness else "")] = result.resistances
+    out[f"dissipated_power_W{per}"] = flow.dissipated_power
+    out["walls"] = {name: _wall(result, name) for name in result.walls}
+    if result.angular_momentum is not None:
+        out["angular_momentum"] = report.summary(result)
+    out["extrema"] = {
+        name: _extrema(result.extrema.get(name)) | {"unit": field.unit}
+        for name, field in result.fields.items()
+    }
+    out["closed_form"] = result.closed_form
+    if result.adaptivity is not None:
+        out["adaptivity"] = _adaptivity(result.adaptivity)
+    out["wall_clock_s"] = result.seconds
+    out["warnings"] = list(result.warnings)
+    return out
+
+
+def _places(device: Device, name: str) -> list[dict[str, Any]]:
+    """Length (area, in 3D) and centre of each smooth piece of a boundary."""
+    centers, key = piece_centers(device), _BOUNDARY[device.dimension]
+    return [
+        {key: piece.measure, "center_m": centers[i].tolist()}
+        for i, piece in enumerate(device.pieces)
+        if piece.boundary == name
+    ]
+
+
+def _wall(result: Result, name: str) -> dict[str, Any]:
+    key = _BOUNDARY[result.device.dimension]
+    pieces = [p for p in result.device.pieces if p.boundary == name]
+    out: dict[str, Any] = {key: sum(p.measure for p in pieces)}
+    own = [m for m in result.edge_moments if m.wall == name]
+    if own:
+        whole = np.sum([m.moment for m in own], axis=0)
+        out |= _moment(result, whole, out[key])
+        out["segments"] = [
+            {
+                key: m.measure,
+                "center_m": list(m.center),
+                **_moment(result, np.asarray(m.moment), m.measure),
+            }
+            for m in own
+        ]
+    return out
+
+
+def _moment(result: Result, moment: np.ndarray, measure: float) -> dict[str, Any]:
+    """A moment in 2D per length of the wall, in 3D as the vector that it is."""
+    if result.device.dimension == 3:
+        unit = ""
+    else:
+        # J s over metres of wall, and over the thickness where that is not known.
+        unit = "_per_m2" if result.per_thickness else "_per_m"
+        moment = moment / measure
+    return {
+        f"orbital_moment_J_s{unit}": moment.tolist(),
+        f"orbital_moment_hbar{unit}": (moment / HBAR).tolist(),
+    }
+
+
+def _adaptivity(done: Adaptivity) -> dict[str, Any]:
+    """Meshes of an adaptive refinement; errors are relative to the target."""
+    return {
+        "target": done.target,
+        "unit": done.unit,
+        "tolerance_relative": done.tolerance,
+        "reached": done.reached,
+        "estimate_relative": done.estimate,
+        "kept": done.kept,
+        "steps": [
+            {
+                "cells": step.cells,
+                "dofs": step.unknowns,
+                "value": step.value,
+                "estimate_relative": step.estimate,
+            }
+            for step in done.steps
+        ],
+    }
+
+
+def table(result: Result) -> str:
+    """The result as a table for the terminal."""
+    flow, device = result.flow, result.device
+    unit = "A/m" if result.per_thickness else "A"
+    lines = [
+        f"{result.case.title or result.case.geometry.file.stem}: {flow.model} flow, order"
+        f" {flow.order}, {device.cells} cells, {flow.evidence['unknowns']} unknowns",
+        "",
+    ]
+    if flow.contacts:
+        lines.append(f"  {'contact':<16}{'current ' + unit:>18}{'potential V':>18}")
+    for name, terminal in flow.contacts.items():
+        lines.append(f"  {name:<16}{terminal.current:>18.9g}{terminal.potential:>18.9g}")
+    if flow.periodic:
+        lines += [""] if flow.contacts else []
+        lines.append(f"  {'periodic':<16}{'current ' + unit:>18}{'voltage V':>18}")
+        for name, terminal in flow.periodic.items():
+            lines.append(f"  {name:<16}{terminal.current:>18.9g}{terminal.potential:>18.9g}")
+    if len(flow.contacts) == 2:
+        siemens = "S/m" if result.per_thickness else "S"
+        lines += ["", f"  conductance {flow.conductance_matrix[0, 0]:.9g} {siemens}"]
+    for name, value in result.resistances.items():
+        ohm = "Ω m" if result.per_thickness else "Ω"
+        lines.append(f"  resistance {name} {value:.9g} {ohm}")
+    lines += _moments(result)
+    lines += _accuracy(result)
+    lines += report.lines(result)
+    if (found := result.extrema.get("orbital_density")) is not None:
+        field = result.fields["orbital_density"]
+        low, high = found.low + 0.0, found.high + 0.0
+        per = field.unit.removeprefix("J_s_per_").replace("m2", "m²").replace("m3", "m³")
+        what = "|orbital density|" if field.components > 1 else "orbital density"
+        lines += ["", f"  {what} from {low / HBAR:.6g} to {high / HBAR:.6g} ħ/{per}"]
+    if (done := result.adaptivity) is not None:
+        lines += [
+            "",
+            f"  adapted to {done.target} in {len(done.steps)} meshes: relative error about"
+            f" {done.estimate:.1e}",
+        ]
+    lines += ["", *(f"  warning: {text}" for text in result.warnings)]
+    return "\n".join(lines).rstrip()
+
+
+def _extrema(found: Extrema | None) -> dict[str, Any]:
+    """Away from singular corners, and everywhere where there are some."""
+    if found is None:
+        return {}
+    out: dict[str, Any] = {"min": found.low, "max": found.high}
+    if found.corner is not None:
+        out["everywhere"] = dict(zip(("min", "max"), found.everywhere, strict=True))
+    return out
+
+
+def _accuracy(result: Result) -> list[str]:
+    """Estimated errors and bounds of a kinetic flow."""
+    found, lines = result.convergence, []
+    if found is not None and len(found.harmonics) > 1:
+        lines += ["", f"  {found.harmonics[-1]} harmonics; estimated relative errors"]
+        lines.append(f"  {'':<16}{'harmonics':>12}{'extrapolated':>14}{'mesh':>10}")
+        rows = zip(found.error, found.error_extrapolated, found.mesh, strict=True)
+        for name, row in zip(("currents", "edge moments"), rows, strict=True):
+            if name == "currents" or "J s" in found.units:
+                one, two, three = row
+                between = f"{two:>14.1e}" if name == "currents" else f"{'':>14}"
+                lines.append(f"  {name:<16}{one:>12.1e}{between}{three:>10.1e}")
+        lines.append("  extrapolated")
+        for i, (name, unit) in enumerate(zip(found.names, found.units, strict=True)):
+            # What the boundary conditions give does not change, and moments are as they are.
+            if unit != "J s" and np.ptp(found.values[:, i]) > 1e-9 * np.abs(found.values[-1, i]):
+                lines.append(f"  {name:<16}{found.extrapolated[i]:>18.9g} {unit}")
+    elif found is not None:
+        lines += ["", f"  {found.harmonics[-1]} harmonics; their errors have not been estimated"]
+    if result.bounds is not None:
+        lines += ["", *result.bounds.lines("_per_m" if result.per_thickness else "")]
+    return lines
+
+
+def _moments(result: Result) -> list[str]:
+    """Orbital moment of each smooth piece of a wall."""
+    moments = [m for m in result.edge_moments if m.measure > 0]
+    if not moments:
+        return []
+    if result.device.dimension == 2:
+        per = "ħ/m²" if result.per_thickness else "ħ/m"
+        return [
+            "",
+            f"  {'wall':<16}{'length nm':>18}{'orbital moment ' + per:>24}",
+            *(
+                f"  {m.wall:<16}{m.measure * 1e9:>18.6g}{m.moment / m.measure / HBAR:>24.6g}"  # type: ignore[operator]
+                for m in moments
+            ),
+        ]
+    rows = ["", f"  {'wall':<16}{'area nm²':>14}{'orbital moment x, y, z ħ':>42}"]
+    for m in moments:
+        vector = np.asarray(m.moment) / HBAR
+        vector[np.abs(vector) < 1e-10 * np.abs(vector).max()] = 0.0
+        parts = "".join(f"{value:>14.5g}" for value in vector)
+        rows.append(f"  {m.wall:<16}{m.measure * 1e18:>14.6g}{parts}")
+    return rows
