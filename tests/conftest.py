@@ -28,8 +28,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests in a folder that is named like a tier belong to it."""
+    """Tests in a folder that is named like a tier belong to it, but for those that start ranks."""
     for item in items:
+        if item.get_closest_marker("ranks"):
+            continue
         for tier in set(TIERS) & set(item.path.parent.parts[len(Path(__file__).parent.parts) :]):
             item.add_marker(tier)
 

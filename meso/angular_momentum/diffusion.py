@@ -10,7 +10,7 @@ It is solved for omega, which is continuous between metals where no conductance 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,11 +25,13 @@ from meso.angular_momentum.system import (
     Operator,
     Solution,
     System,
+    facets_of,
     neighbours,
 )
 from meso.angular_momentum.tensors import Transport
 from meso.device import Device
 from meso.discrete.cells import FacetGeometry, cells_of, lagrange
+from meso.discrete.own_terms import OwnTerms, Quantity, Symbols, Term, own_terms
 from meso.errors import CaseError, known
 from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import total
@@ -69,6 +71,21 @@ class Surface:
 RESERVOIR = Surface(density=lambda x: np.zeros(1))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffusionSymbols(Symbols):
+    """What a term of angular-momentum diffusion may be made of, beside those of any model.
+
+    ``material`` takes functions of the :class:`Transport` of a region.
+
+    Attributes:
+        omega: Potentials chi^-1 X of the components, a vector.
+        v: Their test function.
+    """
+
+    omega: Any
+    v: Any
+
+
 class Diffusion:
     """The diffusion of some components of angular momentum in a device.
 
@@ -84,6 +101,8 @@ class Diffusion:
         thickness: Of a slab that a 2D mesh stands for, m.
         sheet: True for a 2D electron gas.
         solver: "direct", "iterative" or "auto": direct in 2D, iterative in 3D.
+        terms: Functions from :class:`DiffusionSymbols` to UFL forms, which are added to the
+            left-hand side of the weak form.
 
     Raises:
         CaseError: Unknown names, wrong shapes, or a problem that is not well posed.
@@ -102,8 +121,10 @@ class Diffusion:
         thickness: float | None = None,
         sheet: bool = False,
         solver: str = "auto",
+        terms: Sequence[Term] = (),
     ) -> None:
         self.device, self.components = device, tuple(components)
+        self.terms = tuple(terms)
         self.materials, self.surfaces = materials, dict(surfaces or {})
         self.pairs, self.order = tuple(pairs), order or device.order
         self.thickness, self.sheet = thickness, sheet
@@ -129,6 +150,31 @@ class Diffusion:
         # Units that make every diffusivity one at most.
         size = np.einsum("riaia->ra", self.diffusivity).max(axis=0) / device.dimension
         self.scale = 1 / np.sqrt(size)
+        self.own = self._own_terms()
+
+    def _own_terms(self) -> OwnTerms | None:
+        """Added terms, unscaled but for lengths."""
+        device, n = self.device, len(self.components)
+
+        def symbols(common: dict[str, Any], trial: Any, test: Any) -> DiffusionSymbols:
+            return DiffusionSymbols(omega=trial, v=test, **common)
+
+        def sample(quantity: Quantity, cells: np.ndarray, positions: np.ndarray) -> np.ndarray:
+            values = [float(quantity(self.materials[name])) for name in device.regions]
+            return np.array(values)[device.cell_region[cells]]
+
+        unit = device.extent ** (2 - device.dimension)
+        fields = [(self.order, n, unit, 1.0)]
+        return own_terms(device, fields, self.terms, symbols, sample)
+
+    def _scaled_terms(self, group: np.ndarray) -> OwnTerms | None:
+        """Added terms of some components in scaled variables."""
+        if self.own is None:
+            return None
+        assert len(group) == len(self.components)
+        s = np.tile(self.scale, self.own.matrices.shape[1] // len(self.scale))
+        loads = None if self.own.loads is None else self.own.loads * s
+        return replace(self.own, matrices=self.own.matrices * np.outer(s, s), loads=loads)
 
     def _check(self, n: int) -> None:
         device = self.device
@@ -211,8 +257,10 @@ class Diffusion:
         return self.densities(omega, reaction, source, evidence)
 
     def groups(self) -> list[np.ndarray]:
-        """Components that are coupled to each other."""
+        """Components that are coupled to each other; all of them with added terms."""
         n = len(self.components)
+        if self.terms:
+            return [np.arange(n)]
         coupled = np.abs(self.diffusivity).max(axis=(0, 1, 3)) > 0
         parts = [np.abs(self.relaxation).max(axis=0), np.abs(self.chi).max(axis=0)]
         parts += [np.abs(v) for v in (*self.velocity.values(), *self.conductance.values())]
@@ -238,7 +286,7 @@ class Diffusion:
         yield from classes.values()
 
     def _driven(self, group: np.ndarray, electric: Electric | None, source: Any) -> bool:
-        if source is not None:
+        if source is not None or (self.own is not None and self.own.loads is not None):
             return True
         if electric is not None and np.any(self.hall[:, :, group][..., electric.active]):
             return True
@@ -308,7 +356,13 @@ class Diffusion:
         held = self.fixed(groups[0])[0]
         given = np.stack([self.fixed(g)[1] / self.scale[g] for g in groups], axis=-1)
         system = System(
-            self.device, self.space, operator, fixed=held, sides=len(groups), pairs=self.pairs
+            self.device,
+            self.space,
+            operator,
+            fixed=held,
+            sides=len(groups),
+            pairs=self.pairs,
+            own=self._scaled_terms(groups[0]),
         )
         loads = [self.cell_load(group, electric, source) for group in groups]
 
@@ -433,6 +487,14 @@ class Diffusion:
             f = source(cells.positions(everything, points) * length, region)
             made = np.einsum("cq,cqa->a", weight, f)
             size = size + np.einsum("cq,cqa->a", weight, np.abs(f))
+        if self.own is not None:
+            # Added terms count as relaxation: tested with one.
+            added = (self.own.matrices @ omega.reshape(cells.count, -1, 1))[..., 0]
+            if self.own.loads is not None:
+                added -= self.own.loads
+            rate = added.reshape(cells.count, -1, n).sum(axis=1) * length ** (d - 2)
+            relaxed = relaxed + rate.sum(axis=0)
+            size = size + np.abs(rate).sum(axis=0)
         return relaxed, made, size
 
     def defect(
@@ -462,8 +524,7 @@ class Diffusion:
     def _through(self, name: str, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Net outflow of this rank by absorption, what is fed in, and the size of both."""
         device, space, n = self.device, self.space, len(self.components)
-        system = _FacetReader(device, space)
-        geometry, table, _ = system.facets_of(name)
+        geometry, table, _ = facets_of(device, space, name)
         out, fed, size = np.zeros(n), np.zeros(n), np.zeros(n)
         if not len(geometry.cell):
             return out, fed, size
@@ -482,13 +543,6 @@ class Diffusion:
             out -= fed
             size += np.einsum("fq,fqa->a", weight, np.abs(j))
         return out, fed, size
-
-
-class _FacetReader(System):
-    """The facets of a system without one."""
-
-    def __init__(self, device: Device, space: Any) -> None:
-        self.device, self.space = device, space
 
 
 def pairs_of(flow: Flow) -> tuple[tuple[str, str], ...]:

@@ -18,7 +18,7 @@ import numpy as np
 from meso.angular_momentum import terms
 from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.diffusion import Diffusion
-from meso.angular_momentum.system import Operator, System
+from meso.angular_momentum.system import Operator, System, facets_of
 from meso.boundary import Boundary, Contact, Periodic
 from meso.discrete.cells import cells_of, lagrange
 from meso.discrete.fields import Field, continuous_function, gradient
@@ -127,6 +127,10 @@ def two_way(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response
                 f'"two-way" needs flow.model = "ohmic"; found "{flow.model}", for which'
                 ' "one-way" is available',
             )
+        )
+    if diffusion.terms:
+        raise CaseError(
+            ("angular_momentum.coupling", '"two-way" takes no added terms; use "one-way" or "none"')
         )
     ports = _Ports(diffusion, flow)
     device, space, d = diffusion.device, diffusion.space, diffusion.device.dimension
@@ -276,7 +280,7 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
     nodal = np.zeros((system.phases, space.nodes, n))
     nodal[system.cell_phase[:, None], space.dofs] = densities.omega
     for name, surface in diffusion.surfaces.items():
-        geometry, table, nodes = system.facets_of(name)
+        geometry, table, nodes = facets_of(device, space, name)
         if not len(nodes):
             continue
         value = np.einsum(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
@@ -23,6 +24,7 @@ from meso.boundary import Periodic
 from meso.case import Case
 from meso.case.angular_momentum import AXES, Coefficients, Law, Mixing
 from meso.device import Device
+from meso.discrete.own_terms import Term
 from meso.errors import CaseError
 from meso.geometry.layers import Layer
 
@@ -145,12 +147,13 @@ def surfaces(case: Case) -> dict[str, Surface]:
     return out
 
 
-def problem(case: Case, device: Device) -> Diffusion:
+def problem(case: Case, device: Device, terms: Sequence[Term] = ()) -> Diffusion:
     """The diffusion problem of a case; whether it is well posed is decided here.
 
     Args:
         case: A case with channels.
         device: Its device.
+        terms: As of :class:`Diffusion`.
 
     Raises:
         CaseError: Something does not fit, or the problem is refused.
@@ -173,6 +176,7 @@ def problem(case: Case, device: Device) -> Diffusion:
         thickness=case.geometry.thickness,
         sheet=case.carriers == "2d",
         solver=case.flow.solver,
+        terms=terms,
     )
 
 

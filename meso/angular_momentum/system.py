@@ -16,6 +16,7 @@ import numpy as np
 from meso.device import Device
 from meso.discrete.algebra import Assembly, Condensed
 from meso.discrete.cells import FacetGeometry, Lagrange, cells_of, facet_geometry
+from meso.discrete.own_terms import OwnTerms
 from meso.discrete.periodic import twin_nodes
 from meso.discrete.scalar import ScalarForms
 from meso.discrete.unknowns import Unknowns, jumps, kept, number_field
@@ -96,6 +97,7 @@ class System:
         fixed: Which components are prescribed at each node, shape (nodes, n).
         sides: Number of right-hand sides.
         pairs: Periodic pairs of boundaries.
+        own: Terms that are added to the weak form.
 
     Raises:
         CaseError: A conductance between regions that are joined continuously by a third.
@@ -110,9 +112,10 @@ class System:
         fixed: np.ndarray,
         sides: int,
         pairs: Sequence[tuple[str, str]] = (),
+        own: OwnTerms | None = None,
     ) -> None:
         self.device, self.space, self.operator = device, space, operator
-        self.fixed, self.sides = fixed, sides
+        self.fixed, self.sides, self.own = fixed, sides, own
         phase = phases(device, operator.conductance)
         self.region_phase, self.phases = phase, int(phase.max(initial=0)) + 1
         if self.phases > 1 and pairs:
@@ -124,7 +127,8 @@ class System:
             )
         self.cell_phase = phase[device.cell_region]
         self.unknowns, self.rows, self.unused = self._number(self.phases > 1, pairs)
-        self.assembly = Assembly(self.unknowns, sides, operator.symmetric)
+        symmetric = operator.symmetric and (own is None or own.symmetric)
+        self.assembly = Assembly(self.unknowns, sides, symmetric)
         cells = cells_of(device)
         self.forms = ScalarForms(cells, space, bend=2 * (cells.degree - 1))
         self._touching: list[tuple[np.ndarray, ...]] = []
@@ -278,31 +282,13 @@ class System:
         load = None if cell_load is None else cell_load(batch, straight)
         if load is not None:
             load = load.reshape(len(batch), size, self.sides)
-        return matrix.reshape(len(batch), size, size), load
-
-    def facets_of(self, name: str) -> tuple[FacetGeometry, np.ndarray, np.ndarray]:
-        """Facets of a boundary with quadrature points, basis functions on them, and nodes."""
-        device, space, cells = self.device, self.space, cells_of(self.device)
-        own = device.facets.of(device.facets.boundary == device.boundaries.index(name))
-        return (
-            self._on_facets(own.cell, own.local)
-            if len(own.cell)
-            else (
-                facet_geometry(cells, own.cell, own.local, *cells.facet_quadrature(2)),
-                np.empty((0, 1, 1)),
-                np.empty((0, space.on_facet.shape[1]), np.int64),
-            )
-        )
-
-    def _on_facets(
-        self, cell: np.ndarray, local: np.ndarray
-    ) -> tuple[FacetGeometry, np.ndarray, np.ndarray]:
-        space, cells = self.space, cells_of(self.device)
-        degree = 2 * space.degree + 2 * (cells.degree - 1)
-        geometry = facet_geometry(cells, cell, local, *cells.facet_quadrature(degree))
-        on = space.on_facet
-        table = geometry.table(lambda points, i: space.values(points)[:, on[i]])
-        return geometry, table, space.dofs[cell[:, None], on[local]]
+        matrix = matrix.reshape(len(batch), size, size)
+        if self.own is not None:
+            matrix = matrix + self.own.matrices[batch]
+            if self.own.loads is not None:
+                added = self.own.loads[batch, :, None]
+                load = added if load is None else load + added
+        return matrix, load
 
     def _facets(
         self, loads: Mapping[str, FacetLoad]
@@ -310,7 +296,7 @@ class System:
         """Phases and nodes (f, nodes), matrices (f, m, m) and loads (f, m, sides) of facets."""
         n, region = self.operator.components, self.device.cell_region
         for name in dict.fromkeys((*self.operator.surface, *loads)):
-            geometry, table, nodes = self.facets_of(name)
+            geometry, table, nodes = facets_of(self.device, self.space, name)
             if not len(nodes):
                 continue
             size = nodes.shape[1] * n
@@ -324,7 +310,7 @@ class System:
             phase = np.broadcast_to(self.cell_phase[geometry.cell][:, None], nodes.shape)
             yield phase, nodes, matrix, load
         for (first, second), cell, local in self._interfaces():
-            geometry, table, nodes = self._on_facets(cell, local)
+            geometry, table, nodes = on_facets(self.device, self.space, cell, local)
             g = np.broadcast_to(self.operator.conductance[first, second], (len(cell), n, n))
             block = self._on_surface(geometry, g)
             matrix = np.block([[block, -block], [-block, block]])
@@ -406,6 +392,25 @@ class System:
         out[~self.fixed] = 0.0
         summed = [space.shared_sum(out[:, a, s]) for a in range(n) for s in range(self.sides)]
         return np.stack(summed, axis=-1).reshape(space.nodes, n, self.sides)
+
+
+def facets_of(
+    device: Device, space: Lagrange, name: str
+) -> tuple[FacetGeometry, np.ndarray, np.ndarray]:
+    """Facets of a boundary, as of :func:`on_facets`."""
+    own = device.facets.of(device.facets.boundary == device.boundaries.index(name))
+    return on_facets(device, space, own.cell, own.local)
+
+
+def on_facets(
+    device: Device, space: Lagrange, cell: np.ndarray, local: np.ndarray
+) -> tuple[FacetGeometry, np.ndarray, np.ndarray]:
+    """Facets at quadrature points, basis functions there (f, q, m), and their nodes (f, m)."""
+    cells, on = cells_of(device), space.on_facet
+    degree = 2 * space.degree + 2 * (cells.degree - 1)
+    geometry = facet_geometry(cells, cell, local, *cells.facet_quadrature(degree))
+    table = geometry.table(lambda points, i: space.values(points)[:, on[i]])
+    return geometry, table, space.dofs[cell[:, None], on[local]]
 
 
 def facets_by_region(device: Device) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
-"""Terms that a user adds to the weak form of a flow, cell by cell.
+"""Terms that a user adds to a weak form, cell by cell.
 
-A term is a function from the symbols of the model to a UFL form, which is added to the left-hand
+A term is a function from the symbols of a model to a UFL form, which is added to the left-hand
 side. DOLFINx assembles it on discontinuous spaces, so that its matrix falls into blocks of cells;
 these join those of the model before anything is eliminated.
 """
@@ -18,48 +18,41 @@ import ufl
 
 from meso.compiled import functional
 from meso.device import Device
+from meso.discrete.cells import cells_of, lagrange
 from meso.errors import CaseError
 from meso.measures import NamedMeasure
 from meso.mpi import largest
 
+#: From a function of the material of a region, or of its transport, to values in SI.
+Quantity = Callable[[Any], Any]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Symbols:
-    """What a term of a hydrodynamic flow may be made of; lengths in metres, SI units.
-
-    The weak form is tested with w (a force density, V/m) and psi (a divergence of J).
+    """What a term of any model may be made of; lengths in metres, SI units.
 
     Attributes:
-        J: Current density.
-        w: Its test function.
-        phi: Electrochemical potential.
-        psi: Its test function.
         n: Outward normal.
         x: Position.
-        conductivity: sigma.
-        diffusion_length: Vorticity diffusion length l.
         material: From a function of the material to a coefficient: ``lambda m: m.gamma2``.
         dx: Measure of the regions, by name.
         ds: Measure of the boundaries, by name.
     """
 
-    J: Any
-    w: Any
-    phi: Any
-    psi: Any
     n: Any
     x: Any
-    conductivity: Any
-    diffusion_length: Any
-    material: Callable[[Callable[[Any], Any]], Any]
+    material: Callable[[Quantity], Any]
     dx: NamedMeasure
     ds: NamedMeasure
 
 
+#: A term: from symbols to a form.
+Term = Callable[[Any], ufl.Form]
+#: The symbols of a model from those of any model, trial and test functions.
+SymbolsOf = Callable[[dict[str, Any], Any, Any], Symbols]
+
 #: Two matrices that differ by less, relative to the largest entry, are alike.
 _ROUNDING = 1e-13
-#: A term: from symbols to a form.
-Term = Callable[[Symbols], ufl.Form]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +60,7 @@ class OwnTerms:
     """Element tensors of added terms, in scaled variables.
 
     Attributes:
-        matrices: On the unknowns of each cell, J node by node and then phi, shape (c, m, m).
+        matrices: On the unknowns of each cell, field by field, node by node, shape (c, m, m).
         loads: Right-hand sides there, shape (c, m), or None.
         symmetric: Whether the matrices are, on all ranks.
     """
@@ -79,40 +72,52 @@ class OwnTerms:
 
 def own_terms(
     device: Device,
-    order: int,
+    fields: Sequence[tuple[int, int, float, float]],
     terms: Sequence[Term],
-    sample: Callable[[Callable[[Any], Any]], np.ndarray],
-    scale: float,
-) -> OwnTerms:
+    symbols_of: SymbolsOf,
+    sample: Callable[[Quantity, np.ndarray, np.ndarray], np.ndarray],
+) -> OwnTerms | None:
     """Assemble added terms; all ranks call this.
 
     Args:
         device: The device.
-        order: Polynomial degree k of J; phi has one less.
+        fields: Of each field its degree, its components (0 for a scalar), and the units of its
+            equation and of itself in scaled variables: tensors are multiplied by the first for
+            their test functions, and by the second for their trial functions.
         terms: The terms.
-        sample: Values of a quantity of the materials, SI, in each cell, (c,), or at its nodes of
-            P_k, (c, p).
-        scale: Conductivity that scaled variables are made with, S/m (S).
+        symbols_of: From ``n``, ``x``, ``material``, ``dx`` and ``ds``, the trial functions and
+            the test functions (one, or a tuple) to the symbols of the model.
+        sample: Values of a quantity, SI, of all cells at positions (c, p, d) over
+            ``Device.extent``: shape (c,) or (c, p).
+
+    Returns:
+        The tensors; None without terms.
 
     Raises:
         CaseError: A term that is no form, or one over interior facets.
     """
-    space = dolfinx.fem.functionspace(
-        device.mesh, basix.ufl.mixed_element(_elements(device, order))
-    )
-    symbols = _symbols(device, order, space, sample)
+    if not terms:
+        return None
+    elements = [_element(device, degree, components) for degree, components, _, _ in fields]
+    one = len(elements) == 1
+    element = elements[0] if one else basix.ufl.mixed_element(elements)
+    space = dolfinx.fem.functionspace(device.mesh, element)
+    trial, test = ufl.TrialFunction(space), ufl.TestFunction(space)
+    if not one:
+        trial, test = ufl.split(trial), ufl.split(test)
+    common = _common(device, max(degree for degree, *_ in fields), sample)
+    symbols = symbols_of(common, trial, test)
     form = sum((_checked(term, symbols) for term in terms), ufl.Form([]))
     # UFL finds both sides only of a form that has a left one.
     left, right = ufl.system(form) if len(form.arguments()) == 2 else (ufl.Form([]), -form)
-    dofs = space.dofmap.list[: len(device.cell_region)]
-    # Rows: tested with w and psi. Columns: J in scale/length, phi in volts.
-    length, d, m = device.extent, device.dimension, dofs.shape[1]
-    current = np.arange(m) < _elements(device, order)[0].dim
-    rows = np.where(current, length ** (1 - d), length ** (2 - d) / scale)
-    columns = np.where(current, scale / length, 1.0)
+    dofs = _unrolled(space, len(device.cell_region))
+    sizes = [e.dim for e in elements]
+    rows = np.repeat([row for *_, row, _ in fields], sizes)
+    columns = np.repeat([column for *_, column in fields], sizes)
+    m = dofs.shape[1]
     matrices, loads = np.zeros((len(dofs), m, m)), None
     if not left.empty():
-        matrix = dolfinx.fem.assemble_matrix(functional(left))
+        matrix = dolfinx.fem.assemble_matrix(functional(left)).to_scipy().tocsr()
         # Each row holds the unknowns of its cell, in ascending order.
         position = np.argsort(np.argsort(dofs, axis=1), axis=1)
         at = matrix.indptr[dofs][:, :, None] + position[:, None, :]
@@ -125,46 +130,44 @@ def own_terms(
     return OwnTerms(matrices=matrices, loads=loads, symmetric=symmetric)
 
 
-def _elements(device: Device, order: int) -> list[Any]:
-    """Inside a cell: of J and of phi."""
+def _element(device: Device, degree: int, components: int) -> Any:
+    """Inside a cell."""
     kind = {2: "triangle", 3: "tetrahedron"}[device.dimension]
-    degrees = ((order, (device.dimension,)), (order - 1, ()))
-    return [
-        basix.ufl.element("Lagrange", kind, k, shape=shape, discontinuous=True)
-        for k, shape in degrees
-    ]
+    shape = (components,) if components else ()
+    return basix.ufl.element("Lagrange", kind, degree, shape=shape, discontinuous=True)
 
 
-def _symbols(
+def _unrolled(space: Any, cells: int) -> np.ndarray:
+    """Unknowns of each cell, also of a space whose nodes have several, shape (c, m)."""
+    dofs, n = np.asarray(space.dofmap.list[:cells]), space.dofmap.bs
+    return (n * dofs[:, :, None] + np.arange(n)).reshape(cells, dofs.shape[1] * n)
+
+
+def _common(
     device: Device,
-    order: int,
-    space: Any,
-    sample: Callable[[Callable[[Any], Any]], np.ndarray],
-) -> Symbols:
-    (J, phi), (w, psi) = ufl.TrialFunctions(space), ufl.TestFunctions(space)
-    nodal = dolfinx.fem.functionspace(device.mesh, ("DG", order))
+    degree: int,
+    sample: Callable[[Quantity, np.ndarray, np.ndarray], np.ndarray],
+) -> dict[str, Any]:
+    nodal = dolfinx.fem.functionspace(device.mesh, ("DG", degree))
+    cells = cells_of(device)
+    everything = np.arange(cells.count)
+    positions = cells.positions(everything, lagrange(device, degree).points)
 
-    def material(quantity: Callable[[Any], Any]) -> Any:
-        values = sample(quantity)
+    def material(quantity: Quantity) -> Any:
+        values = sample(quantity, everything, positions)
         function = dolfinx.fem.Function(nodal)
         at = nodal.dofmap.list[: len(values)]
         function.x.array[at] = values if values.ndim == 2 else values[:, None]
         function.x.scatter_forward()
         return function
 
-    return Symbols(
-        J=J,
-        w=w,
-        phi=phi,
-        psi=psi,
-        n=device.n,
-        x=ufl.SpatialCoordinate(device.mesh),
-        conductivity=material(lambda m: m.conductivity),
-        diffusion_length=material(lambda m: m.vorticity_diffusion_length),
-        material=material,
-        dx=device.dx,
-        ds=device.ds,
-    )
+    return {
+        "n": device.n,
+        "x": ufl.SpatialCoordinate(device.mesh),
+        "material": material,
+        "dx": device.dx,
+        "ds": device.ds,
+    }
 
 
 def _checked(term: Term, symbols: Symbols) -> ufl.Form:

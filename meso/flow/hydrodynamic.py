@@ -9,16 +9,17 @@ n.(grad J + grad J^T).t = -s J_t at walls: the member with two harmonics of the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import comb
 from typing import Any
 
 import numpy as np
 
 from meso.boundary import Boundary, Contact, Wall
 from meso.device import Device
-from meso.discrete.cells import cells_of, lagrange
-from meso.discrete.coefficients import Coefficients, conductivity_scale, material_values
+from meso.discrete.coefficients import Coefficients, conductivity_scale
 from meso.discrete.fields import Field, continuous, continuous_function, function_of
-from meso.discrete.own_terms import OwnTerms, Term, own_terms
+from meso.discrete.own_terms import OwnTerms, Symbols, Term, own_terms
 from meso.equations import contacts, walls
 from meso.errors import CaseError
 from meso.flow.angular import two_harmonics
@@ -50,6 +51,29 @@ CORNER_PENALTY = 100.0
 WALL_PENALTY = 10.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowSymbols(Symbols):
+    """What a term of a hydrodynamic flow may be made of, beside those of any model.
+
+    The weak form is tested with w (a force density, V/m) and psi (a divergence of J).
+
+    Attributes:
+        J: Current density.
+        w: Its test function.
+        phi: Electrochemical potential.
+        psi: Its test function.
+        conductivity: sigma.
+        diffusion_length: Vorticity diffusion length l.
+    """
+
+    J: Any
+    w: Any
+    phi: Any
+    psi: Any
+    conductivity: Any
+    diffusion_length: Any
+
+
 class Hydrodynamic:
     """Hydrodynamic flow in a device.
 
@@ -63,8 +87,8 @@ class Hydrodynamic:
             or for currents per thickness.
         solver: "direct", "iterative" (3D), or "auto": direct in 2D, iterative in 3D.
         magnetic_field: Along z, T, in 2D; needs the Fermi wave vector of each material.
-        terms: Functions from :class:`meso.discrete.own_terms.Symbols` to UFL forms, which are added
-            to the left-hand side of the weak form; in 3D of J and w only.
+        terms: Functions from :class:`FlowSymbols` to UFL forms, which are added to the left-hand
+            side of the weak form; in 3D of J and w only.
 
     Raises:
         CaseError: A region without material or vorticity diffusion length, a boundary without
@@ -187,25 +211,34 @@ class Hydrodynamic:
         )
 
     def _own_terms(self) -> OwnTerms | None:
-        if not self.terms:
-            return None
-        device, order = self.device, self.order
-        cells = cells_of(device)
-        everything = np.arange(cells.count)
-        at = cells.positions(everything, lagrange(device, order).points)
+        device, k, d = self.device, self.order, self.device.dimension
+        length, sigma = device.extent, self.scales.conductivity
 
-        def sample(quantity: Any) -> np.ndarray:
-            return material_values(device, self.materials, quantity, everything, at)
-
-        own = own_terms(device, order, self.terms, sample, self.scales.conductivity)
-        current = device.dimension * at.shape[1]
-        rest = own.matrices.copy()
-        rest[:, :current, :current] = 0.0
-        loaded = own.loads is not None
-        if self.iterative and (loaded or largest(device.comm, np.abs(rest).max(initial=0.0))):
-            raise CaseError(
-                "terms: the iterative solver takes terms of J and w only, without loads"
+        def symbols(common: dict[str, Any], trial: Any, test: Any) -> FlowSymbols:
+            material = common["material"]
+            return FlowSymbols(
+                J=trial[0],
+                w=test[0],
+                phi=trial[1],
+                psi=test[1],
+                conductivity=material(lambda m: m.conductivity),
+                diffusion_length=material(lambda m: m.vorticity_diffusion_length),
+                **common,
             )
+
+        fields = [
+            (k, d, length ** (1 - d), sigma / length),
+            (k - 1, 0, length ** (2 - d) / sigma, 1.0),
+        ]
+        own = own_terms(device, fields, self.terms, symbols, self.coefficients.evaluate)
+        if own is not None and self.iterative:
+            rest = own.matrices.copy()
+            current = comb(k + d, d) * d
+            rest[:, :current, :current] = 0.0
+            if own.loads is not None or largest(device.comm, np.abs(rest).max(initial=0.0)):
+                raise CaseError(
+                    "terms: the iterative solver takes terms of J and w only, without loads"
+                )
         return own
 
     def system(self, loads: Loads | None = None) -> DirectSystem | IterativeSystem:

@@ -12,11 +12,12 @@ l^2 s/sigma, is an integral over half of the directions and knows nothing of the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import ufl
 
 from meso.boundary import Boundary, Contact
-from meso.discrete.own_terms import Symbols, Term
+from meso.discrete.own_terms import Term
 from meso.equations.hydrodynamic import hall_viscosity, lorentz, strain, turned, viscosity
 from meso.equations.walls import along
 
@@ -30,7 +31,7 @@ def magnetic_term(boundaries: Mapping[str, Boundary], field: float) -> Term:
     """
     ideal = [n for n, law in boundaries.items() if isinstance(law, Contact) and law.law == "ideal"]
 
-    def magnetic(of: Symbols) -> ufl.Form:
+    def magnetic(of: Any) -> ufl.Form:
         t, gamma = of.material(lambda m: m.turning(field)), of.material(lambda m: m.gamma2)
         stress = of.diffusion_length**2 / of.conductivity
         less = -4 * t**2 / (gamma**2 + 4 * t**2) * stress

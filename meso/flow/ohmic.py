@@ -5,7 +5,9 @@ The limit l -> 0 of the hydrodynamic model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from meso.discrete.algebra import Assembly
 from meso.discrete.cells import Lagrange, cells_of, lagrange
 from meso.discrete.coefficients import Coefficients, conductivity_scale
 from meso.discrete.fields import Field, continuous, continuous_function, gradient
+from meso.discrete.own_terms import OwnTerms, Symbols, Term, own_terms
 from meso.discrete.periodic import ground_nodes, twin_nodes
 from meso.discrete.scalar import ScalarForms
 from meso.discrete.unknowns import kept, number
@@ -34,6 +37,21 @@ from meso.materials.material import Material
 from meso.mpi import total
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OhmicSymbols(Symbols):
+    """What a term of an ohmic flow may be made of, beside those of any model.
+
+    Attributes:
+        phi: Electrochemical potential.
+        psi: Its test function.
+        conductivity: sigma.
+    """
+
+    phi: Any
+    psi: Any
+    conductivity: Any
+
+
 class Ohmic:
     """Ohmic flow in a device.
 
@@ -47,6 +65,8 @@ class Ohmic:
         thickness: Thickness of a slab of 3D material, m; None for a 2D electron gas, a 3D mesh,
             or for currents per thickness.
         solver: "direct", "iterative" or "auto": direct in 2D, iterative in 3D.
+        terms: Functions from :class:`OhmicSymbols` to UFL forms, which are added to the left-hand
+            side of the weak form.
 
     Raises:
         CaseError: A region without material, a boundary without a law, an island without a
@@ -62,6 +82,7 @@ class Ohmic:
         order: int | None = None,
         thickness: float | None = None,
         solver: str = "auto",
+        terms: Sequence[Term] = (),
     ) -> None:
         check_device(device, materials, boundaries)
         for name, law in boundaries.items():
@@ -71,6 +92,7 @@ class Ohmic:
                 )
         self.device, self.materials, self.boundaries = device, materials, boundaries
         self.order, self.thickness = order or device.order, thickness
+        self.terms = tuple(terms)
         self.iterative = solver == "iterative" or (solver == "auto" and device.dimension == 3)
         self.scales = Scales(
             length=device.extent,
@@ -93,7 +115,10 @@ class Ohmic:
         space = lagrange(device, self.order)
         # A unit potential at a contact; a unit step from the second boundary of a pair to the
         # first, where a node has the value of its twin plus one.
-        given = np.zeros((space.nodes, len(names)))
+        own = self._own_terms()
+        loaded = own is not None and own.loads is not None
+        sides = len(names) + loaded
+        given = np.zeros((space.nodes, sides))
         twins = twin_nodes(device, space, pairs)
         prescribed = [ground_nodes(device, space, contacts, pairs, twins)]
         for side, name in enumerate(names):
@@ -108,10 +133,15 @@ class Ohmic:
             twins=twins,
         )
         rows = unknowns.scalar[0]
-        assembly = Assembly(unknowns, len(names))
+        assembly = Assembly(unknowns, sides, own is None or own.symmetric)
         for batch, matrix in self._conduction(space):
-            nodes = space.dofs[batch][:, space.outer]
-            assembly.add_cells(batch, matrix, rows[nodes], given=given[nodes])
+            nodes, load = space.dofs[batch][:, space.outer], None
+            if own is not None:
+                matrix = matrix + own.matrices[batch]
+            if own is not None and own.loads is not None:
+                load = np.zeros((*matrix.shape[:2], sides))
+                load[..., -1] = own.loads[batch]
+            assembly.add_cells(batch, matrix, rows[nodes], load, given=given[nodes])
         factor = assembly.iterative() if self.iterative else assembly.factorise()
         x = factor.solve(assembly.load)
         evidence = factor.evidence
@@ -120,10 +150,12 @@ class Ohmic:
         nodal[rows >= 0] += x[rows[rows >= 0]]
         for part in assembly.batches:
             nodal[space.dofs[part.cells][:, space.interior]] = part.inner(x)
-        response = self._fluxes(space, nodal) * scales.current(device.dimension)
-        response = response * (self.thickness or 1.0)
-        potential, current = drive(names, self.boundaries, response)
-        scalar = nodal @ potential
+        flux = self._fluxes(space, nodal, own) * scales.current(device.dimension)
+        flux = flux * (self.thickness or 1.0)
+        # With loads of added terms there is one more solution, without potentials.
+        response, offset = flux[:, : len(names)], flux[:, len(names) :].sum(axis=1)
+        potential, current = drive(names, self.boundaries, response, offset)
+        scalar = nodal @ np.append(potential, np.ones(sides - len(names)))
         voltage = continuous("potential", "V", device, self.order, scalar)
         density = self._current_density(voltage)
         return Flow(
@@ -143,19 +175,34 @@ class Ohmic:
             },
         )
 
-    def _fluxes(self, space: Lagrange, nodal: np.ndarray) -> np.ndarray:
-        """Scaled currents by consistent fluxes, G_ij = a(phi_i, phi_j).
+    def _fluxes(self, space: Lagrange, nodal: np.ndarray, own: OwnTerms | None) -> np.ndarray:
+        """Scaled currents by consistent fluxes, G_ij = a(phi_j, phi_i), shape (ports, sides).
 
-        No derivative is taken at the boundary, G is symmetric, and its rows sum to zero because
-        the solutions phi_i add up to one.
+        No derivative is taken at the boundary, G is symmetric, and without added terms its rows
+        sum to zero because the solutions phi_i add up to one.
         """
-        flux = np.zeros((nodal.shape[1], nodal.shape[1]))
+        ports = len(ports_of(self.boundaries))
+        flux = np.zeros((ports, nodal.shape[1]))
         for batch, matrix in self._conduction(space):
-            nodes = space.dofs[batch]
+            values = nodal[space.dofs[batch]]
             # A constant carries no current: without it nothing is left for rounding to add up.
-            value = nodal[nodes] - nodal[nodes].mean(axis=1, keepdims=True)
-            flux += np.tensordot(value, matrix @ value, ((0, 1), (0, 1)))
+            slopes = values - values.mean(axis=1, keepdims=True)
+            flux += np.tensordot(slopes[..., :ports], matrix @ slopes, ((0, 1), (0, 1)))
+            if own is not None:
+                added = own.matrices[batch] @ values
+                if own.loads is not None:
+                    added[..., -1] -= own.loads[batch]
+                flux += np.tensordot(values[..., :ports], added, ((0, 1), (0, 1)))
         return np.asarray(total(self.device.comm, flux))
+
+    def _own_terms(self) -> OwnTerms | None:
+        def symbols(common: dict[str, Any], trial: Any, test: Any) -> OhmicSymbols:
+            sigma = common["material"](lambda m: m.conductivity)
+            return OhmicSymbols(phi=trial, psi=test, conductivity=sigma, **common)
+
+        unit = self.device.extent ** (2 - self.device.dimension) / self.scales.conductivity
+        fields = [(self.order, 0, unit, 1.0)]
+        return own_terms(self.device, fields, self.terms, symbols, self.coefficients.evaluate)
 
     def _conduction(self, space: Lagrange) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Cells of a batch and their matrices of (sigma grad phi, grad psi), shape (c, n, n)."""

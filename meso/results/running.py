@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
 from typing import Any
@@ -18,6 +18,7 @@ from meso.boundary import Wall
 from meso.case import Case
 from meso.device import Device, bounding_box
 from meso.discrete.coefficients import shortest_diffusion_length
+from meso.discrete.own_terms import Term
 from meso.discrete.sampling import check_places
 from meso.errors import CaseError
 from meso.evidence import exact_match, resolution
@@ -171,6 +172,8 @@ def run(
     earlier: Flow | None = None,
     trusted: bool = False,
     many_cells: bool = False,
+    terms: Sequence[Term] = (),
+    angular_momentum_terms: Sequence[Term] = (),
 ) -> Result:
     """Solve a case.
 
@@ -184,6 +187,10 @@ def run(
         trusted: True if the drawing may run commands and write files.
         many_cells: True to mesh even if more than a million cells are to be expected and the case
             gives no size.
+        terms: Added to the weak form of the flow: see ``terms`` of :class:`meso.flow.Hydrodynamic`
+            and :class:`meso.flow.Ohmic`.
+        angular_momentum_terms: Added to that of the densities: see ``terms`` of
+            :class:`meso.angular_momentum.Diffusion`.
 
     Returns:
         The result, on every rank.
@@ -200,7 +207,20 @@ def run(
         )
 
     with failing_together(comm):
-        return _run(case, mesh, progress, earlier)
+        _check_terms(case, terms, angular_momentum_terms)
+        return _run(case, mesh, progress, earlier, terms, angular_momentum_terms)
+
+
+def _check_terms(case: Case, terms: Sequence[Term], densities: Sequence[Term]) -> None:
+    problems = []
+    if terms and case.flow.model == "kinetic":
+        problems.append(("flow.model", "the kinetic model takes no added terms"))
+    if terms and case.mesh.adapt is not None:
+        problems.append(("mesh.adapt", "does not know the errors of added terms"))
+    if densities and not case.angular_momentum:
+        problems.append(("angular_momentum", "missing: there are added terms for it"))
+    if problems:
+        raise CaseError(*problems, file=None if case.file is None else str(case.file))
 
 
 def _run(
@@ -208,6 +228,8 @@ def _run(
     mesh: Callable[[SizeField | None], Device],
     progress: Progress,
     earlier: Flow | None,
+    terms: Sequence[Term],
+    densities: Sequence[Term],
 ) -> Result:
     seconds: dict[str, float] = {}
     part: report.Part | None = None
@@ -226,7 +248,7 @@ def _run(
             device = mesh(wanted)
         if case.angular_momentum:
             # Whether it is well posed is decided before anything is solved.
-            made[id(device)] = problem(case, device)
+            made[id(device)] = problem(case, device, densities)
         return device
 
     adaptivity = convergence = bounds = None
@@ -240,7 +262,7 @@ def _run(
             with phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
                 same = earlier is not None and _alike(earlier, case, device)
                 start = earlier if same else None
-                flow, convergence = solve(case, device, materials, progress, start)
+                flow, convergence = solve(case, device, materials, progress, start, terms)
             if case.flow.bounds:
                 with phase("bounds", "bounds of the conductance"):
                     bounds = conductance_bounds(flow)
@@ -287,7 +309,7 @@ def _run(
             *(part.densities.warnings if part else ()),
         ),
         seconds=seconds,
-        closed_form=exact_match.closed_form(flow),
+        closed_form=None if terms else exact_match.closed_form(flow),
         convergence=convergence,
         bounds=bounds,
         adaptivity=adaptivity,
@@ -314,6 +336,7 @@ def solve(
     materials: dict[str, Any],
     progress: Progress = lambda text: None,
     start: Flow | None = None,
+    terms: Sequence[Term] = (),
 ) -> tuple[Flow, Convergence | None]:
     """Solve the flow of a case on its device.
 
@@ -323,6 +346,7 @@ def solve(
         materials: Material of each region.
         progress: Called with a line of text for each number of harmonics.
         start: A kinetic flow on this device to begin with.
+        terms: Added to the weak form of another model.
 
     Returns:
         The flow, and for the kinetic model how it converges with the harmonics.
@@ -337,7 +361,7 @@ def solve(
         given["magnetic_field"] = case.flow.magnetic_field
     if case.flow.model != "kinetic":
         model = MODELS[case.flow.model]
-        return model(device, order=case.flow.order, **given).solve(), None
+        return model(device, order=case.flow.order, terms=terms, **given).solve(), None
 
     if all(material.orbital_coupling is not None for material in materials.values()):
         wanted = case.flow.tolerance if case.flow.harmonics == "auto" else None

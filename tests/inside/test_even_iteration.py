@@ -23,8 +23,6 @@ from meso.flow import Kinetic
 from meso.flow.even import EvenParity
 from meso.flow.even_iteration import IterativeEven
 
-pytestmark = pytest.mark.verification
-
 Boundary = Contact | Periodic | Wall
 VOLT = 1e-3
 ENDS: dict[str, Boundary] = {"source": Contact(potential=VOLT), "drain": Contact(potential=0.0)}
@@ -109,6 +107,7 @@ def ring() -> Callable[[str], EvenParity]:
 CASES = {case.__name__: case for case in (bend, hall_bar, strip, lattice, bilayer, ring)}
 
 
+@pytest.mark.verification
 @pytest.mark.parametrize("case", CASES)
 def test_even_iteration(case):
     """The minimum of the factorisation, from above."""
@@ -122,6 +121,7 @@ def test_even_iteration(case):
     assert np.abs(found - found.T).max() < 1e-12 * size
 
 
+@pytest.mark.verification
 def test_even_iteration_stops_early():
     """A bound also far from the end, and the closer the further it went."""
     even = bend()("iterative")
