@@ -10,7 +10,10 @@ gas, J s/m^3 for a 3D metal. How it is divided among the walls:
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import ufl
 
 from meso.boundary import Wall
 from meso.constants import ELECTRON_CHARGE
@@ -18,7 +21,11 @@ from meso.device import Device
 from meso.discrete.algebra import Assembly
 from meso.discrete.cells import cells_of, facet_points, lagrange
 from meso.discrete.fields import Field, gradient
+from meso.discrete.functionals import cell_loads
+from meso.discrete.kernels import Space
+from meso.discrete.scalar import ScalarForms
 from meso.discrete.unknowns import kept, number
+from meso.equations import vorticity as equations
 from meso.flow.result import Flow
 from meso.observables.accumulation import EdgeMoment, edge_moments
 from meso.observables.edges import curl_of, wall_values
@@ -163,14 +170,17 @@ def _projection(
     scale = max(density.extrema()[1] / device.extent, np.finfo(float).tiny)
     assembly = Assembly(unknowns, components)
     size = space.dofs.shape[1]
-    points, weights = geometry.quadrature(2 * degree + 2 * (geometry.degree - 1))
-    value = space.values(points)
-    for batch, _ in geometry.batches(max(4 * size * size, 4 * len(points) * device.dimension**2)):
+    bend = 2 * (geometry.degree - 1)
+    forms, test = (
+        ScalarForms(geometry, space, bend=bend),
+        Space(degree, 0 if device.dimension == 2 else 3),
+    )
+    for batch, straight in geometry.batches(4 * size * size):
         batch = batch[chosen[batch]]
-        weight = weights * geometry.determinants(batch, points)
-        curl = curl_of(gradient(density, points, batch)) / scale
-        mass = (weight[:, None, :] * value.T) @ value
-        load = value.T @ (weight[:, :, None] * curl)
+        mass = forms.mass(batch, straight, np.ones(len(batch)))
+        load = cell_loads(_tested_curl, test, [density], degree=2 * degree + bend, cells=batch)
+        # Derivatives are those in scaled coordinates.
+        load = load.reshape(len(batch), size, components) / (scale * device.extent)
         nodes = space.dofs[batch][:, space.outer]
         assembly.add_cells(batch, mass, rows[nodes], load, nodal[nodes] / scale)
     if unknowns.total:
@@ -184,6 +194,10 @@ def _projection(
     for part in assembly.batches:
         nodal[space.dofs[part.cells][:, space.interior]] = part.inner(x) * scale
     return nodal
+
+
+def _tested_curl(J: Any, v: Any) -> Any:
+    return ufl.inner(equations.curl(J), v)
 
 
 def couplings(flow: Flow) -> np.ndarray | None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import product
 from math import factorial
-from typing import Any, NamedTuple
+from typing import Any
 
 import basix
 import basix.ufl
@@ -25,28 +25,11 @@ import numpy as np
 import ufl
 
 from meso.discrete.cells import Cells, quadrature
-from meso.discrete.kernels import Kernel, Shape
+from meso.discrete.kernels import Kernel, Shape, Space
 
 #: From trial functions, test functions and coefficients to the integrand of a bilinear form: a
 #: function at the top of a module, as it is compiled once.
 Integrand = Callable[..., Any]
-
-
-class Space(NamedTuple):
-    """A field of a form inside a cell.
-
-    Attributes:
-        degree: Degree of its Lagrange element.
-        components: Its number of components; 0 for a scalar.
-    """
-
-    degree: int
-    components: int
-
-    @property
-    def width(self) -> int:
-        """Number of values at a node."""
-        return max(1, self.components)
 
 
 def element_matrices(
@@ -75,7 +58,7 @@ def element_matrices(
     sampled = tuple(v.ndim == 2 for v in values)
     if straight and not any(sampled):
         return _from_reference(integrand, cells, batch, spaces, values)
-    kernel = _kernel(integrand, Shape.of(cells, straight), spaces, sampled, degree)
+    kernel = _kernel(integrand, Shape.kind(cells, straight), spaces, sampled, degree)
     return kernel(cells, batch, values)
 
 
@@ -87,9 +70,7 @@ def _kernel(
     sampled: tuple[bool, ...],
     degree: int,
 ) -> Kernel:
-    elements = [
-        shape.polynomials(s.degree, (s.components,) if s.components else ()) for s in spaces
-    ]
+    elements = [shape.of(s).ufl_element() for s in spaces]
     given = [shape.sampled(degree) if each else shape.constant() for each in sampled]
     return _compiled(integrand, shape, elements, given, degree)
 
@@ -112,7 +93,7 @@ def _from_reference(
     values: Sequence[np.ndarray],
 ) -> np.ndarray:
     """Straight cells with coefficients (c,)."""
-    shape, count = Shape.of(cells, straight=True), len(batch)
+    shape, count = Shape.kind(cells, straight=True), len(batch)
     tensors = _tensors(integrand, shape, tuple(s.components for s in spaces), len(values))
     coefficients = np.column_stack([np.ones(count), *values])
     inverses, determinant = cells.derivatives(batch)

@@ -16,8 +16,8 @@ import numpy as np
 import ufl
 
 from meso.discrete.cells import Cells
-from meso.discrete.cellwise import Integrand, Space, element_matrices
-from meso.discrete.kernels import Kernel, Shape
+from meso.discrete.cellwise import Integrand, element_matrices
+from meso.discrete.kernels import Kernel, Shape, Space
 from meso.equations import contacts, hydrodynamic, walls
 
 #: Integrand of a boundary term from J, w, the normal, and coefficients by keyword.
@@ -101,7 +101,7 @@ class FlowForms:
 
     def __init__(self, cells: Cells, order: int) -> None:
         self.cells, self.order = cells, order
-        self.curved = Shape.of(cells, straight=False)
+        self.curved = Shape.kind(cells, straight=False)
         self.points: np.ndarray = self.curved.inside(order).basix_element.points
 
     def conductor(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import basix
 import basix.ufl
@@ -35,6 +35,23 @@ def _domain(cell: str, degree: int) -> ufl.Mesh:
     return ufl.Mesh(_compat.coordinate_element(cell, degree, _DIMENSION[cell]))
 
 
+class Space(NamedTuple):
+    """A field of a form inside a cell.
+
+    Attributes:
+        degree: Degree of its Lagrange element.
+        components: Its number of components; 0 for a scalar.
+    """
+
+    degree: int
+    components: int
+
+    @property
+    def width(self) -> int:
+        """Number of values at a node."""
+        return max(1, self.components)
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Kind of cells that forms are compiled for.
@@ -48,7 +65,7 @@ class Shape:
     degree: int
 
     @classmethod
-    def of(cls, cells: Cells, straight: bool) -> Shape:
+    def kind(cls, cells: Cells, straight: bool) -> Shape:
         """The shape of cells of a device, which are all straight or not."""
         kind = {d: cell for cell, d in _DIMENSION.items()}[cells.dimension]
         return cls(kind, 1 if straight else cells.degree)
@@ -66,6 +83,12 @@ class Shape:
     def space(self, element: Any) -> ufl.FunctionSpace:
         """Space of an element on the domain."""
         return ufl.FunctionSpace(self.domain, element)
+
+    def of(self, space: Space) -> ufl.FunctionSpace:
+        """A Lagrange space inside a cell."""
+        return self.space(
+            self.polynomials(space.degree, (space.components,) if space.components else ())
+        )
 
     def polynomials(self, degree: int, shape: tuple[int, ...] = ()) -> Any:
         """Lagrange element inside a cell."""

@@ -13,8 +13,8 @@ import numpy as np
 import ufl
 
 from meso.discrete.cells import Cells, Lagrange
-from meso.discrete.cellwise import Integrand, Space, element_matrices
-from meso.discrete.kernels import Kernel, Shape
+from meso.discrete.cellwise import Integrand, element_matrices
+from meso.discrete.kernels import Kernel, Shape, Space
 from meso.equations import moments, ohmic
 
 
@@ -90,13 +90,13 @@ class ScalarForms:
             flux: At the points of the quadrature, shape (c, q, d).
             source: There, shape (c, q).
         """
-        shape = Shape.of(self.cells, straight)
+        shape = Shape.kind(self.cells, straight)
         kernel = _load(shape, self.space.degree, self.degree(straight))
         return kernel(self.cells, batch, (flux, source))
 
     def facet_mass(self, cell: np.ndarray, facet: np.ndarray) -> np.ndarray:
         """V u on facets, at the nodes on them, shape (f, m, m)."""
-        shape = Shape.of(self.cells, straight=False)
+        shape = Shape.kind(self.cells, straight=False)
         degree = 2 * self.space.degree + 2 * (self.cells.degree - 1)
         whole = _facet_mass(shape, self.space.degree, degree)(self.cells, cell, (), facet)
         on = self.space.on_facet[facet]

@@ -17,6 +17,7 @@ import numpy as np
 
 from meso.boundary import Boundary, Contact, Wall
 from meso.device import Device
+from meso.discrete.cells import cells_of
 from meso.discrete.coefficients import Coefficients, conductivity_scale
 from meso.discrete.fields import Field, continuous, continuous_function, function_of
 from meso.discrete.own_terms import OwnTerms, Symbols, Term, own_terms
@@ -174,7 +175,7 @@ class Hydrodynamic:
         terms = [
             BoundaryTerm(walls.friction, {"stress": stress, "slip_rate": self._slip_rate(wall)})
         ]
-        if wall.law == "literal":
+        if wall.law == "literal" and cells_of(self.device).degree > 1:  # else nothing bends
             terms.append(BoundaryTerm(walls.curvature, {"stress": stress}))
         return Law(terms=tuple(terms), impenetrable=True, penalty=self._penalty)
 
