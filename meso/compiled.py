@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -84,6 +85,38 @@ def compiled(form: ufl.Form) -> Any:
         return dolfinx.jit.ffcx_jit(
             MPI.COMM_SELF, form, form_compiler_options=scalar, jit_options=options()
         )[0]
+
+
+class _FirstTime(logging.Handler):
+    """Calls a function when FFCx begins to compile, once."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self.say: Callable[[str], None] | None = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by FFCx's log."""
+        if self.say is not None and "C compiler" in record.getMessage():
+            say, self.say = self.say, None
+            say("compiling weak forms (new ones, once on this machine)")
+
+
+@contextmanager
+def announced(say: Callable[[str], None]) -> Iterator[None]:
+    """Within this context the first form that is not in the cache is announced.
+
+    Args:
+        say: Called with a line of text.
+    """
+    log, handler = logging.getLogger("ffcx"), _FirstTime(say)
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def functional(form: ufl.Form) -> Any:

@@ -16,6 +16,7 @@ from meso.angular_momentum.lengths import combined
 from meso.angular_momentum.problem import problem, wall_layers
 from meso.boundary import Wall
 from meso.case import Case
+from meso.compiled import announced
 from meso.device import Device, bounding_box
 from meso.discrete.coefficients import shortest_diffusion_length
 from meso.discrete.own_terms import Term
@@ -206,7 +207,7 @@ def run(
             case, comm, wanted, trusted=trusted, many_cells=many_cells, progress=progress
         )
 
-    with failing_together(comm):
+    with failing_together(comm), announced(progress):
         _check_terms(case, terms, angular_momentum_terms)
         return _run(case, mesh, progress, earlier, terms, angular_momentum_terms)
 

@@ -28,3 +28,19 @@ def test_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert source.exists() and source.with_suffix(".c.cached").exists()
     assert device.integrate(forms[1]) != value
     assert len(list(tmp_path.glob("*.c"))) == len(list(tmp_path.glob("*.c.cached"))) == 2
+
+
+def test_the_first_form_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, and none where everything is there already."""
+    monkeypatch.setattr(compiled, "_folder", lambda: tmp_path)
+    device = Device.from_gmsh(GEOMETRIES / "bilayer.geo", length_unit="nm")
+    x = ufl.SpatialCoordinate(device.mesh)
+    for expected in (1, 0):
+        said: list[str] = []
+        with compiled.announced(said.append):
+            for i in (0, 1):
+                device.integrate(x[i] * device.dx("lower", degree=1))
+        assert len(said) == expected
+    said.clear()
+    device.integrate(x[0] ** 2 * device.dx("lower", degree=2))
+    assert said == []
