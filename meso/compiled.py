@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import logging
 import os
 import platform
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,8 @@ def _processor() -> str:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """One process at a time compiles; the others find what it made."""
+def _alone() -> Iterator[set[str]]:
+    """One process at a time compiles; the others find what it made, which has these names."""
     folder = _folder()
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -65,7 +65,7 @@ def _alone() -> Iterator[None]:
             (folder / f"{name}.c").unlink(missing_ok=True)
         for name in ready - sources:  # FFCx would compile, and fail at the end because it is there
             (folder / f"{name}.c.cached").unlink(missing_ok=True)
-        yield
+        yield ready & sources
 
 
 def options() -> dict[str, Any]:
@@ -81,42 +81,33 @@ def compiled(form: ufl.Form) -> Any:
     """
     # As dolfinx.fem.form spells it: the spelling is a part of the key in the cache.
     scalar = {"scalar_type": dolfinx.default_scalar_type}
-    with _alone():
-        return dolfinx.jit.ffcx_jit(
+    with _alone() as ready:
+        found, module, _ = dolfinx.jit.ffcx_jit(
             MPI.COMM_SELF, form, form_compiler_options=scalar, jit_options=options()
-        )[0]
+        )
+    say = _told.get()
+    if say is not None and module.__name__ not in ready:
+        _told.set(None)
+        say("compiling weak forms, each once on this machine")
+    return found
 
 
-class _FirstTime(logging.Handler):
-    """Calls a function when FFCx begins to compile, once."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        super().__init__(logging.INFO)
-        self.say: Callable[[str], None] | None = say
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Called by FFCx's log."""
-        if self.say is not None and "C compiler" in record.getMessage():
-            say, self.say = self.say, None
-            say("compiling weak forms (new ones, once on this machine)")
+#: Who is told that a form was compiled.
+_told: ContextVar[Callable[[str], None] | None] = ContextVar("told", default=None)
 
 
 @contextmanager
 def announced(say: Callable[[str], None]) -> Iterator[None]:
-    """Within this context the first form that is not in the cache is announced.
+    """Within this context the first form that was not in the cache is announced.
 
     Args:
         say: Called with a line of text.
     """
-    log, handler = logging.getLogger("ffcx"), _FirstTime(say)
-    level = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    token = _told.set(say)
     try:
         yield
     finally:
-        log.removeHandler(handler)
-        log.setLevel(level)
+        _told.reset(token)
 
 
 def functional(form: ufl.Form) -> Any:
