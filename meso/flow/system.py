@@ -142,12 +142,14 @@ class DirectSystem:
 
     def _conductor(self, on_boundary: np.ndarray, boundary: np.ndarray) -> None:
         place = np.concatenate(self._order)
+        flat = (place[:, None] * len(place) + place).ravel()
         for batch, whole in self.discrete.cell_matrices():
             order = np.argsort(batch)
             mine = np.flatnonzero(np.isin(on_boundary, batch))
             at = order[np.searchsorted(batch, on_boundary[mine], sorter=order)]
             whole[at] += boundary[mine]
-            matrix = whole[:, place[:, None], place]
+            # In the order of memory, which whole[:, place[:, None], place] is not.
+            matrix = whole.reshape(len(batch), -1).take(flat, axis=1).reshape(whole.shape)
             rows = self._moments_at(self.vector.dofs[batch][:, self.vector.outer])
             scalar = self._scalar_rows(batch, self.scalar.outer)
             rows = np.concatenate([rows.reshape(len(batch), -1), scalar], axis=1)
