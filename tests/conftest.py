@@ -19,9 +19,10 @@ TIERS = ("verification", "demos", "ranks", "container")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What tests/test_fuzz.py runs."""
+    """What tests/test_fuzz.py and those that kill processes run."""
     group = parser.getgroup("meso")
     group.addoption("--mutants", type=int, default=300, help="number of mutants (default 300)")
+    group.addoption("--kills", type=int, default=8, help="kills of a command (default 8)")
     group.addoption("--seed", type=int, default=1, help="of the mutants (default 1)")
     group.addoption("--mutant", type=int, help="only the mutant of this number")
 

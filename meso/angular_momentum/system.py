@@ -16,6 +16,8 @@ import numpy as np
 from meso.device import Device
 from meso.discrete.algebra import Assembly, Condensed
 from meso.discrete.cells import FacetGeometry, Lagrange, cells_of, facet_geometry
+from meso.discrete.cellwise import tensor_matrices
+from meso.discrete.kernels import Space
 from meso.discrete.own_terms import OwnTerms
 from meso.discrete.periodic import twin_nodes
 from meso.discrete.scalar import ScalarForms
@@ -258,6 +260,15 @@ class System:
             if len(batch):
                 yield batch, straight
 
+    def _tensors(self) -> np.ndarray:
+        """Of values and derivatives in each region, shape (r, n, 1 + d, n, 1 + d)."""
+        diffusion = self.operator.diffusion
+        r, d, n = diffusion.shape[:3]
+        out = np.zeros((r, n, 1 + d, n, 1 + d))
+        out[:, :, 1:, :, 1:] = diffusion.transpose(0, 2, 1, 4, 3)
+        out[:, :, 0, :, 0] = self.operator.reaction
+        return out
+
     def _cells(
         self, batch: np.ndarray, straight: bool, cell_load: CellLoad | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -265,24 +276,28 @@ class System:
 
         Scalar forms times the tensors: :mod:`meso.equations.angular_momentum` without its sums.
         """
-        region, forms = self.device.cell_region[batch], self.forms
-        one = np.ones(len(batch))
-        slopes = forms.stiffness(batch, straight, one)
-        c, d, p = slopes.shape[:3]
-        slopes = slopes.transpose(0, 1, 3, 2, 4).reshape(c, d * d, p * p)
-        tensor = self.operator.diffusion[region]
-        n = tensor.shape[2]
-        pairs = tensor.transpose(0, 2, 4, 1, 3).reshape(c, n * n, d * d)
-        matrix = pairs @ slopes
-        if np.any(self.operator.reaction):
-            mass = forms.mass(batch, straight, one).reshape(c, 1, p * p)
-            matrix += self.operator.reaction[region].reshape(c, n * n, 1) * mass
-        matrix = matrix.reshape(c, n, n, p, p).transpose(0, 3, 1, 4, 2)
-        size = matrix.shape[1] * matrix.shape[2]
+        region, operator = self.device.cell_region[batch], self.operator
+        p, n = self.space.dofs.shape[1], operator.components
+        size = p * n
+        if straight:
+            cells = cells_of(self.device)
+            spaces = (Space(self.space.degree, n),)
+            matrix = tensor_matrices(cells, batch, spaces, self._tensors()[region])
+        else:
+            one = np.ones(len(batch))
+            slopes = self.forms.stiffness(batch, False, one)
+            c, d = slopes.shape[:2]
+            slopes = slopes.transpose(0, 1, 3, 2, 4).reshape(c, d * d, p * p)
+            pairs = operator.diffusion[region].transpose(0, 2, 4, 1, 3).reshape(c, n * n, d * d)
+            matrix = pairs @ slopes
+            if np.any(operator.reaction):
+                mass = self.forms.mass(batch, False, one).reshape(c, 1, p * p)
+                matrix += operator.reaction[region].reshape(c, n * n, 1) * mass
+            matrix = matrix.reshape(c, n, n, p, p).transpose(0, 3, 1, 4, 2)
+            matrix = matrix.reshape(c, size, size)
         load = None if cell_load is None else cell_load(batch, straight)
         if load is not None:
             load = load.reshape(len(batch), size, self.sides)
-        matrix = matrix.reshape(len(batch), size, size)
         if self.own is not None:
             matrix = matrix + self.own.matrices[batch]
             if self.own.loads is not None:

@@ -93,26 +93,52 @@ def _from_reference(
     values: Sequence[np.ndarray],
 ) -> np.ndarray:
     """Straight cells with coefficients (c,)."""
-    shape, count = Shape.kind(cells, straight=True), len(batch)
+    shape = Shape.kind(cells, straight=True)
     tensors = _tensors(integrand, shape, tuple(s.components for s in spaces), len(values))
-    coefficients = np.column_stack([np.ones(count), *values])
+    coefficients = np.column_stack([np.ones(len(batch)), *values])
+    mean = coefficients @ tensors.reshape(len(tensors), -1)
+    occurring: np.ndarray = np.asarray(tensors.any(axis=0))
+    return tensor_matrices(cells, batch, spaces, mean.reshape(-1, *occurring.shape), occurring)
+
+
+def tensor_matrices(
+    cells: Cells,
+    batch: np.ndarray,
+    spaces: tuple[Space, ...],
+    tensors: np.ndarray,
+    occurring: np.ndarray | None = None,
+) -> np.ndarray:
+    """Integrals of T_{(a i)(b j)} D_i v_a D_j u_b over straight cells.
+
+    Args:
+        cells: Geometry.
+        batch: Cells, all of them straight.
+        spaces: The fields, whose components a and b count.
+        tensors: Of each cell, shape (c, n, 1 + d, n, 1 + d).
+        occurring: Which entries are not always zero; by default all are looked through.
+
+    Returns:
+        Shape (c, m, m), as of :func:`element_matrices`.
+    """
+    cell, count = Shape.kind(cells, straight=True).cell, len(batch)
+    found_in: np.ndarray = np.asarray(tensors.any(axis=0)) if occurring is None else occurring
     inverses, determinant = cells.derivatives(batch)
-    reference = _on_reference(tensors, coefficients * determinant[:, None], inverses)
-    nodes = [len(_element(shape.cell, s.degree).points) for s in spaces]
+    reference = _on_reference(tensors * determinant[:, None, None, None, None], inverses)
+    nodes = [len(_element(cell, s.degree).points) for s in spaces]
     ends = np.cumsum([0, *(n * s.width for n, s in zip(nodes, spaces, strict=True))])
     first = np.cumsum([0, *(s.width for s in spaces)])
     out = np.zeros((count, ends[-1], ends[-1]))
     for r, s in product(range(len(spaces)), repeat=2):
         m, n, a, b = nodes[r], nodes[s], spaces[r].width, spaces[s].width
-        part = np.s_[:, first[r] : first[r + 1], :, first[s] : first[s + 1]]
+        part = np.s_[first[r] : first[r + 1], :, first[s] : first[s + 1]]
         # Pairs of derivatives that occur at all, and the integrals of these.
-        some = np.argwhere(tensors[part].any(axis=(0, 1, 3)))
+        some = np.argwhere(found_in[part].any(axis=(0, 2)))
         if not len(some):
             continue
-        found = _closed(some, shape.dimension)
-        pairs = _pairs(shape.cell, spaces[r].degree, spaces[s].degree)[found]
+        found = _closed(some, cells.dimension)
+        pairs = _pairs(cell, spaces[r].degree, spaces[s].degree)[found]
         # The pairs come first, as always after indices with a slice between them.
-        factor = reference[part][:, :, found[0], :, found[1]].transpose(1, 2, 3, 0)
+        factor = reference[:, *part][:, :, found[0], :, found[1]].transpose(1, 2, 3, 0)
         here = factor.reshape(count * a * b, -1) @ pairs.reshape(-1, m * n)
         here = here.reshape(count, a, b, m, n)
         rows = out[:, ends[r] : ends[r + 1], ends[s] : ends[s + 1]]
@@ -129,15 +155,12 @@ def _closed(some: np.ndarray, d: int) -> tuple[np.ndarray, np.ndarray]:
     return i, j
 
 
-def _on_reference(
-    tensors: np.ndarray, coefficients: np.ndarray, inverses: np.ndarray
-) -> np.ndarray:
+def _on_reference(tensors: np.ndarray, inverses: np.ndarray) -> np.ndarray:
     """The tensor of each cell with respect to derivatives on the reference cell."""
-    count, (n, e) = len(coefficients), tensors.shape[1:3]
+    count, n, e = tensors.shape[:3]
     K = np.zeros((count, e, e))
     K[:, 0, 0], K[:, 1:, 1:] = 1.0, inverses
-    mean = (coefficients @ tensors.reshape(len(tensors), -1)).reshape(count, n, e, n * e)
-    left = (K[:, None] @ mean).reshape(count, n * e * n, e)
+    left = (K[:, None] @ tensors.reshape(count, n, e, n * e)).reshape(count, n * e * n, e)
     return (left @ K.swapaxes(1, 2)).reshape(count, n, e, n, e)
 
 

@@ -5,5 +5,6 @@ from test_cli import here  # noqa: F401
 from test_results_are_whole import kill_runs
 
 
-def test_many_killed_runs():
-    kill_runs(20)
+def test_many_killed_runs(pytestconfig):
+    """More of them with ``--kills=N``."""
+    kill_runs(pytestconfig.getoption("kills"))

@@ -38,8 +38,9 @@ def kill_sweeps(count):
     kills(words, count, 2, [words], check)
 
 
-def test_many_killed_sweeps():
-    kill_sweeps(20)
+def test_many_killed_sweeps(pytestconfig):
+    """More of them with ``--kills=N``."""
+    kill_sweeps(pytestconfig.getoption("kills"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
