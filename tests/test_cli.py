@@ -418,7 +418,7 @@ def test_a_failed_solve_is_exit_3_and_leaves_a_log_only(meso):
     with hopeless():
         code, out, err = meso("run", "case.toml", "--output", "results/out")
     assert (code, out) == (3, "")
-    assert "did not converge: the direct solver left a relative residual" in the_message(err)
+    assert "not converge: case.toml: the direct solver left a relative residual" in the_message(err)
     assert everything() == ["case.toml", "results", "results/out.log"]
     log = Path("results/out.log").read_text()
     assert "case.toml" in log

@@ -177,3 +177,34 @@ def test_report_and_quality(check):
     angle = float(quality.split("smallest angle ")[1].split("°")[0])
     assert 20 < angle <= 60
     assert "Jacobians in a cell 1," in quality  # straight cells
+
+
+TWO_CELLS = """
+Point(1) = {0, 0, 0}; Point(2) = {100, 0, 0}; Point(3) = {100, 100, 0}; Point(4) = {0, 100, 0};
+Line(1) = {1, 2}; Line(2) = {2, 3}; Line(3) = {3, 4}; Line(4) = {4, 1};
+Curve Loop(1) = {1, 2, 3, 4}; Plane Surface(1) = {1};
+Transfinite Curve {1, 2, 3, 4} = 2; Transfinite Surface {1};
+Physical Surface("metal") = {1}; Physical Curve("source") = {4}; Physical Curve("drain") = {2};
+Physical Curve("edges") = {1, 3};
+"""
+
+
+def test_all_nodes_on_contacts():
+    """Two cells of order one: nothing is unknown, and the current is exact."""
+    path = mesh_file(Path("two.msh"), TWO_CELLS)
+    changes = {"geometry.file": path.name, "flow.model": "ohmic", "flow.order": 1}
+    loaded = case(**changes, mesh={}, **{"geometry.parameters": {}})
+    found = run(loaded)
+    sigma = found.flow.materials["metal"].conductivity
+    assert found.device.cells == 2
+    assert found.contacts["source"].current == pytest.approx(sigma * 1e-3, rel=1e-12)
+
+
+def test_a_contact_alone():
+    """No current, and no ratio of rounding to rounding."""
+    wall = {"wall": {"specularity": 0.0}}
+    loaded = case(**{"boundaries.drain": wall})
+    found = run(loaded)
+    scale = found.flow.materials["metal"].conductivity * 1e-3
+    assert abs(found.contacts["source"].current) < 1e-12 * scale
+    assert found.flow.sum_of_currents == 0

@@ -142,10 +142,14 @@ class Ohmic:
                 load = np.zeros((*matrix.shape[:2], sides))
                 load[..., -1] = own.loads[batch]
             assembly.add_cells(batch, matrix, rows[nodes], load, given=given[nodes])
-        factor = assembly.iterative() if self.iterative else assembly.factorise()
-        x = factor.solve(assembly.load)
-        evidence = factor.evidence
-        factor.close()
+        if unknowns.total:
+            factor = assembly.iterative() if self.iterative else assembly.factorise()
+            x = factor.solve(assembly.load)
+            evidence = factor.evidence
+            factor.close()
+        else:  # all nodes are on contacts
+            x = np.zeros((unknowns.size, sides))
+            evidence = {"method": "nothing to solve", "unknowns": 0, "residual": 0.0}
         nodal = given.copy()
         nodal[rows >= 0] += x[rows[rows >= 0]]
         for part in assembly.batches:

@@ -144,8 +144,11 @@ class Flow:
     def sum_of_currents(self) -> float:
         """Sum of all terminal currents over the largest of them: 0 but for rounding.
 
-        Where none flows, over what flows between contacts at these potentials and cancels.
+        Where none flows, over what flows between contacts at these potentials and cancels. A
+        contact alone has none.
         """
+        if len(self.contacts) < 2:
+            return 0.0
         currents = np.array([t.current for t in self.contacts.values()])
         potentials = np.array([t.potential for t in self.contacts.values()])
         parts = np.abs(self.conductance_matrix * potentials)

@@ -21,7 +21,7 @@ from meso.device import Device, bounding_box
 from meso.discrete.coefficients import shortest_diffusion_length
 from meso.discrete.own_terms import Term
 from meso.discrete.sampling import check_places
-from meso.errors import CaseError
+from meso.errors import CaseError, ConvergenceError
 from meso.evidence import exact_match, resolution
 from meso.evidence.adapting import adapt
 from meso.evidence.convergence import Convergence, converge
@@ -273,6 +273,10 @@ def _run(
     except CaseError as error:
         file = None if case.file is None else str(case.file)
         raise CaseError(*error.problems, file=error.file or file) from None
+    except ConvergenceError as error:
+        if case.file is None:
+            raise
+        raise ConvergenceError(f"{case.file}: {error}") from None
     with phase("orbital", "vorticity and orbital density"):
         fields: dict[str, Any] = dict(flow.fields)
         moments: tuple[Any, ...] = ()
