@@ -47,3 +47,9 @@ def kernel_arguments() -> tuple[Any, ...]:
     import dolfinx
 
     return () if tuple(map(int, dolfinx.__version__.split(".")[:2])) < (0, 10) else (cffi.FFI.NULL,)
+
+
+def interpolation_points(element: Any) -> np.ndarray:
+    """Points of an element of a function space that values are interpolated at."""
+    points = element.interpolation_points
+    return np.asarray(points() if callable(points) else points)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import dolfinx
+import numpy as np
 import ufl
 from mpi4py import MPI
 
@@ -90,6 +91,18 @@ def compiled(form: ufl.Form) -> Any:
         _told.set(None)
         say("compiling weak forms, each once on this machine")
     return found
+
+
+def expression(value: Any, points: np.ndarray) -> Any:
+    """A UFL expression at points of the reference cell, ready for interpolation."""
+    with _alone():
+        dolfinx.jit.ffcx_jit(
+            MPI.COMM_SELF,
+            (value, points),
+            form_compiler_options={"scalar_type": dolfinx.default_scalar_type},
+            jit_options=options(),
+        )
+    return dolfinx.fem.Expression(value, points, jit_options=options())
 
 
 #: Who is told that a form was compiled.

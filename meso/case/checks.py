@@ -7,6 +7,7 @@ from typing import Any
 
 from meso.case.schema import Tables
 from meso.constants import ELEMENTARY_CHARGE
+from meso.equations.derived import TABLE
 from meso.errors import CaseError, known
 from meso.requirements import bounds_problems, kinetic_problems, magnetic_problems
 from meso.units import is_number, quantity
@@ -44,6 +45,10 @@ def problems(case: Tables, given: Mapping[str, Any]) -> Problems:
         yield from _kinetic(case)
     elif case.flow.model != "ohmic":
         yield from _closure(case)
+    for name in case.output.fields or ():
+        if case.flow.model not in TABLE[name].models:
+            models = " or ".join(f'"{model}"' for model in TABLE[name].models)
+            yield "output.fields", f'"{name}" needs flow.model = {models}'
     if "orbital_density" in (case.output.fields or ()):
         for name, material in case.used_materials.items():
             if material.orbital_coupling is None:

@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from meso.boundary import Contact, Periodic, Wall
-from meso.case.angular_momentum import AXES, AngularMomentum
+from meso.case.angular_momentum import AngularMomentum
+from meso.equations.derived import TABLE
 from meso.errors import CaseError, GeometryError, known
 from meso.geometry import formats
 from meso.geometry.groups import Groups, Point, finite
@@ -26,13 +27,7 @@ from meso.materials.material import Material
 from meso.units import NUMBER, factor, unit
 
 #: What `output.fields` may name.
-FIELDS = (
-    *("current_density", "potential", "vorticity", "orbital_density"),
-    *(f"spin_density_{axis}" for axis in AXES),
-    *(f"orbital_diffusive_density_{axis}" for axis in AXES),
-    *(f"orbital_total_density_{axis}" for axis in AXES),
-    *("inverse_current_density", "inverse_potential"),
-)
+FIELDS = tuple(TABLE)
 
 #: Of the kinetic model; far beyond what memory allows on all but the coarsest meshes.
 MOST_HARMONICS = 1024

@@ -6,12 +6,13 @@ Everything is read from the files of the result: pictures can be drawn again at 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 
+from meso.equations.derived import TABLE
 from meso.figures import maps, mechanisms, profiles, sections
 from meso.figures.data import Drawn, tables
 from meso.figures.mesh import draw_mesh
@@ -58,9 +59,9 @@ def _plane(directory: Path) -> Iterator[tuple[str, Figure]]:
         yield "edges", profiles.edges(result)
     for name, columns in result.probes.items():
         yield f"probe_{name}", profiles.probe(result, columns, name)
-    for name in result.data:
-        if name.startswith(tuple(maps.DENSITIES)):
-            yield name, maps.curl(result, name)
+    for name in _others(result.data):
+        signed = name in TABLE and TABLE[name].signed
+        yield name, maps.curl(result, name) if signed else maps.shaded(result, name)
     for name, columns in result.edges.items():
         if mechanisms.has_densities(columns):
             yield f"densities_{name}", mechanisms.along_wall(result, columns, name)
@@ -68,6 +69,12 @@ def _plane(directory: Path) -> Iterator[tuple[str, Figure]]:
     for name, columns in tables(directory, result.summary, "distributions").items():
         title = f"{result.title}:\ndistribution at “{name}”"
         yield f"distribution_{name}", draw_distribution(columns, title)
+
+
+def _others(names: Iterable[str]) -> list[str]:
+    """Fields without a picture of their own kind."""
+    known = ("current_density", "potential", "vorticity", "orbital_density")
+    return [name for name in names if name not in known and not name.startswith("inverse_")]
 
 
 def _densities_along_probes(result: Drawn | Solid) -> Iterator[tuple[str, Figure]]:
@@ -88,6 +95,9 @@ def _solid(directory: Path) -> Iterator[tuple[str, Figure]]:
             break
     if "potential" in result.data:
         yield "potential", sections.potential(result)
+    for name in _others(result.data):
+        if name not in TABLE or not TABLE[name].signed:
+            yield name, sections.shaded(result, name)
     along = sections.edges(result) if len(result.triangles) else None
     if along is not None:
         yield "edges", along

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from meso.constants import ELECTRON_CHARGE, HBAR
+from meso.equations.derived import TABLE
 from meso.figures.outline import Outline
 from meso.figures.raster import CellSet
 from meso.files.vtu import read_vtu
@@ -60,6 +61,10 @@ class Files:
     def unit(self, field: str) -> str:
         """Unit of a field, as in the headers of the tables."""
         return self.summary["extrema"][field]["unit"]
+
+    def label(self, field: str) -> str:
+        """How a field is called in pictures."""
+        return self.summary["extrema"][field].get("label") or TABLE[field].label
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,6 +12,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from meso.constants import HBAR
+from meso.equations.derived import TABLE
 from meso.figures import style
 from meso.figures.data import Drawn
 from meso.figures.layer import floor, magnified, wall_values
@@ -22,12 +23,6 @@ from meso.figures.style import INK, Map, color_bar, map_figure
 # Without the lightest colours, before which white stream lines would not be seen.
 SPEED = LinearSegmentedColormap.from_list("speed", colormaps["magma"](np.linspace(0.08, 0.8, 64)))
 # Snapped to pixels, a straight wall of many points gets wavy.
-#: Densities of angular momentum: beginnings of their names, and labels.
-DENSITIES = {
-    "spin_density_": "diffusive spin density",
-    "orbital_diffusive_density_": "diffusive orbital density",
-    "orbital_total_density_": "whole orbital density",
-}
 _WALL: dict[str, Any] = {"snap": False}
 _SQUARE = "#1b7f3b"
 _HALO = [withStroke(linewidth=2.5, foreground="white")]
@@ -139,32 +134,56 @@ def _limits(picture: Map) -> None:
 
 def potential(result: Drawn) -> Figure:
     """The potential with equipotential lines."""
+    low, high = result.potentials
+    label = TABLE["potential"].label
+    return _shaded(result, result.data["potential"], (low, high), "V", label, lines=22)
+
+
+def shaded(result: Drawn, field: str) -> Figure:
+    """A field of any kind, of vectors their length, in colours."""
+    values = result.data[field]
+    label = result.label(field)
+    if values.ndim > 2:
+        values, label = np.linalg.norm(values, axis=2), f"|{label}|"
+    found = values[np.isfinite(values)]
+    bounds = (float(found.min()), float(found.max()))
+    return _shaded(result, values, bounds, result.unit(field), label)
+
+
+def _shaded(
+    result: Drawn,
+    values: np.ndarray,
+    bounds: tuple[float, float],
+    unit_name: str,
+    label: str,
+    lines: int = 0,
+) -> Figure:
     picture = _map(result, values=False)
     grid = result.cells.grid(picture.extent, *picture.pixels)
-    phi = grid.values(result.data["potential"])
-    low, high = result.potentials
-    unit = style.scale(max(abs(low), abs(high)), "V")
+    seen = grid.values(values)
+    low, high = bounds
+    unit = style.scale(max(abs(low), abs(high)), unit_name)
     image = _image(
         picture,
         picture.axes,
         grid,
-        phi / unit.factor,
+        seen / unit.factor,
         cmap="cividis",
         vmin=low / unit.factor,
         vmax=high / unit.factor,
     )
     x, y = (a[::3] / picture.length.factor for a in (grid.x, grid.y))
-    if high > low:
+    if high > low and lines:
         picture.axes.contour(
             x,
             y,
-            np.ma.masked_invalid(phi[::3, ::3]),
-            levels=np.linspace(low, high, 22)[1:-1],
+            np.ma.masked_invalid(seen[::3, ::3]),
+            levels=np.linspace(low, high, lines)[1:-1],
             colors="white",
             linewidths=0.8,
             linestyles="solid",
         )
-    color_bar(picture, image, f"electrochemical potential φ ({unit.name})")
+    color_bar(picture, image, f"{label} ({unit.name})")
     _finish(result, picture, values=False)
     return picture.figure
 
@@ -202,13 +221,10 @@ def curl(result: Drawn, field: str) -> Figure:
 def _readable(result: Drawn, field: str) -> tuple[float, str, str]:
     """SI per unit, unit and label of a curl-like field."""
     unit = result.unit(field)
-    if field == "orbital_density":
-        return HBAR, unit.replace("J_s_", "hbar_"), "orbital density $L_z$"
-    for start, label in DENSITIES.items():
-        if field.startswith(start):
-            symbol = "S" if start.startswith("spin") else "L"
-            return HBAR, unit.replace("J_s_", "hbar_"), f"{label} ${symbol}_{field[-1]}$"
-    return 1.0, unit, "vorticity Ω"
+    label = TABLE[field].label
+    if unit.startswith("J_s_"):
+        return HBAR, unit.replace("J_s_", "hbar_"), label
+    return 1.0, unit, label
 
 
 def _zoomed(result: Drawn, picture: Map, zoom: Extent) -> None:

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from meso.constants import HBAR
+from meso.equations.derived import TABLE
 from meso.figures import style
 from meso.figures.layer import floor_of
 from meso.figures.maps import SPEED
@@ -246,25 +247,49 @@ def _readable(result: Solid, field: str) -> tuple[float, str, str, str]:
 
 def potential(result: Solid) -> Figure:
     """The potential on all sections, with equipotential lines."""
+    label = TABLE["potential"].label
+    values = result.data["potential"]
+    return _shaded(result, values, result.potentials, "V", label, lines=22)
+
+
+def shaded(result: Solid, field: str) -> Figure:
+    """A field of any kind, of vectors their length, in colours."""
+    values = result.data[field]
+    label = result.label(field)
+    if values.ndim > 2:
+        values, label = np.linalg.norm(values, axis=2), f"|{label}|"
+    found = values[np.isfinite(values)]
+    bounds = (float(found.min()), float(found.max()))
+    return _shaded(result, values, bounds, result.unit(field), label)
+
+
+def _shaded(
+    result: Solid,
+    values: np.ndarray,
+    bounds: tuple[float, float],
+    unit_name: str,
+    label: str,
+    lines: int = 0,
+) -> Figure:
     drawn = sheet(result)
-    fields = [panel.grid.values(result.data["potential"]) for panel in drawn.panels]
-    low, high = result.potentials
-    unit = style.scale(max(abs(low), abs(high)), "V")
+    fields = [panel.grid.values(values) for panel in drawn.panels]
+    low, high = bounds
+    unit = style.scale(max(abs(low), abs(high)), unit_name)
     image = None
-    for panel, phi in zip(drawn.panels, fields, strict=True):
+    for panel, seen in zip(drawn.panels, fields, strict=True):
         image = panel.image(
-            phi / unit.factor, cmap="cividis", vmin=low / unit.factor, vmax=high / unit.factor
+            seen / unit.factor, cmap="cividis", vmin=low / unit.factor, vmax=high / unit.factor
         )
-        if high > low and panel is not drawn.panels[2]:
+        if high > low and lines and panel is not drawn.panels[2]:
             x, y = (a[::2] / panel.length.factor for a in (panel.grid.x, panel.grid.y))
             panel.axes.contour(
-                *(x, y, np.ma.masked_invalid(phi[::2, ::2])),
-                levels=np.linspace(low, high, 22)[1:-1],
+                *(x, y, np.ma.masked_invalid(seen[::2, ::2])),
+                levels=np.linspace(low, high, lines)[1:-1],
                 colors="white",
                 linewidths=0.8,
                 linestyles="solid",
             )
-    return _finish(result, drawn, image, f"electrochemical potential φ ({unit.name})")
+    return _finish(result, drawn, image, f"{label} ({unit.name})")
 
 
 def edges(result: Solid) -> Figure | None:

@@ -77,7 +77,7 @@ def scale(largest: float, unit: str) -> Scale:
         largest: Largest magnitude to be written, in the unit.
         unit: As in the headers of the tables, "A_per_m", "hbar_per_m2", …
     """
-    name = _UNITS.get(unit, unit.replace("_", " "))
+    name = _UNITS.get(unit) or _written(unit)
     if largest <= 0:
         return Scale(1.0, name)
     power = 3 * floor(log10(largest * 1.0001) / 3)
@@ -86,6 +86,16 @@ def scale(largest: float, unit: str) -> Scale:
     if power == 0:
         return Scale(1.0, name)
     return Scale(10.0**power, f"10{str(power).translate(_RAISED)} {name}")
+
+
+def _written(unit: str) -> str:
+    """W_per_m3 as W/m³, and what has no such form with spaces."""
+    above, _, below = unit.partition("_per_")
+    if above and below and "_" not in below:
+        power = below.lstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+        letters = below.removesuffix(power)
+        return f"{above.replace('_', ' ')}/{letters}{power.translate(_RAISED)}"
+    return unit.replace("_", " ")
 
 
 def length_scale(largest: float) -> Scale:

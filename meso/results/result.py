@@ -15,6 +15,7 @@ from meso.case import Case
 from meso.device import Device
 from meso.discrete.fields import Field
 from meso.discrete.sampling import sample
+from meso.equations.derived import TABLE, Derived
 from meso.evidence.adapting import Adaptivity
 from meso.evidence.convergence import Convergence
 from meso.flow.bounds import Bounds
@@ -41,6 +42,7 @@ class Result:
         closed_form: Name and parameters of the exact solution of this case, if it has one.
         angular_momentum: Diffusion of spin and orbital angular momentum, if the case has it.
         adaptivity: How the mesh was adapted, and the estimated error; None if it was not.
+        derived: What the fields are that the caller asked for beside those of the case.
         extrema: Extrema of the fields away from singular corners, found by default; not of the
             vorticity of a kinetic flow, which diverges at rough walls.
     """
@@ -56,6 +58,7 @@ class Result:
     bounds: Bounds | None = None
     angular_momentum: Part | None = None
     adaptivity: Adaptivity | None = None
+    derived: Mapping[str, Derived] = field(default_factory=dict)
     extrema: Mapping[str, Extrema] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
@@ -66,7 +69,9 @@ class Result:
     def written(self) -> tuple[str, ...]:
         """Names of the fields that the case asks for."""
         wanted = self.case.output.fields
-        return tuple(n for n in (self.fields if wanted is None else wanted) if n in self.fields)
+        own = tuple(n for n in self.fields if n not in TABLE)
+        names = self.fields if wanted is None else (*wanted, *own)
+        return tuple(n for n in names if n in self.fields)
 
     @property
     def device(self) -> Device:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import inf
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from meso.device import Device, bounding_box
 from meso.discrete.coefficients import shortest_diffusion_length
 from meso.discrete.own_terms import Term
 from meso.discrete.sampling import check_places
+from meso.equations.derived import TABLE, Derived
 from meso.errors import CaseError, ConvergenceError
 from meso.evidence import exact_match, resolution
 from meso.evidence.adapting import adapt
@@ -34,6 +36,7 @@ from meso.geometry.layers import Layer, SizeField
 from meso.mpi import failing_together
 from meso.observables import corners
 from meso.observables.accumulation import edge_moments
+from meso.observables.derived import derive
 from meso.observables.grazing import iteration_tolerance
 from meso.orbital import couplings, orbital_density, vorticity
 from meso.results.result import Result
@@ -175,6 +178,7 @@ def run(
     many_cells: bool = False,
     terms: Sequence[Term] = (),
     angular_momentum_terms: Sequence[Term] = (),
+    derived: Mapping[str, Derived] = MappingProxyType({}),
 ) -> Result:
     """Solve a case.
 
@@ -192,6 +196,7 @@ def run(
             and :class:`meso.flow.Ohmic`.
         angular_momentum_terms: Added to that of the densities: see ``terms`` of
             :class:`meso.angular_momentum.Diffusion`.
+        derived: More fields of the flow, by name: sampled, written and drawn as all others.
 
     Returns:
         The result, on every rank.
@@ -209,7 +214,7 @@ def run(
 
     with failing_together(comm), announced(progress):
         _check_terms(case, terms, angular_momentum_terms)
-        return _run(case, mesh, progress, earlier, terms, angular_momentum_terms)
+        return _run(case, mesh, progress, earlier, terms, angular_momentum_terms, derived)
 
 
 def _check_terms(case: Case, terms: Sequence[Term], densities: Sequence[Term]) -> None:
@@ -231,6 +236,7 @@ def _run(
     earlier: Flow | None,
     terms: Sequence[Term],
     densities: Sequence[Term],
+    derived: Mapping[str, Derived],
 ) -> Result:
     seconds: dict[str, float] = {}
     part: report.Part | None = None
@@ -287,6 +293,10 @@ def _run(
             if couplings(flow) is not None:
                 fields["orbital_density"] = orbital_density(flow, fields["vorticity"])
                 moments = tuple(edge_moments(flow, fields["orbital_density"]))
+        for name, of in {**TABLE, **derived}.items():
+            wanted = name in derived or name in (case.output.fields or ())
+            if wanted and of.expression is not None:
+                fields[name] = derive(flow, name, of)
     if part is not None:
         fields |= part.fields | report.totals(part, fields)
     warnings = check_places(device, case.output)
@@ -319,6 +329,7 @@ def _run(
         bounds=bounds,
         adaptivity=adaptivity,
         angular_momentum=part,
+        derived=dict(derived),
         extrema=found,
     )
 

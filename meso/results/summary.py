@@ -103,7 +103,7 @@ def summary(result: Result) -> dict[str, Any]:
     if result.angular_momentum is not None:
         out["angular_momentum"] = report.summary(result)
     out["extrema"] = {
-        name: _extrema(result.extrema.get(name)) | {"unit": field.unit}
+        name: _extrema(result.extrema.get(name)) | {"unit": field.unit} | _label(result, name)
         for name, field in result.fields.items()
     }
     out["closed_form"] = result.closed_form
@@ -219,6 +219,11 @@ def table(result: Result) -> str:
         ]
     lines += ["", *(f"  warning: {text}" for text in result.warnings)]
     return "\n".join(lines).rstrip()
+
+
+def _label(result: Result, name: str) -> dict[str, str]:
+    """What figures write at a field that no table of the program knows."""
+    return {"label": result.derived[name].label} if name in result.derived else {}
 
 
 def _extrema(found: Extrema | None) -> dict[str, Any]:

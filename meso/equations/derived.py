@@ -1,0 +1,105 @@
+"""Fields that are made of a flow: one table of names, labels, units and expressions.
+
+Case files, output and figures read it. A field of your own is one more row:
+``meso.run(case, derived={"name": Derived(...)})``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from meso.equations import dissipation
+
+Expr = Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """A field that follows from a flow, point by point.
+
+    Attributes:
+        label: What figures write at it.
+        unit: In a 3D metal, SI, as in the headers of tables: "W_per_m3".
+        sheet_unit: In a 2D electron gas; by default the same.
+        expression: From the symbols of a flow to UFL: ``of.J`` (A/m^2, in a sheet A/m), ``of.phi``
+            (V), ``of.material(lambda m: m.conductivity)`` (SI), ``of.x`` (m). A scalar, or a
+            vector with as many components as the device has dimensions. None for fields that
+            are found in another way.
+        models: The models of flow that have it.
+        signed: Whether figures show zero in the middle of their colours.
+    """
+
+    label: str
+    unit: str
+    sheet_unit: str = ""
+    expression: Callable[[Any], Expr] | None = None
+    models: tuple[str, ...] = ("ohmic", "hydrodynamic", "kinetic")
+    signed: bool = False
+
+    def unit_in(self, sheet: bool) -> str:
+        """Unit in a 2D electron gas, or in a metal."""
+        return self.sheet_unit if sheet and self.sheet_unit else self.unit
+
+
+def _heat(of: Any) -> Expr:
+    sigma = of.material(lambda m: m.conductivity)
+    if of.model == "ohmic":
+        return dissipation.ohmic(of.J, 1 / sigma)
+    length = of.material(lambda m: m.vorticity_diffusion_length)
+    return dissipation.in_conductor(of.J, 1 / sigma, length**2 / sigma)
+
+
+def _viscous_heat(of: Any) -> Expr:
+    sigma = of.material(lambda m: m.conductivity)
+    length = of.material(lambda m: m.vorticity_diffusion_length)
+    return dissipation.in_conductor(of.J, 0.0, length**2 / sigma)
+
+
+def _angular_momentum(label: str, symbol: str) -> dict[str, Derived]:
+    return {
+        axis: Derived(
+            label=f"{label} ${symbol}_{axis}$", unit="J_s_per_m3", sheet_unit="J_s_per_m2",
+            signed=True,
+        )
+        for axis in "xyz"
+    }  # fmt: skip
+
+
+def _current(label: str) -> Derived:
+    return Derived(label=label, unit="A_per_m2", sheet_unit="A_per_m")
+
+
+def _power(label: str, expression: Callable[[Any], Expr], *models: str) -> Derived:
+    return Derived(
+        label=label,
+        unit="W_per_m3",
+        sheet_unit="W_per_m2",
+        expression=expression,
+        models=models,
+    )
+
+
+#: The fields that ``output.fields`` may name. Those with an expression are computed when it does.
+TABLE: dict[str, Derived] = {
+    "current_density": _current("current density"),
+    "potential": Derived(label="electrochemical potential φ", unit="V"),
+    "vorticity": Derived(label="vorticity Ω", unit="per_m3_s", sheet_unit="per_m2_s", signed=True),
+    "orbital_density": Derived(
+        label="orbital density $L_z$", unit="J_s_per_m3", sheet_unit="J_s_per_m2", signed=True
+    ),
+    "heat": _power("dissipated power", _heat, "ohmic", "hydrodynamic"),
+    "viscous_heat": _power("power dissipated by viscosity", _viscous_heat, "hydrodynamic"),
+    **{
+        f"{name}_{axis}": row
+        for name, label, symbol in (
+            ("spin_density", "diffusive spin density", "S"),
+            ("orbital_diffusive_density", "diffusive orbital density", "L"),
+            ("orbital_total_density", "whole orbital density", "L"),
+        )
+        for axis, row in _angular_momentum(label, symbol).items()
+    },
+    "inverse_current_density": _current("current density of the inverse effect"),
+    "inverse_potential": Derived(label="potential of the inverse effect", unit="V"),
+}
