@@ -124,6 +124,24 @@ class Device:
         }
         return NamedMeasure(kind="ds", mesh=self.mesh, entities=facets)
 
+    @cached_property
+    def cell_tags(self) -> dolfinx.mesh.MeshTags:
+        """DOLFINx tags of this rank's cells: ``device.regions.index(name)``."""
+        cells = np.arange(len(self.cell_region), dtype=np.int32)
+        values = self.cell_region.astype(np.int32)
+        return dolfinx.mesh.meshtags(self.mesh, self.dimension, cells, values)
+
+    @cached_property
+    def facet_tags(self) -> dolfinx.mesh.MeshTags:
+        """DOLFINx tags of this rank's boundary facets: ``device.boundaries.index(name)``."""
+        d, topology = self.dimension, self.mesh.topology
+        topology.create_connectivity(d, d - 1)
+        of_cell = topology.connectivity(d, d - 1).array.reshape(-1, d + 1)
+        facets = of_cell[self.facets.cell, self.facets.local].astype(np.int32)
+        order = np.argsort(facets)
+        values = self.facets.boundary[order].astype(np.int32)
+        return dolfinx.mesh.meshtags(self.mesh, d - 1, facets[order], values)
+
     @property
     def n(self) -> ufl.FacetNormal:
         """Outward unit normal of the boundary."""

@@ -35,7 +35,7 @@ def cell_degree(device: meso.Device) -> int:
 def nodes_of(device: meso.Device) -> np.ndarray:
     """Nodes of the cells that this rank owns, m, vertices first, shape (c, n, d)."""
     geometry, d = device.mesh.geometry, device.dimension
-    dofmap = geometry.dofmaps(0) if hasattr(geometry, "cmaps") else geometry.dofmap
+    dofmap = geometry.dofmaps[0] if hasattr(geometry, "dofmaps") else geometry.dofmap
     own = device.mesh.topology.index_map(d).size_local
     return geometry.x[np.asarray(dofmap)[:own], :d]
 

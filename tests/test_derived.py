@@ -57,6 +57,10 @@ def test_own_fields_are_in_all_files(tmp_path):
     points = [[50e-9, 10e-9], [150e-9, -20e-9]]
     sampled = result.sample(points)
     np.testing.assert_allclose(sampled["speed"], sampled["current_density"] / 1e-3, rtol=1e-9)
+    speed = result.device.sample(result.function("speed"), points)
+    np.testing.assert_allclose(speed, sampled["speed"], rtol=1e-9)
+    with pytest.raises(CaseError, match=r'no field "sped"; did you mean "speed"'):
+        result.function("sped")
     result.save(tmp_path / "own")
     summary = json.loads((tmp_path / "own" / "summary.json").read_text())
     assert summary["extrema"]["speed"]["label"] == "speed of the charge"

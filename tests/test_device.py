@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import dolfinx
 import numpy as np
 import pytest
+import ufl
 from conftest import GEOMETRIES, material, mesh_file, solve
 from helpers import cell_degree, determinants, nodes_of, on_facets
 
@@ -359,3 +361,18 @@ def test_not_a_mesh(tmp_path):
     path.write_text("this is no mesh\n")
     with pytest.raises(GeometryError, match=str(path)):
         Device.from_gmsh(path, length_unit="nm")
+
+
+def test_tags_are_the_measures():
+    """MeshTags for a measure of one's own, and the named one: the same lengths and areas."""
+    device = Device.from_gmsh(GEOMETRIES / "bilayer.geo", length_unit="nm")
+    one = dolfinx.fem.Constant(device.mesh, 1.0)
+    dx = ufl.Measure("dx", domain=device.mesh, subdomain_data=device.cell_tags)
+    for i, name in enumerate(device.regions):
+        wanted = device.integrate(one * device.dx(name))
+        assert device.integrate(one * dx(i)) == pytest.approx(wanted, rel=1e-13)
+    ds = ufl.Measure("ds", domain=device.mesh, subdomain_data=device.facet_tags)
+    for i, name in enumerate(device.boundaries):
+        wanted = device.integrate(one * device.ds(name))
+        assert wanted > 0
+        assert device.integrate(one * ds(i)) == pytest.approx(wanted, rel=1e-13)

@@ -16,6 +16,7 @@ from meso.device import Device
 from meso.discrete.fields import Field
 from meso.discrete.sampling import sample
 from meso.equations.derived import TABLE, Derived
+from meso.errors import CaseError, known
 from meso.evidence.adapting import Adaptivity
 from meso.evidence.convergence import Convergence
 from meso.flow.bounds import Bounds
@@ -113,6 +114,21 @@ class Result:
     def periodic(self) -> Mapping[str, Terminal]:
         """Current and voltage of each periodic pair, by its first boundary."""
         return self.flow.periodic
+
+    def function(self, name: str) -> Any:
+        """A field as a DOLFINx function in SI units, on the mesh in metres, for your own UFL.
+
+        Args:
+            name: One of ``fields``; continuous where its values are.
+
+        Raises:
+            CaseError: An unknown name.
+        """
+        if name not in self.fields:
+            raise CaseError(f'no field "{name}"; {known(name, self.fields)}')
+        if name in ("current_density", "potential"):
+            return getattr(self.flow, name)
+        return self.fields[name].function()
 
     def sample(self, points: Any) -> dict[str, np.ndarray]:
         """Values of all fields at points, the same on every rank.

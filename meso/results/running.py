@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from math import inf
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from mpi4py import MPI
 
 from meso.angular_momentum import report
+from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.lengths import combined
 from meso.angular_momentum.problem import problem, wall_layers
 from meso.boundary import Wall
@@ -20,14 +22,15 @@ from meso.case import Case
 from meso.compiled import announced
 from meso.device import Device, bounding_box
 from meso.discrete.coefficients import shortest_diffusion_length
+from meso.discrete.fields import Field
 from meso.discrete.own_terms import Term
 from meso.discrete.sampling import check_places
 from meso.equations.derived import TABLE, Derived
 from meso.errors import CaseError, ConvergenceError
 from meso.evidence import exact_match, resolution
-from meso.evidence.adapting import adapt
+from meso.evidence.adapting import Adaptivity, adapt
 from meso.evidence.convergence import Convergence, converge
-from meso.flow.bounds import conductance_bounds
+from meso.flow.bounds import Bounds, conductance_bounds
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
@@ -35,7 +38,7 @@ from meso.flow.result import Flow, check_device
 from meso.geometry.layers import Layer, SizeField
 from meso.mpi import failing_together
 from meso.observables import corners
-from meso.observables.accumulation import edge_moments
+from meso.observables.accumulation import EdgeMoment, edge_moments
 from meso.observables.derived import derive
 from meso.observables.grazing import iteration_tolerance
 from meso.orbital import couplings, orbital_density, vorticity
@@ -214,7 +217,8 @@ def run(
 
     with failing_together(comm), announced(progress):
         _check_terms(case, terms, angular_momentum_terms)
-        return _run(case, mesh, progress, earlier, terms, angular_momentum_terms, derived)
+        added = _Added(flow=terms, densities=angular_momentum_terms, fields=derived)
+        return _run(case, mesh, progress, earlier, added)
 
 
 def _check_terms(case: Case, terms: Sequence[Term], densities: Sequence[Term]) -> None:
@@ -229,53 +233,51 @@ def _check_terms(case: Case, terms: Sequence[Term], densities: Sequence[Term]) -
         raise CaseError(*problems, file=None if case.file is None else str(case.file))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Added:
+    """What a caller adds to a case."""
+
+    flow: Sequence[Term]
+    densities: Sequence[Term]
+    fields: Mapping[str, Derived]
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Says what happens, and how long it took."""
+
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str, text: str) -> Iterator[None]:
+        self.progress(text)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Solved:
+    """A flow with what is known of its errors, and the densities in it."""
+
+    flow: Flow
+    adaptivity: Adaptivity | None = None
+    convergence: Convergence | None = None
+    bounds: Bounds | None = None
+    part: report.Part | None = None
+
+
 def _run(
     case: Case,
     mesh: Callable[[SizeField | None], Device],
     progress: Progress,
     earlier: Flow | None,
-    terms: Sequence[Term],
-    densities: Sequence[Term],
-    derived: Mapping[str, Derived],
+    added: _Added,
 ) -> Result:
-    seconds: dict[str, float] = {}
-    part: report.Part | None = None
-    made: dict[int, Any] = {}
-    materials = {region: case.materials[name] for region, name in case.regions.items()}
-
-    @contextmanager
-    def phase(name: str, text: str) -> Iterator[None]:
-        progress(text)
-        start = time.perf_counter()
-        yield
-        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
-
-    def build(wanted: SizeField | None = None) -> Device:
-        with phase("mesh", f"meshing {case.geometry.file.name}"):
-            device = mesh(wanted)
-        if case.angular_momentum:
-            # Whether it is well posed is decided before anything is solved.
-            made[id(device)] = problem(case, device, densities)
-        return device
-
-    adaptivity = convergence = bounds = None
+    clock = _Clock(progress)
     try:
-        if case.mesh.adapt is not None:
-            with phase("solve", f"adapting the mesh to the {case.mesh.adapt.target}"):
-                device, flow, adaptivity = adapt(case, build, progress)
-            seconds["solve"] -= seconds["mesh"]
-        else:
-            device = build()
-            with phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
-                same = earlier is not None and _alike(earlier, case, device)
-                start = earlier if same else None
-                flow, convergence = solve(case, device, materials, progress, start, terms)
-            if case.flow.bounds:
-                with phase("bounds", "bounds of the conductance"):
-                    bounds = conductance_bounds(flow)
-        if diffusion := made.get(id(device)):
-            with phase("angular momentum", "diffusion of angular momentum"):
-                flow, part = report.solve(diffusion, flow, case.angular_momentum.coupling)
+        solved = _solve(case, mesh, clock, earlier, added)
     except CaseError as error:
         file = None if case.file is None else str(case.file)
         raise CaseError(*error.problems, file=error.file or file) from None
@@ -283,35 +285,13 @@ def _run(
         if case.file is None:
             raise
         raise ConvergenceError(f"{case.file}: {error}") from None
-    with phase("orbital", "vorticity and orbital density"):
-        fields: dict[str, Any] = dict(flow.fields)
-        moments: tuple[Any, ...] = ()
-        # Potential flow has no vorticity, unless somebody wants to see that.
-        asked = {"vorticity", "orbital_density"} & set(case.output.fields or ())
-        if flow.model != "ohmic" or asked:
-            fields["vorticity"] = vorticity(flow)
-            if couplings(flow) is not None:
-                fields["orbital_density"] = orbital_density(flow, fields["vorticity"])
-                moments = tuple(edge_moments(flow, fields["orbital_density"]))
-        for name, of in {**TABLE, **derived}.items():
-            wanted = name in derived or name in (case.output.fields or ())
-            if wanted and of.expression is not None:
-                fields[name] = derive(flow, name, of)
+    flow, part = solved.flow, solved.part
+    with clock.phase("orbital", "vorticity and orbital density"):
+        fields, moments = _fields(case, flow, added.fields)
     if part is not None:
         fields |= part.fields | report.totals(part, fields)
-    warnings = check_places(device, case.output)
-    if flow.model != "ohmic":
-        kinetic = flow.model == "kinetic"
-        warnings += resolution.warnings(device, materials, case.boundaries, kinetic=kinetic)
-    if convergence is not None and not convergence.converged:
-        left = max(convergence.error_extrapolated)
-        warnings.append(
-            f"{convergence.harmonics[-1]} harmonics leave an estimated error of {left:.1e}, more"
-            f" than flow.tolerance = {case.flow.tolerance:g}"
-        )
     found = corners.extrema_of(flow, fields)
-    if (spike := corners.warning(found, fields)) is not None:
-        warnings.append(spike)
+    spike = corners.warning(found, fields)
     return Result(
         case=case,
         flow=flow,
@@ -319,19 +299,96 @@ def _run(
         edge_moments=moments,
         warnings=(
             *case.warnings,
-            *warnings,
-            *(adaptivity.warnings if adaptivity else ()),
+            *_warnings(case, solved),
+            *([] if spike is None else [spike]),
+            *(solved.adaptivity.warnings if solved.adaptivity else ()),
             *(part.densities.warnings if part else ()),
         ),
-        seconds=seconds,
-        closed_form=None if terms else exact_match.closed_form(flow),
-        convergence=convergence,
-        bounds=bounds,
-        adaptivity=adaptivity,
+        seconds=clock.seconds,
+        closed_form=None if added.flow else exact_match.closed_form(flow),
+        convergence=solved.convergence,
+        bounds=solved.bounds,
+        adaptivity=solved.adaptivity,
         angular_momentum=part,
-        derived=dict(derived),
+        derived=dict(added.fields),
         extrema=found,
     )
+
+
+def _solve(
+    case: Case,
+    mesh: Callable[[SizeField | None], Device],
+    clock: _Clock,
+    earlier: Flow | None,
+    added: _Added,
+) -> _Solved:
+    """Mesh, flow, and the densities of angular momentum in it."""
+    diffusions: dict[int, Diffusion] = {}
+
+    def build(wanted: SizeField | None = None) -> Device:
+        with clock.phase("mesh", f"meshing {case.geometry.file.name}"):
+            device = mesh(wanted)
+        if case.angular_momentum:
+            # Whether it is well posed is decided before anything is solved.
+            diffusions[id(device)] = problem(case, device, added.densities)
+        return device
+
+    adaptivity = convergence = bounds = part = None
+    if case.mesh.adapt is not None:
+        with clock.phase("solve", f"adapting the mesh to the {case.mesh.adapt.target}"):
+            device, flow, adaptivity = adapt(case, build, clock.progress)
+        clock.seconds["solve"] -= clock.seconds["mesh"]
+    else:
+        device = build()
+        materials = {region: case.materials[name] for region, name in case.regions.items()}
+        with clock.phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
+            same = earlier is not None and _alike(earlier, case, device)
+            start = earlier if same else None
+            flow, convergence = solve(case, device, materials, clock.progress, start, added.flow)
+        if case.flow.bounds:
+            with clock.phase("bounds", "bounds of the conductance"):
+                bounds = conductance_bounds(flow)
+    if diffusion := diffusions.get(id(device)):
+        with clock.phase("angular momentum", "diffusion of angular momentum"):
+            flow, part = report.solve(diffusion, flow, case.angular_momentum.coupling)
+    return _Solved(
+        flow=flow, adaptivity=adaptivity, convergence=convergence, bounds=bounds, part=part
+    )
+
+
+def _fields(
+    case: Case, flow: Flow, own: Mapping[str, Derived]
+) -> tuple[dict[str, Field], tuple[EdgeMoment, ...]]:
+    """Fields that follow from a flow, and the orbital moments of its walls."""
+    fields = dict(flow.fields)
+    moments: tuple[EdgeMoment, ...] = ()
+    # Potential flow has no vorticity, unless somebody wants to see that.
+    asked = set(case.output.fields or ())
+    if flow.model != "ohmic" or {"vorticity", "orbital_density"} & asked:
+        fields["vorticity"] = vorticity(flow)
+        if couplings(flow) is not None:
+            fields["orbital_density"] = orbital_density(flow, fields["vorticity"])
+            moments = tuple(edge_moments(flow, fields["orbital_density"]))
+    for name, of in {**TABLE, **own}.items():
+        if of.expression is not None and (name in own or name in asked):
+            fields[name] = derive(flow, name, of)
+    return fields, moments
+
+
+def _warnings(case: Case, solved: _Solved) -> list[str]:
+    flow, convergence = solved.flow, solved.convergence
+    out = list(check_places(flow.device, case.output))
+    if flow.model != "ohmic":
+        kinetic = flow.model == "kinetic"
+        materials = dict(flow.materials)
+        out += resolution.warnings(flow.device, materials, case.boundaries, kinetic=kinetic)
+    if convergence is not None and not convergence.converged:
+        left = max(convergence.error_extrapolated)
+        out.append(
+            f"{convergence.harmonics[-1]} harmonics leave an estimated error of {left:.1e}, more"
+            f" than flow.tolerance = {case.flow.tolerance:g}"
+        )
+    return out
 
 
 def _alike(flow: Flow, case: Case, device: Device) -> bool:
