@@ -18,7 +18,7 @@ import ufl
 
 from meso.compiled import functional
 from meso.device import Device
-from meso.discrete.cells import cells_of, lagrange
+from meso.discrete.expressions import coefficient
 from meso.errors import CaseError
 from meso.measures import NamedMeasure
 from meso.mpi import largest
@@ -148,18 +148,8 @@ def _common(
     degree: int,
     sample: Callable[[Quantity, np.ndarray, np.ndarray], np.ndarray],
 ) -> dict[str, Any]:
-    nodal = dolfinx.fem.functionspace(device.mesh, ("DG", degree))
-    cells = cells_of(device)
-    everything = np.arange(cells.count)
-    positions = cells.positions(everything, lagrange(device, degree).points)
-
     def material(quantity: Quantity) -> Any:
-        values = sample(quantity, everything, positions)
-        function = dolfinx.fem.Function(nodal)
-        at = nodal.dofmap.list[: len(values)]
-        function.x.array[at] = values if values.ndim == 2 else values[:, None]
-        function.x.scatter_forward()
-        return function
+        return coefficient(device, degree, lambda cells, x: sample(quantity, cells, x))
 
     return {
         "n": device.n,

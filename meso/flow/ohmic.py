@@ -16,11 +16,13 @@ from meso.device import Device
 from meso.discrete.algebra import Assembly
 from meso.discrete.cells import Lagrange, cells_of, lagrange
 from meso.discrete.coefficients import Coefficients, conductivity_scale
-from meso.discrete.fields import Field, continuous, continuous_function, gradient
+from meso.discrete.expressions import coefficient, interpolated
+from meso.discrete.fields import Field, continuous, continuous_function
 from meso.discrete.own_terms import OwnTerms, Symbols, Term, own_terms
 from meso.discrete.periodic import ground_nodes, twin_nodes
 from meso.discrete.scalar import ScalarForms
 from meso.discrete.unknowns import kept, number
+from meso.equations import ohmic
 from meso.errors import CaseError
 from meso.flow.result import (
     Flow,
@@ -161,7 +163,9 @@ class Ohmic:
         potential, current = drive(names, self.boundaries, response, offset)
         scalar = nodal @ np.append(potential, np.ones(sides - len(names)))
         voltage = continuous("potential", "V", device, self.order, scalar)
-        density = self._current_density(voltage)
+        function = continuous_function("potential", device, self.order, scalar)
+        function.x.scatter_forward()
+        density = self._current_density(function)
         return Flow(
             model="ohmic",
             device=device,
@@ -170,7 +174,7 @@ class Ohmic:
             thickness=self.thickness,
             order=self.order,
             current_density=density.function(),
-            potential=continuous_function("potential", device, self.order, scalar),
+            potential=function,
             fields={"current_density": density, "potential": voltage},
             **terminals_of(names, self.boundaries, response, potential, current),
             evidence={
@@ -222,19 +226,18 @@ class Ohmic:
                     forms.conduction(batch, same, self.coefficients.conductivity(batch, at)),
                 )
 
-    def _current_density(self, voltage: Field) -> Field:
+    def _current_density(self, potential: Any) -> Field:
         """J = -sigma grad phi, in each cell at the nodes of one degree less."""
-        device, cells = self.device, cells_of(self.device)
-        degree = self.order - 1
-        center = np.full((1, device.dimension), 1 / (device.dimension + 1))
-        points = lagrange(device, degree).points if degree else center
-        everything = np.arange(cells.count)
-        sigma = self.coefficients.conductivity(everything, cells.positions(everything, points))
-        sigma = (sigma if sigma.ndim > 1 else sigma[:, None])[..., None] * self.scales.conductivity
+        device, degree = self.device, self.order - 1
+
+        def conductivity(cells: np.ndarray, positions: np.ndarray) -> np.ndarray:
+            return self.coefficients.conductivity(cells, positions) * self.scales.conductivity
+
+        sigma = coefficient(device, degree, conductivity)
         return Field(
             name="current_density",
             unit=current_unit(self.materials),
             device=device,
             degree=degree,
-            values=-sigma * gradient(voltage, points)[..., 0],
+            values=interpolated(device, ohmic.current_density(potential, sigma), degree),
         )

@@ -6,14 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import dolfinx
-import numpy as np
 import ufl
 
-from meso import _compat
-from meso.compiled import expression
-from meso.discrete.cells import cells_of, lagrange
 from meso.discrete.coefficients import material_values
+from meso.discrete.expressions import coefficient, interpolated
 from meso.discrete.fields import Field
 from meso.equations.derived import Derived
 from meso.errors import CaseError
@@ -55,12 +51,18 @@ def derive(flow: Flow, name: str, of: Derived) -> Field:
     """
     assert of.expression is not None
     device, degree = flow.device, flow.order
+
+    def material(quantity: Callable[[Any], Any]) -> Any:
+        return coefficient(
+            device, degree, lambda c, x: material_values(device, flow.materials, quantity, c, x)
+        )
+
     symbols = FlowFields(
         J=flow.current_density,
         phi=flow.potential,
         x=ufl.SpatialCoordinate(device.mesh),
         model=flow.model,
-        material=lambda quantity: _coefficient(flow, quantity, degree),
+        material=material,
     )
     value = ufl.as_ufl(of.expression(symbols))
     if value.ufl_shape not in ((), (device.dimension,)):
@@ -68,29 +70,11 @@ def derive(flow: Flow, name: str, of: Derived) -> Field:
             f"derived field {name}: found shape {value.ufl_shape}; must be a scalar or a vector of"
             f" {device.dimension} components"
         )
-    space = dolfinx.fem.functionspace(device.mesh, ("DG", degree, value.ufl_shape))
-    function = dolfinx.fem.Function(space)
-    function.interpolate(expression(value, _compat.interpolation_points(space.element)))
-    components = value.ufl_shape[0] if value.ufl_shape else 1
-    nodes = space.dofmap.list[: len(device.cell_region)]
     sheet = any(m.carriers == "2d" for m in flow.materials.values())
     return Field(
         name=name,
         unit=of.unit_in(sheet),
         device=device,
         degree=degree,
-        values=function.x.array.reshape(-1, components)[nodes],
+        values=interpolated(device, value, degree),
     )
-
-
-def _coefficient(flow: Flow, quantity: Callable[[Any], Any], degree: int) -> Any:
-    """A quantity of the materials as a function, in each cell."""
-    device = flow.device
-    space = dolfinx.fem.functionspace(device.mesh, ("DG", degree))
-    cells, everything = cells_of(device), np.arange(len(device.cell_region))
-    at = cells.positions(everything, lagrange(device, degree).points)
-    values = material_values(device, flow.materials, quantity, everything, at)
-    function = dolfinx.fem.Function(space)
-    nodes = space.dofmap.list[: len(values)]
-    function.x.array[nodes] = values if values.ndim == 2 else values[:, None]
-    return function
