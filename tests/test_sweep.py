@@ -334,7 +334,7 @@ def test_a_failing_point_is_recorded_and_tried_again(stubborn, capsys):
     assert main(words) == 3
     printed = capsys.readouterr()
     assert "failed" in printed.out
-    assert "1 of 3 points failed, the first at order = 3: residual 1e-3" in printed.err
+    assert "1 of 3 points failed, the first at order = 3: case.toml: residual 1e-3" in printed.err
     rows = table()
     assert [row["status"] for row in rows] == ["done", "failed", "done"]
     assert rows[1]["error"] == "residual 1e-3, wanted 1e-10" and not rows[1]["conductance_S"]

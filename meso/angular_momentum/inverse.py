@@ -18,7 +18,7 @@ import numpy as np
 from meso.angular_momentum import terms
 from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.diffusion import Diffusion
-from meso.angular_momentum.system import Operator, System, facets_of
+from meso.angular_momentum.system import Operator, Solution, System, facets_of
 from meso.boundary import Boundary, Contact, Periodic
 from meso.discrete.cells import cells_of, lagrange
 from meso.discrete.fields import Field, continuous_function, gradient
@@ -133,50 +133,9 @@ def two_way(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response
             ("angular_momentum.coupling", '"two-way" takes no added terms; use "one-way" or "none"')
         )
     ports = _Ports(diffusion, flow)
-    device, space, d = diffusion.device, diffusion.space, diffusion.device.dimension
-    n = len(diffusion.components)
-    everything = np.arange(n)
-    own = diffusion.operator(everything)
-    s, scale = ports.scale, np.append(diffusion.scale, ports.scale)
-    D = np.zeros((len(device.regions), d, n + 1, d, n + 1))
-    D[:, :, :n, :, :n] = own.diffusion
-    D[:, :, n:, :, n:] = _isotropic(ports.sigma * s**2, d)
-    coupling = diffusion.hall[..., :d] * diffusion.scale[:, None] * s
-    D[:, :, :n, :, n] = coupling
-    D[:, :, n, :, :n] = -np.moveaxis(coupling, 3, 1)
-
-    def padded(value: np.ndarray) -> np.ndarray:
-        return np.pad(value, [(0, 0)] * (value.ndim - 2) + [(0, 1), (0, 1)])
-
-    operator = Operator(
-        diffusion=D,
-        reaction=padded(own.reaction),
-        surface={k: padded(v) for k, v in own.surface.items()},
-        conductance={k: padded(v) for k, v in own.conductance.items()},
-        jumping=np.append(np.ones(n, dtype=bool), False),
-    )
-    held, values = diffusion.fixed(everything)
-    sides = len(ports.names) + 1
-    given = np.zeros((space.nodes, n + 1, sides))
-    given[:, n, :-1] = ports.given / s
-    given[:, :n, -1] = values / diffusion.scale
-    fixed = np.concatenate([held, ports.fixed[:, None]], axis=1)
-    system = System(device, space, operator, fixed=fixed, sides=sides, pairs=ports.pairs)
-
-    def fed(name: str) -> Any:
-        value = diffusion.surfaces[name].injected
-        assert value is not None
-        inner = diffusion.facet_load([everything], value)
-
-        def load(geometry: Any, table: np.ndarray) -> np.ndarray:
-            out = np.zeros((len(table), table.shape[2], n + 1, sides))
-            out[:, :, :n, -1] = inner(geometry, table)[..., 0]
-            return out
-
-        return load
-
-    loads = {k: fed(k) for k, law in diffusion.surfaces.items() if law.injected is not None}
-    solution = system.solve(facet_loads=loads, given=given, iterative=diffusion.iterative)
+    device, space, n = diffusion.device, diffusion.space, len(diffusion.components)
+    solution = _solve_together(diffusion, ports)
+    scale = np.append(diffusion.scale, ports.scale)
     solved = solution.values * scale[:, None]
     omega, phi = solved[:, :, :n], solved[:, :, n]
     response = ports.currents(phi, omega)
@@ -202,26 +161,75 @@ def two_way(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response
             "divergence_relative": relative_divergence(density),
         },
     )
-    before = {**flow.contacts, **flow.periodic}
-    change = [
-        (potential[i] - before[n].potential, current[i] - before[n].current)
-        for i, n in enumerate(ports.names)
-    ]
-    old = flow.fields["current_density"]
-    points = _nodes(device, density.degree)
-    added = replace(density, values=density.values - old.everywhere(points))
-    shifted = replace(
-        voltage, values=voltage.values - flow.fields["potential"].everywhere(space.points)
+    return coupled, densities, _changes(ports, flow, coupled, offset)
+
+
+def _solve_together(diffusion: Diffusion, ports: _Ports) -> Solution:
+    """Potentials of angular momentum and then of charge: for each port, and for all other data."""
+    n, space = len(diffusion.components), diffusion.space
+    everything, sides = np.arange(n), len(ports.names) + 1
+    held, values = diffusion.fixed(everything)
+    given = np.zeros((space.nodes, n + 1, sides))
+    given[:, n, :-1] = ports.given / ports.scale
+    given[:, :n, -1] = values / diffusion.scale
+    fixed = np.concatenate([held, ports.fixed[:, None]], axis=1)
+
+    def fed(name: str) -> Any:
+        value = diffusion.surfaces[name].injected
+        assert value is not None
+        inner = diffusion.facet_load([everything], value)
+
+        def load(geometry: Any, table: np.ndarray) -> np.ndarray:
+            out = np.zeros((len(table), table.shape[2], n + 1, sides))
+            out[:, :, :n, -1] = inner(geometry, table)[..., 0]
+            return out
+
+        return load
+
+    loads = {k: fed(k) for k, law in diffusion.surfaces.items() if law.injected is not None}
+    operator = _coupled_operator(diffusion, ports)
+    system = System(diffusion.device, space, operator, fixed=fixed, sides=sides, pairs=ports.pairs)
+    return system.solve(facet_loads=loads, given=given, iterative=diffusion.iterative)
+
+
+def _coupled_operator(diffusion: Diffusion, ports: _Ports) -> Operator:
+    """The diffusion of angular momentum, Ohm's law, and the Hall currents both ways (Onsager)."""
+    n, d = len(diffusion.components), diffusion.device.dimension
+    own, s = diffusion.operator(np.arange(n)), ports.scale
+    D = np.zeros((len(diffusion.device.regions), d, n + 1, d, n + 1))
+    D[:, :, :n, :, :n] = own.diffusion
+    D[:, :, n:, :, n:] = _isotropic(ports.sigma * s**2, d)
+    coupling = diffusion.hall[..., :d] * diffusion.scale[:, None] * s
+    D[:, :, :n, :, n] = coupling
+    D[:, :, n, :, :n] = -np.moveaxis(coupling, 3, 1)
+
+    def padded(value: np.ndarray) -> np.ndarray:
+        return np.pad(value, [(0, 0)] * (value.ndim - 2) + [(0, 1), (0, 1)])
+
+    return Operator(
+        diffusion=D,
+        reaction=padded(own.reaction),
+        surface={k: padded(v) for k, v in own.surface.items()},
+        conductance={k: padded(v) for k, v in own.conductance.items()},
+        jumping=np.append(np.ones(n, dtype=bool), False),
     )
-    found = ports.response(
-        np.array([v for v, _ in change]),
-        np.array([i for _, i in change]),
+
+
+def _changes(ports: _Ports, flow: Flow, coupled: Flow, offset: np.ndarray) -> Response:
+    """What the coupling has changed in a flow."""
+    before, after = ({**f.contacts, **f.periodic} for f in (flow, coupled))
+    voltage, density = coupled.fields["potential"], coupled.fields["current_density"]
+    points = _nodes(flow.device, density.degree)
+    old = flow.fields["current_density"].everywhere(points)
+    old_voltage = flow.fields["potential"].everywhere(ports.diffusion.space.points)
+    return ports.response(
+        np.array([after[n].potential - before[n].potential for n in ports.names]),
+        np.array([after[n].current - before[n].current for n in ports.names]),
         offset,
-        shifted,
-        added,
+        replace(voltage, values=voltage.values - old_voltage),
+        replace(density, values=density.values - old),
         two_way=True,
     )
-    return coupled, densities, found
 
 
 def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, float]:
