@@ -337,7 +337,10 @@ def test_a_failing_point_is_recorded_and_tried_again(stubborn, capsys):
     assert "1 of 3 points failed, the first at order = 3: case.toml: residual 1e-3" in printed.err
     rows = table()
     assert [row["status"] for row in rows] == ["done", "failed", "done"]
-    assert rows[1]["error"] == "residual 1e-3, wanted 1e-10" and not rows[1]["conductance_S"]
+    assert (
+        rows[1]["error"] == "case.toml: residual 1e-3, wanted 1e-10"
+        and not rows[1]["conductance_S"]
+    )
     assert Path("sweep/sweep.png").is_file()
     assert main(words) == 0
     assert [row["status"] for row in table()] == ["done"] * 3
