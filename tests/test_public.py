@@ -93,6 +93,30 @@ def is_module(name: str) -> bool:
     return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
 
 
+#: Longer than sixty lines, each for a reason.
+LONG = {
+    "_parser": "one line for each option of the command line",
+    "coefficients": "one entry for each coefficient of a band structure",
+    "adaptive": "one loop whose state is all of it",
+    "interband_density": "one formula, term by term",
+    "decide": "the criteria, one after the other",
+}
+#: More than eight arguments: options of users, by keyword.
+WIDE = {"__init__", "adaptive", "from_gmsh", "number", "run", "scalar_matrices", "sweep"}
+
+
+def test_functions_are_short() -> None:
+    for path in (TESTS.parent / "meso").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            documented = len((ast.get_docstring(node) or "").splitlines())
+            lines = (node.end_lineno or 0) - node.lineno - documented
+            assert lines <= 60 or node.name in LONG, f"{path}: {node.name} has {lines} lines"
+            arguments = len(node.args.args) + len(node.args.kwonlyargs)
+            assert arguments <= 8 or node.name in WIDE, f"{path}: {node.name}: {arguments}"
+
+
 def hidden(modules: list[str]) -> set[str]:
     """Those that are not public; the equations are, module by module."""
     return {m for m in modules if m not in PUBLIC and not m.startswith("meso.equations")}

@@ -245,6 +245,19 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
         densities: Its solution.
         flow: The flow that was solved with it.
     """
+    inside = _powers_inside(diffusion, densities, flow)
+    out = {**inside, **_powers_at_boundaries(diffusion, densities)}
+    sums = total(flow.device.comm, np.array(list(out.values())))
+    summed = dict(zip(out, map(float, sums), strict=True))
+    factor = flow.thickness or 1.0
+    return {
+        "contacts": flow.dissipated_power,
+        **{key: value * factor for key, value in summed.items()},
+    }
+
+
+def _powers_inside(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, float]:
+    """In the conductor of this rank."""
     device, space, cells = diffusion.device, diffusion.space, cells_of(diffusion.device)
     d, length = device.dimension, device.extent
     everything = np.arange(cells.count)
@@ -260,16 +273,18 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
         "cqia,ciakb,cqkb->cq", slope, diffusion.diffusivity[region], slope, optimize=True
     )
     relaxed = np.einsum("cqa,cab,cqb->cq", at, diffusion.relaxation[region], at, optimize=True)
-    out = {
-        "contacts": flow.dissipated_power / (flow.thickness or 1.0),
+    return {
         "joule": float((weight * sigma[:, None] * (E**2).sum(axis=2)).sum()),
         "diffusion": float((weight * diffusive).sum()),
         "relaxation": float((weight * relaxed).sum()),
-        "walls": 0.0,
-        "interfaces": 0.0,
-        "injection": 0.0,
     }
-    n = len(diffusion.components)
+
+
+def _powers_at_boundaries(diffusion: Diffusion, densities: Densities) -> dict[str, float]:
+    """At walls, interfaces and where something is fed in, on this rank."""
+    device, space, region = diffusion.device, diffusion.space, diffusion.device.cell_region
+    n, length = len(diffusion.components), device.extent
+    out = {"walls": 0.0, "interfaces": 0.0, "injection": 0.0}
     operator = Operator(
         diffusion=diffusion.diffusivity,
         reaction=diffusion.relaxation,
@@ -284,7 +299,7 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
         sides=1,
         pairs=diffusion.pairs,
     )
-    area = length ** (d - 1)
+    area = length ** (device.dimension - 1)
     nodal = np.zeros((system.phases, space.nodes, n))
     nodal[system.cell_phase[:, None], space.dofs] = densities.omega
     for name, surface in diffusion.surfaces.items():
@@ -310,11 +325,7 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
         if matrix.shape[1] == 2 * size:
             both = nodal[phase, nodes].reshape(len(nodes), -1)
             out["interfaces"] += float(np.einsum("fm,fmk,fk->", both, matrix, both)) * area
-    keys = [key for key in out if key != "contacts"]
-    sums = total(device.comm, np.array([out[key] for key in keys]))
-    out.update(zip(keys, map(float, sums), strict=True))
-    factor = flow.thickness or 1.0
-    return {key: value * factor for key, value in out.items()}
+    return out
 
 
 class _Ports:

@@ -111,20 +111,52 @@ class Ohmic:
         Raises:
             ConvergenceError: The system is singular, or the residual too large.
         """
-        device, scales = self.device, self.scales
+        device, names = self.device, ports_of(self.boundaries)
+        space, own = lagrange(device, self.order), self._own_terms()
+        nodal, evidence = self._unit_potentials(space, own)
+        flux = self._fluxes(space, nodal, own) * self.scales.current(device.dimension)
+        flux = flux * (self.thickness or 1.0)
+        # With loads of added terms there is one more solution, without potentials.
+        response, offset = flux[:, : len(names)], flux[:, len(names) :].sum(axis=1)
+        potential, current = drive(names, self.boundaries, response, offset)
+        scalar = nodal @ np.append(potential, np.ones(nodal.shape[1] - len(names)))
+        voltage = continuous("potential", "V", device, self.order, scalar)
+        function = continuous_function("potential", device, self.order, scalar)
+        function.x.scatter_forward()
+        density = self._current_density(function)
+        return Flow(
+            model="ohmic",
+            device=device,
+            materials=self.materials,
+            boundaries=self.boundaries,
+            thickness=self.thickness,
+            order=self.order,
+            current_density=density.function(),
+            potential=function,
+            fields={"current_density": density, "potential": voltage},
+            **terminals_of(names, self.boundaries, response, potential, current),
+            evidence={
+                **evidence,
+                "divergence_relative": relative_divergence(density),
+            },
+        )
+
+    def _unit_potentials(
+        self, space: Lagrange, own: OwnTerms | None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Solutions at the nodes, (nodes, sides), for unit potentials, and how they were found.
+
+        A unit potential at a contact; a unit step from the second boundary of a pair to the first,
+        where a node has the value of its twin plus one; with loads of added terms one more.
+        """
         names, pairs = ports_of(self.boundaries), periodic_pairs(self.boundaries)
         contacts = names[: len(names) - len(pairs)]
-        space = lagrange(device, self.order)
-        # A unit potential at a contact; a unit step from the second boundary of a pair to the
-        # first, where a node has the value of its twin plus one.
-        own = self._own_terms()
-        loaded = own is not None and own.loads is not None
-        sides = len(names) + loaded
+        sides = len(names) + (own is not None and own.loads is not None)
         given = np.zeros((space.nodes, sides))
-        twins = twin_nodes(device, space, pairs)
-        prescribed = [ground_nodes(device, space, contacts, pairs, twins)]
+        twins = twin_nodes(self.device, space, pairs)
+        prescribed = [ground_nodes(self.device, space, contacts, pairs, twins)]
         for side, name in enumerate(names):
-            nodes = space.nodes_on(device, name)
+            nodes = space.nodes_on(self.device, name)
             if name in contacts:
                 given[nodes] = 0.0
                 prescribed.append(nodes)
@@ -156,32 +188,7 @@ class Ohmic:
         nodal[rows >= 0] += x[rows[rows >= 0]]
         for part in assembly.batches:
             nodal[space.dofs[part.cells][:, space.interior]] = part.inner(x)
-        flux = self._fluxes(space, nodal, own) * scales.current(device.dimension)
-        flux = flux * (self.thickness or 1.0)
-        # With loads of added terms there is one more solution, without potentials.
-        response, offset = flux[:, : len(names)], flux[:, len(names) :].sum(axis=1)
-        potential, current = drive(names, self.boundaries, response, offset)
-        scalar = nodal @ np.append(potential, np.ones(sides - len(names)))
-        voltage = continuous("potential", "V", device, self.order, scalar)
-        function = continuous_function("potential", device, self.order, scalar)
-        function.x.scatter_forward()
-        density = self._current_density(function)
-        return Flow(
-            model="ohmic",
-            device=device,
-            materials=self.materials,
-            boundaries=self.boundaries,
-            thickness=self.thickness,
-            order=self.order,
-            current_density=density.function(),
-            potential=function,
-            fields={"current_density": density, "potential": voltage},
-            **terminals_of(names, self.boundaries, response, potential, current),
-            evidence={
-                **evidence,
-                "divergence_relative": relative_divergence(density),
-            },
-        )
+        return nodal, evidence
 
     def _fluxes(self, space: Lagrange, nodal: np.ndarray, own: OwnTerms | None) -> np.ndarray:
         """Scaled currents by consistent fluxes, G_ij = a(phi_j, phi_i), shape (ports, sides).

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf, isinf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,43 @@ from meso.materials.profile import Profile
 if TYPE_CHECKING:
     from meso.case import Case
     from meso.device import Device
+
+
+def _regions(device: Device, materials: Mapping[str, Material]) -> list[str]:
+    from meso.discrete.coefficients import extremes
+
+    lines = []
+    for region, material in materials.items():
+        own = {region: material}
+        conductivity = _range(*extremes(device, own, lambda m: m.conductivity))
+        unit = conductivity_unit(material.carriers)
+        line = f"  region    {region:<14} {material.name}: conductivity {conductivity} {unit}"
+        if material.viscous:
+            length = extremes(device, own, lambda m: m.vorticity_diffusion_length * 1e9)
+            line += f", l = {_range(*length)} nm"
+        lines.append(line)
+    return lines
+
+
+def _boundaries(case: Case, device: Device, materials: Mapping[str, Material]) -> list[str]:
+    from meso.discrete.coefficients import extremes
+    from meso.evidence.resolution import wall_resolution
+
+    viscous = case.flow.model != "ohmic"
+    resolution = wall_resolution(device, dict(materials), case.boundaries) if viscous else {}
+    lines = []
+    for name, law in case.boundaries.items():
+        what = _law(law)
+        if isinstance(law, Wall) and viscous:
+            low, high = extremes(device, materials, law.slip_rate)
+            if high == 0:
+                what += ", full slip"
+            elif not isinf(high):
+                what += f", slip length {_range(1e9 / high, 1e9 / low if low else inf)} nm"
+        if name in resolution:
+            what += f"; cells up to {resolution[name]:.2g} l high"
+        lines.append(f"  boundary  {name:<14} {what}")
+    return lines
 
 
 def report(
@@ -51,9 +88,8 @@ def report(
         CaseError: Something is wrong.
         GeometryError: The drawing cannot be used.
     """
-    from meso.discrete.coefficients import extremes
     from meso.discrete.sampling import check_places
-    from meso.evidence.resolution import knudsen_number, wall_resolution, warnings
+    from meso.evidence.resolution import knudsen_number, warnings
     from meso.results.running import build_device
 
     try:
@@ -63,27 +99,8 @@ def report(
     materials = {region: case.materials[name] for region, name in case.regions.items()}
     viscous = case.flow.model != "ohmic"
     lines = [f"{case.file or case.title}: model {case.flow.model}, order {device.order}", ""]
-    for region, material in materials.items():
-        own = {region: material}
-        conductivity = _range(*extremes(device, own, lambda m: m.conductivity))
-        unit = conductivity_unit(material.carriers)
-        line = f"  region    {region:<14} {material.name}: conductivity {conductivity} {unit}"
-        if material.viscous:
-            length = extremes(device, own, lambda m: m.vorticity_diffusion_length * 1e9)
-            line += f", l = {_range(*length)} nm"
-        lines.append(line)
-    resolution = wall_resolution(device, materials, case.boundaries) if viscous else {}
-    for name, law in case.boundaries.items():
-        what = _law(law)
-        if isinstance(law, Wall) and viscous:
-            low, high = extremes(device, materials, law.slip_rate)
-            if high == 0:
-                what += ", full slip"
-            elif not isinf(high):
-                what += f", slip length {_range(1e9 / high, 1e9 / low if low else inf)} nm"
-        if name in resolution:
-            what += f"; cells up to {resolution[name]:.2g} l high"
-        lines.append(f"  boundary  {name:<14} {what}")
+    lines += _regions(device, materials)
+    lines += _boundaries(case, device, materials)
     knudsen = knudsen_number(device, materials, case.boundaries)
     if knudsen is not None:
         lines.append(f"  Knudsen number {knudsen:.3g}")

@@ -15,6 +15,7 @@ from meso.boundary import Periodic
 from meso.constants import HBAR
 from meso.device import Device
 from meso.evidence.adapting import Adaptivity
+from meso.flow.result import Flow
 from meso.geometry import gmsh_process
 from meso.observables.corners import Extrema
 from meso.observables.edges import piece_centers
@@ -68,27 +69,8 @@ def summary(result: Result) -> dict[str, Any]:
             **flow.evidence,
             "sum_of_currents_relative": flow.sum_of_currents,
         },
-        "contacts": {
-            name: {
-                f"current_A{per}": t.current,
-                "potential_V": t.potential,
-                "segments": _places(device, name),
-            }
-            for name, t in flow.contacts.items()
-        },
+        **_terminals(flow, per),
     }
-    if flow.periodic:
-        out["periodic"] = {
-            name: {
-                "to": law.to,
-                "voltage_V": flow.periodic[name].potential,
-                f"current_A{per}": flow.periodic[name].current,
-                "segments": _places(device, name),
-                "segments_to": _places(device, law.to),
-            }
-            for name, law in flow.boundaries.items()
-            if isinstance(law, Periodic)
-        }
     if len(flow.contacts) > 1:
         out["conductance_matrix_contacts"] = list(flow.contacts)
         out[f"conductance_matrix_S{per}"] = flow.conductance_matrix.tolist()
@@ -111,6 +93,34 @@ def summary(result: Result) -> dict[str, Any]:
         out["adaptivity"] = _adaptivity(result.adaptivity)
     out["wall_clock_s"] = result.seconds
     out["warnings"] = list(result.warnings)
+    return out
+
+
+def _terminals(flow: Flow, per: str) -> dict[str, Any]:
+    """Contacts and periodic pairs; currents per metre of thickness or not."""
+    device = flow.device
+    out: dict[str, Any] = {
+        "contacts": {
+            name: {
+                f"current_A{per}": t.current,
+                "potential_V": t.potential,
+                "segments": _places(device, name),
+            }
+            for name, t in flow.contacts.items()
+        }
+    }
+    if flow.periodic:
+        out["periodic"] = {
+            name: {
+                "to": law.to,
+                "voltage_V": flow.periodic[name].potential,
+                f"current_A{per}": flow.periodic[name].current,
+                "segments": _places(device, name),
+                "segments_to": _places(device, law.to),
+            }
+            for name, law in flow.boundaries.items()
+            if isinstance(law, Periodic)
+        }
     return out
 
 
