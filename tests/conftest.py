@@ -21,8 +21,9 @@ TIERS = ("verification", "demos", "ranks", "container")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What tests/test_fuzz.py and those that kill processes run."""
     group = parser.getgroup("meso")
-    group.addoption("--mutants", type=int, default=300, help="number of mutants (default 300)")
-    group.addoption("--kills", type=int, default=8, help="kills of a command (default 8)")
+    group.addoption("--mutants", type=int, default=200, help="number of mutants (default 200)")
+    group.addoption("--kills", type=int, default=5, help="kills of a command (default 5)")
+    group.addoption("--all-ranks", action="store_true", help="demos also on two and three ranks")
     group.addoption("--seed", type=int, default=1, help="of the mutants (default 1)")
     group.addoption("--mutant", type=int, help="only the mutant of this number")
 
