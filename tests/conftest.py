@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("meso")
     group.addoption("--mutants", type=int, default=200, help="number of mutants (default 200)")
     group.addoption("--kills", type=int, default=5, help="kills of a command (default 5)")
-    group.addoption("--all-ranks", action="store_true", help="demos also on two and three ranks")
+    group.addoption("--all-ranks", action="store_true", help="also on two and three ranks")
     group.addoption("--seed", type=int, default=1, help="of the mutants (default 1)")
     group.addoption("--mutant", type=int, help="only the mutant of this number")
 
