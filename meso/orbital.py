@@ -26,6 +26,7 @@ from meso.discrete.kernels import Space
 from meso.discrete.scalar import ScalarForms
 from meso.discrete.unknowns import kept, number
 from meso.equations import vorticity as equations
+from meso.equations.derived import TABLE
 from meso.flow.result import Flow
 from meso.observables.accumulation import EdgeMoment, edge_moments
 from meso.observables.edges import curl_of, wall_values
@@ -85,7 +86,7 @@ def _field(flow: Flow, degree: int, curl: np.ndarray) -> Field:
     sheet = any(m.carriers == "2d" for m in flow.materials.values())
     return Field(
         name="vorticity",
-        unit="per_m2_s" if sheet else "per_m3_s",
+        unit=TABLE["vorticity"].unit_in(sheet),
         device=flow.device,
         degree=degree,
         values=curl / ELECTRON_CHARGE,
@@ -219,10 +220,10 @@ def orbital_density(flow: Flow, omega: Field) -> Field:
     kappa = couplings(flow)
     assert kappa is not None
     factor = (kappa * ELECTRON_CHARGE)[flow.device.cell_region]
-    unit = "J_s_per_m2" if omega.unit == "per_m2_s" else "J_s_per_m3"
+    sheet = any(m.carriers == "2d" for m in flow.materials.values())
     return Field(
         name="orbital_density",
-        unit=unit,
+        unit=TABLE["orbital_density"].unit_in(sheet),
         device=flow.device,
         degree=omega.degree,
         values=omega.values * factor[:, None, None],

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import ufl
+from conftest import GEOMETRIES
 from test_cli import here, write_case  # noqa: F401 (here: a fixture)
 
 from meso import Case, CaseError, run
@@ -39,6 +40,31 @@ def test_viscous_heat_is_a_part_of_it():
     # Each is interpolated in P_k at the same nodes.
     np.testing.assert_allclose(whole, ohmic + viscous, rtol=1e-9, atol=1e-9 * whole.max())
     assert viscous.max() > 0.01 * whole.max()
+
+
+def test_heat_in_a_magnetic_field():
+    """Hall viscosity and the Lorentz force do no work: without friction all of it is here."""
+    changes = {
+        "geometry.file": str(GEOMETRIES / "annulus.geo"),
+        "geometry.parameters": None,
+        "materials.sheet.mean_free_path": "60 nm",
+        "materials.sheet.fermi_wavevector": "1e8 1/m",
+        "boundaries.edges": None,
+        "boundaries.inner": {"wall": {"specularity": 1.0}},
+        "boundaries.outer": {"wall": {"specularity": 1.0}},
+        "flow.magnetic_field": "1 T",
+        "output.fields": ["heat", "viscous_heat"],
+        "output.probes": None,
+        "mesh": {"wall_size": "5 nm"},
+    }
+    result = run(Case.load(write_case(**changes)))
+
+    def whole(name):
+        return result.device.integrate(result.function(name) * result.device.dx)
+
+    # Interpolated in P_4. Without a field the stress is 14 times as large.
+    assert whole("heat") == pytest.approx(result.flow.dissipated_power, rel=1e-4)
+    assert whole("viscous_heat") > 0.01 * whole("heat")
 
 
 def test_own_fields_are_in_all_files(tmp_path):

@@ -24,9 +24,9 @@ class Derived:
         unit: In a 3D metal, SI, as in the headers of tables: "W_per_m3".
         sheet_unit: In a 2D electron gas; by default the same.
         expression: From the symbols of a flow to UFL: ``of.J`` (A/m^2, in a sheet A/m), ``of.phi``
-            (V), ``of.material(lambda m: m.conductivity)`` (SI), ``of.x`` (m). A scalar, or a
-            vector with as many components as the device has dimensions. None for fields that
-            are found in another way.
+            (V), ``of.material(lambda m: m.conductivity)`` (SI), ``of.x`` (m), ``of.model``,
+            ``of.magnetic_field`` (T). A scalar, or a vector with as many components as the device
+            has dimensions. None for fields that are found in another way.
         models: The models of flow that have it.
         signed: Whether figures show zero in the middle of their colours.
     """
@@ -43,18 +43,26 @@ class Derived:
         return self.sheet_unit if sheet and self.sheet_unit else self.unit
 
 
-def _heat(of: Any) -> Expr:
+def _stress(of: Any) -> Expr:
+    """l^2/sigma, less in a magnetic field; Hall viscosity and Lorentz force do no work."""
     sigma = of.material(lambda m: m.conductivity)
+    stress = of.material(lambda m: m.vorticity_diffusion_length) ** 2 / sigma
+    if of.magnetic_field == 0:
+        return stress
+    t = of.material(lambda m: m.turning(of.magnetic_field))
+    gamma = of.material(lambda m: m.gamma2)
+    return stress * gamma**2 / (gamma**2 + 4 * t**2)
+
+
+def _heat(of: Any) -> Expr:
+    resistivity = 1 / of.material(lambda m: m.conductivity)
     if of.model == "ohmic":
-        return dissipation.ohmic(of.J, 1 / sigma)
-    length = of.material(lambda m: m.vorticity_diffusion_length)
-    return dissipation.in_conductor(of.J, 1 / sigma, length**2 / sigma)
+        return dissipation.ohmic(of.J, resistivity)
+    return dissipation.in_conductor(of.J, resistivity, _stress(of))
 
 
 def _viscous_heat(of: Any) -> Expr:
-    sigma = of.material(lambda m: m.conductivity)
-    length = of.material(lambda m: m.vorticity_diffusion_length)
-    return dissipation.in_conductor(of.J, 0.0, length**2 / sigma)
+    return dissipation.in_conductor(of.J, 0.0, _stress(of))
 
 
 def _angular_momentum(label: str, symbol: str) -> dict[str, Derived]:

@@ -130,7 +130,7 @@ class Hydrodynamic:
             if problems:
                 raise CaseError(*problems)
             terms = (*terms, magnetic_term(boundaries, magnetic_field))
-        self.terms = tuple(terms)
+        self.terms, self.magnetic_field = tuple(terms), magnetic_field
         self.device, self.materials, self.boundaries = device, materials, boundaries
         self.order, self.thickness = order or device.order, thickness
         self.iterative = solver == "iterative" or (solver == "auto" and device.dimension == 3)
@@ -291,6 +291,7 @@ class Hydrodynamic:
             **terminals_of(names, self.boundaries, response, potential, current),
             evidence={**solutions.evidence, "divergence_relative": relative_divergence(density)},
             slips=not self.terms,
+            magnetic_field=self.magnetic_field,
         )
 
 

@@ -13,6 +13,7 @@ from meso.device import Device
 from meso.discrete.fields import Field
 from meso.discrete.functionals import cell_integrals
 from meso.equations import dissipation
+from meso.equations.derived import TABLE
 from meso.errors import CaseError
 from meso.errors import known as suggestion
 from meso.materials.material import Material
@@ -79,6 +80,7 @@ class Flow:
             another iteration may begin.
         slips: Whether the slip law alone tells the vorticity at walls: not in a magnetic field, nor
             with terms that were added.
+        magnetic_field: Along z, T.
     """
 
     model: str
@@ -97,6 +99,7 @@ class Flow:
     distribution: Any = None
     unit_moments: Any = None
     slips: bool = True
+    magnetic_field: float = 0.0
 
     @property
     def dissipated_power(self) -> float:
@@ -337,7 +340,7 @@ def terminals_of(
 def current_unit(materials: Mapping[str, Material]) -> str:
     """Unit of the current density in column names."""
     sheet = any(material.carriers == "2d" for material in materials.values())
-    return "A_per_m" if sheet else "A_per_m2"
+    return TABLE["current_density"].unit_in(sheet)
 
 
 def relative_divergence(density: Field) -> float:

@@ -25,6 +25,7 @@ class FlowFields:
         phi: Electrochemical potential.
         x: Position.
         model: "ohmic", "hydrodynamic" or "kinetic".
+        magnetic_field: Along z, T.
         material: From a function of the material to a coefficient.
     """
 
@@ -32,6 +33,7 @@ class FlowFields:
     phi: Any
     x: Any
     model: str
+    magnetic_field: float
     material: Callable[[Callable[[Any], Any]], Any]
 
 
@@ -62,6 +64,7 @@ def derive(flow: Flow, name: str, of: Derived) -> Field:
         phi=flow.potential,
         x=ufl.SpatialCoordinate(device.mesh),
         model=flow.model,
+        magnetic_field=flow.magnetic_field,
         material=material,
     )
     value = ufl.as_ufl(of.expression(symbols))
