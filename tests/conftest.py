@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("meso")
     group.addoption("--mutants", type=int, default=200, help="number of mutants (default 200)")
     group.addoption("--kills", type=int, default=5, help="kills of a command (default 5)")
-    group.addoption("--all-ranks", action="store_true", help="also on two and three ranks")
+    group.addoption("--thorough", action="store_true", help="also what takes too long for CI")
     group.addoption("--seed", type=int, default=1, help="of the mutants (default 1)")
     group.addoption("--mutant", type=int, help="only the mutant of this number")
 
@@ -32,10 +32,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests in a folder that is named like a tier belong to it, but for those that start ranks."""
     for item in items:
+        if item.get_closest_marker("thorough") and not item.config.getoption("thorough"):
+            item.add_marker(pytest.mark.skip("with --thorough"))
         if item.get_closest_marker("ranks"):
             continue
         for tier in set(TIERS) & set(item.path.parent.parts[len(Path(__file__).parent.parts) :]):
             item.add_marker(tier)
+
+
+def thorough(*values: Any) -> Any:
+    """Parameters of a test that runs with ``--thorough`` only."""
+    return pytest.param(*values, marks=pytest.mark.thorough)
 
 
 @contextmanager

@@ -666,6 +666,7 @@ def _point_contact(solved: Result) -> None:
     assert 0.85 < slit / (ohm + 0.75) < 1.1
 
 
+@pytest.mark.thorough
 def test_laws_of_the_point_contact(tmp_path: Path) -> None:
     """What the text says of the sum of both laws: too large between Ohm and Sharvin."""
     import runpy
@@ -696,6 +697,7 @@ def _van_der_pauw(solved: Result) -> None:
     assert fluid == pytest.approx(1.010, abs=1e-3)
 
 
+@pytest.mark.thorough
 def test_laws_of_van_der_pauw(tmp_path: Path) -> None:
     """Carriers that fly through lower the voltage; the fluid has too much of that."""
     import runpy

@@ -96,9 +96,9 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_demos_do_not_depend_on_the_number_of_ranks(
     solved: Any, demo: str, ranks: int, pytestconfig: pytest.Config
 ) -> None:
-    """On two and three ranks with ``--all-ranks``."""
-    if ranks < 4 and not pytestconfig.getoption("all_ranks"):
-        pytest.skip("with --all-ranks")
+    """On two and three ranks with ``--thorough``."""
+    if ranks < 4 and not pytestconfig.getoption("thorough"):
+        pytest.skip("with --thorough")
     one, many = solved(1) / demo, solved(ranks) / demo
     assert json.loads((many / "summary.json").read_text())["mesh"]["ranks"] == ranks
     assert {p.relative_to(one) for p in one.rglob("*.csv")} == {

@@ -283,10 +283,10 @@ serial = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own rank
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, pytestconfig):
-    """All cases on one and three ranks, and with ``--all-ranks`` on two."""
+    """All cases on one and three ranks, and with ``--thorough`` on two."""
     folder = tmp_path_factory.mktemp("ranks")
     out = {}
-    for ranks in (1, 2, 3) if pytestconfig.getoption("all_ranks") else (1, 3):
+    for ranks in (1, 2, 3) if pytestconfig.getoption("thorough") else (1, 3):
         path = folder / f"{ranks}.json"
         launch(__file__, ranks, path)
         out[ranks] = json.loads(path.read_text())
@@ -298,7 +298,7 @@ def runs(tmp_path_factory, pytestconfig):
 @pytest.mark.parametrize("case", CASES)
 def test_ranks_agree(runs, case, ranks):
     if ranks not in runs:
-        pytest.skip("with --all-ranks")
+        pytest.skip("with --thorough")
     assert runs[ranks]["size"] == ranks
     compare(runs[ranks][case], runs[1][case])
 

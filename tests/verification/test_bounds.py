@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import draw, material, mesh_file
+from conftest import draw, material, mesh_file, thorough
 from test_kinetic import LENGTH, RIBBONS, VOLT, WIDTH, kinetic, strip
 
 import meso
@@ -16,11 +16,11 @@ from meso.flow import Flow, conductance_bounds
 
 __all__ = ["strip"]  # the fixture
 
-DEVICES: list[tuple[str, tuple[str, ...], dict[str, float], float]] = [
+DEVICES: list[Any] = [
     ("annulus", ("inner", "outer"), {}, 0.0),
     ("annulus", ("inner", "outer"), {}, 0.9),
     ("constriction", ("edges",), {"fillet": 0}, 0.0),
-    ("hall_bar", ("edges",), {}, 0.6),
+    thorough("hall_bar", ("edges",), {}, 0.6),
 ]
 
 NECK = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw, material, mesh_file
+from conftest import draw, material, mesh_file, thorough
 
 import meso
 from meso import CaseError, Contact, Device, Material, Periodic, Wall
@@ -37,9 +37,9 @@ WIDTH, LENGTH = 100e-9, 10e-9
 # and with collisions among the electrons, from an integral equation solved to ten digits.
 RIBBONS = [
     (0.02, np.inf, 0.0, "isotropic", 0.99151173636843),
-    (0.1, np.inf, 0.0, "isotropic", 0.95755882893946),
+    thorough(0.1, np.inf, 0.0, "isotropic", 0.95755882893946),
     (0.1, np.inf, 0.0, "radial-tangential", 0.9509697559237719),
-    (0.5, np.inf, 0.0, "isotropic", 0.7973801760359),
+    thorough(0.5, np.inf, 0.0, "isotropic", 0.7973801760359),
     (2.0, np.inf, 0.0, "isotropic", 0.48875687458445),
     (0.1, np.inf, 0.5, "radial-tangential", 0.9772588646734773),
     (2.0, np.inf, 0.5, "isotropic", 0.68578151118389),
