@@ -29,6 +29,18 @@ _KINDS = ("cell", "exterior_facet")
 _DIMENSION = {"triangle": 2, "tetrahedron": 3}
 
 
+@lru_cache(maxsize=128)
+def _element(
+    cell: str,
+    degree: int,
+    shape: tuple[int, ...],
+    variant: basix.LagrangeVariant = basix.LagrangeVariant.gll_warped,
+) -> Any:
+    return basix.ufl.element(
+        "Lagrange", cell, degree, shape=shape, lagrange_variant=variant, discontinuous=True
+    )
+
+
 @lru_cache(maxsize=32)
 def _domain(cell: str, degree: int) -> ufl.Mesh:
     """A domain of cells of some degree: forms on it serve all meshes of such cells."""
@@ -92,17 +104,11 @@ class Shape:
 
     def polynomials(self, degree: int, shape: tuple[int, ...] = ()) -> Any:
         """Lagrange element inside a cell."""
-        return basix.ufl.element("Lagrange", self.cell, degree, shape=shape, discontinuous=True)
+        return _element(self.cell, degree, shape)
 
     def inside(self, degree: int) -> Any:
         """Lagrange element whose nodes are all inside the cell: steps between cells are exact."""
-        return basix.ufl.element(
-            "Lagrange",
-            self.cell,
-            degree,
-            lagrange_variant=basix.LagrangeVariant.gl_isaac,
-            discontinuous=True,
-        )
+        return _element(self.cell, degree, (), basix.LagrangeVariant.gl_isaac)
 
     def constant(self) -> ufl.Coefficient:
         """A coefficient with one value in each element."""

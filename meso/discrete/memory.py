@@ -21,6 +21,8 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _ASSEMBLED, _LEFT, _STORED, _FACTOR = 48, 10, 28, 13
 #: Share of the entries of element matrices that are left when they are added.
 _DISTINCT = 0.73
+#: Bytes that any process has, so that nobody needs to ask, which takes milliseconds.
+_SMALL = 50e6
 
 
 def require(comm: MPI.Comm, needed: float, what: str, hint: str) -> None:
@@ -32,6 +34,8 @@ def require(comm: MPI.Comm, needed: float, what: str, hint: str) -> None:
         what: What needs it.
         hint: What would help.
     """
+    if comm.allreduce(needed, op=MPI.MAX) < _SMALL:
+        return
     with suppress(AttributeError, OSError):  # glibc: what Python has freed counts as free
         ctypes.CDLL(None).malloc_trim(0)
     node = comm.Split_type(MPI.COMM_TYPE_SHARED)

@@ -100,8 +100,6 @@ class DirectSystem:
         return self.unknowns.scalar[self.phase[cells][:, None], self.scalar.dofs[cells, positions]]
 
     def _walls(self, walls: Facets) -> None:
-        geometry = self.discrete.geometry(walls)
-        test = terms.trace(geometry, self.scalar)
         coupling = self.discrete.wall_flux(walls)
         count, m = coupling.shape[:2]
         size = self.moments.count * self.vector.on_facet.shape[1]
@@ -109,6 +107,8 @@ class DirectSystem:
         self.assembly.add_coupling(self.unknowns.wall, rows, coupling.reshape(count, m, size))
         loads = self.problem.loads
         for name, flux in ((loads.wall_flux if loads else None) or {}).items():
+            geometry = self.discrete.geometry(walls)
+            test = terms.trace(geometry, self.scalar)
             here = walls.boundary == self.problem.device.boundaries.index(name)
             through = flux(geometry.position[here], geometry.normal[here])
             load = np.zeros((here.sum(), m, self.sides))
