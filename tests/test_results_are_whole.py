@@ -369,10 +369,6 @@ def kill_runs(count):
     kills(words, count, 1, [words, ["plot", "out"]], lambda: check_whole(mine=MINE))
 
 
-def test_a_killed_run():
-    kill_runs(1)
-
-
 def quiet_end(seconds, number):
     """A signal while the solver is loading ends the process, and nothing is half done.
 

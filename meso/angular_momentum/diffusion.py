@@ -10,8 +10,7 @@ It is solved for omega, which is continuous between metals where no conductance 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -20,6 +19,8 @@ from scipy.sparse.csgraph import connected_components
 from meso.angular_momentum import terms, wellposed
 from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.electric import Electric, electric_field
+from meso.angular_momentum.own import scaled, terms_of
+from meso.angular_momentum.surfaces import RESERVOIR, Surface, Values, evaluated
 from meso.angular_momentum.system import (
     FacetLoad,
     Operator,
@@ -31,59 +32,10 @@ from meso.angular_momentum.system import (
 from meso.angular_momentum.tensors import Transport
 from meso.device import Device
 from meso.discrete.cells import FacetGeometry, cells_of, lagrange
-from meso.discrete.own_terms import OwnTerms, Quantity, Symbols, Term, own_terms
+from meso.discrete.own_terms import Term
 from meso.errors import CaseError, known
 from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import total
-
-#: A value of each component, or a function of positions (..., d) in m with values (..., n).
-Values: TypeAlias = np.ndarray | Sequence[float] | Callable[[np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Surface:
-    """What a boundary does with angular momentum; by default nothing passes.
-
-    Attributes:
-        velocity: V, m/s, a number or shape (n, n): it takes V X.
-        injected: Current density j that is fed in, J/m^2 (J/m for a sheet).
-        density: X that is held, J s/m^3 (J s/m^2), NaN for components that are free. Zeros are a
-            reservoir.
-    """
-
-    velocity: float | np.ndarray | None = None
-    injected: Values | None = None
-    density: Values | None = None
-
-    def matrix(self, n: int) -> np.ndarray | None:
-        """V with shape (n, n)."""
-        if self.velocity is None:
-            return None
-        value = np.asarray(self.velocity, dtype=float)
-        value = value * np.eye(n) if value.ndim == 0 else value
-        if value.shape != (n, n) or not np.isfinite(value).all():
-            text = f"found shape {value.shape}; must be {(n, n)} and finite"
-            raise CaseError(("relaxation_velocity", text))
-        return value
-
-
-#: Nothing stays: X = 0 for any number of components.
-RESERVOIR = Surface(density=lambda x: np.zeros(1))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiffusionSymbols(Symbols):
-    """What a term of angular-momentum diffusion may be made of, beside those of any model.
-
-    ``material`` takes functions of the :class:`Transport` of a region.
-
-    Attributes:
-        omega: Potentials chi^-1 X of the components, a vector.
-        v: Their test function.
-    """
-
-    omega: Any
-    v: Any
 
 
 class Diffusion:
@@ -150,31 +102,7 @@ class Diffusion:
         # Units that make every diffusivity one at most.
         size = np.einsum("riaia->ra", self.diffusivity).max(axis=0) / device.dimension
         self.scale = 1 / np.sqrt(size)
-        self.own = self._own_terms()
-
-    def _own_terms(self) -> OwnTerms | None:
-        """Added terms, unscaled but for lengths."""
-        device, n = self.device, len(self.components)
-
-        def symbols(common: dict[str, Any], trial: Any, test: Any) -> DiffusionSymbols:
-            return DiffusionSymbols(omega=trial, v=test, **common)
-
-        def sample(quantity: Quantity, cells: np.ndarray, positions: np.ndarray) -> np.ndarray:
-            values = [float(quantity(self.materials[name])) for name in device.regions]
-            return np.array(values)[device.cell_region[cells]]
-
-        unit = device.extent ** (2 - device.dimension)
-        fields = [(self.order, n, unit, 1.0)]
-        return own_terms(device, fields, self.terms, symbols, sample)
-
-    def _scaled_terms(self, group: np.ndarray) -> OwnTerms | None:
-        """Added terms of some components in scaled variables."""
-        if self.own is None:
-            return None
-        assert len(group) == len(self.components)
-        s = np.tile(self.scale, self.own.matrices.shape[1] // len(self.scale))
-        loads = None if self.own.loads is None else self.own.loads * s
-        return replace(self.own, matrices=self.own.matrices * np.outer(s, s), loads=loads)
+        self.own = terms_of(self)
 
     def _check(self, n: int) -> None:
         device = self.device
@@ -325,7 +253,7 @@ class Diffusion:
                 continue
             nodes = space.nodes_on(device, name)
             x = space.space.tabulate_dof_coordinates()[nodes, : device.dimension]
-            wanted = _evaluated(surface.density, x, n)
+            wanted = evaluated(surface.density, x, n)
             free = np.isnan(wanted)
             # Where regions meet on a boundary, the susceptibility of one of them counts.
             region = self._region_at(name)[nodes]
@@ -362,7 +290,7 @@ class Diffusion:
             fixed=held,
             sides=len(groups),
             pairs=self.pairs,
-            own=self._scaled_terms(groups[0]),
+            own=scaled(self, groups[0]),
         )
         loads = [self.cell_load(group, electric, source) for group in groups]
 
@@ -410,7 +338,7 @@ class Diffusion:
 
         def load(geometry: FacetGeometry, table: np.ndarray) -> np.ndarray:
             x = geometry.position * self.device.extent
-            j = _evaluated(value, x, len(self.components)) * self.device.extent
+            j = evaluated(value, x, len(self.components)) * self.device.extent
             parts = [terms.facet_load(geometry, table, j[..., g] * self.scale[g]) for g in groups]
             return np.stack(parts, axis=-1)
 
@@ -538,7 +466,7 @@ class Diffusion:
             out += np.einsum("fq,fqa->a", weight, flux)
             size += np.einsum("fq,fqa->a", weight, np.abs(flux))
         if surface is not None and surface.injected is not None:
-            j = _evaluated(surface.injected, geometry.position * device.extent, n)
+            j = evaluated(surface.injected, geometry.position * device.extent, n)
             fed += np.einsum("fq,fqa->a", weight, j)
             out -= fed
             size += np.einsum("fq,fqa->a", weight, np.abs(j))
@@ -548,9 +476,3 @@ class Diffusion:
 def pairs_of(flow: Flow) -> tuple[tuple[str, str], ...]:
     """Periodic pairs of the device of a flow."""
     return periodic_pairs(flow.boundaries)
-
-
-def _evaluated(value: Values, x: np.ndarray, n: int) -> np.ndarray:
-    """Values at positions (..., d), shape (..., n)."""
-    found = np.asarray(value(x) if callable(value) else value, dtype=float)
-    return np.broadcast_to(found, (*x.shape[:-1], n))

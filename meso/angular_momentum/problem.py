@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from meso.angular_momentum.diffusion import Diffusion, Surface
+from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.lengths import layer, lengths
+from meso.angular_momentum.surfaces import Surface
 from meso.angular_momentum.tensors import (
     ONE,
     Transport,

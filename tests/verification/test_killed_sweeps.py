@@ -46,6 +46,6 @@ def test_many_killed_sweeps(pytestconfig):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_at_any_time(number):
     write_case()
-    for third in range(10):
-        quiet_end(third / 3, number)
+    for half in range(6):
+        quiet_end(half / 2, number)
         shutil.rmtree("out", ignore_errors=True)
