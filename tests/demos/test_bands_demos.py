@@ -27,6 +27,7 @@ def test_edge_accumulation(tmp_path):
     assert found["projected"] == 0 and found["conventional"] > 3e5
 
 
+@pytest.mark.thorough
 def test_torque(tmp_path):
     found = run("bands_torque", tmp_path)
     assert found["intrinsic"] == pytest.approx(1.58802050e-3, rel=4e-9)

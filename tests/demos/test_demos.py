@@ -384,6 +384,7 @@ def test_vicinity_becomes_ohmic() -> None:
     assert (left < 0.5 * (40 / DISTANCES) ** 2).all()
 
 
+@pytest.mark.thorough
 def test_vicinity_changes_sign_with_the_viscosity() -> None:
     """The curve of the README: one change of sign, between l = 0.1 W and 0.25 W."""
     over = ["materials.sheet.electron_electron_mean_free_path=8 nm,16 nm,60 nm"]
@@ -467,6 +468,7 @@ def test_slit_viscous() -> None:
     assert exact * (100 / 1e6) ** 2 == pytest.approx(32 / np.pi, rel=(np.pi * 100 / 8000) ** 2)
 
 
+@pytest.mark.thorough
 def test_slit_scaling() -> None:
     """Both slopes: R ~ w^-2 where w is far below l, R ~ -(2/pi) ln w where it is far above."""
     case = FOLDER / "slit" / "case.toml"

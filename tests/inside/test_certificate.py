@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import draw, material
+from conftest import draw, material, thorough
 
 from meso import Contact, Device, Material, Wall
 from meso.flow import Flow, Kinetic, certificate
@@ -38,7 +38,7 @@ def lowest(matrix: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(("penalty", "solutions"), [(1e3, 1), (1.0, 1), (1.0, 3), (0.01, 2)])
-@pytest.mark.parametrize("name", ["annulus", "hall_bar"])
+@pytest.mark.parametrize("name", ["annulus", thorough("hall_bar")])
 def test_any_current_is_a_bound(monkeypatch, name, penalty, solutions):
     """However bad the trial current is: its divergence is counted."""
     matter = material(mean_free_path=40e-9)

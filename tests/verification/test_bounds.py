@@ -19,7 +19,7 @@ __all__ = ["strip"]  # the fixture
 DEVICES: list[Any] = [
     ("annulus", ("inner", "outer"), {}, 0.0),
     ("annulus", ("inner", "outer"), {}, 0.9),
-    ("constriction", ("edges",), {"fillet": 0}, 0.0),
+    thorough("constriction", ("edges",), {"fillet": 0}, 0.0),
     thorough("hall_bar", ("edges",), {}, 0.6),
 ]
 
