@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import GEOMETRIES
+from conftest import GEOMETRIES, thorough
 from mpi4py import MPI
 
 pytestmark = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="the command starts its own ranks")
@@ -139,8 +139,15 @@ def test_a_word_is_enough(tmp_path):
 
 
 @pytest.mark.ranks
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("whom", ["launcher", "rank 0"])
+@pytest.mark.parametrize(
+    ("whom", "number"),
+    [
+        ("launcher", signal.SIGINT),
+        ("rank 0", signal.SIGTERM),
+        thorough("launcher", signal.SIGTERM),
+        thorough("rank 0", signal.SIGINT),
+    ],
+)
 def test_ranks_end_too(tmp_path, number, whom):
     process = busy(tmp_path, "mpirun", "-n", "2")
     below = descendants(process.pid)

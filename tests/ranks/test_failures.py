@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import thorough
 from mpi4py import MPI
 from test_demo_ranks import ROOT, environment
 
@@ -76,8 +77,8 @@ serial = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own rank
 @pytest.mark.parametrize(
     ("kind", "ranks", "way", "code", "message"),
     [
-        ("case", "1", "script", 2, "meso: error: "),
-        ("convergence", "0", "script", 3, "meso: did not converge: "),
+        thorough("case", "1", "script", 2, "meso: error: "),
+        thorough("convergence", "0", "script", 3, "meso: did not converge: "),
         ("geometry", "1,2", "command", 2, "meso: error: "),
         ("convergence", "2", "command", 3, "meso: did not converge: "),
         ("case", "2", "caught", 2, "meso: error: "),

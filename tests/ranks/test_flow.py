@@ -304,7 +304,7 @@ def test_ranks_agree(runs, case, ranks):
 
 
 @serial
-@pytest.mark.parametrize("ranks", [1, thorough(2), 3])
+@pytest.mark.parametrize("ranks", [thorough(1), thorough(2), 3])
 def test_errors_reach_every_rank(ranks):
     """A bad drawing is found by rank 0; all ranks raise, and none waits for it."""
     said = launch(__file__, ranks, "error").split("\n")
@@ -315,7 +315,7 @@ def test_errors_reach_every_rank(ranks):
 
 
 @serial
-@pytest.mark.parametrize("ranks", [1, thorough(2), 3])
+@pytest.mark.parametrize("ranks", [thorough(1), thorough(2), 3])
 @pytest.mark.parametrize(
     ("failure", "kind", "text"),
     [
