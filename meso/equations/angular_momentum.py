@@ -38,12 +38,3 @@ def hall_current(v: Expr, E: Expr, theta: Any) -> Expr:
     return sum(
         theta[i][a][k] * v[a].dx(i) * E[k] for i, a, k in product(range(d), range(n), range(len(E)))
     )
-
-
-def inverse_current(omega: Expr, theta: Any) -> list[Expr]:
-    """Charge current of the inverse effect, J_k = Theta^{ia}_k d_i omega_a (Onsager-Casimir)."""
-    d, n = np.shape(theta)[:2]
-    return [
-        sum(theta[i][a][k] * omega[a].dx(i) for i, a in product(range(d), range(n)))
-        for k in range(np.shape(theta)[2])
-    ]

@@ -68,11 +68,13 @@ def _viscous_heat(of: Any) -> Expr:
 def _angular_momentum(label: str, symbol: str) -> dict[str, Derived]:
     return {
         axis: Derived(
-            label=f"{label} ${symbol}_{axis}$", unit="J_s_per_m3", sheet_unit="J_s_per_m2",
+            label=f"{label} ${symbol}_{axis}$",
+            unit="J_s_per_m3",
+            sheet_unit="J_s_per_m2",
             signed=True,
         )
         for axis in "xyz"
-    }  # fmt: skip
+    }
 
 
 def _current(label: str) -> Derived:

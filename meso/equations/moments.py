@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from ufl import as_matrix, as_vector, atan2, cos, div, dot, inner, sin
+from ufl import as_matrix, atan2, cos, div, dot, inner, sin
 
 Expr = Any
 
@@ -67,8 +67,3 @@ def blocked(u: Expr, v: Expr, stress: Expr, resistivity: Expr, moments: Any) -> 
                 flux = as_matrix(angular[i, j].tolist()) * u.dx(j)
                 total += stress * dot(flux, v.dx(i))
     return total
-
-
-def current(u: Expr, moments: Any) -> Expr:
-    """Current density J_i = flux[i, a] u_a."""
-    return as_vector([sum(f * u[a] for a, f in enumerate(row) if f) for row in moments.flux])

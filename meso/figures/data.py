@@ -66,6 +66,14 @@ class Files:
         """How a field is called in pictures."""
         return self.summary["extrema"][field].get("label") or TABLE[field].label
 
+    def sizes(self, field: str) -> tuple[np.ndarray, tuple[float, float], str, str]:
+        """Values of a scalar, lengths of vectors; their bounds, unit and label."""
+        values, label = self.data[field], self.label(field)
+        if values.ndim > 2:
+            values, label = np.linalg.norm(values, axis=2), f"|{label}|"
+        found = values[np.isfinite(values)]
+        return values, (float(found.min()), float(found.max())), self.unit(field), label
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Drawn(Files):

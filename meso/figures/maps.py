@@ -141,13 +141,7 @@ def potential(result: Drawn) -> Figure:
 
 def shaded(result: Drawn, field: str) -> Figure:
     """A field of any kind, of vectors their length, in colours."""
-    values = result.data[field]
-    label = result.label(field)
-    if values.ndim > 2:
-        values, label = np.linalg.norm(values, axis=2), f"|{label}|"
-    found = values[np.isfinite(values)]
-    bounds = (float(found.min()), float(found.max()))
-    return _shaded(result, values, bounds, result.unit(field), label)
+    return _shaded(result, *result.sizes(field))
 
 
 def _shaded(

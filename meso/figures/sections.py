@@ -254,13 +254,7 @@ def potential(result: Solid) -> Figure:
 
 def shaded(result: Solid, field: str) -> Figure:
     """A field of any kind, of vectors their length, in colours."""
-    values = result.data[field]
-    label = result.label(field)
-    if values.ndim > 2:
-        values, label = np.linalg.norm(values, axis=2), f"|{label}|"
-    found = values[np.isfinite(values)]
-    bounds = (float(found.min()), float(found.max()))
-    return _shaded(result, values, bounds, result.unit(field), label)
+    return _shaded(result, *result.sizes(field))
 
 
 def _shaded(
