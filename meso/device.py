@@ -94,7 +94,6 @@ class Device:
     source: Path
     order: int
     cell_data: dict[str, np.ndarray] = field(default_factory=dict)
-    cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def comm(self) -> MPI.Intracomm:
@@ -168,9 +167,9 @@ class Device:
         Returns:
             Shape (m,) or (m, components), NaN outside the device.
         """
-        from meso.discrete.sampling import sample_function
+        from meso.discrete.sampling import sample_functions
 
-        return sample_function(self, function, points)
+        return sample_functions(self, {"f": function}, points)["f"]
 
     @classmethod
     def from_gmsh(

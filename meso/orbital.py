@@ -20,7 +20,7 @@ from meso.constants import ELECTRON_CHARGE
 from meso.device import Device
 from meso.discrete.algebra import Assembly
 from meso.discrete.cells import cells_of, facet_points, lagrange
-from meso.discrete.fields import Field, gradient
+from meso.discrete.fields import Field, cellwise, gradient
 from meso.discrete.functionals import cell_loads
 from meso.discrete.kernels import Space
 from meso.discrete.scalar import ScalarForms
@@ -84,13 +84,8 @@ def _cell_by_cell(flow: Flow, degree: int) -> Field:
 def _field(flow: Flow, degree: int, curl: np.ndarray) -> Field:
     """The vorticity of the particle flow from the curl of J."""
     sheet = any(m.carriers == "2d" for m in flow.materials.values())
-    return Field(
-        name="vorticity",
-        unit=TABLE["vorticity"].unit_in(sheet),
-        device=flow.device,
-        degree=degree,
-        values=curl / ELECTRON_CHARGE,
-    )
+    unit = TABLE["vorticity"].unit_in(sheet)
+    return cellwise("vorticity", unit, flow.device, degree, curl / ELECTRON_CHARGE)
 
 
 def _wall_nodes(flow: Flow, degree: int) -> dict[int, tuple[np.ndarray, np.ndarray]]:
@@ -221,10 +216,6 @@ def orbital_density(flow: Flow, omega: Field) -> Field:
     assert kappa is not None
     factor = (kappa * ELECTRON_CHARGE)[flow.device.cell_region]
     sheet = any(m.carriers == "2d" for m in flow.materials.values())
-    return Field(
-        name="orbital_density",
-        unit=TABLE["orbital_density"].unit_in(sheet),
-        device=flow.device,
-        degree=omega.degree,
-        values=omega.values * factor[:, None, None],
-    )
+    unit = TABLE["orbital_density"].unit_in(sheet)
+    values = omega.values * factor[:, None, None]
+    return cellwise("orbital_density", unit, flow.device, omega.degree, values)

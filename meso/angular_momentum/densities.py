@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from meso.device import Device
-from meso.discrete.fields import Field
+from meso.discrete.fields import Field, cellwise
 from meso.discrete.sampling import sample
 
 
@@ -48,13 +48,8 @@ class Densities:
 
     def field(self, component: str) -> Field:
         """The density of a component, "spin_density_z" or "orbital_diffusive_density_z"."""
-        return Field(
-            name=field_name(component),
-            unit=self.unit,
-            device=self.device,
-            degree=self.order,
-            values=self.density[:, :, [self.components.index(component)]],
-        )
+        values = self.density[:, :, self.components.index(component)]
+        return cellwise(field_name(component), self.unit, self.device, self.order, values)
 
     def sample(self, points: Any) -> dict[str, np.ndarray]:
         """Densities at points, the same on every rank.
@@ -70,13 +65,8 @@ class Densities:
     @property
     def potential(self) -> Field:
         """The chemical potential omega of all components."""
-        return Field(
-            name="angular_momentum_potential",
-            unit="rad_per_s",
-            device=self.device,
-            degree=self.order,
-            values=self.omega,
-        )
+        name, unit = "angular_momentum_potential", "rad_per_s"
+        return cellwise(name, unit, self.device, self.order, self.omega)
 
 
 def field_name(component: str) -> str:

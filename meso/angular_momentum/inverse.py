@@ -21,7 +21,7 @@ from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.system import Operator, Solution, System
 from meso.boundary import Boundary, Contact, Periodic
 from meso.discrete.cells import cells_of, lagrange
-from meso.discrete.fields import Field, continuous_function, gradient
+from meso.discrete.fields import Field, cellwise, difference, gradient
 from meso.discrete.periodic import ground_nodes
 from meso.errors import CaseError
 from meso.flow.result import (
@@ -133,7 +133,7 @@ def two_way(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response
             ("angular_momentum.coupling", '"two-way" takes no added terms; use "one-way" or "none"')
         )
     ports = _Ports(diffusion, flow)
-    device, space, n = diffusion.device, diffusion.space, len(diffusion.components)
+    n = len(diffusion.components)
     solution = _solve_together(diffusion, ports)
     scale = np.append(diffusion.scale, ports.scale)
     solved = solution.values * scale[:, None]
@@ -146,14 +146,10 @@ def two_way(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response
     reaction = (solution.reaction / scale[:, None] @ mix)[:, :n]
     densities = diffusion.densities(omega, reaction, None, solution.evidence)
     voltage, density = ports.fields(phi, omega)
-    nodal = np.zeros(space.nodes)
-    nodal[space.dofs] = phi
-    function = continuous_function("potential", device, diffusion.order, nodal)
-    function.x.scatter_forward()
     coupled = replace(
         flow,
         current_density=density.function(),
-        potential=function,
+        potential=voltage.function(),
         fields={"current_density": density, "potential": voltage},
         **terminals_of(ports.names, flow.boundaries, G, potential, current),
         evidence={
@@ -219,15 +215,12 @@ def _changes(ports: _Ports, flow: Flow, coupled: Flow, offset: np.ndarray) -> Re
     """What the coupling has changed in a flow."""
     before, after = ({**f.contacts, **f.periodic} for f in (flow, coupled))
     voltage, density = coupled.fields["potential"], coupled.fields["current_density"]
-    points = _nodes(flow.device, density.degree)
-    old = flow.fields["current_density"].everywhere(points)
-    old_voltage = flow.fields["potential"].everywhere(ports.diffusion.space.points)
     return ports.response(
         np.array([after[n].potential - before[n].potential for n in ports.names]),
         np.array([after[n].current - before[n].current for n in ports.names]),
         offset,
-        replace(voltage, values=voltage.values - old_voltage),
-        replace(density, values=density.values - old),
+        difference(voltage, flow.fields["potential"]),
+        difference(density, flow.fields["current_density"]),
         two_way=True,
     )
 
@@ -294,9 +287,7 @@ class _Ports:
             self.diffusion.device.dimension,
             (self.diffusion.order),
         )
-        voltage = Field(
-            name="potential", unit="V", device=device, degree=order, values=phi[..., None]
-        )
+        voltage = cellwise("potential", "V", device, order, phi, joined=True)
         degree = max(order - 1, 0)
         points = _nodes(device, degree)
         sigma = self.sigma[device.cell_region][:, None, None]
@@ -304,13 +295,7 @@ class _Ports:
         everything = np.arange(len(device.cell_region))
         inverse = _InverseCurrent(self.diffusion, omega).at(everything, points)[..., :d]
         unit = self.flow.fields["current_density"].unit
-        return voltage, Field(
-            name="current_density",
-            unit=unit,
-            device=device,
-            degree=degree,
-            values=current + inverse,
-        )
+        return voltage, cellwise("current_density", unit, device, degree, current + inverse)
 
     def response(
         self,
@@ -343,13 +328,7 @@ class _InverseCurrent:
 
     def __init__(self, diffusion: Diffusion, omega: np.ndarray) -> None:
         self.diffusion = diffusion
-        self.field = Field(
-            name="omega",
-            unit="rad_per_s",
-            device=diffusion.device,
-            degree=diffusion.order,
-            values=omega,
-        )
+        self.field = cellwise("omega", "rad_per_s", diffusion.device, diffusion.order, omega)
 
     def at(self, batch: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Shape (c, q, 3)."""

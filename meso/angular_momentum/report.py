@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from meso.angular_momentum.lengths import decay_lengths
 from meso.boundary import Wall
 from meso.constants import HBAR
 from meso.discrete.cells import cells_of, facet_geometry
-from meso.discrete.fields import Field
+from meso.discrete.fields import Field, cellwise
 from meso.discrete.sampling import sample
 from meso.flow.result import Flow
 from meso.mpi import concatenated
@@ -101,9 +101,9 @@ def totals(part: Part, fields: Mapping[str, Field]) -> dict[str, Field]:
             continue
         own = part.densities.field(name)
         column = 0 if local.components == 1 else "xyz".index(axis)
-        values = replace(local, values=local.values[:, :, [column]]).everywhere(_nodes(own))
+        values = own.values[..., 0] + local.everywhere(_nodes(own))[..., column]
         key = f"orbital_total_density_{axis}"
-        out[key] = replace(own, name=key, values=own.values + values)
+        out[key] = cellwise(key, own.unit, own.device, own.degree, values)
     return out
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from meso.device import Device
 from meso.discrete.algebra import Assembly, Condensed
-from meso.discrete.cells import FacetGeometry, Lagrange, cells_of, facet_geometry
+from meso.discrete.cells import FacetGeometry, Lagrange, cells_of, facet_geometry, of_device
 from meso.discrete.cellwise import tensor_matrices
 from meso.discrete.kernels import Space
 from meso.discrete.own_terms import OwnTerms
@@ -428,25 +428,23 @@ def on_facets(
     return geometry, table, space.dofs[cell[:, None], on[local]]
 
 
+@of_device
 def facets_by_region(device: Device) -> tuple[np.ndarray, np.ndarray]:
     """Facets of each cell, shape (c, d + 1), and which of them each region touches, (r, facets)."""
-    key = "facets by region"
-    if key not in device.cache:
-        d, topology = device.dimension, device.mesh.topology
-        topology.create_entities(d - 1)
-        topology.create_connectivity(d, d - 1)
-        of_cell = topology.connectivity(d, d - 1).array.reshape(-1, d + 1)
-        of_cell = of_cell[: len(device.cell_region)]
-        touched = []
-        for region in range(len(device.regions)):
-            vector = dolfinx.la.vector(topology.index_map(d - 1), 1)
-            vector.array[:] = 0.0
-            vector.array[of_cell[device.cell_region == region].ravel()] = 1.0
-            vector.scatter_reverse(dolfinx.la.InsertMode.add)
-            vector.scatter_forward()
-            touched.append(np.array(vector.array) > 0)
-        device.cache[key] = (of_cell, np.array(touched))
-    return device.cache[key]  # type: ignore[no-any-return]
+    d, topology = device.dimension, device.mesh.topology
+    topology.create_entities(d - 1)
+    topology.create_connectivity(d, d - 1)
+    of_cell = topology.connectivity(d, d - 1).array.reshape(-1, d + 1)
+    of_cell = of_cell[: len(device.cell_region)]
+    touched = []
+    for region in range(len(device.regions)):
+        vector = dolfinx.la.vector(topology.index_map(d - 1), 1)
+        vector.array[:] = 0.0
+        vector.array[of_cell[device.cell_region == region].ravel()] = 1.0
+        vector.scatter_reverse(dolfinx.la.InsertMode.add)
+        vector.scatter_forward()
+        touched.append(np.array(vector.array) > 0)
+    return of_cell, np.array(touched)
 
 
 def neighbours(device: Device) -> set[tuple[int, int]]:

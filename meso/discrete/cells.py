@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import basix
 import dolfinx
@@ -17,6 +18,8 @@ import numpy as np
 
 from meso import _compat
 from meso.device import Device
+
+Made = TypeVar("Made")
 
 # Facets of the reference simplex by dimension: facet i is opposite to vertex i; in this order of
 # its vertices the conductor is on the left of an edge and behind a face.
@@ -120,12 +123,24 @@ class Lagrange:
         return dolfinx.fem.locate_dofs_topological(self.space, d - 1, entities)
 
 
+def of_device(make: Callable[..., Made]) -> Callable[..., Made]:
+    """Make what belongs to a device (and further arguments) once; it goes with the device."""
+    known: WeakKeyDictionary[Device, dict[Any, Made]] = WeakKeyDictionary()
+
+    @wraps(make)
+    def made(device: Device, *key: Any) -> Made:
+        found = known.setdefault(device, {})
+        if key not in found:
+            found[key] = make(device, *key)
+        return found[key]
+
+    return made
+
+
+@of_device
 def lagrange(device: Device, degree: int) -> Lagrange:
-    """The Lagrange space of a device, made once."""
-    key = ("lagrange", degree)
-    if key not in device.cache:
-        device.cache[key] = Lagrange(device, degree)
-    return device.cache[key]
+    """The Lagrange space of a device."""
+    return Lagrange(device, degree)
 
 
 class Cells:
@@ -241,11 +256,10 @@ def inverse(jacobian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return adjugate / determinant[..., None, None], determinant
 
 
+@of_device
 def cells_of(device: Device) -> Cells:
-    """The cell geometry of a device, made once."""
-    if "cells" not in device.cache:
-        device.cache["cells"] = Cells(device)
-    return device.cache["cells"]
+    """The cell geometry of a device."""
+    return Cells(device)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

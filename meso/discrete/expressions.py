@@ -11,7 +11,8 @@ import numpy as np
 from meso import _compat
 from meso.compiled import expression
 from meso.device import Device
-from meso.discrete.cells import cells_of, lagrange
+from meso.discrete.cells import cells_of
+from meso.discrete.fields import Field, cellwise, space
 
 #: From cells (c,) and positions over ``Device.extent`` (c, p, d) to values (c,) or (c, p).
 Sample = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -19,34 +20,19 @@ Sample = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def coefficient(device: Device, degree: int, sample: Sample) -> Any:
     """A DOLFINx function in DG_k that interpolates a quantity in each cell of this rank."""
-    space = dolfinx.fem.functionspace(device.mesh, ("DG", degree))
     cells = cells_of(device)
     everything = np.arange(cells.count)
-    at = cells.positions(everything, lagrange(device, degree).points if degree else _centre(device))
-    values = sample(everything, at)
-    function = dolfinx.fem.Function(space)
-    nodes = space.dofmap.list[: len(values)]
-    function.x.array[nodes] = values if values.ndim == 2 else values[:, None]
-    function.x.scatter_forward()
-    return function
+    nodes = space(device, "DG", degree, 1).element.basix_element.points
+    values = sample(everything, cells.positions(everything, nodes))
+    values = np.broadcast_to(values.reshape(len(values), -1), (len(values), len(nodes)))
+    return cellwise("coefficient", "", device, degree, values).function()
 
 
-def interpolated(device: Device, value: Any, degree: int) -> np.ndarray:
-    """Values of a UFL expression at the nodes of DG_k, (c, nodes, components).
-
-    Args:
-        device: The device.
-        value: A scalar or a vector, of functions on the mesh of the device.
-        degree: Degree k.
-    """
-    space = dolfinx.fem.functionspace(device.mesh, ("DG", degree, value.ufl_shape))
-    function = dolfinx.fem.Function(space)
-    function.interpolate(expression(value, _compat.interpolation_points(space.element)))
+def interpolated(name: str, unit: str, device: Device, degree: int, value: Any) -> Field:
+    """A UFL expression, scalar or vector, of functions on a device, as a field in DG_k."""
     components = value.ufl_shape[0] if value.ufl_shape else 1
-    nodes = space.dofmap.list[: len(device.cell_region)]
-    return np.asarray(function.x.array.reshape(-1, components)[nodes])
-
-
-def _centre(device: Device) -> np.ndarray:
-    d = device.dimension
-    return np.full((1, d), 1 / (d + 1))
+    function = dolfinx.fem.Function(space(device, "DG", degree, components))
+    points = _compat.interpolation_points(function.function_space.element)
+    function.interpolate(expression(value, points))
+    function.x.scatter_forward()
+    return Field(name=name, unit=unit, device=device, data=function)

@@ -1,4 +1,4 @@
-"""Fields as nodal values on every cell: evaluation, integration, DOLFINx functions."""
+"""Fields: DOLFINx functions with a name and a unit."""
 
 from __future__ import annotations
 
@@ -9,107 +9,142 @@ import dolfinx
 import numpy as np
 
 from meso.device import Device
-from meso.discrete.cells import cells_of, inverse, lagrange
+from meso.discrete.cells import cells_of, inverse, lagrange, of_device
 from meso.mpi import largest, smallest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Field:
-    """A polynomial field on each cell of this rank, possibly discontinuous.
+    """A field on a device.
 
     Attributes:
         name: Name in the output.
         unit: SI unit as in column names, for instance "A_per_m2".
         device: The device.
-        degree: Polynomial degree.
-        values: Values at the Lagrange nodes of each cell, shape (c, n, components).
+        data: A function of a Lagrange space on its mesh, continuous or not.
     """
 
     name: str
     unit: str
     device: Device
-    degree: int
-    values: np.ndarray
+    data: Any
+
+    def __post_init__(self) -> None:
+        self.data.name = self.name
+
+    def function(self) -> Any:
+        """The field as a DOLFINx function, continuous where the field is, else DG."""
+        return self.data
+
+    @property
+    def degree(self) -> int:
+        """Polynomial degree."""
+        return int(self.data.function_space.element.basix_element.degree)
 
     @property
     def components(self) -> int:
         """Number of components."""
-        return self.values.shape[2]
+        return int(self.data.function_space.dofmap.index_map_bs)
+
+    @property
+    def values(self) -> np.ndarray:
+        """Values at the Lagrange nodes of each cell of this rank, shape (c, n, components)."""
+        return nodal_values(self.data, slice(len(self.device.cell_region)))
 
     def at(self, cells: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """Values in cells at one reference point each.
-
-        Args:
-            cells: Cell numbers, shape (m,).
-            points: Reference points, shape (m, d).
-
-        Returns:
-            Shape (m, components).
-        """
-        table = self.table(points)
-        return np.einsum("mn,mnk->mk", table, self.values[cells])
+        """Values in cells at one reference point each, shape (m, components)."""
+        return values_at(self.data, cells, points)
 
     def everywhere(self, points: np.ndarray) -> np.ndarray:
         """Values in all cells at the same reference points (q, d), shape (c, q, components)."""
-        return np.einsum("qn,cnk->cqk", self.table(points), self.values)
+        return self.table(points) @ self.values
 
     def table(self, points: np.ndarray) -> np.ndarray:
         """Basis functions at reference points, shape (q, n)."""
-        if self.degree == 0:
-            return np.ones((len(points), 1))
-        return lagrange(self.device, self.degree).values(points)
-
-    def function(self) -> Any:
-        """The field as a DOLFINx function (continuous where the field is, else DG)."""
-        device = self.device
-        shape = (self.components,) if self.components > 1 else ()
-        space = dolfinx.fem.functionspace(device.mesh, ("DG", self.degree, shape))
-        function = dolfinx.fem.Function(space, name=self.name)
-        block = space.dofmap.list[: len(self.values)]
-        function.x.array.reshape(-1, self.components)[block] = self.values
-        return function
+        basis = self.data.function_space.element.basix_element
+        return np.asarray(basis.tabulate(0, np.ascontiguousarray(points))[0, :, :, 0])
 
     def extrema(self) -> tuple[float, float]:
         """Smallest and largest value (of the magnitude, for a vector) over all ranks."""
-        values = self.values[..., 0]
-        if self.components > 1:
-            values = np.linalg.norm(self.values, axis=2)
-        comm = self.device.comm
-        low = values.min() if values.size else np.inf
-        high = values.max() if values.size else -np.inf
+        sizes, comm = magnitudes(self.values), self.device.comm
+        low, high = sizes.min(initial=np.inf), sizes.max(initial=-np.inf)
         return smallest(comm, low), largest(comm, high)
+
+
+def magnitudes(values: np.ndarray) -> np.ndarray:
+    """Values of a scalar, lengths of a vector: from (..., components) to (...)."""
+    return values[..., 0] if values.shape[-1] == 1 else np.linalg.norm(values, axis=-1)
+
+
+def nodal_values(function: Any, cells: Any) -> np.ndarray:
+    """Values of a function at the nodes of cells, shape (c, n, components)."""
+    dofmap = function.function_space.dofmap
+    return np.asarray(function.x.array.reshape(-1, dofmap.index_map_bs)[dofmap.list[cells]])
+
+
+def values_at(function: Any, cells: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Values of a function in cells at one reference point each, shape (m, components)."""
+    basis = function.function_space.element.basix_element
+    table = basis.tabulate(0, np.ascontiguousarray(points))[0, :, :, 0]
+    return np.asarray((table[:, None] @ nodal_values(function, cells))[:, 0])
+
+
+@of_device
+def space(device: Device, family: str, degree: int, components: int) -> Any:
+    """A space of "Lagrange" or "DG" functions on a device; scalars have 1 component."""
+    shape = (components,) if components > 1 else ()
+    return dolfinx.fem.functionspace(device.mesh, (family, degree, shape))
 
 
 def continuous(name: str, unit: str, device: Device, degree: int, nodal: np.ndarray) -> Field:
     """A field from the nodal values of a continuous Lagrange space, shape (nodes[, k])."""
-    values = (nodal if nodal.ndim > 1 else nodal[:, None])[lagrange(device, degree).dofs]
-    return Field(name=name, unit=unit, device=device, degree=degree, values=values)
-
-
-def continuous_function(name: str, device: Device, degree: int, nodal: np.ndarray) -> Any:
-    """Nodal values of a continuous Lagrange space as a DOLFINx function."""
-    components = 1 if nodal.ndim == 1 else nodal.shape[1]
-    shape = (components,) if nodal.ndim > 1 else ()
-    space = dolfinx.fem.functionspace(device.mesh, ("Lagrange", degree, shape))
-    function = dolfinx.fem.Function(space, name=name)
+    nodal = nodal.reshape(len(nodal), -1)
+    function = dolfinx.fem.Function(space(device, "Lagrange", degree, nodal.shape[1]))
     # Spaces of one degree share the order of their nodes, cell by cell.
     dofs = lagrange(device, degree).dofs
-    own = space.dofmap.list[: len(dofs)]
-    function.x.array.reshape(-1, components)[own] = nodal.reshape(-1, components)[dofs]
-    return function
-
-
-def function_of(field: Field, *, continuous: bool) -> Any:
-    """A field as a DOLFINx function: of a continuous space, or as it is, cell by cell."""
-    if not continuous:
-        return field.function()
-    space = lagrange(field.device, field.degree)
-    nodal = np.zeros((space.nodes, field.components))
-    nodal[space.dofs] = field.values
-    flat = nodal[:, 0] if field.components == 1 else nodal
-    function = continuous_function(field.name, field.device, field.degree, flat)
+    own = function.function_space.dofmap.list[: len(dofs)]
+    function.x.array.reshape(nodal.shape)[own] = nodal[dofs]
     function.x.scatter_forward()
-    return function
+    return Field(name=name, unit=unit, device=device, data=function)
+
+
+def cellwise(
+    name: str,
+    unit: str,
+    device: Device,
+    degree: int,
+    values: np.ndarray,
+    *,
+    joined: bool = False,
+) -> Field:
+    """A field from values at the nodes of each cell, shape (c, n[, components]).
+
+    Args:
+        name: Name in the output.
+        unit: SI unit.
+        device: The device.
+        degree: Polynomial degree.
+        values: The values.
+        joined: Whether cells agree about the nodes that they share: a continuous field.
+    """
+    values = values.reshape(*values.shape[:2], -1)
+    if joined:
+        nodes = lagrange(device, degree)
+        nodal = np.zeros((nodes.nodes, values.shape[2]))
+        nodal[nodes.dofs] = values
+        return continuous(name, unit, device, degree, nodal)
+    function = dolfinx.fem.Function(space(device, "DG", degree, values.shape[2]))
+    own = function.function_space.dofmap.list[: len(values)]
+    function.x.array.reshape(-1, values.shape[2])[own] = values
+    function.x.scatter_forward()
+    return Field(name=name, unit=unit, device=device, data=function)
+
+
+def difference(fine: Field, coarse: Field) -> Field:
+    """Fine minus coarse field, of a degree that is not higher, on the same mesh."""
+    points = fine.data.function_space.element.basix_element.points
+    values = fine.values - coarse.everywhere(points)
+    return cellwise(fine.name, fine.unit, fine.device, fine.degree, values)
 
 
 def gradient(field: Field, points: np.ndarray, cells: np.ndarray | None = None) -> np.ndarray:
@@ -123,13 +158,15 @@ def gradient(field: Field, points: np.ndarray, cells: np.ndarray | None = None) 
     Returns:
         Derivatives d_i of each component, shape (c, q, i, components).
     """
-    device = field.device
-    geometry = cells_of(device)
+    device, geometry = field.device, cells_of(field.device)
     if cells is None:
         cells = np.arange(geometry.count)
-    if field.degree == 0:
-        return np.zeros((len(cells), len(points), geometry.dimension, field.components))
-    table = lagrange(device, field.degree).gradients(points)
-    reference = np.einsum("qna,cnk->cqak", table, field.values[cells], optimize=True)
+    basis = field.data.function_space.element.basix_element
+    table = basis.tabulate(1, np.ascontiguousarray(points))[1:, :, :, 0]
+    # Basis functions sum to one: what rounding leaves of it would add up over all cells.
+    table = table - table.mean(axis=2, keepdims=True)
+    # One matrix product per reference direction: (q, n) @ (c, n, k).
+    nodal = nodal_values(field.data, cells)
+    reference = np.stack([part @ nodal for part in table], axis=2)
     inverses, _ = inverse(geometry.jacobians(cells, points))
-    return np.einsum("cqai,cqak->cqik", inverses, reference) / device.extent
+    return inverses.swapaxes(-1, -2) @ reference / device.extent

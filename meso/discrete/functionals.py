@@ -15,7 +15,7 @@ import numpy as np
 import ufl
 
 from meso.discrete.cells import cells_of
-from meso.discrete.fields import Field
+from meso.discrete.fields import Field, nodal_values
 from meso.discrete.kernels import Kernel, Shape, Space
 
 #: Integrand from fields and coefficients.
@@ -59,7 +59,7 @@ def cell_loads(
         degree,
         test,
     )
-    return kernel(geometry, cells, tuple(field.values[cells] for field in fields))
+    return kernel(geometry, cells, tuple(nodal_values(field.data, cells) for field in fields))
 
 
 def cell_integrals(
@@ -90,7 +90,7 @@ def cell_integrals(
         tuple(v.ndim == 2 for v in values),
         degree,
     )
-    return kernel(geometry, cells, (*(f.values[cells] for f in fields), *values))
+    return kernel(geometry, cells, (*(nodal_values(f.data, cells) for f in fields), *values))
 
 
 def space_of(field: Field) -> Space:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dolfinx
@@ -12,7 +12,7 @@ from mpi4py import MPI
 from meso.case import Output, Probe
 from meso.device import Device
 from meso.discrete.cells import cells_of, inverse
-from meso.discrete.fields import Field
+from meso.discrete.fields import Field, values_at
 from meso.errors import CaseError
 
 # A point belongs to a cell if its reference coordinates are inside by this much.
@@ -72,20 +72,27 @@ def _candidates(device: Device, points: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _pull_back(device: Device, candidate: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Reference coordinates by Newton's method."""
+    """Reference coordinates by Newton's method.
+
+    DOLFINx's own stops at 1e-6, and raises for the candidates that a point is not in.
+    """
     cells = cells_of(device)
     nodes, corner = cells.nodes[candidate], cells.corners[candidate]
-    x = np.einsum("mai,mi->ma", cells.derivatives(candidate)[0], points - corner[:, 0])
+    x = _times(cells.derivatives(candidate)[0], points - corner[:, 0])
     if cells.degree > 1:
         for _ in range(12):
             table = cells.element.tabulate(1, np.clip(x, -0.2, 1.2))[:, :, :, 0]
-            value = np.einsum("mn,mni->mi", table[0], nodes)
-            jacobian = np.einsum("amn,mni->mia", table[1:], nodes)
-            step = np.einsum("mai,mi->ma", inverse(jacobian)[0], points - value)
+            value, *slopes = (part[:, None] @ nodes for part in table)
+            jacobian = np.concatenate(slopes, axis=1).swapaxes(1, 2)
+            step = _times(inverse(jacobian)[0], points - value[:, 0])
             x = np.clip(x, -0.2, 1.2) + step
             if np.abs(step).max(initial=0.0) < 1e-13:
                 break
     return x
+
+
+def _times(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    return np.asarray((matrices @ vectors[..., None])[..., 0])
 
 
 def probe_points(probe: Probe, dimension: int) -> np.ndarray:
@@ -140,57 +147,32 @@ def _inside(device: Device, points: np.ndarray) -> int:
 
 
 def sample(device: Device, fields: Sequence[Field], points: np.ndarray) -> dict[str, np.ndarray]:
-    """Values of fields at points, on every rank.
+    """Values of fields at points (m, d), by name, as of :func:`sample_functions`."""
+    return sample_functions(device, {field.name: field.function() for field in fields}, points)
+
+
+def sample_functions(
+    device: Device, functions: Mapping[str, Any], points: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Values of DOLFINx functions at points, on every rank.
 
     Args:
         device: The device.
-        fields: Fields of the device.
+        functions: Functions of Lagrange spaces on its mesh, continuous or not, by name.
         points: Coordinates in metres, shape (m, d), or (m, 3) with any z in 2D.
 
     Returns:
-        By name of the field: shape (m,) or (m, components), NaN outside the device.
+        By name: shape (m,) or (m, components), NaN outside the device.
     """
-    at = {field.name: (field.components, field.at) for field in fields}
-    return _sampled(device, at, points)
-
-
-def sample_function(device: Device, function: Any, points: np.ndarray) -> np.ndarray:
-    """Values of a DOLFINx function at points, on every rank.
-
-    Args:
-        device: The device.
-        function: Function of a Lagrange space on its mesh, continuous or not.
-        points: Coordinates in metres, shape (m, d).
-
-    Returns:
-        Shape (m,) or (m, components), NaN outside the device.
-    """
-    space = function.function_space
-    nodal = function.x.array.reshape(-1, space.dofmap.index_map_bs)
-    basis = space.element.basix_element
-
-    def at(cell: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        table = basis.tabulate(0, np.ascontiguousarray(reference))[0, :, :, 0]
-        return np.einsum("mn,mnk->mk", table, nodal[space.dofmap.list[cell]])
-
-    return _sampled(device, {"f": (nodal.shape[1], at)}, points)["f"]
-
-
-def _sampled(
-    device: Device,
-    fields: Mapping[str, tuple[int, Callable[[np.ndarray, np.ndarray], np.ndarray]]],
-    points: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """Values of fields at points; of each the number of components, and values in cells."""
     points = np.atleast_2d(np.asarray(points, dtype=float))[:, : device.dimension]
     cell, reference = locate(device, points)
     here = cell >= 0
     known = device.comm.allreduce(here.astype(np.int64)) > 0
     out = {}
-    for name, (components, at) in fields.items():
-        values = np.zeros((len(points), components))
-        values[here] = at(cell[here], reference[here])
+    for name, function in functions.items():
+        values = np.zeros((len(points), function.function_space.dofmap.index_map_bs))
+        values[here] = values_at(function, cell[here], reference[here])
         values = device.comm.allreduce(values)
         values[~known] = np.nan
-        out[name] = values[:, 0] if components == 1 else values
+        out[name] = values[:, 0] if values.shape[1] == 1 else values
     return out

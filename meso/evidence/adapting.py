@@ -21,9 +21,9 @@ from meso.boundary import Contact, Periodic, Wall
 from meso.case import Case
 from meso.device import Device
 from meso.discrete.cells import cells_of, lagrange
-from meso.discrete.fields import Field
+from meso.discrete.fields import Field, cellwise, difference
 from meso.errors import CaseError
-from meso.evidence.indicators import absolute_curl, difference, energy, last_degrees
+from meso.evidence.indicators import absolute_curl, energy, last_degrees
 from meso.flow.discretisation import Loads, Solutions
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.ohmic import Ohmic
@@ -160,7 +160,7 @@ class _Ohmic(Ohmic):
             thickness=self.thickness,
         ).solve()
         density = flow.fields["current_density"]
-        scaled = replace(density, values=density.values / self.scales.current_density)
+        scaled = _field(self.device, density.degree, density.values / self.scales.current_density)
         return scaled, flow.fields["potential"]
 
 
@@ -168,7 +168,7 @@ _MODELS: dict[str, Any] = {"hydrodynamic": _Hydrodynamic, "ohmic": _Ohmic}
 
 
 def _field(device: Device, degree: int, values: np.ndarray) -> Field:
-    return Field(name="", unit="", device=device, degree=degree, values=values)
+    return cellwise("", "", device, degree, values)
 
 
 def adapt(case: Case, build: Build, progress: Progress) -> tuple[Device, Flow, Adaptivity]:

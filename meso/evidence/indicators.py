@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,19 +13,6 @@ from meso.discrete.fields import Field
 from meso.discrete.functionals import cell_integrals
 from meso.equations import dissipation, vorticity
 from meso.flow.hydrodynamic import Hydrodynamic
-
-
-def difference(fine: Field, coarse: Field) -> Field:
-    """Fine minus coarse field.
-
-    Args:
-        fine: Field of some degree.
-        coarse: Field of a lower degree on the same mesh, or of degree 0 too.
-    """
-    if fine.degree == 0:
-        return replace(fine, values=fine.values - coarse.values)
-    points = lagrange(fine.device, fine.degree).points
-    return replace(fine, values=fine.values - coarse.everywhere(points))
 
 
 def energy(model: Any, density: Field, voltage: Field | None = None) -> np.ndarray:

@@ -19,7 +19,7 @@ from meso.boundary import Boundary, Contact, Wall
 from meso.device import Device
 from meso.discrete.cells import cells_of
 from meso.discrete.coefficients import Coefficients, conductivity_scale
-from meso.discrete.fields import Field, continuous, continuous_function, function_of
+from meso.discrete.fields import cellwise, continuous
 from meso.discrete.own_terms import OwnTerms, Symbols, Term, own_terms
 from meso.equations import contacts, walls
 from meso.errors import CaseError
@@ -271,12 +271,8 @@ class Hydrodynamic:
         density = continuous(
             "current_density", current_unit(self.materials), device, self.order, vector
         )
-        voltage = Field(
-            name="potential",
-            unit="V",
-            device=device,
-            degree=self.order - 1,
-            values=scalar[..., None],
+        voltage = cellwise(
+            "potential", "V", device, self.order - 1, scalar, joined=len(self._kinds()) == 1
         )
         return Flow(
             model="hydrodynamic",
@@ -285,8 +281,8 @@ class Hydrodynamic:
             boundaries=self.boundaries,
             thickness=self.thickness,
             order=self.order,
-            current_density=continuous_function("current_density", device, self.order, vector),
-            potential=function_of(voltage, continuous=len(self._kinds()) == 1),
+            current_density=density.function(),
+            potential=voltage.function(),
             fields={"current_density": density, "potential": voltage},
             **terminals_of(names, self.boundaries, response, potential, current),
             evidence={**solutions.evidence, "divergence_relative": relative_divergence(density)},

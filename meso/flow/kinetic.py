@@ -22,7 +22,7 @@ from meso.boundary import Boundary, Contact, Wall
 from meso.device import Device
 from meso.discrete.cells import FacetGeometry
 from meso.discrete.coefficients import KineticCoefficients, conductivity_scale
-from meso.discrete.fields import Field, continuous, continuous_function, function_of
+from meso.discrete.fields import cellwise, continuous
 from meso.errors import CaseError
 from meso.flow.angular import Moments, half_range, odd_moments
 from meso.flow.discretisation import (
@@ -248,14 +248,9 @@ class Kinetic:
         density = continuous(
             "current_density", current_unit(self.materials), device, self.order, vector
         )
-        voltage = Field(
-            name="potential",
-            unit="V",
-            device=device,
-            degree=self.order - 1,
-            values=scalar[..., None],
+        voltage = cellwise(
+            "potential", "V", device, self.order - 1, scalar, joined=len(self.kinds()) == 1
         )
-        kinds = self.kinds()
         return Flow(
             model="kinetic",
             device=device,
@@ -263,8 +258,8 @@ class Kinetic:
             boundaries=self.boundaries,
             thickness=self.thickness,
             order=self.order,
-            current_density=continuous_function("current_density", device, self.order, vector),
-            potential=function_of(voltage, continuous=len(kinds) == 1),
+            current_density=density.function(),
+            potential=voltage.function(),
             fields={"current_density": density, "potential": voltage},
             **terminals_of(names, self.boundaries, response, potential, current),
             evidence={

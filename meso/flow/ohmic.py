@@ -17,7 +17,7 @@ from meso.discrete.algebra import Assembly
 from meso.discrete.cells import Lagrange, cells_of, lagrange
 from meso.discrete.coefficients import Coefficients, conductivity_scale
 from meso.discrete.expressions import coefficient, interpolated
-from meso.discrete.fields import Field, continuous, continuous_function
+from meso.discrete.fields import Field, continuous
 from meso.discrete.own_terms import OwnTerms, Symbols, Term, own_terms
 from meso.discrete.periodic import ground_nodes, twin_nodes
 from meso.discrete.scalar import ScalarForms
@@ -121,9 +121,7 @@ class Ohmic:
         potential, current = drive(names, self.boundaries, response, offset)
         scalar = nodal @ np.append(potential, np.ones(nodal.shape[1] - len(names)))
         voltage = continuous("potential", "V", device, self.order, scalar)
-        function = continuous_function("potential", device, self.order, scalar)
-        function.x.scatter_forward()
-        density = self._current_density(function)
+        density = self._current_density(voltage.function())
         return Flow(
             model="ohmic",
             device=device,
@@ -132,7 +130,7 @@ class Ohmic:
             thickness=self.thickness,
             order=self.order,
             current_density=density.function(),
-            potential=function,
+            potential=voltage.function(),
             fields={"current_density": density, "potential": voltage},
             **terminals_of(names, self.boundaries, response, potential, current),
             evidence={
@@ -241,10 +239,10 @@ class Ohmic:
             return self.coefficients.conductivity(cells, positions) * self.scales.conductivity
 
         sigma = coefficient(device, degree, conductivity)
-        return Field(
-            name="current_density",
-            unit=current_unit(self.materials),
-            device=device,
-            degree=degree,
-            values=interpolated(device, ohmic.current_density(potential, sigma), degree),
+        return interpolated(
+            "current_density",
+            current_unit(self.materials),
+            device,
+            degree,
+            ohmic.current_density(potential, sigma),
         )

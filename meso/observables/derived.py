@@ -74,10 +74,4 @@ def derive(flow: Flow, name: str, of: Derived) -> Field:
             f" {device.dimension} components"
         )
     sheet = any(m.carriers == "2d" for m in flow.materials.values())
-    return Field(
-        name=name,
-        unit=of.unit_in(sheet),
-        device=device,
-        degree=degree,
-        values=interpolated(device, value, degree),
-    )
+    return interpolated(name, of.unit_in(sheet), device, degree, value)

@@ -17,7 +17,7 @@ from manufactured import Manufactured
 from meso import Contact, Device, Material, Wall
 from meso.constants import ELECTRON_CHARGE
 from meso.discrete.cells import cells_of, facet_geometry
-from meso.discrete.fields import Field, continuous
+from meso.discrete.fields import Field, cellwise, continuous
 from meso.equations import walls
 from meso.flow import Flow, Hydrodynamic
 from meso.flow.discretisation import BoundaryTerm, Law, Loads
@@ -158,13 +158,7 @@ def run(
         system = model.system(Loads(body=case.body, traction=dict.fromkeys(traction, pull)))
     solutions = system.solve()
     J = continuous("current_density", "A_per_m", device, order, solutions.vector[-1])
-    phi = Field(
-        name="potential",
-        unit="V",
-        device=device,
-        degree=order - 1,
-        values=solutions.scalar[-1][..., None],
-    )
+    phi = cellwise("potential", "V", device, order - 1, solutions.scalar[-1])
     flow = Flow(
         model="hydrodynamic",
         device=device,
@@ -185,9 +179,7 @@ def run(
     curl_error = np.nan
     if not everything:
         omega = vorticity(flow)
-        scaled = Field(
-            name="curl", unit="", device=device, degree=omega.degree, values=omega.values * scale
-        )
+        scaled = cellwise("curl", "", device, omega.degree, omega.values * scale)
         curl_error = error(scaled, case.curl)
     at, weight = cells_of(device).facet_quadrature(2 * order + 4)
     for name in WALLS:

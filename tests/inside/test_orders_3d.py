@@ -17,7 +17,7 @@ from manufactured_3d import Manufactured3D
 
 from meso import Contact, Device, Material, Wall
 from meso.discrete.cells import cells_of
-from meso.discrete.fields import Field, continuous
+from meso.discrete.fields import Field, cellwise, continuous
 from meso.flow import Hydrodynamic
 from meso.flow.discretisation import Law, Loads
 from meso.flow.saddle import IterativeSystem
@@ -120,13 +120,7 @@ def run(device: Device, length: float, order: int, *, everything: bool = False) 
         loads = Loads(body=case.body, traction=traction)
     solutions = IterativeSystem(replace(model.problem(loads), laws=laws)).solve()
     J = continuous("current_density", "A_per_m2", device, order, solutions.vector[-1])
-    phi = Field(
-        name="potential",
-        unit="V",
-        device=device,
-        degree=order - 1,
-        values=solutions.scalar[-1][..., None],
-    )
+    phi = cellwise("potential", "V", device, order - 1, solutions.scalar[-1])
     return Errors(
         J=error(J, case.current),
         phi=error(phi, case.potential),
