@@ -60,8 +60,9 @@ def _alone() -> Iterator[set[str]]:
     folder = _folder()
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        sources = {path.stem for path in folder.glob("*.c")}
-        ready = {path.name.removesuffix(".c.cached") for path in folder.glob("*.c.cached")}
+        names = os.listdir(folder)
+        sources = {name[:-2] for name in names if name.endswith(".c")}
+        ready = {name[:-9] for name in names if name.endswith(".c.cached")}
         for name in sources - ready:
             (folder / f"{name}.c").unlink(missing_ok=True)
         for name in ready - sources:  # FFCx would compile, and fail at the end because it is there

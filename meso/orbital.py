@@ -12,26 +12,30 @@ from __future__ import annotations
 
 from typing import Any
 
+import dolfinx
 import numpy as np
 import ufl
+from dolfinx.fem.petsc import assemble_matrix
+from petsc4py import PETSc
 
 from meso.boundary import Wall
+from meso.compiled import functional
 from meso.constants import ELECTRON_CHARGE
 from meso.device import Device
-from meso.discrete.algebra import Assembly
-from meso.discrete.cells import cells_of, facet_points, lagrange
-from meso.discrete.fields import Field, cellwise, gradient
-from meso.discrete.functionals import cell_loads
-from meso.discrete.kernels import Space
-from meso.discrete.scalar import ScalarForms
-from meso.discrete.unknowns import kept, number
-from meso.equations import vorticity as equations
+from meso.discrete.cells import cells_of, facet_points, lagrange, space
+from meso.discrete.expressions import cell_integrals, interpolated
+from meso.discrete.fields import Field, cellwise, continuous
 from meso.equations.derived import TABLE
+from meso.equations.vorticity import curl
+from meso.errors import ConvergenceError
 from meso.flow.result import Flow
 from meso.observables.accumulation import EdgeMoment, edge_moments
-from meso.observables.edges import curl_of, wall_values
+from meso.observables.edges import wall_values
 
 __all__ = ["EdgeMoment", "couplings", "edge_moments", "orbital_density", "vorticity"]
+
+#: Residual at which the projection stops: a mass matrix takes some sixty iterations.
+_TOLERANCE = 1e-14
 
 
 def vorticity(flow: Flow) -> Field:
@@ -48,76 +52,61 @@ def vorticity(flow: Flow) -> Field:
     Returns:
         Field in 1/(m^3 s) (1/(m^2 s) for a 2D electron gas), in 3D with three components.
     """
-    device = flow.device
-    density = flow.fields["current_density"]
-    degree = max(1, density.degree - 1)
+    degree = max(1, flow.fields["current_density"].degree - 1)
     if flow.model == "kinetic":
-        return _cell_by_cell(flow, degree)
-    space = lagrange(device, degree)
-    walls = _wall_nodes(flow, degree)
-    values = np.empty((*space.dofs.shape, 1 if device.dimension == 2 else 3))
-    for region in range(len(device.regions)):
-        chosen = device.cell_region == region
-        nodal = _projection(device, density, degree, chosen, walls.get(region))
-        values[chosen] = nodal[space.dofs[chosen]]
-    return _field(flow, degree, values)
-
-
-def _cell_by_cell(flow: Flow, degree: int) -> Field:
-    """The curl of the solution in each cell; its mean in cells that touch a wall."""
-    device, geometry = flow.device, cells_of(flow.device)
-    density, space = flow.fields["current_density"], lagrange(device, degree)
-    values = curl_of(gradient(density, space.points))
-    walls = [i for i, n in enumerate(device.boundaries) if isinstance(flow.boundaries.get(n), Wall)]
-    facets = device.facets.of(np.isin(device.facets.boundary, walls))
-    touched = np.zeros(space.nodes)
-    touched[space.dofs[facets.cell[:, None], space.on_facet[facets.local]].ravel()] = 1.0
-    near = np.flatnonzero((space.shared_sum(touched) > 0)[space.dofs].any(axis=1))
-    points, weights = geometry.quadrature(2 * degree + 2 * (geometry.degree - 1))
-    weight = weights * geometry.determinants(near, points)
-    curl = curl_of(gradient(density, points, near))
-    mean = (weight[..., None] * curl).sum(axis=1) / weight.sum(axis=1)[:, None]
-    values[near] = mean[:, None, :]
-    return _field(flow, degree, values)
-
-
-def _field(flow: Flow, degree: int, curl: np.ndarray) -> Field:
-    """The vorticity of the particle flow from the curl of J."""
+        values = _cell_by_cell(flow, degree)
+    else:
+        device, nodes = flow.device, lagrange(flow.device, degree)
+        walls = _wall_nodes(flow, degree)
+        values = np.empty((*nodes.dofs.shape, 1 if device.dimension == 2 else 3))
+        for region in range(len(device.regions)):
+            chosen = device.cell_region == region
+            values[chosen] = _projection(flow, degree, region, *walls[region])[nodes.dofs[chosen]]
     sheet = any(m.carriers == "2d" for m in flow.materials.values())
     unit = TABLE["vorticity"].unit_in(sheet)
-    return cellwise("vorticity", unit, flow.device, degree, curl / ELECTRON_CHARGE)
+    return cellwise("vorticity", unit, flow.device, degree, values / ELECTRON_CHARGE)
 
 
-def _wall_nodes(flow: Flow, degree: int) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """By region: nodes on walls and curl J there, means of the facets that meet in a node."""
-    device = flow.device
-    if flow.model == "ohmic":
-        return {}
-    space = lagrange(device, degree)
+def _cell_by_cell(flow: Flow, degree: int) -> np.ndarray:
+    """Curl J in each cell, (c, nodes, 1); its mean in cells that touch a wall."""
+    device, nodes = flow.device, lagrange(flow.device, degree)
+    found = curl(flow.fields["current_density"].function())
+    values = interpolated("curl", "", device, degree, found).values
+    walls = [i for i, n in enumerate(device.boundaries) if isinstance(flow.boundaries.get(n), Wall)]
+    facets = device.facets.of(np.isin(device.facets.boundary, walls))
+    touched = np.zeros(nodes.nodes)
+    touched[nodes.dofs[facets.cell[:, None], nodes.on_facet[facets.local]].ravel()] = 1.0
+    near = (nodes.shared_sum(touched) > 0)[nodes.dofs].any(axis=1)
+    quadrature = 2 * degree + 2 * (cells_of(device).degree - 1)
+    parts = (found, ufl.as_ufl(1.0))
+    whole, size = (cell_integrals(device, part, degree=quadrature) for part in parts)
+    values[near] = (whole / size)[near, None, None]
+    return values
+
+
+def _wall_nodes(flow: Flow, degree: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of each region: nodes on walls and curl J there, means of the facets that meet in a node."""
+    device, space = flow.device, lagrange(flow.device, degree)
     components = 1 if device.dimension == 2 else 3
     at, position = _facet_nodes(device, degree)
-    nodes: list[np.ndarray] = [np.empty(0, np.int64)]
-    curls: list[np.ndarray] = [np.empty((0, components))]
-    regions: list[np.ndarray] = [np.empty(0, np.int64)]
+    count = np.zeros((len(device.regions), space.nodes))
+    sums = np.zeros((components, *count.shape))
     for name, law in flow.boundaries.items():
-        if not isinstance(law, Wall):
+        if not isinstance(law, Wall) or flow.model == "ohmic":
             continue
         values = wall_values(flow, name, at)
-        nodes.append(space.dofs[values.cell[:, None], position[values.local]].ravel())
-        curls.append(values.vorticity.reshape(-1, components) * ELECTRON_CHARGE)
-        regions.append(np.repeat(values.region, len(at)))
-    node, curl, region = map(np.concatenate, (nodes, curls, regions))
-    out = {}
-    for index in range(len(device.regions)):
-        here = region == index
-
-        def at_nodes(weight: np.ndarray | None, here: np.ndarray = here) -> np.ndarray:
-            return space.shared_sum(np.bincount(node[here], weight, space.nodes).astype(float))
-
-        count = at_nodes(None)
-        sums = np.column_stack([at_nodes(curl[here, k]) for k in range(components)])
-        touched = np.flatnonzero(count > 0)
-        out[index] = (touched, sums[touched] / count[touched, None])
+        node = space.dofs[values.cell[:, None], position[values.local]]
+        region = np.broadcast_to(values.region[:, None], node.shape)
+        np.add.at(count, (region, node), 1.0)
+        curls = values.vorticity.reshape(*node.shape, components) * ELECTRON_CHARGE
+        for k in range(components):
+            np.add.at(sums[k], (region, node), curls[..., k])
+    out = []
+    for here, own in zip(count, sums.swapaxes(0, 1), strict=True):
+        times = space.shared_sum(here)
+        touched = np.flatnonzero(times > 0)
+        curls = np.column_stack([space.shared_sum(part)[touched] for part in own])
+        out.append((touched, curls / times[touched, None]))
     return out
 
 
@@ -143,57 +132,65 @@ def _facet_nodes(device: Device, degree: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _projection(
-    device: Device,
-    density: Field,
-    degree: int,
-    chosen: np.ndarray,
-    walls: tuple[np.ndarray, np.ndarray] | None,
+    flow: Flow, degree: int, region: int, wall: np.ndarray, given: np.ndarray
 ) -> np.ndarray:
-    """L2 projection of curl J over some cells, (nodes, components), with given wall values."""
-    space, geometry = lagrange(device, degree), cells_of(device)
-    components = 1 if device.dimension == 2 else 3
-    touched = np.zeros(space.nodes)
-    touched[space.dofs[chosen].ravel()] = 1.0
-    outside = np.flatnonzero(space.shared_sum(touched) == 0)
-    nodal = np.zeros((space.nodes, components))
-    prescribed = outside
-    if walls is not None:
-        nodal[walls[0]] = walls[1]
-        prescribed = np.union1d(outside, walls[0])
-    unknowns = number(scalar=space, keep_scalar=kept(space, prescribed))
-    rows = unknowns.scalar[0]
-    # Values of order one, whatever the units.
-    scale = max(density.extrema()[1] / device.extent, np.finfo(float).tiny)
-    assembly = Assembly(unknowns, components)
-    size = space.dofs.shape[1]
-    bend = 2 * (geometry.degree - 1)
-    forms, test = (
-        ScalarForms(geometry, space, bend=bend),
-        Space(degree, 0 if device.dimension == 2 else 3),
-    )
-    for batch, straight in geometry.batches(4 * size * size):
-        batch = batch[chosen[batch]]
-        mass = forms.mass(batch, straight, np.ones(len(batch)))
-        load = cell_loads(_tested_curl, test, [density], degree=2 * degree + bend, cells=batch)
-        # Derivatives are those in scaled coordinates.
-        load = load.reshape(len(batch), size, components) / (scale * device.extent)
-        nodes = space.dofs[batch][:, space.outer]
-        assembly.add_cells(batch, mass, rows[nodes], load, nodal[nodes] / scale)
-    if unknowns.total:
-        # The mass matrix is well conditioned: in 3D iterations are faster than a factorisation.
-        solver = assembly.iterative("jacobi") if device.dimension == 3 else assembly.factorise()
-        x = solver.solve(assembly.load)
-        solver.close()
-    else:
-        x = np.zeros((unknowns.size, components))
-    nodal[rows >= 0] = x[rows[rows >= 0]] * scale
-    for part in assembly.batches:
-        nodal[space.dofs[part.cells][:, space.interior]] = part.inner(x) * scale
-    return nodal
+    """L2 projection of curl J over a region, (nodes, components), with given values at walls."""
+    device, nodes = flow.device, lagrange(flow.device, degree)
+    own = np.flatnonzero(device.cell_region == region).astype(np.int32)
+    dx = ufl.Measure("dx", domain=device.mesh, subdomain_data=[(1, own)], subdomain_id=1)
+    dx = dx(degree=2 * degree + 2 * (cells_of(device).degree - 1))
+    touched = np.zeros(nodes.nodes)
+    touched[nodes.dofs[own].ravel()] = 1.0
+    fixed = nodes.shared_sum(touched) == 0
+    fixed[wall] = True
+    known = np.zeros((nodes.nodes, given.shape[1]))
+    known[wall] = given
+    start = continuous("curl at walls", "", device, degree, known).function()
+
+    u, v = ufl.TrialFunction(nodes.space), ufl.TestFunction(nodes.space)
+    condition = dolfinx.fem.dirichletbc(0.0, np.flatnonzero(fixed).astype(np.int32), nodes.space)
+    matrix = assemble_matrix(functional(u * v * dx), bcs=[condition])
+    matrix.assemble()
+    target = space(device, "Lagrange", degree, given.shape[1])
+    rest = curl(flow.fields["current_density"].function()) - start
+    load = functional(ufl.inner(rest, ufl.TestFunction(target)) * dx)
+    vector = dolfinx.fem.assemble_vector(load)
+    vector.scatter_reverse(dolfinx.la.InsertMode.add)
+    vector.scatter_forward()
+    right = np.zeros_like(known)
+    right[nodes.dofs] = vector.array.reshape(known.shape)[target.dofmap.list[: len(nodes.dofs)]]
+    right[fixed] = 0.0
+    solver = _mass_solver(matrix)
+    for k in range(known.shape[1]):
+        known[:, k] += _solved(solver, nodes, right[:, k])
+    solver.destroy()
+    matrix.destroy()
+    return known
 
 
-def _tested_curl(J: Any, v: Any) -> Any:
-    return ufl.inner(equations.curl(J), v)
+def _mass_solver(matrix: PETSc.Mat) -> PETSc.KSP:
+    """Conjugate gradients with the diagonal: mass matrices are well conditioned."""
+    solver = PETSc.KSP().create(matrix.comm)
+    solver.setOperators(matrix)
+    solver.setType(PETSc.KSP.Type.CG)
+    solver.getPC().setType(PETSc.PC.Type.JACOBI)
+    solver.setTolerances(rtol=_TOLERANCE, atol=1e-300, max_it=1000)
+    return solver
+
+
+def _solved(solver: PETSc.KSP, nodes: Any, right: np.ndarray) -> np.ndarray:
+    """The solution at all nodes of this rank for a right-hand side there."""
+    x, b = solver.getOperators()[0].createVecs()
+    b.array[:] = right[: b.local_size]
+    solver.solve(b, x)
+    if solver.reason < 0:
+        raise ConvergenceError(f"projection of the vorticity: {solver.its} iterations")
+    vector = dolfinx.la.vector(nodes.index_map, 1)
+    vector.array[: x.local_size] = x.array
+    vector.scatter_forward()
+    x.destroy()
+    b.destroy()
+    return np.array(vector.array)
 
 
 def couplings(flow: Flow) -> np.ndarray | None:

@@ -68,7 +68,7 @@ class Lagrange:
     """
 
     def __init__(self, device: Device, degree: int) -> None:
-        self.space = dolfinx.fem.functionspace(device.mesh, ("Lagrange", degree))
+        self.space = space(device, "Lagrange", degree, 1)
         self.degree = degree
         local = len(device.cell_region)
         self.dofs = np.asarray(self.space.dofmap.list)[:local]
@@ -135,6 +135,13 @@ def of_device(make: Callable[..., Made]) -> Callable[..., Made]:
         return found[key]
 
     return made
+
+
+@of_device
+def space(device: Device, family: str, degree: int, components: int) -> Any:
+    """A DOLFINx space of "Lagrange" or "DG" functions; scalars have one component."""
+    shape = (components,) if components > 1 else ()
+    return dolfinx.fem.functionspace(device.mesh, (family, degree, shape))
 
 
 @of_device

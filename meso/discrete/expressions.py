@@ -1,4 +1,4 @@
-"""UFL expressions in cells: coefficients that they are made of, and their values."""
+"""UFL expressions in cells: coefficients that they are made of, their values and integrals."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 import dolfinx
 import numpy as np
+import ufl
 
 from meso import _compat
-from meso.compiled import expression
+from meso.compiled import expression, functional
 from meso.device import Device
-from meso.discrete.cells import cells_of
-from meso.discrete.fields import Field, cellwise, space
+from meso.discrete.cells import cells_of, space
+from meso.discrete.fields import Field, cellwise
 
 #: From cells (c,) and positions over ``Device.extent`` (c, p, d) to values (c,) or (c, p).
 Sample = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -36,3 +37,20 @@ def interpolated(name: str, unit: str, device: Device, degree: int, value: Any) 
     function.interpolate(expression(value, points))
     function.x.scatter_forward()
     return Field(name=name, unit=unit, device=device, data=function)
+
+
+def cell_integrals(device: Device, value: Any, *, degree: int) -> np.ndarray:
+    """Integrals of a UFL expression over each cell of this rank, shape (c[, components]).
+
+    Args:
+        device: The device.
+        value: A scalar or a vector, of functions on its mesh.
+        degree: Degree of the quadrature.
+    """
+    components = value.ufl_shape[0] if value.ufl_shape else 1
+    constants = space(device, "DG", 0, components)
+    test = ufl.TestFunction(constants)
+    form = functional(ufl.inner(value, test) * ufl.dx(domain=device.mesh, degree=degree))
+    found = dolfinx.fem.assemble_vector(form).array.reshape(-1, components)
+    found = found[constants.dofmap.list[: len(device.cell_region), 0]]
+    return found if value.ufl_shape else found[:, 0]

@@ -9,7 +9,7 @@ import dolfinx
 import numpy as np
 
 from meso.device import Device
-from meso.discrete.cells import cells_of, inverse, lagrange, of_device
+from meso.discrete.cells import cells_of, inverse, lagrange, space
 from meso.mpi import largest, smallest
 
 
@@ -87,13 +87,6 @@ def values_at(function: Any, cells: np.ndarray, points: np.ndarray) -> np.ndarra
     basis = function.function_space.element.basix_element
     table = basis.tabulate(0, np.ascontiguousarray(points))[0, :, :, 0]
     return np.asarray((table[:, None] @ nodal_values(function, cells))[:, 0])
-
-
-@of_device
-def space(device: Device, family: str, degree: int, components: int) -> Any:
-    """A space of "Lagrange" or "DG" functions on a device; scalars have 1 component."""
-    shape = (components,) if components > 1 else ()
-    return dolfinx.fem.functionspace(device.mesh, (family, degree, shape))
 
 
 def continuous(name: str, unit: str, device: Device, degree: int, nodal: np.ndarray) -> Field:

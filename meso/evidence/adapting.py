@@ -17,14 +17,13 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from meso.boundary import Contact, Periodic, Wall
+from meso.boundary import Wall
 from meso.case import Case
 from meso.device import Device
-from meso.discrete.cells import cells_of, lagrange
-from meso.discrete.fields import Field, cellwise, difference
+from meso.discrete.cells import cells_of
+from meso.discrete.fields import difference
 from meso.errors import CaseError
 from meso.evidence.indicators import absolute_curl, energy, last_degrees
-from meso.flow.discretisation import Loads, Solutions
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow, ports_of
@@ -38,6 +37,7 @@ from meso.orbital import orbital_density, vorticity
 #: Powers of the cell size, and of one over the degree squared, by which the error of a conductance
 #: falls at a corner of 270 degrees: J ~ r^(1/3) where walls slip, grad phi ~ r^(-1/3).
 _CORNER_POWERS = {"hydrodynamic": 2 / 3, "ohmic": 4 / 3}
+_MODELS: dict[str, Any] = {"hydrodynamic": Hydrodynamic, "ohmic": Ohmic}
 #: Part of the tolerance that the next mesh is made for, and without one, of the estimate.
 _SAFETY, _STEP = 0.3, 0.12
 #: Contributions to a saddle point have both signs. Where they cancel by chance, the estimate is
@@ -107,70 +107,6 @@ class Adaptivity:
         )
 
 
-class _Remembered:
-    """A system that keeps the solutions for all its ports, and nothing else."""
-
-    def __init__(self, system: Any) -> None:
-        self.system = system
-
-    def solve(self) -> Solutions:
-        self.solutions: Solutions = self.system.solve()
-        return self.solutions
-
-    def close(self) -> None:
-        self.system.close()
-        del self.system
-
-
-class _Hydrodynamic(Hydrodynamic):
-    """Hydrodynamic flow that remembers the solutions for all ports."""
-
-    def system(self, loads: Loads | None = None) -> Any:
-        self.remembered = _Remembered(super().system(loads))
-        return self.remembered
-
-    def state(self, potentials: np.ndarray) -> tuple[Field, Field]:
-        """Current density (scaled) and potential for given potentials of the ports."""
-        known, dofs = self.remembered.solutions, lagrange(self.device, self.order).dofs
-        sides = len(potentials)
-        density = np.tensordot(potentials, known.vector[:sides], 1)[dofs]
-        voltage = np.tensordot(potentials, known.scalar[:sides], 1)[..., None]
-        return _field(self.device, self.order, density), _field(
-            self.device, self.order - 1, voltage
-        )
-
-
-class _Ohmic(Ohmic):
-    """Ohmic flow that can be driven otherwise than the case says."""
-
-    def state(self, potentials: np.ndarray) -> tuple[Field, Field]:
-        """Current density (scaled) and potential for given potentials of the ports."""
-        laws = dict(self.boundaries)
-        for name, value in zip(ports_of(laws), map(float, potentials), strict=True):
-            law = laws[name]
-            if isinstance(law, Periodic):
-                laws[name] = Periodic(to=law.to, voltage=value)
-            else:
-                laws[name] = Contact(potential=value)
-        flow = Ohmic(
-            self.device,
-            materials=self.materials,
-            boundaries=laws,
-            order=self.order,
-            thickness=self.thickness,
-        ).solve()
-        density = flow.fields["current_density"]
-        scaled = _field(self.device, density.degree, density.values / self.scales.current_density)
-        return scaled, flow.fields["potential"]
-
-
-_MODELS: dict[str, Any] = {"hydrodynamic": _Hydrodynamic, "ohmic": _Ohmic}
-
-
-def _field(device: Device, degree: int, values: np.ndarray) -> Field:
-    return cellwise("", "", device, degree, values)
-
-
 def adapt(case: Case, build: Build, progress: Progress) -> tuple[Device, Flow, Adaptivity]:
     """Solve a case on meshes that are refined by the error of its target.
 
@@ -198,7 +134,7 @@ def adapt(case: Case, build: Build, progress: Progress) -> tuple[Device, Flow, A
         device = build(wanted)
         progress(f"solving {case.flow.model} flow twice on {device.cells} cells")
         order = case.flow.order or device.order
-        models = [
+        flows = [
             _MODELS[case.flow.model](
                 device,
                 materials=materials,
@@ -206,15 +142,14 @@ def adapt(case: Case, build: Build, progress: Progress) -> tuple[Device, Flow, A
                 order=k,
                 thickness=case.geometry.thickness,
                 solver=case.flow.solver,
-            )
+            ).solve()
             for k in (order, order + 1)
         ]
-        flows = [model.solve() for model in models]
         values, unit = _target(case, flows[0])
         finer, _ = _target(case, flows[1])
         largest = int(np.argmax(finer))
         size = float(np.abs(finer).max()) or 1.0
-        errors = _errors(case, models, flows, float(np.abs(finer - values).max() / size))
+        errors = _errors(case, flows[0], flows[1], float(np.abs(finer - values).max() / size))
         estimate = float(errors.share.sum())
         step = Step(
             cells=device.cells,
@@ -319,21 +254,21 @@ def _drives(case: Case, flow: Flow) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(drive, drive)]
 
 
-def _errors(case: Case, models: list[Any], flows: list[Flow], lost: float) -> CellErrors:
+def _errors(case: Case, coarse: Flow, fine: Flow, lost: float) -> CellErrors:
     """Share of each cell of all ranks in the estimate of the relative error.
 
     The error e_k of degree k is e_k - e_(k + 1) over 1 - e_(k + 1)/e_k. That ratio is the square of
     the decay of the solution with its degree; at a corner it is (k/(k + 1))^(2p), p the power of
     the cell size by which the error falls there.
     """
-    coarse, fine = models
+    assert coarse.state is not None and fine.state is not None
     device, k = fine.device, coarse.order
     corner_power = _CORNER_POWERS[case.flow.model]
     error, whole, curl = np.zeros((3, len(device.cell_region)))
     moment = case.mesh.adapt is not None and case.mesh.adapt.target == "edge_moment"
     power = 2 * k + (0 if case.flow.model == "ohmic" else 2)
     degrees = np.zeros((len(device.cell_region), 2))
-    for pair in _drives(case, flows[1]):
+    for pair in _drives(case, fine):
         parts = []
         for drive in pair if pair[0] is not pair[1] else pair[:1]:
             density, voltage = fine.state(drive)

@@ -19,7 +19,7 @@ from meso.boundary import Boundary, Contact, Wall
 from meso.device import Device
 from meso.discrete.cells import cells_of
 from meso.discrete.coefficients import Coefficients, conductivity_scale
-from meso.discrete.fields import cellwise, continuous
+from meso.discrete.fields import Field, cellwise, continuous
 from meso.discrete.own_terms import OwnTerms, Symbols, Term, own_terms
 from meso.equations import contacts, walls
 from meso.errors import CaseError
@@ -265,15 +265,18 @@ class Hydrodynamic:
         # With loads of added terms there is one more solution, without potentials.
         response, offset = flux[:, : len(names)], flux[:, len(names) :].sum(axis=1)
         potential, current = drive(names, self.boundaries, response, offset)
-        mix = np.append(potential, np.ones(flux.shape[1] - len(names)))
-        vector = np.tensordot(mix, solutions.vector, 1) * scales.current_density
-        scalar = np.tensordot(mix, solutions.scalar, 1)
-        density = continuous(
-            "current_density", current_unit(self.materials), device, self.order, vector
-        )
-        voltage = cellwise(
-            "potential", "V", device, self.order - 1, scalar, joined=len(self._kinds()) == 1
-        )
+        unit, joined = current_unit(self.materials), len(self._kinds()) == 1
+
+        def state(potential: np.ndarray) -> tuple[Field, Field]:
+            mix = np.append(potential, np.ones(flux.shape[1] - len(names)))
+            vector = np.tensordot(mix, solutions.vector, 1) * scales.current_density
+            scalar = np.tensordot(mix, solutions.scalar, 1)
+            return (
+                continuous("current_density", unit, device, self.order, vector),
+                cellwise("potential", "V", device, self.order - 1, scalar, joined=joined),
+            )
+
+        density, voltage = state(potential)
         return Flow(
             model="hydrodynamic",
             device=device,
@@ -286,6 +289,7 @@ class Hydrodynamic:
             fields={"current_density": density, "potential": voltage},
             **terminals_of(names, self.boundaries, response, potential, current),
             evidence={**solutions.evidence, "divergence_relative": relative_divergence(density)},
+            state=state,
             slips=not self.terms,
             magnetic_field=self.magnetic_field,
         )

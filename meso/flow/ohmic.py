@@ -119,9 +119,13 @@ class Ohmic:
         # With loads of added terms there is one more solution, without potentials.
         response, offset = flux[:, : len(names)], flux[:, len(names) :].sum(axis=1)
         potential, current = drive(names, self.boundaries, response, offset)
-        scalar = nodal @ np.append(potential, np.ones(nodal.shape[1] - len(names)))
-        voltage = continuous("potential", "V", device, self.order, scalar)
-        density = self._current_density(voltage.function())
+
+        def state(potential: np.ndarray) -> tuple[Field, Field]:
+            scalar = nodal @ np.append(potential, np.ones(nodal.shape[1] - len(names)))
+            voltage = continuous("potential", "V", device, self.order, scalar)
+            return self._current_density(voltage.function()), voltage
+
+        density, voltage = state(potential)
         return Flow(
             model="ohmic",
             device=device,
@@ -137,6 +141,7 @@ class Ohmic:
                 **evidence,
                 "divergence_relative": relative_divergence(density),
             },
+            state=state,
         )
 
     def _unit_potentials(

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import ufl
 
 from meso.boundary import Boundary, Contact, Periodic
 from meso.device import Device
 from meso.discrete.fields import Field
-from meso.discrete.functionals import cell_integrals
 from meso.equations import dissipation
 from meso.equations.derived import TABLE
 from meso.errors import CaseError
 from meso.errors import known as suggestion
 from meso.materials.material import Material
-from meso.mpi import total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +75,8 @@ class Flow:
             ``contacts``, without voltages across periods.
         evidence: How the system was solved: method, unknowns, residual, divergence of J.
         distribution: All harmonics of a kinetic flow, see :mod:`meso.flow.distribution`.
+        state: Current density and potential for other potentials of the ports, in the order of
+            ``contacts`` and ``periodic``; None for a kinetic flow.
         unit_moments: Odd moments of a kinetic flow for unit potentials on each port, from which
             another iteration may begin.
         slips: Whether the slip law alone tells the vorticity at walls: not in a magnetic field, nor
@@ -97,6 +98,7 @@ class Flow:
     conductance_matrix: np.ndarray
     evidence: dict[str, Any] = field(default_factory=dict)
     distribution: Any = None
+    state: Callable[[np.ndarray], tuple[Field, Field]] | None = None
     unit_moments: Any = None
     slips: bool = True
     magnetic_field: float = 0.0
@@ -348,7 +350,8 @@ def relative_divergence(density: Field) -> float:
     device = density.device
     if density.degree == 0:
         return 0.0
-    squares = cell_integrals(dissipation.divergence, [density], degree=2 * density.degree - 2)
-    area = device.measure / device.extent**device.dimension
-    mean = np.sqrt(total(device.comm, squares.sum()) / area)
+    squares = dissipation.divergence(density.function())
+    dx = ufl.dx(domain=device.mesh, degree=2 * density.degree - 2)
+    whole = device.integrate(squares * dx)
+    mean = np.sqrt(whole / device.measure) * device.extent
     return float(mean / (density.extrema()[1] or 1.0))

@@ -37,41 +37,39 @@ class FlowFields:
     material: Callable[[Callable[[Any], Any]], Any]
 
 
-def derive(flow: Flow, name: str, of: Derived) -> Field:
-    """A field that follows from a flow, interpolated in each cell; all ranks call this.
-
-    Args:
-        flow: The flow.
-        name: Its name.
-        of: What it is; with an expression.
-
-    Returns:
-        The field, of the degree of the flow.
-
-    Raises:
-        CaseError: The expression is neither a scalar nor a vector of the device's dimension.
-    """
-    assert of.expression is not None
-    device, degree = flow.device, flow.order
+def symbols(flow: Flow, current_density: Any) -> FlowFields:
+    """The symbols of a flow, or of another current density in its materials."""
+    device, materials = flow.device, flow.materials
+    degree = flow.order if any(m.varies_in_cells for m in materials.values()) else 0
 
     def material(quantity: Callable[[Any], Any]) -> Any:
         return coefficient(
-            device, degree, lambda c, x: material_values(device, flow.materials, quantity, c, x)
+            device, degree, lambda c, x: material_values(device, materials, quantity, c, x)
         )
 
-    symbols = FlowFields(
-        J=flow.current_density,
+    return FlowFields(
+        J=current_density,
         phi=flow.potential,
         x=ufl.SpatialCoordinate(device.mesh),
         model=flow.model,
         magnetic_field=flow.magnetic_field,
         material=material,
     )
-    value = ufl.as_ufl(of.expression(symbols))
+
+
+def derive(flow: Flow, name: str, of: Derived) -> Field:
+    """A field that follows from a flow, interpolated in each cell; all ranks call this.
+
+    Raises:
+        CaseError: The expression is neither a scalar nor a vector of the device's dimension.
+    """
+    assert of.expression is not None
+    device = flow.device
+    value = ufl.as_ufl(of.expression(symbols(flow, flow.current_density)))
     if value.ufl_shape not in ((), (device.dimension,)):
         raise CaseError(
             f"derived field {name}: found shape {value.ufl_shape}; must be a scalar or a vector of"
             f" {device.dimension} components"
         )
     sheet = any(m.carriers == "2d" for m in flow.materials.values())
-    return interpolated(name, of.unit_in(sheet), device, degree, value)
+    return interpolated(name, of.unit_in(sheet), device, flow.order, value)
