@@ -123,6 +123,10 @@ class Device:
         }
         return NamedMeasure(kind="ds", mesh=self.mesh, entities=facets)
 
+    def facets_on(self, boundary: str) -> Facets:
+        """This rank's facets of a boundary."""
+        return self.facets.of(self.facets.boundary == self.boundaries.index(boundary))
+
     @cached_property
     def cell_tags(self) -> dolfinx.mesh.MeshTags:
         """DOLFINx tags of this rank's cells: ``device.regions.index(name)``."""

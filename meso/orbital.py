@@ -95,7 +95,7 @@ def _wall_nodes(flow: Flow, degree: int) -> list[tuple[np.ndarray, np.ndarray]]:
         if not isinstance(law, Wall) or flow.model == "ohmic":
             continue
         values = wall_values(flow, name, at)
-        node = space.dofs[values.cell[:, None], position[values.local]]
+        node = space.dofs[values.facets.cell[:, None], position[values.facets.local]]
         region = np.broadcast_to(values.region[:, None], node.shape)
         np.add.at(count, (region, node), 1.0)
         curls = values.vorticity.reshape(*node.shape, components) * ELECTRON_CHARGE

@@ -42,8 +42,7 @@ def facet_points(points: np.ndarray) -> np.ndarray:
     """Points (q, d - 1) of the reference facet on each facet of a cell, shape (d + 1, q, d)."""
     dimension = points.shape[1] + 1
     corner = _vertices(dimension)[np.array(_FACETS[dimension])]
-    along = corner[:, 1:] - corner[:, :1]
-    return corner[:, None, 0] + np.einsum("qa,faj->fqj", points, along)
+    return corner[:, :1] + points @ (corner[:, 1:] - corner[:, :1])
 
 
 def facet_vertices(dimension: int) -> np.ndarray:
@@ -113,8 +112,7 @@ class Lagrange:
 
     def nodes_on(self, device: Device, boundary: str) -> np.ndarray:
         """Nodes on a named boundary, known to every rank that touches them."""
-        chosen = device.facets.boundary == device.boundaries.index(boundary)
-        facets = device.facets.of(chosen)
+        facets = device.facets_on(boundary)
         d, topology = device.dimension, device.mesh.topology
         topology.create_connectivity(d, d - 1)
         topology.create_connectivity(d - 1, d)
@@ -312,7 +310,11 @@ class FacetGeometry:
 
 
 def facet_geometry(
-    cells: Cells, cell: np.ndarray, local: np.ndarray, points: np.ndarray, weight: np.ndarray
+    cells: Cells,
+    cell: np.ndarray,
+    local: np.ndarray,
+    points: np.ndarray,
+    weight: np.ndarray | None = None,
 ) -> FacetGeometry:
     """Geometry of boundary facets at points (q, d - 1) of the reference facet."""
     d = cells.dimension
@@ -320,23 +322,19 @@ def facet_geometry(
     shape = (len(cell), len(points), d)
     position, first = np.empty(shape), np.empty((*shape, d - 1))
     second = np.empty((*shape, d - 1, d - 1))
-    pairs = [
-        basix.index(*(np.eye(d, dtype=int)[i] + np.eye(d, dtype=int)[j]))
-        for i in range(d)
-        for j in range(d)
-    ]
+    steps = np.eye(d, dtype=int)
+    pairs = [basix.index(*(one + other)) for one in steps for other in steps]
     for i, vertices in enumerate(_FACETS[d]):
         here = local == i
         corner = _vertices(d)[list(vertices)]
-        along = (corner[1:] - corner[0]).T
+        along = corner[1:] - corner[0]
         table = cells.element.tabulate(2, inside[i])[:, :, :, 0]
         nodes = cells.nodes[cell[here]]
         position[here] = table[0] @ nodes
-        for a in range(d - 1):
-            first[here, :, :, a] = np.tensordot(along[:, a], table[1 : d + 1], 1) @ nodes
-            for b in range(d - 1):
-                weights = np.outer(along[:, a], along[:, b]).ravel()
-                second[here, :, :, a, b] = np.tensordot(weights, table[pairs], 1) @ nodes
+        slopes = np.tensordot(along, table[1 : d + 1], 1)[:, None] @ nodes
+        first[here] = np.moveaxis(slopes, 0, -1)
+        bends = np.tensordot(np.kron(along, along), table[pairs], 1)[:, None] @ nodes
+        second[here] = np.moveaxis(bends, 0, -1).reshape(second[here].shape)
     normal: np.ndarray = (
         np.stack([first[..., 1, 0], -first[..., 0, 0]], axis=-1)
         if d == 2
@@ -346,11 +344,10 @@ def facet_geometry(
     normal = normal / element[..., None]
     # Second fundamental form -n.x_ab, raised with the metric of the facet on both sides.
     metric = np.linalg.inv(first.swapaxes(-1, -2) @ first)
-    form = -np.einsum("fqi,fqiab->fqab", normal, second)
+    form = -(normal[..., None, None] * second).sum(axis=2)
     raised = first @ metric
-    curvature = raised @ form @ raised.swapaxes(-1, -2)
     corner = cells.corners[cell]
-    volume = inverse((corner[:, 1:] - corner[:, :1]).transpose(0, 2, 1))[1]
+    volume = cells.derivatives(cell)[1]
     flat = corner[np.arange(len(cell))[:, None], np.array(_FACETS[d])[local]]
     side = flat[:, 1:] - flat[:, :1]
     area = np.sqrt(np.linalg.det(side @ side.swapaxes(1, 2)))
@@ -360,7 +357,7 @@ def facet_geometry(
         points=inside,
         position=position,
         normal=normal,
-        weight=element * weight,
-        curvature=curvature,
+        weight=element if weight is None else element * weight,
+        curvature=raised @ form @ raised.swapaxes(-1, -2),
         height=np.abs(volume) / area,
     )

@@ -9,7 +9,7 @@ import dolfinx
 import numpy as np
 
 from meso.device import Device
-from meso.discrete.cells import cells_of, inverse, lagrange, space
+from meso.discrete.cells import FacetGeometry, cells_of, inverse, lagrange, space
 from meso.mpi import largest, smallest
 
 
@@ -87,6 +87,12 @@ def values_at(function: Any, cells: np.ndarray, points: np.ndarray) -> np.ndarra
     basis = function.function_space.element.basix_element
     table = basis.tabulate(0, np.ascontiguousarray(points))[0, :, :, 0]
     return np.asarray((table[:, None] @ nodal_values(function, cells))[:, 0])
+
+
+def on_facets(field: Field, geometry: FacetGeometry) -> np.ndarray:
+    """Values at points of boundary facets, shape (f, q, components)."""
+    table = geometry.table(lambda points, _: field.table(points))
+    return np.asarray(table @ nodal_values(field.data, geometry.cell))
 
 
 def continuous(name: str, unit: str, device: Device, degree: int, nodal: np.ndarray) -> Field:

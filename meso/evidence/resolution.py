@@ -59,10 +59,10 @@ def wall_resolution(
         boundaries: Law of each boundary, by name.
     """
     out = {}
-    for index, name in enumerate(device.boundaries):
+    for name in device.boundaries:
         wall = boundaries.get(name)
         if isinstance(wall, Wall):
-            facets = device.facets.of(device.facets.boundary == index)
+            facets = device.facets_on(name)
             # A rank may own no facet of this wall, but takes part in the maximum.
             here = _heights(device, materials, wall, facets).max() if len(facets.cell) else 0.0
             out[name] = largest(device.comm, here)
@@ -74,7 +74,7 @@ def _heights(
 ) -> np.ndarray:
     """Heights of the cells at facets over the diffusion length; 0 where there is no vorticity."""
     center = np.full((1, device.dimension - 1), 1 / device.dimension)
-    geometry = facet_geometry(cells_of(device), facets.cell, facets.local, center, np.ones(1))
+    geometry = facet_geometry(cells_of(device), facets.cell, facets.local, center)
 
     def at_facets(quantity: Quantity) -> np.ndarray:
         values = material_values(device, materials, quantity, facets.cell, geometry.position)

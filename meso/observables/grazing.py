@@ -32,6 +32,7 @@ from scipy.linalg import eigh
 
 from meso.boundary import Boundary, Wall
 from meso.discrete.cells import cells_of, facet_geometry
+from meso.discrete.fields import on_facets
 from meso.flow.angular import half_range, streaming
 from meso.flow.kinetic import rate_of, roughness
 from meso.flow.result import Flow
@@ -89,25 +90,18 @@ def wall_moments(flow: Flow) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     walls = {n: law for n, law in flow.boundaries.items() if isinstance(law, Wall)}
     stopped = _STOPPED * float(flow.evidence.get("residual", 0.0))
     odd = flow.distribution.odd
-    points, weights = np.polynomial.legendre.leggauss(odd.degree + 2)
+    quadrature = cells_of(device).facet_quadrature(2 * odd.degree + 2)
     regions = [flow.materials[region] for region in device.regions]
     coupling = np.array([m.orbital_coupling for m in regions], dtype=float)
     paths = np.array([_path(m, harmonics) for m in regions])
     turns = np.array([_turning(flow, i) for i in range(len(regions))])
-
-    def values(at: np.ndarray, _: int) -> np.ndarray:
-        return odd.table(at)
-
     for name, law in walls.items():
         ratio = roughness(law)
         functional = _functional(harmonics, ratio)
-        facets = device.facets.of(device.facets.boundary == device.boundaries.index(name))
+        facets = device.facets_on(name)
         region = device.cell_region[facets.cell]
-        geometry = facet_geometry(
-            cells_of(device), facets.cell, facets.local, (points[:, None] + 1) / 2, weights / 2
-        )
-        table = geometry.table(values)
-        moments = np.einsum("fqn,fnk->fqk", table, odd.values[facets.cell])
+        geometry = facet_geometry(cells_of(device), facets.cell, facets.local, *quadrature)
+        moments = on_facets(odd, geometry)
         angle = np.arctan2(geometry.normal[..., 1], geometry.normal[..., 0])[..., None]
         angle = angle * np.arange(1, harmonics, 2)
         sines = np.cos(angle) * moments[..., 1::2] - np.sin(angle) * moments[..., ::2]

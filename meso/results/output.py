@@ -273,14 +273,17 @@ def _walls(result: Result, folder: Path) -> None:
     def joined(take: Callable[[WallValues], np.ndarray]) -> np.ndarray:
         return np.concatenate([take(values) for values in walls.values()])
 
-    data = {"current_density": joined(lambda v: v.current), "normal": joined(lambda v: v.normal)}
+    data = {
+        "current_density": joined(lambda v: v.current),
+        "normal": joined(lambda v: v.geometry.normal),
+    }
     vorticity, region = joined(lambda v: v.vorticity), joined(lambda v: v.region)
     for name, (_, factor) in curl_like(result).items():
         data[name] = vorticity * factor[region][:, None, None]
-    counts = [len(values.cell) for values in walls.values()]
+    counts = [len(values.region) for values in walls.values()]
     cell_data = {
         "wall": np.repeat(np.arange(len(walls)), counts),
-        "segment": joined(lambda v: v.piece),
+        "segment": joined(lambda v: v.facets.piece),
     }
     write_vtu(
         folder / "walls" / f"part{device.comm.rank}.vtu",
