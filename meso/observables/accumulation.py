@@ -10,7 +10,8 @@ from scipy.spatial import cKDTree
 
 from meso.boundary import Wall, law_of
 from meso.discrete.cells import cells_of, facet_geometry, lagrange, quadrature
-from meso.discrete.fields import Field
+from meso.discrete.expressions import cell_integrals
+from meso.discrete.fields import Field, nodal_values
 from meso.discrete.periodic import translation
 from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import concatenated, total
@@ -107,23 +108,24 @@ def _moments(density: Field, surface: _Surface) -> np.ndarray:
         owner[batch[one]] = candidates[everywhere[one].argmax(axis=1)]
 
     moment = np.zeros((len(device.pieces), density.components))
-    points, weights = cells.quadrature(density.degree + cells.dimension * (cells.degree - 1))
-    step = max(1, _BATCH // (len(points) * (density.components + 9)))
-    for batch in _batches(np.flatnonzero(owner >= 0), step):
-        share = _shares(density, batch, points, weights).sum(axis=1)
-        np.add.at(moment, owner[batch], share)
+    degree = density.degree + cells.dimension * (cells.degree - 1)
+    whole = cell_integrals(device, density.function(), degree=degree).reshape(cells.count, -1)
+    sure = owner >= 0
+    np.add.at(moment, owner[sure], whole[sure])
 
     # Cells that lie between two walls are cut finely.
     inner = quadrature(cells.dimension, max(4, density.degree) if cells.dimension == 2 else 2)
     points, weights = _divided(*inner, _PARTS)
-    table = space.values(points)
+    weights = weights * device.extent**cells.dimension
+    table, basis = space.values(points), density.table(points)
     step = max(1, _BATCH // (len(points) * (len(candidates) + density.components + 9)))
-    for batch in _batches(np.flatnonzero(owner < 0), step):
+    for batch in _batches(np.flatnonzero(~sure), step):
         at = table @ distance[space.dofs[batch]]
         equal = at <= at.min(axis=2, keepdims=True) + _EQUAL
         part = equal / equal.sum(axis=2, keepdims=True)
-        share = _shares(density, batch, points, weights)
-        moment[candidates] += np.einsum("cqp,cqk->pk", part, share)
+        weight = cells.determinants(batch, points) * weights
+        share = weight[..., None] * (basis @ nodal_values(density.data, batch))
+        moment[candidates] += np.tensordot(part, share, ((0, 1), (0, 1)))
     return moment
 
 
@@ -135,7 +137,7 @@ class _Surface:
         d, facets = device.dimension, device.facets
         here = facets.of(np.isin(facets.piece, walls))
         at = (np.arange(8)[:, None] + 0.5) / 8 if d == 2 else _divided(*quadrature(2, 1), 3)[0]
-        geometry = facet_geometry(cells_of(device), here.cell, here.local, at, np.ones(len(at)))
+        geometry = facet_geometry(cells_of(device), here.cell, here.local, at)
         # Size of the part of the wall that a point stands for.
         reach = np.linalg.norm(np.ptp(geometry.position, axis=1), axis=1) / (7 if d == 2 else 2)
         shape = (*geometry.weight.shape, 1)
@@ -188,16 +190,6 @@ def _batches(cells: np.ndarray, step: int) -> list[np.ndarray]:
     return [cells[i : i + step] for i in range(0, len(cells), step)]
 
 
-def _shares(
-    density: Field, batch: np.ndarray, points: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Contribution of each quadrature point to the integral of L, shape (c, q, components)."""
-    device = density.device
-    weight = cells_of(device).determinants(batch, points) * weights
-    values = density.table(points) @ density.values[batch]
-    return values * weight[..., None] * device.extent**device.dimension
-
-
 def _divided(points: np.ndarray, weights: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
     """A quadrature repeated on each of parts^d equal parts of the reference simplex.
 
@@ -218,5 +210,6 @@ def _divided(points: np.ndarray, weights: np.ndarray, parts: int) -> tuple[np.nd
     ordered = np.array(simplices)
     vertices = ordered - np.concatenate([ordered[..., 1:], np.zeros((*ordered.shape[:2], 1))], 2)
     barycentric = np.column_stack([1 - points.sum(axis=1), points])
-    at = np.einsum("qv,svk->sqk", barycentric, vertices).reshape(-1, d)
-    return at, np.tile(weights, len(simplices)) / len(simplices)
+    return (barycentric @ vertices).reshape(-1, d), np.tile(weights, len(simplices)) / len(
+        simplices
+    )

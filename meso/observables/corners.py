@@ -25,8 +25,8 @@ from scipy.spatial import cKDTree
 
 from meso.boundary import Boundary, Contact, Periodic, Wall, law_of
 from meso.device import Device
-from meso.discrete.cells import cells_of, facet_geometry, facet_vertices, lagrange
-from meso.discrete.fields import Field
+from meso.discrete.cells import cells_of, facet_geometry, facet_vertices
+from meso.discrete.fields import Field, magnitudes
 from meso.flow.result import Flow
 from meso.mpi import concatenated, largest, smallest
 
@@ -130,9 +130,7 @@ def extrema(field: Field, corners: Sequence[Corner]) -> Extrema:
         corners: The corners.
     """
     low, high = field.extrema()
-    size = field.values[..., 0]
-    if field.components > 1:
-        size = np.linalg.norm(field.values, axis=2)
+    size = magnitudes(field.values)
     owner = _nearest(field, corners)
     comm, free = field.device.comm, owner < 0
     own_low = smallest(comm, size[free].min(initial=np.inf))
@@ -242,7 +240,7 @@ def _rims(device: Device) -> _Rims:
     d, cells, facets, comm = device.dimension, cells_of(device), device.facets, device.comm
     # Opposite to each vertex of the reference facet, and its normal there.
     reference = np.array([[1.0], [0.0]]) if d == 2 else np.array([[0.5, 0.5], [0, 0.5], [0.5, 0]])
-    at = facet_geometry(cells, facets.cell, facets.local, reference, np.ones(d))
+    at = facet_geometry(cells, facets.cell, facets.local, reference)
     normal = concatenated(comm, at.normal)
     vertices = cells.corners[facets.cell[:, None], facet_vertices(d)[facets.local]]
     vertices = concatenated(comm, vertices)
@@ -279,7 +277,7 @@ def _widths(device: Device, ends: np.ndarray) -> np.ndarray:
     """
     d, facets = device.dimension, device.facets
     center = np.full((1, d - 1), 1 / d)
-    at = facet_geometry(cells_of(device), facets.cell, facets.local, center, np.ones(1))
+    at = facet_geometry(cells_of(device), facets.cell, facets.local, center)
     position, normal = at.position[:, 0], at.normal[:, 0]
     points, along = ends.mean(axis=1), ends[:, -1] - ends[:, 0]
     if d == 3:
@@ -324,12 +322,8 @@ def _along(ends: np.ndarray, step: float) -> np.ndarray:
 
 def _nearest(field: Field, corners: Sequence[Corner]) -> np.ndarray:
     """The corner whose neighbourhood holds each node of this rank's cells, or -1, shape (c, n)."""
-    cells, extent, d = cells_of(field.device), field.device.extent, field.device.dimension
-    nodes = (
-        lagrange(field.device, field.degree).points
-        if field.degree
-        else np.full((1, d), 1 / (d + 1))
-    )
+    cells, extent = cells_of(field.device), field.device.extent
+    nodes = field.data.function_space.element.basix_element.points
     owner = np.full((cells.count, len(nodes)), -1)
     if not corners or not cells.count:
         return owner
