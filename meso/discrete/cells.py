@@ -189,15 +189,7 @@ class Cells:
     def batches(
         self, numbers_per_cell: int, simple: np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, bool]]:
-        """Cell numbers in batches of equal kind.
-
-        Args:
-            numbers_per_cell: How much memory a cell needs.
-            simple: Mask of one kind of cells, shape (c,); straight cells by default.
-
-        Yields:
-            Cell numbers, and True for the simple kind.
-        """
+        """Cells in batches, and whether all of them are simple: straight, or as a mask says."""
         step = max(1, _BATCH // max(1, numbers_per_cell))
         simple = self.affine if simple is None else simple
         for kind in (True, False):
@@ -234,10 +226,7 @@ class Cells:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Gradients of basis functions, (c, q, i, n), and determinants (c, q).
 
-        Args:
-            cells: Cell numbers, shape (c,).
-            points: Reference points, shape (q, d).
-            reference: Reference gradients there, shape (q, n, d).
+        ``reference`` has their gradients on the reference cell, shape (q, n, d).
         """
         inverses, determinant = inverse(self.jacobians(cells, points))
         along = np.ascontiguousarray(reference.transpose(2, 0, 1))
@@ -269,15 +258,15 @@ def cells_of(device: Device) -> Cells:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FacetGeometry:
-    """Boundary facets at quadrature points.
+    """Boundary facets at points of the reference facet.
 
     Attributes:
         cell: Cells, shape (f,).
         local: Facet numbers in the cells, shape (f,).
-        points: Reference points in the cell, shape (d + 1, q, d), by facet number.
+        points: The points in the cell, shape (d + 1, q, d), by facet number.
         position: Scaled coordinates, shape (f, q, d).
         normal: Outward unit normals, shape (f, q, d).
-        weight: Quadrature weight times line or surface element, shape (f, q).
+        weight: Line or surface element times weights that were given, shape (f, q).
         curvature: Derivative of the normal along the wall (Weingarten map), symmetric and
             tangential, positive where the conductor is convex, shape (f, q, d, d).
         height: Height of the cell over the facet, shape (f,).

@@ -24,7 +24,7 @@ import basix.ufl
 import numpy as np
 import ufl
 
-from meso.discrete.cells import Cells, quadrature
+from meso.discrete.cells import Cells
 from meso.discrete.kernels import Kernel, Shape, Space
 
 #: From trial functions, test functions and coefficients to the integrand of a bilinear form: a
@@ -41,19 +41,10 @@ def element_matrices(
     values: Sequence[np.ndarray],
     degree: int,
 ) -> np.ndarray:
-    """Element matrices on all nodes of the cells: field by field, node by node, by components.
+    """Element matrices, (c, m, m), in scaled lengths: by fields, their nodes, their components.
 
-    Args:
-        integrand: Of the form. Coefficients enter it linearly.
-        cells: Geometry.
-        batch: Cells.
-        straight: Whether all of them are.
-        spaces: The fields.
-        values: Values of the coefficients, shape (c,), or (c, q) at the points of the quadrature.
-        degree: Degree of the quadrature.
-
-    Returns:
-        Shape (c, m, m), in scaled lengths.
+    Coefficients enter the integrand linearly, with values (c,), or (c, q) at the points of the
+    quadrature.
     """
     sampled = tuple(v.ndim == 2 for v in values)
     if straight and not any(sampled):
@@ -108,17 +99,10 @@ def tensor_matrices(
     tensors: np.ndarray,
     occurring: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Integrals of T_{(a i)(b j)} D_i v_a D_j u_b over straight cells.
+    """Integrals of T_{(a i)(b j)} D_i v_a D_j u_b over straight cells, as `element_matrices`.
 
-    Args:
-        cells: Geometry.
-        batch: Cells, all of them straight.
-        spaces: The fields, whose components a and b count.
-        tensors: Of each cell, shape (c, n, 1 + d, n, 1 + d).
-        occurring: Which entries are not always zero; by default all are looked through.
-
-    Returns:
-        Shape (c, m, m), as of :func:`element_matrices`.
+    The components a and b of all fields count: tensors are (c, n, 1 + d, n, 1 + d). ``occurring``
+    tells which entries are not always zero; by default all are looked through.
     """
     cell, count = Shape.kind(cells, straight=True).cell, len(batch)
     found_in: np.ndarray = np.asarray(tensors.any(axis=0)) if occurring is None else occurring
@@ -172,14 +156,12 @@ def _element(cell: str, degree: int) -> Any:
 @lru_cache(maxsize=64)
 def _pairs(cell: str, row: int, column: int) -> np.ndarray:
     """Integrals of D_i f_m D_j f_n over the reference cell, shape (1 + d, 1 + d, m, n)."""
-    points, weights = quadrature(
-        len(basix.geometry(getattr(basix.CellType, cell))[0]), row + column
-    )
+    points, weights = basix.make_quadrature(getattr(basix.CellType, cell), row + column)
     f, g = (_element(cell, k).tabulate(1, points)[..., 0] for k in (row, column))
     for table in (f, g):
         # Basis functions sum to one: what rounding leaves of it would add up over all cells.
         table[1:] -= table[1:].mean(axis=2, keepdims=True)
-    return np.einsum("q,iqm,jqn->ijmn", weights, f, g, optimize=True)
+    return (f.swapaxes(1, 2) * weights)[:, None] @ g
 
 
 @lru_cache(maxsize=128)

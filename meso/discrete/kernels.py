@@ -48,12 +48,7 @@ def _domain(cell: str, degree: int) -> ufl.Mesh:
 
 
 class Space(NamedTuple):
-    """A field of a form inside a cell.
-
-    Attributes:
-        degree: Degree of its Lagrange element.
-        components: Its number of components; 0 for a scalar.
-    """
+    """A field of a form inside a cell: degree, and number of components, 0 for a scalar."""
 
     degree: int
     components: int
@@ -66,12 +61,7 @@ class Space(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Kind of cells that forms are compiled for.
-
-    Attributes:
-        cell: "triangle" or "tetrahedron".
-        degree: Degree of their geometry: 1 for straight ones.
-    """
+    """Kind of cells that forms are compiled for: "triangle" or "tetrahedron", of a degree."""
 
     cell: str
     degree: int
@@ -98,9 +88,8 @@ class Shape:
 
     def of(self, space: Space) -> ufl.FunctionSpace:
         """A Lagrange space inside a cell."""
-        return self.space(
-            self.polynomials(space.degree, (space.components,) if space.components else ())
-        )
+        shape = (space.components,) if space.components else ()
+        return self.space(self.polynomials(space.degree, shape))
 
     def polynomials(self, degree: int, shape: tuple[int, ...] = ()) -> Any:
         """Lagrange element inside a cell."""
@@ -114,17 +103,17 @@ class Shape:
         """A coefficient with one value in each element."""
         return ufl.Coefficient(self.space(self.polynomials(0)))
 
-    def sampled(self, degree: int, shape: tuple[int, ...] = ()) -> ufl.Coefficient:
+    def sampled(self, degree: int) -> ufl.Coefficient:
         """A coefficient with values at the points of a quadrature of some degree."""
-        element = basix.ufl.quadrature_element(self.cell, value_shape=shape, degree=degree)
+        element = basix.ufl.quadrature_element(self.cell, value_shape=(), degree=degree)
         return ufl.Coefficient(self.space(element))
 
     def dx(self, degree: int) -> ufl.Measure:
-        """Cells, with a quadrature of some degree."""
+        """Integrals over cells, with a quadrature of some degree."""
         return ufl.dx(domain=self.domain, metadata={"quadrature_degree": degree})
 
     def ds(self, degree: int) -> ufl.Measure:
-        """Boundary facets, with a quadrature of some degree."""
+        """Integrals over boundary facets."""
         return ufl.ds(domain=self.domain, metadata={"quadrature_degree": degree})
 
 
@@ -155,16 +144,10 @@ class Kernel:
         values: Sequence[np.ndarray] = (),
         facet: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Tensors of some elements, in scaled lengths.
+        """Tensors of some elements, in scaled lengths, with one axis for each argument.
 
-        Args:
-            cells: Geometry.
-            batch: Cell of each element, shape (e,).
-            values: Values of each coefficient in each element, shape (e, n) or (e,).
-            facet: For integrals over facets the number of each in its cell, shape (e,).
-
-        Returns:
-            Shape (e, ...), as many axes as the form has arguments.
+        ``values`` has those of each coefficient, (e, n) or (e,), ``facet`` the numbers of facets in
+        their cells.
         """
         nodes = cells.corners[batch] if self.straight else cells.nodes[batch]
         return self.tabulate(nodes, values, facet)

@@ -19,15 +19,8 @@ from meso.equations import moments, ohmic
 
 
 @lru_cache(maxsize=64)
-def _load(shape: Shape, order: int, degree: int) -> Kernel:
-    v = ufl.TestFunction(shape.space(shape.polynomials(order)))
-    flux, source = shape.sampled(degree, (shape.dimension,)), shape.sampled(degree)
-    return Kernel((ufl.dot(flux, ufl.grad(v)) + source * v) * shape.dx(degree), (flux, source))
-
-
-@lru_cache(maxsize=64)
 def _facet_mass(shape: Shape, order: int, degree: int) -> Kernel:
-    element = shape.space(shape.polynomials(order))
+    element = shape.of(Space(order, 0))
     u, v = ufl.TrialFunction(element), ufl.TestFunction(element)
     return Kernel(u * v * shape.ds(degree))
 
@@ -44,13 +37,12 @@ class ScalarForms:
     def __init__(self, cells: Cells, space: Lagrange, *, bend: int = 0) -> None:
         self.cells, self.space, self.bend = cells, space, bend
 
-    def degree(self, straight: bool) -> int:
-        """Degree of the quadrature in cells."""
+    def _degree(self, straight: bool) -> int:
         return 2 * self.space.degree + (0 if straight else self.bend)
 
     def quadrature(self, straight: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Its points (q, d) and weights (q,)."""
-        return self.cells.quadrature(self.degree(straight))
+        """Points (q, d) and weights (q,) in cells."""
+        return self.cells.quadrature(self._degree(straight))
 
     def _matrices(
         self,
@@ -61,7 +53,7 @@ class ScalarForms:
         components: int = 0,
     ) -> np.ndarray:
         spaces = (Space(self.space.degree, components),)
-        degree = self.degree(straight)
+        degree = self._degree(straight)
         return element_matrices(term, self.cells, batch, straight, spaces, (values,), degree)
 
     def mass(self, batch: np.ndarray, straight: bool, values: np.ndarray) -> np.ndarray:
@@ -78,21 +70,6 @@ class ScalarForms:
         out = self._matrices(moments.stiffness, batch, straight, values, d)
         p = out.shape[1] // d
         return out.reshape(len(batch), p, d, p, d).transpose(0, 2, 1, 4, 3)
-
-    def load(
-        self, batch: np.ndarray, straight: bool, flux: np.ndarray, source: np.ndarray
-    ) -> np.ndarray:
-        """Flux . grad v + source v, shape (c, p).
-
-        Args:
-            batch: Cells.
-            straight: Whether all of them are.
-            flux: At the points of the quadrature, shape (c, q, d).
-            source: There, shape (c, q).
-        """
-        shape = Shape.kind(self.cells, straight)
-        kernel = _load(shape, self.space.degree, self.degree(straight))
-        return kernel(self.cells, batch, (flux, source))
 
     def facet_mass(self, cell: np.ndarray, facet: np.ndarray) -> np.ndarray:
         """V u on facets, at the nodes on them, shape (f, m, m)."""
