@@ -308,7 +308,7 @@ def _run(options: argparse.Namespace, root: bool) -> None:
 def _sweep(options: argparse.Namespace, root: bool) -> int:
     from meso.case import parse_overrides
     from meso.results.grid import named
-    from meso.results.sweeping import exit_code, report, sweep
+    from meso.results.sweeping import code_of, report, sweep
 
     case = _load(options.case, options.set)
     standard = case.output.directory or Path("results") / options.case.stem
@@ -338,7 +338,7 @@ def _sweep(options: argparse.Namespace, root: bool) -> int:
             f" {named(failed[0]['swept'])}: {failed[0]['error']}",
             file=sys.stderr,
         )
-    return exit_code(rows)
+    return code_of(rows)
 
 
 def _compare(options: argparse.Namespace, root: bool) -> None:

@@ -187,12 +187,22 @@ class Flow:
     magnetic_field: Annotated[float, unit("T")] = 0.0
 
     @property
+    def viscous(self) -> bool:
+        """Whether the model has vorticity, boundary layers and friction at walls."""
+        return self.model != "ohmic"
+
+    @property
+    def kinetic(self) -> bool:
+        """Whether the flow is that of a distribution over angles."""
+        return self.model == "kinetic"
+
+    @property
     def degree(self) -> int | None:
         """The order, None where the dimension decides."""
-        return 3 if self.order is None and self.model == "kinetic" else self.order
+        return 3 if self.order is None and self.kinetic else self.order
 
     def __post_init__(self) -> None:
-        lowest = 1 if self.model == "ohmic" else 2
+        lowest = 2 if self.viscous else 1
         if self.order is not None and not lowest <= self.order <= 10:
             text = f"found {self.order}; must be in {lowest} … 10 for the {self.model} model"
             raise CaseError(("order", text))
@@ -306,6 +316,11 @@ class Tables:
     def periodic(self) -> dict[str, Periodic]:
         """The boundaries that continue in another one."""
         return {n: b for n, b in self.boundaries.items() if isinstance(b, Periodic)}
+
+    @property
+    def region_materials(self) -> dict[str, Material]:
+        """Material of each region."""
+        return {region: self.materials[name] for region, name in self.regions.items()}
 
     @property
     def used_materials(self) -> dict[str, Material]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from meso.errors import CaseError, known
-from meso.materials.material import Entry, Material, load_library, load_material_file
+from meso.materials.material import Material, load_library, load_material_file
 
 #: Material quantities with a default.
 _DEFAULTS = {"scattering": "default", "electron_electron_mean_free_path": "default"}
@@ -115,29 +115,23 @@ def with_provenance(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 def _filled(table: dict[str, Any], base_directory: Path) -> dict[str, Any]:
     name = str(table["library"])
-    library: Mapping[str, tuple[Entry, ...]]
-    scattering: Mapping[str, Any] = {}
-    if name.endswith(".toml"):
-        carriers, library, scattering = load_material_file(base_directory / name)
-    else:
-        carriers, library = load_library(name)
+    path = base_directory / name
+    found = load_material_file(path) if name.endswith(".toml") else load_library(name)
     own = {key: value for key, value in table.items() if key != "library"}
-    known_here = {f.name for f in fields(Material)}
-    entries = {
-        key: values[0] for key, values in library.items() if key not in own and key in known_here
-    }
+    wanted = {f.name for f in fields(Material)} - own.keys()
+    entries = {key: values[0] for key, values in found.entries.items() if key in wanted}
     values: dict[str, Any] = {key: entry.value for key, entry in entries.items()}
     sources = {
         key: f"library {name}: {'; '.join(filter(None, [e.source, e.method]))}"
         for key, e in entries.items()
     }
-    if scattering and "scattering" not in own:
-        values["scattering"] = dict(scattering)
+    if found.scattering and "scattering" in wanted:
+        values["scattering"] = dict(found.scattering)
         sources["scattering"] = f"library {name}"
     provenance = own.get("provenance", {})
     if isinstance(provenance, dict):
         provenance = sources | provenance
-    return {"carriers": carriers, **values, **own, "provenance": provenance}
+    return {"carriers": found.carriers, **values, **own, "provenance": provenance}
 
 
 def _table(tables: Mapping[str, Any], key: str) -> dict[str, Any]:
