@@ -23,17 +23,7 @@ _NAMED = ("materials", "regions", "boundaries")
 
 
 def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
-    """Read overrides as they are given on a command line.
-
-    Args:
-        items: texts "dotted.key=value"; a value that is not a TOML literal is a plain string.
-
-    Returns:
-        Dotted key -> value.
-
-    Raises:
-        CaseError: an item without key or "=".
-    """
+    """Read "dotted.key=value"; a value that is not a TOML literal is a plain string."""
     overrides = {}
     for item in items:
         key, separator, text = (part.strip() for part in item.partition("="))
@@ -47,15 +37,10 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
 
 
 def override(tables: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the tables with other values.
+    """A copy of the tables with other values, by dotted key.
 
-    Args:
-        tables: the tables of a case file.
-        overrides: dotted key -> value.
-
-    Raises:
-        CaseError: a key names a material, region or boundary that is not in the tables, or goes
-            through something that is not a table.
+    A key must not name a material, region or boundary that is not in the tables, nor go through
+    something that is not a table.
     """
     result = copy.deepcopy(dict(tables))
     problems = []
@@ -82,12 +67,7 @@ def fill_from_library(
 ) -> dict[str, Any]:
     """Replace `library = NAME` by the values that the library has and the case has not.
 
-    Args:
-        tables: the tables of a case file; NAME may be the path of a material file.
-        base_directory: what that path is relative to.
-
-    Raises:
-        CaseError: the library has no such material.
+    NAME may be the path of a material file, relative to the base directory.
     """
     problems = []
     materials = dict(_table(tables, "materials"))

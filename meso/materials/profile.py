@@ -155,15 +155,9 @@ class Profile:
 
 
 def read_profile(value: object, *units: str, length_unit: float) -> Profile:
-    """A profile as a case file has it.
+    """A profile as a case file has it, { expression = …, unit = … } or { data = …, unit = … }.
 
-    Args:
-        value: a table { expression = …, unit = … } or { data = …, unit = … }.
-        units: the SI unit of the result; where several are given, any of them will do.
-        length_unit: metres in one unit of the drawing's coordinates.
-
-    Raises:
-        CaseError: the table does not fit.
+    Of several units any will do; the other one is that of the drawing's coordinates in m.
     """
     table = dict(value) if isinstance(value, Mapping) else {}
     keys = ("expression", "data", "unit")
