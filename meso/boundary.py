@@ -8,7 +8,7 @@ from math import inf, isfinite
 from typing import Annotated, Any, Literal
 
 from meso.errors import CaseError
-from meso.materials.material import LocalMaterial, Material
+from meso.materials.material import Material
 from meso.units import NUMBER, is_number, unit
 
 
@@ -65,7 +65,7 @@ class Wall:
                 raise CaseError((key, f"found {value!r}; must be {rule}"))
         _one_of(self.law, ("traction", "literal"))
 
-    def slip_rate(self, material: Material | LocalMaterial) -> Any:
+    def slip_rate(self, material: Material) -> Any:
         """Slip rate s = 1/b in 1/m of this wall on a material; inf where nothing slips.
 
         Args:

@@ -132,46 +132,44 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"meso {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, action: Callable[..., int | None], text: str) -> argparse.ArgumentParser:
+    def command(
+        name: str,
+        action: Callable[..., int | None],
+        text: str,
+        case: str = "",
+        quiet: bool | None = None,
+    ) -> Callable[..., Any]:
+        """A command, perhaps of a case file; ``quiet``: whether one that meshes can be so."""
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(action=action)
-        return sub
+        if case:
+            sub.add_argument("case", type=Path, metavar=case)
+            text = "replace a value of the case, e.g. --set materials.Ti.mean_free_path='9 nm'"
+            sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=text)
+        if quiet is not None:
+            text = "let the drawing run commands and write files, if it contains such statements"
+            sub.add_argument("--trust", action="store_true", help=text)
+            text = "mesh even if more than a million cells are to be expected"
+            sub.add_argument("--yes", action="store_true", help=text)
+            level = sub.add_mutually_exclusive_group()
+            text = "progress and timings everywhere"
+            level.add_argument("--verbose", action="store_true", help=text)
+            if quiet:
+                text = "errors and warnings only"
+                level.add_argument("--quiet", action="store_true", help=text)
+        return sub.add_argument
 
-    def case_options(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument(
-            "--set",
-            action="append",
-            default=[],
-            metavar="KEY=VALUE",
-            help="replace a value of the case, e.g. --set materials.Ti.mean_free_path='9 nm'",
-        )
+    toml, directory = "CASE.toml", {"type": Path, "metavar": "DIR"}
+    formats: dict[str, Any] = {"choices": ("vtu", "vtx"), "default": "vtu"}
+    text = "solve a case: table on the terminal, files in a directory"
+    add = command("run", _run, text, toml, quiet=True)
+    add("--output", **directory, help="instead of output.directory")
+    add("--format", **formats, help="of the fields")
+    add("--no-figures", action="store_true", help="draw no pictures")
 
-    def drawing_options(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument(
-            "--trust",
-            action="store_true",
-            help="let the drawing run commands and write files, if it contains such statements",
-        )
-        sub.add_argument(
-            "--yes",
-            action="store_true",
-            help="mesh even if more than a million cells are to be expected",
-        )
-
-    run = command("run", _run, "solve a case: table on the terminal, files in a directory")
-    run.add_argument("case", type=Path, metavar="CASE.toml")
-    case_options(run)
-    drawing_options(run)
-    run.add_argument("--output", type=Path, metavar="DIR", help="instead of output.directory")
-    run.add_argument("--format", choices=("vtu", "vtx"), default="vtu", help="of the fields")
-    run.add_argument("--no-figures", action="store_true", help="draw no pictures")
-    level = run.add_mutually_exclusive_group()
-    level.add_argument("--quiet", action="store_true", help="errors and warnings only")
-    level.add_argument("--verbose", action="store_true", help="progress and timings everywhere")
-
-    sweep = command("sweep", _sweep, "solve a grid of cases: one table, one picture; resumes")
-    sweep.add_argument("case", type=Path, metavar="CASE.toml")
-    sweep.add_argument(
+    text = "solve a grid of cases: one table, one picture; resumes"
+    add = command("sweep", _sweep, text, toml, quiet=True)
+    add(
         "--over",
         action="append",
         required=True,
@@ -179,65 +177,48 @@ def _parser() -> argparse.ArgumentParser:
         help="start:stop:n, start:stop:n:log or a,b,c, e.g. --over flow.order=2:5:4"
         " --over materials.Ti.mean_free_path=1nm:100nm:9:log; several make a grid",
     )
-    case_options(sweep)
-    drawing_options(sweep)
-    sweep.add_argument(
-        "--output", type=Path, metavar="DIR", help="of the table; default: output.directory_sweep"
-    )
-    sweep.add_argument("--keep", action="store_true", help="leave each result too, in DIR/NNN")
-    sweep.add_argument("--format", choices=("vtu", "vtx"), default="vtu", help="of kept fields")
-    sweep.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
-    sweep.add_argument("--no-figures", action="store_true", help="draw no picture")
-    level = sweep.add_mutually_exclusive_group()
-    level.add_argument("--quiet", action="store_true", help="errors and warnings only")
-    level.add_argument("--verbose", action="store_true", help="a line for each point everywhere")
+    add("--output", **directory, help="of the table; default: output.directory_sweep")
+    add("--keep", action="store_true", help="leave each result too, in DIR/NNN")
+    add("--format", **formats, help="of kept fields")
+    add("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
+    add("--no-figures", action="store_true", help="draw no picture")
 
-    compare = command(
-        "compare", _compare, "ohmic, hydrodynamic and kinetic model on one device: what errs how"
-    )
-    compare.add_argument("case", type=Path, metavar="CASE.toml")
-    case_options(compare)
-    drawing_options(compare)
-    compare.add_argument("--output", type=Path, metavar="DIR", help="default: DIR_compare")
-    level = compare.add_mutually_exclusive_group()
-    level.add_argument("--quiet", action="store_true", help="errors and warnings only")
-    level.add_argument("--verbose", action="store_true", help="progress everywhere")
+    text = "ohmic, hydrodynamic and kinetic model on one device: what errs how"
+    add = command("compare", _compare, text, toml, quiet=True)
+    add("--output", **directory, help="default: DIR_compare")
 
-    check = command("check", _check, "everything that can be wrong, without solving")
-    check.add_argument("case", type=Path, metavar="CASE.toml")
-    case_options(check)
-    drawing_options(check)
-    check.add_argument("--verbose", action="store_true", help="progress everywhere")
+    text = "everything that can be wrong, without solving"
+    command("check", _check, text, toml, quiet=False)
 
-    mesh = command("mesh", _mesh, "mesh of a case, drawing or mesh file: names, quality, a picture")
-    mesh.add_argument("file", type=Path, metavar="CASE.toml|FILE")
-    case_options(mesh)
-    drawing_options(mesh)
-    mesh.add_argument("--verbose", action="store_true", help="progress everywhere")
-    mesh.add_argument("--unit", default="nm", help="unit of a drawing or mesh (default nm)")
-    mesh.add_argument("--picture", type=Path, metavar="FILE.png", help="default: mesh.png")
+    text = "mesh of a case, drawing or mesh file: names, quality, a picture"
+    add = command("mesh", _mesh, text, "CASE.toml|FILE", quiet=False)
+    add("--unit", default="nm", help="unit of a drawing or mesh (default nm)")
+    add("--picture", type=Path, default="mesh.png", metavar="FILE.png", help="default: mesh.png")
 
-    plot = command("plot", _plot, "draw the pictures of a result directory again")
-    plot.add_argument("directory", type=Path, metavar="DIR")
+    add = command("plot", _plot, "draw the pictures of a result directory again")
+    add("directory", **directory)
 
-    bands = command("bands", _bands, "compute a material from a Bloch Hamiltonian")
-    bands.add_argument("case", type=Path, metavar="CASE.toml")
-    case_options(bands)
-    bands.add_argument("--output", type=Path, metavar="DIR", help="instead of output.directory")
-    bands.add_argument("--processes", type=int, metavar="N", help="instead of bands.processes")
-    bands.add_argument("--quiet", action="store_true", help="no report, no progress")
+    add = command("bands", _bands, "compute a material from a Bloch Hamiltonian", toml)
+    add("--output", **directory, help="instead of output.directory")
+    add("--processes", type=int, metavar="N", help="instead of bands.processes")
+    add("--quiet", action="store_true", help="no report, no progress")
 
-    material = command("material", _material, "show a material, what follows from it, sources")
-    material.add_argument("name", nargs="?", metavar="NAME|FILE.toml", help="default: list all")
+    add = command("material", _material, "show a material, what follows from it, sources")
+    add("name", nargs="?", metavar="NAME|FILE.toml", help="default: list all")
 
     command("info", _info, "versions and configuration: what to paste into a bug report")
     return parser
 
 
-def _load(path: Path, settings: list[str]) -> Any:
+def _load(options: argparse.Namespace, suffix: str = "") -> tuple[Any, Path]:
+    """The case, and where its results go; ``suffix`` is that of the standard directory."""
     from meso.case import Case
 
-    return Case.load(path, settings)
+    case = Case.load(options.case, options.set)
+    standard = case.output.directory or Path("results") / options.case.stem
+    if suffix:
+        standard = standard.with_name(standard.name + suffix)
+    return case, getattr(options, "output", None) or standard
 
 
 def _start(options: argparse.Namespace, root: bool = False, drawing: Path | None = None) -> None:
@@ -262,8 +243,8 @@ def _start(options: argparse.Namespace, root: bool = False, drawing: Path | None
 def _progress(options: argparse.Namespace, root: bool) -> Callable[[str], None]:
     """Lines with the time since the start, on a terminal only, on rank 0 only."""
     start = time.perf_counter()
-    quiet = getattr(options, "quiet", False)
-    on = root and not quiet and (options.verbose or sys.stderr.isatty())
+    told_anyway = getattr(options, "verbose", False) or sys.stderr.isatty()
+    on = root and told_anyway and not getattr(options, "quiet", False)
 
     def show(text: str) -> None:
         if on:
@@ -278,8 +259,7 @@ def _allowed(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _run(options: argparse.Namespace, root: bool) -> None:
-    case = _load(options.case, options.set)
-    directory = options.output or case.output.directory or Path("results") / options.case.stem
+    case, directory = _load(options)
     progress = _progress(options, root)
     progress("loading the solver")
     _start(options, root, case.geometry.file)
@@ -287,12 +267,11 @@ def _run(options: argparse.Namespace, root: bool) -> None:
 
     from meso.files.directory import hold
     from meso.results.running import run
-    from meso.results.summary import table
 
     with hold(directory, MPI.COMM_WORLD, record="summary.json"):
         options.directory_used = directory
         result = run(case, progress=progress, **_allowed(options))
-        text = table(result)
+        text = result.table()
         progress("writing files and drawing pictures")
         result.save(directory, figures=not options.no_figures, format=options.format)
     if root and options.quiet:
@@ -308,11 +287,9 @@ def _run(options: argparse.Namespace, root: bool) -> None:
 def _sweep(options: argparse.Namespace, root: bool) -> int:
     from meso.case import parse_overrides
     from meso.results.grid import named
-    from meso.results.sweeping import exit_code, report, sweep
+    from meso.results.sweeping import code_of, report, sweep
 
-    case = _load(options.case, options.set)
-    standard = case.output.directory or Path("results") / options.case.stem
-    directory = options.output or standard.with_name(f"{standard.name}_sweep")
+    case, directory = _load(options, "_sweep")
     if options.jobs == 1:  # else the workers do
         _start(options, root, case.geometry.file)
     interrupts.raise_exceptions()
@@ -338,13 +315,11 @@ def _sweep(options: argparse.Namespace, root: bool) -> int:
             f" {named(failed[0]['swept'])}: {failed[0]['error']}",
             file=sys.stderr,
         )
-    return exit_code(rows)
+    return code_of(rows)
 
 
 def _compare(options: argparse.Namespace, root: bool) -> None:
-    case = _load(options.case, options.set)
-    standard = case.output.directory or Path("results") / options.case.stem
-    directory = options.output or standard.with_name(f"{standard.name}_compare")
+    case, directory = _load(options, "_compare")
     progress = _progress(options, root)
     _start(options, root, case.geometry.file)
     from mpi4py import MPI
@@ -360,7 +335,7 @@ def _compare(options: argparse.Namespace, root: bool) -> None:
 
 
 def _check(options: argparse.Namespace, root: bool) -> None:
-    case = _load(options.case, options.set)
+    case, _ = _load(options)
     progress = _progress(options, root)
     _start(options, root, case.geometry.file)
     from meso.results.checking import report
@@ -371,28 +346,28 @@ def _check(options: argparse.Namespace, root: bool) -> None:
 
 
 def _mesh(options: argparse.Namespace, root: bool) -> None:
-    case = _load(options.file, options.set) if options.file.suffix == ".toml" else None
-    if options.set and case is None:
+    file, case = options.case, None
+    if file.suffix == ".toml":
+        case, _ = _load(options)
+    elif options.set:
         raise CaseError(("--set", "is for case files"))
-    progress = _progress(options, root)
-    _start(options, root, case.geometry.file if case else options.file)
+    allowed = {**_allowed(options), "progress": _progress(options, root)}
+    _start(options, root, case.geometry.file if case else file)
     from meso.device import Device
     from meso.figures import draw_mesh
     from meso.results.checking import mesh_names, mesh_quality
     from meso.results.running import build_device
 
-    allowed = {**_allowed(options), "progress": progress}
     if case:
         device = build_device(case, **allowed)
     else:
-        device = Device.from_gmsh(options.file, length_unit=options.unit, **allowed)
+        device = Device.from_gmsh(file, length_unit=options.unit, **allowed)
     text = f"{mesh_names(device)}\n{mesh_quality(device)}"
-    picture = options.picture or Path("mesh.png")
-    if picture.suffix != ".png":
-        raise CaseError(("--picture", f"found '{picture}'; must end in .png"))
-    draw_mesh(device, picture)
+    if options.picture.suffix != ".png":
+        raise CaseError(("--picture", f"found '{options.picture}'; must end in .png"))
+    draw_mesh(device, options.picture)
     if root:
-        print(f"{text}\n  picture in {picture}")
+        print(f"{text}\n  picture in {options.picture}")
 
 
 def _plot(options: argparse.Namespace, root: bool) -> None:
@@ -417,7 +392,7 @@ def _bands(options: argparse.Namespace, root: bool) -> None:
     directory = options.output or case.directory
     if directory.exists() and not directory.is_dir():
         raise CaseError(("output.directory", f"{directory} is a file"))
-    options.directory_used, options.verbose = directory, False
+    options.directory_used = directory
     arguments = dict(case.arguments)
     if options.processes is not None:
         arguments["processes"] = options.processes

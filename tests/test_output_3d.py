@@ -123,6 +123,17 @@ def test_summary(saved: tuple[Result, Path]) -> None:
 
 
 @serial
+def test_sweep(saved: tuple[Result, Path]) -> None:
+    """The table of a sweep has the components of moments."""
+    result, folder = saved
+    (row,) = meso.sweep(folder / "case.toml", ["boundaries.sides.wall.specularity=1.0"])
+    assert row["results"]["source.current_A"] == pytest.approx(result.contacts["source"].current)
+    first = next(m for m in result.edge_moments if m.wall == "surfaces")
+    keys = [f"surfaces.1.orbital_moment_hbar_{axis}" for axis in "xyz"]
+    near(np.array([row["results"][key] for key in keys]) * HBAR, np.array(first.moment))
+
+
+@serial
 def test_tables(saved: tuple[Result, Path]) -> None:
     result, folder = saved
     up = table(folder / "probes/up.csv")

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
-from scipy.optimize import minimize
 
 # A form counts as positive above the first, as not negative above minus the second (rounding).
 _STRICT, _SEMI = 1e-12, 1e-10
@@ -43,6 +42,8 @@ def find_weight(
         start, best = _best([start, *scan], D, others)
     if best >= 0 or n == 1:
         return start if best >= 0 else None
+    from scipy.optimize import minimize  # takes long to load, and is rarely needed
+
     # Uphill, in units in which the start is the unit matrix.
     root = np.linalg.cholesky(start)
     lower = np.tril_indices(n)

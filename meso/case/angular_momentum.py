@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from math import inf, isfinite
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, SkipValidation, ValidationInfo
@@ -16,12 +16,6 @@ from meso.units import factor, is_number, quantity, unit
 
 AXES = ("x", "y", "z")
 _HALL_UNIT = re.compile(r"\(?\s*(?:hbar|ħ|\u210f)\s*/\s*(2?)\s*e\s*\)?")
-
-
-def _units(info: ValidationInfo, bulk: str, sheet: str) -> tuple[str, ...]:
-    """The unit for a 3D metal, that for a 2D electron gas, or both where it is not known."""
-    known = (info.context or {}).get("sheet")
-    return (bulk, sheet) if known is None else (sheet,) if known else (bulk,)
 
 
 def _read(value: object, units: tuple[str, ...], shapes: tuple[tuple[int, ...], ...]) -> Any:
@@ -48,9 +42,10 @@ def _nested(array: np.ndarray) -> Any:
     return float(array) if array.ndim == 0 else tuple(_nested(part) for part in array)
 
 
-def _reader(*units: str, shapes: tuple[tuple[int, ...], ...]) -> Callable[[object], Any]:
-    """Reader of a number or tensor."""
-    return lambda value: _read(value, units, shapes)
+def _units(info: ValidationInfo, bulk: str, sheet: str) -> tuple[str, ...]:
+    """The unit for a 3D metal, that for a 2D electron gas, or both where it is not known."""
+    known = (info.context or {}).get("sheet")
+    return (bulk, sheet) if known is None else (sheet,) if known else (bulk,)
 
 
 def _hall(value: object, info: ValidationInfo) -> Any:
@@ -59,8 +54,11 @@ def _hall(value: object, info: ValidationInfo) -> Any:
     if isinstance(value, str) and (match := _HALL_UNIT.search(value)):
         half = 0.5 if match[1] else 1.0
         value = " ".join((value[: match.start()] + " " + value[match.end() :]).split())
-    found = _read(value, _units(info, "S/m", "S"), ((3, 3, 3),))
-    return half * found if is_number(found) else _nested(half * np.array(found))
+    return _nested(half * np.array(_read(value, _units(info, "S/m", "S"), ((3, 3, 3),))))
+
+
+def _susceptibility(value: object, info: ValidationInfo) -> float:
+    return quantity(value, *_units(info, "J*s^2/m^3", "J*s^2/m^2"))
 
 
 def _positive(value: float) -> float:
@@ -88,47 +86,31 @@ def _components(value: object) -> tuple[str, ...]:
     return tuple(axis for axis in AXES if axis in names)
 
 
-def _by_axis(bulk: str, sheet: str) -> Any:
+def _by_axis(bulk: str, sheet: str) -> BeforeValidator:
     def read(value: object, info: ValidationInfo) -> dict[str, float]:
         units = _units(info, bulk, sheet)
         if not isinstance(value, Mapping) or not value or set(value) - set(AXES):
             raise CaseError(f'found {value!r}; must give components, e.g. {{ z = "1 {units[0]}" }}')
         return {axis: quantity(item, *units, where=axis) for axis, item in value.items()}
 
-    return Annotated[dict[str, float], BeforeValidator(read)]
+    return BeforeValidator(read)
 
 
-Diffusivity: TypeAlias = Annotated[
-    Any, SkipValidation, BeforeValidator(_reader("m^2/s", shapes=((3, 3), (3, 3, 3, 3))))
-]
-RateMatrix: TypeAlias = Annotated[
-    Any, SkipValidation, BeforeValidator(_reader("Hz", shapes=((3, 3),)))
-]
+def _tensor(unit: str, *shapes: tuple[int, ...]) -> BeforeValidator:
+    return BeforeValidator(lambda value: _read(value, (unit,), shapes))
+
+
+POSITIVE, NOT_NEGATIVE = AfterValidator(_positive), AfterValidator(_not_negative)
+Diffusivity = Annotated[Any, SkipValidation, _tensor("m^2/s", (3, 3), (3, 3, 3, 3))]
+Velocity = Annotated[Any, SkipValidation, NOT_NEGATIVE, _tensor("m/s", (3, 3))]
 Number = Annotated[float, unit("m^2/s")]
-Rate = Annotated[float, unit("Hz"), AfterValidator(_not_negative)]
-Velocity: TypeAlias = Annotated[
-    Any,
-    SkipValidation,
-    AfterValidator(_not_negative),
-    BeforeValidator(_reader("m/s", shapes=((3, 3),))),
-]
-
-
-def _susceptibility(value: object, info: ValidationInfo) -> float:
-    return quantity(value, *_units(info, "J*s^2/m^3", "J*s^2/m^2"))
-
-
-Susceptibility = Annotated[float, BeforeValidator(_susceptibility), AfterValidator(_positive)]
+Rate = Annotated[float, unit("Hz"), NOT_NEGATIVE]
+Conductance = Annotated[float, unit("m/s", "J*s/m^2", "J*s/m"), NOT_NEGATIVE]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orientation:
-    """Rotation of a crystal: about an axis by an angle in degrees.
-
-    Attributes:
-        angle: degrees.
-        axis: of the rotation.
-    """
+    """Rotation of a crystal: about an axis by an angle in degrees."""
 
     angle: float
     axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
@@ -142,30 +124,22 @@ class Orientation:
 class Coefficients:
     """Of one channel, for all regions or for one of them; None follows from the former.
 
-    Attributes:
-        hall_conductivity: σ_H in S/m in units of ħ/e, or tensor [i][a][k]: 𝒥^{ia} = θ^{ia}_k E_k.
-        diffusivity: D in m²/s, D_ik (3, 3), or D[i][a][k][b] (3, 3, 3, 3).
-        divergence: A of 𝒥^{ia} = −[D ∂_iX_a + A δ_ia div X + B ∂_aX_i].
-        swapping: B, which exchanges direction and component.
-        cubic_anisotropy: along the axes of a cubic crystal.
-        relaxation_time: τ in s.
-        diffusion_length: √(D τ) in m, in place of τ; "inf" for no relaxation.
-        relaxation: T in 1/s, tensor (3, 3), in place of τ.
-        precession: rotation rates about x, y, z.
-        susceptibility: χ in J s²/m³; 1 stands for "X continuous".
-        orientation: of the crystal, whose axes the tensors refer to.
+    The current is 𝒥^{ia} = θ^{ia}_k E_k − [D ∂_iX_a + A δ_ia div X + B ∂_aX_i], with θ in units
+    of ħ/e, and the axes of the tensors those of the crystal.
     """
 
+    # S/m, number or [i][a][k]
     hall_conductivity: Annotated[Any, SkipValidation, BeforeValidator(_hall)] | None = None
-    diffusivity: Diffusivity | None = None
-    divergence: Number | None = None
-    swapping: Number | None = None
-    cubic_anisotropy: Number | None = None
-    relaxation_time: Annotated[float, unit("s"), AfterValidator(_positive)] | None = None
-    diffusion_length: Annotated[float, unit("m"), AfterValidator(_positive)] | None = None
-    relaxation: RateMatrix | None = None
-    precession: Annotated[tuple[float, ...], BeforeValidator(_rates)] | None = None
-    susceptibility: Susceptibility | None = None
+    diffusivity: Diffusivity | None = None  # D, number, D_ik or D[i][a][k][b]
+    divergence: Number | None = None  # A
+    swapping: Number | None = None  # B
+    cubic_anisotropy: Number | None = None  # along the axes of a cubic crystal
+    relaxation_time: Annotated[float, unit("s"), POSITIVE] | None = None  # τ
+    diffusion_length: Annotated[float, unit("m"), POSITIVE] | None = None  # √(D τ) in place of τ
+    relaxation: Annotated[Any, SkipValidation, _tensor("Hz", (3, 3))] | None = None  # in place of τ
+    precession: Annotated[tuple[float, ...], BeforeValidator(_rates)] | None = None  # about x, y, z
+    # χ in J s²/m³; 1 stands for "X continuous"
+    susceptibility: Annotated[float, BeforeValidator(_susceptibility), POSITIVE] | None = None
     orientation: Orientation | None = None
 
     def __post_init__(self) -> None:
@@ -197,19 +171,13 @@ _RELAXATION = ("relaxation_time", "diffusion_length", "relaxation")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Law:
-    """What a boundary does with one channel; by default nothing passes.
+    """What a boundary does with one channel; by default nothing passes."""
 
-    Attributes:
-        law: "no flux" or "reservoir" (X = 0).
-        relaxation_velocity: 𝒱 in m/s, number or (3, 3).
-        current: what is fed in, J/m² (J/m in a sheet), by component.
-        density: what is held, J s/m³ (J s/m²), by component.
-    """
-
-    law: Literal["no flux", "reservoir"] = "no flux"
+    law: Literal["no flux", "reservoir"] = "no flux"  # reservoir: X = 0
     relaxation_velocity: Velocity | None = None
-    current: _by_axis("J/m^2", "J/m") | None = None  # type: ignore[valid-type]
-    density: _by_axis("J*s/m^3", "J*s/m^2") | None = None  # type: ignore[valid-type]
+    # Fed in, and held, by component.
+    current: Annotated[dict[str, float], _by_axis("J/m^2", "J/m")] | None = None
+    density: Annotated[dict[str, float], _by_axis("J*s/m^3", "J*s/m^2")] | None = None
 
     def __post_init__(self) -> None:
         if self.law == "reservoir" and (self.density or self.current):
@@ -220,22 +188,13 @@ def _law(value: object) -> object:
     return {"law": value} if isinstance(value, str) else value
 
 
-Laws = dict[str, Annotated[Law, BeforeValidator(_law)]]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel(Coefficients):
-    """Spin or orbital angular momentum.
-
-    Attributes:
-        components: axes that are solved for.
-        regions: values of single regions.
-        boundaries: laws of boundaries; nothing passes through those without one.
-    """
+    """Spin or orbital angular momentum: components that are solved for, regions and boundaries."""
 
     components: Annotated[tuple[str, ...], BeforeValidator(_components)] = ("z",)
     regions: dict[str, Coefficients] = field(default_factory=dict)
-    boundaries: Laws = field(default_factory=dict)
+    boundaries: dict[str, Annotated[Law, BeforeValidator(_law)]] = field(default_factory=dict)
 
     def of(self, region: str) -> Coefficients:
         """The values of a region."""
@@ -244,12 +203,7 @@ class Channel(Coefficients):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """Rates 1/s at which one channel is lost to the other; their sum is conserved.
-
-    Attributes:
-        spin_to_orbital: a.
-        orbital_to_spin: b.
-    """
+    """Rates 1/s at which one channel is lost to the other; their sum is conserved."""
 
     spin_to_orbital: Rate = 0.0
     orbital_to_spin: Rate = 0.0
@@ -257,12 +211,7 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Polarization:
-    """Diffusivities between the channels: the current of one that a gradient of the other drives.
-
-    Attributes:
-        spin_from_orbital: number, (3, 3) or (3, 3, 3, 3).
-        orbital_from_spin: the same.
-    """
+    """Diffusivities between the channels: the current of one by a gradient of the other."""
 
     spin_from_orbital: Diffusivity = 0.0
     orbital_from_spin: Diffusivity = 0.0
@@ -270,12 +219,7 @@ class Polarization:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossVelocity:
-    """Relaxation velocities of a boundary between the channels, m/s.
-
-    Attributes:
-        spin_from_orbital: what it takes of spin per orbital density.
-        orbital_from_spin: and the reverse.
-    """
+    """Relaxation velocities of a boundary between the channels, m/s: taken per other density."""
 
     spin_from_orbital: Annotated[float, unit("m/s")] = 0.0
     orbital_from_spin: Annotated[float, unit("m/s")] = 0.0
@@ -291,12 +235,7 @@ class Mixing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpinOrbital(Mixing):
-    """What mixes the channels.
-
-    Attributes:
-        regions: values of single regions.
-        boundaries: velocities of boundaries.
-    """
+    """What mixes the channels, with values of single regions and of boundaries."""
 
     regions: dict[str, Mixing] = field(default_factory=dict)
     boundaries: dict[str, CrossVelocity] = field(default_factory=dict)
@@ -310,17 +249,9 @@ class SpinOrbital(Mixing):
         )
 
 
-Conductance = Annotated[float, unit("m/s", "J*s/m^2", "J*s/m"), AfterValidator(_not_negative)]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
-    """Conductance between two regions by channel: 𝒥 = g(ω⁻ − ω⁺); m/s where χ is not given.
-
-    Attributes:
-        spin: of spin, None for no current.
-        orbital: of orbital angular momentum.
-    """
+    """Conductance between two regions by channel: 𝒥 = g(ω⁻ − ω⁺); m/s where χ is not given."""
 
     spin: Conductance | None = None
     orbital: Conductance | None = None
@@ -328,21 +259,14 @@ class Interface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AngularMomentum:
-    """The diffusion of spin and orbital angular momentum.
-
-    Attributes:
-        spin: its coefficients.
-        orbital: its coefficients.
-        spin_orbital: what mixes them.
-        interfaces: "region|region" -> conductance; elsewhere ω = X/χ is continuous.
-        coupling: the inverse effect on the charge current: "none" (is not computed), "one-way"
-            (as a consequence) or "two-way" (solved together).
-    """
+    """The diffusion of spin and orbital angular momentum."""
 
     spin: Channel | None = None
     orbital: Channel | None = None
     spin_orbital: SpinOrbital | None = None
+    # "region|region"; elsewhere ω = X/χ is continuous.
     interfaces: dict[str, Interface] = field(default_factory=dict)
+    # The inverse effect on the charge current: as a consequence, or solved together.
     coupling: Literal["none", "one-way", "two-way"] = "none"
 
     def __post_init__(self) -> None:

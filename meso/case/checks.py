@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from meso.case.schema import Tables
@@ -22,38 +22,30 @@ _PLAUSIBLE = {
 
 
 def problems(case: Tables, given: Mapping[str, Any]) -> Problems:
-    """Pairs (key, text), one for each problem.
-
-    Args:
-        case: the checked tables.
-        given: the same as the user wrote them.
-    """
+    """Pairs (key, text), one for each problem; ``given`` are the tables as the user wrote them."""
+    flow, output = case.flow, case.output
     yield from _not_available(case)
     yield from _regions(case)
     yield from _periodic(case)
     yield from _profiles(case)
     yield from _contacts(case, given)
-    for name, wanted in case.output.resistances.items():
+    for name, wanted in output.resistances.items():
         for key in ("current", "voltage"):
-            for contact in getattr(wanted, key):
-                if contact not in case.contacts:
-                    text = f'no contact "{contact}"; {known(contact, case.contacts)}'
-                    yield f"output.resistances.{name}.{key}", text
+            at = f"output.resistances.{name}.{key}"
+            yield from _names(at, getattr(wanted, key), case.contacts, "contact")
     yield from _adapt(case)
     yield from _angular_momentum(case)
-    if case.flow.model == "kinetic":
+    if flow.kinetic:
         yield from _kinetic(case)
-    elif case.flow.model != "ohmic":
+    elif flow.viscous:
         yield from _closure(case)
-    for name in case.output.fields or ():
-        if case.flow.model not in TABLE[name].models:
+    for name in output.fields or ():
+        if flow.model not in TABLE[name].models:
             models = " or ".join(f'"{model}"' for model in TABLE[name].models)
             yield "output.fields", f'"{name}" needs flow.model = {models}'
-    if "orbital_density" in (case.output.fields or ()):
-        for name, material in case.used_materials.items():
-            if material.orbital_coupling is None:
-                text = "missing; give it, or orbital_coupling, for the field orbital_density"
-                yield f"materials.{name}.fermi_energy", text
+    if "orbital_density" in (output.fields or ()):
+        text = "missing; give it, or orbital_coupling, for the field orbital_density"
+        yield from ((f"materials.{name}.fermi_energy", text) for name in _uncoupled(case))
 
 
 def warnings(case: Tables) -> Iterator[str]:
@@ -68,28 +60,32 @@ def warnings(case: Tables) -> Iterator[str]:
                 yield f"materials.{name}.{key}: {text}"
 
 
+def _uncoupled(case: Tables) -> list[str]:
+    """Materials whose orbital coupling is not known."""
+    return [n for n, material in case.used_materials.items() if material.orbital_coupling is None]
+
+
+def _names(key: str, found: Iterable[str], wanted: Iterable[str], what: str) -> Problems:
+    """Those that are not among the known ones: keys of a table, or texts of a list."""
+    for name in found:
+        if name not in wanted:
+            text = f'no {what} "{name}"; {known(name, wanted)}'
+            yield f"{key}.{name}" if isinstance(found, Mapping) else key, text
+
+
 def default_fields(case: Tables) -> tuple[str, ...]:
     """The fields that the model provides and the materials suffice for."""
-    density = _density_fields(case)
-    if case.flow.model == "ohmic":
-        return ("current_density", "potential", *density)
-    coupled = all(m.orbital_coupling is not None for m in case.used_materials.values())
-    orbital = ("orbital_density",) if coupled else ()
-    if coupled and case.angular_momentum.orbital is not None:
-        density += tuple(
-            f"orbital_total_density_{axis}" for axis in case.angular_momentum.orbital.components
-        )
-    return ("current_density", "potential", "vorticity", *orbital, *density)
-
-
-def _density_fields(case: Tables) -> tuple[str, ...]:
-    """Fields of the diffusion of angular momentum."""
-    table, out = case.angular_momentum, []
+    table, coupled = case.angular_momentum, not _uncoupled(case)
+    out = ["current_density", "potential"]
+    if case.flow.viscous:
+        out += ["vorticity", "orbital_density"] if coupled else ["vorticity"]
     for name, channel in table.channels.items():
         what = "spin_density" if name == "spin" else "orbital_diffusive_density"
         out += [f"{what}_{axis}" for axis in channel.components]
     if table.coupling != "none":
         out += ["inverse_current_density", "inverse_potential"]
+    if case.flow.viscous and coupled and table.orbital is not None:
+        out += [f"orbital_total_density_{axis}" for axis in table.orbital.components]
     return tuple(out)
 
 
@@ -98,27 +94,20 @@ def current_units(case: Tables, given: Mapping[str, Any]) -> tuple[str, ...]:
 
     A current is in A in a 2D electron gas, in a slab of known thickness and on a 3D mesh. Which
     dimension a mesh has the case file does not tell: without thickness, either unit may be right.
-
-    Args:
-        case: the checked tables.
-        given: the same as the user wrote them.
     """
     sheet = any(m.carriers == "2d" for m in case.used_materials.values())
-    units = ["A"] if sheet or case.geometry.thickness is not None else ["A", "A/m"]
-    for value in _currents(case, given).values():
-        units = [unit for unit in units if _reads_in(value, unit)]
-    return tuple(units)
+    units = ("A",) if sheet or case.geometry.thickness is not None else ("A", "A/m")
+    values = _currents(case, given).values()
+    return tuple(unit for unit in units if all(_reads_in(value, unit) for value in values))
 
 
 def _currents(case: Tables, given: Mapping[str, Any]) -> dict[str, Any]:
     """Currents of contacts and periodic pairs, by their key, as the user wrote them."""
-    kinds = {name: "contact" for name in case.contacts} | {
-        name: "periodic" for name in case.periodic
-    }
     return {
         f"boundaries.{name}.{kind}.current": given["boundaries"][name][kind]["current"]
-        for name, kind in kinds.items()
-        if case.boundaries[name].current is not None  # type: ignore[union-attr]
+        for kind, laws in (("contact", case.contacts), ("periodic", case.periodic))
+        for name, law in laws.items()  # type: ignore[attr-defined]
+        if law.current is not None
     }
 
 
@@ -131,28 +120,24 @@ def _reads_in(value: object, unit: str) -> bool:
 
 
 def _not_available(case: Tables) -> Problems:
-    if case.flow.magnetic_field != 0:
-        found = f"found {case.flow.magnetic_field:g} T"
-        if case.flow.model == "ohmic":
+    flow = case.flow
+    if flow.magnetic_field != 0:
+        if not flow.viscous:
+            found = f"found {flow.magnetic_field:g} T"
             yield "flow.magnetic_field", f"{found}; needs the hydrodynamic or the kinetic model"
-        if case.flow.model == "hydrodynamic":
-            used = {name: case.materials[name] for name in case.used_materials}
-            yield from magnetic_problems(used)
+        elif not flow.kinetic:
+            yield from magnetic_problems(case.used_materials)
         if case.mesh.adapt is not None:
             yield "mesh.adapt", "is without a magnetic field"
-    if case.flow.model != "kinetic":
-        for key, given in (
-            ("flow.bounds", case.flow.bounds),
-            ("output.distributions", case.output.distributions),
-        ):
-            if given:
-                yield key, 'needs flow.model = "kinetic"'
+    if not flow.kinetic:
+        text = 'needs flow.model = "kinetic"'
+        wishes = {"flow.bounds": flow.bounds, "output.distributions": case.output.distributions}
+        yield from ((key, text) for key, given in wishes.items() if given)
 
 
 def _regions(case: Tables) -> Problems:
     for region, name in case.regions.items():
-        if name not in case.materials:
-            yield f"regions.{region}", f'no material "{name}"; {known(name, case.materials)}'
+        yield from _names(f"regions.{region}", [name], case.materials, "material")
     if len({m.carriers for m in case.used_materials.values()}) > 1:
         found = ", ".join(f"{n}: {m.carriers}" for n, m in case.used_materials.items())
         yield "regions", f"all materials must have the same carriers; found {found}"
@@ -218,13 +203,12 @@ def _adapt(case: Tables) -> Problems:
     elif target == "conductance" and len(case.contacts) < 2 and not case.periodic:
         yield key, '"conductance" needs two contacts or a periodic pair'
     elif target == "edge_moment":
-        bare = [n for n, m in case.used_materials.items() if m.orbital_coupling is None]
-        if bare:
+        if bare := _uncoupled(case):
             text = '"edge_moment" needs the fermi_energy, or orbital_coupling, of each material'
             yield key, f"{text}; missing in {', '.join(bare)}"
         if not case.walls:
             yield key, '"edge_moment" needs a wall'
-        if case.flow.model == "ohmic":
+        if not case.flow.viscous:
             yield key, '"edge_moment" needs a flow with vorticity, not the ohmic model'
 
 
@@ -252,16 +236,14 @@ def _angular_momentum(case: Tables) -> Problems:
         for (key, text), regions in missing.items():
             where = "" if len(regions) == len(case.regions) else f" (region {', '.join(regions)})"
             yield f"{at}.{key}", text + where
-    if table.spin_orbital is not None:
+    if (mixing := table.spin_orbital) is not None:
         at = "angular_momentum.spin_orbital"
-        yield from _names(f"{at}.regions", table.spin_orbital.regions, case.regions, "region")
-        laws = table.spin_orbital.boundaries
-        yield from _names(f"{at}.boundaries", laws, case.boundaries, "boundary")
+        yield from _names(f"{at}.regions", mixing.regions, case.regions, "region")
+        yield from _names(f"{at}.boundaries", mixing.boundaries, case.boundaries, "boundary")
     for key in table.interfaces:
         pair = [name.strip() for name in key.split("|")]
-        at = f"angular_momentum.interfaces.{key}"
-        yield from ((at, text) for _, text in _names("", pair, case.regions, "region"))
-    if table.coupling == "two-way" and case.flow.model != "ohmic":
+        yield from _names(f"angular_momentum.interfaces.{key}", pair, case.regions, "region")
+    if table.coupling == "two-way" and case.flow.viscous:
         text = f'"two-way" needs flow.model = "ohmic"; found "{case.flow.model}"'
         yield "angular_momentum.coupling", f'{text}; "one-way" is available for every model'
     if table.coupling != "none":
@@ -269,13 +251,6 @@ def _angular_momentum(case: Tables) -> Problems:
             if "conductivity" in material.profiles:
                 text = "varies: the inverse effect needs one value in each region"
                 yield f"materials.{name}.conductivity", text
-
-
-def _names(key: str, found: Any, wanted: Any, what: str) -> Problems:
-    for name in found:
-        if name not in wanted:
-            text = f'no {what} "{name}"; {known(name, wanted)}'
-            yield ".".join(filter(None, [key, name])), text
 
 
 def _closure(case: Tables) -> Problems:
@@ -299,12 +274,9 @@ def _closure(case: Tables) -> Problems:
 
 def _kinetic(case: Tables) -> Problems:
     """What the Boltzmann equation needs, and what is no part of it."""
-    yield from kinetic_problems(
-        {name: case.materials[name] for name in case.used_materials},
-        case.boundaries,
-        case.flow.magnetic_field,
-    )
+    field = case.flow.magnetic_field
+    yield from kinetic_problems(case.used_materials, case.boundaries, field)
     if case.flow.bounds:
-        yield from bounds_problems(case.boundaries, case.flow.magnetic_field)
+        yield from bounds_problems(case.boundaries, field)
     if case.mesh.adapt is not None:
         yield "mesh.adapt", "is for the ohmic and the hydrodynamic model"

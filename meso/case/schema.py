@@ -76,7 +76,8 @@ def _nonempty(table: dict[str, Any]) -> dict[str, Any]:
 
 
 Length = Annotated[float, unit("m"), AfterValidator(_positive)]
-Count = Annotated[int, Field(strict=True, ge=2, le=1_000_000)]
+Positive = Annotated[float, NUMBER, AfterValidator(_positive)]
+Flag = Annotated[bool, Field(strict=True)]
 
 
 def _harmonics(value: Any) -> int | str:
@@ -91,21 +92,13 @@ def _harmonics(value: Any) -> int | str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
-    """The drawing or mesh: its file, the unit of its coordinates, and variables of a .geo file.
+    """The drawing or mesh: its file, the unit of its coordinates, and variables of a .geo file."""
 
-    Attributes:
-        file: absolute path.
-        length_unit_name: the unit as it is written, e.g. "nm".
-        parameters: .geo variable -> number, in `length_unit` where it is a length.
-        thickness: of the slab that a 2D mesh of a 3D conductor stands for, in m.
-        groups: names of the regions and boundaries of a CAD file.
-    """
-
-    file: Annotated[Path, BeforeValidator(_file)]
-    length_unit_name: Annotated[str, BeforeValidator(_length_unit)]
-    parameters: dict[str, Annotated[float, NUMBER]] = field(default_factory=dict)
-    thickness: Length | None = None
-    groups: Groups | None = None
+    file: Annotated[Path, BeforeValidator(_file)]  # absolute
+    length_unit_name: Annotated[str, BeforeValidator(_length_unit)]  # as written, e.g. "nm"
+    parameters: dict[str, Annotated[float, NUMBER]] = field(default_factory=dict)  # in that unit
+    thickness: Length | None = None  # of the slab that a 2D mesh of a 3D conductor stands for
+    groups: Groups | None = None  # regions and boundaries of a CAD file
 
     def __post_init__(self) -> None:
         if self.groups is not None and formats.kind(self.file) != "cad":
@@ -126,33 +119,19 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapt:
-    """Refinement of the mesh by what a solution on it tells.
+    """Refinement of the mesh by what a solution on it tells."""
 
-    Attributes:
-        target: what is to be accurate: "conductance", "edge_moment", or the name of one of
-            `output.resistances`.
-        steps: number of refinements, at most.
-        tolerance: relative error of the target at which to stop; None for all steps.
-    """
-
-    target: str
-    steps: Annotated[int, Field(strict=True, ge=1, le=20)] = 6
-    tolerance: Annotated[float, NUMBER, AfterValidator(_positive)] | None = None
+    target: str  # "conductance", "edge_moment", or one of `output.resistances`
+    steps: Annotated[int, Field(strict=True, ge=1, le=20)] = 6  # at most
+    tolerance: Positive | None = None  # relative error at which to stop; None for all steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mesh:
-    """Wishes about the mesh; what is None follows from the geometry and the materials.
-
-    Attributes:
-        size: of the cells, in m.
-        wall_size: of the cells at walls, in m.
-        geometry_order: polynomial degree of the cells' edges.
-        adapt: refinement by the solution.
-    """
+    """Wishes about the mesh; what is None follows from the geometry and the materials."""
 
     size: Length | None = None
-    wall_size: Length | None = None
+    wall_size: Length | None = None  # of the cells at walls
     geometry_order: Annotated[int, Field(strict=True, ge=1, le=5)] | None = None
     adapt: Adapt | None = None
 
@@ -164,35 +143,34 @@ class Mesh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """The model of the current flow.
-
-    Attributes:
-        order: polynomial degree; None for 4 in 2D (3 in the kinetic model) and 2 in 3D.
-        solver: of the linear systems: "direct" (a factorisation) or "iterative" (less memory);
-            "auto" decides by their size.
-        harmonics: number of angular harmonics of the kinetic model, even, or "auto".
-        tolerance: of currents and edge moments, relative, for "auto".
-        estimate: whether the kinetic model estimates its errors, which takes further solutions.
-        bounds: whether the kinetic model bounds the conductance.
-        magnetic_field: along z, in T; hydrodynamic and kinetic model of 2D devices.
-    """
+    """The model of the current flow."""
 
     model: Literal["ohmic", "hydrodynamic", "kinetic"]
-    order: Annotated[int, Field(strict=True)] | None = None
-    solver: Literal["auto", "direct", "iterative"] = "auto"
+    order: Annotated[int, Field(strict=True)] | None = None  # None: 4 in 2D, 3 kinetic, 2 in 3D
+    solver: Literal["auto", "direct", "iterative"] = "auto"  # "auto" decides by the size
     harmonics: Annotated[Any, BeforeValidator(_harmonics)] = 16
-    tolerance: Annotated[float, NUMBER, AfterValidator(_positive)] = 1e-3
-    estimate: Annotated[bool, Field(strict=True)] = True
-    bounds: Annotated[bool, Field(strict=True)] = False
-    magnetic_field: Annotated[float, unit("T")] = 0.0
+    tolerance: Positive = 1e-3  # of currents and edge moments, relative, for "auto"
+    estimate: Flag = True  # of errors of the kinetic model, which takes further solutions
+    bounds: Flag = False  # of the conductance of the kinetic model
+    magnetic_field: Annotated[float, unit("T")] = 0.0  # along z
+
+    @property
+    def viscous(self) -> bool:
+        """Whether the model has vorticity, boundary layers and friction at walls."""
+        return self.model != "ohmic"
+
+    @property
+    def kinetic(self) -> bool:
+        """Whether the flow is that of a distribution over angles."""
+        return self.model == "kinetic"
 
     @property
     def degree(self) -> int | None:
         """The order, None where the dimension decides."""
-        return 3 if self.order is None and self.model == "kinetic" else self.order
+        return 3 if self.order is None and self.kinetic else self.order
 
     def __post_init__(self) -> None:
-        lowest = 1 if self.model == "ohmic" else 2
+        lowest = 2 if self.viscous else 1
         if self.order is not None and not lowest <= self.order <= 10:
             text = f"found {self.order}; must be in {lowest} … 10 for the {self.model} model"
             raise CaseError(("order", text))
@@ -200,17 +178,11 @@ class Flow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A straight line along which fields are sampled.
-
-    Attributes:
-        from_: its first point in m (`from` in the file).
-        to: its last point in m.
-        points: number of samples, ends included.
-    """
+    """A straight line along which fields are sampled, ends included."""
 
     from_: Point
     to: Point
-    points: Count = 101
+    points: Annotated[int, Field(strict=True, ge=2, le=1_000_000)] = 101
 
     def __post_init__(self) -> None:
         if len(self.from_) != len(self.to):
@@ -221,14 +193,9 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resistance:
-    """A four-terminal resistance: V(first) - V(second) over the current from one to the other.
+    """A four-terminal resistance: V(first) - V(second) over the current from one to the other."""
 
-    Attributes:
-        current: contacts where the current enters and leaves; all others float.
-        voltage: contacts between which the voltage is taken.
-    """
-
-    current: tuple[str, str]
+    current: tuple[str, str]  # contacts where the current enters and leaves; all others float
     voltage: tuple[str, str]
 
     def __post_init__(self) -> None:
@@ -240,17 +207,10 @@ class Resistance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What is written.
+    """What is written."""
 
-    Attributes:
-        directory: relative to the working directory.
-        fields: names of fields; None stands for those that the model provides.
-        probes: name -> line.
-        resistances: name -> contacts of a four-terminal measurement.
-        distributions: name -> point where the kinetic distribution over angles is drawn.
-    """
-
-    directory: Path | None = None
+    directory: Path | None = None  # relative to the working directory
+    # None stands for the fields that the model provides.
     fields: tuple[Annotated[str, BeforeValidator(_field_name)], ...] | None = None
     probes: dict[str, Probe] = field(default_factory=dict)
     resistances: dict[str, Resistance] = field(default_factory=dict)
@@ -261,9 +221,7 @@ KINDS = {"contact": Contact, "wall": Wall, "periodic": Periodic}
 
 
 def _kind(table: object) -> str | None:
-    if isinstance(table, Mapping) and len(table) == 1:
-        return str(next(iter(table)))
-    return None
+    return str(next(iter(table))) if isinstance(table, Mapping) and len(table) == 1 else None
 
 
 Boundary = Annotated[
@@ -306,6 +264,11 @@ class Tables:
     def periodic(self) -> dict[str, Periodic]:
         """The boundaries that continue in another one."""
         return {n: b for n, b in self.boundaries.items() if isinstance(b, Periodic)}
+
+    @property
+    def region_materials(self) -> dict[str, Material]:
+        """Material of each region."""
+        return {region: self.materials[name] for region, name in self.regions.items()}
 
     @property
     def used_materials(self) -> dict[str, Material]:

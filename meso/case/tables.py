@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from meso.errors import CaseError, known
-from meso.materials.material import Entry, Material, load_library, load_material_file
+from meso.materials.material import Material, load_library, load_material_file
 
 #: Material quantities with a default.
 _DEFAULTS = {"scattering": "default", "electron_electron_mean_free_path": "default"}
@@ -23,17 +23,7 @@ _NAMED = ("materials", "regions", "boundaries")
 
 
 def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
-    """Read overrides as they are given on a command line.
-
-    Args:
-        items: texts "dotted.key=value"; a value that is not a TOML literal is a plain string.
-
-    Returns:
-        Dotted key -> value.
-
-    Raises:
-        CaseError: an item without key or "=".
-    """
+    """Read "dotted.key=value"; a value that is not a TOML literal is a plain string."""
     overrides = {}
     for item in items:
         key, separator, text = (part.strip() for part in item.partition("="))
@@ -47,15 +37,10 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
 
 
 def override(tables: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the tables with other values.
+    """A copy of the tables with other values, by dotted key.
 
-    Args:
-        tables: the tables of a case file.
-        overrides: dotted key -> value.
-
-    Raises:
-        CaseError: a key names a material, region or boundary that is not in the tables, or goes
-            through something that is not a table.
+    A key must not name a material, region or boundary that is not in the tables, nor go through
+    something that is not a table.
     """
     result = copy.deepcopy(dict(tables))
     problems = []
@@ -82,12 +67,7 @@ def fill_from_library(
 ) -> dict[str, Any]:
     """Replace `library = NAME` by the values that the library has and the case has not.
 
-    Args:
-        tables: the tables of a case file; NAME may be the path of a material file.
-        base_directory: what that path is relative to.
-
-    Raises:
-        CaseError: the library has no such material.
+    NAME may be the path of a material file, relative to the base directory.
     """
     problems = []
     materials = dict(_table(tables, "materials"))
@@ -115,29 +95,23 @@ def with_provenance(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 def _filled(table: dict[str, Any], base_directory: Path) -> dict[str, Any]:
     name = str(table["library"])
-    library: Mapping[str, tuple[Entry, ...]]
-    scattering: Mapping[str, Any] = {}
-    if name.endswith(".toml"):
-        carriers, library, scattering = load_material_file(base_directory / name)
-    else:
-        carriers, library = load_library(name)
+    path = base_directory / name
+    found = load_material_file(path) if name.endswith(".toml") else load_library(name)
     own = {key: value for key, value in table.items() if key != "library"}
-    known_here = {f.name for f in fields(Material)}
-    entries = {
-        key: values[0] for key, values in library.items() if key not in own and key in known_here
-    }
+    wanted = {f.name for f in fields(Material)} - own.keys()
+    entries = {key: values[0] for key, values in found.entries.items() if key in wanted}
     values: dict[str, Any] = {key: entry.value for key, entry in entries.items()}
     sources = {
         key: f"library {name}: {'; '.join(filter(None, [e.source, e.method]))}"
         for key, e in entries.items()
     }
-    if scattering and "scattering" not in own:
-        values["scattering"] = dict(scattering)
+    if found.scattering and "scattering" in wanted:
+        values["scattering"] = dict(found.scattering)
         sources["scattering"] = f"library {name}"
     provenance = own.get("provenance", {})
     if isinstance(provenance, dict):
         provenance = sources | provenance
-    return {"carriers": carriers, **values, **own, "provenance": provenance}
+    return {"carriers": found.carriers, **values, **own, "provenance": provenance}
 
 
 def _table(tables: Mapping[str, Any], key: str) -> dict[str, Any]:

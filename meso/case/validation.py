@@ -41,15 +41,7 @@ def _adapter() -> TypeAdapter[Tables]:
 
 
 def validate(tables: Mapping[str, Any], *, base_directory: Path) -> Tables:
-    """Check the tables of a case and convert them to SI.
-
-    Args:
-        tables: as read from the file, materials of the library filled in.
-        base_directory: what the path of the geometry is relative to.
-
-    Raises:
-        CaseError: everything that does not fit, each with its key.
-    """
+    """Check the tables of a case and convert them to SI; paths are relative to a directory."""
     context = {
         "base_directory": base_directory,
         "length_unit": _length_unit(tables),

@@ -35,10 +35,6 @@ def resolved(case: Tables, given: Mapping[str, Any]) -> dict[str, Any]:
     """The tables of a case with the defaults filled in.
 
     What the user gave is kept as it was written; what is derived from it is left out.
-
-    Args:
-        case: the checked tables.
-        given: the same as the user wrote them.
     """
     tables = {f.name: plain(getattr(case, f.name)) for f in fields(Tables)}
     for name, table in tables["materials"].items():

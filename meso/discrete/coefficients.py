@@ -14,7 +14,7 @@ import numpy as np
 from meso.boundary import Wall
 from meso.device import Device
 from meso.discrete.cells import cells_of
-from meso.materials.material import LocalMaterial, Material
+from meso.materials.material import Material
 from meso.mpi import largest, smallest, together
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def shortest_diffusion_length(
     return float(length.min()) if length.size else None
 
 
-def _conductivity(material: Material | LocalMaterial) -> Any:
+def _conductivity(material: Material) -> Any:
     return material.conductivity
 
 

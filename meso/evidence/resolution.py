@@ -11,7 +11,7 @@ from meso.boundary import Boundary, Wall
 from meso.device import Device, Facets
 from meso.discrete.cells import cells_of, facet_geometry
 from meso.discrete.coefficients import Quantity, extremes, material_values
-from meso.materials.material import LocalMaterial, Material
+from meso.materials.material import Material
 from meso.mpi import largest
 
 #: Knudsen number above which the two harmonics are no longer a description of the flow.
@@ -35,7 +35,7 @@ def knudsen_number(
         The number, None without walls or mean free paths.
     """
 
-    def path(material: Material | LocalMaterial) -> Any:
+    def path(material: Material) -> Any:
         assert material.mean_free_path is not None
         return 1 / (
             1 / material.mean_free_path + 1 / material.electron_electron_mean_free_path  # type: ignore[operator]
@@ -86,7 +86,7 @@ def _heights(
     return makes * geometry.height * device.extent / at_facets(_diffusion_length)
 
 
-def _diffusion_length(material: Material | LocalMaterial) -> Any:
+def _diffusion_length(material: Material) -> Any:
     length = material.vorticity_diffusion_length
     return np.inf if length is None else length
 

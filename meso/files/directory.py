@@ -19,6 +19,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -56,35 +57,34 @@ def is_result(directory: Path) -> bool:
 
 
 def check_directory(directory: Path, record: str = "summary.json") -> None:
-    """Raise a CaseError if a directory cannot be made, or holds something that is not a result.
+    """Raise a CaseError if a directory cannot be made, or holds something that is not a result."""
 
-    Args:
-        directory: Where a result is to go.
-        record: The file by which results of this kind are known.
-    """
-
-    def refuse(text: str) -> None:
-        raise CaseError(("output.directory", f"{directory} {text}"))
+    def refuse(text: str) -> CaseError:
+        return CaseError(("output.directory", f"{directory} {text}"))
 
     try:
-        if directory.is_symlink() and not directory.exists():
-            refuse(f"is a link to {os.readlink(directory)}, which is not there")
+        _check_link(directory)
         if directory.exists() and not directory.is_dir():
-            refuse("is a file")
+            raise refuse("is a file")
         if directory.resolve() == Path.cwd():
-            refuse("is the working directory; name one inside it")
+            raise refuse("is the working directory; name one inside it")
         above = next(p for p in directory.resolve().parents if p.exists())
         if not above.is_dir():
-            refuse(f"cannot be made: {above} is no directory")
+            raise refuse(f"cannot be made: {above} is no directory")
         if not os.access(above, os.W_OK | os.X_OK):
-            refuse(f"cannot be made: no permission to write in {above}")
+            raise refuse(f"cannot be made: no permission to write in {above}")
         filled = directory.is_dir() and any(directory.iterdir())
     except OSError as error:
-        refuse(f"cannot be used ({error.strerror})")
+        raise refuse(f"cannot be used ({error.strerror})") from error
     if filled and read_record(directory, record) is None:
-        refuse(
-            "holds other files than a result: meso will not replace it; choose another directory"
-        )
+        text = "holds other files than a result: meso will not replace it"
+        raise refuse(f"{text}; choose another directory")
+
+
+def _check_link(directory: Path) -> None:
+    if directory.is_symlink() and not directory.exists():
+        text = f"{directory} is a link to {os.readlink(directory)}, which is not there"
+        raise CaseError(("output.directory", text))
 
 
 # --- one writer at a time
@@ -94,13 +94,8 @@ def check_directory(directory: Path, record: str = "summary.json") -> None:
 def hold(directory: Path, comm: Any = None, record: str | None = None) -> Iterator[None]:
     """Be the only one who writes a directory; what a killed process left there is put right.
 
-    Args:
-        directory: The directory, which need not be there yet; its parents are made.
-        comm: Communicator whose ranks all call this, or None for one process.
-        record: If given, only a result that has this file may be there.
-
-    Raises:
-        CaseError: Another process holds it, it holds something else, or it cannot be made.
+    The directory need not be there yet; its parents are made. If a record is given, only a result
+    that has this file may be there. All ranks of a communicator call this; None is one process.
     """
 
     def acquire() -> Path:
@@ -128,12 +123,10 @@ def on_root(comm: Any, work: Callable[[], Any]) -> Any:
 def _acquire(directory: Path) -> Path:
     target = directory.resolve()
     if target in _HELD:
-        count, lock, made = _HELD[target]
-        _HELD[target] = count + 1, lock, made
+        times, lock, made = _HELD[target]
+        _HELD[target] = times + 1, lock, made
         return target
-    if directory.is_symlink() and not directory.exists():
-        text = f"{directory} is a link to {os.readlink(directory)}, which is not there"
-        raise CaseError(("output.directory", text))
+    _check_link(directory)
     made = [parent for parent in target.parents if not parent.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -149,13 +142,9 @@ def _acquire(directory: Path) -> Path:
     return target
 
 
-def _lock_of(target: Path) -> Path:
-    return target.parent / f".{target.name}.lock"
-
-
 def _locked(directory: Path, target: Path) -> int:
     """An open and locked file beside a directory; the lock ends with the process in any case."""
-    path = _lock_of(target)
+    path = _beside(target, "lock")
     for _ in range(100):
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -178,12 +167,12 @@ def _locked(directory: Path, target: Path) -> int:
 
 
 def _release(target: Path) -> None:
-    count, lock, made = _HELD[target]
-    if count > 1:
-        _HELD[target] = count - 1, lock, made
+    times, lock, made = _HELD[target]
+    if times > 1:
+        _HELD[target] = times - 1, lock, made
         return
     del _HELD[target]
-    _lock_of(target).unlink(missing_ok=True)
+    _beside(target, "lock").unlink(missing_ok=True)
     os.close(lock)
     _remove_empty(made)
 
@@ -195,6 +184,11 @@ def _remove_empty(made: Sequence[Path]) -> None:
             parent.rmdir()
 
 
+def _beside(target: Path, what: str) -> Path:
+    """A hidden name beside a directory."""
+    return target.parent / f".{target.name}.{what}"
+
+
 # --- whole or not at all
 
 
@@ -202,15 +196,9 @@ def _remove_empty(made: Sequence[Path]) -> None:
 def new_result(directory: Path, comm: Any = None, record: str = "summary.json") -> Iterator[Path]:
     """A directory to write a result into, which takes its place when everything is there.
 
-    Args:
-        directory: The final directory; an earlier result there is replaced, the user's files stay.
-        comm: Communicator whose ranks all call this, or None for one process.
-        record: The file that makes it a result. It gets the list of all files as
-            ``files.written``; until then the directory counts as unfinished.
-
-    Raises:
-        CaseError: The directory holds something else, or somebody else writes it.
-        MesoError: It cannot be written.
+    An earlier result is replaced, the user's files stay. The record, which makes it a result, gets
+    the list of all files as ``files.written``; until then the directory counts as unfinished. All
+    ranks of a communicator call this; None is one process.
     """
     with hold(directory, comm, record):
         target = directory.resolve()
@@ -229,11 +217,7 @@ def new_result(directory: Path, comm: Any = None, record: str = "summary.json") 
 
 @contextmanager
 def staged(directory: Path) -> Iterator[Path]:
-    """A folder whose files replace those of a directory, which is held, once all are written.
-
-    Raises:
-        MesoError: They cannot be written; the directory is then as it was.
-    """
+    """A folder whose files replace those of a directory, which is held, once all are written."""
     partial = None
     made = not directory.exists()
     try:
@@ -253,7 +237,7 @@ def staged(directory: Path) -> Iterator[Path]:
 
 
 def _begin(directory: Path, target: Path) -> Path:
-    partial = target.parent / f".{target.name}.partial-{secrets.token_hex(4)}"
+    partial = _beside(target, f"partial-{secrets.token_hex(4)}")
     try:
         partial.mkdir()
     except OSError as error:
@@ -281,7 +265,7 @@ def _publish(partial: Path, target: Path, record: str) -> None:
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file, which is complete, or as it was, at every moment."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = _beside(path, "partial")
     try:
         partial.write_bytes(content)
         os.replace(partial, path)
@@ -299,7 +283,7 @@ def _exchange(partial: Path, target: Path) -> Path:
     if exchange and not exchange(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE):
         return partial
     # A system without it: for a moment there is neither, which the next holder puts right.
-    old = partial.with_name(f".{target.name}.old-{secrets.token_hex(4)}")
+    old = _beside(target, f"old-{secrets.token_hex(4)}")
     target.rename(old)
     partial.rename(target)
     return old
@@ -321,25 +305,16 @@ def _keep(old: Path, new: Path) -> None:
                 move(child)
             return
         to.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(to):  # the new result has a file of this name: as GNU's backups
-            number = 1
-            while os.path.lexists(to.with_name(f"{relative.name}.~{number}~")):
-                number += 1
-            to = to.with_name(f"{relative.name}.~{number}~")
-        path.rename(to)
+        # The new result may have a file of this name: as GNU's backups.
+        names = chain([to], (to.with_name(f"{to.name}.~{number}~") for number in count(1)))
+        path.rename(next(name for name in names if not os.path.lexists(name)))
 
     for child in sorted(old.iterdir()):
         move(child)
 
 
 def copy_written(directory: Path, folder: Path, leave: Sequence[str]) -> None:
-    """Copy, or link, what `meso` wrote in a result to a new one.
-
-    Args:
-        directory: The result.
-        folder: The new one.
-        leave: Files and folders that are left out.
-    """
+    """Copy, or link, what `meso` wrote in a result to a new one, but for what it may leave."""
     for path in sorted(_written(directory)):
         if path.parts[0] in leave:
             continue
@@ -352,16 +327,21 @@ def copy_written(directory: Path, folder: Path, leave: Sequence[str]) -> None:
             shutil.copy2(directory / path, folder / path)
 
 
+def _listed(folder: Path) -> Any:
+    """The record of a result, of whatever kind, and its list of files; None where there is none."""
+    records = (read_record(folder, name) for name in ("summary.json", "compare.json"))
+    found = next((record for record in records if record is not None), None)
+    files = found and found.get("files")
+    return found, files.get("written") if isinstance(files, dict) else None
+
+
 def _written(folder: Path) -> set[Path]:
     """What `meso` has written in a result, relative to it."""
-    for record in ("summary.json", "compare.json"):
-        if (found := read_record(folder, record)) is not None:
-            break
-    else:
+    found, files = _listed(folder)
+    if found is None:
         return set()
-    files = found.get("files")
-    if isinstance(files, dict) and isinstance(files.get("written"), list):
-        return {Path(str(name)) for name in files["written"]}
+    if isinstance(files, list):
+        return {Path(str(name)) for name in files}
     return {
         path.relative_to(folder)
         for name, patterns in _UNLISTED.items()
@@ -370,27 +350,18 @@ def _written(folder: Path) -> set[Path]:
     }
 
 
-def _complete(folder: Path) -> bool:
-    return any(
-        "written" in (read_record(folder, record) or {}).get("files", {})
-        for record in ("summary.json", "compare.json")
-    )
-
-
 def _heal(target: Path, *, finish: bool = True) -> None:
     """Put right what a process left that was killed while it wrote this directory.
 
-    Args:
-        target: The directory.
-        finish: Whether a result that is complete but in its place takes it, if that is empty.
+    Where the place is empty, a result that is complete takes it, if that is to be finished.
     """
     pattern = re.compile(re.escape(f".{target.name}.") + r"(partial|old)(-[0-9a-f]{8})?")
     left = [path for path in target.parent.iterdir() if pattern.fullmatch(path.name)]
     if not target.exists():
         # Killed between two renames, or before the last one: the new result, else the old one.
-        aside = f".{target.name}.old"
+        aside = _beside(target, "old").name
         old = [path for path in left if path.name.startswith(aside) and _written(path)]
-        new = [path for path in left if path not in old and finish and _complete(path)]
+        new = [path for path in left if path not in old and finish and _listed(path)[1] is not None]
         for path in [*new, *old][:1]:
             path.rename(target)
             left.remove(path)

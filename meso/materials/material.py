@@ -12,13 +12,14 @@ Momentum-conserving collisions with mean free path λ_ee add λ/λ_ee to every �
 
 from __future__ import annotations
 
+import copy
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite, pi
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BeforeValidator, SkipValidation, ValidationInfo
@@ -49,144 +50,29 @@ def conductivity_unit(carriers: object) -> str:
     return "S" if carriers == "2d" else "S/m"
 
 
-def conductivity_of(table: Mapping[str, Any], carriers: str) -> float:
-    """The conductivity of a table in SI."""
-    return quantity(table["conductivity"], conductivity_unit(carriers))
+def _reader(*units: str) -> BeforeValidator:
+    """Reads a number or a profile, as a case file has it; the carriers decide between two units."""
+
+    def read(value: object, info: ValidationInfo) -> float | Profile:
+        if isinstance(value, Profile):
+            return value
+        expected = units
+        if len(units) > 1 and "carriers" in info.data:  # else wrong itself: either may be right
+            expected = (conductivity_unit(info.data["carriers"]),)
+        if isinstance(value, Mapping):
+            length_unit = (info.context or {}).get("length_unit", 1.0)
+            return read_profile(value, *expected, length_unit=length_unit)
+        return quantity(value, *expected)
+
+    return BeforeValidator(read)
 
 
-def _values(value: object, info: ValidationInfo, *units: str) -> float | Profile:
-    """A number or a profile, as a case file has it."""
-    if isinstance(value, Profile):
-        return value
-    if isinstance(value, Mapping):
-        length_unit = (info.context or {}).get("length_unit", 1.0)
-        return read_profile(value, *units, length_unit=length_unit)
-    return quantity(value, *units)
-
-
-def _conductivity(value: object, info: ValidationInfo) -> float | Profile:
-    if "carriers" not in info.data:  # wrong itself: only now either unit may be right
-        return _values(value, info, "S", "S/m")
-    return _values(value, info, conductivity_unit(info.data["carriers"]))
-
-
-def _length(value: object, info: ValidationInfo) -> float | Profile:
-    return _values(value, info, "m")
-
-
-class _Closure:
-    """The formulas of the closure: for numbers, and for arrays of values at many places."""
-
-    __slots__ = ()
-
-    name: str
-    carriers: Literal["2d", "3d"]
-    scattering: str | Mapping[str, float]
-    electron_electron_mean_free_path: float
-    mean_free_path: Any
-    fermi_wavevector: float | None
-
-    def rate(self, harmonic: int) -> Any:
-        """Relaxation rate γ_m/γ_1 of an angular harmonic m, with electron-electron collisions."""
-        order = abs(harmonic)
-        if order < 2:
-            return float(order)
-        if isinstance(self.scattering, str):
-            base = SCATTERING[self.scattering].get(order, 1.0)
-        else:
-            base = self.scattering.get(f"gamma{order}", 1.0)
-        if self.electron_electron_mean_free_path == inf:
-            return base
-        return base + self._path("relaxation rate") / self.electron_electron_mean_free_path
-
-    @property
-    def gamma2(self) -> Any:
-        """γ₂/γ₁, with electron-electron collisions."""
-        return self.rate(2)
-
-    def slip_rate(self, specularity: float) -> Any:
-        """Slip rate s of a wall in 1/m: n·(∇J + ∇Jᵀ)·t = −s J_t.
-
-        Args:
-            specularity: p, from 0 (diffuse) to 1 (specular).
-
-        Raises:
-            CaseError: p out of range, or the mean free path is needed and unknown.
-        """
-        if not 0 <= specularity <= 1:
-            raise CaseError(("specularity", f"found {specularity!r}; must be in 0 … 1"))
-        if specularity == 1:
-            return 0.0
-        factor = 16 / (3 * pi) if self.carriers == "2d" else 15 / 8
-        rate = factor * self.gamma2 / self._path("slip rate of a wall")
-        return rate * (1 - specularity) / (1 + specularity)
-
-    def turning(self, magnetic_field: float) -> Any:
-        """λ/R_c in a magnetic field along z, positive where carriers turn counter-clockwise.
-
-        Args:
-            magnetic_field: In T.
-
-        Raises:
-            CaseError: the mean free path or the Fermi wave vector is unknown.
-        """
-        if not magnetic_field:
-            return 0.0
-        if self.fermi_wavevector is None:
-            raise CaseError(("fermi_wavevector", "missing; a magnetic field needs it"))
-        path = self._path("path in a magnetic field")
-        return -ELECTRON_CHARGE * magnetic_field * path / (HBAR * self.fermi_wavevector)
-
-    @property
-    def contact_step(self) -> Any:
-        """Potential step of a kinetic reservoir over J_n/σ in m (half-range moments).
-
-        Raises:
-            CaseError: the mean free path is unknown.
-        """
-        factor = 8 / (3 * pi) if self.carriers == "2d" else 3 / 4
-        return factor * self._path("contact resistance of a reservoir")
-
-    def _diffusion_length(self) -> tuple[Any, str]:
-        """Vorticity diffusion length from λ and the scattering, and how it is derived."""
-        factor = 4 if self.carriers == "2d" else 5
-        length = self._path("diffusion length") / (factor * self.gamma2) ** 0.5
-        return length, f"λ/√({factor} γ₂/γ₁)"
-
-    def _path(self, what: str) -> Any:
-        if self.mean_free_path is None:
-            text = f"material {self.name} has none: no {what} follows"
-            raise CaseError(("mean_free_path", text))
-        if isinstance(self.mean_free_path, Profile):
-            text = f"varies in material {self.name}: the {what} follows at positions only"
-            raise CaseError(("mean_free_path", text))
-        return self.mean_free_path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LocalMaterial(_Closure):
-    """A material at given positions: arrays of one shape, in SI.
-
-    Build one with `Material.local`. The formulas are those of `Material`.
-
-    Attributes:
-        conductivity: σ in S (2d) or S/m (3d).
-        mean_free_path: λ in m, or None.
-        vorticity_diffusion_length: l in m, or None.
-    """
-
-    name: str
-    carriers: Literal["2d", "3d"]
-    scattering: str | Mapping[str, float]
-    electron_electron_mean_free_path: float
-    conductivity: np.ndarray
-    mean_free_path: np.ndarray | None
-    vorticity_diffusion_length: np.ndarray | None
-    fermi_wavevector: float | None
+_Conductivity = Annotated[float | Profile, SkipValidation, _reader("S", "S/m")]
+_Length = Annotated[float | Profile, SkipValidation, _reader("m")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material(_Closure):
+class Material:
     """A conductor with an isotropic Fermi line or sphere.
 
     What is derived is fixed at construction: to vary a value, build a new one rather than use
@@ -218,18 +104,14 @@ class Material(_Closure):
 
     name: str = ""
     carriers: Literal["2d", "3d"]
-    conductivity: Annotated[float | Profile, SkipValidation, BeforeValidator(_conductivity)]
-    mean_free_path: Annotated[float | Profile, SkipValidation, BeforeValidator(_length)] | None = (
-        None
-    )
+    conductivity: _Conductivity
+    mean_free_path: _Length | None = None
     scattering: Annotated[str | Mapping[str, float], SkipValidation] = field(
         default="isotropic", hash=False
     )
     electron_electron_mean_free_path: Annotated[float, unit("m")] = inf
     fermi_energy: Annotated[float, unit("J")] | None = None
-    vorticity_diffusion_length: (
-        Annotated[float | Profile, SkipValidation, BeforeValidator(_length)] | None
-    ) = None
+    vorticity_diffusion_length: _Length | None = None
     orbital_coupling: Annotated[float, unit("J*s/A")] | None = None
     fermi_wavevector: Annotated[float, unit("1/m")] | None = None
     provenance: dict[str, str] = field(default_factory=dict, compare=False)
@@ -283,35 +165,23 @@ class Material(_Closure):
         found = coefficients(
             model, energy=energy, broadening=broadening, kmesh=kmesh, **(options or {})
         )
-        values: dict[str, Any] = {}
-        sources: dict[str, str] = {}
-        for key, value in found.values.items():
-            if key in cls.__slots__ and key not in given:
-                values[key] = value.value
-                sources[key] = f"{value.source}; {value.method}"
+        own = {k: v for k, v in found.values.items() if k in cls.__slots__ and k not in given}
+        values: dict[str, Any] = {key: value.value for key, value in own.items()}
+        sources = {key: f"{value.source}; {value.method}" for key, value in own.items()}
         if found.scattering and "scattering" not in given:
             values["scattering"] = dict(found.scattering)
             sources["scattering"] = f"computed from {found.model}, point scatterers"
         if "conductivity" in given and "mean_free_path" in values:
             # A measured conductivity: ρλ is what the Fermi surface knows.
-            factor = conductivity_of(given, found.carriers) / found.values["conductivity"].value
-            values["mean_free_path"] *= factor
+            measured = quantity(given["conductivity"], conductivity_unit(found.carriers))
+            values["mean_free_path"] *= measured / found.values["conductivity"].value
             sources["mean_free_path"] += "; for the conductivity given, at the same ρλ"
-        provenance = sources | dict(given.pop("provenance", {}))
-        return cls(
-            **{
-                "name": name,
-                "carriers": found.carriers,
-                **values,
-                **given,
-                "provenance": provenance,
-            }
-        )
+        values |= {"name": name, "carriers": found.carriers, **given}
+        return cls(**values | {"provenance": sources | dict(given.get("provenance", {}))})
 
     def _problems(self) -> Iterator[tuple[str, str]]:
         if self.carriers not in ("2d", "3d"):
             yield "carriers", f'found {self.carriers!r}; must be "2d" or "3d"'
-        hints = {"mean_free_path": '; without one, use flow.model = "ohmic"'}
         for key in (
             "conductivity",
             "mean_free_path",
@@ -326,13 +196,88 @@ class Material(_Closure):
             finite = key != "electron_electron_mean_free_path"
             if value is not None and not _is_positive(value, finite=finite):
                 rule = "positive and finite" if finite else "positive"
-                yield key, f"found {value!r}; must be {rule}{hints.get(key, '')}"
+                if key == "mean_free_path":
+                    rule += '; without one, use flow.model = "ohmic"'
+                yield key, f"found {value!r}; must be {rule}"
         coupling = self.orbital_coupling
         if coupling is not None and not (is_number(coupling) and isfinite(coupling)):
             yield "orbital_coupling", f"found {coupling!r}; must be finite"
         if self.mean_free_path is None and self.electron_electron_mean_free_path != inf:
             yield "electron_electron_mean_free_path", "has no effect without mean_free_path"
         yield from _scattering_problems(self.scattering, self.carriers)
+
+    # --- the closure
+
+    def rate(self, harmonic: int) -> Any:
+        """Relaxation rate γ_m/γ_1 of an angular harmonic m, with electron-electron collisions."""
+        order = abs(harmonic)
+        if order < 2:
+            return float(order)
+        if isinstance(self.scattering, str):
+            base = SCATTERING[self.scattering].get(order, 1.0)
+        else:
+            base = self.scattering.get(f"gamma{order}", 1.0)
+        if self.electron_electron_mean_free_path == inf:
+            return base
+        return base + self._path("relaxation rate") / self.electron_electron_mean_free_path
+
+    @property
+    def gamma2(self) -> Any:
+        """γ₂/γ₁, with electron-electron collisions."""
+        return self.rate(2)
+
+    def slip_rate(self, specularity: float) -> Any:
+        """Slip rate s of a wall in 1/m: n·(∇J + ∇Jᵀ)·t = −s J_t.
+
+        Args:
+            specularity: p, from 0 (diffuse) to 1 (specular).
+
+        Raises:
+            CaseError: p out of range, or the mean free path is needed and unknown.
+        """
+        if not 0 <= specularity <= 1:
+            raise CaseError(("specularity", f"found {specularity!r}; must be in 0 … 1"))
+        if specularity == 1:
+            return 0.0
+        factor = 16 / (3 * pi) if self.carriers == "2d" else 15 / 8
+        rate = factor * self.gamma2 / self._path("slip rate of a wall")
+        return rate * (1 - specularity) / (1 + specularity)
+
+    def turning(self, magnetic_field: float) -> Any:
+        """λ/R_c in a magnetic field along z (T), positive where carriers turn counter-clockwise.
+
+        Raises:
+            CaseError: the mean free path or the Fermi wave vector is unknown.
+        """
+        if not magnetic_field:
+            return 0.0
+        if self.fermi_wavevector is None:
+            raise CaseError(("fermi_wavevector", "missing; a magnetic field needs it"))
+        path = self._path("path in a magnetic field")
+        return -ELECTRON_CHARGE * magnetic_field * path / (HBAR * self.fermi_wavevector)
+
+    @property
+    def contact_step(self) -> Any:
+        """Potential step of a kinetic reservoir over J_n/σ in m (half-range moments)."""
+        factor = 8 / (3 * pi) if self.carriers == "2d" else 3 / 4
+        return factor * self._path("contact resistance of a reservoir")
+
+    def _diffusion_length(self) -> tuple[Any, str]:
+        """Vorticity diffusion length from λ and the scattering, and how it is derived."""
+        factor = 4 if self.carriers == "2d" else 5
+        length = self._path("diffusion length") / (factor * self.gamma2) ** 0.5
+        return length, f"λ/√({factor} γ₂/γ₁)"
+
+    def _path(self, what: str) -> Any:
+        if self.mean_free_path is None:
+            text = f"material {self.name} has none: no {what} follows"
+            raise CaseError(("mean_free_path", text))
+        if isinstance(self.mean_free_path, Profile):
+            text = f"varies in material {self.name}: the {what} follows at positions only"
+            raise CaseError(("mean_free_path", text))
+        return self.mean_free_path
+
+    # --- variation in space
 
     @property
     def profiles(self) -> dict[str, Profile]:
@@ -362,8 +307,8 @@ class Material(_Closure):
         cell_data: Mapping[str, np.ndarray] | None = None,
         *,
         checked: bool = True,
-    ) -> LocalMaterial:
-        """The material at positions; see `Profile.at`.
+    ) -> Any:
+        """The material at positions: one with arrays for the quantities that may vary.
 
         Args:
             positions: in m, shape (…, d).
@@ -374,29 +319,20 @@ class Material(_Closure):
         Raises:
             CaseError: a profile that is not positive and finite, or has no data, at a position.
         """
-        prefix = f"materials.{self.name}." if self.name else ""
-        values: dict[str, Any] = {}
-        problems: list[tuple[str, str]] = []
+        local, problems = copy.copy(self), []
         for key in _PROFILES:
-            value = getattr(self, key)
+            value: Any = getattr(self, key)
             try:
                 if isinstance(value, Profile):
                     value = value.at(positions, cells, cell_data, checked=checked)
                 elif value is not None:
                     value = np.broadcast_to(float(value), np.shape(positions)[:-1])
-                values[key] = value
             except CaseError as error:
-                problems += [
-                    (".".join(filter(None, [prefix + key, k])), t) for k, t in error.problems
-                ]
+                at = ["materials", self.name, key] if self.name else [key]
+                problems += [(".".join([*at, k] if k else at), t) for k, t in error.problems]
+            object.__setattr__(local, key, value)
         if problems:
             raise CaseError(*problems)
-        same = (
-            *("name", "carriers", "scattering", "electron_electron_mean_free_path"),
-            "fermi_wavevector",
-        )
-        given = {key: getattr(self, key) for key in same}
-        local = LocalMaterial(**given, **values)
         if local.vorticity_diffusion_length is None and local.mean_free_path is not None:
             with np.errstate(invalid="ignore"):
                 length, _ = local._diffusion_length()
@@ -428,6 +364,9 @@ def _scattering_problems(scattering: object, carriers: str) -> Iterator[tuple[st
         yield "scattering", f"found {scattering!r}; must be a name or {{ gamma2 = … }}"
 
 
+# --- files of published values
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One published value: a string with its unit, the reference, and how it was obtained."""
@@ -437,47 +376,33 @@ class Entry:
     method: str = ""
 
 
+class MaterialFile(NamedTuple):
+    """What a file knows of a material.
+
+    Values of one quantity differ between sources, so each has a list of entries; the first is the
+    default. A quantity for which no source is known has none.
+    """
+
+    carriers: str
+    entries: dict[str, tuple[Entry, ...]]
+    scattering: dict[str, float]  # relaxation rates
+
+
 def library_names() -> list[str]:
     """Names of the materials in the library."""
     return sorted(path.stem for path in _LIBRARY.glob("*.toml"))
 
 
-def load_library(name: str) -> tuple[str, dict[str, tuple[Entry, ...]]]:
-    """Read a material of the library.
-
-    Values of one quantity differ between sources, so each has a list of entries; the first is the
-    default. A quantity for which no source is known has none.
-
-    Args:
-        name: the material, e.g. "Cu".
-
-    Returns:
-        Its kind of carriers, and quantity -> entries.
-
-    Raises:
-        CaseError: there is no such material.
-    """
+def load_library(name: str) -> MaterialFile:
+    """Read a material of the library, e.g. "Cu"."""
     names = library_names()
     if name not in names:
         raise CaseError(f'no material "{name}" in the library; {known(name, names)}')
-    carriers, entries, _ = load_material_file(_LIBRARY / f"{name}.toml")
-    return carriers, entries
+    return load_material_file(_LIBRARY / f"{name}.toml")
 
 
-def load_material_file(
-    path: Path,
-) -> tuple[str, dict[str, tuple[Entry, ...]], dict[str, float]]:
-    """Read a material file, such as `meso bands` writes.
-
-    Args:
-        path: the TOML file.
-
-    Returns:
-        The kind of carriers, quantity -> entries, and the rates of its scattering.
-
-    Raises:
-        CaseError: the file cannot be read, or is no material file.
-    """
+def load_material_file(path: Path) -> MaterialFile:
+    """Read a material file, such as `meso bands` writes."""
     try:
         table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         carriers = table.pop("carriers")
@@ -490,4 +415,4 @@ def load_material_file(
     except (KeyError, TypeError, AttributeError):
         text = "expected carriers, and [[quantity]] with value, source and method"
         raise CaseError(f'"{path}" is not a material file: {text}') from None
-    return carriers, entries, scattering
+    return MaterialFile(carriers, entries, scattering)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial, reduce
 from math import isfinite, pi
 from typing import Any
 
@@ -31,8 +31,8 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], int, int]] = {
     "step": (lambda value: np.heaviside(value, 1.0), 1, 1),
     "atan2": (np.arctan2, 2, 2),
     "hypot": (np.hypot, 2, 2),
-    "min": (lambda *values: _folded(np.minimum, values), 2, 99),
-    "max": (lambda *values: _folded(np.maximum, values), 2, 99),
+    "min": (lambda *values: reduce(np.minimum, values), 2, 99),
+    "max": (lambda *values: reduce(np.maximum, values), 2, 99),
     "clip": (np.clip, 3, 3),
     "where": (np.where, 3, 3),
 }
@@ -54,8 +54,6 @@ _OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
-
-Evaluator = Callable[[Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +91,7 @@ class Profile:
                 raise CaseError((key, f"found {getattr(self, key)!r}; must be positive and finite"))
         if self.expression is not None:
             try:
-                _compiled(self.expression)
+                _parsed(self.expression)
             except CaseError as error:
                 raise CaseError(("expression", str(error))) from None
 
@@ -131,7 +129,7 @@ class Profile:
             names = {n: at[..., i] for i, n in enumerate(_COORDINATES[: at.shape[-1]])}
             try:
                 with np.errstate(all="ignore"):
-                    values = _compiled(self.expression)({"y": 0.0, "z": 0.0, **names})
+                    values = _value(_parsed(self.expression), {"y": 0.0, "z": 0.0, **names})
             except RecursionError:
                 raise CaseError(("expression", "too deeply nested")) from None
         else:
@@ -155,15 +153,9 @@ class Profile:
 
 
 def read_profile(value: object, *units: str, length_unit: float) -> Profile:
-    """A profile as a case file has it.
+    """A profile as a case file has it, { expression = …, unit = … } or { data = …, unit = … }.
 
-    Args:
-        value: a table { expression = …, unit = … } or { data = …, unit = … }.
-        units: the SI unit of the result; where several are given, any of them will do.
-        length_unit: metres in one unit of the drawing's coordinates.
-
-    Raises:
-        CaseError: the table does not fit.
+    Of several units any will do; the other one is that of the drawing's coordinates in m.
     """
     table = dict(value) if isinstance(value, Mapping) else {}
     keys = ("expression", "data", "unit")
@@ -185,19 +177,15 @@ def read_profile(value: object, *units: str, length_unit: float) -> Profile:
     return profile
 
 
-def _folded(function: Callable[..., Any], values: tuple[Any, ...]) -> Any:
-    result = values[0]
-    for value in values[1:]:
-        result = function(result, value)
-    return result
-
-
 @cache
-def _compiled(text: str) -> Evaluator:
-    """A function of the coordinates that evaluates an expression."""
+def _parsed(text: str) -> ast.expr:
+    """The tree of an expression, all of which is known."""
     text = " ".join(text.split())
     try:
-        return _evaluator(ast.parse(text, mode="eval").body)
+        tree = ast.parse(text, mode="eval").body
+        with np.errstate(all="ignore"):
+            _value(tree, dict.fromkeys(_COORDINATES, np.float64(1)))
+        return tree
     except SyntaxError as error:
         rest = text[max(0, (error.offset or 1) - 1) :]
         place = f'at "{rest[:20]}"' if rest else "at its end"
@@ -210,61 +198,51 @@ def _compiled(text: str) -> Evaluator:
         raise CaseError(f'cannot read "{text[:40]}": {error}') from None
 
 
-def _evaluator(node: ast.expr) -> Evaluator:
+def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
+    """Value of an expression, by the values of the coordinates; truth values are 0 and 1."""
+
+    def values(parts: Sequence[ast.expr]) -> list[Any]:
+        return [_value(part, names) for part in parts]
+
+    def applied(kind: ast.AST, *terms: Any) -> Any:
+        return np.asarray(_OPERATORS[type(kind)](*terms), dtype=float)
+
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-            number = np.float64(value)  # so that 1/0 and 9**9**9 are infinite, not exceptions
-            return lambda names: number
+            return np.float64(value)  # so that 1/0 and 9**9**9 are infinite, not exceptions
         case ast.Name(id=name):
-            return _name(name)
+            return _named(name, names)
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
-            return _applied(_OPERATORS[type(op)], [_evaluator(operand)])
+            return applied(op, _value(operand, names))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-            return _applied(_OPERATORS[type(op)], [_evaluator(left), _evaluator(right)])
-        case ast.BoolOp(op=op, values=values):
-            return _joined(_OPERATORS[type(op)], [_evaluator(v) for v in values])
+            return applied(op, *values([left, right]))
+        case ast.BoolOp(op=op, values=parts):
+            return reduce(partial(applied, op), values(parts))
         case ast.Compare(left=left, ops=ops, comparators=right) if {
             type(op) for op in ops
         } <= _OPERATORS.keys():
-            terms = [_evaluator(v) for v in (left, *right)]
-            pairs = [_applied(_OPERATORS[type(op)], terms[i : i + 2]) for i, op in enumerate(ops)]
-            return _joined(np.logical_and, pairs)
+            terms = values([left, *right])
+            pairs = [applied(op, *terms[i : i + 2]) for i, op in enumerate(ops)]
+            return reduce(partial(applied, ast.And()), pairs)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
-            return _call(name, args)
+            if name not in _FUNCTIONS:
+                raise CaseError(f'unknown function "{name}"; {known(name, _FUNCTIONS)}')
+            function, fewest, most = _FUNCTIONS[name]
+            if not fewest <= len(args) <= most:
+                wanted = str(fewest) if fewest == most else f"{fewest} or more"
+                raise CaseError(f"{name}(…) has {len(args)} arguments; must be {wanted}")
+            return np.asarray(function(*values(args)), dtype=float)
     power = isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor)
-    hint = "write ** for a power" if power else f"known are {_vocabulary()}"
-    raise CaseError(f'"{ast.unparse(node)}" is not allowed; {hint}')
+    vocabulary = ", ".join((*_COORDINATES, *_CONSTANTS, *_FUNCTIONS))
+    hint = f"known are numbers, + - * / **, comparisons, and, or, not, {vocabulary}"
+    raise CaseError(
+        f'"{ast.unparse(node)}" is not allowed; {"write ** for a power" if power else hint}'
+    )
 
 
-def _name(name: str) -> Evaluator:
-    if name in _CONSTANTS:
-        return lambda names: _CONSTANTS[name]
-    if name in _COORDINATES:
-        return lambda names: names[name]
+def _named(name: str, names: Mapping[str, Any]) -> Any:
+    if name in _CONSTANTS or name in names:
+        return _CONSTANTS[name] if name in _CONSTANTS else names[name]
     if name in _FUNCTIONS:
         raise CaseError(f'"{name}" is a function: write {name}(…)')
     raise CaseError(f'unknown name "{name}"; {known(name, (*_COORDINATES, *_CONSTANTS))}')
-
-
-def _call(name: str, args: list[ast.expr]) -> Evaluator:
-    if name not in _FUNCTIONS:
-        raise CaseError(f'unknown function "{name}"; {known(name, _FUNCTIONS)}')
-    function, fewest, most = _FUNCTIONS[name]
-    if not fewest <= len(args) <= most:
-        wanted = str(fewest) if fewest == most else f"{fewest} or more"
-        raise CaseError(f"{name}(…) has {len(args)} arguments; must be {wanted}")
-    return _applied(function, [_evaluator(arg) for arg in args])
-
-
-def _applied(function: Callable[..., Any], terms: list[Evaluator]) -> Evaluator:
-    # Truth values become 0 and 1, with which one can calculate.
-    return lambda names: np.asarray(function(*(term(names) for term in terms)), dtype=float)
-
-
-def _joined(function: Callable[..., Any], terms: list[Evaluator]) -> Evaluator:
-    return _applied(lambda *values: _folded(function, values), terms)
-
-
-def _vocabulary() -> str:
-    names = ", ".join((*_COORDINATES, *_CONSTANTS, *_FUNCTIONS))
-    return f"numbers, + - * / **, comparisons, and, or, not, {names}"

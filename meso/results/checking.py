@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meso.boundary import Boundary, Contact, Periodic, Wall
-from meso.errors import CaseError
+from meso.boundary import Contact, Periodic
 from meso.materials.material import (
     Material,
     conductivity_unit,
@@ -27,6 +26,44 @@ from meso.materials.profile import Profile
 if TYPE_CHECKING:
     from meso.case import Case
     from meso.device import Device
+
+
+def report(
+    case: Case,
+    *,
+    trusted: bool = False,
+    many_cells: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> str:
+    """Check a case against its drawing; a text with regions, boundaries, mesh and warnings."""
+    from meso.discrete.sampling import check_places
+    from meso.evidence.resolution import knudsen_number, warnings
+    from meso.results.running import build_device, located
+
+    with located(case):
+        device = build_device(case, trusted=trusted, many_cells=many_cells, progress=progress)
+    materials = case.region_materials
+    lines = [f"{case.file or case.title}: model {case.flow.model}, order {device.order}", ""]
+    lines += _regions(device, materials)
+    lines += _boundaries(case, device, materials)
+    knudsen = knudsen_number(device, materials, case.boundaries)
+    if knudsen is not None:
+        lines.append(f"  Knudsen number {knudsen:.3g}")
+    found = [*case.warnings, *check_places(device, case.output)]
+    if case.flow.viscous:
+        found += warnings(device, materials, case.boundaries, kinetic=case.flow.kinetic)
+    if case.angular_momentum:
+        from meso.angular_momentum.lengths import lengths
+        from meso.angular_momentum.problem import problem
+
+        diffusion = problem(case, device)
+        found += diffusion.warnings
+        decay = ", ".join(f"{x * 1e9:.4g}" for x in lengths(diffusion.materials.values()))
+        names = ", ".join(diffusion.components)
+        lines.append(f"  angular momentum {names}: decay lengths {decay or 'none'} nm")
+    lines += ["", mesh_quality(device)]
+    lines += [f"  warning: {text}" for text in found] or ["  nothing wrong found"]
+    return "\n".join(lines)
 
 
 def _regions(device: Device, materials: Mapping[str, Material]) -> list[str]:
@@ -49,13 +86,20 @@ def _boundaries(case: Case, device: Device, materials: Mapping[str, Material]) -
     from meso.discrete.coefficients import extremes
     from meso.evidence.resolution import wall_resolution
 
-    viscous = case.flow.model != "ohmic"
-    resolution = wall_resolution(device, dict(materials), case.boundaries) if viscous else {}
+    viscous = case.flow.viscous
+    resolution = wall_resolution(device, materials, case.boundaries) if viscous else {}
     lines = []
     for name, law in case.boundaries.items():
-        what = _law(law)
-        if isinstance(law, Wall) and viscous:
-            low, high = extremes(device, materials, law.slip_rate)
+        if isinstance(law, Contact):
+            what = f"contact with current {law.current or 0:.6g}"
+            if law.potential is not None:
+                what = f"contact at {law.potential:.6g} V"
+        elif isinstance(law, Periodic):
+            drive = f"{law.voltage:.6g} V" if law.current is None else f"current {law.current:.6g}"
+            what = f"periodic, continues in {law.to}, with {drive}"
+        else:
+            what = "wall"
+            low, high = extremes(device, materials, law.slip_rate) if viscous else (0.0, inf)
             if high == 0:
                 what += ", full slip"
             elif not isinf(high):
@@ -64,76 +108,6 @@ def _boundaries(case: Case, device: Device, materials: Mapping[str, Material]) -
             what += f"; cells up to {resolution[name]:.2g} l high"
         lines.append(f"  boundary  {name:<14} {what}")
     return lines
-
-
-def report(
-    case: Case,
-    *,
-    trusted: bool = False,
-    many_cells: bool = False,
-    progress: Callable[[str], None] = lambda text: None,
-) -> str:
-    """Check a case against its drawing and tell what the mesh resolves.
-
-    Args:
-        case: The case.
-        trusted: True if the drawing may run commands and write files.
-        many_cells: True to mesh whatever number of cells is to be expected.
-        progress: Called with the expected number of cells.
-
-    Returns:
-        A text: regions, boundaries, mesh, warnings.
-
-    Raises:
-        CaseError: Something is wrong.
-        GeometryError: The drawing cannot be used.
-    """
-    from meso.discrete.sampling import check_places
-    from meso.evidence.resolution import knudsen_number, warnings
-    from meso.results.running import build_device
-
-    try:
-        device = build_device(case, trusted=trusted, many_cells=many_cells, progress=progress)
-    except CaseError as error:
-        raise CaseError(*error.problems, file=error.file or str(case.file)) from None
-    materials = {region: case.materials[name] for region, name in case.regions.items()}
-    viscous = case.flow.model != "ohmic"
-    lines = [f"{case.file or case.title}: model {case.flow.model}, order {device.order}", ""]
-    lines += _regions(device, materials)
-    lines += _boundaries(case, device, materials)
-    knudsen = knudsen_number(device, materials, case.boundaries)
-    if knudsen is not None:
-        lines.append(f"  Knudsen number {knudsen:.3g}")
-    doubts: tuple[str, ...] = ()
-    if case.angular_momentum:
-        from meso.angular_momentum.lengths import lengths
-        from meso.angular_momentum.problem import problem
-
-        diffusion = problem(case, device)
-        doubts = tuple(diffusion.warnings)
-        decay = ", ".join(f"{x * 1e9:.4g}" for x in lengths(diffusion.materials.values()))
-        names = ", ".join(diffusion.components)
-        lines.append(f"  angular momentum {names}: decay lengths {decay or 'none'} nm")
-    lines += ["", mesh_quality(device)]
-    found = [*case.warnings, *check_places(device, case.output)]
-    if viscous:
-        kinetic = case.flow.model == "kinetic"
-        found += warnings(device, materials, case.boundaries, kinetic=kinetic)
-    found += doubts
-    lines += [f"  warning: {text}" for text in found]
-    lines.append("  nothing wrong found" if not found else "")
-    return "\n".join(lines).rstrip()
-
-
-def _law(law: Boundary) -> str:
-    if isinstance(law, Contact):
-        if law.potential is not None:
-            return f"contact at {law.potential:.6g} V"
-        return f"contact with current {law.current:.6g}"
-    if isinstance(law, Periodic):
-        drive = f"current {law.current:.6g}" if law.voltage is None else f"{law.voltage:.6g} V"
-        return f"periodic, continues in {law.to}, with {drive}"
-    return "wall"
 
 
 def _range(low: float, high: float) -> str:
@@ -194,11 +168,8 @@ def mesh_names(device: Device) -> str:
 def material_report(name: str | None) -> str:
     """A material of the library, or all materials of a case, with what follows and sources.
 
-    Args:
-        name: Name in the library, path of a case or material file, or None: list the library.
-
-    Raises:
-        CaseError: No such material.
+    The name is one in the library or the path of a case or material file; without one the library
+    is listed.
     """
     if name is None:
         return "library: " + ", ".join(library_names())
@@ -206,17 +177,13 @@ def material_report(name: str | None) -> str:
         from meso.case import Case
 
         return "\n\n".join(_material(m) for m in Case.load(Path(name)).materials.values())
-    if name.endswith(".toml"):
-        carriers, entries, scattering = load_material_file(Path(name))
-    else:
-        scattering = {}
-        carriers, entries = load_library(name)
-    lines = [f'{name} (carriers = "{carriers}")']
-    for quantity, values in entries.items():
+    found = load_material_file(Path(name)) if name.endswith(".toml") else load_library(name)
+    lines = [f'{name} (carriers = "{found.carriers}")']
+    for quantity, values in found.entries.items():
         for entry in values:
             method = f", {entry.method}" if entry.method else ""
             lines.append(f"  {quantity:<34} {entry.value}{method}\n      {entry.source}")
-    lines += [f"  scattering.{key:<23} {rate:g}" for key, rate in scattering.items()]
+    lines += [f"  scattering.{key:<23} {rate:g}" for key, rate in found.scattering.items()]
     return "\n".join(lines)
 
 
@@ -229,19 +196,20 @@ def _is_material_file(path: Path) -> bool:
 
 
 def _material(material: Material) -> str:
-    values = {
-        "conductivity": (material.conductivity, conductivity_unit(material.carriers)),
-        "mean_free_path": (material.mean_free_path, "m"),
-        "electron_electron_mean_free_path": (material.electron_electron_mean_free_path, "m"),
-        "fermi_energy": (material.fermi_energy, "J"),
-        "vorticity_diffusion_length": (material.vorticity_diffusion_length, "m"),
-        "orbital_coupling": (material.orbital_coupling, "J s/A"),
+    units = {
+        "conductivity": conductivity_unit(material.carriers),
+        "mean_free_path": "m",
+        "electron_electron_mean_free_path": "m",
+        "fermi_energy": "J",
+        "vorticity_diffusion_length": "m",
+        "orbital_coupling": "J s/A",
     }
+    rows = [(quantity, getattr(material, quantity), unit) for quantity, unit in units.items()]
     varying = isinstance(material.mean_free_path, Profile)
     if material.mean_free_path and not varying:
-        values["slip_length_of_diffuse_walls"] = (1 / material.slip_rate(0.0), "m")
+        rows.append(("slip_length_of_diffuse_walls", 1 / material.slip_rate(0.0), "m"))
     lines = [f'{material.name} (carriers = "{material.carriers}")']
-    for quantity, (value, unit) in values.items():
+    for quantity, value, unit in rows:
         if value is None:
             follows = quantity == "vorticity_diffusion_length" and varying
             shown = "varies with mean_free_path" if follows else "unknown"

@@ -8,9 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import isfinite, isinf, log10
+from math import isfinite, isinf
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from meso.case import Case, parse_overrides, writing
 from meso.errors import CaseError, GeometryError
@@ -30,17 +32,11 @@ _END = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """One swept key and its values.
-
-    Attributes:
-        key: Dotted key of the case.
-        values: As the case file would have them: numbers, or texts with a unit.
-        scale: "linear", "log" or "list".
-    """
+    """One swept key, and its values as the case file would have them: numbers, or texts."""
 
     key: str
     values: tuple[Any, ...]
-    scale: str = "list"
+    scale: str = "list"  # or "linear", "log"
 
     @property
     def numbers(self) -> tuple[Any, ...]:
@@ -86,103 +82,89 @@ def plain(value: Any) -> tuple[Any, str]:
 def parse_axis(text: str) -> Axis:
     """Read "key=start:stop:n", "key=start:stop:n:log" or "key=a,b,c".
 
-    Args:
-        text: Start and stop may carry a unit, "1nm:100nm:9:log"; the entries of a list are those
-            of ``--set``, and a TOML array is a list too.
-
-    Raises:
-        CaseError: What cannot be read, and what would be right.
+    Start and stop may carry a unit, "1nm:100nm:9:log"; the entries of a list are those of
+    ``--set``, and a TOML array is a list too.
     """
     key, separator, spec = (part.strip() for part in text.partition("="))
     if not separator or not spec or not all(key.split(".")):
         raise CaseError(("--over", f'found "{text}"; expected key=start:stop:n[:log] or key=a,b,c'))
     try:
-        if spec.startswith("["):
-            values = parse_overrides([f"v={spec}"])["v"]
-            if not isinstance(values, list):
-                raise CaseError(f'"{spec}" is not a TOML array')
-            return _axis(key, values, "list")
-        if ":" in spec:
-            return _range(key, spec)
-        entries = spec.split(",")
-        if not all(entry.strip() for entry in entries):
-            raise CaseError(f'an entry of the list "{spec}" is empty')
-        return _axis(key, [parse_overrides([f"v={entry}"])["v"] for entry in entries], "list")
+        if ":" in spec and not spec.startswith("["):
+            values, scale = _range(spec)
+        else:
+            values, scale = _entries(spec), "list"
+        axis = Axis(key=key, values=tuple(values), scale=scale)
+        for i, number in enumerate(axis.numbers):
+            if number in axis.numbers[:i]:
+                raise CaseError(f"the value {values[i]} comes twice")
     except CaseError as error:
         raise CaseError(*((f"--over {key}", problem) for _, problem in error.problems)) from None
-
-
-def _axis(key: str, values: Sequence[Any], scale: str) -> Axis:
-    if not values:
-        raise CaseError("the list is empty")
-    axis = Axis(key=key, values=tuple(values), scale=scale)
-    numbers = axis.numbers
-    twice = [v for i, v in enumerate(values) if numbers[i] in numbers[:i]]
-    if twice:
-        raise CaseError(f"the value {twice[0]} comes twice")
     return axis
 
 
-def _range(key: str, spec: str) -> Axis:
-    """Values between two ends, with twelve digits, in the unit of the first."""
+def _entries(spec: str) -> list[Any]:
+    if not spec.startswith("["):
+        texts = spec.split(",")
+        if not all(text.strip() for text in texts):
+            raise CaseError(f'an entry of the list "{spec}" is empty')
+        return [parse_overrides([f"v={text}"])["v"] for text in texts]
+    values = parse_overrides([f"v={spec}"])["v"]
+    if not isinstance(values, list):
+        raise CaseError(f'"{spec}" is not a TOML array')
+    if not values:
+        raise CaseError("the list is empty")
+    return values
+
+
+def _range(spec: str) -> tuple[list[Any], str]:
+    """Values between two ends, with twelve digits, in the unit of the first; and their scale."""
     parts = [part.strip() for part in spec.split(":")]
     if len(parts) not in (3, 4) or (len(parts) == 4 and parts[3] not in ("log", "linear")):
         raise CaseError(f'found "{spec}"; expected start:stop:n or start:stop:n:log')
     if not re.fullmatch(r"\d+", parts[2]) or int(parts[2]) < 2:
         raise CaseError(f'found "{parts[2]}" points; must be an integer of at least 2')
-    count, log = int(parts[2]), parts[3:] == ["log"]
-    found = [_END.fullmatch(part) for part in parts[:2]]
-    if not (found[0] and found[1]):
-        bad = parts[0] if not found[0] else parts[1]
-        raise CaseError(f'found "{bad}"; must be a number, or a number with its unit')
-    (first, unit), (last, other) = ((m[1], m[2]) for m in found if m)
+    pair = f'"{parts[0]}" and "{parts[1]}"'
+    ends = []
+    for part in parts[:2]:
+        if not (end := _END.fullmatch(part)):
+            raise CaseError(f'found "{part}"; must be a number, or a number with its unit')
+        ends.append(end.groups())
+    (first, unit), (last, other) = ends
     if bool(unit) != bool(other):
-        raise CaseError(f'found "{parts[0]}" and "{parts[1]}"; give both ends their unit, or none')
+        raise CaseError(f"found {pair}; give both ends their unit, or none")
     low, high = float(first), float(last)
     if unit:
-        start, stop = si_value(f"{first} {unit}"), si_value(f"{last} {other}")
-        if not start or not stop:
-            bad = parts[0] if not start else parts[1]
-            raise CaseError(f'found "{bad}"; its unit is unknown')
+        one, start, stop = (si_value(text) for text in (f"1 {unit}", *parts[:2]))
+        for part, found in zip(parts, (start, stop), strict=False):
+            if not found:
+                raise CaseError(f'found "{part}"; its unit is unknown')
+        assert one and start and stop
         if start[1] != stop[1]:
-            raise CaseError(f'"{parts[0]}" and "{parts[1]}" have different dimensions')
-        one = si_value(f"1 {unit}")
-        assert one is not None
+            raise CaseError(f"{pair} have different dimensions")
         high = stop[0] / one[0]
     if low == high or not (isfinite(low) and isfinite(high)):
-        raise CaseError(f'found "{parts[0]}" and "{parts[1]}"; must be two different numbers')
+        raise CaseError(f"found {pair}; must be two different numbers")
+    log = parts[3:] == ["log"]
     if log and not (low > 0 and high > 0):
-        raise CaseError(f'found "{parts[0]}" and "{parts[1]}"; must be positive for log')
-    steps = [i / (count - 1) for i in range(count)]
-    if log:
-        numbers = [10 ** (log10(low) * (1 - s) + log10(high) * s) for s in steps]
-    else:
-        numbers = [low * (1 - s) + high * s for s in steps]
+        raise CaseError(f"found {pair}; must be positive for log")
+    inside = (np.geomspace if log else np.linspace)(low, high, int(parts[2]))[1:-1]
     # The ends are what was asked for; rounding hides that 0.1 + 0.2 is not 0.3.
-    numbers = [low, *(float(f"{x:.12g}") for x in numbers[1:-1]), float(f"{high:.12g}")]
-    whole = re.fullmatch(r"[+-]?\d+", first) and re.fullmatch(r"[+-]?\d+", last)
-    values: list[Any] = list(numbers)
+    numbers = [low, *(float(f"{x:.12g}") for x in (*inside, high))]
+    values: list[Any] = numbers
     if unit:
         values = [f"{x:.12g} {unit}" for x in numbers]
-    elif whole and all(x == int(x) for x in numbers):
+    elif re.fullmatch(r"([+-]?\d+ ?){2}", f"{first} {last}") and all(x == int(x) for x in numbers):
         values = [int(x) for x in numbers]  # a polynomial degree is an integer
-    return _axis(key, values, "log" if log else "linear")
+    return values, "log" if log else "linear"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One case of the grid.
-
-    Attributes:
-        index: Its number in the grid, from 0.
-        settings: Dotted key -> value, the swept ones and those of ``--set``.
-        swept: Column -> value in SI units.
-        case_hash: Of the case.
-    """
+    """One case of the grid: its number, and the swept values by column, in SI units."""
 
     index: int
-    settings: Mapping[str, Any]
     swept: Mapping[str, Any]
+    case: Case
     case_hash: str
 
     @property
@@ -202,16 +184,10 @@ def short(value: Any) -> str:
 
 
 def grid(path: Path, axes: Sequence[Axis], settings: Mapping[str, Any]) -> list[Point]:
-    """All points of a sweep; the last key runs fastest. Every case is checked.
+    """All points of a sweep, checked; the last key runs fastest.
 
-    Args:
-        path: The case file.
-        axes: What is swept.
-        settings: Dotted key -> value, the same in every point.
-
-    Raises:
-        CaseError: No key, a key twice, or a case that is not valid; then the message names the
-            point.
+    ``settings`` (dotted key -> value) are the same in every point. The error of a case that is not
+    valid names the point.
     """
     keys = [axis.key for axis in axes]
     for i, key in enumerate(keys):
@@ -221,36 +197,23 @@ def grid(path: Path, axes: Sequence[Axis], settings: Mapping[str, Any]) -> list[
             raise CaseError((f"--over {key}", "does not change any result"))
     if not axes:
         raise CaseError(("--over", "nothing to sweep; e.g. --over flow.order=2:5:4"))
-    points: list[Point] = []
-    known: dict[str, int] = {}
-    for values in product(*(range(len(axis.values)) for axis in axes)):
-        chosen = {axis.key: axis.values[i] for axis, i in zip(axes, values, strict=True)}
-        swept = {axis.column: axis.numbers[i] for axis, i in zip(axes, values, strict=True)}
+    points: dict[str, Point] = {}
+    for pairs in product(*(zip(a.values, a.numbers, strict=True) for a in axes)):
+        chosen = {key: value for key, (value, _) in zip(keys, pairs, strict=True)}
         try:
             case = Case.load(path, {**settings, **chosen})
         except CaseError as error:
             where = ", ".join(f"{key} = {value}" for key, value in chosen.items())
             problems = [(key, f"{text} (at {where})") for key, text in error.problems]
             raise CaseError(*problems, file=error.file) from None
-        index = len(points)
-        if case.hash in known:
-            raise CaseError(
-                (
-                    "--over",
-                    f"points {known[case.hash]} and {index} are the same case:"
-                    f" {', '.join(keys)} does not change any result there",
-                )
-            )
-        known[case.hash] = index
-        points.append(
-            Point(
-                index=index,
-                settings={**settings, **chosen},
-                swept=swept,
-                case_hash=case.hash,
-            )
-        )
-    return points
+        index, case_hash = len(points), case.hash
+        if case_hash in points:
+            twins = f"points {points[case_hash].index} and {index} are the same case"
+            text = f"{twins}: {', '.join(keys)} does not change any result there"
+            raise CaseError(("--over", text))
+        swept = {axis.column: number for axis, (_, number) in zip(axes, pairs, strict=True)}
+        points[case_hash] = Point(index=index, swept=swept, case=case, case_hash=case_hash)
+    return list(points.values())
 
 
 def fingerprint(case: Case, axes: Sequence[Axis]) -> str:
@@ -271,20 +234,11 @@ def fingerprint(case: Case, axes: Sequence[Axis]) -> str:
     return digest.hexdigest()
 
 
-def check_drawings(path: Path, points: Sequence[Point], trusted: bool = False) -> None:
-    """Open the drawing with the parameters of each point, which may be out of range.
-
-    Args:
-        path: The case file.
-        points: All points.
-        trusted: True if drawings may run commands and write files.
-
-    Raises:
-        GeometryError: A drawing refuses its parameters; the message names the point.
-    """
+def check_drawings(points: Sequence[Point], trusted: bool = False) -> None:
+    """Open the drawing with the parameters of each point, which may be out of range."""
     seen = set()
     for point in points:
-        geometry = Case.load(path, point.settings).geometry
+        geometry = point.case.geometry
         key = (geometry.file, *sorted(geometry.parameters.items()))
         if geometry.file.suffix != ".geo" or key in seen:
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import dolfinx
@@ -13,7 +13,7 @@ from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.discrete.cells import cells_of
 from meso.discrete.sampling import probe_points
 from meso.errors import CaseError, MesoError
-from meso.files.directory import check_directory, copy_written, hold, is_result, new_result
+from meso.files.directory import copy_written, hold, is_result, new_result
 from meso.files.naming import file_names
 from meso.files.vtu import lagrange_nodes, vtk_order, write_pvd, write_vtu
 from meso.mpi import on_root, together
@@ -23,24 +23,16 @@ from meso.orbital import couplings
 from meso.results.result import Result
 from meso.results.summary import summary
 
-__all__ = ["check_directory", "curl_like", "edge", "is_result", "log_of", "redraw", "save"]
+# Fields that are densities of angular momentum, also told in units of ħ.
+_DENSITIES = ("spin_density_", "orbital_diffusive_density_", "orbital_total_density_")
 
 
 def save(result: Result, directory: Path, *, figures: bool = True, format: str = "vtu") -> None:
-    """Write everything that a run leaves.
+    """Write everything that a run leaves, in place of an earlier result.
 
-    Args:
-        result: The result.
-        directory: Where; a result that is there already is replaced.
-        figures: True to draw pictures.
-        format: "vtu" (opens anywhere) or "vtx" (ADIOS2, for large series).
-
-    Raises:
-        CaseError: The directory holds something else, or somebody else writes it.
-        MesoError: It cannot be written.
+    Fields are "vtu" (opens anywhere) or "vtx" (ADIOS2, for large series).
     """
     comm = result.device.comm
-    directory = Path(directory)
     with new_result(directory, comm) as folder:
         _write(result, folder, directory.resolve(), figures, format)
     # The log of an earlier failure beside a newer result would mislead.
@@ -48,17 +40,7 @@ def save(result: Result, directory: Path, *, figures: bool = True, format: str =
 
 
 def redraw(directory: Path) -> list[Path]:
-    """Draw the pictures of a result again, in one process.
-
-    Args:
-        directory: A result directory.
-
-    Returns:
-        The pictures.
-
-    Raises:
-        CaseError: It is no result, or its fields cannot be drawn.
-    """
+    """Draw the pictures of a result directory again, in one process."""
     from meso.figures import draw
 
     with hold(directory):
@@ -82,24 +64,24 @@ def log_of(directory: Path) -> Path:
 def _write(result: Result, folder: Path, final: Path, figures: bool, format: str) -> None:
     comm = result.device.comm
     output = result.case.output
-    kinds = {"probes": output.probes, "edges": result.walls, "distributions": output.distributions}
-    columns: dict[str, Callable[[str], dict[str, np.ndarray]]] = {
-        "probes": lambda name: _probe(result, name),
-        "edges": lambda name: edge(result, name),
-        "distributions": lambda name: result.flow.distribution.table(
-            np.array(output.distributions[name])
+    kinds: dict[str, tuple[Iterable[str], Callable[[str], dict[str, np.ndarray]]]] = {
+        "probes": (output.probes, lambda name: _probe(result, name)),
+        "edges": (result.walls, lambda name: _edge(result, name)),
+        "distributions": (
+            output.distributions,
+            lambda name: result.flow.distribution.table(np.array(output.distributions[name])),
         ),
     }
-    # The one place where names become those of files.
-    files = {
-        kind: {name: f"{kind}/{stem}.csv" for name, stem in file_names(names).items()}
-        for kind, names in kinds.items()
-    }
-    tables = {
-        path: columns[kind](name) for kind, paths in files.items() for name, path in paths.items()
-    }
+    files: dict[str, dict[str, str]] = {}
+    tables: dict[str, dict[str, np.ndarray]] = {}
+    for kind, (names, columns) in kinds.items():
+        # The one place where names become those of files.
+        files[kind] = {name: f"{kind}/{stem}.csv" for name, stem in file_names(names).items()}
+        tables |= {path: columns(name) for name, path in files[kind].items()}
     numbers = summary(result) | {"files": files}
-    surfaces = result.device.dimension == 3 and bool(result.walls)
+    writers = {"fields": _vtu}
+    if result.device.dimension == 3 and result.walls:
+        writers["walls"] = _walls
 
     def text_files() -> None:
         text = result.case.to_toml(relative_to=final)
@@ -108,24 +90,17 @@ def _write(result: Result, folder: Path, final: Path, figures: bool, format: str
             path = folder / name
             path.parent.mkdir(exist_ok=True)
             _csv(path, rows)
-        (folder / "fields").mkdir()
-        if surfaces:
-            (folder / "walls").mkdir()
+        for what in writers:
+            (folder / what).mkdir()
 
     on_root(comm, text_files)
-
-    def parts(what: str) -> None:
-        names = [f"{what}/part{rank}.vtu" for rank in range(comm.size)]
-        on_root(comm, lambda: write_pvd(folder / f"{what}.pvd", names))
-
-    if format == "vtx":
-        _vtx(result, folder)
-    else:
-        together(comm, lambda: _vtu(result, folder))
-        parts("fields")
-    if surfaces:
-        together(comm, lambda: _walls(result, folder))
-        parts("walls")
+    for what, write in writers.items():
+        if what == "fields" and format == "vtx":
+            _vtx(result, folder)
+            continue
+        together(comm, lambda w=write, to=what: w(result, folder / to / f"part{comm.rank}.vtu"))  # type: ignore[misc]
+        parts = [f"{what}/part{rank}.vtu" for rank in range(comm.size)]
+        on_root(comm, lambda to=what, p=parts: write_pvd(folder / f"{to}.pvd", p))  # type: ignore[misc]
 
     def finish() -> None:
         text = json.dumps(numbers, indent=2, default=_plain) + "\n"
@@ -147,41 +122,36 @@ def _plain(value: object) -> object:
 
 
 def _csv(path: Path, columns: dict[str, np.ndarray]) -> None:
-    np.savetxt(
-        path,
-        np.column_stack(list(columns.values())),
-        delimiter=",",
-        header=",".join(columns),
-        comments="",
-        fmt="%.15g",
-    )
+    rows = np.column_stack(list(columns.values()))
+    header = ",".join(columns)
+    np.savetxt(path, rows, delimiter=",", header=header, comments="", fmt="%.15g")
 
 
 def _probe(result: Result, name: str) -> dict[str, np.ndarray]:
-    probe = result.case.output.probes[name]
-    points = probe_points(probe, result.device.dimension)
-    length = np.linalg.norm(points[-1] - points[0])
+    """Columns along a probe: position, arc length, fields."""
+    points = probe_points(result.case.output.probes[name], result.device.dimension)
     values = result.sample(points)
     columns = {f"{axis}_m": points[:, i] for i, axis in enumerate("xyz"[: points.shape[1]])}
-    columns["s_m"] = np.linspace(0.0, length, probe.points)
+    columns["s_m"] = np.linspace(0.0, np.linalg.norm(points[-1] - points[0]), len(points))
     for key in result.written:
-        value = values[key]
-        unit = result.fields[key].unit
-        columns |= _columns(key, unit, value)
-        if key == "orbital_density" or is_density(key):
-            columns |= _columns(key, _hbar(unit), value / HBAR)
+        columns |= _columns(key, result.fields[key].unit, values[key])
     return columns
 
 
 def _columns(name: str, unit: str, values: np.ndarray) -> dict[str, np.ndarray]:
-    """A field as columns: one, or one for each component."""
-    if values.ndim == 1:
-        return {f"{name}_{unit}": values}
-    axes = "xyz"[: values.shape[1]]
-    return {f"{name}_{axis}_{unit}": values[:, i] for i, axis in enumerate(axes)}
+    """A field as columns: one, or one for each component; in units of ħ too where that suits."""
+    axes = [f"_{axis}" for axis in "xyz"[: values.shape[1]]] if values.ndim > 1 else [""]
+    units = {unit: values}
+    if name == "orbital_density" or name.startswith(_DENSITIES):
+        units[unit.replace("J_s_", "hbar_")] = values / HBAR
+    return {
+        f"{name}{axis}_{unit}": values if values.ndim == 1 else values[:, i]
+        for unit, values in units.items()
+        for i, axis in enumerate(axes)
+    }
 
 
-def edge(result: Result, wall: str) -> dict[str, np.ndarray]:
+def _edge(result: Result, wall: str) -> dict[str, np.ndarray]:
     """Columns of a wall's table.
 
     In 2D along the wall: arc length, position, J_t, vorticity, L_z. In 3D at quadrature points of
@@ -189,15 +159,11 @@ def edge(result: Result, wall: str) -> dict[str, np.ndarray]:
     """
     flow = result.flow
     unit = flow.fields["current_density"].unit
-    extra = [field for name, field in result.fields.items() if is_density(name)]
+    extra = [field for name, field in result.fields.items() if name.startswith(_DENSITIES)]
     if result.device.dimension == 2:
         rows = profile(flow, wall, flow.order, extra)
-        columns = {
-            "s_m": rows["s"],
-            "x_m": rows["x"],
-            "y_m": rows["y"],
-            f"current_density_t_{unit}": rows["J_t"],
-        }
+        columns = {f"{key}_m": rows[key] for key in "sxy"}
+        columns[f"current_density_t_{unit}"] = rows["J_t"]
         vorticity = rows["vorticity"]
     else:
         rows = surface(flow, wall, flow.order, extra)
@@ -207,43 +173,30 @@ def edge(result: Result, wall: str) -> dict[str, np.ndarray]:
         columns |= {f"current_density_{axis}_{unit}": rows[f"J_{axis}"] for axis in "xyz"}
         vorticity = np.column_stack([rows[f"vorticity_{axis}"] for axis in "xyz"])
     # At a rough wall the vorticity of a kinetic flow diverges: there is no value to tell.
-    curls = {} if flow.model == "kinetic" else curl_like(result)
-    for name, (unit, factor) in curls.items():
+    curls = {} if result.case.flow.kinetic else _curls(result)
+    for name, factor in curls.items():
         value = (vorticity.T * factor[rows["region"].astype(int)]).T
-        columns |= _columns(name, unit, value)
-        if name == "orbital_density":
-            columns |= _columns(name, _hbar(unit), value / HBAR)
+        columns |= _columns(name, result.fields[name].unit, value)
     for field in extra:
         columns |= _columns(field.name, field.unit, rows[field.name])
-        columns |= _columns(field.name, _hbar(field.unit), rows[field.name] / HBAR)
     columns["segment"] = rows["segment"]
     return columns
 
 
-def is_density(name: str) -> bool:
-    """Whether a field is a component of a density of angular momentum."""
-    starts = ("spin_density_", "orbital_diffusive_density_", "orbital_total_density_")
-    return name.startswith(starts)
-
-
-def curl_like(result: Result) -> dict[str, tuple[str, np.ndarray]]:
-    """Fields that are multiples of the vorticity: unit, and factor in each region."""
-    out: dict[str, tuple[str, np.ndarray]] = {}
-    one: np.ndarray = np.ones(len(result.device.regions))
+def _curls(result: Result) -> dict[str, np.ndarray]:
+    """Fields that are multiples of the vorticity, and their factor in each region."""
+    out: dict[str, np.ndarray] = {}
     if "vorticity" in result.fields:
-        out["vorticity"] = result.fields["vorticity"].unit, one
+        out["vorticity"] = np.ones(len(result.device.regions))
     if "orbital_density" in result.fields:
         kappa = couplings(result.flow)
         assert kappa is not None
-        out["orbital_density"] = result.fields["orbital_density"].unit, kappa * ELECTRON_CHARGE
+        out["orbital_density"] = kappa * ELECTRON_CHARGE
     return out
 
 
-def _hbar(unit: str) -> str:
-    return unit.replace("J_s_", "hbar_")
-
-
-def _vtu(result: Result, folder: Path) -> None:
+def _vtu(result: Result, path: Path) -> None:
+    """The fields on the cells of this rank."""
     device = result.device
     cells = cells_of(device)
     fields = {name: result.fields[name] for name in result.written}
@@ -260,10 +213,10 @@ def _vtu(result: Result, folder: Path) -> None:
             # Programs take colours from the whole range, whatever a file says about it.
             within = clipped(values, found)
             data[f"{name}_clipped"] = within if field.components > 1 else within[..., 0]
-    write_vtu(folder / "fields" / f"part{device.comm.rank}.vtu", points[:, order], data)
+    write_vtu(path, points[:, order], data)
 
 
-def _walls(result: Result, folder: Path) -> None:
+def _walls(result: Result, path: Path) -> None:
     """The walls of a 3D device as triangles of the true degree, with what happens at them."""
     flow, device = result.flow, result.device
     degree = max(cells_of(device).degree, flow.fields["current_density"].degree)
@@ -278,7 +231,7 @@ def _walls(result: Result, folder: Path) -> None:
         "normal": joined(lambda v: v.geometry.normal),
     }
     vorticity, region = joined(lambda v: v.vorticity), joined(lambda v: v.region)
-    for name, (_, factor) in curl_like(result).items():
+    for name, factor in _curls(result).items():
         data[name] = vorticity * factor[region][:, None, None]
     counts = [len(values.region) for values in walls.values()]
     cell_data = {
@@ -286,7 +239,7 @@ def _walls(result: Result, folder: Path) -> None:
         "segment": joined(lambda v: v.facets.piece),
     }
     write_vtu(
-        folder / "walls" / f"part{device.comm.rank}.vtu",
+        path,
         joined(lambda v: v.position),
         data,
         dimension=2,

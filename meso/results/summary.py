@@ -1,8 +1,12 @@
-"""The numbers of a result: summary.json, and the table on the terminal. Keys carry their unit."""
+"""The numbers of a result: summary.json, a row of a sweep, and the table on the terminal.
+
+Keys carry their unit.
+"""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import dolfinx
@@ -11,12 +15,11 @@ from petsc4py import PETSc
 
 import meso
 from meso.angular_momentum import report
-from meso.boundary import Periodic
 from meso.constants import HBAR
 from meso.device import Device
 from meso.evidence.adapting import Adaptivity
-from meso.flow.result import Flow
 from meso.geometry import gmsh_process
+from meso.observables.accumulation import EdgeMoment
 from meso.observables.corners import Extrema
 from meso.observables.edges import piece_centers
 from meso.results.result import Result
@@ -39,17 +42,10 @@ def versions() -> dict[str, str]:
 
 
 def summary(result: Result) -> dict[str, Any]:
-    """What summary.json holds, in SI units.
-
-    Args:
-        result: A result; only data that every rank has is used, except for extrema.
-
-    Returns:
-        Plain numbers, texts, lists and dictionaries.
-    """
+    """What summary.json holds, in SI units; every rank has all of it, but for extrema."""
     flow, device, case = result.flow, result.device, result.case
-    # Per thickness of a 3D material, unless the thickness is known.
-    per = "_per_m" if result.per_thickness else ""
+    per = _per(result)
+    contacts = list(flow.contacts)
     out: dict[str, Any] = {
         "title": case.title,
         "case_hash": case.hash,
@@ -69,17 +65,29 @@ def summary(result: Result) -> dict[str, Any]:
             **flow.evidence,
             "sum_of_currents_relative": flow.sum_of_currents,
         },
-        **_terminals(flow, per),
+        "contacts": {
+            name: _terminal(result, name) | {"segments": _places(device, name)} for name in contacts
+        },
     }
-    if len(flow.contacts) > 1:
-        out["conductance_matrix_contacts"] = list(flow.contacts)
+    if flow.periodic:
+        out["periodic"] = {
+            name: {
+                "to": law.to,
+                **_terminal(result, name),
+                "segments": _places(device, name),
+                "segments_to": _places(device, law.to),
+            }
+            for name, law in case.periodic.items()
+        }
+    if len(contacts) > 1:
+        out["conductance_matrix_contacts"] = contacts
         out[f"conductance_matrix_S{per}"] = flow.conductance_matrix.tolist()
     if result.convergence is not None:
         out["convergence"] = result.convergence.table()
     if result.bounds is not None:
         out["bounds"] = result.bounds.table(per)
     if result.resistances:
-        out["resistances_ohm" + ("_m" if result.per_thickness else "")] = result.resistances
+        out["resistances_ohm" + per.removeprefix("_per")] = result.resistances
     out[f"dissipated_power_W{per}"] = flow.dissipated_power
     out["walls"] = {name: _wall(result, name) for name in result.walls}
     if result.angular_momentum is not None:
@@ -96,32 +104,58 @@ def summary(result: Result) -> dict[str, Any]:
     return out
 
 
-def _terminals(flow: Flow, per: str) -> dict[str, Any]:
-    """Contacts and periodic pairs; currents per metre of thickness or not."""
-    device = flow.device
-    out: dict[str, Any] = {
-        "contacts": {
-            name: {
-                f"current_A{per}": t.current,
-                "potential_V": t.potential,
-                "segments": _places(device, name),
-            }
-            for name, t in flow.contacts.items()
-        }
-    }
-    if flow.periodic:
-        out["periodic"] = {
-            name: {
-                "to": law.to,
-                "voltage_V": flow.periodic[name].potential,
-                f"current_A{per}": flow.periodic[name].current,
-                "segments": _places(device, name),
-                "segments_to": _places(device, law.to),
-            }
-            for name, law in flow.boundaries.items()
-            if isinstance(law, Periodic)
-        }
-    return out
+def numbers(result: Result) -> dict[str, float]:
+    """A row of the table of a sweep, by column."""
+    flow, per = result.flow, _per(result)
+    out: dict[str, float] = {}
+    for name in (*flow.contacts, *flow.periodic):
+        out |= {f"{name}.{key}": x for key, x in _terminal(result, name).items()}
+    pairs = list(flow.periodic.values())
+    if len(flow.contacts) in (1, 2):  # one: a periodic pair
+        out[f"conductance_S{per}"] = flow.conductance_matrix[0, 0]
+    elif len(pairs) == 1 and pairs[0].potential:
+        out[f"conductance_S{per}"] = pairs[0].current / pairs[0].potential
+    if (bounds := result.bounds) is not None and len(bounds.names) <= 2:
+        if bounds.lower is not None:
+            out[f"conductance_lower_S{per}"] = bounds.lower[0, 0]
+        out[f"conductance_upper_S{per}"] = bounds.upper[0, 0]
+    if (found := result.convergence) is not None:
+        out["harmonics"] = found.harmonics[-1]
+        for kind, errors in (("harmonics", found.error), ("mesh", found.mesh)):
+            for what, error in zip(("currents", "edge_moments"), errors, strict=True):
+                if error > 0:  # not if it is unknown
+                    out[f"estimated_error_{kind}.{what}"] = error
+    for name, value in result.resistances.items():
+        out[f"resistance.{name}_ohm{per.removeprefix('_per')}"] = value
+    out[f"dissipated_power_W{per}"] = flow.dissipated_power
+    axes = ("",) if result.device.dimension == 2 else ("_x", "_y", "_z")
+    for wall in result.walls:
+        own = [m for m in result.edge_moments if m.wall == wall]
+        groups = {wall: own} if own else {}
+        if len(own) > 1:  # the walls of a ribbon are one group whose two moments cancel
+            groups |= {f"{wall}.{i + 1}": [moment] for i, moment in enumerate(own)}
+        for name, some in groups.items():
+            for key, value in _moment(result, some).items():
+                if "_hbar" in key:
+                    parts = zip(axes, np.atleast_1d(value), strict=True)
+                    out |= {f"{name}.{key}{axis}": part for axis, part in parts}
+    out["cells"] = result.device.cells
+    return {key: value if isinstance(value, int) else float(value) for key, value in out.items()}
+
+
+def _per(result: Result) -> str:
+    """Of units per thickness of a 3D material, unless the thickness is known."""
+    return "_per_m" if result.per_thickness else ""
+
+
+def _terminal(result: Result, name: str) -> dict[str, float]:
+    """Current and potential of a contact, or voltage of a periodic pair."""
+    flow, current = result.flow, f"current_A{_per(result)}"
+    if name in flow.contacts:
+        found = flow.contacts[name]
+        return {current: found.current, "potential_V": found.potential}
+    found = flow.periodic[name]
+    return {"voltage_V": found.potential, current: found.current}
 
 
 def _places(device: Device, name: str) -> list[dict[str, Any]]:
@@ -136,31 +170,22 @@ def _places(device: Device, name: str) -> list[dict[str, Any]]:
 
 def _wall(result: Result, name: str) -> dict[str, Any]:
     key = _BOUNDARY[result.device.dimension]
-    pieces = [p for p in result.device.pieces if p.boundary == name]
-    out: dict[str, Any] = {key: sum(p.measure for p in pieces)}
-    own = [m for m in result.edge_moments if m.wall == name]
-    if own:
-        whole = np.sum([m.moment for m in own], axis=0)
-        out |= _moment(result, whole, out[key])
+    out: dict[str, Any] = {key: sum(p.measure for p in result.device.pieces if p.boundary == name)}
+    if own := [m for m in result.edge_moments if m.wall == name]:
+        out |= _moment(result, own)
         out["segments"] = [
-            {
-                key: m.measure,
-                "center_m": list(m.center),
-                **_moment(result, np.asarray(m.moment), m.measure),
-            }
-            for m in own
+            {key: m.measure, "center_m": list(m.center), **_moment(result, [m])} for m in own
         ]
     return out
 
 
-def _moment(result: Result, moment: np.ndarray, measure: float) -> dict[str, Any]:
+def _moment(result: Result, pieces: Sequence[EdgeMoment]) -> dict[str, Any]:
     """A moment in 2D per length of the wall, in 3D as the vector that it is."""
-    if result.device.dimension == 3:
-        unit = ""
-    else:
+    moment, unit = np.sum([m.moment for m in pieces], axis=0), ""
+    if result.device.dimension == 2:
         # J s over metres of wall, and over the thickness where that is not known.
         unit = "_per_m2" if result.per_thickness else "_per_m"
-        moment = moment / measure
+        moment = moment / sum(m.measure for m in pieces)
     return {
         f"orbital_moment_J_s{unit}": moment.tolist(),
         f"orbital_moment_hbar{unit}": (moment / HBAR).tolist(),
@@ -169,6 +194,8 @@ def _moment(result: Result, moment: np.ndarray, measure: float) -> dict[str, Any
 
 def _adaptivity(done: Adaptivity) -> dict[str, Any]:
     """Meshes of an adaptive refinement; errors are relative to the target."""
+    names = {"cells": "cells", "unknowns": "dofs", "value": "value"}
+    names["estimate"] = "estimate_relative"
     return {
         "target": done.target,
         "unit": done.unit,
@@ -176,15 +203,7 @@ def _adaptivity(done: Adaptivity) -> dict[str, Any]:
         "reached": done.reached,
         "estimate_relative": done.estimate,
         "kept": done.kept,
-        "steps": [
-            {
-                "cells": step.cells,
-                "dofs": step.unknowns,
-                "value": step.value,
-                "estimate_relative": step.estimate,
-            }
-            for step in done.steps
-        ],
+        "steps": [{key: getattr(step, name) for name, key in names.items()} for step in done.steps],
     }
 
 
@@ -197,14 +216,12 @@ def table(result: Result) -> str:
         f" {flow.order}, {device.cells} cells, {flow.evidence['unknowns']} unknowns",
         "",
     ]
-    if flow.contacts:
-        lines.append(f"  {'contact':<16}{'current ' + unit:>18}{'potential V':>18}")
-    for name, terminal in flow.contacts.items():
-        lines.append(f"  {name:<16}{terminal.current:>18.9g}{terminal.potential:>18.9g}")
-    if flow.periodic:
-        lines += [""] if flow.contacts else []
-        lines.append(f"  {'periodic':<16}{'current ' + unit:>18}{'voltage V':>18}")
-        for name, terminal in flow.periodic.items():
+    tables = (("contact", "potential V", flow.contacts), ("periodic", "voltage V", flow.periodic))
+    for what, level, terminals in tables:
+        if terminals:
+            lines += [] if lines[-1] == "" else [""]
+            lines.append(f"  {what:<16}{'current ' + unit:>18}{level:>18}")
+        for name, terminal in terminals.items():
             lines.append(f"  {name:<16}{terminal.current:>18.9g}{terminal.potential:>18.9g}")
     if len(flow.contacts) == 2:
         siemens = "S/m" if result.per_thickness else "S"
@@ -276,15 +293,12 @@ def _moments(result: Result) -> list[str]:
     if not moments:
         return []
     if result.device.dimension == 2:
-        per = "ħ/m²" if result.per_thickness else "ħ/m"
-        return [
-            "",
-            f"  {'wall':<16}{'length nm':>18}{'orbital moment ' + per:>24}",
-            *(
-                f"  {m.wall:<16}{m.measure * 1e9:>18.6g}{m.moment / m.measure / HBAR:>24.6g}"  # type: ignore[operator]
-                for m in moments
-            ),
-        ]
+        title = "orbital moment " + ("ħ/m²" if result.per_thickness else "ħ/m")
+        rows = ["", f"  {'wall':<16}{'length nm':>18}{title:>24}"]
+        for m in moments:
+            value = np.asarray(m.moment) / m.measure / HBAR
+            rows.append(f"  {m.wall:<16}{m.measure * 1e9:>18.6g}{value:>24.6g}")
+        return rows
     rows = ["", f"  {'wall':<16}{'area nm²':>14}{'orbital moment x, y, z ħ':>42}"]
     for m in moments:
         vector = np.asarray(m.moment) / HBAR
