@@ -54,10 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(told(error), file=sys.stderr, flush=True)
         _after_rank_0()
         return exit_code(error)
-    except KeyboardInterrupt:
-        return _abort(130)
-    except interrupts.Terminated as end:
-        return _abort(int(end.code or 1))
+    except (KeyboardInterrupt, interrupts.Terminated) as end:
+        return _abort(int(getattr(end, "code", 130)))
     except BrokenPipeError:
         return 1
     except Exception as error:
@@ -210,27 +208,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load(options: argparse.Namespace, suffix: str = "") -> tuple[Any, Path]:
-    """The case, and where its results go; ``suffix`` is that of the standard directory."""
+def _load(options: argparse.Namespace, root: bool, suffix: str = "") -> tuple[Any, Path]:
+    """The case, and where its results go; ``suffix`` is that of the standard directory.
+
+    Gmsh is loaded at the same time in a process of its own; there are cases that do not need it.
+    """
+    from meso.geometry import formats, gmsh_process
+
+    if root and getattr(options, "jobs", 1) == 1:  # else the workers do
+        gmsh_process.start()
     from meso.case import Case
 
     case = Case.load(options.case, options.set)
+    if case.geometry.file.suffix.lower() in formats.IMPORTED:
+        gmsh_process.stop()
     standard = case.output.directory or Path("results") / options.case.stem
     if suffix:
         standard = standard.with_name(standard.name + suffix)
     return case, getattr(options, "output", None) or standard
 
 
-def _start(options: argparse.Namespace, root: bool = False, drawing: Path | None = None) -> None:
-    """Load the solver, PETSc with the user's options; signals (a closed pipe) stay Python's.
-
-    Gmsh, where a drawing is to be meshed, is loaded at the same time in a process of its own.
-    """
-    if root and drawing is not None:
-        from meso.geometry import formats, gmsh_process
-
-        if drawing.suffix.lower() not in formats.IMPORTED:
-            gmsh_process.start()
+def _start(options: argparse.Namespace) -> None:
+    """Load the solver, PETSc with the user's options; signals (a closed pipe) stay Python's."""
     import petsc4py
 
     petsc4py.init(["meso", "-no_signal_handler", *options.petsc])
@@ -243,8 +242,8 @@ def _start(options: argparse.Namespace, root: bool = False, drawing: Path | None
 def _progress(options: argparse.Namespace, root: bool) -> Callable[[str], None]:
     """Lines with the time since the start, on a terminal only, on rank 0 only."""
     start = time.perf_counter()
-    told_anyway = getattr(options, "verbose", False) or sys.stderr.isatty()
-    on = root and told_anyway and not getattr(options, "quiet", False)
+    wanted = getattr(options, "verbose", False) or sys.stderr.isatty()
+    on = root and wanted and not getattr(options, "quiet", False)
 
     def show(text: str) -> None:
         if on:
@@ -253,16 +252,17 @@ def _progress(options: argparse.Namespace, root: bool) -> Callable[[str], None]:
     return show
 
 
-def _allowed(options: argparse.Namespace) -> dict[str, Any]:
-    """What drawings may do, as arguments of :func:`meso.run`."""
-    return {"trusted": options.trust, "many_cells": options.yes}
+def _wishes(options: argparse.Namespace, root: bool) -> dict[str, Any]:
+    """What drawings may do, and who hears of the progress: arguments of :func:`meso.run`."""
+    progress = _progress(options, root)
+    return {"trusted": options.trust, "many_cells": options.yes, "progress": progress}
 
 
 def _run(options: argparse.Namespace, root: bool) -> None:
-    case, directory = _load(options)
-    progress = _progress(options, root)
-    progress("loading the solver")
-    _start(options, root, case.geometry.file)
+    case, directory = _load(options, root)
+    wishes = _wishes(options, root)
+    wishes["progress"]("loading the solver")
+    _start(options)
     from mpi4py import MPI
 
     from meso.files.directory import hold
@@ -270,9 +270,9 @@ def _run(options: argparse.Namespace, root: bool) -> None:
 
     with hold(directory, MPI.COMM_WORLD, record="summary.json"):
         options.directory_used = directory
-        result = run(case, progress=progress, **_allowed(options))
+        result = run(case, **wishes)
         text = result.table()
-        progress("writing files and drawing pictures")
+        wishes["progress"]("writing files and drawing pictures")
         result.save(directory, figures=not options.no_figures, format=options.format)
     if root and options.quiet:
         for warning in result.warnings:
@@ -289,9 +289,9 @@ def _sweep(options: argparse.Namespace, root: bool) -> int:
     from meso.results.grid import named
     from meso.results.sweeping import code_of, report, sweep
 
-    case, directory = _load(options, "_sweep")
-    if options.jobs == 1:  # else the workers do
-        _start(options, root, case.geometry.file)
+    case, directory = _load(options, root, "_sweep")
+    if options.jobs == 1:
+        _start(options)
     interrupts.raise_exceptions()
     rows = sweep(
         options.case,
@@ -303,8 +303,7 @@ def _sweep(options: argparse.Namespace, root: bool) -> int:
         figures=not options.no_figures,
         format=options.format,
         petsc=options.petsc,
-        progress=_progress(options, root),
-        **_allowed(options),
+        **_wishes(options, root),
     )
     if root and not options.quiet:
         print(f"{report(rows)}\n\n  table in {directory / 'sweep.csv'}")
@@ -319,28 +318,26 @@ def _sweep(options: argparse.Namespace, root: bool) -> int:
 
 
 def _compare(options: argparse.Namespace, root: bool) -> None:
-    case, directory = _load(options, "_compare")
-    progress = _progress(options, root)
-    _start(options, root, case.geometry.file)
+    case, directory = _load(options, root, "_compare")
+    _start(options)
     from mpi4py import MPI
 
     from meso.files.directory import hold
     from meso.results.comparing import compare
 
     with hold(directory, MPI.COMM_WORLD, record="compare.json"):
-        found = compare(case, progress=progress, **_allowed(options))
+        found = compare(case, **_wishes(options, root))
         found.save(directory)
     if root and not options.quiet:
         print(f"{found.case.title}\n\n{found.table()}\n\n  table and figure in {directory}")
 
 
 def _check(options: argparse.Namespace, root: bool) -> None:
-    case, _ = _load(options)
-    progress = _progress(options, root)
-    _start(options, root, case.geometry.file)
+    case, _ = _load(options, root)
+    _start(options)
     from meso.results.checking import report
 
-    text = report(case, progress=progress, **_allowed(options))
+    text = report(case, **_wishes(options, root))
     if root:
         print(text)
 
@@ -348,20 +345,20 @@ def _check(options: argparse.Namespace, root: bool) -> None:
 def _mesh(options: argparse.Namespace, root: bool) -> None:
     file, case = options.case, None
     if file.suffix == ".toml":
-        case, _ = _load(options)
+        case, _ = _load(options, root)
     elif options.set:
         raise CaseError(("--set", "is for case files"))
-    allowed = {**_allowed(options), "progress": _progress(options, root)}
-    _start(options, root, case.geometry.file if case else file)
+    _start(options)
     from meso.device import Device
     from meso.figures import draw_mesh
     from meso.results.checking import mesh_names, mesh_quality
     from meso.results.running import build_device
 
+    wishes = _wishes(options, root)
     if case:
-        device = build_device(case, **allowed)
+        device = build_device(case, **wishes)
     else:
-        device = Device.from_gmsh(file, length_unit=options.unit, **allowed)
+        device = Device.from_gmsh(file, length_unit=options.unit, **wishes)
     text = f"{mesh_names(device)}\n{mesh_quality(device)}"
     if options.picture.suffix != ".png":
         raise CaseError(("--picture", f"found '{options.picture}'; must end in .png"))

@@ -93,9 +93,11 @@ def summary(result: Result) -> dict[str, Any]:
     if result.angular_momentum is not None:
         out["angular_momentum"] = report.summary(result)
     out["extrema"] = {
-        name: _extrema(result.extrema.get(name)) | {"unit": field.unit} | _label(result, name)
+        name: _extrema(result.extrema.get(name)) | {"unit": field.unit}
         for name, field in result.fields.items()
     }
+    for name in result.derived.keys() & result.fields.keys():  # what no table of ours knows
+        out["extrema"][name]["label"] = result.derived[name].label
     out["closed_form"] = result.closed_form
     if result.adaptivity is not None:
         out["adaptivity"] = _adaptivity(result.adaptivity)
@@ -194,8 +196,6 @@ def _moment(result: Result, pieces: Sequence[EdgeMoment]) -> dict[str, Any]:
 
 def _adaptivity(done: Adaptivity) -> dict[str, Any]:
     """Meshes of an adaptive refinement; errors are relative to the target."""
-    names = {"cells": "cells", "unknowns": "dofs", "value": "value"}
-    names["estimate"] = "estimate_relative"
     return {
         "target": done.target,
         "unit": done.unit,
@@ -203,7 +203,15 @@ def _adaptivity(done: Adaptivity) -> dict[str, Any]:
         "reached": done.reached,
         "estimate_relative": done.estimate,
         "kept": done.kept,
-        "steps": [{key: getattr(step, name) for name, key in names.items()} for step in done.steps],
+        "steps": [
+            {
+                "cells": step.cells,
+                "dofs": step.unknowns,
+                "value": step.value,
+                "estimate_relative": step.estimate,
+            }
+            for step in done.steps
+        ],
     }
 
 
@@ -246,11 +254,6 @@ def table(result: Result) -> str:
         ]
     lines += ["", *(f"  warning: {text}" for text in result.warnings)]
     return "\n".join(lines).rstrip()
-
-
-def _label(result: Result, name: str) -> dict[str, str]:
-    """What figures write at a field that no table of the program knows."""
-    return {"label": result.derived[name].label} if name in result.derived else {}
 
 
 def _extrema(found: Extrema | None) -> dict[str, Any]:

@@ -287,7 +287,9 @@ def sweep(
             rows = _parallel(solver, todo, kept, jobs, petsc)
         for point, row in rows:
             on_root(comm, partial(table.add, point, row))
-            text = _headline(row) if row["status"] == "done" else f"failed: {row['error']}"
+            found = row["results"]
+            text = ", ".join(f"{key} {found[key]:.6g}" for key in headline(found)[:3])
+            text = f"failed: {row['error']}" if row["error"] else text
             progress(f"point {point.index + 1} of {len(points)}: {point.name}: {text}")
         on_root(comm, lambda: table.write(picture=figures))
     return on_root(comm, lambda: [table.rows[point.case_hash] for point in points])
@@ -355,12 +357,6 @@ def _head(
         ],
         "set": {key: plain(value)[0] for key, value in settings.items()},
     }
-
-
-def _headline(row: Mapping[str, Any]) -> str:
-    """The result of a point in a few words."""
-    shown = headline(row["results"])
-    return ", ".join(f"{key} {row['results'][key]:.6g}" for key in shown[:3])
 
 
 def report(rows: Sequence[Mapping[str, Any]]) -> str:
