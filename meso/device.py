@@ -139,6 +139,7 @@ class Device:
         """DOLFINx tags of this rank's boundary facets: ``device.boundaries.index(name)``."""
         d, topology = self.dimension, self.mesh.topology
         topology.create_connectivity(d, d - 1)
+        topology.create_connectivity(d - 1, d)
         of_cell = topology.connectivity(d, d - 1).array.reshape(-1, d + 1)
         facets = of_cell[self.facets.cell, self.facets.local].astype(np.int32)
         order = np.argsort(facets)

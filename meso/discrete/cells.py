@@ -112,13 +112,8 @@ class Lagrange:
 
     def nodes_on(self, device: Device, boundary: str) -> np.ndarray:
         """Nodes on a named boundary, known to every rank that touches them."""
-        facets = device.facets_on(boundary)
-        d, topology = device.dimension, device.mesh.topology
-        topology.create_connectivity(d, d - 1)
-        topology.create_connectivity(d - 1, d)
-        of_cell = topology.connectivity(d, d - 1).array.reshape(-1, d + 1)
-        entities = of_cell[facets.cell, facets.local]
-        return dolfinx.fem.locate_dofs_topological(self.space, d - 1, entities)
+        facets = device.facet_tags.find(device.boundaries.index(boundary))
+        return dolfinx.fem.locate_dofs_topological(self.space, device.dimension - 1, facets)
 
 
 def of_device(make: Callable[..., Made]) -> Callable[..., Made]:
