@@ -333,19 +333,7 @@ def bounding_box(
     trusted: bool = False,
     comm: MPI.Comm,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper corner of a drawing, m, shape (d,) each, without a mesh.
-
-    Args:
-        path: The drawing or CAD file.
-        length_unit: Metres per unit of the file.
-        parameters: Variables of a drawing to set.
-        groups: Names of the regions and boundaries of a CAD file.
-        trusted: True if the drawing may run commands and write files.
-        comm: Communicator; rank 0 reads.
-
-    Raises:
-        GeometryError: A file that cannot be read.
-    """
+    """Lower and upper corner of a drawing, m, shape (d,) each, without a mesh."""
     source = Source(
         path=Path(path),
         unit=length_unit,
