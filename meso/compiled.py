@@ -75,17 +75,16 @@ def options() -> dict[str, Any]:
     return {"cache_dir": str(_folder()), "timeout": _SECONDS, "cffi_extra_compile_args": _FLAGS}
 
 
-def compiled(form: ufl.Form) -> Any:
-    """The compiled form, with the kernels of its integrals. Ranks need not call this together.
+def compiled(ufl_object: Any) -> Any:
+    """A compiled form, with the kernels of its integrals, or expression with its points.
 
-    Args:
-        form: Form on any domain: no mesh is needed.
+    On any domain: no mesh is needed. Ranks need not call this together.
     """
-    # As dolfinx.fem.form spells it: the spelling is a part of the key in the cache.
+    # As dolfinx.fem spells it: the spelling is a part of the key in the cache.
     scalar = {"scalar_type": dolfinx.default_scalar_type}
     with _alone() as ready:
         found, module, _ = dolfinx.jit.ffcx_jit(
-            MPI.COMM_SELF, form, form_compiler_options=scalar, jit_options=options()
+            MPI.COMM_SELF, ufl_object, form_compiler_options=scalar, jit_options=options()
         )
     say = _told.get()
     if say is not None and module.__name__ not in ready:
@@ -94,29 +93,13 @@ def compiled(form: ufl.Form) -> Any:
     return found
 
 
-def expression(value: Any, points: np.ndarray) -> Any:
-    """A UFL expression at points of the reference cell, ready for interpolation."""
-    with _alone():
-        dolfinx.jit.ffcx_jit(
-            MPI.COMM_SELF,
-            (value, points),
-            form_compiler_options={"scalar_type": dolfinx.default_scalar_type},
-            jit_options=options(),
-        )
-    return dolfinx.fem.Expression(value, points, jit_options=options())
-
-
 #: Who is told that a form was compiled.
 _told: ContextVar[Callable[[str], None] | None] = ContextVar("told", default=None)
 
 
 @contextmanager
 def announced(say: Callable[[str], None]) -> Iterator[None]:
-    """Within this context the first form that was not in the cache is announced.
-
-    Args:
-        say: Called with a line of text.
-    """
+    """Within this context the first form that was not in the cache is announced, by ``say``."""
     token = _told.set(say)
     try:
         yield
@@ -125,10 +108,12 @@ def announced(say: Callable[[str], None]) -> Iterator[None]:
 
 
 def functional(form: ufl.Form) -> Any:
-    """A form on a mesh, ready for DOLFINx to assemble; all ranks call this.
-
-    Args:
-        form: Form with its mesh and the subdomains of its measures.
-    """
+    """A form on a mesh, ready for DOLFINx to assemble; all ranks call this."""
     compiled(form)
     return dolfinx.fem.form(form, jit_options=options())
+
+
+def expression(value: Any, points: np.ndarray) -> Any:
+    """A UFL expression at points of the reference cell, ready for interpolation."""
+    compiled((value, points))
+    return dolfinx.fem.Expression(value, points, jit_options=options())

@@ -139,6 +139,7 @@ class Device:
         """DOLFINx tags of this rank's boundary facets: ``device.boundaries.index(name)``."""
         d, topology = self.dimension, self.mesh.topology
         topology.create_connectivity(d, d - 1)
+        topology.create_connectivity(d - 1, d)
         of_cell = topology.connectivity(d, d - 1).array.reshape(-1, d + 1)
         facets = of_cell[self.facets.cell, self.facets.local].astype(np.int32)
         order = np.argsort(facets)
@@ -332,19 +333,7 @@ def bounding_box(
     trusted: bool = False,
     comm: MPI.Comm,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper corner of a drawing, m, shape (d,) each, without a mesh.
-
-    Args:
-        path: The drawing or CAD file.
-        length_unit: Metres per unit of the file.
-        parameters: Variables of a drawing to set.
-        groups: Names of the regions and boundaries of a CAD file.
-        trusted: True if the drawing may run commands and write files.
-        comm: Communicator; rank 0 reads.
-
-    Raises:
-        GeometryError: A file that cannot be read.
-    """
+    """Lower and upper corner of a drawing, m, shape (d,) each, without a mesh."""
     source = Source(
         path=Path(path),
         unit=length_unit,

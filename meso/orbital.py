@@ -12,16 +12,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import basix
 import dolfinx
 import numpy as np
 import ufl
 from dolfinx.fem.petsc import assemble_matrix
 from petsc4py import PETSc
+from scipy.spatial.distance import cdist
 
 from meso.boundary import Wall
 from meso.compiled import functional
 from meso.constants import ELECTRON_CHARGE
-from meso.device import Device
 from meso.discrete.cells import cells_of, facet_points, lagrange, space
 from meso.discrete.expressions import cell_integrals, interpolated
 from meso.discrete.fields import Field, cellwise, continuous
@@ -87,48 +88,27 @@ def _cell_by_cell(flow: Flow, degree: int) -> np.ndarray:
 def _wall_nodes(flow: Flow, degree: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Of each region: nodes on walls and curl J there, means of the facets that meet in a node."""
     device, space = flow.device, lagrange(flow.device, degree)
+    kind = basix.CellType.interval if device.dimension == 2 else basix.CellType.triangle
+    variant = basix.LagrangeVariant.gll_warped
+    at = basix.create_element(basix.ElementFamily.P, kind, degree, variant).points
+    # Nodes of the cell at these points, by number of the facet.
+    position = np.stack([cdist(inside, space.points).argmin(axis=1) for inside in facet_points(at)])
     components = 1 if device.dimension == 2 else 3
-    at, position = _facet_nodes(device, degree)
-    count = np.zeros((len(device.regions), space.nodes))
-    sums = np.zeros((components, *count.shape))
+    sums = np.zeros((len(device.regions), space.nodes, components + 1))
     for name, law in flow.boundaries.items():
         if not isinstance(law, Wall) or flow.model == "ohmic":
             continue
         values = wall_values(flow, name, at)
         node = space.dofs[values.facets.cell[:, None], position[values.facets.local]]
-        region = np.broadcast_to(values.region[:, None], node.shape)
-        np.add.at(count, (region, node), 1.0)
         curls = values.vorticity.reshape(*node.shape, components) * ELECTRON_CHARGE
-        for k in range(components):
-            np.add.at(sums[k], (region, node), curls[..., k])
+        curls = np.concatenate([curls, np.ones((*node.shape, 1))], axis=2)
+        np.add.at(sums, (values.region[:, None], node), curls)
     out = []
-    for here, own in zip(count, sums.swapaxes(0, 1), strict=True):
-        times = space.shared_sum(here)
-        touched = np.flatnonzero(times > 0)
-        curls = np.column_stack([space.shared_sum(part)[touched] for part in own])
-        out.append((touched, curls / times[touched, None]))
+    for own in sums:
+        totals = np.stack([space.shared_sum(part) for part in own.T])
+        touched = np.flatnonzero(totals[-1] > 0)
+        out.append((touched, (totals[:-1, touched] / totals[-1, touched]).T))
     return out
-
-
-def _facet_nodes(device: Device, degree: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes of an element on the reference facet, (q, d - 1), and their positions in each cell.
-
-    Returns:
-        The points, and by number of the facet the node of the cell at each, shape (d + 1, q).
-    """
-    space = lagrange(device, degree)
-    # Facet 0 maps the reference facet affinely; all facets have the same nodes.
-    first = space.points[space.on_facet[0]]
-    corners = facet_points(
-        np.vstack([np.zeros(device.dimension - 1), np.eye(device.dimension - 1)])
-    )
-    origin, sides = corners[0, 0], (corners[0, 1:] - corners[0, 0]).T
-    at = (first - origin) @ np.linalg.pinv(sides).T
-    position = []
-    for inside, own in zip(facet_points(at), space.on_facet, strict=True):
-        distance = np.abs(inside[:, None] - space.points[own]).max(axis=2)
-        position.append(own[distance.argmin(axis=1)])
-    return at, np.array(position)
 
 
 def _projection(

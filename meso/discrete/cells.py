@@ -24,7 +24,7 @@ Made = TypeVar("Made")
 # Facets of the reference simplex by dimension: facet i is opposite to vertex i; in this order of
 # its vertices the conductor is on the left of an edge and behind a face.
 _FACETS = {2: ((1, 2), (2, 0), (0, 1)), 3: ((1, 2, 3), (0, 3, 2), (0, 1, 3), (0, 2, 1))}
-_SIMPLEX = {2: "triangle", 3: "tetrahedron"}
+_SIMPLEX = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 # Numbers that one batch of element arrays may hold.
 _BATCH = 3_000_000
 
@@ -32,9 +32,6 @@ _BATCH = 3_000_000
 @lru_cache(maxsize=64)
 def quadrature(dimension: int, degree: int) -> tuple[np.ndarray, np.ndarray]:
     """Points (q, d) and weights (q,) on the reference simplex, exact up to ``degree``."""
-    if dimension == 1:
-        s, weight = np.polynomial.legendre.leggauss(degree // 2 + 1)
-        return (s[:, None] + 1) / 2, weight / 2
     return basix.make_quadrature(getattr(basix.CellType, _SIMPLEX[dimension]), degree)
 
 
@@ -52,6 +49,13 @@ def facet_vertices(dimension: int) -> np.ndarray:
 
 def _vertices(dimension: int) -> np.ndarray:
     return np.vstack([np.zeros(dimension), np.eye(dimension)])
+
+
+def slopes(space: Any, points: np.ndarray) -> np.ndarray:
+    """Reference derivatives of the basis of a space at reference points, shape (d, q, n)."""
+    table = space.element.basix_element.tabulate(1, np.ascontiguousarray(points))[1:, :, :, 0]
+    # Basis functions sum to one: what rounding leaves of it would add up over all cells.
+    return np.asarray(table - table.mean(axis=2, keepdims=True))
 
 
 class Lagrange:
@@ -98,9 +102,7 @@ class Lagrange:
 
     def gradients(self, points: np.ndarray) -> np.ndarray:
         """Reference gradients at reference points, shape (q, n, d)."""
-        table = self.space.element.basix_element.tabulate(1, points)[1:, :, :, 0].transpose(1, 2, 0)
-        # Basis functions sum to one: what rounding leaves of it would add up over all cells.
-        return table - table.mean(axis=1, keepdims=True)
+        return slopes(self.space, points).transpose(1, 2, 0)
 
     def shared_sum(self, nodal: np.ndarray) -> np.ndarray:
         """Sum of the contributions of all ranks at each node, shape (nodes,)."""
@@ -112,13 +114,8 @@ class Lagrange:
 
     def nodes_on(self, device: Device, boundary: str) -> np.ndarray:
         """Nodes on a named boundary, known to every rank that touches them."""
-        facets = device.facets_on(boundary)
-        d, topology = device.dimension, device.mesh.topology
-        topology.create_connectivity(d, d - 1)
-        topology.create_connectivity(d - 1, d)
-        of_cell = topology.connectivity(d, d - 1).array.reshape(-1, d + 1)
-        entities = of_cell[facets.cell, facets.local]
-        return dolfinx.fem.locate_dofs_topological(self.space, d - 1, entities)
+        facets = device.facet_tags.find(device.boundaries.index(boundary))
+        return dolfinx.fem.locate_dofs_topological(self.space, device.dimension - 1, facets)
 
 
 def of_device(make: Callable[..., Made]) -> Callable[..., Made]:

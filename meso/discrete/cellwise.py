@@ -24,7 +24,7 @@ import basix.ufl
 import numpy as np
 import ufl
 
-from meso.discrete.cells import Cells
+from meso.discrete.cells import Cells, quadrature
 from meso.discrete.kernels import Kernel, Shape, Space
 
 #: From trial functions, test functions and coefficients to the integrand of a bilinear form: a
@@ -104,11 +104,11 @@ def tensor_matrices(
     The components a and b of all fields count: tensors are (c, n, 1 + d, n, 1 + d). ``occurring``
     tells which entries are not always zero; by default all are looked through.
     """
-    cell, count = Shape.kind(cells, straight=True).cell, len(batch)
+    shape, count = Shape.kind(cells, straight=True), len(batch)
     found_in: np.ndarray = np.asarray(tensors.any(axis=0)) if occurring is None else occurring
     inverses, determinant = cells.derivatives(batch)
     reference = _on_reference(tensors * determinant[:, None, None, None, None], inverses)
-    nodes = [len(_element(cell, s.degree).points) for s in spaces]
+    nodes = [shape.polynomials(s.degree).dim for s in spaces]
     ends = np.cumsum([0, *(n * s.width for n, s in zip(nodes, spaces, strict=True))])
     first = np.cumsum([0, *(s.width for s in spaces)])
     out = np.zeros((count, ends[-1], ends[-1]))
@@ -120,7 +120,7 @@ def tensor_matrices(
         if not len(some):
             continue
         found = _closed(some, cells.dimension)
-        pairs = _pairs(cell, spaces[r].degree, spaces[s].degree)[found]
+        pairs = _pairs(shape, spaces[r].degree, spaces[s].degree)[found]
         # The pairs come first, as always after indices with a slice between them.
         factor = reference[:, *part][:, :, found[0], :, found[1]].transpose(1, 2, 3, 0)
         here = factor.reshape(count * a * b, -1) @ pairs.reshape(-1, m * n)
@@ -149,15 +149,10 @@ def _on_reference(tensors: np.ndarray, inverses: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _element(cell: str, degree: int) -> Any:
-    return basix.ufl.element("Lagrange", cell, degree, discontinuous=True).basix_element
-
-
-@lru_cache(maxsize=64)
-def _pairs(cell: str, row: int, column: int) -> np.ndarray:
+def _pairs(shape: Shape, row: int, column: int) -> np.ndarray:
     """Integrals of D_i f_m D_j f_n over the reference cell, shape (1 + d, 1 + d, m, n)."""
-    points, weights = basix.make_quadrature(getattr(basix.CellType, cell), row + column)
-    f, g = (_element(cell, k).tabulate(1, points)[..., 0] for k in (row, column))
+    points, weights = quadrature(shape.dimension, row + column)
+    f, g = (shape.polynomials(k).basix_element.tabulate(1, points)[..., 0] for k in (row, column))
     for table in (f, g):
         # Basis functions sum to one: what rounding leaves of it would add up over all cells.
         table[1:] -= table[1:].mean(axis=2, keepdims=True)

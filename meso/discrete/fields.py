@@ -9,7 +9,7 @@ import dolfinx
 import numpy as np
 
 from meso.device import Device
-from meso.discrete.cells import FacetGeometry, cells_of, inverse, lagrange, space
+from meso.discrete.cells import FacetGeometry, cells_of, inverse, lagrange, slopes, space
 from meso.mpi import largest, smallest
 
 
@@ -118,13 +118,7 @@ def cellwise(
 ) -> Field:
     """A field from values at the nodes of each cell, shape (c, n[, components]).
 
-    Args:
-        name: Name in the output.
-        unit: SI unit.
-        device: The device.
-        degree: Polynomial degree.
-        values: The values.
-        joined: Whether cells agree about the nodes that they share: a continuous field.
+    It is continuous if it is ``joined``: where cells agree about the nodes that they share.
     """
     values = values.reshape(*values.shape[:2], -1)
     if joined:
@@ -147,23 +141,14 @@ def difference(fine: Field, coarse: Field) -> Field:
 
 
 def gradient(field: Field, points: np.ndarray, cells: np.ndarray | None = None) -> np.ndarray:
-    """Physical gradients in SI at the same reference points of cells.
+    """Gradients, d_i of each component, in SI, shape (c, q, i, components).
 
-    Args:
-        field: The field.
-        points: Reference points, shape (q, d).
-        cells: Cell numbers, shape (c,); all cells by default.
-
-    Returns:
-        Derivatives d_i of each component, shape (c, q, i, components).
+    At the same reference points (q, d) of cells, by default of all of them.
     """
     device, geometry = field.device, cells_of(field.device)
     if cells is None:
         cells = np.arange(geometry.count)
-    basis = field.data.function_space.element.basix_element
-    table = basis.tabulate(1, np.ascontiguousarray(points))[1:, :, :, 0]
-    # Basis functions sum to one: what rounding leaves of it would add up over all cells.
-    table = table - table.mean(axis=2, keepdims=True)
+    table = slopes(field.data.function_space, points)
     # One matrix product per reference direction: (q, n) @ (c, n, k).
     nodal = nodal_values(field.data, cells)
     reference = np.stack([part @ nodal for part in table], axis=2)

@@ -23,11 +23,7 @@ _NEAR_CURVED = 1e-3
 
 
 def locate(device: Device, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the cell of this rank that holds each point.
-
-    Args:
-        device: The device.
-        points: Coordinates in metres, shape (m, d).
+    """Find the cell of this rank that holds each point (m, d), in metres.
 
     Returns:
         Cell numbers, -1 where the point is not on this rank or lies in a cell of another rank
@@ -44,9 +40,11 @@ def locate(device: Device, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     outside = np.maximum(outside, at.sum(axis=1) - 1)
     for tolerance in (_INSIDE, np.where(cells.affine[candidate], _INSIDE, _NEAR_CURVED)):
         good = (outside < tolerance) & (first[which] == np.iinfo(np.int64).max)
-        for i, c, x in zip(which[good], candidate[good], at[good], strict=True):
-            if original[c] < best[i]:
-                best[i], cell[i], reference[i] = original[c], c, x
+        # The smallest number comes last, and stays.
+        order = np.flatnonzero(good)
+        order = order[np.argsort(-original[candidate[order]])]
+        i, c = which[order], candidate[order]
+        best[i], cell[i], reference[i] = original[c], c, at[order]
         device.comm.Allreduce(best, first, op=MPI.MIN)
     cell[first != best] = -1
     return cell, reference
@@ -103,14 +101,7 @@ def probe_points(probe: Probe, dimension: int) -> np.ndarray:
 
 
 def check_places(device: Device, output: Output) -> list[str]:
-    """Check where a case samples its results.
-
-    Args:
-        device: The device.
-        output: Probes and distributions of the case.
-
-    Returns:
-        Warnings: probe lines that lie outside the conductor in part.
+    """Warnings about probe lines of a case that lie outside the conductor in part.
 
     Raises:
         CaseError: Lines and points that lie outside it, or have coordinates that it has not.

@@ -26,7 +26,7 @@ from meso.errors import CaseError
 from meso.evidence.indicators import absolute_curl, energy, last_degrees
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.ohmic import Ohmic
-from meso.flow.result import Flow, ports_of
+from meso.flow.result import Flow, four_terminal, ports_of
 from meso.geometry.layers import SizeField
 from meso.geometry.pieces import FACETS
 from meso.geometry.refinement import CellErrors, cell_errors, next_sizes
@@ -108,12 +108,7 @@ class Adaptivity:
 
 
 def adapt(case: Case, build: Build, progress: Progress) -> tuple[Device, Flow, Adaptivity]:
-    """Solve a case on meshes that are refined by the error of its target.
-
-    Args:
-        case: The case; ``case.mesh.adapt`` says what is wanted.
-        build: Meshes the drawing with given sizes.
-        progress: Called with a line of text for each mesh.
+    """Solve a case on meshes, made by ``build``, that are refined by the error of its target.
 
     Returns:
         Device and flow of the mesh with the smallest estimate, and the report.
@@ -200,11 +195,10 @@ def _target(case: Case, flow: Flow) -> tuple[np.ndarray, str]:
             text = '"conductance" needs two contacts, or a voltage or current of a periodic pair'
             raise CaseError(("mesh.adapt.target", text))
         return np.array(pairs), unit
-    drives = _drives(case, flow)[0]
-    given = case.output.resistances[wish.target].voltage
-    names = ports_of(flow.boundaries)
-    first, second = (drives[0][names.index(name)] for name in given)
-    return np.array([first - second]), "Ω m" if cut else "Ω"
+    given = case.output.resistances[wish.target]
+    names, matrix = tuple(flow.contacts), flow.conductance_matrix
+    resistance = four_terminal(names, matrix, given.current, given.voltage)
+    return np.array([resistance]), "Ω m" if cut else "Ω"
 
 
 def _chains(flow: Flow) -> np.ndarray:
@@ -234,15 +228,11 @@ def _drives(case: Case, flow: Flow) -> list[tuple[np.ndarray, np.ndarray]]:
     names = ports_of(flow.boundaries)
     if wish.target in case.output.resistances:
         wanted = case.output.resistances[wish.target]
-        contacts = list(flow.contacts)
-        both = []
-        for first, second in (wanted.current, wanted.voltage):
-            current = np.zeros(len(contacts))
-            current[contacts.index(first)], current[contacts.index(second)] = 1.0, -1.0
-            potential = np.zeros(len(names))
-            inner = flow.conductance_matrix[:-1, :-1]
-            potential[: len(contacts) - 1] = np.linalg.solve(inner, current[:-1])
-            both.append(potential)
+        both = np.zeros((2, len(names)))
+        inside = list(flow.contacts)[:-1]  # the last one is at zero
+        for potential, (first, second) in zip(both, (wanted.current, wanted.voltage), strict=True):
+            current = [float(name == first) - float(name == second) for name in inside]
+            potential[: len(inside)] = np.linalg.solve(flow.conductance_matrix[:-1, :-1], current)
         return [(both[0], both[1])]
     if wish.target == "conductance" and len(flow.contacts) > 1:
         count = len(flow.contacts)

@@ -24,15 +24,7 @@ def knudsen_number(
     """Largest mean free path over the mean width, twice the area (volume) over that of the walls.
 
     Collisions of every kind count, 1/(1/lambda + 1/lambda_ee): the closure needs them to be
-    frequent, not to relax momentum.
-
-    Args:
-        device: The device.
-        materials: Material of each region, by name.
-        boundaries: Law of each boundary, by name.
-
-    Returns:
-        The number, None without walls or mean free paths.
+    frequent, not to relax momentum. None without walls or mean free paths.
     """
 
     def path(material: Material) -> Any:
@@ -51,13 +43,7 @@ def knudsen_number(
 def wall_resolution(
     device: Device, materials: Mapping[str, Material], boundaries: Mapping[str, Boundary]
 ) -> dict[str, float]:
-    """Largest cell at each wall that makes vorticity over the diffusion length there.
-
-    Args:
-        device: The device.
-        materials: Material of each region, by name.
-        boundaries: Law of each boundary, by name.
-    """
+    """Largest cell at each wall that makes vorticity over the diffusion length there."""
     out = {}
     for name in device.boundaries:
         wall = boundaries.get(name)
@@ -98,14 +84,7 @@ def warnings(
     *,
     kinetic: bool = False,
 ) -> list[str]:
-    """What makes the numbers of a hydrodynamic or kinetic flow less than they look.
-
-    Args:
-        device: The device.
-        materials: Material of each region, by name.
-        boundaries: Law of each boundary, by name.
-        kinetic: Whether the model is the kinetic one, which has no largest Knudsen number.
-    """
+    """What makes the numbers of a hydrodynamic or kinetic flow less than they look."""
     harmed = "edge moments are" if kinetic else "the wall vorticity is"
     out = []
     for name, ratio in wall_resolution(device, materials, boundaries).items():

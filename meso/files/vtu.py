@@ -7,13 +7,13 @@ triangles, in a plane or on a surface, or tetrahedra.
 from __future__ import annotations
 
 import base64
-import re
-import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from math import comb
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -86,46 +86,40 @@ def write_vtu(
         names: Lists of texts, kept as field data.
     """
     cells, nodes = points.shape[:2]
-    kind = _CELL[dimension or points.shape[2]]
 
     def three(array: np.ndarray) -> np.ndarray:
         flat = array.reshape(cells * nodes, array.shape[-1])
-        return np.column_stack([flat, np.zeros((len(flat), 3 - flat.shape[1]))])
+        return np.pad(flat, ((0, 0), (0, 3 - flat.shape[1])))
 
-    arrays = [
-        _array(name, three(v) if v.ndim == 3 else v.ravel()) for name, v in sorted(data.items())
-    ]
-    text = f"""<?xml version="1.0"?>
+    def arrays(given: Mapping[str, np.ndarray]) -> str:
+        flat = {name: three(v) if v.ndim == 3 else v.ravel() for name, v in given.items()}
+        return "".join(_array(name, values) for name, values in sorted(flat.items()))
+
+    topology = {
+        "connectivity": np.arange(cells * nodes, dtype=np.int64),
+        "offsets": nodes * np.arange(1, cells + 1, dtype=np.int64),
+        "types": np.full(cells, _CELL[dimension or points.shape[2]], dtype=np.uint8),
+    }
+    path.write_text(f"""<?xml version="1.0"?>
 <VTKFile type="UnstructuredGrid" version="2.2" byte_order="LittleEndian"
  header_type="UInt64" compressor="vtkZLibDataCompressor">
 <UnstructuredGrid>
 {_field_data(names or {})}<Piece NumberOfPoints="{cells * nodes}" NumberOfCells="{cells}">
 <Points>{_array("Points", three(points))}</Points>
 <Cells>
-{_array("connectivity", np.arange(cells * nodes, dtype=np.int64))}
-{_array("offsets", nodes * np.arange(1, cells + 1, dtype=np.int64))}
-{_array("types", np.full(cells, kind, dtype=np.uint8))}
-</Cells>
+{arrays(topology)}</Cells>
 <PointData>
-{"".join(arrays)}
-</PointData>
+{arrays(data)}</PointData>
 <CellData>
-{"".join(_array(name, values) for name, values in sorted((cell_data or {}).items()))}
-</CellData>
+{arrays(cell_data or {})}</CellData>
 </Piece>
 </UnstructuredGrid>
 </VTKFile>
-"""
-    path.write_text(text)
+""")
 
 
 def write_pvd(path: Path, parts: list[str]) -> None:
-    """Write the file that ParaView opens.
-
-    Args:
-        path: The file.
-        parts: Names of the files of all ranks, relative to it.
-    """
+    """Write the file that ParaView opens, with the files of all ranks relative to it."""
     sets = "\n".join(
         f'<DataSet timestep="0" part="{i}" file="{part}"/>' for i, part in enumerate(parts)
     )
@@ -146,33 +140,28 @@ def read_vtu(path: Path, space: int | None = None) -> tuple[np.ndarray, dict[str
         Points, shape (c, n, space), and data: at nodes of shape (c, n) or (c, n, 3), of cells of
         shape (c,).
     """
-    text = path.read_text()
-    cells = int(re.search(r'NumberOfCells="(\d+)"', text)[1])  # type: ignore[index]
-    found = {}
-    for name, kind, components, body in re.findall(
-        r'<DataArray Name="([^"]*)" type="(\w+)" NumberOfComponents="(\d+)"[^>]*>([^<]*)<', text
-    ):
-        found[name] = _decode(body, kind).reshape(-1, int(components))
+    piece = next(ElementTree.parse(path).iter("Piece"))
+    cells = int(piece.attrib["NumberOfCells"])
+    nodes = int(piece.attrib["NumberOfPoints"]) // max(1, cells)  # a rank may have no cells
+    found = {array.attrib["Name"]: _decoded(array) for array in piece.iter("DataArray")}
+    kinds = {number: d for d, number in _CELL.items()}
     if space is None:
-        kinds = {number: d for d, number in _CELL.items()}
-        space = kinds[int(found["types"][0, 0])] if cells else 2
-    nodes = len(found["Points"]) // max(1, cells)  # a rank may have no cells
-    points = found.pop("Points")[:, :space].reshape(cells, nodes, space)
-    data = {
-        name: array.reshape((cells, nodes, array.shape[1])[: 2 + (array.shape[1] > 1)])
-        if len(array) == cells * nodes
-        else array.ravel()
-        for name, array in found.items()
-        if name not in ("connectivity", "offsets", "types")
-    }
+        space = kinds[int(found["types"][0])] if cells else 2
+    points = found["Points"].reshape(cells, nodes, 3)[..., :space]
+    data = {name: found[name] for name in _names(piece, "CellData")}
+    for name in _names(piece, "PointData"):
+        data[name] = found[name].reshape(cells, nodes, *found[name].shape[1:])
     return points, data
+
+
+def _names(piece: ElementTree.Element, section: str) -> list[str]:
+    return [array.attrib["Name"] for array in piece.iterfind(f"{section}/DataArray")]
 
 
 def read_names(path: Path, name: str) -> list[str]:
     """A list of texts that :func:`write_vtu` kept as field data."""
-    body = re.search(rf'<Array type="String" Name="{name}"[^>]*>([^<]*)<', path.read_text())
-    codes = bytes(map(int, body[1].split())) if body else b""
-    return codes.decode().split("\0")[:-1]
+    body = ElementTree.parse(path).findtext(f".//Array[@Name='{name}']") or ""
+    return bytes(map(int, body.split())).decode().split("\0")[:-1]
 
 
 def _field_data(names: Mapping[str, Sequence[str]]) -> str:
@@ -187,28 +176,25 @@ def _field_data(names: Mapping[str, Sequence[str]]) -> str:
 
 
 def _array(name: str, values: np.ndarray) -> str:
+    """Numbers of blocks and of bytes in each, and the blocks, compressed, in base64."""
     components = 1 if values.ndim == 1 else values.shape[1]
     raw = np.ascontiguousarray(values).tobytes()
-    blocks = [raw[i : i + _BLOCK] for i in range(0, len(raw), _BLOCK)]
-    packed = [zlib.compress(block, 1) for block in blocks]
-    last = len(raw) % _BLOCK
-    header = struct.pack(f"<{3 + len(packed)}Q", len(blocks), _BLOCK, last, *map(len, packed))
-    body = base64.b64encode(header).decode() + base64.b64encode(b"".join(packed)).decode()
+    packed = [zlib.compress(raw[i : i + _BLOCK], 1) for i in range(0, len(raw), _BLOCK)]
+    sizes = [len(packed), _BLOCK, len(raw) % _BLOCK, *map(len, packed)]
+    head, body = (base64.b64encode(b) for b in (np.array(sizes, "<u8"), b"".join(packed)))
     return (
         f'<DataArray Name="{name}" type="{_TYPES[values.dtype.name]}"'
-        f' NumberOfComponents="{components}" format="binary">{body}</DataArray>\n'
+        f' NumberOfComponents="{components}" format="binary">{(head + body).decode()}</DataArray>\n'
     )
 
 
-def _decode(body: str, kind: str) -> np.ndarray:
-    dtype = {v: k for k, v in _TYPES.items()}[kind]
-    start = base64.b64decode(body[:32])[:8]
-    (count,) = struct.unpack("<Q", start)
+def _decoded(array: ElementTree.Element) -> np.ndarray:
+    text, name = array.text or "", array.attrib["type"]
+    count = int(np.frombuffer(base64.b64decode(text[:32])[:8], "<u8")[0])
     head = 4 * (-(-8 * (3 + count) // 3))
-    header = struct.unpack(f"<{3 + count}Q", base64.b64decode(body[:head])[: 8 * (3 + count)])
-    data = base64.b64decode(body[head:])
-    raw, at = [], 0
-    for size in header[3:]:
-        raw.append(zlib.decompress(data[at : at + size]))
-        at += size
-    return np.frombuffer(b"".join(raw), dtype=dtype)
+    ends = np.cumsum(np.frombuffer(base64.b64decode(text[:head]), "<u8", 3 + count)[3:]).tolist()
+    data = base64.b64decode(text[head:])
+    raw = b"".join(zlib.decompress(data[a:b]) for a, b in pairwise([0, *ends]))
+    values = np.frombuffer(raw, {v: k for k, v in _TYPES.items()}[name])
+    components = int(array.attrib["NumberOfComponents"])
+    return values if components == 1 else values.reshape(-1, components)

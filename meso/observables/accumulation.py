@@ -197,19 +197,15 @@ def _divided(points: np.ndarray, weights: np.ndarray, parts: int) -> tuple[np.nd
     lattice and those of equal fractional parts.
     """
     d = points.shape[1]
-    simplices = []
-    for corner in product(range(parts), repeat=d):
-        for axes in permutations(range(d)):
-            steps = np.zeros((d + 1, d))
-            for k, axis in enumerate(axes):
-                steps[k + 1 :, axis] = 1
-            vertices = np.array(corner) + steps
-            center = vertices.mean(axis=0)
-            if (np.diff(center) < 0).all():
-                simplices.append(vertices / parts)
-    ordered = np.array(simplices)
+    paths = [np.cumsum(np.eye(d)[list(axes)], axis=0) for axes in permutations(range(d))]
+    simplices = np.array(
+        [
+            np.vstack([np.zeros(d), path]) + corner
+            for corner in product(range(parts), repeat=d)
+            for path in paths
+        ]
+    )
+    ordered = simplices[(np.diff(simplices.mean(axis=1)) < 0).all(axis=1)] / parts
     vertices = ordered - np.concatenate([ordered[..., 1:], np.zeros((*ordered.shape[:2], 1))], 2)
     barycentric = np.column_stack([1 - points.sum(axis=1), points])
-    return (barycentric @ vertices).reshape(-1, d), np.tile(weights, len(simplices)) / len(
-        simplices
-    )
+    return (barycentric @ vertices).reshape(-1, d), np.tile(weights, len(vertices)) / len(simplices)

@@ -37,8 +37,6 @@ _TOLERANCE = 5.0
 #: What lies this far beyond the other values (over their range) is worth a warning.
 _SPIKE = 0.2
 _BATCH = 4_000_000
-# Points of corners among which the neighbourhood of a node is looked for.
-_CANDIDATES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,12 +85,7 @@ class Extrema:
 
 
 def singular_corners(device: Device, boundaries: Mapping[str, Boundary]) -> tuple[Corner, ...]:
-    """Corners at which the flow is singular, the same on every rank.
-
-    Args:
-        device: The device.
-        boundaries: Law of each boundary, by name.
-    """
+    """Corners at which the flow is singular, the same on every rank."""
     rims = _rims(device)
     pairs = np.sort(rims.piece, axis=1)
     names = [piece.boundary for piece in device.pieces]
@@ -123,18 +116,12 @@ def singular_corners(device: Device, boundaries: Mapping[str, Boundary]) -> tupl
 
 
 def extrema(field: Field, corners: Sequence[Corner]) -> Extrema:
-    """Extrema of a field away from singular corners, the same on every rank.
-
-    Args:
-        field: The field.
-        corners: The corners.
-    """
+    """Extrema of a field away from singular corners, the same on every rank."""
     low, high = field.extrema()
-    size = magnitudes(field.values)
-    owner = _nearest(field, corners)
-    comm, free = field.device.comm, owner < 0
-    own_low = smallest(comm, size[free].min(initial=np.inf))
-    own_high = largest(comm, size[free].max(initial=-np.inf))
+    size, owner = magnitudes(field.values), _nearest(field, corners)
+    comm, free = field.device.comm, size[owner < 0]
+    own_low = smallest(comm, free.min(initial=np.inf))
+    own_high = largest(comm, free.max(initial=-np.inf))
     if not own_low <= own_high:  # a device that is all corners
         own_low, own_high = low, high
     beyond = np.full(len(corners) + 1, -np.inf)  # at each corner, and elsewhere
@@ -148,9 +135,7 @@ def extrema(field: Field, corners: Sequence[Corner]) -> Extrema:
 def extrema_of(flow: Flow, fields: Mapping[str, Field]) -> dict[str, Extrema]:
     """Extrema of the fields of a flow, the same on every rank.
 
-    Args:
-        flow: The flow.
-        fields: Its fields; the vorticity of a kinetic flow has none: it diverges at rough walls.
+    The vorticity of a kinetic flow has none: it diverges at rough walls.
     """
     corners = singular_corners(flow.device, flow.boundaries)
     without = ("vorticity", "orbital_density") if flow.model == "kinetic" else ()
@@ -158,12 +143,7 @@ def extrema_of(flow: Flow, fields: Mapping[str, Field]) -> dict[str, Extrema]:
 
 
 def warning(found: Mapping[str, Extrema], fields: Mapping[str, Field]) -> str | None:
-    """What to tell about extrema at corners, if they would mislead.
-
-    Args:
-        found: Extrema by name of the field.
-        fields: The fields.
-    """
+    """What to tell about extrema at corners, by name of the field, if they would mislead."""
     spikes = {name: e for name, e in found.items() if e.spikes}
     if not spikes:
         return None
@@ -184,12 +164,7 @@ def warning(found: Mapping[str, Extrema], fields: Mapping[str, Field]) -> str | 
 
 
 def clipped(values: np.ndarray, bounds: Extrema) -> np.ndarray:
-    """Values within the extrema away from corners; vectors keep their direction.
-
-    Args:
-        values: Shape (..., components).
-        bounds: Extrema of the field.
-    """
+    """Values (..., components) within the extrema away from corners; directions stay."""
     if values.shape[-1] == 1:
         return np.clip(values, bounds.low, bounds.high)
     size = np.linalg.norm(values, axis=-1, keepdims=True)
@@ -271,9 +246,7 @@ def _rims(device: Device) -> _Rims:
 def _widths(device: Device, ends: np.ndarray) -> np.ndarray:
     """Distance from corners (edges) to the boundary across the conductor, m, over all ranks.
 
-    Args:
-        device: The device.
-        ends: Their vertices over ``Device.extent``, shape (m, d - 1, d).
+    Their vertices are given over ``Device.extent``, shape (m, d - 1, d).
     """
     d, facets = device.dimension, device.facets
     center = np.full((1, d - 1), 1 / d)
@@ -324,22 +297,20 @@ def _nearest(field: Field, corners: Sequence[Corner]) -> np.ndarray:
     """The corner whose neighbourhood holds each node of this rank's cells, or -1, shape (c, n)."""
     cells, extent = cells_of(field.device), field.device.extent
     nodes = field.data.function_space.element.basix_element.points
-    owner = np.full((cells.count, len(nodes)), -1)
-    if not corners or not cells.count:
-        return owner
-    index = np.repeat(np.arange(len(corners)), [len(corner.points) for corner in corners])
-    radius = np.array([corner.radius for corner in corners])
-    tree = cKDTree(np.concatenate([corner.points for corner in corners]))
-    many = list(range(1, 1 + min(_CANDIDATES, tree.n)))
+    owner, nearest = (
+        np.full((cells.count, len(nodes)), -1),
+        np.full((cells.count, len(nodes)), np.inf),
+    )
     vertices = cells.corners * extent
+    center = vertices.mean(axis=1)
     size = np.linalg.norm(np.ptp(vertices, axis=1), axis=1)
-    near = np.flatnonzero(tree.query(vertices.mean(axis=1))[0] < radius.max() + size)
-    far, at = tree.query(cells.positions(near, nodes) * extent, k=many)
-    inside = far < radius[index[at]]
-    first = np.take_along_axis(index[at], inside.argmax(axis=2)[..., None], axis=2)[..., 0]
-    found = np.where(inside.any(axis=2), first, -1)
-    # The polynomials of the cells at a corner have nothing to say either.
-    far, at = tree.query(vertices[near])
-    closest = index[at[np.arange(len(near)), far.argmin(axis=1)]][:, None]
-    owner[near] = np.where(far.min(axis=1)[:, None] < 1e-9 * extent, closest, found)
+    for i, corner in enumerate(corners):
+        tree = cKDTree(corner.points)
+        near = np.flatnonzero(tree.query(center)[0] < corner.radius + size)
+        far = tree.query(cells.positions(near, nodes) * extent)[0]
+        # The polynomials of the cells at a corner have nothing to say either.
+        far[tree.query(vertices[near])[0].min(axis=1, initial=np.inf) < 1e-9 * extent] = 0.0
+        closer = (far < corner.radius) & (far < nearest[near])
+        owner[near] = np.where(closer, i, owner[near])
+        nearest[near] = np.where(closer, far, nearest[near])
     return owner

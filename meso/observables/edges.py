@@ -58,11 +58,7 @@ def wall_values(
     solution along the wall. This is more accurate than the derivative across it by orders of
     magnitude. Walls without slip, and ohmic flow, take the derivative.
 
-    Args:
-        flow: A solved flow.
-        wall: Name of the wall.
-        points: On the reference facet, shape (q,) in 2D (from 0 to 1, along t) or (q, d - 1).
-        weights: Weights of a quadrature at these points, shape (q,).
+    The points are on the reference facet, (q,) in 2D (from 0 to 1, along t) or (q, d - 1).
     """
     device, law = flow.device, flow.boundaries[wall]
     facets = device.facets_on(wall)
@@ -135,15 +131,8 @@ def profile(
 ) -> dict[str, np.ndarray]:
     """In 2D: values along a wall in order, the same on every rank.
 
-    Args:
-        flow: A solved flow.
-        wall: Name of the wall.
-        points: Points per facet, its end not counted.
-        fields: Scalar fields to be added, by their names.
-
-    Returns:
-        Columns "segment", "s", "x", "y", "J_t", "vorticity", "region": one row a point, piece by
-        piece; s starts from zero in each.
+    Columns "segment", "s", "x", "y", "J_t", "vorticity", "region", and scalar ``fields``: one row
+    for each of ``points`` per facet, piece by piece; s starts from zero in each.
     """
     device, cells = flow.device, cells_of(flow.device)
     s = np.arange(points + 1) / points
@@ -178,17 +167,10 @@ def profile(
 def surface(
     flow: Flow, wall: str, degree: int, fields: Sequence[Field] = ()
 ) -> dict[str, np.ndarray]:
-    """In 3D: values at quadrature points of a wall, the same on every rank.
+    """In 3D: values at points of a quadrature of a wall, the same on every rank.
 
-    Args:
-        flow: A solved flow.
-        wall: Name of the wall.
-        degree: Degree of the quadrature; the areas are its weights.
-        fields: Scalar fields to be added, by their names.
-
-    Returns:
-        Columns "segment", "x", "y", "z", "normal_x", ..., "area", "J_x", ..., "vorticity_x",
-        ..., "region": one row a point, piece by piece.
+    Columns "segment", "x", "y", "z", "normal_x", ..., "area" (the weight), "J_x", ...,
+    "vorticity_x", ..., "region", and scalar ``fields``: one row a point, piece by piece.
     """
     values = wall_values(flow, wall, *cells_of(flow.device).facet_quadrature(degree))
     columns = dict(zip("xyz", np.moveaxis(values.position, 2, 0), strict=True))

@@ -55,11 +55,8 @@ def iteration_tolerance(boundaries: Mapping[str, Boundary], wanted: float | None
     """Tolerance of an iteration that gives edge moments.
 
     Their relative error over the residual was up to 4 at p = 0, 21 at p = 0.5 and 200 at p = 0.9:
-    below 4/r^1.6 with r = (1 - p)/(1 + p).
-
-    Args:
-        boundaries: Law of each boundary, by name.
-        wanted: Relative error of moments; None for about 1e-3, unless walls are very smooth.
+    below 4/r^1.6 with r = (1 - p)/(1 + p). ``wanted`` is that of moments; None for about 1e-3,
+    unless walls are very smooth.
     """
     ratios = [roughness(law) for law in boundaries.values() if isinstance(law, Wall)]
     ratio = max(_SMOOTH, min([r for r in ratios if r > 0], default=1.0))
@@ -74,9 +71,6 @@ def wall_moments(flow: Flow) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     The moment is kappa times the circulation around the part of the device that belongs to a wall;
     the wall's share of it is the integral of J_t.
-
-    Args:
-        flow: A kinetic flow whose materials have an orbital coupling.
 
     Returns:
         To be added to the moment of each piece of the boundary, how much of the sum is in doubt,
@@ -139,9 +133,7 @@ def _turning(flow: Flow, region: int) -> float:
 def _functional(harmonics: int, ratio: float) -> np.ndarray:
     """Coefficients of what is to be added to J_t, for the odd sines about the normal, shape (N/2,).
 
-    Args:
-        harmonics: N.
-        ratio: (1 - p)/(1 + p).
+    ``ratio`` is (1 - p)/(1 + p).
     """
     if ratio == 0.0 or harmonics == 2:  # two are the hydrodynamic model, as it is
         return np.zeros(harmonics // 2)
