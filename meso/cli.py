@@ -382,13 +382,14 @@ def _plot(options: argparse.Namespace, root: bool) -> None:
 def _bands(options: argparse.Namespace, root: bool) -> None:
     from meso.bands.case import BandsCase
     from meso.bands.coefficients import coefficients
-    from meso.bands.writing import write
+    from meso.bands.writing import check_own, write
     from meso.case.tables import parse_overrides
 
     case = BandsCase.load(options.case, parse_overrides(options.set))
     directory = options.output or case.directory
     if directory.exists() and not directory.is_dir():
         raise CaseError(("output.directory", f"{directory} is a file"))
+    check_own(directory, case.name)
     options.directory_used = directory
     arguments = dict(case.arguments)
     if options.processes is not None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,56 +27,30 @@ from meso.bands.model import Model
 from meso.case.tables import override
 from meso.constants import ELEMENTARY_CHARGE
 from meso.errors import CaseError, known
-from meso.units import is_number, quantity
+from meso.units import number, quantity
 
-Reader = Callable[[Any, Path], Any]
+Reader = Callable[[Any], Any]
 
 
 def _in(unit: str, size: float) -> Reader:
-    def read(value: Any, base: Path) -> float:
-        if isinstance(value, str):
-            return quantity(value, unit) / size
-        return _number(value, base)
+    """A quantity with a unit, or a number in that of `bands`, which is `size` SI units."""
+    return lambda v: quantity(v, unit) / size if isinstance(v, str) else number(v)
+
+
+def _is(kind: type, expected: str) -> Reader:
+    def read(value: Any) -> Any:
+        if type(value) is not kind:
+            raise CaseError(f"found {value!r}; expected {expected}")
+        return value
 
     return read
 
 
-def _number(value: Any, base: Path) -> float:
-    if not is_number(value):
-        raise CaseError(f"found {value!r}; expected a number")
-    return float(value)
-
-
-def _whole(value: Any, base: Path) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise CaseError(f"found {value!r}; expected an integer")
-    return value
-
-
-def _string(value: Any, base: Path) -> str:
-    if not isinstance(value, str):
-        raise CaseError(f"found {value!r}; expected a text")
-    return value
-
-
-def _flag(value: Any, base: Path) -> bool:
-    if not isinstance(value, bool):
-        raise CaseError(f"found {value!r}; expected true or false")
-    return value
-
-
-def _file(value: Any, base: Path) -> Path:
-    path = base / _string(value, base)
-    if not path.is_file():
-        raise CaseError(f'found "{value}"; no such file: {path}')
-    return path
-
-
 def _list(item: Reader) -> Reader:
-    def read(value: Any, base: Path) -> tuple[Any, ...]:
+    def read(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise CaseError(f"found {value!r}; expected a list")
-        return tuple(item(v, base) for v in value)
+        return tuple(map(item, value))
 
     return read
 
@@ -84,12 +58,13 @@ def _list(item: Reader) -> Reader:
 _ENERGY = _in("J", ELEMENTARY_CHARGE)
 _LENGTH = _in("m", 1e-10)
 _SLOPE = _in("J*m", ELEMENTARY_CHARGE * 1e-10)
+_WHOLE, _TEXT = _is(int, "an integer"), _is(str, "a text")
 _MODELS: Mapping[str, Mapping[str, Reader]] = {
-    "RadialTangential": {"mass": _number, "spin_orbit": _ENERGY},
+    "RadialTangential": {"mass": number, "spin_orbit": _ENERGY},
     "ElectronGas": {
-        "mass": _number,
+        "mass": number,
         "exchange": _ENERGY,
-        "direction": _list(_number),
+        "direction": _list(number),
         "rashba": _SLOPE,
         "dresselhaus": _SLOPE,
     },
@@ -102,56 +77,52 @@ _MODELS: Mapping[str, Mapping[str, Reader]] = {
         "spin_orbit": _ENERGY,
         "exchange": _list(_ENERGY),
     },
-    "SlaterKosterBcc": {"metal": _string, "spin_orbit": _ENERGY, "exchange": _list(_ENERGY)},
+    "SlaterKosterBcc": {"metal": _TEXT, "spin_orbit": _ENERGY, "exchange": _list(_ENERGY)},
     "Wannier90": {
-        "hr": _file,
-        "win": _file,
-        "centres": _file,
+        "hr": _TEXT,
+        "win": _TEXT,
+        "centres": _TEXT,
         "lattice": _list(_list(_LENGTH)),
-        "orbitals": _list(_string),
-        "sites": _list(_whole),
-        "spin": _string,
+        "orbitals": _list(_TEXT),
+        "sites": _list(_WHOLE),
+        "spin": _TEXT,
         "energy": _ENERGY,
     },
 }
-_REQUIRED = {"SlaterKosterBcc": ("metal",), "Wannier90": ("hr",)}
+_FILES = ("hr", "win", "centres")
+_REQUIRED = {"SlaterKosterBcc": "metal", "Wannier90": "hr"}
 _BANDS: Mapping[str, Reader] = {
     "energy": _ENERGY,
     "broadening": _ENERGY,
-    "kmesh": _whole,
+    "kmesh": _WHOLE,
     "temperature": _ENERGY,
-    "hall_tolerance": _number,
-    "symmetry": _string,
-    "processes": _whole,
-    "error": _flag,
+    "hall_tolerance": number,
+    "symmetry": _TEXT,
+    "processes": _WHOLE,
+    "error": _is(bool, "true or false"),
 }
-_OUTPUT: Mapping[str, Reader] = {"directory": _string, "name": _string}
+_OUTPUT: Mapping[str, Reader] = {"directory": _TEXT, "name": _TEXT}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BandsCase:
-    """A checked case: the model and the arguments of `coefficients`.
+    """A checked case: the model, the arguments of `coefficients`, and where results go.
 
-    Attributes:
-        title: For the material file.
-        model: The model.
-        arguments: Of `coefficients`.
-        directory: For the results.
-        name: Of the material file.
+    `title` and `name` are those of the material file.
     """
 
     title: str
     model: Model
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any]
     directory: Path
     name: str
 
     @classmethod
     def load(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> BandsCase:
-        """Read a case file.
+        """Read a case file; paths in it are relative to its folder.
 
         Args:
-            path: The TOML file; paths in it are relative to its folder.
+            path: The TOML file.
             overrides: Dotted key -> value, in place of what the file says.
 
         Raises:
@@ -178,19 +149,26 @@ class BandsCase:
         if not isinstance(kind, str) or kind not in _MODELS:
             text = f"found {kind!r}; {known(str(kind), _MODELS)}"
             raise CaseError(*problems, ("model.kind", text))
-        arguments = _read(_table(tables, "model"), _MODELS[kind], "model", path.parent, problems)
-        bands = _read(_table(tables, "bands"), _BANDS, "bands", path.parent, problems)
-        output = _read(_table(tables, "output"), _OUTPUT, "output", path.parent, problems)
-        for key in _REQUIRED.get(kind, ()):
-            if key not in _table(tables, "model"):
-                problems.append((f"model.{key}", f"missing; {kind} needs it"))
+        arguments, bands, output = (
+            _read(_table(tables, name), readers, name, problems)
+            for name, readers in (("model", _MODELS[kind]), ("bands", _BANDS), ("output", _OUTPUT))
+        )
+        required = _REQUIRED.get(kind)
+        if required and required not in tables["model"]:
+            problems.append((f"model.{required}", f"missing; {kind} needs it"))
+        for key in arguments.keys() & _FILES:
+            file = path.parent / arguments[key]
+            if not file.is_file():
+                text = f'found "{arguments[key]}"; no such file: {file}'
+                problems.append((f"model.{key}", text))
+            arguments[key] = file
         if problems:
             raise CaseError(*problems)
-        first = [arguments.pop(key) for key in _REQUIRED.get(kind, ())]
         try:
-            model = getattr(models, kind)(*first, **arguments)
+            model = getattr(models, kind)(**arguments)
         except CaseError as error:
-            raise CaseError(*((_under("model", k), t) for k, t in error.problems)) from None
+            under = ((f"model.{key}" if key else "model", text) for key, text in error.problems)
+            raise CaseError(*under) from None
         name = output.get("name", path.stem if path.stem != "case" else path.parent.name)
         return cls(
             title=str(tables.get("title", "")),
@@ -199,10 +177,6 @@ class BandsCase:
             directory=Path(output.get("directory", Path("results") / name)),
             name=name,
         )
-
-
-def _under(table: str, key: str) -> str:
-    return f"{table}.{key}" if key else table
 
 
 def _table(tables: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -216,7 +190,6 @@ def _read(
     table: Mapping[str, Any],
     readers: Mapping[str, Reader],
     name: str,
-    base: Path,
     problems: list[tuple[str, str]],
 ) -> dict[str, Any]:
     values = {}
@@ -225,7 +198,7 @@ def _read(
             problems.append((f"{name}.{key}", f"unknown key; {known(key, readers)}"))
             continue
         try:
-            values[key] = readers[key](value, base)
+            values[key] = readers[key](value)
         except CaseError as error:
             problems += [(f"{name}.{key}", text) for _, text in error.problems]
     return values

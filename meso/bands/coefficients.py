@@ -11,16 +11,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from meso.bands import wellposed
 from meso.bands.boltzmann import relaxation_rates
 from meso.bands.diffusivity import Diffusivity, Normalisation, diffusivity
-from meso.bands.fermi import TEMPERATURE, curl_coefficient, fermi_surface, orbital_coupling
-from meso.bands.hall import hall_conductivity, isotropic
-from meso.bands.model import Model
+from meso.bands.fermi import (
+    TEMPERATURE,
+    FermiSurface,
+    curl_coefficient,
+    fermi_surface,
+    orbital_coupling,
+)
+from meso.bands.hall import hall_conductivity
+from meso.bands.model import Floats, Model
+from meso.bands.response import check_positive
 from meso.bands.result import Quantity, line
-from meso.bands.setup import positive
+from meso.bands.wellposed import validate
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
 
@@ -53,6 +58,21 @@ class Value:
     error: float | None
     source: str
     method: str
+
+    @classmethod
+    def of(
+        cls, value: float, unit: str, origin: Quantity | FermiSurface, relative: float | None
+    ) -> Value:
+        """A value with what its origin says, and its error relative to it."""
+        how = dict(origin.provenance)
+        name, reference = how.pop("model"), how.pop("reference", None)
+        return cls(
+            value=value,
+            unit=unit,
+            error=None if relative is None else abs(value) * float(relative),
+            source=f"computed from {name}" + (f" after {reference}" if reference else ""),
+            method="; ".join(line(k, v) for k, v in how.items()),
+        )
 
     @property
     def text(self) -> str:
@@ -94,12 +114,7 @@ class Coefficients:
         Raises:
             CaseError: It does not, with the reason.
         """
-        found = self.results.get("diffusivity")
-        if not isinstance(found, Diffusivity):
-            return ()
-        d = found.blocks(Normalisation.TRACE)
-        used = np.flatnonzero(np.abs(d).max(axis=(0, 2, 3)) > 0)
-        return wellposed.validate(d[:, used][:, :, :, used], **rates)
+        return _validate(self.results, **rates)
 
     def report(self) -> str:
         """All values with errors, what is missing, and warnings."""
@@ -139,70 +154,65 @@ def coefficients(
     Raises:
         CaseError: The energy is outside the bands, or an argument makes no sense.
     """
-    positive("broadening", broadening)
+    check_positive(broadening=broadening)
     results: dict[str, Quantity] = {}
     values: dict[str, Value] = {}
     warnings: list[str] = []
-    unit = "S/m" if model.dimension == 3 else "S"
-    time = HBAR / (2 * broadening * ELEMENTARY_CHARGE)
-
-    def add(key: str, value: float, unit: str, origin: Quantity | Any, relative: Any) -> None:
-        how = dict(origin.provenance)
-        name, reference = how.pop("model"), how.pop("reference", None)
-        method = "; ".join(line(k, v) for k, v in how.items())
-        values[key] = Value(
-            value=value,
-            unit=unit,
-            error=None if relative is None else abs(value) * float(relative),
-            source=f"computed from {name}" + (f" after {reference}" if reference else ""),
-            method=method,
-        )
-
-    surface = fermi_surface(model, energy, kmesh, temperature=temperature, **options)
-    if model.lattice is not None:
-        found = diffusivity(model, energy, broadening, kmesh, **options)
-        results["diffusivity"] = found
-        sigma, relative = found.conductivity, found.relative_error
+    d = model.dimension
+    unit = "S/m" if d == 3 else "S"
+    how: dict[str, Any] = {"energy": energy, "kmesh": kmesh, **options}
+    surface = fermi_surface(model, temperature=temperature, **how)
+    if model.lattice is None:
+        origin: Any = surface
+        time = HBAR / (2 * broadening * ELEMENTARY_CHARGE)
+        sigma, relative = surface.conductivity(time), surface.error
+    else:
+        results["diffusivity"] = origin = diffusivity(model, broadening=broadening, **how)
+        sigma, relative = origin.conductivity, origin.relative_error
         hint = f"found {broadening:g} eV, which {kmesh} k points along a direction do not resolve"
         if not np.trace(sigma) > 0:
             raise CaseError(("broadening", f"{hint}: take a larger one, or a larger kmesh"))
         if (relative or 0) > 0.5:
             warnings.append(f"broadening: {hint}; estimated error {100 * (relative or 0):.2g} %")
-        origin: Any = found
-        _diffusivities(found, add, warnings)
-    else:
-        sigma, relative, origin = surface.conductivity(time), surface.error, surface
-    mean = float(np.trace(sigma)) / model.dimension
-    d = model.dimension
-    _check_isotropic("conductivity", sigma[:d, :d] - mean * np.eye(d), mean, warnings)
-    add("conductivity", mean, unit, origin, relative)
+        values |= _diffusivities(origin, warnings)
+    mean = float(np.trace(sigma)) / d
+    _warn_anisotropic("conductivity", sigma[:d, :d] - mean * np.eye(d), mean, warnings)
     both = None if surface.error is None else surface.error + (relative or 0.0)
-    add("mean_free_path", surface.mean_free_path(mean, d), "m", surface, both)
-    add("density_of_states", surface.density_of_states, f"1/(J m^{d})", surface, surface.error)
-    add("fermi_velocity", surface.velocity, "m/s", surface, surface.error)
+    values["conductivity"] = Value.of(mean, unit, origin, relative)
+    for key, value, of, error in (
+        ("mean_free_path", surface.mean_free_path(mean, d), "m", both),
+        ("density_of_states", surface.density_of_states, f"1/(J m^{d})", surface.error),
+        ("fermi_velocity", surface.velocity, "m/s", surface.error),
+    ):
+        values[key] = Value.of(value, of, surface, error)
     if "L" in model.operators:
-        kappa = orbital_coupling(
-            model, energy=energy, kmesh=kmesh, temperature=temperature, **options
+        results["orbital_coupling"] = kappa = orbital_coupling(
+            model, temperature=temperature, **how
         )
-        results["orbital_coupling"] = kappa
         value, rest = curl_coefficient(kappa.value)
         if rest > _ISOTROPIC:
             warnings.append(
                 f"orbital_coupling: κ ∇×J leaves {100 * rest:.2g} % of the tensor; shear counts too"
             )
-        add("orbital_coupling", value, "J*s/A", kappa, kappa.relative_error)
-    for key, letter in (("spin", "S"), ("orbital", "L")):
+        values["orbital_coupling"] = Value.of(value, "J*s/A", kappa, kappa.relative_error)
+    for key, letter in (("spin_hall_conductivity", "S"), ("orbital_hall_conductivity", "L")):
         if letter not in model.operators:
             continue
-        hall = hall_conductivity(
-            model, letter, energy=energy, kmesh=kmesh, tolerance=hall_tolerance, **options
-        )
-        results[f"{key}_hall_conductivity"] = hall
-        if (hall.relative_error or 0) > 0.1:
-            text = f"{key}_hall_conductivity: error {100 * (hall.relative_error or 0):.2g} %"
-            warnings.append(f"{text}; refine with hall_tolerance")
-        add(f"{key}_hall_conductivity", isotropic(hall.value), unit, hall, hall.relative_error)
-    found_all = Coefficients(
+        results[key] = hall = hall_conductivity(model, letter, tolerance=hall_tolerance, **how)
+        relative = hall.relative_error
+        if (relative or 0) > 0.1:
+            text = f"{key}: error {100 * (relative or 0):.2g} %; refine with hall_tolerance"
+            warnings.append(text)
+        # θ of 𝒥^{ij} = θ ε_ijk E_k, from [i, j, k].
+        theta, _ = curl_coefficient(hall.value.transpose(1, 2, 0))
+        values[key] = Value.of(theta, unit, hall, relative)
+    try:
+        warnings += _validate(results)
+    except CaseError as problem:
+        for key in ("spin_diffusivity", "orbital_diffusivity"):
+            values.pop(key, None)
+        warnings.append(f"diffusivities left out, no well-posed problem: {problem}")
+    return Coefficients(
         model=model.name,
         carriers=f"{d}d",
         values=values,
@@ -211,33 +221,30 @@ def coefficients(
         missing=MISSING,
         warnings=tuple(warnings),
     )
-    try:
-        extra = found_all.validate()
-    except CaseError as error:
-        for key in ("spin_diffusivity", "orbital_diffusivity"):
-            values.pop(key, None)
-        extra = (f"diffusivities left out, no well-posed problem: {error}",)
-    return Coefficients(
-        **{f: getattr(found_all, f) for f in found_all.__slots__ if f != "warnings"},
-        warnings=(*warnings, *extra),
-    )
 
 
-def _diffusivities(found: Diffusivity, add: Any, warnings: list[str]) -> None:
+def _validate(results: Mapping[str, Quantity], **rates: Any) -> tuple[str, ...]:
+    found = results.get("diffusivity")
+    if not isinstance(found, Diffusivity):
+        return ()
+    d = found.blocks(Normalisation.TRACE)
+    used = np.flatnonzero(np.abs(d).max(axis=(0, 2, 3)) > 0)
+    return validate(d[:, used][:, :, :, used], **rates)
+
+
+def _diffusivities(found: Diffusivity, warnings: list[str]) -> dict[str, Value]:
     """Scalars: means over components and directions of the part that keeps both."""
-    blocks = found.blocks(Normalisation.TRACE)
-    for key, components in (("spin", range(3)), ("orbital", range(3, 6))):
-        diagonal = np.array([[blocks[i, a, i, a] for i in range(3)] for a in components])
-        if not diagonal.any():
-            continue
-        mean = float(diagonal.mean())
-        _check_isotropic(f"{key}_diffusivity", diagonal - mean, mean, warnings)
-        add(f"{key}_diffusivity", mean, "m^2/s", found, found.relative_error)
+    kept = np.einsum("iaia->ia", found.blocks(Normalisation.TRACE))
+    values = {}
+    for key, diagonal in (("spin_diffusivity", kept[:, :3]), ("orbital_diffusivity", kept[:, 3:])):
+        if diagonal.any():
+            mean = float(diagonal.mean())
+            _warn_anisotropic(key, diagonal - mean, mean, warnings)
+            values[key] = Value.of(mean, "m^2/s", found, found.relative_error)
+    return values
 
 
-def _check_isotropic(
-    key: str, rest: NDArray[np.floating], mean: float, warnings: list[str]
-) -> None:
+def _warn_anisotropic(key: str, rest: Floats, mean: float, warnings: list[str]) -> None:
     worst = float(np.abs(rest).max()) / max(abs(mean), 1e-300)
     if worst > _ISOTROPIC:
         warnings.append(f"{key}: a scalar leaves {100 * worst:.2g} % of the tensor")

@@ -16,23 +16,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from math import pi
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meso.bands.engine import estimate
+from meso.bands.geometry import Bands, Electrons
 from meso.bands.kmesh import Mesh
-from meso.bands.model import Array, Model
+from meso.bands.model import Array, Floats, Model
+from meso.bands.response import check_positive, mesh_for, respond
 from meso.bands.result import Quantity
-from meso.bands.setup import describe, mesh_for, positive
-from meso.bands.symmetry import average
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
 
-#: From e²/ħ times 1/Å to S/m (3D), or times 1 to S (2D).
-_QUANTUM = ELEMENTARY_CHARGE**2 / HBAR
 #: Bytes that a batch of intermediate matrices may take: they stay in the cache and are reused.
 _CACHE = 256 << 10
 CHANNELS = ("c", "sx", "sy", "sz", "lx", "ly", "lz")
@@ -70,7 +68,7 @@ class Diffusivity(Quantity):
         return float(self.value[x, i, y, j])
 
     @property
-    def conductivity(self) -> NDArray[np.floating]:
+    def conductivity(self) -> Floats:
         """σ_ij in S/m (S in 2D)."""
         return self.value[0, :, 0, :]
 
@@ -79,7 +77,7 @@ class Diffusivity(Quantity):
         """τ = ħ/2Γ in s."""
         return HBAR / (2 * self.broadening * ELEMENTARY_CHARGE)
 
-    def blocks(self, normalisation: Normalisation | str = "printed") -> NDArray[np.floating]:
+    def blocks(self, normalisation: Normalisation | str = "printed") -> Floats:
         """D^{ia}_{kb} in m²/s: the current of a along i for a gradient of b along k.
 
         The components a, b are the densities (S_x, S_y, S_z, L_x, L_y, L_z); the law of the current
@@ -124,65 +122,65 @@ class Diffusivity(Quantity):
         return abs(turned / self.between(source + "x", source + "x", "xx"))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Conduction:
-    """The integrand for several energies: traces for all sources, sinks and directions.
+def conduction(
+    at: Bands,
+    energies: Sequence[float],
+    broadening: float,
+    operators: Array,
+    directions: Sequence[int],
+) -> tuple[NDArray, NDArray]:
+    """The density of states and S[X, i, Y, j] of several energies at each k, in 1/eV and eV Å².
 
-    Attributes:
-        energies: In eV.
-        broadening: Γ in eV.
-        operators: Channels in the space of the model, (n, N, N).
-        directions: Of the gradient.
+    (K, energies) and (K, energies, n, 3, n, 3), for the channels `operators` (n, N, N) in the space
+    of the model; directions i that are left out stay zero.
     """
+    step = max(2, _CACHE // (16 * 3 * len(operators) * at.model.size**2))
+    parts = [at.k[s : s + step] for s in range(0, len(at.k), step)]
+    found = [_traces(at.model, k, energies, broadening, operators, directions) for k in parts]
+    states, tensors = zip(*found, strict=True)
+    return np.concatenate(states), np.concatenate(tensors)
 
-    energies: tuple[float, ...]
-    broadening: float
-    operators: Array
-    directions: tuple[int, ...]
 
-    def __call__(
-        self, model: Model, k: NDArray[np.floating], bands: NDArray[np.integer] | None
-    ) -> NDArray[np.floating]:
-        """(K, energies, 1 + …): the density of states, then S[X, i, Y, j]; in 1/eV and eV Å²."""
-        work = 16 * 3 * len(self.operators) * model.size**2
-        step = max(2, _CACHE // work)
-        parts = [self._part(model, k[s : s + step]) for s in range(0, len(k), step)]
-        return np.concatenate(parts)
+def _traces(
+    model: Model,
+    k: Floats,
+    energies: Sequence[float],
+    broadening: float,
+    operators: Array,
+    directions: Sequence[int],
+) -> tuple[NDArray, NDArray]:
+    h, slope = model.hamiltonian(k), model.gradient(k).astype(complex)
+    number, dims, size = slope.shape[:3]
+    directions = [i for i in directions if i < dims]
+    count = len(operators)
+    row = np.ascontiguousarray(operators.transpose(1, 0, 2)).reshape(size, -1)
 
-    def _part(self, model: Model, k: NDArray[np.floating]) -> NDArray[np.floating]:
-        h, slope = model.hamiltonian(k), model.gradient(k).astype(complex)
-        number, dims, size = slope.shape[:3]
-        directions = [i for i in self.directions if i < dims]
-        count = len(self.operators)
-        row = np.ascontiguousarray(self.operators.transpose(1, 0, 2)).reshape(size, -1)
+    def times_operators(left: Array) -> Array:
+        """A_i X for all X in one product: (K, i, rows, X, columns)."""
+        return (left.reshape(-1, size) @ row).reshape(*left.shape[:3], count, size)
 
-        def times_operators(left: Array) -> Array:
-            """A_i X for all X in one product: (K, i, rows, X, columns)."""
-            return (left.reshape(-1, size) @ row).reshape(*left.shape[:3], count, size)
+    def lined_up(blocks: Array) -> Array:
+        """(K, i, rows, X, columns) as vectors (K, i X, rows columns)."""
+        return blocks.swapaxes(2, 3).reshape(number, -1, size * size)
 
-        def lined_up(blocks: Array) -> Array:
-            """(K, i, rows, X, columns) as vectors (K, i X, rows columns)."""
-            return blocks.swapaxes(2, 3).reshape(number, -1, size * size)
-
-        # Im Tr[½{A, Y} Q] = ½ Im Tr[A Y (Q − Q†)]: the fewer matrices are made anti-Hermitian.
-        sinks = lined_up(times_operators(slope)).swapaxes(1, 2)
-        chosen = slope if len(directions) == dims else np.ascontiguousarray(slope[:, directions])
-        out = np.zeros((number, len(self.energies), 1 + 9 * count**2))
-        tensor = out[:, :, 1:].reshape(number, len(self.energies), count, 3, count, 3)
-        for e, energy in enumerate(self.energies):
-            retarded = np.linalg.inv((energy + 1j * self.broadening) * np.eye(size) - h)
-            advanced = np.ascontiguousarray(retarded.conj().swapaxes(1, 2))
-            out[:, e, 0] = -np.einsum("knn->k", retarded).imag / pi
-            v = (chosen.reshape(number, -1, size) @ retarded).reshape(chosen.shape)
-            v = retarded[:, None] @ v
-            between = times_operators(v).reshape(number, -1, size) @ advanced
-            between = between.reshape(number, len(directions), size, count, size)
-            difference = between.transpose(0, 1, 4, 3, 2) - between.conj()
-            trace = (lined_up(difference) @ sinks).imag / -2
-            trace = trace.reshape(number, len(directions), count, dims, count)
-            for n, i in enumerate(directions):
-                tensor[:, e, :, i, :, :dims] = trace[:, n].swapaxes(2, 3)
-        return out
+    # Im Tr[½{A, Y} Q] = ½ Im Tr[A Y (Q − Q†)]: the fewer matrices are made anti-Hermitian.
+    sinks = lined_up(times_operators(slope)).swapaxes(1, 2)
+    chosen = slope if len(directions) == dims else np.ascontiguousarray(slope[:, directions])
+    states = np.zeros((number, len(energies)))
+    tensor = np.zeros((number, len(energies), count, 3, count, 3))
+    for e, energy in enumerate(energies):
+        retarded = np.linalg.inv((energy + 1j * broadening) * np.eye(size) - h)
+        advanced = np.ascontiguousarray(retarded.conj().swapaxes(1, 2))
+        states[:, e] = -np.einsum("knn->k", retarded).imag / pi
+        v = (chosen.reshape(number, -1, size) @ retarded).reshape(chosen.shape)
+        v = retarded[:, None] @ v
+        between = times_operators(v).reshape(number, -1, size) @ advanced
+        between = between.reshape(number, len(directions), size, count, size)
+        difference = between.transpose(0, 1, 4, 3, 2) - between.conj()
+        trace = (lined_up(difference) @ sinks).imag / -2
+        trace = trace.reshape(number, len(directions), count, dims, count)
+        tensor[:, e, :, directions, :, :dims] = trace.transpose(1, 0, 2, 4, 3)
+    return states, tensor
 
 
 def channels(model: Model) -> Array:
@@ -213,52 +211,56 @@ def diffusivities(
         directions: Of the gradient; with fewer the others stay zero, unless symmetry has them.
         options: As for `diffusivity`.
     """
-    positive("broadening", broadening)
-    mesh, how = mesh_for(model, kmesh, options, energy=float(energies[0]))
+    check_positive(broadening=broadening)
+    electrons = Electrons(model, float(energies[0]))
+    mesh = mesh_for(electrons, kmesh, options)
     chosen = tuple("xyz".index(d) for d in directions)
     if len(chosen) < 3 and mesh.group is not None and len(mesh.group) not in (1, 8):
         chosen = (0, 1, 2)  # the average over a group mixes directions
     operators = channels(model).astype(complex)
-    term = Conduction(
-        energies=tuple(map(float, energies)),
+    integrand = partial(
+        conduction,
+        energies=[float(energy) for energy in energies],
         broadening=float(broadening),
         operators=operators,
         directions=chosen,
     )
-    value, error = estimate(model, mesh, term, **how)
-    unit = "S/m" if model.dimension == 3 else "S"
+    sums = respond(electrons, integrand, mesh, axes=["", "cvcv"], **options)
+    scale = ELEMENTARY_CHARGE**2 / HBAR * broadening / pi * model.degeneracy
+    scale *= 1e10 ** (model.dimension - 2)  # from e²/ħ times 1/Å to S/m (3D), or times 1 to S (2D)
+    states = model.degeneracy * sums.values[0]
+    tensors = [_all_channels(model, scale * v) for v in sums.values[1]]
+    errors: list[Any] = [None] * len(tensors)
+    if sums.errors is not None:
+        errors = [_all_channels(model, scale * v) for v in sums.errors[1]]
+    squares = np.einsum("amn,anm->a", operators, operators).real / model.size
+    norms = np.ones(7)
+    norms[_places(len(operators))] = np.where(squares == 0, 1.0, squares)
     found = []
-    for n, energy in enumerate(term.energies):
-        states, tensor = _tensor(model, mesh, value[n], term)
-        _check_inside(model, energy, states)
-        wrong = None if error is None else _tensor(model, mesh, error[n], term, False)[1]
+    for n, energy in enumerate(map(float, energies)):
+        if not states[n] > 0:
+            raise CaseError(("energy", f"no states of {model.name} at {energy:g} eV"))
         cell = None
         if model.lattice is not None:
-            cell = states * abs(float(np.linalg.det(np.asarray(model.lattice))))
-        x = operators if len(operators) == 7 else _full(operators)
-        norms = np.einsum("amn,anm->a", x, x).real / model.size
-        if len(operators) == 4:
-            norms[1:4] = 1.0
-        norms[norms == 0] = 1.0
+            cell = float(states[n] * abs(np.linalg.det(np.asarray(model.lattice))))
         found.append(
             Diffusivity(
                 name="diffusivity S[X, i, Y, j], X, Y of c sx sy sz lx ly lz",
-                value=tensor,
-                unit=unit,
-                error=wrong,
-                provenance=describe(
-                    model,
-                    mesh,
-                    method="broadened response of charge, spin and orbital densities",
-                    reference="Ning et al., Phys. Rev. Lett. 134, 026303 (2025), eq. 8-13",
+                value=tensors[n],
+                unit="S/m" if model.dimension == 3 else "S",
+                error=errors[n],
+                provenance=sums.provenance(
+                    "broadened response of charge, spin and orbital densities",
+                    "Ning et al., Phys. Rev. Lett. 134, 026303 (2025), eq. 8-13",
                     energy_eV=energy,
+                    temperature_eV=None,
                     broadening_eV=broadening,
                 ),
                 energy=energy,
                 broadening=float(broadening),
-                density_of_states=states / ELEMENTARY_CHARGE * 1e10**model.dimension,
+                density_of_states=float(states[n]) / ELEMENTARY_CHARGE * 1e10**model.dimension,
                 states_per_cell=cell,
-                norms=tuple(float(v) for v in norms),
+                norms=tuple(map(float, norms)),
             )
         )
     return found
@@ -286,32 +288,17 @@ def diffusivity(
     return diffusivities(model, [energy], broadening, kmesh, **options)[0]
 
 
-def _tensor(
-    model: Model, mesh: Mesh, row: NDArray[np.floating], term: Conduction, turn: bool = True
-) -> tuple[float, NDArray[np.floating]]:
-    """Density of states in 1/(eV Å^d) and S in SI units, all seven channels, averaged."""
-    count = len(term.operators)
-    tensor: NDArray[np.floating] = row[1:].reshape(count, 3, count, 3)
-    if turn:
-        tensor = average(tensor, mesh.group, "cvcv")
-    scale = _QUANTUM * term.broadening / pi * model.degeneracy * 1e10 ** (model.dimension - 2)
-    tensor = scale * tensor
-    if count == 4:
-        full = np.zeros((7, 3, 7, 3))
-        place = [0, 4, 5, 6]
-        full[np.ix_(place, range(3), place, range(3))] = tensor
-        if model.degeneracy == 2:
-            for s in (1, 2, 3):  # without spin-orbit coupling spin goes with charge
-                full[s, :, s, :] = tensor[0, :, 0, :]
-        tensor = full
-    return float(row[0]) * model.degeneracy, tensor
+def _places(count: int) -> list[int]:
+    """Where the channels of a model are among all seven."""
+    return list(range(7)) if count == 7 else [0, 4, 5, 6]
 
 
-def _full(operators: Array) -> Array:
-    zero = np.zeros_like(operators[:3])
-    return np.concatenate([operators[:1], zero, operators[1:]])
-
-
-def _check_inside(model: Model, energy: float, states: float) -> None:
-    if not states > 0:
-        raise CaseError(("energy", f"no states of {model.name} at {energy:g} eV"))
+def _all_channels(model: Model, tensor: Floats) -> Floats:
+    """The tensor with the channels that the model leaves out."""
+    place = _places(len(tensor))
+    full = np.zeros((7, 3, 7, 3))
+    full[np.ix_(place, range(3), place, range(3))] = tensor
+    if len(tensor) == 4 and model.degeneracy == 2:
+        for s in (1, 2, 3):  # without spin-orbit coupling spin goes with charge
+            full[s, :, s, :] = tensor[0, :, 0, :]
+    return full

@@ -1,9 +1,8 @@
 """Sums over wave vectors: in batches, over processes or MPI ranks, and adaptively.
 
-A term is a function of a batch of wave vectors (K, d) and of the bands that are meant there (on a
-Fermi line) that returns an array with a value for each; it must be a module-level object, so that
-it can be handed to other processes. Sums are made batch by batch in one order: the result does not
-depend on how many processes there are.
+An integrand is a function of the bands at a batch of K wave vectors that returns a tuple of arrays
+with a value for each, (K, …). Sums are made batch by batch in one order: the result does not depend
+on how many processes there are.
 """
 
 from __future__ import annotations
@@ -13,81 +12,62 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from math import pi
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meso.bands.kmesh import Mesh, generic_points
-from meso.bands.model import Model
+from meso.bands.geometry import Bands, Electrons
+from meso.bands.kmesh import GENERIC, Mesh
+from meso.bands.model import Floats
 from meso.errors import CaseError, ConvergenceError
 
 Progress = Callable[[str], None]
+Integrand: TypeAlias = Callable[[Bands], tuple[NDArray, ...]]
 BATCH = 512
-
-
-class Term(Protocol):
-    """An integrand."""
-
-    def __call__(
-        self, model: Model, k: NDArray[np.floating], bands: NDArray[np.integer] | None
-    ) -> NDArray:
-        """Values at each k: (K, …)."""
-        ...
+#: Of the adaptive integral: cells along each reciprocal vector to start with, Gauss points along
+#: each direction of a cell.
+_START, _ORDER = 4, 4
+#: Errors below this are not reduced: what is zero by symmetry has no relative error.
+_FLOOR = 1e-11
 
 
 def integrate(
-    model: Model,
+    electrons: Electrons,
     mesh: Mesh,
-    term: Term,
+    integrand: Integrand,
     *,
     processes: int = 1,
     batch: int = BATCH,
     comm: Any = None,
     progress: Progress | None = None,
-) -> NDArray:
-    """Σ_k weight · term.
+) -> tuple[NDArray, ...]:
+    """Σ_k weight · integrand, over processes of this machine or the ranks of a communicator."""
+    batches = [slice(s, s + batch) for s in range(0, len(mesh.points), batch)]
 
-    Args:
-        model: The model.
-        mesh: Points and weights.
-        term: The integrand.
-        processes: Processes on this machine.
-        batch: Wave vectors at a time.
-        comm: MPI communicator over whose ranks the batches are divided; all of them get the sum.
-        progress: Called with a text now and then.
-    """
-    starts = range(0, len(mesh.points), batch)
-    mine = list(starts) if comm is None else list(starts)[comm.rank :: comm.size]
-    jobs = [(model, term, _part(mesh, s, batch)) for s in mine]
-    sums = list(_reported(_mapped(_work, jobs, processes), len(jobs), len(mesh.points), progress))
-    if comm is None:
-        return np.sum(sums, axis=0)
-    gathered = comm.allgather(dict(zip(mine, sums, strict=True)))
-    everything = {start: value for part in gathered for start, value in part.items()}
-    return np.sum([everything[s] for s in starts], axis=0)
+    def work(part: slice) -> list[NDArray]:
+        line = None if mesh.bands is None else mesh.bands[part]
+        values = integrand(electrons.bands(mesh.points[part], line))
+        return [np.tensordot(mesh.weights[part], value, axes=1) for value in values]
 
-
-def _part(mesh: Mesh, start: int, batch: int) -> tuple[NDArray, NDArray, NDArray | None]:
-    part = slice(start, start + batch)
-    bands = None if mesh.bands is None else mesh.bands[part]
-    return mesh.points[part], mesh.weights[part], bands
-
-
-def _work(job: tuple[Model, Term, tuple[NDArray, NDArray, NDArray | None]]) -> NDArray:
-    model, term, (points, weights, bands) = job
-    return np.tensordot(weights, term(model, points, bands), axes=1)
+    mine = batches if comm is None else batches[comm.rank :: comm.size]
+    found = _mapped(work, mine, processes)
+    sums = list(_reported(found, len(mine), len(mesh.points), progress))
+    if comm is not None:
+        ranks = comm.allgather(sums)
+        sums = [ranks[n % comm.size][n // comm.size] for n in range(len(batches))]
+    return tuple(np.sum(values, axis=0) for values in zip(*sums, strict=True))
 
 
 _SHARED: list[Any] = []
 
 
-def _nth(n: int) -> NDArray:
+def _nth(n: int) -> Any:
     function, jobs = _SHARED[-1]
     return function(jobs[n])
 
 
-def _mapped(function: Callable[[Any], NDArray], jobs: list[Any], processes: int) -> Iterator:
+def _mapped(function: Callable[[Any], Any], jobs: list[Any], processes: int) -> Iterator:
     """Map over processes that are forked from this one: nothing is copied, no script runs twice."""
     if processes <= 1 or len(jobs) <= 1 or not _may_fork():
         yield from map(function, jobs)
@@ -109,9 +89,7 @@ def _may_fork() -> bool:
     return mpi is None or not mpi.Is_initialized()
 
 
-def _reported(
-    sums: Iterable[NDArray], jobs: int, points: int, progress: Progress | None
-) -> Iterator[NDArray]:
+def _reported(sums: Iterable, jobs: int, points: int, progress: Progress | None) -> Iterator:
     step = max(1, jobs // 20)
     for n, value in enumerate(sums, 1):
         if progress is not None and jobs > 1 and (n % step == 0 or n == jobs):
@@ -119,123 +97,97 @@ def _reported(
         yield value
 
 
-def estimate(
-    model: Model, mesh: Mesh, term: Term, **options: Any
-) -> tuple[NDArray, NDArray | None]:
-    """The sum, and how far it is from that over the coarser mesh."""
-    value = integrate(model, mesh, term, **options)
-    if mesh.coarse is None:
-        return value, None
-    options["progress"] = None
-    return value, np.abs(value - integrate(model, mesh.coarse, term, **options))
-
-
 def adaptive(
-    model: Model,
-    term: Term,
+    electrons: Electrons,
+    integrand: Integrand,
     *,
     tolerance: float,
-    floor: float = 0.0,
-    start: int = 4,
-    order: int = 4,
     most: int = 2_000_000,
     processes: int = 1,
     progress: Progress | None = None,
-) -> tuple[NDArray, NDArray, str]:
-    """∫ d^dk/(2π)^d of a term over the Brillouin zone, with cells divided where it is sharp.
+) -> tuple[tuple[NDArray, ...], tuple[NDArray, ...], str]:
+    """∫ d^dk/(2π)^d over the Brillouin zone, with cells divided where an integrand is sharp.
 
     A cell is integrated by Gauss points; its error is what dividing it changes. In each round those
     cells are divided that hold most of the error.
 
     Args:
-        model: A model with a lattice.
-        term: The integrand.
+        electrons: Of a model with a lattice.
+        integrand: The integrand.
         tolerance: Relative to the largest entry of the result.
-        floor: Errors below this are not reduced: what is zero by symmetry has no relative error.
-        start: Cells along each reciprocal vector to start with.
-        order: Gauss points along each direction of a cell.
         most: Limit of wave vectors.
         processes: Processes on this machine.
         progress: Called with a text after each round.
 
     Returns:
-        The integral, its estimated error, and a text for the report.
+        The integrals, their estimated errors, and a text for the report.
 
     Raises:
         ConvergenceError: The tolerance is not reached within the limit.
         CaseError: The model has no lattice.
     """
-    if model.lattice is None:
-        raise CaseError(("lattice", f"{model.name} has none: no Brillouin zone to refine"))
-    d = model.dimension
-    reciprocal = 2 * pi * np.linalg.inv(np.asarray(model.lattice)).T
-    x, w = np.polynomial.legendre.leggauss(order)
+    if electrons.model.lattice is None:
+        raise CaseError(
+            ("lattice", f"{electrons.model.name} has none: no Brillouin zone to refine")
+        )
+    reciprocal = 2 * pi * np.linalg.inv(np.asarray(electrons.model.lattice)).T
+    d = len(reciprocal)
+    x, w = np.polynomial.legendre.leggauss(_ORDER)
     nodes = np.array(list(product((x + 1) / 2, repeat=d)))
     weights = np.array([np.prod(p) for p in product(w / 2, repeat=d)])
     weights = weights * abs(np.linalg.det(reciprocal)) / (2 * pi) ** d
     corners = np.array(list(product((0.0, 1.0), repeat=d)))
-    used = 0
 
-    def cells(origin: NDArray[np.floating], size: NDArray[np.floating]) -> NDArray:
-        nonlocal used
-        used += len(origin) * len(nodes)
+    def work(cells: tuple[Floats, Floats]) -> NDArray:
+        origin, size = cells
+        k = origin[:, None] + size[:, None, None] * nodes
+        values = integrand(electrons.bands(k.reshape(-1, d) @ reciprocal))
+        flat = np.concatenate([v.reshape(len(v), -1) for v in values], axis=1)
+        return weights @ flat.reshape(len(origin), len(nodes), -1) * (size**d)[:, None]
+
+    def integrals(origin: Floats, size: Floats) -> NDArray:
         group = max(1, BATCH // len(nodes))
-        jobs = [
-            (model, term, reciprocal, nodes, weights, origin[s : s + group], size[s : s + group])
-            for s in range(0, len(origin), group)
-        ]
-        return np.concatenate(list(_mapped(_cells, jobs, processes)))
+        starts = range(0, len(origin), group)
+        jobs = [(origin[s : s + group], size[s : s + group]) for s in starts]
+        return np.concatenate(list(_mapped(work, jobs, processes)))
 
-    origin = np.array(list(product(np.arange(start), repeat=d)))
-    origin = (origin + generic_points(d)) / start  # off the lines of symmetry
-    size = np.full(len(origin), 1 / start)
-    value = cells(origin, size)
-    pending = np.ones(len(origin), dtype=bool)  # error not known yet
+    origin = np.array(list(product(np.arange(_START), repeat=d)))
+    origin = (origin + GENERIC[:d]) / _START  # off the lines of symmetry
+    size = np.full(len(origin), 1 / _START)
+    value = integrals(origin, size)
     error = np.zeros_like(value)
+    divided, used = np.arange(len(origin)), len(origin) * len(nodes)
     while True:
-        if pending.any():
-            chosen = np.flatnonzero(pending)
-        else:
-            total = value.sum(axis=0)
-            scale = np.abs(total).max(initial=0.0)
-            bound = np.abs(error).sum(axis=0)
-            worst = bound.max(initial=0.0)
-            if progress is not None:
-                progress(f"{used} wave vectors, error {worst / max(scale, 1e-300):.2g}")
-            if worst <= max(tolerance * scale, floor):
-                text = f"adaptive: {used} wave vectors, {len(value)} cells, order {order}"
-                return total, bound, text
-            if used > most:
-                raise ConvergenceError(
-                    f"adaptive integration over k: error {worst / scale:.2g} of the result after"
-                    f" {used} wave vectors; asked for {tolerance:.2g}"
-                )
-            size_of = np.abs(error).reshape(len(error), -1).max(axis=1)
-            order_of = np.argsort(-size_of)
-            share = np.cumsum(size_of[order_of]) <= 0.7 * size_of.sum()
-            chosen = order_of[: max(int(share.sum()), 1)]
-        children_origin = (
-            origin[chosen][:, None] + corners * size[chosen][:, None, None] / 2
-        ).reshape(-1, d)
-        children_size = np.repeat(size[chosen] / 2, len(corners))
-        fine = cells(children_origin, children_size)
-        per_parent = fine.reshape(len(chosen), len(corners), *fine.shape[1:])
-        change = (per_parent.sum(axis=1) - value[chosen])[:, None] / len(corners)
-        keep = np.ones(len(origin), dtype=bool)
-        keep[chosen] = False
-        origin = np.concatenate([origin[keep], children_origin])
-        size = np.concatenate([size[keep], children_size])
-        value = np.concatenate([value[keep], fine])
-        spread = np.broadcast_to(change, per_parent.shape).reshape(fine.shape)
-        error = np.concatenate([error[keep], spread])
-        pending = np.zeros(len(origin), dtype=bool)
-
-
-def _cells(job: tuple[Any, ...]) -> NDArray:
-    model, term, reciprocal, nodes, weights, origin, size = job
-    d = len(reciprocal)
-    fractional = origin[:, None] + size[:, None, None] * nodes
-    values = term(model, fractional.reshape(-1, d) @ reciprocal, None)
-    values = values.reshape(len(origin), len(nodes), *values.shape[1:])
-    out = np.tensordot(values, weights, axes=(1, 0))
-    return out * (size**d).reshape(-1, *(1,) * (out.ndim - 1))
+        children = origin[divided][:, None] + corners * size[divided][:, None, None] / 2
+        origin = np.concatenate([np.delete(origin, divided, axis=0), children.reshape(-1, d)])
+        halves = np.repeat(size[divided] / 2, len(corners))
+        size = np.concatenate([np.delete(size, divided), halves])
+        fine = integrals(origin[-len(halves) :], halves)
+        used += len(halves) * len(nodes)
+        together = fine.reshape(len(divided), len(corners), -1).sum(axis=1)
+        change = np.repeat((together - value[divided]) / len(corners), len(corners), axis=0)
+        value = np.concatenate([np.delete(value, divided, axis=0), fine])
+        error = np.concatenate([np.delete(error, divided, axis=0), change])
+        total, bound = value.sum(axis=0), np.abs(error).sum(axis=0)
+        scale, worst = np.abs(total).max(initial=0.0), bound.max(initial=0.0)
+        if progress is not None:
+            progress(f"{used} wave vectors, error {worst / max(scale, 1e-300):.2g}")
+        if worst <= max(tolerance * scale, _FLOOR):
+            break
+        if used > most:
+            raise ConvergenceError(
+                f"adaptive integration over k: error {worst / scale:.2g} of the result after"
+                f" {used} wave vectors; asked for {tolerance:.2g}"
+            )
+        each = np.abs(error).max(axis=1)
+        order = np.argsort(-each)
+        share = np.cumsum(each[order]) <= 0.7 * each.sum()
+        divided = order[: max(int(share.sum()), 1)]
+    shapes = [v.shape[1:] for v in integrand(electrons.bands(origin[:1] @ reciprocal))]
+    ends = np.cumsum([int(np.prod(s)) for s in shapes])[:-1]
+    values, errors = (
+        tuple(p.reshape(s) for p, s in zip(np.split(flat, ends), shapes, strict=True))
+        for flat in (total, bound)
+    )
+    text = f"adaptive: {used} wave vectors, {len(value)} cells, order {_ORDER}"
+    return values, errors, text

@@ -13,18 +13,20 @@ contradicts its own eq. 7.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meso.bands.engine import adaptive, estimate
-from meso.bands.geometry import Bands, within
+from meso.angular_momentum.tensors import LEVI_CIVITA
+from meso.bands.engine import Integrand
+from meso.bands.geometry import Bands, Electrons
 from meso.bands.kmesh import Mesh
-from meso.bands.model import Array, Model, operator
+from meso.bands.model import Array, Floats, Model
+from meso.bands.model import operator as operator_of
+from meso.bands.response import Sums, respond
 from meso.bands.result import Quantity
-from meso.bands.setup import describe, mesh_for, positive
-from meso.bands.symmetry import average, pad
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
 
@@ -32,36 +34,21 @@ from meso.errors import CaseError
 TEMPERATURE = 0.025
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SurfaceTerm:
-    """N, Σ|v|, K (3, 3) and, with an operator, M (3, 3, 3) at each k, flat; in eV and Å."""
-
-    energy: float
-    temperature: float
-    matrix: Array | None = None
-
-    def __call__(
-        self, model: Model, k: NDArray[np.floating], bands: NDArray[np.integer] | None
-    ) -> NDArray[np.floating]:
-        """The integrand at a batch of wave vectors."""
-        at = Bands.at(model, k)
-        weight = at.surface(self.energy, self.temperature, bands)
-        v = pad(within(at, at.slope), 1)
-        speed = np.sqrt(np.einsum("kann->kan", v).real ** 2).transpose(0, 2, 1)
-        speed = np.sqrt((speed**2).sum(axis=2))
-        k_tensor = np.einsum("kn,kanm,kbmn->kab", weight, v, v, optimize=True).real
-        parts = [weight.sum(1)[:, None], (weight * speed).sum(1)[:, None], _flat(k_tensor)]
-        if self.matrix is not None:
-            x = at.operator(self.matrix)
-            product = at.mixing[:, :, None] @ x[:, None]
-            w = (product - product.conj().swapaxes(-1, -2)) / 2j
-            w = pad(w, 1)
-            parts.append(_flat(np.einsum("kn,kijnm,klmn->kjil", weight, w, v, optimize=True).real))
-        return np.concatenate(parts, axis=1)
+def averages(at: Bands) -> tuple[NDArray, ...]:
+    """N, Σ|v| and K (3, 3) at each k, in eV and Å."""
+    v = at.within(at.slope)
+    speed = np.sqrt((np.einsum("kann->kan", v).real ** 2).sum(axis=1))
+    k = np.einsum("kn,kanm,kbmn->kab", at.surface, v, v, optimize=True).real
+    return at.surface.sum(axis=1), (at.surface * speed).sum(axis=1), k
 
 
-def _flat(array: NDArray) -> NDArray:
-    return array.reshape(len(array), -1)
+def couplings(at: Bands, matrix: Array) -> tuple[NDArray, ...]:
+    """The same and M (3, 3, 3) of an operator at each k."""
+    product = at.mixing[:, :, None] @ at.between(matrix[None])[:, None]
+    w = (product - product.conj().swapaxes(-1, -2)) / 2j
+    v = at.within(at.slope)
+    m = np.einsum("kn,kijnm,klmn->kjil", at.surface, w, v, optimize=True).real
+    return *averages(at), m
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,11 +67,11 @@ class FermiSurface:
     density_of_states: float
     velocity: float
     mean_square_velocity: float
-    drude: NDArray[np.floating]
+    drude: Floats
     error: float | None
     provenance: dict[str, Any]
 
-    def conductivity(self, time: float) -> NDArray[np.floating]:
+    def conductivity(self, time: float) -> Floats:
         """σ in S/m (S) for one relaxation time τ in s."""
         return self.drude * time
 
@@ -94,28 +81,14 @@ class FermiSurface:
         return dimension * conductivity / weight
 
 
-def _sums(
-    model: Model,
-    energy: float,
-    kmesh: int | Mesh,
-    temperature: float,
-    matrix: Array | None,
-    tolerance: float | None,
-    options: dict[str, Any],
-) -> tuple[NDArray[np.floating], NDArray[np.floating] | None, Mesh, Mesh | str]:
-    positive("temperature", temperature)
-    term = SurfaceTerm(energy=float(energy), temperature=float(temperature), matrix=matrix)
-    error: NDArray[np.floating] | None
-    if tolerance is not None:
-        mesh, how = mesh_for(model, 8, options, energy=energy)
-        how = {key: how[key] for key in ("processes", "progress") if key in how}
-        value, error, text = adaptive(model, term, tolerance=tolerance, **how)
-        return value, error, mesh, text
-    mesh, how = mesh_for(model, kmesh, options, energy=energy, surface=True, generic=True)
-    value, error = estimate(model, mesh, term, **how)
-    if not value[0] > 0:
-        raise CaseError(("energy", f"no Fermi surface of {model.name} at {energy:g} eV"))
-    return value, error, mesh, mesh
+def _respond(
+    electrons: Electrons, integrand: Integrand, kmesh: int | Mesh, axes: list[str], **how: Any
+) -> Sums:
+    sums = respond(electrons, integrand, kmesh, axes=axes, surface=True, generic=True, **how)
+    if not sums.values[0] > 0:
+        text = f"no Fermi surface of {electrons.model.name} at {electrons.energy:g} eV"
+        raise CaseError(("energy", text))
+    return sums
 
 
 def fermi_surface(
@@ -140,25 +113,18 @@ def fermi_surface(
     Raises:
         CaseError: There is no Fermi surface at this energy.
     """
-    value, error, mesh, grid = _sums(model, energy, kmesh, temperature, None, tolerance, options)
-    states, d = value[0], model.dimension
-    k = average(value[2:11].reshape(3, 3), mesh.group, "vv")
+    electrons = Electrons(model, float(energy), float(temperature))
+    sums = _respond(electrons, averages, kmesh, ["", "", "vv"], tolerance=tolerance, **options)
+    states, speed, k = sums.values
     to_velocity = 1e-10 * ELEMENTARY_CHARGE / HBAR
-    density = model.degeneracy * states / ELEMENTARY_CHARGE * 10.0 ** (10 * d)
-    k_si = k / states * density * to_velocity**2
+    density = model.degeneracy * states / ELEMENTARY_CHARGE * 10.0 ** (10 * model.dimension)
     return FermiSurface(
         density_of_states=float(density),
-        velocity=float(value[1] / states * to_velocity),
+        velocity=float(speed / states * to_velocity),
         mean_square_velocity=float(np.trace(k) / states * to_velocity**2),
-        drude=ELEMENTARY_CHARGE**2 * k_si,
-        error=None if error is None else float(error[0] / states),
-        provenance=describe(
-            model,
-            grid,
-            method="Fermi-surface average",
-            energy_eV=float(energy),
-            temperature_eV=None if mesh.on_fermi_surface else float(temperature),
-        ),
+        drude=ELEMENTARY_CHARGE**2 * k / states * density * to_velocity**2,
+        error=None if sums.errors is None else float(sums.errors[0] / states),
+        provenance=sums.provenance("Fermi-surface average"),
     )
 
 
@@ -189,59 +155,42 @@ def orbital_coupling(
     Raises:
         CaseError: No such operator, or no Fermi surface at this energy.
     """
-    matrix = _operator(model, operator)
-    value, error, mesh, grid = _sums(model, energy, kmesh, temperature, matrix, tolerance, options)
-
-    def tensor(row: NDArray[np.floating]) -> NDArray[np.floating]:
-        k = average(row[2:11].reshape(3, 3), mesh.group, "vv")
-        m = average(row[11:].reshape(3, 3, 3), mesh.group, "avv")
-        return HBAR**2 / ELEMENTARY_CHARGE**2 * m @ np.linalg.pinv(k, rcond=1e-10)
-
-    kappa = tensor(value)
-    wrong = None
-    if error is not None:
+    integrand = partial(couplings, matrix=operator_of(model, operator))
+    electrons = Electrons(model, float(energy), float(temperature))
+    axes = ["", "", "vv", "avv"]
+    sums = _respond(electrons, integrand, kmesh, axes, tolerance=tolerance, **options)
+    *_, k, m = sums.values
+    inverse, scale = np.linalg.pinv(k, rcond=1e-10), HBAR**2 / ELEMENTARY_CHARGE**2
+    kappa, wrong = scale * m @ inverse, None
+    if sums.errors is not None:
         # First order in the errors of M and K.
-        scale = HBAR**2 / ELEMENTARY_CHARGE**2
-        k = average(value[2:11].reshape(3, 3), mesh.group, "vv")
-        inverse = np.abs(np.linalg.pinv(k, rcond=1e-10))
-        m_error = error[11:].reshape(3, 3, 3)
-        wrong = (scale * m_error + np.abs(kappa) @ error[2:11].reshape(3, 3)) @ inverse
+        *_, k_error, m_error = sums.errors
+        wrong = (scale * m_error + np.abs(kappa) @ k_error) @ np.abs(inverse)
     return Quantity(
         name=f"coupling of {operator} to gradients of the current, [component, gradient, current]",
         value=kappa,
         unit="J s/A",
         error=wrong,
-        provenance=describe(
-            model,
-            grid,
-            method="interband density for a common shift of the Fermi surface",
-            reference="Valet et al. (2025), eq. 6-7, sign of A as in Valet and Raimondi",
-            energy_eV=float(energy),
-            temperature_eV=None if mesh.on_fermi_surface else float(temperature),
+        provenance=sums.provenance(
+            "interband density for a common shift of the Fermi surface",
+            "Valet et al. (2025), eq. 6-7, sign of A as in Valet and Raimondi",
         ),
     )
 
 
-def _operator(model: Model, name: str) -> Array:
-    return operator(model, name)
-
-
-def curl_coefficient(kappa: NDArray[np.floating]) -> tuple[float, float]:
+def curl_coefficient(kappa: Floats) -> tuple[float, float]:
     """κ of X = κ ∇×J that fits a tensor best, and what it leaves of the tensor, relative.
 
     For a model of the plane only j = z counts.
+
+    Args:
+        kappa: As [j, i, k]; the fit is κ ε_jik.
     """
-    z = kappa[2, :2, :2]
-    planar = np.abs(kappa).max(initial=0) == np.abs(z).max(initial=0) and not kappa[:2].any()
-    if planar:
-        value = (z[0, 1] - z[1, 0]) / 2
-        rest = z - value * np.array([[0, 1], [-1, 0]])
-    else:
-        epsilon = np.zeros((3, 3, 3))
-        for n in range(3):
-            epsilon[n, (n + 1) % 3, (n + 2) % 3] = 1
-            epsilon[n, (n + 2) % 3, (n + 1) % 3] = -1
-        value = np.einsum("jik,jik->", epsilon, kappa) / 6
-        rest = kappa - value * epsilon
+    in_plane = np.zeros((3, 3, 3), dtype=bool)
+    in_plane[2, :2, :2] = True
     scale = np.abs(kappa).max(initial=0)
-    return float(value), float(np.abs(rest).max() / scale) if scale else 0.0
+    outside = np.abs(np.where(in_plane, 0.0, kappa)).max()
+    curl = LEVI_CIVITA * in_plane if outside <= 1e-9 * scale else LEVI_CIVITA
+    value = (curl * kappa).sum() / (curl**2).sum()
+    rest = np.abs(kappa - value * curl).max()
+    return float(value), float(rest / scale) if scale else 0.0

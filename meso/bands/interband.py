@@ -16,83 +16,87 @@ uses them.)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meso.bands.boltzmann import Distribution, shift, solve, velocity
+from meso.bands.boltzmann import Distribution, solve
 from meso.bands.continuum import ElectronGas
 from meso.bands.engine import integrate
 from meso.bands.fermi import TEMPERATURE
-from meso.bands.geometry import Bands, connection
+from meso.bands.geometry import Bands, Electrons
 from meso.bands.kmesh import fermi_lines, plane, uniform, with_opposites
-from meso.bands.model import SIGMA, Array, Model
+from meso.bands.model import SIGMA, Floats, Model
+from meso.bands.response import check_positive
 from meso.bands.result import Quantity
-from meso.bands.setup import positive
 from meso.constants import ELECTRON_CHARGE, ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
 
 _REFERENCE = "Valet and Raimondi, Phys. Rev. B 111, L041118 (2025), eq. 1-4, 11-15"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FieldTerm:
-    """Σ_nm (f_n − f_m)/(ε_n − ε_m) A^a_nm at each k in the basis of the model (K, d, N, N)."""
-
-    energy: float
-    temperature: float
-
-    def __call__(
-        self, model: Model, k: NDArray[np.floating], bands: NDArray[np.integer] | None
-    ) -> NDArray:
-        """The integrand at a batch of wave vectors."""
-        at = Bands.at(model, k)
-        f = at.occupation(self.energy, self.temperature)
-        ratio = (f[:, :, None] - f[:, None, :]) * at.inverse_gap
-        return _back(at, connection(at) * ratio[:, None])
+def _sea(at: Bands) -> tuple[NDArray]:
+    """Σ_nm (f_n − f_m)/(ε_n − ε_m) A^a_nm at each k in the basis of the model (K, 3, N, N)."""
+    f = at.occupation
+    ratio = (f[:, :, None] - f[:, None, :]) * at.inverse_gap
+    return (at.back(at.connection * ratio[:, None]),)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SurfaceTerm:
+def _surface(at: Bands, found: Distribution, gradient: Floats) -> tuple[NDArray, NDArray]:
     """The parts that a distribution on the Fermi surface makes, in the basis of the model.
 
-    (K, 2d, N, N): the disorder part for a unit force along each direction; then −½(f_n + f_m) A^i
-    for each i, of a distribution f_n = δ(ε_n − E_F) v_n·C_i.
+    That of disorder for a unit force along each direction (K, 3, N, N); −½(f_n + f_m) A^i summed
+    over i, of distributions f_n = δ(ε_n − E_F) v_n·C_i with C_i in the columns of `gradient`.
     """
+    weight = at.surface
 
-    found: Distribution
-    gradient: NDArray[np.floating]
+    def both(x: NDArray) -> NDArray:
+        return x[..., :, None] + x[..., None, :]
 
-    def __call__(
-        self, model: Model, k: NDArray[np.floating], bands: NDArray[np.integer] | None
-    ) -> NDArray:
-        """The integrand at a batch of wave vectors."""
-        at, found = Bands.at(model, k), self.found
-        weight = at.surface(found.energy, found.temperature, bands)
-        moved = shift(found, at) * weight[:, None]
-        arriving = at.between(found.arriving[None] + np.zeros((len(k), 1, 1, 1)))
-        density = at.between(found.density[None, None] + np.zeros((len(k), 1, 1, 1)))
-        both = (weight[:, :, None] + weight[:, None, :])[:, None] * arriving
-        both = both - (moved[..., :, None] + moved[..., None, :]) * density
-        disorder = -1j * np.pi * at.inverse_gap[:, None] * both
-        f = np.einsum("kan,ai,kn->kin", velocity(at), self.gradient, weight)
-        mixed = -0.5 * (f[..., :, None] + f[..., None, :]) * connection(at)
-        return _back(at, np.concatenate([disorder, mixed], axis=1))
+    density = at.between(found.density[None])[:, None]
+    change = both(weight)[:, None] * at.between(found.arriving[None])
+    change = change - both(found.shift(at) * weight[:, None]) * density
+    disorder = -1j * np.pi * at.inverse_gap[:, None] * change
+    f = np.einsum("kan,ai,kn->kin", at.velocity, gradient, weight)
+    mixed = -0.5 * (both(f) * at.connection).sum(axis=1)
+    return at.back(disorder), at.back(mixed)
 
 
-def _back(at: Bands, matrix: Array) -> Array:
-    """From the basis of the bands to that of the model; (K, a, N, N)."""
-    u = at.states[:, None]
-    return u @ matrix @ u.conj().swapaxes(-1, -2)
+def _parts(
+    electrons: Electrons, kmesh: int, current_gradient: Floats, **options: Any
+) -> tuple[dict[str, NDArray], str]:
+    """The parts of the density matrix, (3, N, N) for a unit field along each direction, in SI.
+
+    And "gradient" (N, N); with the text for the report.
+    """
+    model, d = electrons.model, electrons.model.dimension
+    if model.lattice is None:
+        sea = plane(model, electrons.energy, kmesh)
+        surface = fermi_lines(model, electrons.energy, kmesh)
+        label = f"{sea.label}; {surface.label}"
+    else:
+        sea = surface = with_opposites(uniform(model, kmesh, symmetry="none", generic=True))
+        label = sea.label
+    found = solve(electrons, surface, **options)
+    (field,) = integrate(electrons, sea, _sea, **options)
+    # f = δ(ε − E_F) v·C carries the particle current K·C; all spins share J.
+    carried = np.linalg.pinv(found.weight, rcond=1e-10)[:, :d] @ current_gradient.T
+    carried = np.pad(carried / ELECTRON_CHARGE / model.degeneracy, [(0, 0), (0, 3 - d)])
+    integrand = partial(_surface, found=found, gradient=carried)
+    disorder, mixed = integrate(electrons, surface, integrand, **options)
+    # e E in V/Å has the number of eV/Å; the integrals are in Å^(1−d)/eV, or 1/eV for gradients.
+    scale = np.sign(ELECTRON_CHARGE) * 10.0 ** (10 * d - 10) * model.degeneracy
+    gradient = HBAR / ELEMENTARY_CHARGE * model.degeneracy * mixed
+    return {"field": -scale * field, "gradient": gradient, "disorder": scale * disorder}, label
 
 
 def interband_density(
     model: Model,
     *,
     energy: float,
-    field: Sequence[float] | NDArray[np.floating] | None = None,
+    field: Sequence[float] | Floats | None = None,
     current_gradient: Any = None,
     kmesh: int = 64,
     temperature: float = TEMPERATURE,
@@ -125,65 +129,52 @@ def interband_density(
     for key, array, shape in (("field", force, (d,)), ("current_gradient", gradient, (d, d))):
         if array.shape != shape:
             raise CaseError((key, f"found shape {array.shape}; expected {shape}"))
-    if model.lattice is None:
-        sea, surface, smear = plane(model, energy, kmesh), fermi_lines(model, energy, kmesh), 0.0
-    else:
-        sea = surface = with_opposites(uniform(model, kmesh, symmetry="none", generic=True))
-        smear = positive("temperature", temperature)
-    found = solve(model, energy, surface, temperature=temperature, **options)
-    field_part = integrate(
-        model, sea, FieldTerm(energy=float(energy), temperature=smear), **options
-    )
-    # f = δ(ε − E_F) v·C carries the particle current K·C; all spins share J.
-    carried = np.linalg.pinv(found.weight, rcond=1e-10) @ gradient.T
-    term = SurfaceTerm(found=found, gradient=carried / ELECTRON_CHARGE / model.degeneracy)
-    both = integrate(model, surface, term, **options)
-    # e E in V/Å has the number of eV/Å; the integrals are in Å^(1−d)/eV, or 1/eV for gradients.
-    scale = np.sign(ELECTRON_CHARGE) * 10.0 ** (10 * d - 10) * model.degeneracy
-    hbar_ev = HBAR / ELEMENTARY_CHARGE
-    parts = {
-        "field": -scale * np.einsum("a,amn->mn", force, field_part),
-        "gradient": hbar_ev * model.degeneracy * both[d:].sum(axis=0),
-        "disorder": scale * np.einsum("a,amn->mn", force, both[:d]),
-    }
-    value = sum(parts.values())
-    wrong = None
+    if model.lattice is not None:
+        check_positive(temperature=temperature)
+    smeared = 0.0 if model.lattice is None else float(temperature)
+    electrons = Electrons(model, float(energy), smeared)
+
+    def parts(n: int, **how: Any) -> tuple[dict[str, NDArray], str]:
+        found, label = _parts(electrons, n, gradient, **how)
+        along = {k: np.einsum("a,amn->mn", force, found[k][:d]) for k in ("field", "disorder")}
+        return found | along, label
+
+    found, label = parts(kmesh, **options)
+    value, wrong = sum(found.values()), None
     if error:
-        coarse = interband_density(
-            model,
-            energy=energy,
-            field=force,
-            current_gradient=gradient,
-            kmesh=max(kmesh // 2, 4),
-            temperature=temperature,
-            error=False,
-            **{**options, "progress": None},
-        )
-        wrong = np.abs(value - coarse.value)
+        coarse, _ = parts(max(kmesh // 2, 4), **{**options, "progress": None})
+        wrong = np.abs(value - sum(coarse.values()))
     return Quantity(
         name="interband density matrix",
         value=value,
         unit=f"1/m^{d}",
         error=wrong,
-        parts=parts,
-        provenance={
-            "model": model.name,
-            "method": "Boltzmann equation with point scatterers; interband part is local",
-            "reference": _REFERENCE,
-            "energy_eV": float(energy),
-            "grid": sea.label if sea is surface else f"{sea.label}; {surface.label}",
-        },
+        parts=found,
+        provenance=_provenance(electrons, label),
     )
 
 
-def torque(model: ElectronGas, *, energy: float, kmesh: int = 64, **options: Any) -> Quantity:
+def _provenance(electrons: Electrons, label: str) -> dict[str, Any]:
+    return {
+        "model": electrons.model.name,
+        "method": "Boltzmann equation with point scatterers; interband part is local",
+        "reference": _REFERENCE,
+        "energy_eV": electrons.energy,
+        "grid": label,
+    }
+
+
+def torque(
+    model: ElectronGas, *, energy: float, kmesh: int = 64, error: bool = True, **options: Any
+) -> Quantity:
     """Torque density per electric field on the magnetisation of an electron gas.
 
     Args:
         model: With an exchange field.
         energy: Fermi energy in eV.
         kmesh: Points of each Fermi line.
-        options: `error`, `processes`, `comm`, `progress`.
+        error: Whether to estimate it, from half as many points.
+        options: `processes`, `comm`, `progress`.
 
     Returns:
         T^a/E_b as (3, 2) in J/m² per V/m = C/m; parts "intrinsic" and "disorder", and their sum.
@@ -193,26 +184,28 @@ def torque(model: ElectronGas, *, energy: float, kmesh: int = 64, **options: Any
     """
     if not isinstance(model, ElectronGas) or model.exchange == 0:
         raise CaseError(("model", "the torque is that of an electron gas with exchange"))
-    columns = [
-        interband_density(model, energy=energy, field=unit, kmesh=kmesh, **options)
-        for unit in ((1.0, 0.0), (0.0, 1.0))
-    ]
+    electrons = Electrons(model, float(energy))
+    found, label = _parts(electrons, kmesh, np.zeros((2, 2)), **options)
+    arm = model.exchange * ELEMENTARY_CHARGE * model.magnetisation
 
-    def of(part: str) -> NDArray[np.floating]:
-        spin = np.array([np.einsum("amn,nm->a", SIGMA, c.parts[part]).real for c in columns]).T
-        arm = model.exchange * ELEMENTARY_CHARGE * model.magnetisation
+    def of(density: NDArray) -> Floats:
+        spin = np.einsum("amn,bnm->ab", SIGMA, density[:2]).real
         return np.cross(arm[:, None], spin, axis=0)
 
-    parts = {"intrinsic": of("field"), "disorder": of("disorder")}
+    parts = {"intrinsic": of(found["field"]), "disorder": of(found["disorder"])}
     wrong = None
-    if all(c.error is not None for c in columns):
-        scale = model.exchange * ELEMENTARY_CHARGE
-        wrong = abs(scale) * np.array([np.broadcast_to(2 * c.error.max(), 3) for c in columns]).T
+    if error:
+        coarse, _ = _parts(
+            electrons, max(kmesh // 2, 4), np.zeros((2, 2)), **{**options, "progress": None}
+        )
+        change = sum(found[key] - coarse[key] for key in ("field", "disorder"))
+        scale = 2 * abs(model.exchange) * ELEMENTARY_CHARGE
+        wrong = scale * np.abs(change)[:2].max(axis=(1, 2)) * np.ones((3, 1))
     return Quantity(
         name="spin-orbit torque per field, [component, field]",
         value=parts["intrinsic"] + parts["disorder"],
         error=wrong,
         unit="C/m",
         parts=parts,
-        provenance=columns[0].provenance,
+        provenance=_provenance(electrons, label),
     )

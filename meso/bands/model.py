@@ -22,10 +22,14 @@ from meso.constants import ELECTRON_MASS, ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError, known
 
 Array: TypeAlias = NDArray[Any]
+Floats: TypeAlias = NDArray[np.floating]
 
 #: ħ²/m_e in eV Å².
 HBAR2_OVER_MASS = HBAR**2 / ELECTRON_MASS / ELEMENTARY_CHARGE * 1e20
 SIGMA = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
+
+#: Primitive vectors of a body-centred cubic lattice, in units of its cubic constant.
+BCC = np.array([[-1.0, 1, 1], [1, -1, 1], [1, 1, -1]]) / 2
 
 
 @runtime_checkable
@@ -35,44 +39,35 @@ class Model(Protocol):
     @property
     def name(self) -> str:
         """For reports."""
-        ...
 
     @property
     def dimension(self) -> int:
         """2 or 3."""
-        ...
 
     @property
     def size(self) -> int:
         """Number of states at each k."""
-        ...
 
     @property
     def degeneracy(self) -> int:
         """2 where spin is left out and every state stands for two, else 1."""
-        ...
 
     @property
-    def lattice(self) -> NDArray[np.floating] | None:
+    def lattice(self) -> Floats | None:
         """Rows are primitive vectors in Å; None for a model without a lattice."""
-        ...
 
     @property
     def operators(self) -> Mapping[str, Array]:
         """Of "S" and "L" as (3, size, size), in ħ, those that there are."""
-        ...
 
-    def hamiltonian(self, k: NDArray[np.floating]) -> Array:
+    def hamiltonian(self, k: Floats) -> Array:
         """H in eV at the wave vectors k (K, dimension): (K, size, size)."""
-        ...
 
-    def gradient(self, k: NDArray[np.floating]) -> Array:
+    def gradient(self, k: Floats) -> Array:
         """∂H/∂k in eV Å: (K, dimension, size, size)."""
-        ...
 
-    def hessian(self, k: NDArray[np.floating]) -> Array:
+    def hessian(self, k: Floats) -> Array:
         """∂²H/∂k∂k in eV Å²: (K, dimension, dimension, size, size)."""
-        ...
 
 
 def operator(model: Model, name: str) -> Array:
@@ -128,12 +123,12 @@ class TightBinding:
     """
 
     name: str
-    lattice: NDArray[np.floating]
-    vectors: NDArray[np.floating]
+    lattice: Floats
+    vectors: Floats
     hoppings: Array
     operators: Mapping[str, Array] = field(default_factory=dict)
     degeneracy: int = 1
-    centres: NDArray[np.floating] | None = None
+    centres: Floats | None = None
 
     def __post_init__(self) -> None:
         count, size = np.shape(self.hoppings)[:2]
@@ -191,18 +186,22 @@ class TightBinding:
 
     @cached_property
     def _tables(self) -> dict[int, Array]:
+        """By the order of the derivative, T_R times powers of i(R + r_n − r_m): (number, …)."""
         return {}
 
     def _table(self, order: int) -> Array:
-        """Hopping matrices times powers of i R, as (number, columns); made when first needed."""
         if order not in self._tables:
-            r = 1j * np.asarray(self.vectors)
-            subscripts = ("rmn->rmn", "ra,rmn->ramn", "ra,rb,rmn->rabmn")[order]
-            table = np.einsum(subscripts, *[r] * order, self.hoppings).astype(complex)
-            self._tables[order] = np.ascontiguousarray(table.reshape(len(r), -1))
+            r = np.zeros((self.size, self.dimension)) if self.centres is None else self.centres
+            shift = np.asarray(r)[None, :] - np.asarray(r)[:, None]
+            path = 1j * (np.asarray(self.vectors)[:, None, None] + shift)
+            table = np.asarray(self.hoppings, dtype=complex)
+            for _ in range(order):
+                table = np.einsum("rmna,r...mn->ra...mn", path, table)
+            self._tables[order] = table.reshape(len(table), -1)
         return self._tables[order]
 
-    def _sum(self, k: NDArray[np.floating], order: int) -> Array:
+    def _sum(self, k: Floats, order: int) -> Array:
+        """The derivative of H(k) of an order."""
         shape = (len(k), *(self.dimension,) * order, self.size, self.size)
         angle = k @ np.asarray(self.vectors).T
         table = self._table(order)
@@ -210,42 +209,24 @@ class TightBinding:
             # Re[exp(iφ) t], without the imaginary part that the reverse hopping cancels.
             both = np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
             return (both @ np.concatenate([table.real, -table.imag])).reshape(shape)
-        return (np.exp(1j * angle) @ table).reshape(shape)
-
-    def hamiltonian(self, k: NDArray[np.floating]) -> Array:
-        """H in eV at the wave vectors k (K, dimension)."""
-        return self._phased(k, self._sum(k, 0))
-
-    def gradient(self, k: NDArray[np.floating]) -> Array:
-        """∂H/∂k in eV Å."""
-        first = self._sum(k, 1)
+        found = (np.exp(1j * angle) @ table).reshape(shape)
         if self.centres is None:
-            return first
-        shift = self._shift
-        return self._phased(k, first + 1j * shift * self._sum(k, 0)[:, None])
-
-    def hessian(self, k: NDArray[np.floating]) -> Array:
-        """∂²H/∂k∂k in eV Å²."""
-        second = self._sum(k, 2)
-        if self.centres is None:
-            return second
-        shift, first = self._shift, self._sum(k, 1)
-        mixed = 1j * (shift[:, None] * first[:, None] + shift[None] * first[:, :, None])
-        square = -shift[:, None] * shift[None] * self._sum(k, 0)[:, None, None]
-        return self._phased(k, second + mixed + square)
-
-    @property
-    def _shift(self) -> NDArray[np.floating]:
-        """Position of n minus that of m: (dimension, m, n)."""
-        r = np.asarray(self.centres)
-        return (r[None, :] - r[:, None]).transpose(2, 0, 1)
-
-    def _phased(self, k: NDArray[np.floating], matrix: Array) -> Array:
-        if self.centres is None:
-            return matrix
+            return found
         phase = np.exp(1j * k @ np.asarray(self.centres).T)
-        phase = phase.reshape(len(k), *(1,) * (matrix.ndim - 3), -1)
-        return phase.conj()[..., :, None] * matrix * phase[..., None, :]
+        phase = phase.reshape(len(k), *(1,) * order, -1)
+        return phase.conj()[..., :, None] * found * phase[..., None, :]
+
+    def hamiltonian(self, k: Floats) -> Array:
+        """H in eV at the wave vectors k (K, dimension)."""
+        return self._sum(k, 0)
+
+    def gradient(self, k: Floats) -> Array:
+        """∂H/∂k in eV Å."""
+        return self._sum(k, 1)
+
+    def hessian(self, k: Floats) -> Array:
+        """∂²H/∂k∂k in eV Å²."""
+        return self._sum(k, 2)
 
 
 def check_hermitian(matrix: Array, key: str, tolerance: float = 1e-8) -> None:

@@ -11,14 +11,14 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
-from meso.bands.model import Model
-from meso.errors import CaseError
+from meso.bands.model import Floats, Model
 
 _TOLERANCE = 1e-8
 
 
-def lattice_group(lattice: NDArray[np.floating]) -> NDArray[np.floating]:
+def lattice_group(lattice: Floats) -> Floats:
     """Rotations and reflections that map a lattice onto itself, (number, d, d)."""
     d = len(lattice)
     entries = np.array(list(product((-1, 0, 1), repeat=d * d))).reshape(-1, d, d)
@@ -33,21 +33,16 @@ def lattice_group(lattice: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.where(np.abs(rotations - whole) < 1e-9, whole + 0.0, rotations)
 
 
-def find_group(model: Model, seed: int = 1) -> NDArray[np.floating]:
+def find_group(model: Model) -> Floats:
     """Operations of the lattice that leave energies, spin and orbital momentum of a model alone.
 
     Each is tried at a general k: traces of Green functions with the velocity and the operators have
-    to turn as vectors and axial vectors do.
-
-    Args:
-        model: The model; without a lattice only the identity is found.
-        seed: Of the general k.
+    to turn as vectors and axial vectors do. Without a lattice only the identity is found.
     """
-    identity = np.eye(model.dimension)[None]
     if model.lattice is None:
-        return identity
+        return np.eye(model.dimension)[None]
     candidates = lattice_group(np.asarray(model.lattice))
-    k = np.random.default_rng(seed).normal(size=model.dimension)
+    k = np.random.default_rng(1).normal(size=model.dimension)
     k *= 2 / np.linalg.norm(model.lattice, axis=1).max() / np.linalg.norm(k)
     moments = _moments(model, candidates @ k)
     here = next(i for i, r in enumerate(candidates) if np.allclose(r, np.eye(model.dimension)))
@@ -61,7 +56,7 @@ def find_group(model: Model, seed: int = 1) -> NDArray[np.floating]:
     return candidates[keep]
 
 
-def _moments(model: Model, k: NDArray[np.floating]) -> list[tuple[NDArray, str]]:
+def _moments(model: Model, k: Floats) -> list[tuple[NDArray, str]]:
     """Traces at the points k, of order one, each with the kinds of its axes after the first."""
     h, slope = model.hamiltonian(k), pad(model.gradient(k), 1)
     h = h / np.abs(np.linalg.eigvalsh(h)).max()
@@ -81,39 +76,29 @@ def _moments(model: Model, k: NDArray[np.floating]) -> list[tuple[NDArray, str]]
     return found
 
 
-def pad(value: NDArray, axis: int) -> NDArray:
+def pad(value: NDArray, *axes: int) -> NDArray:
     """A tensor of a 2D model as one of three dimensions, with zeros along z."""
-    short = 3 - value.shape[axis]
-    if short == 0:
+    if value.shape[axes[0]] == 3:
         return value
-    width = [(0, 0)] * value.ndim
-    width[axis] = (0, short)
-    return np.pad(value, width)
+    return np.pad(value, [(0, int(axis in axes)) for axis in range(value.ndim)])
 
 
-def _turn(value: NDArray, rotation: NDArray[np.floating], axes: str) -> NDArray:
+def _turn(value: NDArray, rotation: Floats, axes: str) -> NDArray:
     full = np.eye(3)
     full[: len(rotation), : len(rotation)] = rotation
     axial = np.linalg.det(rotation) * full
-    channels = np.zeros((7, 7))
-    channels[0, 0] = 1
-    channels[1:4, 1:4] = channels[4:, 4:] = axial
-    matrices = {"v": full, "a": axial, "c": channels}
+    matrices = {"v": full, "a": axial, "c": block_diag(1, axial, axial)}
     for n, kind in enumerate(axes):
-        matrix = matrices[kind]
-        if kind == "c" and value.shape[n] == 4:
-            matrix = matrix[:4, :4]
+        matrix = matrices[kind][: value.shape[n], : value.shape[n]]
         value = np.moveaxis(np.tensordot(matrix, value, axes=(1, n)), 0, n)
     return value
 
 
-def average(value: NDArray, group: NDArray[np.floating] | None, axes: str) -> NDArray:
-    """Mean of a tensor over a group.
+def average(value: NDArray, group: Floats | None, axes: str) -> NDArray:
+    """Mean of a tensor over a group of rotations (number, d, d); None or one: nothing to do.
 
-    Args:
-        value: Its last axes have the kinds given; those before are left alone.
-        group: Rotations (number, d, d); None or one: nothing to do.
-        axes: A letter per axis: "v" vector, "a" axial vector, "c" channels (1, S, L), (1, L).
+    Its last axes have the kinds given, those before are left alone: "v" is a vector, "a" an axial
+    vector, "c" channels (1, S, L) or (1, L).
     """
     if group is None or len(group) <= 1 or not axes:
         return value
@@ -123,15 +108,3 @@ def average(value: NDArray, group: NDArray[np.floating] | None, axes: str) -> ND
     # What cancels does so up to the order of the sum.
     out[np.abs(out) < 1e-14 * np.abs(value).max(initial=0.0)] = 0.0
     return out.reshape(value.shape)
-
-
-def check_closed(group: NDArray[np.floating]) -> None:
-    """Refuse a list of rotations that is not a group.
-
-    Raises:
-        CaseError: The product of two is not in the list, or one is not orthogonal.
-    """
-    products = np.einsum("aij,bjk->abik", group, group).reshape(-1, *group.shape[1:])
-    distance = np.abs(products[:, None] - group[None]).max(axis=(2, 3)).min(axis=1)
-    if distance.max() > 1e-6:
-        raise CaseError(("symmetry", "the operations given are not a group"))

@@ -8,15 +8,11 @@ a device accepts; only arguments are brought into its form here.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-from numpy.typing import NDArray
 
 from meso.angular_momentum.wellposed import decide, unrelaxed
+from meso.bands.model import Floats
 from meso.errors import CaseError
-
-Floats: TypeAlias = NDArray[np.floating]
 
 
 def validate(
@@ -39,14 +35,19 @@ def validate(
     Raises:
         CaseError: It is not, with the reason.
     """
-    d = _tensor(diffusivity)
-    n = d.shape[1]
-    t = None if rates is None else _matrix(rates, n, "rates")
-    v = None if walls is None else _matrix(walls, n, "walls")
-    chi = None if susceptibility is None else _matrix(susceptibility, n, "susceptibility")
-    for key, value in (("diffusivity", d), ("rates", t), ("walls", v), ("susceptibility", chi)):
-        if value is not None and not np.isfinite(value).all():
+    d = np.asarray(diffusivity, dtype=float)
+    if d.ndim in (0, 2):
+        d = np.einsum("ik,ab->iakb", np.eye(3), np.atleast_2d(d))
+    if d.ndim != 4 or d.shape[:2] != d.shape[2:] or d.shape[0] not in (2, 3):
+        found = np.shape(diffusivity)
+        text = f"found shape {found}; expected (d, n, d, n) or (n, n)"
+        raise CaseError(("diffusivity", text))
+    given = {"rates": rates, "walls": walls, "susceptibility": susceptibility}
+    matrices = {k: _matrix(v, d.shape[1], k) for k, v in given.items() if v is not None}
+    for key, value in {"diffusivity": d, **matrices}.items():
+        if not np.isfinite(value).all():
             raise CaseError((key, "not all entries are finite numbers"))
+    t, v, chi = (matrices.get(key) for key in given)
     if chi is not None:
         chi = (chi + chi.T) / 2
         if np.linalg.eigvalsh(chi)[0] <= 0:
@@ -62,21 +63,9 @@ def validate(
     return verdict.problems
 
 
-def _tensor(value: float | Floats) -> Floats:
-    d = np.asarray(value, dtype=float)
-    if d.ndim == 0:
-        d = d[None, None]
-    if d.ndim == 2 and d.shape[0] == d.shape[1]:
-        return np.einsum("ik,ab->iakb", np.eye(3), d)
-    if d.ndim == 4 and d.shape[:2] == d.shape[2:] and d.shape[0] in (2, 3):
-        return d
-    raise CaseError(("diffusivity", f"found shape {d.shape}; expected (d, n, d, n) or (n, n)"))
-
-
 def _matrix(value: float | Floats, n: int, key: str) -> Floats:
     m = np.asarray(value, dtype=float)
-    if m.ndim == 0:
-        return float(m) * np.eye(n)
+    m = m * np.eye(n) if m.ndim == 0 else m
     if m.shape != (n, n):
         raise CaseError((key, f"found shape {m.shape}; expected ({n}, {n})"))
     return m

@@ -1,8 +1,14 @@
-"""A material file, in the form of the library, and the tensors behind it."""
+"""A material file, in the form of the library, and the tensors behind it.
+
+The first line of NAME.toml has checksums of the rest of it and of NAME.json, by which a file that
+somebody has edited since is told from one that may be written again.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +16,11 @@ import numpy as np
 
 from meso.bands.coefficients import Coefficients
 from meso.bands.diffusivity import Diffusivity, Normalisation
+from meso.errors import CaseError
 from meso.files.directory import hold, staged
 from meso.files.naming import file_names
+
+_HEAD = "# Written by meso bands, which will not replace it once it is changed: {} {}"
 
 
 def material_tables(found: Coefficients) -> dict[str, Any]:
@@ -37,16 +46,8 @@ def material_text(found: Coefficients, title: str = "") -> str:
     return "\n".join(head) + "\n" + tomli_w.dumps(material_tables(found), multiline_strings=False)
 
 
-def write(found: Coefficients, directory: Path, name: str, title: str = "") -> list[Path]:
-    """Write NAME.toml (the material) and NAME.json (tensors, errors, provenance).
-
-    Returns:
-        The paths.
-
-    Raises:
-        CaseError: Somebody else writes into the directory, or it cannot be made.
-        MesoError: They cannot be written; what was there is then as it was.
-    """
+def _tensors(found: Coefficients) -> dict[str, Any]:
+    """The content of NAME.json."""
     tables = {
         key: {
             "value": _plain(q.value),
@@ -65,18 +66,73 @@ def write(found: Coefficients, directory: Path, name: str, title: str = "") -> l
             "indices": "[i][a][k][b], a and b: S_x, S_y, S_z, L_x, L_y, L_z",
             "provenance": tables["diffusivity"]["provenance"],
         }
-    (stem,) = file_names([name]).values()
-    texts = {
-        f"{stem}.toml": material_text(found, title),
-        f"{stem}.json": json.dumps(tables, indent=1, ensure_ascii=False),
-    }
-    with hold(directory), staged(directory) as folder:
-        for file, text in texts.items():
-            (folder / file).write_text(text, encoding="utf-8")
-    return [directory / file for file in texts]
+    return tables
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return value
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _paths(directory: Path, name: str) -> tuple[Path, Path]:
+    (stem,) = file_names([name]).values()
+    return directory / f"{stem}.toml", directory / f"{stem}.json"
+
+
+def _checksum(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def check_own(directory: Path, name: str) -> None:
+    """Refuse to replace a file that is not as `write` left it.
+
+    Raises:
+        CaseError: NAME.toml or NAME.json has been changed since, or comes from somewhere else.
+    """
+    material, tensors = _paths(directory, name)
+    text, data = _text(material), _text(tensors)
+    head, _, body = (text or "").partition("\n")
+    sums = re.findall(r"\b[0-9a-f]{16}\b", head)
+    own = {material: text is None or [_checksum(body)] == sums[:1], tensors: data is None}
+    if data is not None:
+        # Alone it has no checksum: whoever takes the material away may write it anew.
+        own[tensors] = '"provenance": {' in data if text is None else [_checksum(data)] == sums[1:]
+    for path, is_own in own.items():
+        if not is_own:
+            problem = (
+                f"{path} was changed after meso bands wrote it, or comes from somewhere else, and"
+                " is not replaced: rename it, or choose another --output or output.name"
+            )
+            raise CaseError(("output.directory", problem))
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        problem = f"{path} is there and cannot be read ({error.strerror})"
+        raise CaseError(("output.directory", problem)) from None
+
+
+def write(found: Coefficients, directory: Path, name: str, title: str = "") -> list[Path]:
+    """Write NAME.toml (the material) and NAME.json (tensors, errors, provenance).
+
+    Returns:
+        The paths.
+
+    Raises:
+        CaseError: Somebody else writes into the directory, it cannot be made, or one of the files
+            is there and not as it was written.
+        MesoError: They cannot be written; what was there is then as it was.
+    """
+    material, tensors = _paths(directory, name)
+    body = material_text(found, title)
+    data = json.dumps(_tensors(found), indent=1, ensure_ascii=False)
+    head = _HEAD.format(_checksum(body), _checksum(data))
+    with hold(directory):
+        check_own(directory, name)
+        with staged(directory) as folder:
+            (folder / material.name).write_bytes(f"{head}\n{body}".encode())
+            (folder / tensors.name).write_bytes(data.encode())
+    return [material, tensors]

@@ -1,15 +1,17 @@
 """Parts of responses: states may be turned, orbitals rotate; users see sums over them alone."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from meso import CaseError, ConvergenceError, bands
 from meso.bands import models
-from meso.bands.boltzmann import expectation, shift, solve, velocity
+from meso.bands.boltzmann import solve
 from meso.bands.characters import same_sites
 from meso.bands.engine import adaptive
-from meso.bands.geometry import Bands, connection, curvature, metric, within
-from meso.bands.hall import HallTerm
+from meso.bands.geometry import Electrons
+from meso.bands.hall import projected
 from meso.bands.model import operator
 from meso.bands.slater_koster import ORBITALS, angular_momentum, bond
 
@@ -23,7 +25,9 @@ def turned(at, seed=0):
             group = np.flatnonzero(at.labels[n] == label)
             random = rng.normal(size=(len(group),) * 2) + 1j * rng.normal(size=(len(group),) * 2)
             states[n][:, group] = states[n][:, group] @ np.linalg.qr(random)[0]
-    return Bands(model=at.model, k=at.k, energies=at.energies, states=states)
+    other = at.electrons.bands(at.k)
+    vars(other)["states"] = states  # which would be made when needed
+    return other
 
 
 @pytest.mark.parametrize(
@@ -31,14 +35,14 @@ def turned(at, seed=0):
 )
 def test_invariance(model):
     k = np.random.default_rng(3).normal(size=(20, model.dimension)) * 0.4
-    at = Bands.at(model, k)
+    at = Electrons(model).bands(k)
     other = turned(at)
     assert (np.bincount(at.labels[0]) == 2).all()  # Kramers pairs: rotations do something
 
     def traces(b):
-        momentum = within(b, b.operator(model.operators["L"]))
-        f, g, a = curvature(b), metric(b), connection(b)
-        x = b.operator(model.operators["S"])
+        momentum = b.within(b.between(model.operators["L"][None]))
+        f, g, a = b.curvature, b.metric, b.connection
+        x = b.between(model.operators["S"][None])
         return [
             np.einsum("kjnm,klmn->kjl", momentum, f),
             np.einsum("kabnn->kab", g),
@@ -51,7 +55,7 @@ def test_invariance(model):
 
 
 def test_projectors():
-    at = Bands.at(models.SlaterKosterBcc("Ta"), np.array([[0.2, 0.3, 0.4]]))
+    at = Electrons(models.SlaterKosterBcc("Ta")).bands(np.array([[0.2, 0.3, 0.4]]))
     p = at.projector(4)
     np.testing.assert_allclose(p @ p, p, atol=1e-13)
     assert np.trace(p[0]).real == pytest.approx(2)
@@ -59,30 +63,31 @@ def test_projectors():
 
 def test_metric_and_curvature_are_parts_of_one_tensor():
     # For a single band of a two-band model det g = (F/2)².
-    at = Bands.at(models.GappedLattice(), np.random.default_rng(0).normal(size=(9, 2)))
-    g, f = metric(at)[..., 0, 0].real, curvature(at)[:, 2, 0, 0].real
+    at = Electrons(models.GappedLattice()).bands(np.random.default_rng(0).normal(size=(9, 2)))
+    g, f = at.metric[:, :2, :2, 0, 0].real, at.curvature[:, 2, 0, 0].real
     np.testing.assert_allclose(np.linalg.det(g), (f / 2) ** 2, rtol=1e-9, atol=1e-12)
 
 
 def test_adaptive_refinement_says_when_it_fails():
     model = models.GappedLattice(mass=-0.001)
-    term = HallTerm(matrix=operator(model, "1"), energy=0.0, temperature=0.0, projected=True)
+    integrand = partial(projected, matrix=operator(model, "1"))
     with pytest.raises(ConvergenceError, match="adaptive integration over k: error .* asked for"):
-        adaptive(model, term, tolerance=1e-9, most=2000)
+        adaptive(Electrons(model), integrand, tolerance=1e-9, most=2000)
     with pytest.raises(CaseError, match="lattice: electron gas has none"):
-        adaptive(models.ElectronGas(), term, tolerance=1e-3)
+        adaptive(Electrons(models.ElectronGas()), integrand, tolerance=1e-3)
 
 
 def test_boltzmann_equation_is_solved():
     """On a grid: the solution put into the collision integral gives the drive back."""
     model = models.BccP(spin_orbit=0.05)
     mesh = bands.uniform(model, 6, symmetry="none")
-    found = solve(model, 0.5, mesh, temperature=0.1)
-    at = Bands.at(model, mesh.points)
-    g, weight = shift(found, at), at.surface(0.5, 0.1, None) * mesh.weights[:, None]
+    electrons = Electrons(model, 0.5, 0.1)
+    found = solve(electrons, mesh)
+    at = electrons.bands(mesh.points)
+    g, weight = found.shift(at), at.surface * mesh.weights[:, None]
     arriving = np.einsum("kn,kan,kmn,kpn->amp", weight, g, at.states, at.states.conj())
-    collisions = g * expectation(at, found.density)[:, None] - expectation(at, arriving)
-    np.testing.assert_allclose(collisions, velocity(at) / (2 * np.pi), atol=1e-10)
+    collisions = g * at.expectation(found.density)[:, None] - at.expectation(arriving)
+    np.testing.assert_allclose(collisions, at.velocity / (2 * np.pi), atol=1e-10)
 
 
 def test_angular_momentum_algebra():

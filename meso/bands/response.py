@@ -1,0 +1,168 @@
+"""What all responses share: mesh, energy, sums with errors, and what reports say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meso.bands.engine import Integrand, adaptive, integrate
+from meso.bands.geometry import Electrons
+from meso.bands.kmesh import Mesh, fermi_lines, plane, uniform
+from meso.bands.model import Model, check_hermitian
+from meso.bands.symmetry import average
+from meso.errors import CaseError, known
+
+_OPTIONS = ("symmetry", "processes", "comm", "progress", "batch", "error")
+
+
+def check_positive(**values: Any) -> None:
+    """Refuse what is not a positive finite number.
+
+    Raises:
+        CaseError: Some are not.
+    """
+    problems = [
+        (key, f"found {value!r}; must be positive and finite")
+        for key, value in values.items()
+        if not (isinstance(value, int | float | np.number) and isfinite(value) and value > 0)
+    ]
+    if problems:
+        raise CaseError(*problems)
+
+
+def check_choice(key: str, found: str, names: Sequence[str]) -> None:
+    """Refuse a name that is not known.
+
+    Raises:
+        CaseError: It is not.
+    """
+    if found not in names:
+        raise CaseError((key, f'found "{found}"; {known(found, names)}'))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sums:
+    """Integrals over k, averaged over the symmetry of the mesh, their errors, and where from."""
+
+    values: tuple[NDArray, ...]
+    errors: tuple[NDArray, ...] | None
+    electrons: Electrons
+    mesh: Mesh
+    grid: Mapping[str, str]
+
+    def provenance(self, method: str, reference: str | None = None, **more: Any) -> dict[str, Any]:
+        """Where a result comes from; entries that are None are left out."""
+        smeared = None if self.mesh.on_fermi_surface else self.electrons.temperature
+        found = {
+            "model": self.electrons.model.name,
+            "method": method,
+            "reference": reference,
+            **({"energy_eV": self.electrons.energy, "temperature_eV": smeared} | more),
+            **self.grid,
+        }
+        return {key: value for key, value in found.items() if value is not None}
+
+
+def respond(
+    electrons: Electrons,
+    integrand: Integrand,
+    kmesh: int | Mesh,
+    *,
+    axes: Sequence[str],
+    surface: bool = False,
+    generic: bool = False,
+    tolerance: float | None = None,
+    **options: Any,
+) -> Sums:
+    """Integrate over k.
+
+    Args:
+        electrons: The model, its Fermi energy and temperature.
+        integrand: Of the bands at a batch of k.
+        kmesh: A mesh, or the number of points (rays, for a model without lattice).
+        axes: For each value of the integrand the kinds of its last axes, see `average`.
+        surface: Whether only the Fermi surface matters.
+        generic: Whether a grid has to miss lines of symmetry, see `uniform`.
+        tolerance: Relative; refine k adaptively instead of a grid.
+        options: `symmetry`, `error` (False: do not estimate it from half as many points), and those
+            of `integrate`.
+
+    Raises:
+        CaseError: Unknown options, energy outside the bands, or a Hamiltonian that is not
+            Hermitian.
+        ConvergenceError: The tolerance was not reached.
+    """
+    smooth = surface and (electrons.model.lattice is not None or isinstance(kmesh, Mesh))
+    if electrons.temperature != 0 or smooth:
+        check_positive(temperature=electrons.temperature)
+    how = {key: value for key, value in options.items() if key not in ("symmetry", "error")}
+    if tolerance is None:
+        mesh = mesh_for(electrons, kmesh, options, surface=surface, generic=generic)
+        values, errors, grid = (
+            integrate(electrons, mesh, integrand, **how),
+            None,
+            {"grid": mesh.label},
+        )
+        if mesh.coarse is not None:
+            rough = integrate(electrons, mesh.coarse, integrand, **{**how, "progress": None})
+            errors = tuple(np.abs(a - b) for a, b in zip(values, rough, strict=True))
+            grid["error from"] = mesh.coarse.label
+    else:
+        check_positive(tolerance=tolerance)
+        mesh = mesh_for(electrons, 8, options, surface=surface)
+        how = {key: how[key] for key in ("processes", "progress") if key in how}
+        values, errors, text = adaptive(electrons, integrand, tolerance=tolerance, **how)
+        grid = {"grid": text}
+    values = tuple(average(v, mesh.group, a) for v, a in zip(values, axes, strict=True))
+    return Sums(values=values, errors=errors, electrons=electrons, mesh=mesh, grid=grid)
+
+
+def mesh_for(
+    electrons: Electrons,
+    kmesh: int | Mesh,
+    options: dict[str, Any],
+    *,
+    surface: bool = False,
+    generic: bool = False,
+) -> Mesh:
+    """The mesh of a calculation, after a look at what it is for; as for `respond`."""
+    unknown = [key for key in options if key not in _OPTIONS]
+    if unknown:
+        raise CaseError((unknown[0], f"unknown option; {known(unknown[0], _OPTIONS)}"))
+    model, energy = electrons.model, electrons.energy
+    if not isfinite(energy):
+        raise CaseError(("energy", f"found {energy!r}; must be finite"))
+    probe = model.hamiltonian(np.full((1, model.dimension), 0.1234))
+    check_hermitian(probe, f"{model.name}.hamiltonian")
+    if isinstance(kmesh, Mesh):
+        return kmesh
+
+    def make(n: int) -> Mesh:
+        if model.lattice is not None:
+            symmetry = options.get("symmetry", "auto")
+            return uniform(model, n, symmetry=symmetry, generic=generic)
+        return fermi_lines(model, energy, n) if surface else plane(model, energy, n)
+
+    mesh = make(kmesh)
+    if options.get("error", True):
+        half = kmesh // 2
+        mesh = replace(mesh, coarse=make(max(half + half % 2, 2)))
+    if model.lattice is not None:
+        _check_energy(model, mesh, energy)
+    return mesh
+
+
+def _check_energy(model: Model, mesh: Mesh, energy: float) -> None:
+    """Refuse an energy outside all bands."""
+    step = max(1, len(mesh.points) // 512)
+    levels = np.linalg.eigvalsh(model.hamiltonian(mesh.points[::step]))
+    low, high = levels.min(), levels.max()
+    margin = 0.02 * (high - low)
+    if not low - margin <= energy <= high + margin:
+        text = f"found {energy:g} eV, outside the bands of {model.name}: {low:.4g} … {high:.4g} eV"
+        raise CaseError(("energy", text))
