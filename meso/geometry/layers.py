@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-# Cells across a channel and per vorticity diffusion length at a wall, by polynomial degree.
-# Measured on ribbons and bends: they keep currents and profiles within 1e-6 and wall vorticities
-# within 1e-5 (tests/verification); degree 2 is left at about 1e-4.
-CELLS_PER_WIDTH = {1: 16.0, 2: 10.0}
+# Cells across a channel (in 3D across the thickness) and per vorticity diffusion length at a wall,
+# by polynomial degree. Measured on ribbons and bends: they keep currents and profiles within 1e-6
+# and wall vorticities within 1e-5 (tests/verification); degree 2 is left at about 1e-4.
+_CELLS_PER_WIDTH = {2: {1: 16.0, 2: 10.0, 3: 5.0}, 3: {1: 10.0, 2: 6.0, 3: 4.0}}
 _CELLS_PER_LAYER = {1: 8.0, 2: 6.0, 3: 5.0, 4: 2.5, 5: 2.0}
 # Polynomial degree of the fields, by the dimension of the device, where none is given.
 DEFAULT_ORDER = {2: 4, 3: 2}
@@ -71,27 +71,11 @@ class Layer:
 
     def resolved(self, order: int) -> Layer:
         """The layer with size and reach for fields of some polynomial degree."""
-        if self.size and self.reach:
-            return self
         return replace(
             self,
             size=self.size or self.finer * self.decay / _CELLS_PER_LAYER.get(order, 1.5),
             reach=self.reach or self.wider * 0.7 * (order + 1) * self.decay,
         )
-
-
-def vorticity_layer(diffusion_length: float, order: int, size: float | None = None) -> Layer:
-    """Layer that resolves the decay of the vorticity at a wall.
-
-    Args:
-        diffusion_length: Vorticity diffusion length l.
-        order: Polynomial degree k of the current density.
-        size: Cell size at the wall, if it is given.
-
-    Returns:
-        The layer, in the unit of ``diffusion_length``.
-    """
-    return Layer(size=size, decay=diffusion_length).resolved(order)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -159,6 +143,10 @@ class Sizes:
         """The order, of resolved sizes."""
         assert self.order
         return self.order
+
+    def across(self, dimension: int) -> float:
+        """Cells over the local width."""
+        return _CELLS_PER_WIDTH[dimension][min(self.degree, 3)]
 
     def resolved(self, order: int) -> Sizes:
         """The same for fields of a known degree."""
