@@ -55,7 +55,7 @@ class _Sets(dict[str, _Set]):
         super().__init__()
         self.path = path
 
-    def add(self, name: str, numbers: np.ndarray) -> _Set:
+    def add(self, name: str, numbers: np.ndarray = _NONE) -> _Set:
         entry = self.setdefault(name.casefold(), _Set(name))
         entry.numbers.append(numbers)
         return entry
@@ -71,23 +71,24 @@ class _Sets(dict[str, _Set]):
                 f" {', '.join(s.name for s in self.values()) or 'none'}"
             )
         others = [self.members(other, seen | {key}) for other in self[key].others]
-        return np.unique(np.concatenate([*self[key].numbers, *others]))
+        return np.concatenate([*self[key].numbers, *others])
+
+    def found(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """Where the members of each set are among some numbers."""
+        each = {entry.name: self.members(entry.name) for entry in self.values()}
+        return {name: np.flatnonzero(np.isin(numbers, mine)) for name, mine in each.items()}
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read an input file, and those that it includes.
+    """The mesh of an input file, as arguments of :class:`meso.geometry.foreign.RawMesh`.
 
-    Returns:
-        Its mesh, as arguments of :class:`meso.geometry.foreign.RawMesh`.
-
-    Raises:
-        GeometryError: What is not a plain mesh of one part.
+    A GeometryError tells what is not a plain mesh of one part.
     """
     return _Reader(path).mesh()
 
 
 class _Reader:
-    """Collects the keywords of a file, and makes a mesh of them."""
+    """Collects the keywords of a file and of those that it includes, and makes a mesh of them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -95,7 +96,7 @@ class _Reader:
         self.elements: list[tuple[str, np.ndarray]] = []  # kind; number, nodes
         self.element_sets, self.node_sets = _Sets(path), _Sets(path)
         self.surfaces: dict[str, list[tuple[str, list[str]]]] = {}
-        self.parts = 0
+        self.in_part = False
         for keyword, options, rows in _blocks(path, frozenset()):
             self._take(keyword, options, rows)
 
@@ -106,9 +107,9 @@ class _Reader:
         if keyword in _GENERATED:
             raise self._error(f"found *{keyword}; meso reads nodes and elements that are listed")
         if keyword == "PART":
-            self.parts += 1
-            if self.parts > 1:
+            if self.in_part:
                 raise self._error("found several parts; write one part, or a file without parts")
+            self.in_part = True
         elif keyword == "INSTANCE" and any(rows):
             raise self._error("found an instance that is moved; write the part where it belongs")
         elif keyword == "NODE":
@@ -159,19 +160,15 @@ class _Reader:
                 self.element_sets.add(options["ELSET"], table[:, 0])
 
     def _set(self, keyword: str, options: dict[str, str], rows: list[list[str]]) -> None:
-        words = [[w for w in row if w] for row in rows]
-        names = [w for row in words for w in row if not w.lstrip("-").isdigit()]
-        if "GENERATE" in options:
-            steps = [[int(w) for w in row] for row in words if row]
-            ranges = [np.arange(r[0], r[1] + 1, r[2] if len(r) > 2 else 1) for r in steps]
-            numbers = np.concatenate([_NONE, *ranges])
-        else:
-            digits = [int(w) for row in words for w in row if w.lstrip("-").isdigit()]
-            numbers = np.array(digits, dtype=np.int64)
-        sets = self.node_sets if keyword == "NSET" else self.element_sets
-        entry = sets.add(options[keyword], numbers)
+        entry = (self.node_sets if keyword == "NSET" else self.element_sets).add(options[keyword])
         entry.rank = 2 if "INTERNAL" in options else 0
-        entry.others += map(_local, names)
+        for row in rows:
+            numbers = np.array([int(w) for w in row if w.lstrip("-").isdigit()], dtype=np.int64)
+            if "GENERATE" in options and len(numbers):
+                first, last, step = (*numbers, 1)[:3]
+                numbers = np.arange(first, last + 1, step)
+            entry.numbers.append(numbers)
+            entry.others += [_local(w) for w in row if w and not w.lstrip("-").isdigit()]
 
     def mesh(self) -> dict[str, Any]:
         """The mesh that the file describes."""
@@ -191,25 +188,18 @@ class _Reader:
                 raise self._error(f"an element of the kind {kind} names node {missing}: no such")
             blocks.append((kind, at))
 
-        def found(numbers: np.ndarray, sets: _Sets, name: str) -> np.ndarray:
-            at = positions(numbers, sets.members(name))
-            return at[at >= 0]
-
-        sets = {
-            s.name: found(element, self.element_sets, s.name) for s in self.element_sets.values()
-        }
-        node_sets = {s.name: found(node, self.node_sets, s.name) for s in self.node_sets.values()}
+        sets = self.element_sets.found(element)
+        node_sets = self.node_sets.found(node)
         surfaces = {}
         for name, rows in self.surfaces.items():
-            parts = [
-                f for kind, row in rows if kind == "ELEMENT" for f in self._facets(row, blocks)
-            ]
+            listed = [row for kind, row in rows if kind == "ELEMENT"]
+            parts = [facets for row in listed for facets in self._facets(row, blocks)]
             wide = max((f.shape[1] for f in parts), default=0)
             if parts:
                 surfaces[name] = np.concatenate([f for f in parts if f.shape[1] == wide])
-            listed = [found(node, self.node_sets, row[0]) for kind, row in rows if kind == "NODE"]
-            if listed:
-                node_sets[name] = np.concatenate(listed)
+            points = [self.node_sets.members(row[0]) for kind, row in rows if kind == "NODE"]
+            if points:
+                node_sets[name] = np.flatnonzero(np.isin(node, np.concatenate(points)))
         ranks = {s.name: s.rank for s in self.element_sets.values()}
         return {
             "points": nodes[:, 1:],

@@ -79,13 +79,9 @@ class _Entity:
 def open_cad(path: Path, groups: Groups | None, unit: float) -> None:
     """Open a CAD file, join its parts where they touch, and name them as physical groups.
 
-    Args:
-        path: The file. The lengths in a STEP file count as they are written.
-        groups: Names by selectors; None for the labels of the file.
-        unit: Metres per unit of the file.
-
-    Raises:
-        GeometryError: A file that Gmsh refuses; parts that overlap; names that do not fit.
+    The lengths in a STEP file count as they are written, in a unit of so many metres. Without
+    groups the labels of the file are the names. A GeometryError tells of a file that Gmsh refuses,
+    parts that overlap, and names that do not fit.
     """
     labels = _open(path)
     dimension = 3 if gmsh.model.getEntities(3) else 2

@@ -11,17 +11,8 @@ import numpy as np
 from scipy.spatial import Delaunay, QhullError
 
 from meso.errors import GeometryError
-from meso.geometry.drawing import (
-    bounds,
-    curve_length,
-    curve_points,
-    elements,
-    entities,
-    generate,
-    is_straight,
-    nodes,
-)
-from meso.geometry.estimating import cells_of_field
+from meso.geometry import drawing
+from meso.geometry.layers import cells_of_field
 from meso.geometry.simplices import (
     TURNED,
     facet_measures,
@@ -43,21 +34,13 @@ _TRIANGULATED = 3000  # of all these points, about
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coarse:
-    """A mesh of straight simplices.
+    """A mesh of straight simplices."""
 
-    Attributes:
-        nodes: Coordinates, shape (n, 3).
-        number: Of a node by its tag in Gmsh.
-        cells: Vertices of the cells, positive, shape (c, d + 1).
-        facets: Those of the boundary, the conductor on the left (3D: normals outwards).
-        normals: Inward unit normals of the facets, shape (m, 3).
-    """
-
-    nodes: np.ndarray
-    number: np.ndarray
-    cells: np.ndarray
-    facets: np.ndarray
-    normals: np.ndarray
+    nodes: np.ndarray  # shape (n, 3)
+    number: np.ndarray  # of a node by its tag in Gmsh
+    cells: np.ndarray  # vertices, positively oriented, shape (c, d + 1)
+    facets: np.ndarray  # of the boundary, the conductor on the left (3D: normals outwards)
+    normals: np.ndarray  # inward unit normals of the facets, shape (m, 3)
 
     @property
     def dimension(self) -> int:
@@ -71,7 +54,7 @@ class Coarse:
 
     def on(self, tags: list[int]) -> np.ndarray:
         """Facets on some curves (3D: surfaces) of the drawing."""
-        return elements({2: 1, 3: 2}[self.dimension], tags, self.number)
+        return drawing.elements({2: 1, 3: 2}[self.dimension], tags, self.number)
 
     def measure(self, tags: list[int]) -> float:
         """Length (3D: area) of some curves (surfaces)."""
@@ -87,7 +70,7 @@ class Coarse:
         if self.dimension == 3:
             return self.nodes, self.cells
         count = len(self.nodes)
-        curved = [curve for curve in entities(1) if not is_straight(curve)]
+        curved = [curve for curve in drawing.entities(1) if not drawing.is_straight(curve)]
         on_arc = np.isin(row_keys(self.facets, count), row_keys(self.on(curved), count))
         chords = self.facets[on_arc]
         start, end = self.nodes[chords[:, 0]], self.nodes[chords[:, 1]]
@@ -103,25 +86,16 @@ def coarse_mesh(
 ) -> Coarse | None:
     """Mesh the open drawing coarsely; None if that is not possible: its reader says why.
 
-    Args:
-        path: The drawing, for messages.
-        dimension: 2 or 3.
-        largest: Largest cell.
-        announce: Called with the number of cells, if they are many by the drawing's own sizes.
-
-    Raises:
-        GeometryError: The conductor has no boundary; Gmsh's own message.
+    ``announce`` is called with the number of cells, if they are many by the drawing's own sizes.
     """
     along = _resolve_short_curves(_LEAST_EDGES[dimension])
     gmsh.option.setNumber("Mesh.MeshSizeMax", largest)
     _check(along, announce, dimension)
-    generate(path, dimension)
-    points, number = nodes()
-    cells = elements({2: 2, 3: 4}[dimension], [-1], number)
-    used = points[np.unique(cells)]
-    if not len(cells) or (
-        dimension == 2 and np.ptp(used[:, 2]) > 1e-9 * np.ptp(used, axis=0).max()
-    ):
+    drawing.generate(path, dimension)
+    points, number = drawing.nodes()
+    cells = drawing.elements({2: 2, 3: 4}[dimension], [-1], number)
+    sides = np.ptp(points[np.unique(cells)], axis=0) if len(cells) else np.zeros(3)
+    if not len(cells) or (dimension == 2 and sides[2] > 1e-9 * sides.max()):
         return None
     cells = positive(points, cells)
     # Facets in the order of their cells.
@@ -142,24 +116,22 @@ def _resolve_short_curves(edges: int) -> dict[int, list[float]]:
 
     A long curve between short ones would be as fine as they are all along, where their sizes
     need not reach its middle. Only such curves are graded, so that other meshes stay as they are,
-    and only where the drawing gives no sizes of its own.
-
-    Returns:
-        Sizes at the start, in the middle and at the end of each curve.
+    and only where the drawing gives no sizes of its own. Returns the sizes at the start, in the
+    middle and at the end of each curve.
     """
-    given = {p for p in entities(0) if gmsh.model.mesh.getSizes([(0, p)])[0] > 0}
-    for curve in entities(1):
-        length = curve_length(curve)
+    given = {p for p in drawing.entities(0) if gmsh.model.mesh.getSizes([(0, p)])[0] > 0}
+    for curve in drawing.entities(1):
+        length = drawing.curve_length(curve)
         for point in gmsh.model.getBoundary([(1, curve)], oriented=False):
             known = gmsh.model.mesh.getSizes([point])[0]
             size = min(length / edges, known if known > 0 else np.inf)
             gmsh.model.mesh.setSize([point], size)
-    sizes = {curve: _sizes_along(curve, edges, given) for curve in entities(1)}
+    sizes = {curve: _sizes_along(curve, edges, given) for curve in drawing.entities(1)}
     if any(middle > max(start, end) for start, middle, end in sizes.values()):
         # Sizes at points would win.
         gmsh.option.setNumber("Mesh.MeshSizeFromPoints", 0)
         for curve, along in sizes.items():
-            low, high = bounds(curve)
+            low, high = drawing.bounds(curve)
             at = [low, (low + high) / 2, high]
             gmsh.model.mesh.setSizeAtParametricPoints(1, curve, at, along)
     return sizes
@@ -168,13 +140,13 @@ def _resolve_short_curves(edges: int) -> dict[int, list[float]]:
 def _sizes_along(curve: int, edges: int, given: set[int]) -> list[float]:
     """Coarse sizes at start, middle and end of a curve of the drawing."""
     tags = [tag for _, tag in gmsh.model.getBoundary([(1, curve)], combined=False)]
-    wanted = curve_length(curve) / edges
+    wanted = drawing.curve_length(curve) / edges
     # The start has a minus sign.
     ends = [gmsh.model.mesh.getSizes([(0, abs(tag))])[0] or wanted for tag in sorted(tags)]
     start, end = ends if len(ends) == 2 else (wanted, wanted)
     middle = (start + end) / 2
     long = wanted * edges > _MANY_ON_CURVE * middle and given.isdisjoint(map(abs, tags))
-    if long and is_straight(curve):  # a side of a strip, perhaps
+    if long and drawing.is_straight(curve):  # a side of a strip, perhaps
         wanted = min(wanted, _COARSER * middle)
     return [start, wanted if long else middle, end]
 
@@ -182,7 +154,7 @@ def _sizes_along(curve: int, edges: int, given: set[int]) -> list[float]:
 def forget_coarse_sizes() -> None:
     """What was asked for along curves no longer holds."""
     gmsh.option.setNumber("Mesh.MeshSizeFromPoints", 0)
-    for curve in entities(1):
+    for curve in drawing.entities(1):
         gmsh.model.mesh.setSizeAtParametricPoints(1, curve, [], [])
 
 
@@ -190,23 +162,19 @@ def _check(
     along: Mapping[int, list[float]], announce: Callable[[float], None], dimension: int
 ) -> None:
     """Tell of a coarse mesh that would be large, by the sizes that the drawing itself asks for."""
-    if not along:
-        return
     at = np.linspace(0, 2, _POINTS)
     largest, factor = (gmsh.option.getNumber(f"Mesh.MeshSize{k}") for k in ("Max", "Factor"))
-    points = np.concatenate([curve_points(curve, _POINTS) for curve in along])
-    sizes = np.concatenate([np.interp(at, range(3), three) for three in along.values()])
+    sizes = np.array([np.interp(at, range(3), three) for three in along.values()]).ravel()
     sizes = factor * np.minimum(sizes, largest)
-    edges = sum(curve_length(c) for c in along) / sizes.min()
-    if edges < 1000:
-        return
+    used = np.flatnonzero(sizes > 0)  # the poles of a sphere are curves without length
     # Points on a line take the square of their number in time; sizes are known to all of them.
-    some = slice(None, None, 1 + len(points) // _TRIANGULATED)
+    used = used[:: 1 + len(used) // _TRIANGULATED]
+    points = np.array([drawing.curve_points(curve, _POINTS) for curve in along]).reshape(-1, 3)
     try:
-        simplices = Delaunay(points[some, :dimension]).simplices
+        simplices = Delaunay(points[used, :dimension]).simplices
     except (QhullError, ValueError):
         return  # too few points, or all in one plane
     # Gmsh interpolates in such a triangulation of the boundary.
-    cells = cells_of_field(points[some], simplices, sizes[some])
+    cells = cells_of_field(points[used], simplices, sizes[used])
     if cells > _MANY_CELLS:
         announce(cells)

@@ -9,7 +9,7 @@ import gmsh
 import numpy as np
 
 from meso.errors import GeometryError
-from meso.geometry.drawing import bounds, curve_points, curve_values, entities, groups, is_straight
+from meso.geometry import drawing
 from meso.geometry.simplices import cross
 
 _TOLERANCE = 1e-7  # of the extent of the drawing; Gmsh's own projections have 1e-9
@@ -24,13 +24,13 @@ def check_coincident(path: Path) -> None:
     Gmsh finds no mesh between them, or does not end; the parts that they bound would not be
     joined. The GeometryError has the curves, their groups and a place.
     """
-    curves = [c for c in entities(1) if len(gmsh.model.getAdjacencies(1, c)[0])]
-    for surface in entities(2):
+    curves = [c for c in drawing.entities(1) if len(gmsh.model.getAdjacencies(1, c)[0])]
+    for surface in drawing.entities(2):
         curves += [c for d, c in gmsh.model.mesh.getEmbedded(2, surface) if d == 1]
     curves = list(dict.fromkeys(curves))
     if not curves:
         return
-    points = np.array([curve_points(curve, 33) for curve in curves])
+    points = np.array([drawing.curve_points(curve, 33) for curve in curves])
     low, high = points.min(axis=1), points.max(axis=1)
     tolerance = _TOLERANCE * (high.max(axis=0) - low.min(axis=0)).max()
     is_plane = np.ptp(points[..., 2]) <= tolerance
@@ -58,7 +58,7 @@ def check_coincident(path: Path) -> None:
 
 
 def _error(path: Path, curve: int, other: int, how: str, place: np.ndarray) -> GeometryError:
-    name = {tag: name for name, tags in groups(path, 1).items() for tag in tags}
+    name = {tag: name for name, tags in drawing.groups(path, 1).items() for tag in tags}
     one, two = (f"{c} ('{name[c]}')" if c in name else f"{c} (no group)" for c in (curve, other))
     at = f"({place[0]:.6g}, {place[1]:.6g})"
     return GeometryError(f"{path}: curves {one} and {two} {how.format(at)}")
@@ -70,14 +70,14 @@ def _common(curve: int, other: int, ends: np.ndarray, tolerance: float) -> np.nd
     ends = ends[_on(other, ends, tolerance)] if len(ends) else ends
     if not len(ends):
         return None
-    low, high = bounds(curve)
+    low, high = drawing.bounds(curve)
     at = np.array(gmsh.model.getParametrization(1, curve, ends.ravel().tolist()))
-    first, last = curve_points(curve, 2)
+    first, last = drawing.curve_points(curve, 2)
     if np.linalg.norm(last - first) <= tolerance:
         at = np.append(at, [low, high])  # a closed one
     for start, end in pairwise(np.unique(at)):
         if end - start > 1e-6 * (high - low):
-            between = curve_values(curve, start + _BETWEEN * (end - start))
+            between = drawing.curve_values(curve, start + _BETWEEN * (end - start))
             if _on(other, between, tolerance).all():
                 return between[1]
     return None
@@ -93,7 +93,10 @@ def _crossing(curve: int, other: int) -> np.ndarray | None:
     """A point where two plane curves cross between their ends, if there is one."""
     place = None
     for count in _POINTS:
-        one, two = (curve_points(c, 2 if is_straight(c) else count)[:, :2] for c in (curve, other))
+        one, two = (
+            drawing.curve_points(c, 2 if drawing.is_straight(c) else count)[:, :2]
+            for c in (curve, other)
+        )
         place = _of_polygons(one, two)
         if place is None:
             return None

@@ -121,28 +121,28 @@ def run_gmsh(path: Path, action: Callable[[], Any], hide: str = "") -> Any:
 
     The message leaves out the name of a temporary folder to ``hide``.
     """
-    failure = ""
-    result = None
-    try:
-        result = action()
-    except UnicodeDecodeError as error:  # in the message of another error
-        failure = bytes(error.object).decode(errors="replace")
-    except Exception as error:
-        failure = str(error)
-    try:
-        lines = gmsh.logger.get()
-    except UnicodeDecodeError as error:
-        lines = [bytes(error.object).decode(errors="replace")]
-    log = [line for line in lines if line.startswith("Error")]
+    result, failure = _tried(action)
+    lines, garbled = _tried(gmsh.logger.get)
+    log = [line for line in lines or [garbled] if line.startswith("Error")]
     gmsh.logger.stop()
     gmsh.logger.start()
     if failure or log:
         # The log names the place, the exception often only repeats its last line.
         words = dict.fromkeys(line.removeprefix("Error").lstrip(" :") for line in log)
-        message = "; ".join(words) or failure or "unknown error"
+        message = "; ".join(words) or failure
         message = message.replace(f"{hide}/", "") if hide else message
         raise GeometryError(f"{path}: Gmsh refuses this drawing: {message}")
     return result
+
+
+def _tried(action: Callable[[], Any]) -> tuple[Any, str]:
+    """What a call returns, and the words of its error."""
+    try:
+        return action(), ""
+    except UnicodeDecodeError as error:  # in the message of another error
+        return None, bytes(error.object).decode(errors="replace")
+    except Exception as error:
+        return None, str(error) or "unknown error"
 
 
 def generate(path: Path, dimension: int = 2) -> None:

@@ -11,19 +11,8 @@ import gmsh
 import numpy as np
 
 from meso.errors import GeometryError
+from meso.geometry import drawing
 from meso.geometry.curving import straightened
-from meso.geometry.drawing import (
-    KIND,
-    bounds,
-    curve_values,
-    dimension_of_drawing,
-    elements,
-    entities,
-    groups,
-    is_seam,
-    named_regions,
-    nodes,
-)
 from meso.geometry.simplices import CELLS, Drawing, drawing_of, positions
 
 # Gmsh element types by dimension and polynomial degree.
@@ -37,30 +26,22 @@ _KINDS = {
 def extract(path: Path, degree: int | None) -> Drawing:
     """Read names, cells and curved edges from the open, meshed model.
 
-    Args:
-        path: The file, for messages.
-        degree: Degree of the curved edges taken from the drawing; None for a mesh file, whose
-            own degree and nodes are used.
-
-    Returns:
-        The drawing; three-dimensional if there are physical volumes.
-
-    Raises:
-        GeometryError: No physical groups, cells other than triangles or tetrahedra, plane ones
-            that do not lie in a plane z = const, or a group without elements.
+    The degree is that of the curved edges taken from the drawing; None for a mesh file, whose own
+    degree and nodes are used. A GeometryError tells of missing groups, cells other than triangles
+    or tetrahedra, plane ones that do not lie in a plane z = const, and groups without elements.
     """
-    dimension = dimension_of_drawing()
-    regions = named_regions(path, dimension)
-    boundaries = groups(path, dimension - 1)
+    dimension = drawing.dimension_of_drawing()
+    regions = drawing.named_regions(path, dimension)
+    boundaries = drawing.groups(path, dimension - 1)
     if dimension == 3 and degree == 2:
         _second_order()
     own = _degree(regions, path, dimension)
-    points, number = nodes()
+    points, number = drawing.nodes()
     cells, cell_region = _members(dimension, own, regions, number)
     for index, name in enumerate(regions):
         if not (cell_region == index).any():
             raise GeometryError(
-                f"{path}: the physical {KIND[dimension]} '{name}' has no {CELLS[dimension]}"
+                f"{path}: the physical {drawing.KIND[dimension]} '{name}' has no {CELLS[dimension]}"
             )
     facets, facet_boundary = _members(dimension - 1, own, boundaries, number)
     raw = Drawing(
@@ -121,7 +102,7 @@ def _members(
     dimension: int, degree: int, named: Mapping[str, list[int]], number: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Elements of all groups of a dimension, and the group of each."""
-    blocks = [elements(_KINDS[dimension][degree], tags, number) for tags in named.values()]
+    blocks = [drawing.elements(_KINDS[dimension][degree], tags, number) for tags in named.values()]
     if not blocks:
         return np.empty((0, dimension + 1), np.int64), np.empty(0, np.int64)
     return np.concatenate(blocks), np.repeat(np.arange(len(blocks)), [len(b) for b in blocks])
@@ -133,7 +114,7 @@ def _second_order() -> None:
     Gmsh's own repair of folded cells can end the process: :mod:`meso.geometry.curving` straightens
     them.
     """
-    kinds = {gmsh.model.getType(2, t) for t in entities(2)}
+    kinds = {gmsh.model.getType(2, t) for t in drawing.entities(2)}
     if kinds - {"Plane", "Discrete surface"}:
         gmsh.model.mesh.setOrder(2)
 
@@ -141,9 +122,9 @@ def _second_order() -> None:
 def _corners(dimension: int, degree: int, number: np.ndarray) -> np.ndarray:
     """Vertices at points of the drawing; in 3D edges on its curves that are no seams."""
     if dimension == 2:
-        return elements(15, entities(0), number).ravel()
-    curves = [curve for curve in entities(1) if not is_seam(curve)]
-    return elements(_KINDS[1][degree], curves, number)[:, :2]
+        return drawing.elements(15, drawing.entities(0), number).ravel()
+    curves = [curve for curve in drawing.entities(1) if not drawing.is_seam(curve)]
+    return drawing.elements(_KINDS[1][degree], curves, number)[:, :2]
 
 
 def _edges_on_curves(
@@ -175,10 +156,10 @@ def _curved_elements(curve: int, degree: int) -> tuple[np.ndarray, np.ndarray]:
     s = np.arange(1, degree) / degree
     ends = gmsh.model.mesh.getElementsByType(1, curve)[1].astype(np.int64).reshape(-1, 2)
     tags, _, u = gmsh.model.mesh.getNodes(1, curve, False, True)
-    low, high = bounds(curve)
+    low, high = drawing.bounds(curve)
     # Gmsh lists the elements in the order of the parameter; the ends of the curve, which may be
     # one point, carry none of their own.
     parameter = dict(zip(tags.astype(np.int64).tolist(), u.tolist(), strict=True))
     chain = np.array([low, *(parameter[int(t)] for t in ends[:-1, 1]), high])
     at = chain[:-1, None] * (1 - s) + chain[1:, None] * s
-    return ends, curve_values(curve, at).reshape(-1, degree - 1, 3)
+    return ends, drawing.curve_values(curve, at).reshape(-1, degree - 1, 3)

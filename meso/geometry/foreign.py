@@ -24,31 +24,14 @@ from meso.geometry.simplices import CELLS, FACETS, Drawing, drawing_of, outer_fa
 
 #: Integer cell data that name regions and boundaries, in the order in which they are tried.
 TAGS = (
-    "gmsh:physical",
-    "medit:ref",
-    "region",
-    "regions",
-    "region_id",
-    "material",
-    "materials",
-    "material_id",
-    "materialids",
-    "cell_tags",
-    "cell_markers",
-    "tags",
-    "cellentityids",
-    "elementblockids",
-    "celltags",
+    *("gmsh:physical", "medit:ref", "region", "regions", "region_id", "material", "materials"),
+    *("material_id", "materialids", "cell_tags", "cell_markers", "tags", "cellentityids"),
+    *("elementblockids", "celltags"),
 )
-# Name of a kind of cell in meshio -> (dimension, degree). All other kinds are refused.
-_KINDS = {
-    "vertex": (0, 1),
-    "line": (1, 1),
-    "line3": (1, 2),
-    "triangle": (2, 1),
-    "triangle6": (2, 2),
-    "tetra": (3, 1),
-    "tetra10": (3, 2),
+# Dimension of the kinds of cells, by their name in meshio. All other kinds are refused.
+_DIMENSION = {
+    **{"vertex": 0, "line": 1, "triangle": 2, "tetra": 3},  # degree 1
+    **{"line3": 1, "triangle6": 2, "tetra10": 3},  # degree 2
 }
 _LAGRANGE = {
     "VTK_LAGRANGE_CURVE": {2: "line", 3: "line3"},
@@ -59,36 +42,26 @@ _SEPARATORS = "-_#+/"  # that meshio joins the names of sets with
 # Gmsh, and what is made for it, exchange the last two nodes of a tetrahedron of degree 2.
 _TO_GMSH = [0, 1, 2, 3, 4, 5, 6, 7, 9, 8]
 
-Masks = dict[str, np.ndarray]
+Masks = dict[str, np.ndarray]  # or the numbers of the members, by the names of sets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawMesh:
-    """What is found in a file: blocks of cells of all kinds, and sets that may overlap.
+    """What is found in a file: blocks of cells of all kinds, and sets that may overlap."""
 
-    Attributes:
-        points: Coordinates, shape (n, 2) or (n, 3).
-        blocks: Kinds of cells, and their nodes, vertices first.
-        sets: Numbers of the cells of each set, counted through all blocks.
-        ranks: Rank of sets that others replace: 1 for what came with the elements, 2 for those
-            that only a surface needs.
-        surfaces: Facets of each surface, as rows of vertices.
-        node_sets: Nodes of each set.
-        data: Values of the cells, an array for each block.
-    """
-
-    points: np.ndarray
-    blocks: list[tuple[str, np.ndarray]]
-    sets: Masks = field(default_factory=dict)
+    points: np.ndarray  # shape (n, 2) or (n, 3)
+    blocks: list[tuple[str, np.ndarray]]  # kinds of cells, and their nodes, vertices first
+    sets: Masks = field(default_factory=dict)  # numbers of cells, counted through all blocks
+    # Of sets that others replace: 1 for what came with the elements, 2 for what serves a surface.
     ranks: dict[str, int] = field(default_factory=dict)
-    surfaces: dict[str, np.ndarray] = field(default_factory=dict)
-    node_sets: dict[str, np.ndarray] = field(default_factory=dict)
-    data: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    surfaces: Masks = field(default_factory=dict)  # vertices of facets
+    node_sets: Masks = field(default_factory=dict)
+    data: dict[str, list[np.ndarray]] = field(default_factory=dict)  # an array for each block
 
     def of(self, dimension: int) -> list[int]:
         """The blocks of a dimension that are not empty."""
-        kinds = [_KINDS[kind][0] if len(nodes) else -1 for kind, nodes in self.blocks]
-        return [i for i, found in enumerate(kinds) if found == dimension]
+        used = [_DIMENSION[kind] if len(nodes) else -1 for kind, nodes in self.blocks]
+        return [i for i, found in enumerate(used) if found == dimension]
 
     def nodes(self, dimension: int) -> np.ndarray:
         """Nodes of all cells of a dimension; vertices only where degrees are mixed."""
@@ -108,25 +81,16 @@ class RawMesh:
 
 
 def read_mesh(path: Path) -> Drawing:
-    """Read a mesh of another program.
+    """Read a mesh of another program, in the unit of the file.
 
-    Args:
-        path: The file.
-
-    Returns:
-        The mesh, in the unit of the file.
-
-    Raises:
-        GeometryError: A file that cannot be read; cells other than triangles or tetrahedra; cells
-            without a set; sets that overlap.
+    Raises a GeometryError for what cannot be read, cells other than triangles or tetrahedra, cells
+    without a set, and sets that overlap.
     """
-    if path.suffix.lower() == ".inp":
-        raw = RawMesh(**abaqus.read(path))
-    else:
-        raw = _from_meshio(path)
+    is_abaqus = path.suffix.lower() == ".inp"
+    raw = RawMesh(**abaqus.read(path)) if is_abaqus else _from_meshio(path)
     dimension = _dimension(path, raw)
     cells, top = raw.nodes(dimension), raw.of(dimension)
-    degrees = {_KINDS[raw.blocks[i][0]][1] for i in top}
+    degrees = {2 if raw.blocks[i][0][-1].isdigit() else 1 for i in top}
     if len(degrees) > 1:
         raise GeometryError(f"{path}: found cells of degree 1 and 2; all must be of one degree")
     points = np.zeros((len(raw.points), 3))
@@ -153,8 +117,8 @@ def read_mesh(path: Path) -> Drawing:
 def _dimension(path: Path, raw: RawMesh) -> int:
     """2 or 3; raise a GeometryError for what is neither triangles nor tetrahedra."""
     kinds = {kind for kind, nodes in raw.blocks if len(nodes)}
-    other = sorted(kinds - set(_KINDS))
-    dimension = max((_KINDS[kind][0] for kind in kinds - set(other)), default=0)
+    other = sorted(kinds - set(_DIMENSION))
+    dimension = max((_DIMENSION[kind] for kind in kinds - set(other)), default=0)
     if other or dimension < 2:
         found = ", ".join(other) or "no triangles and no tetrahedra"
         raise GeometryError(
@@ -235,13 +199,10 @@ def _partition(
     """One name for each of the things (the ``count`` cells, say) that are in sets.
 
     A set that is the union of others says nothing new and is left out. Sets of a higher rank only
-    name what no set of a lower rank names.
+    name what no set of a lower rank names. Sets that overlap in another way are an error.
 
     Returns:
         The names that are used, and for each thing the index of its name, or -1.
-
-    Raises:
-        GeometryError: Sets that overlap in another way.
     """
     ranks = {name: (ranks or {}).get(name, 0) for name in sets}
     owner = np.full(count, -1)
@@ -288,7 +249,7 @@ def _from_meshio(path: Path) -> RawMesh:
     ]
     data = dict(mesh.cell_data)
     sets: Masks = {}
-    node_sets: dict[str, np.ndarray] = {}
+    node_sets: Masks = {}
     if hasattr(mesh, "cell_tags"):  # families of Salome, each of which may be in several groups
         sets = _groups(data.pop("cell_tags", []), mesh.cell_tags)
         points = mesh.point_data.get("point_tags")
@@ -335,11 +296,9 @@ def _complete(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="meso-") as folder:
         copy = Path(shutil.copy(path, folder))
         with h5py.File(copy, "r+") as file:
-            cells: list[Any] = []
-            file["ENS_MAA"].visititems(
-                lambda name, item: cells.append(item) if name.endswith("/NOD") else None
-            )
-            for nodes in cells:
+            found: list[str] = []
+            file["ENS_MAA"].visit(found.append)
+            for nodes in (file["ENS_MAA"][name] for name in found if name.endswith("/NOD")):
                 if "FAM" not in nodes.parent:
                     nodes.parent["FAM"] = np.zeros(int(nodes.attrs["NBR"]), dtype=np.int64)
         yield copy
@@ -347,11 +306,11 @@ def _complete(path: Path) -> Iterator[Path]:
 
 def _groups(numbers: list[np.ndarray], families: dict[int, list[str]]) -> Masks:
     """Members of the groups of Salome, from the number of the family of each cell or node."""
-    names = dict.fromkeys(name for groups in families.values() for name in groups)
-    each = {n: [number for number, groups in families.items() if n in groups] for n in names}
-    if not numbers:
-        return {}
-    return {n: np.flatnonzero(np.isin(np.concatenate(numbers), each[n])) for n in names}
+    each: dict[str, list[int]] = {}
+    for number, names in families.items() if numbers else ():
+        for name in names:
+            each.setdefault(name, []).append(number)
+    return {n: np.flatnonzero(np.isin(np.concatenate(numbers), f)) for n, f in each.items()}
 
 
 def _numbered(
@@ -381,7 +340,7 @@ def _numbered(
     del data[found[0]]
     # Names of numbers, as Gmsh's files have them: name -> (number, dimension).
     pairs = {tuple(np.ravel(value).tolist()): name for name, value in names.items()}
-    dimensions = [_KINDS.get(kind, (-1, 0))[0] for kind, _ in blocks]
+    dimensions = [_DIMENSION.get(kind, -1) for kind, _ in blocks]
     dimension = np.repeat(dimensions, [len(nodes) for _, nodes in blocks])
     both = np.column_stack([whole[found[0]], dimension])
     out: dict[str, list[np.ndarray]] = {}

@@ -45,27 +45,16 @@ _START = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file to be read, and what is asked of its mesh; lengths in the unit of the file.
-
-    Attributes:
-        path: The file.
-        unit: Metres per unit of the file.
-        parameters: Variables of a drawing to set.
-        sizes: Wanted cell sizes.
-        geometry_order: Degree of curved cells, or None for that which suits the order.
-        groups: Names of the regions and boundaries of a CAD file.
-        trusted: True if the drawing may run commands and write files.
-        many_cells: True to make meshes of any number of cells.
-    """
+    """A file to be read, and what is asked of its mesh; lengths in the unit of the file."""
 
     path: Path
-    unit: float
-    parameters: dict[str, float]
+    unit: float  # metres per unit of the file
+    parameters: dict[str, float]  # variables of a drawing to set
     sizes: Sizes
-    geometry_order: int | None = None
-    groups: Groups | None = None
-    trusted: bool = False
-    many_cells: bool = False
+    geometry_order: int | None = None  # of curved cells; None: what suits the order
+    groups: Groups | None = None  # names of the regions and boundaries of a CAD file
+    trusted: bool = False  # the drawing may run commands and write files
+    many_cells: bool = False  # meshes may have any number of cells
 
 
 class _Process:

@@ -65,29 +65,17 @@ class Facets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boundary:
-    """The boundary facets of a mesh, on one rank.
+    """The boundary facets of a mesh, on one rank."""
 
-    Attributes:
-        points: Nodes of the mesh, m.
-        cell: The cell of each facet.
-        nodes: The nodes of that cell, in Basix order.
-        local: Number of the facet in its cell.
-        degree: Polynomial degree of the cells.
-        name: Index into ``names`` of each facet.
-        names: Names of the boundaries.
-        corners: Vertices (3D: edges) on points (curves) of the drawing.
-        path: The file, for messages.
-    """
-
-    points: np.ndarray
-    cell: np.ndarray
-    nodes: np.ndarray
-    local: np.ndarray
-    degree: int
-    name: np.ndarray
+    points: np.ndarray  # nodes of the mesh, m
+    cell: np.ndarray  # that of each facet
+    nodes: np.ndarray  # those of this cell, in Basix order
+    local: np.ndarray  # number of the facet in the cell
+    degree: int  # of the cells
+    name: np.ndarray  # index into the names of the boundaries
     names: tuple[str, ...]
-    corners: np.ndarray
-    path: Path
+    corners: np.ndarray  # vertices (3D: edges) on points (curves) of the drawing
+    path: Path  # for messages
 
     @property
     def vertices(self) -> np.ndarray:
@@ -96,10 +84,7 @@ class Boundary:
         return np.take_along_axis(self.nodes, turned, axis=1)
 
     def maps(self, at: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, list[np.ndarray]]]:
-        """Facets by number: mask, positions (f, q, d) and derivatives at reference points (q, d-1).
-
-        The reference points are those of the simplex of the vertices in their order.
-        """
+        """Facets by number: mask, positions (f, q, d), derivatives at points of their simplex."""
         d = self.points.shape[1]
         corner = np.concatenate([np.zeros((1, d)), np.eye(d)])
         element = _compat.scalar_element(CELL[d], self.degree)
@@ -111,16 +96,9 @@ class Boundary:
             slopes = np.einsum("dqn,sd->sqn", table[1:], along)
             yield here, table[0] @ nodes, [slope @ nodes for slope in slopes]
 
-    def facets(self, piece: np.ndarray, start: np.ndarray, order: np.ndarray) -> Facets:
+    def facets(self, **places: np.ndarray) -> Facets:
         """The facets with their places in the pieces."""
-        return Facets(
-            cell=self.cell,
-            local=self.local,
-            boundary=self.name,
-            piece=piece,
-            start=start,
-            order=order,
-        )
+        return Facets(cell=self.cell, local=self.local, boundary=self.name, **places)
 
     def degenerate(self) -> GeometryError:
         """The error for a facet without extent."""
@@ -142,8 +120,7 @@ def _curves(boundary: Boundary) -> tuple[Facets, tuple[Piece, ...], float]:
     """Chain the facets of each boundary into smooth pieces, the conductor on the left."""
     inner, weight = np.polynomial.legendre.leggauss(boundary.degree + 4)
     s = np.concatenate([[0.0], (inner + 1) / 2, [1.0]])
-    tangents = np.empty((len(boundary.local), len(s), 2))
-    positions = np.empty_like(tangents)
+    positions, tangents = np.empty((2, len(boundary.local), len(s), 2))
     for here, x, (tangent,) in boundary.maps(s[:, None]):
         positions[here], tangents[here] = x, tangent
     speed = np.linalg.norm(tangents, axis=2)
@@ -167,7 +144,7 @@ def _curves(boundary: Boundary) -> tuple[Facets, tuple[Piece, ...], float]:
         name = boundary.names[boundary.name[head]]
         pieces.append(Piece(boundary=name, measure=float(total), closed=i >= 0))
     area = float((cross(positions, tangents)[:, 1:-1] @ (weight / 4)).sum())
-    return boundary.facets(piece, start, order), tuple(pieces), area
+    return boundary.facets(piece=piece, start=start, order=order), tuple(pieces), area
 
 
 def _following(boundary: Boundary, tangents: np.ndarray) -> np.ndarray:
@@ -206,9 +183,9 @@ def _surfaces(boundary: Boundary) -> tuple[Facets, tuple[Piece, ...], float]:
     _, earliest = np.unique(label[along], return_index=True)
     piece = np.argsort(np.argsort(earliest))[label]
     sizes = np.bincount(piece, minlength=number)
-    position = np.empty(count, np.int64)
+    order = np.empty(count, np.int64)
     grouped = along[np.argsort(piece[along], kind="stable")]
-    position[grouped] = np.arange(count) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    order[grouped] = np.arange(count) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
     inside = 2 * np.bincount(piece[one], minlength=number)
     measure = np.bincount(piece, weights=area, minlength=number)
@@ -217,7 +194,7 @@ def _surfaces(boundary: Boundary) -> tuple[Facets, tuple[Piece, ...], float]:
         Piece(boundary=boundary.names[o], measure=float(m), closed=bool(i == 3 * n))
         for o, m, i, n in zip(owner, measure, inside, sizes, strict=True)
     )
-    return boundary.facets(piece, np.zeros(count), position), pieces, volume
+    return boundary.facets(piece=piece, start=np.zeros(count), order=order), pieces, volume
 
 
 def _integrals(boundary: Boundary) -> tuple[np.ndarray, float]:

@@ -38,18 +38,9 @@ class Plan:
 
 
 def plan_of(drawing: Drawing, path: Path, unit: float) -> Plan:
-    """Boundary facets, smooth pieces and islands of a meshed drawing.
+    """Boundary facets, smooth pieces and islands of a meshed drawing, whose unit is in metres.
 
-    Args:
-        drawing: The drawing, in the unit of its file.
-        path: Its file, for messages.
-        unit: Metres per unit.
-
-    Returns:
-        Plain arrays for :class:`meso.device.Device`.
-
-    Raises:
-        GeometryError: Boundary facets without a name, inverted curved cells.
+    Raises a GeometryError for boundary facets without a name, and cells that fold over.
     """
     dimension = drawing.dimension
     points, nodes = curved_cells(drawing)

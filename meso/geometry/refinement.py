@@ -35,28 +35,16 @@ _EQUILATERAL = np.sqrt(3) / 4
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CellErrors:
-    """What the cells of a mesh contribute to an error.
+    """What the cells of a mesh contribute to an error."""
 
-    Attributes:
-        points: Vertices, shape (n, 2).
-        triangles: Vertices of the cells, shape (c, 3).
-        parts: Measures of the error of each cell, not negative, shape (c, m).
-        share: Share of each cell in the error, shape (c,).
-        decay: Square of the last over the last but one degree of the solution around each cell,
-            shape (c,).
-        corner: True for vertices around which a higher degree does not help, shape (n,).
-        power: Power of the size by which the share of a cell falls.
-        corner_power: The same at a corner.
-    """
-
-    points: np.ndarray
-    triangles: np.ndarray
-    parts: np.ndarray
-    share: np.ndarray
-    decay: np.ndarray
-    corner: np.ndarray
-    power: float
-    corner_power: float
+    points: np.ndarray  # vertices, shape (n, 2)
+    triangles: np.ndarray  # vertices of the cells, shape (c, 3)
+    parts: np.ndarray  # measures of the error of each cell, not negative, shape (c, m)
+    share: np.ndarray  # of each cell in the error, shape (c,)
+    decay: np.ndarray  # square of last over last but one degree around each cell, shape (c,)
+    corner: np.ndarray  # vertices around which a higher degree does not help, shape (n,)
+    power: float  # of the size by which the share of a cell falls
+    corner_power: float  # the same at a corner
 
     @property
     def at_corner(self) -> np.ndarray:
@@ -78,13 +66,8 @@ def cell_errors(
 ) -> CellErrors:
     """Find vertices and corners; the shares are not known yet.
 
-    Args:
-        corners: Vertices of the cells, shape (c, 3, 2).
-        parts: Measures of the error of each cell, shape (c, m).
-        degrees: Squares of the solution's parts of the last but one and of the last degree in
-            each cell, shape (c, 2).
-        power: Power of the size by which the share of a cell falls.
-        corner_power: The same at a corner.
+    For vertices of the cells (c, 3, 2), their errors, and squares of the solution's parts of the
+    last but one and of the last degree in each cell (c, 2).
     """
     order = np.lexsort(corners.mean(axis=1).T)
     points, triangles = np.unique(corners[order].reshape(-1, 2), axis=0, return_inverse=True)

@@ -10,15 +10,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from meso.geometry import drawing
 from meso.geometry.coarse import Coarse
-from meso.geometry.drawing import (
-    curve_points,
-    elements,
-    entities,
-    groups,
-    is_seam,
-    is_straight,
-)
 from meso.geometry.layers import Sizes
 from meso.geometry.simplices import FACETS, cross, facet_measures, row_keys
 
@@ -121,14 +114,8 @@ def thickness(
 ) -> np.ndarray:
     """Distance from points of the boundary, along the inward normal, to the opposite wall.
 
-    Args:
-        points: Points of the boundary, shape (n, 3).
-        normals: Inward unit normals there, shape (n, 3).
-        triangles: Corners of triangles that make up the boundary, shape (m, 3, 3).
-        facing: Their inward unit normals, shape (m, 3).
-
-    Returns:
-        Distances, shape (n,); infinite where the opposite wall does not face the point.
+    The boundary consists of triangles (m, 3, 3) with inward normals; the distance is infinite where
+    the opposite wall does not face the point.
     """
     a = triangles[:, 0]
     u, v = triangles[:, 1] - a, triangles[:, 2] - a
@@ -162,11 +149,11 @@ def thickness(
 def _curved(dimension: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Points on each curve (3D: surface) that is not straight, and the largest curvature there."""
     if dimension == 2:
-        for curve in entities(1):
-            if not is_straight(curve):
+        for curve in drawing.entities(1):
+            if not drawing.is_straight(curve):
                 yield curvatures(curve)
         return
-    for surface in entities(2):
+    for surface in drawing.entities(2):
         if gmsh.model.getType(2, surface) not in ("Plane", "Discrete surface"):
             _, xyz, parameters = gmsh.model.mesh.getNodes(2, surface, True, True)
             largest, smallest, _, _ = gmsh.model.getPrincipalCurvatures(surface, parameters)
@@ -180,7 +167,7 @@ def curvatures(curve: int) -> tuple[np.ndarray, np.ndarray]:
 
     Gmsh's own are differences over a fixed step for some curves: on short arcs nothing but noise.
     """
-    points = curve_points(curve, 65)
+    points = drawing.curve_points(curve, 65)
     back, forth = points[1:-1] - points[:-2], points[2:] - points[1:-1]
     sides = [np.linalg.norm(v, axis=1) for v in (back, forth, back + forth)]
     twice_area = np.linalg.norm(np.cross(back, forth), axis=1)
@@ -195,8 +182,8 @@ def curvatures(curve: int) -> tuple[np.ndarray, np.ndarray]:
 def junctions() -> Junctions:
     """Curves that meet in each point of the drawing."""
     meeting: Junctions = {}
-    for curve in entities(1):
-        points = curve_points(curve, 129)
+    for curve in drawing.entities(1):
+        points = drawing.curve_points(curve, 129)
         for _, end in gmsh.model.getBoundary([(1, curve)], oriented=False):
             at = np.array(gmsh.model.getValue(0, end, []))
             for here, there in ((points[0], points[1]), (points[-1], points[-2])):
@@ -218,7 +205,7 @@ def _sharp_corners(path: Path, coarse: Coarse, sizes: Sizes) -> np.ndarray:
     kinks = [point for point, curves in meeting.items() if len(curves) == 2 and turns(curves)]
     ends = _contact_ends(path, sizes, meeting)
     sharp, wide = (
-        np.intersect1d(_corners(coarse, angle), elements(15, points, coarse.number))
+        np.intersect1d(_corners(coarse, angle), drawing.elements(15, points, coarse.number))
         for angle, points in ((200.0, kinks), (100.0, ends))
     )
     return np.union1d(sharp, wide)
@@ -226,7 +213,7 @@ def _sharp_corners(path: Path, coarse: Coarse, sizes: Sizes) -> np.ndarray:
 
 def _contact_ends(path: Path, sizes: Sizes, meeting: Junctions) -> list[int]:
     """Points where a contact meets a wall (where any two boundaries do, if walls are unknown)."""
-    name = {curve: group for group, tags in groups(path, 1).items() for curve in tags}
+    name = {curve: group for group, tags in drawing.groups(path, 1).items() for curve in tags}
     # Where a conductor goes on periodically no boundary ends, and no flow is singular.
     for curve in list(name):
         master = int(gmsh.model.mesh.getPeriodic(1, [curve])[0])
@@ -255,7 +242,9 @@ def _corners(coarse: Coarse, angle: float) -> np.ndarray:
 def _reentrant_edges(coarse: Coarse) -> np.ndarray:
     """Coarse edges on curves of a solid where the inner angle exceeds 200 degrees, shape (e, 2)."""
     count = len(coarse.nodes)
-    drawn = elements(1, [curve for curve in entities(1) if not is_seam(curve)], coarse.number)
+    drawn = drawing.elements(
+        1, [curve for curve in drawing.entities(1) if not drawing.is_seam(curve)], coarse.number
+    )
     sides = coarse.facets[:, FACETS[2]].reshape(-1, 2)
     keys = row_keys(sides, count)
     order = np.argsort(keys, kind="stable")

@@ -61,16 +61,13 @@ def positive(points: np.ndarray, cells: np.ndarray) -> np.ndarray:
 
 def row_keys(rows: np.ndarray, count: int) -> np.ndarray:
     """One number for each row of vertices (below ``count``), whatever their order in it."""
-    rows = np.sort(rows, axis=1)
-    width = rows.shape[1]
-    if count**width < 2**63:
-        key = rows[:, 0].astype(np.int64)
-        for i in range(1, width):
-            key = key * count + rows[:, i]
-        return key
-    # Too many points for one integer: number the pairs first.
-    _, pairs = np.unique(rows[:, 0].astype(np.int64) * count + rows[:, 1], return_inverse=True)
-    return pairs.ravel().astype(np.int64) * count + rows[:, 2]
+    first, *others = np.sort(rows, axis=1).astype(np.int64).T
+    if len(others) == 2 and count**3 >= 2**63:
+        # Too many points for one integer: number the pairs first.
+        _, first = np.unique(first * count + others.pop(0), return_inverse=True)
+    for other in others:
+        first = first * count + other
+    return first
 
 
 def positions(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -119,37 +116,24 @@ def mean_density(sizes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """A drawing cut into d-dimensional simplices, d = 2 or 3, in the unit of its file.
+    """A drawing cut into d-dimensional simplices, d = 2 or 3, in the unit of its file."""
 
-    Attributes:
-        points: Vertex coordinates, shape (n, d).
-        cells: Vertices of each triangle or tetrahedron, positively oriented, shape (c, d + 1).
-        cell_region: Index into ``regions`` of each cell, shape (c,).
-        regions: Names of the physical surfaces (3D: volumes).
-        facets: Vertices of each line (3D: triangle) in a physical curve (surface), shape (m, d).
-        facet_boundary: Index into ``boundaries`` of each of them, shape (m,).
-        boundaries: Names of the physical curves (surfaces).
-        corners: Where smooth pieces of a boundary may meet: vertices that are points of the
-            drawing, shape (k,); in 3D edges that lie on its curves, shape (k, 2).
-        degree: Polynomial degree of the curved edges below, at most 2 in 3D.
-        curved_edges: Vertices of the edges that follow a curved line or surface, shape (e, 2).
-        curved_nodes: Their interior nodes, equally spaced in the reference edge, from the first
-            to the second vertex, shape (e, degree - 1, d).
-        cell_data: Values in the cells by name, each of shape (c, ...).
-    """
-
-    points: np.ndarray
-    cells: np.ndarray
-    cell_region: np.ndarray
-    regions: tuple[str, ...]
-    facets: np.ndarray
-    facet_boundary: np.ndarray
-    boundaries: tuple[str, ...]
+    points: np.ndarray  # vertices, shape (n, d)
+    cells: np.ndarray  # vertices of each, positively oriented, shape (c, d + 1)
+    cell_region: np.ndarray  # index into the regions
+    regions: tuple[str, ...]  # names of the physical surfaces (3D: volumes)
+    facets: np.ndarray  # vertices of each line (3D: triangle) in a physical curve (surface)
+    facet_boundary: np.ndarray  # index into the boundaries
+    boundaries: tuple[str, ...]  # names of the physical curves (3D: surfaces)
+    # Where smooth pieces of a boundary may meet: vertices that are points of the drawing, in 3D
+    # edges that lie on its curves, shape (k, 2).
     corners: np.ndarray
-    degree: int
+    degree: int  # of the edges that follow a curved line or surface, at most 2 in 3D
+    # Their vertices, shape (e, 2), and inner nodes, equally spaced in the reference edge, from the
+    # first to the second vertex, shape (e, degree - 1, d).
     curved_edges: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
     curved_nodes: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 3)))
-    cell_data: Mapping[str, np.ndarray] = field(default_factory=dict)
+    cell_data: Mapping[str, np.ndarray] = field(default_factory=dict)  # by name, (c, ...)
 
     @property
     def dimension(self) -> int:
@@ -160,22 +144,17 @@ class Drawing:
 def drawing_of(raw: Drawing, path: Path, dimension: int, *, curved: bool = True) -> Drawing:
     """The drawing that the elements of a file make, without points that are no vertices.
 
-    Args:
-        raw: As the file has it: points with three coordinates, all nodes of its cells in Gmsh's
-            order.
-        path: The file, for messages.
-        dimension: 2 or 3.
-        curved: True to take the curved edges from the nodes of the cells, rather than from ``raw``.
-
-    Returns:
-        The drawing, its cells positively oriented.
-
-    Raises:
-        GeometryError: A plane drawing that is not in a plane z = const.
+    What the file has are points with three coordinates, which must be in a plane z = const in 2D,
+    and all nodes of its cells in Gmsh's order. Curved edges are those of the cells, or given.
     """
-    if dimension == 2:
-        _check_plane(raw.points[np.unique(raw.cells)], path)
     points = raw.points[:, :dimension]
+    z = raw.points[np.unique(raw.cells), 2]
+    if dimension == 2 and np.ptp(z) > 1e-9 * np.ptp(points[np.unique(raw.cells)], axis=0).max():
+        raise GeometryError(
+            f"{path}: the surfaces do not lie in one plane z = const (z from {z.min():g} to"
+            f" {z.max():g}); draw 2D conductors in the xy plane, and name those of 3D conductors"
+            ' by Physical Volume("metal") = {1};'
+        )
     ends, inner = _bent_edges(raw, points) if curved else (raw.curved_edges, raw.curved_nodes)
     cells = positive(points, raw.cells[:, : dimension + 1])
     vertices = np.unique(cells)
@@ -195,16 +174,6 @@ def drawing_of(raw: Drawing, path: Path, dimension: int, *, curved: bool = True)
         curved_edges=compact[ends],
         curved_nodes=inner[..., :dimension],
     )
-
-
-def _check_plane(points: np.ndarray, path: Path) -> None:
-    z = points[:, 2]
-    if np.ptp(z) > 1e-9 * np.ptp(points[:, :2], axis=0).max():
-        raise GeometryError(
-            f"{path}: the surfaces do not lie in one plane z = const (z from {z.min():g} to"
-            f" {z.max():g}); draw 2D conductors in the xy plane, and name those of 3D conductors"
-            ' by Physical Volume("metal") = {1};'
-        )
 
 
 def _bent_edges(raw: Drawing, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,92 +10,107 @@ drawn with layers (``geometries/film.geo``).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gmsh
 import numpy as np
 
 from meso.errors import GeometryError
+from meso.geometry import drawing
 from meso.geometry.coarse import Coarse, coarse_mesh, forget_coarse_sizes
 from meso.geometry.coincident import check_coincident
-from meso.geometry.drawing import (
-    bounding_box,
-    curve_length,
-    entities,
-    generate,
-    groups,
-    is_straight,
-    without_comments,
-)
-from meso.geometry.estimating import (
-    PER_POWER,
-    cells_of_field,
-    cells_of_layer,
-    layered_cells,
-    size_factor,
-)
-from meso.geometry.layers import Layer, Sizes
+from meso.geometry.layers import PER_POWER, Layer, Sizes, cells_of_field, cells_of_layer
 from meso.geometry.shape import GROWTH, curvatures, graded, junctions, shape_sizes, turns
-from meso.geometry.simplices import CELLS, facet_measures, mean_density, measures
+from meso.geometry.simplices import facet_measures, mean_density, measures
 
 MAX_CELLS = 130_000  # in wall layers in the plane, unless the user asks for a size
 MANY_CELLS = 7_800  # in isotropic wall layers: above that flat cells are used where possible
 _THICKNESS = 15.0  # of a layer of flat cells, in its decay length: the vorticity falls to 3e-7
 _IMPOSSIBLE = {2: 2e7, 3: 1e7}  # cells
 _LAYER_SHARE = 0.5  # of the budget of a solid that layers at walls may always take
-_INTERFACE = "\0interface"  # no name that a drawing could have
+_CELLS = {2: "cells", 3: "tetrahedra"}
+_FILM = ". Thin layers are affordable where the drawing has them, like geometries/film.geo"
 
-Walls = Mapping[str, list[int]]
-Layers = Mapping[str, Layer]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wall:
+    """Curves (3D: surfaces) with a layer, and how long (large) they are in the coarse mesh."""
+
+    tags: list[int]
+    layer: Layer
+    measure: float
+
+    def coarser(self, factor: float, *, wider: float = 0.0) -> _Wall:
+        """With larger cells, and a reach that is at least so many of them."""
+        size, reach = self.layer.lengths
+        reach = max(reach, wider * factor * size)
+        return replace(self, layer=replace(self.layer, size=factor * size, reach=reach))
 
 
 def mesh_drawing(
-    path: Path, sizes: Sizes, dimension: int, announce: Callable[[float], None] = lambda cells: None
+    path: Path, sizes: Sizes, dimension: int, announce: Callable[[float], None]
 ) -> bool:
     """Mesh the open drawing with the wanted sizes, resolved.
 
-    Args:
-        path: The drawing, for messages.
-        sizes: Wanted cell sizes.
-        dimension: 2 or 3.
-        announce: Called with the expected number of cells before it takes time to make them.
-
-    Returns:
-        True if there are layers of flat cells.
-
-    Raises:
-        GeometryError: Gmsh's own message, if it fails; sizes that lead to too many cells.
+    ``announce`` is called with the expected number of cells before it takes time to make them.
+    Raises a GeometryError with Gmsh's own message, if it fails, and for sizes that lead to too many
+    cells. Returns True if there are layers of flat cells.
     """
-    low, high = bounding_box()
-    extent = float((high - low).max())
-    bulk = min(sizes.bulk or np.inf, extent / 4)
+    sides = np.subtract(*drawing.bounding_box()[::-1])
+    bulk = min(sizes.bulk or np.inf, sides.max() / 4)
     if sizes.bulk:
-        volume = float(np.prod((high - low)[:dimension]))
-        _refuse_many(path, dimension, PER_POWER[dimension] * volume / sizes.bulk**dimension)
+        volume = float(np.prod(sides[:dimension]))
+        _refuse_many(path, sides, dimension, PER_POWER[dimension] * volume / bulk**dimension)
     if dimension == 2:
         check_coincident(path)
-    elif is_structured(path, 3):
+    elif _is_structured(path, 3):
         # Its own layers and points say what they want; fields would not act on the layers.
         gmsh.option.setNumber("Mesh.MeshSizeMax", bulk)
-        generate(path, 2)
-        announce(layered_cells())
-        generate(path, 3)
+        drawing.generate(path, 2)
+        announce(_layered_cells())
+        drawing.generate(path, 3)
         return False
-    largest = min(sizes.bulk or np.inf, extent / 12) if dimension == 2 else extent / 12
+    largest = sides.max() / 12 if dimension == 3 else min(bulk, sides.max() / 12)
     coarse = coarse_mesh(path, dimension, largest, announce)
     if coarse is None:
         return False
-    walls = {n: tags for n, tags in groups(path, dimension - 1).items() if n in sizes.layers}
-    layers = {name: sizes.layers[name] for name in walls}
-    if sizes.interface and (between := _interfaces(path, dimension)):
-        walls[_INTERFACE], layers[_INTERFACE] = between, sizes.interface
+    walls, between = _walls(path, coarse, sizes)
     if not sizes.coarsen:
-        _refuse_many(path, dimension, sum(_cells_in(coarse, walls, layers).values()))
-    make = _plane_fields if dimension == 2 else _solid_fields
-    fields, cells, flat = make(path, coarse, sizes, walls, layers, bulk)
-    announce(cells * size_factor(dimension))
+        _refuse_many(path, sides, dimension, _cells_in(walls, dimension))
+    nodes, cells = coarse.with_rim()
+    wanted, narrowest = shape_sizes(path, coarse, nodes, sizes)
+    flat = None
+    if dimension == 2:
+        if sizes.stretched and not between:
+            flat = _flat_layer(walls, sizes.degree, narrowest)
+        wanted = np.minimum(bulk, wanted if flat is None else _flat_enough(walls, nodes, wanted))
+    else:
+        walls, wanted = _affordable(coarse, walls, wanted, bulk, sizes)
+        # Curves are divided by integrals of 1/size; Gmsh's 1e-9 takes as long as all tetrahedra.
+        gmsh.option.setNumber("Mesh.LcIntegrationPrecision", 1e-4)
+    if flat is None and dimension == 2 and sizes.coarsen:
+        factor = np.sqrt(_cells_in(walls, 2) / MAX_CELLS)
+        walls = [wall.coarser(max(1.0, factor)) for wall in walls]
+    fields = [] if flat is not None else _layer_fields(walls, dimension)
+    if dimension == 2 or (wanted < bulk).any():  # half the time of Gmsh goes into looking it up
+        fields.append(_background(nodes, cells, wanted))
+    count = _count(coarse, walls, wanted, sizes, flat)
+    if sizes.wanted and len(sizes.wanted.triangles):
+        height = np.full(len(sizes.wanted.points), nodes[0, 2])
+        own = (np.column_stack([sizes.wanted.points, height]), sizes.wanted.triangles)
+        fields.append(_background(*own, sizes.wanted.sizes))
+        count += cells_of_field(*own, sizes.wanted.sizes)
+    # Structured surfaces stay what they are.
+    count = len(coarse.cells) if dimension == 2 and _is_structured(path, 2) else count
+    announce(count / gmsh.option.getNumber("Mesh.MeshSizeFactor") ** dimension)
+    _mesh_with(path, fields, bulk, dimension)
+    return flat is not None
+
+
+def _mesh_with(path: Path, fields: list[int], bulk: float, dimension: int) -> None:
+    """Mesh anew with the smallest of some fields, and of the size ``bulk``."""
     if fields:
         smallest = gmsh.model.mesh.field.add("Min")
         gmsh.model.mesh.field.setNumbers(smallest, "FieldsList", fields)
@@ -105,107 +120,82 @@ def mesh_drawing(
     gmsh.option.setNumber("Mesh.MeshSizeExtendFromBoundary", 0)
     forget_coarse_sizes()
     gmsh.model.mesh.clear()
-    generate(path, dimension)
-    return flat
+    drawing.generate(path, dimension)
 
 
-def is_structured(path: Path, dimension: int) -> bool:
+def _is_structured(path: Path, dimension: int) -> bool:
     """True if a ``.geo`` script asks for transfinite surfaces (volumes) or, in 3D, for layers."""
     if path.suffix != ".geo":
         return False
-    text = without_comments(path.read_text(errors="replace"))
     words = {2: r"\bTransfinite\s+Surface\b", 3: r"\bLayers\s*\{|\bTransfinite\s+Volume\b"}
-    return bool(re.search(words[dimension], text))
+    return bool(re.search(words[dimension], drawing.without_comments(drawing.read_text(path))))
 
 
-def _refuse_many(path: Path, dimension: int, cells: float) -> None:
+def _refuse_many(path: Path, sides: np.ndarray, dimension: int, cells: float) -> None:
     """Raise a GeometryError before a mesh that no machine could hold (a forgotten unit)."""
     if cells > _IMPOSSIBLE[dimension]:
-        low, high = bounding_box()
-        size = " by ".join(f"{x:.4g}" for x in (high - low)[:dimension])
-        thin = (
-            ". Thin layers are affordable where the drawing has them, like geometries/film.geo"
-            if dimension == 3
-            else ""
-        )
+        size = " by ".join(f"{x:.4g}" for x in sides[:dimension])
         raise GeometryError(
-            f"{path}: mesh.size and mesh.wall_size lead to about {cells:.0e}"
-            f" {CELLS[3] if dimension == 3 else 'cells'}; is geometry.length_unit right? In that"
-            f" unit the drawing is {size}{thin}"
+            f"{path}: mesh.size and mesh.wall_size lead to about {cells:.0e} {_CELLS[dimension]};"
+            f" is geometry.length_unit right? In that unit the drawing is {size}"
+            f"{_FILM if dimension == 3 else ''}"
         )
 
 
-def _interfaces(path: Path, dimension: int) -> list[int]:
-    """Curves (surfaces) between surfaces (volumes) of different regions."""
-    region = {tag: name for name, tags in groups(path, dimension).items() for tag in tags}
-    out = []
-    for tag in entities(dimension - 1):
-        beside = gmsh.model.getAdjacencies(dimension - 1, tag)[0]
-        if len({region.get(int(part)) for part in beside}) > 1:
-            out.append(tag)
-    return out
+# -- walls -----------------------------------------------------------------------------------------
 
 
-def _cells_in(coarse: Coarse, walls: Walls, layers: Layers) -> dict[str, float]:
-    """Number of isotropic cells in each layer."""
+def _walls(path: Path, coarse: Coarse, sizes: Sizes) -> tuple[list[_Wall], bool]:
+    """Where the layers are, and whether some lie between regions."""
     d = coarse.dimension
-    return {n: cells_of_layer(layers[n], coarse.measure(walls[n]), d) for n in walls}
+    found = [
+        (tags, sizes.layers[name])
+        for name, tags in drawing.groups(path, d - 1).items()
+        if name in sizes.layers
+    ]
+    region = {tag: name for name, tags in drawing.groups(path, d).items() for tag in tags}
+    beside = {t: gmsh.model.getAdjacencies(d - 1, t)[0] for t in drawing.entities(d - 1)}
+    between = [t for t, parts in beside.items() if len({region.get(int(p)) for p in parts}) > 1]
+    if sizes.interface and between:
+        found.append((between, sizes.interface))
+    walls = [_Wall(tags=tags, layer=x, measure=coarse.measure(tags)) for tags, x in found]
+    return walls, bool(sizes.interface and between)
 
 
-# -- the plane -------------------------------------------------------------------------------------
-
-Fields = tuple[list[int], float, bool]  # of Gmsh; the number of cells; whether some are flat
-
-
-def _plane_fields(
-    path: Path, coarse: Coarse, sizes: Sizes, walls: Walls, layers: Layers, bulk: float
-) -> Fields:
-    nodes, cells = coarse.with_rim()
-    shape, narrowest = shape_sizes(path, coarse, nodes, sizes)
-    wanted = np.minimum(bulk, shape)
-    flat = _flat_layer(coarse, sizes, walls, layers, narrowest) if sizes.stretched else None
-    if flat is not None:
-        wanted = np.minimum(wanted, _flat_enough(walls, layers, nodes))
-    fields = [_background(nodes, cells, wanted)]
-    count = cells_of_field(coarse.nodes, coarse.cells, wanted)
-    if sizes.wanted and len(sizes.wanted.triangles):
-        height = np.full(len(sizes.wanted.points), nodes[0, 2])
-        own = (np.column_stack([sizes.wanted.points, height]), sizes.wanted.triangles)
-        fields.append(_background(*own, sizes.wanted.sizes))
-        count += cells_of_field(*own, sizes.wanted.sizes)
-    if flat is not None:
-        ends = coarse.on(sorted({curve for tags in walls.values() for curve in tags}))
-        count += 2 * flat * float(facet_measures(nodes, ends) @ mean_density(wanted[ends]))
-    else:
-        many = sum(_cells_in(coarse, walls, layers).values()) if sizes.coarsen else 0.0
-        coarser = max(1.0, float(np.sqrt(many / MAX_CELLS)))
-        layers = {n: replace(x, size=coarser * x.lengths[0]) for n, x in layers.items()}
-        fields += _layer_fields(coarse, walls, layers)
-        for name, tags in walls.items():
-            ends = coarse.on(tags)
-            local = 1 / mean_density(wanted[ends])
-            # The layer ends in the middle of the conductor at the latest.
-            depth = sizes.across(2) * np.maximum(local, layers[name].lengths[0]) / 2
-            length = facet_measures(nodes, ends)
-            count += cells_of_layer(layers[name], length, 2, bulk=local, depth=depth)
-    if is_structured(path, 2):
-        count = len(coarse.cells)  # they stay what they are
-    return fields, count, flat is not None
+def _cells_in(walls: list[_Wall], dimension: int, bulk: float = np.inf) -> float:
+    """Number of isotropic cells in the layers, more than those of the size ``bulk``."""
+    return sum(cells_of_layer(wall.layer, wall.measure, dimension, bulk=bulk) for wall in walls)
 
 
-def _flat_layer(
-    coarse: Coarse, sizes: Sizes, walls: Walls, layers: Layers, narrowest: float
-) -> float | None:
+def _count(
+    coarse: Coarse, walls: list[_Wall], wanted: np.ndarray, sizes: Sizes, flat: float | None
+) -> float:
+    """Expected number of cells, with so many layers of flat ones, if any."""
+    inside = cells_of_field(coarse.nodes, coarse.cells, wanted)
+    if coarse.dimension == 3:
+        return inside + _cells_in(walls, 3, _mean_size(coarse, inside))
+    for wall in walls:
+        ends = coarse.on(wall.tags)
+        length, local = facet_measures(coarse.nodes, ends), 1 / mean_density(wanted[ends])
+        if flat is not None:
+            inside += 2 * flat * float((length / local).sum())
+            continue
+        # The layer ends in the middle of the conductor at the latest.
+        depth = sizes.across(2) * np.maximum(local, wall.layer.lengths[0]) / 2
+        inside += cells_of_layer(wall.layer, length, 2, bulk=local, depth=depth)
+    return inside
+
+
+def _flat_layer(walls: list[_Wall], degree: int, narrowest: float) -> float | None:
     """Set up layers of flat cells, if isotropic ones would be many and the walls allow it.
 
     They need room, and walls that are smooth from contact to contact. Returns their number.
     """
-    curves = {curve for tags in walls.values() for curve in tags}
-    many = sum(_cells_in(coarse, walls, layers).values()) > MANY_CELLS
-    thickness = max((_THICKNESS * layer.decay for layer in sizes.layers.values()), default=0.0)
-    alike = len(set(sizes.layers.values())) == 1  # Gmsh's layers must not touch each other
-    roomy = 0 < thickness < 0.4 * narrowest
-    if not many or not alike or _INTERFACE in walls or not roomy:
+    if _cells_in(walls, 2) <= MANY_CELLS or len({wall.layer for wall in walls}) != 1:
+        return None  # Gmsh's layers must not touch each other
+    layer, curves = walls[0].layer, {curve for wall in walls for curve in wall.tags}
+    thickness = _THICKNESS * layer.decay
+    if not 0 < thickness < 0.4 * narrowest:
         return None
     ends = []
     for point, meeting in junctions().items():
@@ -214,88 +204,79 @@ def _flat_layer(
             return None
         if len(on_walls) == 1 and len(meeting) == 2:
             ends.append(point)
-    layer = next(iter(sizes.layers.values()))
     # Cells that grow by a fixed ratio resolve every longer length as well.
     thickness = max(thickness, min(_THICKNESS * layer.longest, 0.39 * narrowest))
-    size, ratio = layer.lengths[0], 1 + 0.035 * min(sizes.degree, 6)
+    size, ratio = layer.lengths[0], 1 + 0.035 * min(degree, 6)
     field = gmsh.model.mesh.field
     boundary = field.add("BoundaryLayer")
     field.setNumbers(boundary, "CurvesList", sorted(curves))
     field.setNumbers(boundary, "PointsList", ends)
-    field.setNumber(boundary, "Size", size)
-    field.setNumber(boundary, "Ratio", ratio)
-    field.setNumber(boundary, "Thickness", thickness)
+    for key, value in (("Size", size), ("Ratio", ratio), ("Thickness", thickness)):
+        field.setNumber(boundary, key, value)
     field.setAsBoundaryLayer(boundary)
     return float(np.log(1 + thickness * (ratio - 1) / size) / np.log(ratio))
 
 
-def _flat_enough(walls: Walls, layers: Layers, nodes: np.ndarray) -> np.ndarray:
+def _flat_enough(walls: list[_Wall], nodes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Sizes along curved walls that keep the bend of a cell below a sixteenth of its height."""
-    out = np.full(len(nodes), np.inf)
-    for name, tags in walls.items():
-        for curve in tags:
-            if not is_straight(curve):
+    for wall in walls:
+        for curve in wall.tags:
+            if not drawing.is_straight(curve):
                 at, curvature = curvatures(curve)
                 with np.errstate(divide="ignore"):
-                    size = np.sqrt(0.5 * layers[name].lengths[0] / curvature)
-                out = np.minimum(out, graded(nodes, at, size, GROWTH[2]))
-    return out
+                    size = np.sqrt(0.5 * wall.layer.lengths[0] / curvature)
+                wanted = np.minimum(wanted, graded(nodes, at, size, GROWTH[2]))
+    return wanted
 
 
 # -- solids ----------------------------------------------------------------------------------------
 
 
-def _solid_fields(
-    path: Path, coarse: Coarse, sizes: Sizes, walls: Walls, layers: Layers, bulk: float
-) -> Fields:
-    wanted, _ = shape_sizes(path, coarse, coarse.nodes, sizes)
-    wanted, layers, cells = _affordable(coarse, wanted, bulk, sizes, walls, layers)
-    fields = _layer_fields(coarse, walls, layers)
-    if (wanted < bulk).any():  # half the time of Gmsh goes into looking it up
-        fields.append(_background(coarse.nodes, coarse.cells, wanted))
-    # Curves are divided by integrals of 1/size; Gmsh's 1e-9 takes as long as all the tetrahedra.
-    gmsh.option.setNumber("Mesh.LcIntegrationPrecision", 1e-4)
-    return fields, cells, False
+def _mean_size(coarse: Coarse, cells: float) -> float:
+    volume = float(measures(coarse.nodes, coarse.cells).sum() / 6)
+    return (PER_POWER[3] * volume / cells) ** (1 / 3)
 
 
 def _affordable(
-    coarse: Coarse, wanted: np.ndarray, bulk: float, sizes: Sizes, walls: Walls, layers: Layers
-) -> tuple[np.ndarray, Layers, float]:
-    """Coarser sizes and layers, where they would take more cells than there may be.
-
-    Returns:
-        Sizes, layers and the number of cells.
-    """
-    volume = float(measures(coarse.nodes, coarse.cells).sum() / 6)
-    areas = {name: coarse.measure(tags) for name, tags in walls.items()}
-
-    def count(size: np.ndarray, layers: Layers) -> tuple[float, float]:
+    coarse: Coarse, walls: list[_Wall], wanted: np.ndarray, bulk: float, sizes: Sizes
+) -> tuple[list[_Wall], np.ndarray]:
+    """Coarser walls and sizes, where they would take more cells than there may be."""
+    factor = 1.0
+    while True:
+        size = np.minimum(bulk, factor * wanted)
         inside = cells_of_field(coarse.nodes, coarse.cells, size)
-        mean = (PER_POWER[3] * volume / inside) ** (1 / 3)
-        return inside, sum(cells_of_layer(layers[n], areas[n], 3, bulk=mean) for n in walls)
-
-    size, factor = np.minimum(bulk, wanted), 1.0
-    inside, thin = count(size, layers)
-    # Sizes that the user gives are kept, whatever they cost.
-    while inside > (1 - _LAYER_SHARE) * sizes.budget and (factor * wanted < bulk).any():
-        if inside + thin <= sizes.budget:
+        mean = _mean_size(coarse, inside)
+        # Sizes that the user gives are kept, whatever they cost.
+        few = inside <= (1 - _LAYER_SHARE) * sizes.budget or not (factor * wanted < bulk).any()
+        if few or inside + _cells_in(walls, 3, mean) <= sizes.budget:
             break
         factor *= 1.05
-        size = np.minimum(bulk, factor * wanted)
-        inside, thin = count(size, layers)
     room = max(_LAYER_SHARE * sizes.budget, sizes.budget - inside)
-    trial, factor = layers, 1.0
-    while sizes.coarsen and thin > room:
+    trial, factor = walls, 1.0
+    while sizes.coarsen and _cells_in(trial, 3, mean) > room:
         factor *= 1.05
-        trial = {name: _coarser(layer, factor) for name, layer in layers.items()}
-        thin = count(size, trial)[1]
-    return size, trial, inside + thin
+        # With coarser cells the reach grows too, so that neighbours differ moderately.
+        trial = [wall.coarser(factor, wider=1 / GROWTH[3]) for wall in walls]
+    return trial, size
 
 
-def _coarser(layer: Layer, factor: float) -> Layer:
-    """With coarser cells the reach grows too, so that neighbours differ moderately."""
-    smallest, reach = layer.lengths
-    return replace(layer, size=factor * smallest, reach=max(reach, factor * smallest / GROWTH[3]))
+def _layered_cells() -> float:
+    """Number of tetrahedra in volumes that are cut in layers, once their surfaces are meshed."""
+    cells = 0.0
+    for volume in drawing.entities(3):
+        surfaces = [t for _, t in gmsh.model.getBoundary([(3, volume)], oriented=False)]
+        triangles = {s: len(gmsh.model.mesh.getElementsByType(2, s)[0]) for s in surfaces}
+        base = max(surfaces, key=triangles.__getitem__)
+        corners = set(gmsh.model.getBoundary([(2, base)], oriented=False, recursive=True))
+        around = gmsh.model.getBoundary([(2, s) for s in surfaces], False, False)
+        # Curves that leave the base have as many edges as there are layers above it.
+        leaving = [
+            len(gmsh.model.mesh.getElementsByType(1, curve)[0])
+            for _, curve in around
+            if len(corners & set(gmsh.model.getBoundary([(1, curve)], oriented=False))) == 1
+        ]
+        cells += 3 * triangles[base] * max(leaving, default=1)
+    return cells
 
 
 # -- Gmsh's fields ---------------------------------------------------------------------------------
@@ -312,21 +293,20 @@ def _background(nodes: np.ndarray, cells: np.ndarray, wanted: np.ndarray) -> int
     return background
 
 
-def _layer_fields(coarse: Coarse, walls: Walls, layers: Layers) -> list[int]:
+def _layer_fields(walls: list[_Wall], dimension: int) -> list[int]:
     """Fields of layers of isotropic cells."""
     field, out = gmsh.model.mesh.field, []
-    for name, tags in walls.items():
-        size, reach = layers[name].lengths
-        if coarse.dimension == 2:  # each curve with points of its own
-            samples = [np.clip(2 * curve_length(tag) / size, 20, 50_000) for tag in tags]
-            parts = list(zip([[tag] for tag in tags], samples, strict=True))
+    for wall in walls:
+        size, reach = wall.layer.lengths
+        if dimension == 2:  # each curve with points of its own
+            parts = [([tag], 2 * drawing.curve_length(tag) / size) for tag in wall.tags]
         else:
-            parts = [(tags, np.clip(2 * np.sqrt(coarse.measure(tags)) / size, 20, 150))]
-        for part, points in parts:
+            parts = [(wall.tags, 2 * np.sqrt(wall.measure) / size)]
+        for tags, points in parts:
             distance, law = field.add("Distance"), field.add("MathEval")
-            key = "CurvesList" if coarse.dimension == 2 else "SurfacesList"
-            field.setNumbers(distance, key, part)
-            field.setNumber(distance, "Sampling", int(points))
+            key, most = {2: ("CurvesList", 50_000), 3: ("SurfacesList", 150)}[dimension]
+            field.setNumbers(distance, key, tags)
+            field.setNumber(distance, "Sampling", int(np.clip(points, 20, most)))
             field.setString(law, "F", f"{size:.12g}*(1+F{distance}/{3 * reach:.12g})^3")
             out.append(law)
     return out
