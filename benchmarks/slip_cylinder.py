@@ -33,7 +33,7 @@ from meso.device import plan_of
 from meso.flow import terms
 from meso.flow.discretisation import Law
 from meso.flow.system import DirectSystem
-from meso.geometry.drawing import Drawing
+from meso.geometry.simplices import Drawing
 
 try:
     import slip_cylinder_ngsolve as ngsolve

@@ -16,43 +16,18 @@ from mpi4py import MPI
 from meso import _compat
 from meso.errors import FlatCellsError, GeometryError
 from meso.geometry import formats, gmsh_process
+from meso.geometry.foreign import read_mesh
 from meso.geometry.gmsh_process import Progress, Source
 from meso.geometry.groups import Groups
-from meso.geometry.imported import read_mesh
 from meso.geometry.layers import DEFAULT_ORDER, Layer, SizeField, Sizes
-from meso.geometry.pieces import Piece
-from meso.geometry.planning import CELL, Plan, plan_of
+from meso.geometry.pieces import Facets, Piece
+from meso.geometry.planning import Plan, plan_of
+from meso.geometry.simplices import CELL
 from meso.measures import NamedMeasure, integrate
 from meso.mpi import on_root
 from meso.units import quantity
 
 __all__ = ["DEFAULT_ORDER", "Device", "Facets", "Piece", "plan_of"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facets:
-    """The boundary facets of this rank's cells, one entry each.
-
-    Attributes:
-        cell: Local cell.
-        local: Number of the facet in its cell.
-        boundary: Index into ``Device.boundaries``.
-        piece: Index into ``Device.pieces``.
-        start: Arc length at the beginning of the facet, m, counted along its piece with the
-            conductor on the left; 0 in 3D.
-        order: Position of the facet in its piece, in 3D in the order of the centres.
-    """
-
-    cell: np.ndarray
-    local: np.ndarray
-    boundary: np.ndarray
-    piece: np.ndarray
-    start: np.ndarray
-    order: np.ndarray
-
-    def of(self, selected: np.ndarray) -> Facets:
-        """The facets where the mask ``selected`` holds."""
-        return Facets(**{name: getattr(self, name)[selected] for name in self.__slots__})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -277,21 +252,14 @@ class Device:
         original = np.asarray(mesh.topology.original_cell_index)[:local]
         where = np.full(len(plan.cell_region), -1)
         where[original] = np.arange(local)
-        mine = where[plan.facet_cell] >= 0
+        facets = plan.facets.of(where[plan.facets.cell] >= 0)
         return cls(
             mesh=mesh,
             regions=plan.regions,
             boundaries=plan.boundaries,
             interfaces=plan.interfaces,
             cell_region=plan.cell_region[original],
-            facets=Facets(
-                cell=where[plan.facet_cell[mine]],
-                local=plan.facet_local[mine],
-                boundary=plan.facet_boundary[mine],
-                piece=plan.facet_piece[mine],
-                start=plan.facet_start[mine],
-                order=plan.facet_order[mine],
-            ),
+            facets=replace(facets, cell=where[facets.cell]),
             pieces=plan.pieces,
             islands=plan.islands,
             length_unit=unit,

@@ -28,8 +28,8 @@ from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow, four_terminal, ports_of
 from meso.geometry.layers import SizeField
-from meso.geometry.pieces import FACETS
 from meso.geometry.refinement import CellErrors, cell_errors, next_sizes
+from meso.geometry.simplices import FACETS
 from meso.mpi import concatenated, on_root
 from meso.observables.accumulation import edge_moments
 from meso.orbital import orbital_density, vorticity
@@ -211,7 +211,7 @@ def _chains(flow: Flow) -> np.ndarray:
         i for i, p in enumerate(device.pieces) if isinstance(flow.boundaries.get(p.boundary), Wall)
     ]
     facets = device.facets.of(np.isin(device.facets.piece, walls))
-    ends = cells_of(device).corners[facets.cell[:, None], np.array(FACETS[2])[facets.local]]
+    ends = cells_of(device).corners[facets.cell[:, None], FACETS[2][facets.local]]
     ends = concatenated(device.comm, ends)
     piece = np.searchsorted(walls, concatenated(device.comm, facets.piece))
     _, point = np.unique(ends.reshape(-1, 2), axis=0, return_inverse=True)

@@ -11,17 +11,16 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gmsh
 import numpy as np
 
 from meso.errors import GeometryError, known
-from meso.geometry.drawing import run_gmsh
+from meso.geometry.drawing import KIND, read_text, run_gmsh
 from meso.geometry.groups import Groups, Selector
 
-_KINDS = {1: "curve", 2: "surface", 3: "volume"}
 _MEASURES = {1: "length", 2: "area", 3: "volume"}
 _LISTED = 40  # entities in a message
 # OpenCASCADE joins points that are nearer than 1e-7; a drawing must be far larger.
@@ -40,32 +39,55 @@ class _Entity:
     measure: float
     low: np.ndarray
     high: np.ndarray
-    label: str
-    outside: bool = True  # False for what lies between two parts of the conductor
+    outside: bool  # False for what lies between two parts of the conductor
+    label: str = ""
+
+    @classmethod
+    def of(cls, dimension: int, tag: int) -> _Entity:
+        box = np.array(gmsh.model.getBoundingBox(dimension, tag))
+        above = gmsh.model.getAdjacencies(dimension, tag)[0] if dimension < 3 else ()
+        return cls(
+            dimension=dimension,
+            tag=tag,
+            centre=np.array(gmsh.model.occ.getCenterOfMass(dimension, tag)),
+            measure=gmsh.model.occ.getMass(dimension, tag),
+            low=box[:3],
+            high=box[3:],
+            outside=len(above) < 2,
+        )
+
+    def labelled(self, labels: list[_Entity]) -> _Entity:
+        """The entity with the label of what lay in the same place."""
+        return replace(self, label=next((e.label for e in labels if self.is_like(e)), ""))
+
+    def is_like(self, other: _Entity) -> bool:
+        """True if both are in the same place."""
+        alike = abs(self.measure - other.measure) <= 1e-6 * self.measure
+        if self.dimension != other.dimension or not alike:
+            return False
+        apart = (self.low - other.low, self.high - other.high, self.centre - other.centre)
+        return bool(np.abs(apart).max() < 1e-5 * max(self.high - self.low))
 
     def __str__(self) -> str:
-        centre = ", ".join(f"{x:.6g}" for x in self.centre)
         label = f", label '{self.label}'" if self.label else ""
         inside = "" if self.outside else ", between two regions"
         measure = f"{_MEASURES[self.dimension]} {self.measure:.6g}"
-        return f"{_KINDS[self.dimension]} {self.tag}: centre ({centre}), {measure}{label}{inside}"
+        kind = f"{KIND[self.dimension]} {self.tag}"
+        return f"{kind}: centre ({_text(self.centre)}), {measure}{label}{inside}"
 
 
 def open_cad(path: Path, groups: Groups | None, unit: float) -> None:
     """Open a CAD file, join its parts where they touch, and name them as physical groups.
 
-    Args:
-        path: The file. The lengths in a STEP file count as they are written.
-        groups: Names by selectors; None for the labels of the file.
-        unit: Metres per unit of the file.
-
-    Raises:
-        GeometryError: A file that Gmsh refuses; parts that overlap; names that do not fit.
+    The lengths in a STEP file count as they are written, in a unit of so many metres. Without
+    groups the labels of the file are the names. A GeometryError tells of a file that Gmsh refuses,
+    parts that overlap, and names that do not fit.
     """
     labels = _open(path)
     dimension = 3 if gmsh.model.getEntities(3) else 2
     _join(path, dimension)
-    parts = _entities(gmsh.model.getEntities(dimension), labels)
+    found = gmsh.model.getEntities(dimension)
+    parts = [_Entity.of(*part).labelled(labels) for part in found]
     if not parts:
         raise GeometryError(f"{path}: no volume and no surface; draw the conductor as one of them")
     size = float(max(np.ptp([parts[0].low, *(p.high for p in parts)], axis=0)))
@@ -74,18 +96,16 @@ def open_cad(path: Path, groups: Groups | None, unit: float) -> None:
             f"{path}: the drawing is {size:g} units large, near the resolution of CAD files, 1e-7;"
             " draw in a smaller unit (100 nm as 100)"
         )
-    limits = _entities(_limits(dimension), labels)
+    limits = sorted({abs(t) for _, t in gmsh.model.getBoundary(found, combined=False)})
     groups = groups or Groups()
-    _name(path, "regions", parts, groups.regions, unit, size)
-    _name(path, "boundaries", limits, groups.boundaries, unit, size)
+    _Naming(path, "regions", parts, unit, size).name(groups.regions)
+    around = [_Entity.of(dimension - 1, tag).labelled(labels) for tag in limits]
+    _Naming(path, "boundaries", around, unit, size).name(groups.boundaries)
 
 
 def _open(path: Path) -> list[_Entity]:
     """Read the file; returns the entities that have a label."""
-    try:
-        text = path.read_text(errors="replace")
-    except OSError as error:
-        raise GeometryError(f"{path}: cannot be read ({error.strerror})") from error
+    text = read_text(path)
     gmsh.option.setNumber("Geometry.OCCImportLabels", 1)
     with tempfile.TemporaryDirectory(prefix="meso-") as folder:
         # Gmsh tells formats by lower-case suffixes.
@@ -107,11 +127,11 @@ def _open(path: Path) -> list[_Entity]:
             )
         gmsh.model.occ.synchronize()
     found = []
-    for entity in gmsh.model.getEntities():
-        label = gmsh.model.getEntityName(*entity).rpartition("/")[2]
-        if label and entity[0] > 0 and not _AUTOMATIC.match(label):
-            found.append((entity, label))
-    return [_entity(entity, label) for entity, label in found]
+    for dimension, tag in gmsh.model.getEntities():
+        label = gmsh.model.getEntityName(dimension, tag).rpartition("/")[2]
+        if label and dimension > 0 and not _AUTOMATIC.match(label):
+            found.append(replace(_Entity.of(dimension, tag), label=label))
+    return found
 
 
 @contextmanager
@@ -144,9 +164,8 @@ def _join(path: Path, dimension: int) -> None:
         for i, mine in enumerate(children[: len(parts)]):
             for child in mine:
                 if child[0] == dimension and owners.setdefault(child, i) != i:
-                    centre = gmsh.model.occ.getCenterOfMass(*child)
-                    kind = _KINDS[dimension]
-                    place = f"overlap near ({_text(centre)})"
+                    place = f"overlap near ({_text(gmsh.model.occ.getCenterOfMass(*child))})"
+                    kind = KIND[dimension]
                     raise GeometryError(f"{path}: two {kind}s {place}; cut one from the other")
         gmsh.model.occ.synchronize()
     needed = set()
@@ -159,143 +178,88 @@ def _join(path: Path, dimension: int) -> None:
     gmsh.model.occ.synchronize()
 
 
-def _limits(dimension: int) -> list[tuple[int, int]]:
-    parts = gmsh.model.getEntities(dimension)
-    tags = {abs(t) for _, t in gmsh.model.getBoundary(parts, combined=False)}
-    return [(dimension - 1, tag) for tag in sorted(tags)]
+@dataclass(frozen=True, slots=True)
+class _Naming:
+    """Names the entities of one dimension, of a drawing of some size."""
 
+    path: Path
+    table: str
+    entities: list[_Entity]
+    unit: float
+    size: float
 
-def _entities(found: Iterable[tuple[int, int]], labels: list[_Entity]) -> list[_Entity]:
-    """Entities of one dimension, with the label of what lay in the same place."""
-    out = []
-    for entity in found:
-        plain = _entity(entity, "")
-        alike = [e.label for e in labels if _same(e, plain)]
-        out.append(_entity(entity, alike[0]) if alike else plain)
-    return out
-
-
-def _entity(entity: tuple[int, int], label: str) -> _Entity:
-    box = np.array(gmsh.model.getBoundingBox(*entity))
-    above = gmsh.model.getAdjacencies(*entity)[0] if entity[0] < 3 else ()
-    return _Entity(
-        dimension=entity[0],
-        tag=entity[1],
-        centre=np.array(gmsh.model.occ.getCenterOfMass(*entity)),
-        measure=gmsh.model.occ.getMass(*entity),
-        low=box[:3],
-        high=box[3:],
-        label=label,
-        outside=len(above) < 2,
-    )
-
-
-def _same(a: _Entity, b: _Entity) -> bool:
-    if a.dimension != b.dimension or abs(a.measure - b.measure) > 1e-6 * b.measure:
-        return False
-    size = float(max(b.high - b.low))
-    corners = np.abs([a.low - b.low, a.high - b.high, a.centre - b.centre])
-    return bool(corners.max() < 1e-5 * size)
-
-
-def _name(
-    path: Path,
-    table: str,
-    entities: list[_Entity],
-    selectors: Mapping[str, tuple[Selector, ...]],
-    unit: float,
-    size: float,
-) -> None:
-    """Add physical groups: what the selectors choose, or without them the labels."""
-    owner: dict[int, str] = {}
-    if not selectors:
-        for entity in entities:
-            if entity.label:
-                owner[entity.tag] = entity.label
-    last = {name for name, several in selectors.items() if any(s.rest for s in several)}
-    for name in sorted(selectors, key=lambda n: n in last):
-        several = selectors[name]
-        for selector in sorted(several, key=lambda s: s.rest):
-            key = f"geometry.groups.{table}.{name}"
-            chosen = _chosen(path, key, selector, entities, unit, size) if entities else []
+    def name(self, selectors: Mapping[str, tuple[Selector, ...]]) -> None:
+        """Add physical groups: what the selectors choose, or without them the labels."""
+        owner: dict[int, str] = {}
+        if not selectors:
+            owner = {entity.tag: entity.label for entity in self.entities if entity.label}
+        # What takes the rest comes last.
+        pairs = [(name, selector) for name, several in selectors.items() for selector in several]
+        last = {name for name, selector in pairs if selector.rest}
+        for name, selector in sorted(pairs, key=lambda p: (p[0] in last, p[1].rest)):
+            chosen = self._chosen(name, selector) if self.entities else []
             if selector.rest:
                 chosen = [e for e in chosen if e.tag not in owner and e.outside]
             if not chosen:
-                raise _error(path, table, name, f"{selector.text(unit)} chooses nothing", entities)
+                raise self._error(name, f"{selector.text(self.unit)} chooses nothing")
             for entity in chosen:
                 if owner.setdefault(entity.tag, name) != name:
-                    taken = (
-                        f"{_KINDS[entity.dimension]} {entity.tag}, which '{owner[entity.tag]}' has"
-                    )
-                    raise _error(
-                        path, table, name, f"{selector.text(unit)} chooses {taken}", entities
-                    )
-    bare = [e for e in entities if e.tag not in owner and e.outside]
-    if bare:
-        kind = _KINDS[bare[0].dimension]
-        given = f"; {table} so far: {', '.join(dict.fromkeys(owner.values()))}" if owner else ""
-        example = "metal" if table == "regions" else "edges"
+                    taken = f"{KIND[entity.dimension]} {entity.tag}, which '{owner[entity.tag]}'"
+                    raise self._error(name, f"{selector.text(self.unit)} chooses {taken} has")
+        self._check_complete(owner)
+        for name in dict.fromkeys([*selectors, *owner.values()]):
+            tags = [tag for tag, mine in owner.items() if mine == name]
+            gmsh.model.addPhysicalGroup(self.entities[0].dimension, tags, name=name)
+
+    def _check_complete(self, owner: Mapping[int, str]) -> None:
+        bare = [e for e in self.entities if e.tag not in owner and e.outside]
+        if not bare:
+            return
+        kind, so_far = KIND[bare[0].dimension], ", ".join(dict.fromkeys(owner.values()))
+        given = f"; {self.table} so far: {so_far}" if owner else ""
+        example = "metal" if self.table == "regions" else "edges"
         some = f"{len(bare)} {kind}s have" if len(bare) > 1 else f"1 {kind} has"
         raise GeometryError(
-            f"{path}: {some} no name{given}; choose them in the case file, e.g."
-            f" [geometry.groups.{table}] {example} = {{ rest = true }}\n{_list(bare)}"
+            f"{self.path}: {some} no name{given}; choose them in the case file, e.g."
+            f" [geometry.groups.{self.table}] {example} = {{ rest = true }}\n{_list(bare)}"
         )
-    for name in dict.fromkeys([*selectors, *owner.values()]):
-        tags = [tag for tag, mine in owner.items() if mine == name]
-        gmsh.model.addPhysicalGroup(entities[0].dimension, tags, name=name)
 
+    def _chosen(self, name: str, selector: Selector) -> list[_Entity]:
+        entities = self.entities
+        if selector.label is not None:
+            labels = sorted({e.label for e in entities if e.label})
+            if selector.label not in labels:
+                word = f"no label '{selector.label}'; {known(selector.label, labels)}"
+                raise self._error(name, word)
+            return [e for e in entities if e.label == selector.label]
+        if selector.box is not None:
+            corners, margin = np.array(selector.box) / self.unit, 1e-6 * self.size
+            low, high = corners.min(axis=0) - margin, corners.max(axis=0) + margin
+            n = len(low)
+            return [e for e in entities if (e.low[:n] >= low).all() and (e.high[:n] <= high).all()]
+        if selector.near is not None:
+            return [self._nearest(name, selector, np.array(selector.near) / self.unit)]
+        return list(entities)
 
-def _chosen(
-    path: Path,
-    key: str,
-    selector: Selector,
-    entities: list[_Entity],
-    unit: float,
-    size: float,
-) -> list[_Entity]:
-    if selector.label is not None:
-        labels = {e.label for e in entities if e.label}
-        if selector.label not in labels:
-            word = f"no label '{selector.label}'; {known(selector.label, sorted(labels))}"
-            raise GeometryError(f"{path}: {key}: {word}\n{_list(entities)}")
-        return [e for e in entities if e.label == selector.label]
-    if selector.box is not None:
-        width = len(selector.box[0])
-        corners = np.array(selector.box) / unit
-        low, high = corners.min(axis=0) - 1e-6 * size, corners.max(axis=0) + 1e-6 * size
-        inside = ((e.low[:width] >= low).all() and (e.high[:width] <= high).all() for e in entities)
-        return [e for e, yes in zip(entities, inside, strict=True) if yes]
-    if selector.near is not None:
-        at = np.zeros(3)
-        at[: len(selector.near)] = np.array(selector.near) / unit
-        if len(selector.near) == 2:
-            at[2] = entities[0].centre[2]
-        distance = _distances(at, entities)
-        nearest = np.flatnonzero(distance <= distance.min() + 1e-6 * size)
-        if len(nearest) > 1:
-            both = " and ".join(str(entities[i].tag) for i in nearest[:2])
-            kind = _KINDS[entities[0].dimension]
-            text = (
-                f"{selector.text(unit)} is as near to {kind} {both}; move it nearer to one of them"
-            )
-            raise GeometryError(f"{path}: {key}: {text}\n{_list([entities[i] for i in nearest])}")
-        return [entities[nearest[0]]]
-    return list(entities)
-
-
-def _distances(point: np.ndarray, entities: list[_Entity]) -> np.ndarray:
-    """Distances of a point from entities, within their ends."""
-    tag = gmsh.model.occ.addPoint(*map(float, point))
-    try:
-        return np.array(
-            [gmsh.model.occ.getDistance(0, tag, e.dimension, e.tag)[0] for e in entities]
+    def _nearest(self, name: str, selector: Selector, at: np.ndarray) -> _Entity:
+        """The entity nearest to a point, within its ends."""
+        height = [self.entities[0].centre[2]] if len(at) == 2 else []
+        tag = gmsh.model.occ.addPoint(*map(float, (*at, *height)))
+        distance = np.array(
+            [gmsh.model.occ.getDistance(0, tag, e.dimension, e.tag)[0] for e in self.entities]
         )
-    finally:
         gmsh.model.occ.remove([(0, tag)])
+        nearest = np.flatnonzero(distance <= distance.min() + 1e-6 * self.size)
+        found = [self.entities[i] for i in nearest]
+        if len(found) > 1:
+            both = " and ".join(str(e.tag) for e in found[:2])
+            text = f"{selector.text(self.unit)} is as near to {KIND[found[0].dimension]} {both}"
+            raise self._error(name, f"{text}; move it nearer to one of them", found)
+        return found[0]
 
-
-def _error(path: Path, table: str, name: str, text: str, entities: list[_Entity]) -> GeometryError:
-    return GeometryError(f"{path}: geometry.groups.{table}.{name}: {text}\n{_list(entities)}")
+    def _error(self, name: str, text: str, listed: list[_Entity] | None = None) -> GeometryError:
+        key = f"{self.path}: geometry.groups.{self.table}.{name}"
+        return GeometryError(f"{key}: {text}\n{_list(listed or self.entities)}")
 
 
 def _list(entities: list[_Entity]) -> str:

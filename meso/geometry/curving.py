@@ -14,83 +14,76 @@ Quadratic cells have no nodes but those on their edges: nothing remains to be bl
 from __future__ import annotations
 
 from dataclasses import replace
+from math import comb
 
 import numpy as np
 
 from meso import _compat
-from meso.geometry.planar import determinant, measures
-from meso.geometry.simplices import Drawing
+from meso.geometry.simplices import CELL, Drawing, determinant, measures, positions, row_keys
 
-# Vertices of the edges of the Basix reference triangle and tetrahedron.
-EDGES = ((1, 2), (0, 2), (0, 1))
-EDGES_3D = ((2, 3), (1, 3), (1, 2), (0, 3), (0, 2), (0, 1))
+#: Vertices of the edges of the Basix reference triangle and tetrahedron.
+EDGES = {
+    2: np.array([(1, 2), (0, 2), (0, 1)]),
+    3: np.array([(2, 3), (1, 3), (1, 2), (0, 3), (0, 2), (0, 1)]),
+}
 # Curved tetrahedra keep at least this part of the Jacobian determinant everywhere.
 _LEAST = 0.1
 _BATCH = 20_000
 
 
 def curved_cells(drawing: Drawing) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and connectivity of the drawing's cells at its degree.
-
-    Args:
-        drawing: Triangulated drawing; its curved edges have ``drawing.degree - 1`` nodes each.
+    """Nodes and connectivity of the drawing's cells at its degree, in 3D at most 2.
 
     Returns:
-        Node coordinates, shape (n, 2), the vertices of the drawing first; and the nodes of each
+        Node coordinates, shape (n, d), the vertices of the drawing first; and the nodes of each
         cell in Basix order (vertices, edges, interior), one row a cell.
     """
-    g, cells = drawing.degree, drawing.cells
+    g, cells, count, d = drawing.degree, drawing.cells, len(drawing.points), drawing.dimension
     if g == 1:
         return drawing.points, cells
-    if drawing.dimension == 3:
-        return _tetrahedra(drawing)
-    reference = _compat.scalar_element("triangle", g).points
+    if d == 3 and g > 2:
+        raise ValueError("curved tetrahedra are of degree 2")
+    reference = _compat.scalar_element(CELL[d], g).points
     barycentric = np.column_stack([1 - reference.sum(axis=1), reference])
     x = np.einsum("nv,cvd->cnd", barycentric, drawing.points[cells])
-
-    count = len(drawing.points)
-    pairs = np.concatenate([cells[:, list(e)] for e in EDGES])
-    keys = _key(pairs, count)
-    edges, edge_of = np.unique(keys, return_inverse=True)
-    for i, (first, second) in enumerate(EDGES):
-        here = keys[i * len(cells) : (i + 1) * len(cells)]
-        cell, amplitude = _amplitudes(drawing, here, cells[:, first], count)
+    pairs = cells[:, EDGES[d]]
+    edges, edge_of = np.unique(row_keys(pairs.reshape(-1, 2), count), return_inverse=True)
+    for i, (first, second) in enumerate(EDGES[d]):
+        cell, amplitude = _amplitudes(drawing, pairs[:, i])
         a, b = barycentric[:, first], barycentric[:, second]
         shape = 4 * a * b * (b - a)[None, :] ** np.arange(g - 1)[:, None]
         x[cell] += np.einsum("mn,cmd->cnd", shape, amplitude)
 
-    inner = g - 1
-    bubble = len(reference) - 3 - 3 * inner
-    nodes = np.empty((len(cells), len(reference)), dtype=np.int64)
-    nodes[:, :3] = cells
-    for i, (first, second) in enumerate(EDGES):
-        start = count + inner * edge_of[i * len(cells) : (i + 1) * len(cells)]
-        forward = cells[:, first] < cells[:, second]
-        step = np.where(forward[:, None], np.arange(inner), np.arange(inner)[::-1])
-        nodes[:, 3 + i * inner : 3 + (i + 1) * inner] = start[:, None] + step
-    base = count + inner * len(edges)
-    inside = np.arange(len(cells) * bubble).reshape(len(cells), bubble)
-    nodes[:, 3 + 3 * inner :] = base + inside
-    points = np.empty((base + len(cells) * bubble, 2))
+    # Nodes inside edges are numbered from the smaller vertex.
+    start = count + (g - 1) * edge_of.reshape(len(cells), -1, 1)
+    forward = (pairs[:, :, 0] < pairs[:, :, 1])[:, :, None]
+    on_edges = start + np.where(forward, np.arange(g - 1), np.arange(g - 1)[::-1])
+    base = count + (g - 1) * len(edges)
+    bubbles = comb(g - 1, d)
+    inside = base + np.arange(len(cells) * bubbles).reshape(len(cells), bubbles)
+    nodes = np.concatenate([cells, on_edges.reshape(len(cells), -1), inside], axis=1)
+    points = np.empty((base + inside.size, d))
     points[nodes] = x
     points[:count] = drawing.points
     return points, nodes
 
 
-def _tetrahedra(drawing: Drawing) -> tuple[np.ndarray, np.ndarray]:
-    """Quadratic tetrahedra: a node on the middle of each edge, moved where the edge is curved."""
-    if drawing.degree != 2:
-        raise ValueError("curved tetrahedra are of degree 2")
-    cells, count = drawing.cells, len(drawing.points)
-    pairs = np.stack([cells[:, list(e)] for e in EDGES_3D], axis=1).reshape(-1, 2)
-    edges, edge_of = np.unique(_key(pairs, count), return_inverse=True)
-    middle = drawing.points[np.column_stack([edges // count, edges % count])].mean(axis=1)
-    at = np.searchsorted(edges, _key(drawing.curved_edges, count)).clip(max=len(edges) - 1)
-    # Edges of the drawing that belong to no cell are nobody's.
-    known = edges[at] == _key(drawing.curved_edges, count)
-    middle[at[known]] = drawing.curved_nodes[known, 0]
-    nodes = np.concatenate([cells, count + edge_of.reshape(len(cells), 6)], axis=1)
-    return np.concatenate([drawing.points, middle]), nodes
+def _amplitudes(drawing: Drawing, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cells of which an edge (c, 2) is curved, and the monomial coefficients of q(t) there."""
+    count, ends = len(drawing.points), drawing.curved_edges
+    edge = positions(row_keys(ends, count), row_keys(pairs, count))
+    cell = np.flatnonzero(edge >= 0)
+    edge = edge[cell]
+    g = drawing.degree
+    s = np.arange(1, g) / g
+    start, end = (drawing.points[ends[edge, i]] for i in range(2))
+    straight = start[:, None] * (1 - s)[:, None] + end[:, None] * s[:, None]
+    bend = drawing.curved_nodes[edge] - straight
+    backward = ends[edge, 0] != pairs[cell, 0]
+    bend[backward] = bend[backward][:, ::-1]
+    t = 2 * s - 1
+    monomials = (1 - t**2)[:, None] * t[:, None] ** np.arange(g - 1)
+    return cell, np.einsum("ms,csd->cmd", np.linalg.inv(monomials), bend)
 
 
 def straightened(drawing: Drawing) -> Drawing:
@@ -98,16 +91,12 @@ def straightened(drawing: Drawing) -> Drawing:
 
     Mesh generators leave a few flat tetrahedra with all their vertices on a curved surface. With
     straight edges they, and only they, miss the surface by as much as straight cells do.
-
-    Args:
-        drawing: A drawing in three dimensions.
     """
+    count = len(drawing.points)
     while drawing.degree > 1:
-        points, nodes = curved_cells(drawing)
-        bad = drawing.cells[smallest_determinant(drawing, points, nodes) < _LEAST]
-        pairs = np.concatenate([bad[:, list(e)] for e in EDGES_3D])
-        count = len(drawing.points)
-        keep = ~np.isin(_key(drawing.curved_edges, count), _key(pairs, count))
+        bad = drawing.cells[smallest_determinant(drawing, *curved_cells(drawing)) < _LEAST]
+        edges = row_keys(bad[:, EDGES[3]].reshape(-1, 2), count)
+        keep = ~np.isin(row_keys(drawing.curved_edges, count), edges)
         if keep.all():
             break
         drawing = replace(
@@ -120,17 +109,8 @@ def straightened(drawing: Drawing) -> Drawing:
 
 
 def smallest_determinant(drawing: Drawing, points: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-    """Smallest Jacobian determinant in each cell over that of the straight cell.
-
-    Args:
-        drawing: The drawing.
-        points: Nodes of its curved cells.
-        nodes: Nodes of each cell, as of :func:`curved_cells`.
-
-    Returns:
-        One number for each cell, 1 for straight ones.
-    """
-    cell = {2: "triangle", 3: "tetrahedron"}[drawing.dimension]
+    """Smallest Jacobian determinant in each of the :func:`curved_cells` over the straight one's."""
+    cell = CELL[drawing.dimension]
     element = _compat.scalar_element(cell, drawing.degree)
     # The determinant is a polynomial of degree d (g - 1): look at more points than the nodes.
     at = _compat.scalar_element(cell, drawing.degree + 1).points
@@ -145,30 +125,3 @@ def smallest_determinant(drawing: Drawing, points: np.ndarray, nodes: np.ndarray
         smallest = determinant(*(t @ x for t in table)).min(axis=1)
         out[here] = smallest / measures(drawing.points, drawing.cells[here])
     return out
-
-
-def _key(pairs: np.ndarray, count: int) -> np.ndarray:
-    return pairs.min(axis=1) * count + pairs.max(axis=1)
-
-
-def _amplitudes(
-    drawing: Drawing, keys: np.ndarray, first: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Monomial coefficients of q(t) for the cells whose edge is curved."""
-    ends = drawing.curved_edges
-    curved = _key(ends, count)
-    order = np.argsort(curved)
-    at = np.searchsorted(curved[order], keys).clip(max=len(curved) - 1)
-    edge = order[at]
-    cell = np.flatnonzero(curved[edge] == keys)
-    edge = edge[cell]
-    g = drawing.degree
-    s = np.arange(1, g) / g
-    start, end = (drawing.points[ends[edge, i]] for i in range(2))
-    straight = start[:, None] * (1 - s)[:, None] + end[:, None] * s[:, None]
-    bend = drawing.curved_nodes[edge] - straight
-    backward = ends[edge, 0] != first[cell]
-    bend[backward] = bend[backward][:, ::-1]
-    t = 2 * s - 1
-    monomials = (1 - t**2)[:, None] * t[:, None] ** np.arange(g - 1)
-    return cell, np.einsum("ms,csd->cmd", np.linalg.inv(monomials), bend)

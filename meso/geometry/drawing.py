@@ -15,21 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import gmsh
+import numpy as np
 
 from meso.errors import GeometryError
 from meso.geometry import scripts
-from meso.geometry.simplices import Drawing
 
-__all__ = [
-    "Drawing",
-    "dimension_of_drawing",
-    "generate",
-    "gmsh_session",
-    "groups",
-    "open_geo",
-    "open_mesh",
-    "run_gmsh",
-]
+#: What Gmsh calls entities of each dimension.
+KIND = {1: "curve", 2: "surface", 3: "volume"}
+# A wall that bends by less than this at a curve of the drawing is smooth there (degrees).
+_SMOOTH = 1.0
 
 
 @contextmanager
@@ -54,38 +48,36 @@ def open_geo(path: Path, parameters: Mapping[str, float], *, trusted: bool = Fal
     """Open a ``.geo`` script with some of its variables replaced.
 
     A copy is read, because a plain assignment ``width = 100;`` would otherwise win over the
-    parameter.
-
-    Args:
-        path: The script.
-        parameters: New values of its variables, by name.
-        trusted: True if it may run commands and write files.
-
-    Raises:
-        GeometryError: Unknown variable, a script that must not run, or one that Gmsh refuses (its
-            message is shown).
+    parameter. Raises a GeometryError for an unknown variable, a script that must not run, and one
+    that Gmsh refuses (its message is shown).
     """
-    text = _read_text(path)
+    text = read_text(path)
     for name, value in parameters.items():
         text = _assign(text, name, float(value))
     # Gmsh drops the last statement of a file that has no final newline.
     text += "\n"
     if not trusted:
         scripts.check(path, text)
-    known = set(re.findall(r"[A-Za-z_]\w*", re.sub(r"//.*|(?s:/\*.*?\*/)", "", text)))
+    known = set(re.findall(r"[A-Za-z_]\w*", without_comments(text)))
     for name in parameters:
         if name not in known and "Include" not in text and "Merge" not in text:
-            near = get_close_matches(name, _variables(text), n=1)
+            variables = _variables(text)
+            near = get_close_matches(name, variables, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else ""
             raise GeometryError(
                 f"{path}: the drawing has no variable '{name}' (geometry.parameters){hint}"
-                f" It has: {', '.join(_variables(text)) or 'none'}"
+                f" It has: {', '.join(variables) or 'none'}"
             )
     with tempfile.TemporaryDirectory(prefix="meso-") as folder:
         copy = Path(folder) / path.name
         copy.write_text(scripts.with_absolute_names(path, text))
         # merge, because open forgets the values that the parser was given
         run_gmsh(path, lambda: gmsh.merge(str(copy)), hide=folder)
+
+
+def without_comments(text: str) -> str:
+    """The statements of a script."""
+    return re.sub(r"//.*|(?s:/\*.*?\*/)", "", text)
 
 
 def _assign(text: str, name: str, value: float) -> str:
@@ -107,16 +99,8 @@ def _variables(text: str) -> list[str]:
 
 
 def open_mesh(path: Path, *, trusted: bool = False) -> None:
-    """Open a ``.msh`` file.
-
-    Args:
-        path: The file.
-        trusted: True if the options next to it may run commands and write files.
-
-    Raises:
-        GeometryError: A missing file or one that Gmsh cannot read.
-    """
-    _read_text(path)
+    """Open a ``.msh`` file; raises a GeometryError for a missing one or one that is no mesh."""
+    read_text(path)
     if not scripts.is_mesh(path):
         raise GeometryError(f"{path}: no mesh of Gmsh: such a file begins with $MeshFormat")
     if not trusted:
@@ -124,7 +108,8 @@ def open_mesh(path: Path, *, trusted: bool = False) -> None:
     run_gmsh(path, lambda: gmsh.open(str(path)))
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file, or a GeometryError."""
     try:
         return path.read_text(errors="replace")
     except OSError as error:
@@ -134,36 +119,50 @@ def _read_text(path: Path) -> str:
 def run_gmsh(path: Path, action: Callable[[], Any], hide: str = "") -> Any:
     """Run a Gmsh call; its errors become one GeometryError with Gmsh's own words.
 
-    Args:
-        path: The file, for messages.
-        action: The call.
-        hide: A temporary folder that the message leaves out.
-
-    Returns:
-        What the call returns.
+    The message leaves out the name of a temporary folder to ``hide``.
     """
-    failure = ""
-    result = None
-    try:
-        result = action()
-    except UnicodeDecodeError as error:  # in the message of another error
-        failure = bytes(error.object).decode(errors="replace")
-    except Exception as error:
-        failure = str(error)
-    try:
-        lines = gmsh.logger.get()
-    except UnicodeDecodeError as error:
-        lines = [bytes(error.object).decode(errors="replace")]
-    log = [line for line in lines if line.startswith("Error")]
+    result, failure = _tried(action)
+    lines, garbled = _tried(gmsh.logger.get)
+    log = [line for line in lines or [garbled] if line.startswith("Error")]
     gmsh.logger.stop()
     gmsh.logger.start()
     if failure or log:
         # The log names the place, the exception often only repeats its last line.
         words = dict.fromkeys(line.removeprefix("Error").lstrip(" :") for line in log)
-        message = "; ".join(words) or failure or "unknown error"
+        message = "; ".join(words) or failure
         message = message.replace(f"{hide}/", "") if hide else message
         raise GeometryError(f"{path}: Gmsh refuses this drawing: {message}")
     return result
+
+
+def _tried(action: Callable[[], Any]) -> tuple[Any, str]:
+    """What a call returns, and the words of its error."""
+    try:
+        return action(), ""
+    except UnicodeDecodeError as error:  # in the message of another error
+        return None, bytes(error.object).decode(errors="replace")
+    except Exception as error:
+        return None, str(error) or "unknown error"
+
+
+def generate(path: Path, dimension: int = 2) -> None:
+    """Mesh the open drawing with straight triangles or tetrahedra."""
+    gmsh.option.setNumber("Mesh.ElementOrder", 1)
+    gmsh.option.setNumber("Mesh.Algorithm", 6)
+    run_gmsh(path, lambda: gmsh.model.mesh.generate(dimension))
+
+
+# -- what is open ----------------------------------------------------------------------------------
+
+
+def entities(dimension: int) -> list[int]:
+    """Tags of the entities of a dimension."""
+    return [tag for _, tag in gmsh.model.getEntities(dimension)]
+
+
+def dimension_of_drawing() -> int:
+    """3 if there are physical volumes, else 2."""
+    return 3 if gmsh.model.getPhysicalGroups(3) else 2
 
 
 def groups(path: Path, dimension: int) -> dict[str, list[int]]:
@@ -174,26 +173,94 @@ def groups(path: Path, dimension: int) -> dict[str, list[int]]:
         name = gmsh.model.getPhysicalName(dimension, tag) or str(tag)
         for entity in map(int, gmsh.model.getEntitiesForPhysicalGroup(dimension, tag)):
             if owner.setdefault(entity, name) != name:
-                kind = {1: "curve", 2: "surface", 3: "volume"}[dimension]
                 raise GeometryError(
-                    f"{path}: {kind} {entity} is in two physical groups, '{owner[entity]}' and"
-                    f" '{name}'; each needs exactly one"
+                    f"{path}: {KIND[dimension]} {entity} is in two physical groups,"
+                    f" '{owner[entity]}' and '{name}'; each needs exactly one"
                 )
             found.setdefault(name, []).append(entity)
     return found
 
 
-def dimension_of_drawing() -> int:
-    """3 if the open model has physical volumes, else 2."""
-    return 3 if gmsh.model.getPhysicalGroups(3) else 2
+def named_regions(path: Path, dimension: int) -> dict[str, list[int]]:
+    """Physical groups of surfaces (3D: volumes), of which there must be one."""
+    regions = groups(path, dimension)
+    if not regions:
+        raise GeometryError(
+            f"{path}: no physical surface; name the conductor and its edges, for instance"
+            ' Physical Surface("metal") = {1}; Physical Curve("source") = {4}; in three dimensions'
+            ' Physical Volume("metal") = {1}; Physical Surface("source") = {4};'
+        )
+    return regions
 
 
-def generate(path: Path, dimension: int = 2) -> None:
-    """Mesh the open drawing with straight triangles or tetrahedra.
+def bounding_box() -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper corner, shape (3,) each."""
+    low, high = np.array(gmsh.model.getBoundingBox(-1, -1)).reshape(2, 3)
+    return low, high
 
-    Raises:
-        GeometryError: Gmsh's own message, if it fails.
-    """
-    gmsh.option.setNumber("Mesh.ElementOrder", 1)
-    gmsh.option.setNumber("Mesh.Algorithm", 6)
-    run_gmsh(path, lambda: gmsh.model.mesh.generate(dimension))
+
+def nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates (n, 3) of the nodes of the mesh, and their numbers there by Gmsh's tags."""
+    tags, xyz, _ = gmsh.model.mesh.getNodes()
+    number = np.full(int(tags.max(initial=0)) + 1, -1, dtype=np.int64)
+    number[tags.astype(np.int64)] = np.arange(len(tags))
+    return xyz.reshape(-1, 3), number
+
+
+def elements(kind: int, tags: list[int], number: np.ndarray) -> np.ndarray:
+    """Nodes of the elements of one Gmsh type on some entities (-1: all), shape (e, nodes)."""
+    width = gmsh.model.mesh.getElementProperties(kind)[3]
+    found = [gmsh.model.mesh.getElementsByType(kind, tag)[1] for tag in tags]
+    joined = np.concatenate([np.empty(0), *found])
+    return number[joined.astype(np.int64)].reshape(-1, width)
+
+
+# -- its curves ------------------------------------------------------------------------------------
+
+
+def bounds(curve: int) -> tuple[float, float]:
+    """First and last parameter of a curve."""
+    low, high = (float(v[0]) for v in gmsh.model.getParametrizationBounds(1, curve))
+    return low, high
+
+
+def curve_values(curve: int, at: np.ndarray) -> np.ndarray:
+    """Points of a curve at some of its parameters, shape (n, 3)."""
+    return np.array(gmsh.model.getValue(1, curve, np.ravel(at).tolist())).reshape(-1, 3)
+
+
+def curve_points(curve: int, count: int) -> np.ndarray:
+    """Points along a curve, shape (count, 3)."""
+    return curve_values(curve, np.linspace(*bounds(curve), count))
+
+
+def curve_length(curve: int) -> float:
+    """Length of a curve."""
+    return float(np.linalg.norm(np.diff(curve_points(curve, 33), axis=0), axis=1).sum())
+
+
+def is_straight(curve: int) -> bool:
+    """True for straight lines."""
+    return gmsh.model.getType(1, curve) == "Line"
+
+
+def is_seam(curve: int) -> bool:
+    """True if a curve only divides what is one smooth surface."""
+    surfaces = list(map(int, gmsh.model.getAdjacencies(1, curve)[0]))
+    if gmsh.model.getType(1, curve) == "Discrete curve":
+        return False
+    if len(surfaces) != 2:
+        return len(surfaces) == 1  # where a closed surface begins and ends
+    try:
+        at = np.linspace(*bounds(curve), 5).tolist()
+        first, second = (
+            np.array(
+                gmsh.model.getNormal(s, gmsh.model.reparametrizeOnSurface(1, curve, at, s))
+            ).reshape(-1, 3)
+            for s in surfaces
+        )
+    except Exception:  # surfaces without a parametrisation: the mesh itself will tell
+        return False
+    # Normals of a drawing have any sign; a fold back is no smooth wall, but nobody draws one.
+    cosine = np.abs((first * second).sum(axis=1))
+    return bool(cosine.min() > np.cos(np.deg2rad(_SMOOTH)))

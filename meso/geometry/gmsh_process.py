@@ -45,27 +45,16 @@ _START = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file to be read, and what is asked of its mesh; lengths in the unit of the file.
-
-    Attributes:
-        path: The file.
-        unit: Metres per unit of the file.
-        parameters: Variables of a drawing to set.
-        sizes: Wanted cell sizes.
-        geometry_order: Degree of curved cells, or None for that which suits the order.
-        groups: Names of the regions and boundaries of a CAD file.
-        trusted: True if the drawing may run commands and write files.
-        many_cells: True to make meshes of any number of cells.
-    """
+    """A file to be read, and what is asked of its mesh; lengths in the unit of the file."""
 
     path: Path
-    unit: float
-    parameters: dict[str, float]
+    unit: float  # metres per unit of the file
+    parameters: dict[str, float]  # variables of a drawing to set
     sizes: Sizes
-    geometry_order: int | None = None
-    groups: Groups | None = None
-    trusted: bool = False
-    many_cells: bool = False
+    geometry_order: int | None = None  # of curved cells; None: what suits the order
+    groups: Groups | None = None  # names of the regions and boundaries of a CAD file
+    trusted: bool = False  # the drawing may run commands and write files
+    many_cells: bool = False  # meshes may have any number of cells
 
 
 class _Process:
@@ -75,20 +64,17 @@ class _Process:
         self.owner = os.getpid()
         self.folder = tempfile.mkdtemp(prefix="meso-")
         self.connection, other = Pipe()
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(_LAUNCHERS)}
+        # Without the folder of the user's work (-P): a gmsh.py there is not meant.
+        command = [sys.executable, "-P", "-c", _START, str(other.fileno()), self.folder]
         with other:
             self.process = subprocess.Popen(
-                # Without the folder of the user's work: a gmsh.py there is not meant.
-                [
-                    *(sys.executable, "-P", "-c", _START, str(other.fileno()), self.folder),
-                    *(path or os.getcwd() for path in sys.path),
-                ],
+                [*command, *(path or os.getcwd() for path in sys.path)],
                 pass_fds=[other.fileno()],
                 stdin=subprocess.DEVNULL,
                 # OpenCASCADE writes there, and the C library when something crashes.
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=environment,
+                env={k: v for k, v in os.environ.items() if not k.startswith(_LAUNCHERS)},
                 # Ctrl-C of a terminal is for this process, which ends the other.
                 process_group=0,
             )
@@ -103,10 +89,6 @@ class _Process:
         self.connection.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    @property
-    def is_usable(self) -> bool:
-        return self.owner == os.getpid() and self.process.poll() is None
-
 
 _current: _Process | None = None
 
@@ -114,7 +96,7 @@ _current: _Process | None = None
 def start() -> None:
     """Start the process, so that it is ready when the first drawing is."""
     global _current
-    if _current is not None and not _current.is_usable:
+    if _current and (_current.owner != os.getpid() or _current.process.poll() is not None):
         stop()
     if _current is None:
         _current = _Process()
@@ -130,19 +112,9 @@ def stop() -> None:
 
 
 def call(what: str, source: Source, progress: Progress = lambda text: None) -> Any:
-    """Let the process do something.
+    """What a function of :mod:`meso.geometry.meshing` returns, or raises, in the process.
 
-    Args:
-        what: A function of :mod:`meso.geometry.meshing`.
-        source: Its argument.
-        progress: Called with lines of text meanwhile.
-
-    Returns:
-        What the function returns.
-
-    Raises:
-        GeometryError: Gmsh crashed; or what the function raised.
-        MesoError: Gmsh cannot be loaded.
+    A GeometryError if Gmsh crashes. Progress is called with lines of text meanwhile.
     """
     start()
     assert _current is not None
@@ -217,7 +189,7 @@ def _relative(error: Exception, path: Path, given: Path) -> Exception:
 
     if isinstance(error, CaseError):
         return CaseError(*map(short, error.args), file=error.file)
-    error.args = tuple(map(short, error.args))
+    error.args = short(error.args)
     return error
 
 
@@ -227,9 +199,7 @@ def _relative(error: Exception, path: Path, given: Path) -> Exception:
 def serve(descriptor: int, folder: str) -> None:
     """Do what the starting process asks for, until it closes the connection or ends.
 
-    Args:
-        descriptor: File descriptor of the connection.
-        folder: For temporary files.
+    The connection is given by its file descriptor; the folder is for temporary files.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tempfile.tempdir = folder
@@ -263,8 +233,8 @@ def _work(connection: Connection, request: tuple[str, Source, str]) -> None:
         connection.send(("error", MesoError(f"Gmsh cannot be loaded: {error}")))
         return
     try:
-        work = getattr(meshing, what)
-        connection.send(("done", work(source, lambda text: connection.send(("progress", text)))))
+        found = getattr(meshing, what)(source, lambda text: connection.send(("progress", text)))
+        connection.send(("done", found))
     except Exception as error:
         connection.send(("error", _explained(error, source.path)))
 

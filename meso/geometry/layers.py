@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import factorial
+from typing import Any
 
 import numpy as np
 
-# Cells across a channel and per vorticity diffusion length at a wall, by polynomial degree.
-# Measured on ribbons and bends: they keep currents and profiles within 1e-6 and wall vorticities
-# within 1e-5 (tests/verification); degree 2 is left at about 1e-4.
-CELLS_PER_WIDTH = {1: 16.0, 2: 10.0}
+from meso.geometry.simplices import mean_density, measures
+
+# Cells across a channel (in 3D across the thickness) and per vorticity diffusion length at a wall,
+# by polynomial degree. Measured on ribbons and bends: they keep currents and profiles within 1e-6
+# and wall vorticities within 1e-5 (tests/verification); degree 2 is left at about 1e-4.
+_CELLS_PER_WIDTH = {2: {1: 16.0, 2: 10.0, 3: 5.0}, 3: {1: 10.0, 2: 6.0, 3: 4.0}}
 _CELLS_PER_LAYER = {1: 8.0, 2: 6.0, 3: 5.0, 4: 2.5, 5: 2.0}
 # Polynomial degree of the fields, by the dimension of the device, where none is given.
 DEFAULT_ORDER = {2: 4, 3: 2}
@@ -21,6 +25,8 @@ CORNER_SIZE = 1e-6
 FIRST_CORNER_SIZE = 0.02
 # Cells of a solid, unless the user asks for a size; thin layers come out with up to a third more.
 MAX_CELLS_3D = 120_000
+#: Gmsh's simplices of size h: so many in an area h^2, in a volume h^3.
+PER_POWER = {2: 2.6, 3: 5.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +77,6 @@ class Layer:
 
     def resolved(self, order: int) -> Layer:
         """The layer with size and reach for fields of some polynomial degree."""
-        if self.size and self.reach:
-            return self
         return replace(
             self,
             size=self.size or self.finer * self.decay / _CELLS_PER_LAYER.get(order, 1.5),
@@ -80,33 +84,13 @@ class Layer:
         )
 
 
-def vorticity_layer(diffusion_length: float, order: int, size: float | None = None) -> Layer:
-    """Layer that resolves the decay of the vorticity at a wall.
-
-    Args:
-        diffusion_length: Vorticity diffusion length l.
-        order: Polynomial degree k of the current density.
-        size: Cell size at the wall, if it is given.
-
-    Returns:
-        The layer, in the unit of ``diffusion_length``.
-    """
-    return Layer(size=size, decay=diffusion_length).resolved(order)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SizeField:
-    """Cell sizes at the vertices of an earlier mesh of the same drawing, linear in its cells.
+    """Cell sizes at the vertices of an earlier mesh of the same drawing, linear in its cells."""
 
-    Attributes:
-        points: The vertices, shape (n, 2).
-        triangles: The cells, shape (c, 3).
-        sizes: Largest cell size at each vertex, shape (n,).
-    """
-
-    points: np.ndarray
-    triangles: np.ndarray
-    sizes: np.ndarray
+    points: np.ndarray  # vertices, shape (n, 2)
+    triangles: np.ndarray  # cells, shape (c, 3)
+    sizes: np.ndarray  # largest size at each vertex, shape (n,)
 
     @classmethod
     def anything(cls) -> SizeField:
@@ -120,33 +104,21 @@ class SizeField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """Wanted cell sizes, in the unit of the file.
+    """Wanted cell sizes, in the unit of the file."""
 
-    Attributes:
-        order: Polynomial degree of the field, or None for that which suits the dimension.
-        bulk: Largest cell size, or None for a fraction of the local width.
-        layers: Layers at boundaries, by name.
-        interface: Layer on both sides of boundaries between regions, or None.
-        coarsen: True if layers may be coarsened where they would take too many cells.
-        known_only: True to ignore layers at boundaries that the drawing does not have.
-        stretched: True to let thin layers have flat cells.
-        wanted: Sizes that a solution asks for, or None where nobody asks: then corners are
-            refined once and for all.
-        corner: Smallest cell at a sharp corner over the local width.
-        first_corner: The same where ``wanted`` is given.
-        budget: Most cells of a solid, unless the user asks for a size.
-    """
-
-    order: int | None
-    bulk: float | None = None
-    layers: Mapping[str, Layer] = field(default_factory=dict)
-    interface: Layer | None = None
-    coarsen: bool = True
-    known_only: bool = False
-    stretched: bool = True
+    order: int | None  # polynomial degree of the field; None: what suits the dimension
+    bulk: float | None = None  # largest cell size; None: a fraction of the local width
+    layers: Mapping[str, Layer] = field(default_factory=dict)  # at boundaries, by name
+    interface: Layer | None = None  # on both sides of boundaries between regions
+    coarsen: bool = True  # layers, where they would take too many cells
+    known_only: bool = False  # ignore layers at boundaries that the drawing does not have
+    stretched: bool = True  # thin layers may have flat cells
+    # What a solution asks for; None where nobody asks: then corners are refined once and for all.
     wanted: SizeField | None = None
+    # Smallest cell at a sharp corner over the local width; the same where a solution asks.
     corner: float = field(default_factory=lambda: CORNER_SIZE)
     first_corner: float = field(default_factory=lambda: FIRST_CORNER_SIZE)
+    # Most cells of a solid, unless the user asks for a size.
     budget: float = field(default_factory=lambda: MAX_CELLS_3D)
 
     @property
@@ -160,6 +132,10 @@ class Sizes:
         assert self.order
         return self.order
 
+    def across(self, dimension: int) -> float:
+        """Cells over the local width."""
+        return _CELLS_PER_WIDTH[dimension][min(self.degree, 3)]
+
     def resolved(self, order: int) -> Sizes:
         """The same for fields of a known degree."""
         return replace(
@@ -168,3 +144,31 @@ class Sizes:
             layers={name: layer.resolved(order) for name, layer in self.layers.items()},
             interface=self.interface and self.interface.resolved(order),
         )
+
+
+# -- their number ----------------------------------------------------------------------------------
+
+
+def cells_of_field(points: np.ndarray, simplices: np.ndarray, sizes: np.ndarray) -> float:
+    """Number of cells whose size, given at the points (n, 3), is linear in simplices."""
+    d = simplices.shape[1] - 1
+    volume = np.abs(measures(points[:, :d], simplices)) / factorial(d)
+    return PER_POWER[d] * float(volume @ mean_density(sizes[simplices]))
+
+
+def cells_of_layer(
+    layer: Layer, measure: Any, dimension: int, *, bulk: Any = np.inf, depth: Any = np.inf
+) -> float:
+    """Number of isotropic cells in a layer, more than there would be without it.
+
+    For parts of its wall of some length (3D: area), of the size without the layer there, and the
+    distance at which the layer ends at the latest.
+    """
+    size, reach = layer.lengths
+    d, power = dimension, 3 * dimension - 1
+    bulk = np.maximum(bulk, size)
+    # The integral of 1/size^d - 1/bulk^d up to where the size is that of the bulk.
+    end = np.minimum((bulk / size) ** (1 / 3), 1 + depth / (3 * reach))
+    grown = 3 * reach / power * (1 - end**-power) / size**d
+    instead = np.where(np.isinf(bulk), 0.0, 3 * reach * (np.minimum(end, 1e9) - 1) / bulk**d)
+    return PER_POWER[d] * float((measure * np.maximum(grown - instead, 0)).sum())

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from math import ceil
 from pathlib import Path
 
-import gmsh
 import numpy as np
 
 from meso.errors import CaseError, FlatCellsError, GeometryError
 from meso.geometry import drawing, formats, sizing
 from meso.geometry.cad import open_cad
-from meso.geometry.extraction import extract, named_regions
+from meso.geometry.extraction import extract
 from meso.geometry.gmsh_process import Progress, Source
 from meso.geometry.layers import DEFAULT_ORDER, Sizes
 from meso.geometry.planning import Plan, plan_of
@@ -25,18 +24,13 @@ MANY = 1_000_000
 
 
 def plan(source: Source, progress: Progress) -> Plan:
-    """Read, and mesh where it is a drawing, the file of a device.
+    """Read, and mesh where it is a drawing, the file of a device; progress tells of the cells.
 
-    Args:
-        source: The file.
-        progress: Called with the expected number of cells.
-
-    Raises:
-        GeometryError: See :meth:`meso.Device.from_gmsh`.
+    Raises what :meth:`meso.Device.from_gmsh` raises.
     """
-    if formats.is_meshed_here(source.path):
-        return _meshed(source, progress)
     with drawing.gmsh_session():
+        if formats.is_meshed_here(source.path):
+            return _meshed(source, progress)
         drawing.open_mesh(source.path, trusted=source.trusted)
         return plan_of(extract(source.path, None), source.path, source.unit)
 
@@ -45,7 +39,7 @@ def bounding_box(source: Source, progress: Progress) -> tuple[np.ndarray, np.nda
     """Lower and upper corner of a drawing, in its unit, shape (d,) each."""
     with drawing.gmsh_session():
         dimension = _open(source)
-        low, high = np.array(gmsh.model.getBoundingBox(-1, -1)).reshape(2, 3)
+        low, high = drawing.bounding_box()
         return low[:dimension], high[:dimension]
 
 
@@ -62,30 +56,26 @@ def _open(source: Source) -> int:
     else:
         drawing.open_geo(source.path, source.parameters, trusted=source.trusted)
     dimension = drawing.dimension_of_drawing()
-    named_regions(source.path, dimension)
+    drawing.named_regions(source.path, dimension)
     return dimension
 
 
 def _meshed(source: Source, progress: Progress) -> Plan:
     """Open a drawing, mesh it with the wanted sizes and read the mesh."""
-    path = source.path
-    with drawing.gmsh_session():
-        dimension = _open(source)
-        if dimension == 3 and source.sizes.wanted:
-            text = f"adapt is for 2D drawings, but {path.name} is 3D"
-            raise CaseError(("mesh.adapt", text))
-        sizes = source.sizes.resolved(source.sizes.order or DEFAULT_ORDER[dimension])
-        degree = _geometry_order(source, dimension)
-        _check_names(path, sizes, dimension)
-        announce = _announcement(source, progress)
-        flat = dimension == 2 and sizes.stretched and bool(sizes.layers)
-        try:
-            flat &= sizing.mesh_drawing(path, sizes, dimension, announce)
-            return plan_of(extract(path, degree), path, source.unit)
-        except GeometryError as error:
-            if flat:
-                raise FlatCellsError(str(error)) from None
-            raise
+    path, dimension = source.path, _open(source)
+    if dimension == 3 and source.sizes.wanted:
+        raise CaseError(("mesh.adapt", f"adapt is for 2D drawings, but {path.name} is 3D"))
+    sizes = source.sizes.resolved(source.sizes.order or DEFAULT_ORDER[dimension])
+    degree = _geometry_order(source, dimension)
+    _check_names(path, sizes, dimension)
+    flat = dimension == 2 and sizes.stretched and bool(sizes.layers)
+    try:
+        flat &= sizing.mesh_drawing(path, sizes, dimension, _announcement(source, progress))
+        return plan_of(extract(path, degree), path, source.unit)
+    except GeometryError as error:
+        if flat:
+            raise FlatCellsError(str(error)) from None
+        raise
 
 
 def _announcement(source: Source, progress: Progress) -> Callable[[float], None]:
@@ -107,11 +97,11 @@ def _announcement(source: Source, progress: Progress) -> Callable[[float], None]
 def _check_names(path: Path, sizes: Sizes, dimension: int) -> None:
     """Raise a GeometryError if a wall size is given for a boundary that the drawing lacks."""
     known = drawing.groups(path, dimension - 1)
-    kind = {2: "curve", 3: "surface"}[dimension]
     for name in sizes.layers:
         if name not in known and not sizes.known_only:
             raise GeometryError(
-                f"{path}: no physical {kind} '{name}'; the drawing has {', '.join(known) or 'none'}"
+                f"{path}: no physical {drawing.KIND[dimension - 1]} '{name}'; the drawing has"
+                f" {', '.join(known) or 'none'}"
             )
 
 

@@ -13,15 +13,13 @@ from scipy.sparse.csgraph import connected_components
 
 from meso import _compat
 from meso.errors import GeometryError
-from meso.geometry.planar import cross, row_keys
+from meso.geometry.simplices import CELL, FACETS, TURNED, cross, row_keys
 
 # A boundary vertex (3D: edge) is a corner where the tangent (normal) turns by more than this
 # (degrees): at points (curves) of the drawing, and anywhere (the vertices of a polygon that stands
 # for a curve are no corners).
 _CORNER_AT_POINT = 5.0
 _CORNER_ANYWHERE = 30.0
-# Facets of the reference cells: vertices in ascending order; facet i is opposite to vertex i.
-FACETS = {2: ((1, 2), (0, 2), (0, 1)), 3: ((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,54 +38,77 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Boundary:
-    """The boundary facets of a mesh, on one rank.
+class Facets:
+    """Boundary facets, one entry each.
 
     Attributes:
-        points: Nodes of the mesh, m.
-        nodes: Nodes of the cell of each facet, in Basix order.
+        cell: Its cell (in a device: of this rank).
         local: Number of the facet in its cell.
-        degree: Polynomial degree of the cells.
-        name: Index into ``names`` of each facet.
-        names: Names of the boundaries.
-        corners: Vertices (3D: edges) on points (curves) of the drawing.
-        path: The file, for messages.
+        boundary: Index into the names of the boundaries.
+        piece: Index into the pieces.
+        start: Arc length at the beginning of the facet, m, counted along its piece with the
+            conductor on the left; 0 in 3D.
+        order: Position of the facet in its piece, in 3D in the order of the centres.
     """
 
-    points: np.ndarray
-    nodes: np.ndarray
+    cell: np.ndarray
     local: np.ndarray
-    degree: int
-    name: np.ndarray
-    names: tuple[str, ...]
-    corners: np.ndarray
-    path: Path
+    boundary: np.ndarray
+    piece: np.ndarray
+    start: np.ndarray
+    order: np.ndarray
+
+    def of(self, selected: np.ndarray) -> Facets:
+        """The facets where the mask ``selected`` holds."""
+        return Facets(**{name: getattr(self, name)[selected] for name in self.__slots__})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Joined:
-    """What joining the facets tells.
+class Boundary:
+    """The boundary facets of a mesh, on one rank."""
 
-    Attributes:
-        piece: Index into ``pieces`` of each facet.
-        order: Position of each facet in its piece.
-        start: Arc length at its beginning, m (0 in 3D).
-        pieces: The pieces.
-        measure: Area (3D: volume) that all facets enclose, by Green's theorem.
-    """
+    points: np.ndarray  # nodes of the mesh, m
+    cell: np.ndarray  # that of each facet
+    nodes: np.ndarray  # those of this cell, in Basix order
+    local: np.ndarray  # number of the facet in the cell
+    degree: int  # of the cells
+    name: np.ndarray  # index into the names of the boundaries
+    names: tuple[str, ...]
+    corners: np.ndarray  # vertices (3D: edges) on points (curves) of the drawing
+    path: Path  # for messages
 
-    piece: np.ndarray
-    order: np.ndarray
-    start: np.ndarray
-    pieces: tuple[Piece, ...]
-    measure: float
+    @property
+    def vertices(self) -> np.ndarray:
+        """Vertices of each facet, as in ``TURNED``."""
+        turned = TURNED[self.points.shape[1]][self.local]
+        return np.take_along_axis(self.nodes, turned, axis=1)
+
+    def maps(self, at: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, list[np.ndarray]]]:
+        """Facets by number: mask, positions (f, q, d), derivatives at points of their simplex."""
+        d = self.points.shape[1]
+        corner = np.concatenate([np.zeros((1, d)), np.eye(d)])
+        element = _compat.scalar_element(CELL[d], self.degree)
+        for i, (origin, *others) in enumerate(TURNED[d]):
+            here = self.local == i
+            along = corner[others] - corner[origin]
+            table = element.tabulate(1, corner[origin] + at @ along)[:, :, :, 0]
+            nodes = self.points[self.nodes[here]]
+            slopes = np.einsum("dqn,sd->sqn", table[1:], along)
+            yield here, table[0] @ nodes, [slope @ nodes for slope in slopes]
+
+    def facets(self, **places: np.ndarray) -> Facets:
+        """The facets with their places in the pieces."""
+        return Facets(cell=self.cell, local=self.local, boundary=self.name, **places)
+
+    def degenerate(self) -> GeometryError:
+        """The error for a facet without extent."""
+        return GeometryError(f"{self.path}: a boundary cell is degenerate")
 
 
-def joined(boundary: Boundary) -> Joined:
-    """Smooth pieces of a boundary.
+def joined(boundary: Boundary) -> tuple[Facets, tuple[Piece, ...], float]:
+    """The facets, their smooth pieces, and the area (3D: volume) inside, by Green.
 
-    Raises:
-        GeometryError: A degenerate boundary cell.
+    Raises a GeometryError for a degenerate boundary cell.
     """
     return _curves(boundary) if boundary.points.shape[1] == 2 else _surfaces(boundary)
 
@@ -95,175 +116,119 @@ def joined(boundary: Boundary) -> Joined:
 # -- two dimensions --------------------------------------------------------------------------------
 
 
-def _curves(boundary: Boundary) -> Joined:
+def _curves(boundary: Boundary) -> tuple[Facets, tuple[Piece, ...], float]:
     """Chain the facets of each boundary into smooth pieces, the conductor on the left."""
     inner, weight = np.polynomial.legendre.leggauss(boundary.degree + 4)
     s = np.concatenate([[0.0], (inner + 1) / 2, [1.0]])
-    # Counter-clockwise: 1 -> 2, 2 -> 0, 0 -> 1.
-    begin, finish = np.array([1, 2, 0]), np.array([2, 0, 1])
-    corner = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    element = _compat.scalar_element("triangle", boundary.degree)
-    points, nodes, local = boundary.points, boundary.nodes, boundary.local
-    tangents = np.empty((len(local), len(s), 2))
-    positions = np.empty_like(tangents)
-    for i in range(3):
-        here = local == i
-        along = corner[finish[i]] - corner[begin[i]]
-        at = corner[begin[i]] + s[:, None] * along
-        table = element.tabulate(1, at)[:, :, :, 0]
-        shape = np.einsum("dqn,d->qn", table[1:], along)
-        positions[here] = table[0] @ points[nodes[here]]
-        tangents[here] = shape @ points[nodes[here]]
+    positions, tangents = np.empty((2, len(boundary.local), len(s), 2))
+    for here, x, (tangent,) in boundary.maps(s[:, None]):
+        positions[here], tangents[here] = x, tangent
     speed = np.linalg.norm(tangents, axis=2)
     if not (speed > 0).all():
-        raise GeometryError(f"{boundary.path}: a boundary cell is degenerate")
-    unit = tangents / speed[:, :, None]
-    each = np.arange(len(local))
-    piece, order, start, pieces = _chains(
-        boundary,
-        (nodes[each, begin[local]], nodes[each, finish[local]]),
-        (unit[:, 0], unit[:, -1]),
-        speed[:, 1:-1] @ (weight / 2),
-    )
+        raise boundary.degenerate()
+    length = speed[:, 1:-1] @ (weight / 2)
+    following = _following(boundary, tangents / speed[:, :, None])
+    piece = np.full(len(length), -1)
+    order, start = np.zeros(len(length), dtype=np.int64), np.zeros(len(length))
+    pieces: list[Piece] = []
+    first = np.setdiff1d(np.arange(len(length)), following)
+    for head in (*first, *range(len(length))):  # what is left after the open ones is closed
+        i, total, step = int(head), 0.0, 0
+        if piece[i] >= 0:
+            continue
+        while i >= 0 and piece[i] < 0:
+            piece[i], order[i], start[i] = len(pieces), step, total
+            total += length[i]
+            step += 1
+            i = int(following[i])
+        name = boundary.names[boundary.name[head]]
+        pieces.append(Piece(boundary=name, measure=float(total), closed=i >= 0))
     area = float((cross(positions, tangents)[:, 1:-1] @ (weight / 4)).sum())
-    return Joined(piece=piece, order=order, start=start, pieces=pieces, measure=area)
+    return boundary.facets(piece=piece, start=start, order=order), tuple(pieces), area
 
 
-def _chains(
-    boundary: Boundary,
-    ends: tuple[np.ndarray, np.ndarray],
-    tangents: tuple[np.ndarray, np.ndarray],
-    length: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[Piece, ...]]:
-    """Pieces of lines from the vertices, unit tangents at both ends and lengths of the facets."""
-    (start, end), (first, last) = ends, tangents
-    name, corners = boundary.name, set(map(int, boundary.corners))
+def _following(boundary: Boundary, tangents: np.ndarray) -> np.ndarray:
+    """The facet that goes on smoothly after each, or -1; unit tangents from end to end."""
+    corners = set(map(int, boundary.corners))
+    start, end = boundary.vertices.T
     follower: dict[int, int] = {}
     for i, vertex in enumerate(map(int, start)):
         # A vertex where four boundary edges meet (two cells touch in a point) ends every chain.
         follower[vertex] = -1 if vertex in follower else i
-    following = np.full(len(start), -1)
+    out = np.full(len(start), -1)
     for i, vertex in enumerate(map(int, end)):
         j = follower.get(vertex, -1)
-        if j < 0 or name[j] != name[i]:
-            continue
-        turn = np.arccos(np.clip(last[i] @ first[j], -1, 1))
-        limit = _CORNER_AT_POINT if vertex in corners else _CORNER_ANYWHERE
-        if np.rad2deg(turn) <= limit:
-            following[i] = j
-    has_previous = np.zeros(len(start), bool)
-    has_previous[following[following >= 0]] = True
-
-    piece = np.full(len(start), -1)
-    position = np.zeros(len(start), dtype=np.int64)
-    arc = np.zeros(len(start))
-    pieces: list[Piece] = []
-    open_heads = [int(i) for i in np.flatnonzero(~has_previous)]
-    for closed, heads in ((False, open_heads), (True, list(range(len(start))))):
-        for head in heads:
-            if piece[head] >= 0:
-                continue
-            i, total, step = head, 0.0, 0
-            while i >= 0 and piece[i] < 0:
-                piece[i], position[i], arc[i] = len(pieces), step, total
-                total += length[i]
-                step += 1
-                i = int(following[i])
-            pieces.append(
-                Piece(boundary=boundary.names[name[head]], measure=float(total), closed=closed)
-            )
-    return piece, position, arc, tuple(pieces)
+        if j >= 0 and boundary.name[j] == boundary.name[i]:
+            turn = np.arccos(np.clip(tangents[i, -1] @ tangents[j, 0], -1, 1))
+            limit = _CORNER_AT_POINT if vertex in corners else _CORNER_ANYWHERE
+            out[i] = j if np.rad2deg(turn) <= limit else -1
+    return out
 
 
 # -- three dimensions ------------------------------------------------------------------------------
 
 
-def _surfaces(boundary: Boundary) -> Joined:
+def _surfaces(boundary: Boundary) -> tuple[Facets, tuple[Piece, ...], float]:
     """Join the facets of each boundary across the edges where the wall does not turn."""
     count = len(boundary.local)
-    area, volume, centre = _integrals(boundary)
-    facet, edge, normal = _rims(boundary)
-    # Pairs of facets that share an edge; where four meet, two parts of the conductor touch.
-    order = np.argsort(edge, kind="stable")
-    unique, first, times = np.unique(edge[order], return_index=True, return_counts=True)
-    one, two = order[first[times == 2]], order[first[times == 2] + 1]
-    cosine = np.clip((normal[one] * normal[two]).sum(axis=1), -1, 1)
-    drawn = np.isin(unique[times == 2], _corner_keys(boundary))
-    limit = np.where(drawn, _CORNER_AT_POINT, _CORNER_ANYWHERE)
-    smooth = np.rad2deg(np.arccos(cosine)) <= limit
-    smooth &= boundary.name[facet[one]] == boundary.name[facet[two]]
-    a, b = facet[one[smooth]], facet[two[smooth]]
-    graph = coo_matrix((np.ones(len(a)), (a, b)), shape=(count, count))
+    area, volume = _integrals(boundary)
+    one, two = _smooth_pairs(boundary)
+    graph = coo_matrix((np.ones(len(one)), (one, two)), shape=(count, count))
     number, label = connected_components(graph, directed=False)
 
     # In the order of the centres, whatever the mesher's order: the same on every machine.
+    centre = boundary.points[np.sort(boundary.vertices, axis=1)].mean(axis=1)
     rounded = np.round(centre / np.ptp(boundary.points, axis=0).max(), 9)
     along = np.lexsort([*rounded.T[::-1], boundary.name])
     _, earliest = np.unique(label[along], return_index=True)
-    rank = np.empty(number, np.int64)
-    rank[np.argsort(earliest, kind="stable")] = np.arange(number)
-    piece = rank[label]
+    piece = np.argsort(np.argsort(earliest))[label]
     sizes = np.bincount(piece, minlength=number)
-    position = np.empty(count, np.int64)
+    order = np.empty(count, np.int64)
     grouped = along[np.argsort(piece[along], kind="stable")]
-    position[grouped] = np.arange(count) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    order[grouped] = np.arange(count) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
-    inside = 2 * np.bincount(piece[a], minlength=number)
+    inside = 2 * np.bincount(piece[one], minlength=number)
     measure = np.bincount(piece, weights=area, minlength=number)
     owner = boundary.name[grouped[np.cumsum(sizes) - sizes]]
     pieces = tuple(
         Piece(boundary=boundary.names[o], measure=float(m), closed=bool(i == 3 * n))
         for o, m, i, n in zip(owner, measure, inside, sizes, strict=True)
     )
-    return Joined(piece=piece, order=position, start=np.zeros(count), pieces=pieces, measure=volume)
+    return boundary.facets(piece=piece, start=np.zeros(count), order=order), pieces, volume
 
 
-def _integrals(boundary: Boundary) -> tuple[np.ndarray, float, np.ndarray]:
-    """Area of each facet, volume inside all of them, and centre of the vertices of each."""
+def _integrals(boundary: Boundary) -> tuple[np.ndarray, float]:
+    """Area of each facet, and the volume inside all of them."""
     # x . (x_u x x_v) has degree 3g - 2 in each facet; |x_u x x_v| is smooth.
     at, weight = basix.make_quadrature(basix.CellType.triangle, 8 if boundary.degree > 1 else 1)
     area = np.empty(len(boundary.local))
     volume = 0.0
-    for here, x, u, v in _facet_maps(boundary, at):
+    for here, x, (u, v) in boundary.maps(at):
         normal = np.cross(u, v)
         size = np.linalg.norm(normal, axis=2)
         if not (size > 0).all():
-            raise GeometryError(f"{boundary.path}: a boundary cell is degenerate")
+            raise boundary.degenerate()
         area[here] = size @ weight
         volume += float(((x * normal).sum(axis=2) @ weight).sum()) / 3
-    vertices = boundary.nodes[np.arange(len(area))[:, None], np.array(FACETS[3])[boundary.local]]
-    return area, volume, boundary.points[vertices].mean(axis=1)
+    return area, volume
 
 
-def _rims(boundary: Boundary) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The three edges of every facet: the facet, a key of the vertices, normal in the middle."""
-    count = len(boundary.local)
-    vertices = boundary.nodes[np.arange(count)[:, None], np.array(FACETS[3])[boundary.local]]
-    sides = np.array(FACETS[2])
-    edge = row_keys(vertices[:, sides].reshape(-1, 2), len(boundary.points))
-    middle = np.array([[0.5, 0.5], [0.0, 0.5], [0.5, 0.0]])
-    normal = np.empty((count, 3, 3))
-    for here, _, u, v in _facet_maps(boundary, middle):
+def _smooth_pairs(boundary: Boundary) -> tuple[np.ndarray, np.ndarray]:
+    """Facets of one boundary that share an edge at which the normal does not turn."""
+    count = len(boundary.points)
+    edge = row_keys(boundary.vertices[:, FACETS[2]].reshape(-1, 2), count)
+    middles = np.empty((len(boundary.local), 3, 3))
+    for here, _, (u, v) in boundary.maps(np.array([[0.5, 0.5], [0.0, 0.5], [0.5, 0.0]])):
         outward = np.cross(u, v)
-        normal[here] = outward / np.linalg.norm(outward, axis=2, keepdims=True)
-    return np.repeat(np.arange(count), 3), edge, normal.reshape(-1, 3)
-
-
-def _corner_keys(boundary: Boundary) -> np.ndarray:
-    return row_keys(np.reshape(boundary.corners, (-1, 2)), len(boundary.points))
-
-
-def _facet_maps(
-    boundary: Boundary, points: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Facets by number: mask, positions and two derivatives, their product outward, (f, q, 3)."""
-    corner = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
-    element = _compat.scalar_element("tetrahedron", boundary.degree)
-    for i, (a, b, c) in enumerate(FACETS[3]):
-        here = boundary.local == i
-        u, v = corner[b] - corner[a], corner[c] - corner[a]
-        outward = np.sign(np.cross(u, v) @ (corner[a] - corner[i]))
-        table = element.tabulate(1, corner[a] + points @ np.stack([u, v]))[:, :, :, 0]
-        nodes = boundary.points[boundary.nodes[here]]
-        along = np.einsum("dqn,sd->sqn", table[1:], np.stack([outward * u, v]))
-        yield here, table[0] @ nodes, along[0] @ nodes, along[1] @ nodes
+        middles[here] = outward / np.linalg.norm(outward, axis=2, keepdims=True)
+    normal = middles.reshape(-1, 3)  # in the middle of each edge
+    order = np.argsort(edge, kind="stable")
+    unique, first, times = np.unique(edge[order], return_index=True, return_counts=True)
+    # Where four facets meet at an edge, two parts of the conductor touch.
+    one, two = order[first[times == 2]], order[first[times == 2] + 1]
+    cosine = np.clip((normal[one] * normal[two]).sum(axis=1), -1, 1)
+    drawn = np.isin(unique[times == 2], row_keys(np.reshape(boundary.corners, (-1, 2)), count))
+    limit = np.where(drawn, _CORNER_AT_POINT, _CORNER_ANYWHERE)
+    smooth = np.rad2deg(np.arccos(cosine)) <= limit
+    smooth &= boundary.name[one // 3] == boundary.name[two // 3]
+    return one[smooth] // 3, two[smooth] // 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +11,14 @@ from scipy.sparse.csgraph import connected_components
 
 from meso.errors import GeometryError
 from meso.geometry import formats
-from meso.geometry.curving import EDGES, EDGES_3D, curved_cells, smallest_determinant
-from meso.geometry.pieces import FACETS, Boundary, Piece, joined
-from meso.geometry.planar import measures, row_keys
-from meso.geometry.simplices import Drawing
-
-CELL = {2: "triangle", 3: "tetrahedron"}
+from meso.geometry.curving import EDGES, curved_cells, smallest_determinant
+from meso.geometry.pieces import Boundary, Facets, Piece, joined
+from meso.geometry.simplices import FACETS, Drawing, measures, positions, row_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What rank 0 tells all ranks about the device; lengths in metres.
-
-    The names are those of :class:`meso.device.Device`; ``facet_...`` are the entries of its
-    ``facets``, with numbers of cells as in ``nodes``.
-    """
+    """What rank 0 tells all ranks about the device; lengths in metres, names as in the device."""
 
     dimension: int
     degree: int
@@ -35,160 +28,59 @@ class Plan:
     boundaries: tuple[str, ...]
     interfaces: tuple[str, ...]
     cell_region: np.ndarray
-    facet_cell: np.ndarray
-    facet_local: np.ndarray
-    facet_boundary: np.ndarray
-    facet_piece: np.ndarray
-    facet_start: np.ndarray
-    facet_order: np.ndarray
+    facets: Facets
     pieces: tuple[Piece, ...]
     islands: tuple[tuple[str, ...], ...]
     extent: float
     measure: float
     smallest_cell: float
-    cell_data: dict[str, np.ndarray] = field(default_factory=dict)
+    cell_data: dict[str, np.ndarray]
 
 
 def plan_of(drawing: Drawing, path: Path, unit: float) -> Plan:
-    """Boundary facets, smooth pieces and islands of a meshed drawing.
+    """Boundary facets, smooth pieces and islands of a meshed drawing, whose unit is in metres.
 
-    Args:
-        drawing: The drawing, in the unit of its file.
-        path: Its file, for messages.
-        unit: Metres per unit.
-
-    Returns:
-        Plain arrays for :class:`meso.device.Device`.
-
-    Raises:
-        GeometryError: Boundary facets without a name, inverted curved cells.
+    Raises a GeometryError for boundary facets without a name, and cells that fold over.
     """
-    dimension, cells, count = drawing.dimension, drawing.cells, len(drawing.points)
+    dimension = drawing.dimension
     points, nodes = curved_cells(drawing)
     _check_cells(points, nodes, drawing, path)
-    points = points * unit
-
     facet, name = _boundary_facets(drawing, path)
     used = np.unique(name)
-    boundaries = tuple(drawing.boundaries[i] for i in used)
-    name = np.searchsorted(used, name)
-    cell, local = facet // (dimension + 1), facet % (dimension + 1)
-    whole = joined(
-        Boundary(
-            points=points,
-            nodes=nodes[cell],
-            local=local,
-            degree=drawing.degree,
-            name=name,
-            names=boundaries,
-            corners=drawing.corners,
-            path=path,
-        )
+    cell, local = np.divmod(facet, dimension + 1)
+    boundary = Boundary(
+        points=points * unit,
+        cell=cell,
+        nodes=nodes[cell],
+        local=local,
+        degree=drawing.degree,
+        name=np.searchsorted(used, name),
+        names=tuple(drawing.boundaries[i] for i in used),
+        corners=drawing.corners,
+        path=path,
     )
-    vertex = cells[cell, np.array(FACETS[dimension])[local, 0]]
+    facets, pieces, measure = joined(boundary)
+    present = (drawing.boundaries[i] for i in np.unique(drawing.facet_boundary))
+    ends = drawing.points[drawing.cells[:, EDGES[dimension]]]
+    lengths = np.linalg.norm(ends[:, :, 1] - ends[:, :, 0], axis=2)
     return Plan(
         dimension=dimension,
         degree=drawing.degree,
-        points=points,
+        points=boundary.points,
         nodes=nodes,
         regions=drawing.regions,
-        boundaries=boundaries,
-        interfaces=_interfaces(drawing, boundaries),
+        boundaries=boundary.names,
+        # Names that only facets inside the conductor have.
+        interfaces=tuple(n for n in present if n not in boundary.names),
         cell_region=drawing.cell_region.astype(np.int32),
-        facet_cell=cell,
-        facet_local=local,
-        facet_boundary=name,
-        facet_piece=whole.piece,
-        facet_start=whole.start,
-        facet_order=whole.order,
-        pieces=whole.pieces,
-        islands=_islands(cells, count, vertex, name, boundaries),
+        facets=facets,
+        pieces=pieces,
+        islands=_islands(drawing, boundary),
         extent=float(np.ptp(drawing.points, axis=0).max() * unit),
-        measure=whole.measure,
-        smallest_cell=_shortest_edge(drawing) * unit,
+        measure=measure,
+        smallest_cell=float(lengths.min()) * unit,
         cell_data=dict(drawing.cell_data),
     )
-
-
-def _boundary_facets(drawing: Drawing, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Facets with one cell (cell * (d + 1) + local) and the index of their names."""
-    cells, sides = drawing.cells, np.array(FACETS[drawing.dimension])
-    vertices = cells[:, sides].reshape(-1, drawing.dimension)
-    keys = row_keys(np.concatenate([vertices, drawing.facets]), len(drawing.points))
-    own, named = keys[: len(vertices)], keys[len(vertices) :]
-    unique, first, inverse, times = np.unique(
-        own, return_index=True, return_inverse=True, return_counts=True
-    )
-    wanted, facet = unique[times == 1], first[times == 1]
-    if (times > 2).any():
-        place = drawing.points[vertices[first[times > 2][0]]].mean(axis=0)
-        raise GeometryError(
-            f"{path}: more than two cells share the facet near {_place(place)}; the parts of the"
-            " conductor overlap"
-        )
-    _check_folds(drawing, vertices, np.flatnonzero(times == 2), first, inverse, path)
-    order = np.argsort(named, kind="stable")
-    at = np.searchsorted(named[order], wanted).clip(max=max(len(named) - 1, 0))
-    known = named[order][at] == wanted if len(named) else np.zeros(len(facet), bool)
-    if not known.all():
-        middle = drawing.points[vertices[facet[~known]]].mean(axis=1)
-        facets, kind, example = {
-            2: ("edges", "curve", "edge of the conductor needs a name: Physical Curve"),
-            3: ("facets", "surface", "surface of the conductor needs a name: Physical Surface"),
-        }[drawing.dimension]
-        advice = f'every {example}("walls") = {{...}};'
-        if path.suffix.lower() in formats.IMPORTED:
-            what = "lines" if drawing.dimension == 2 else "triangles"
-            kind = f"set of {what} or nodes"
-            names = ", ".join(drawing.boundaries) or "none"
-            advice = f"put all of them into such sets; the file has {names}"
-        else:
-            kind = f"physical {kind}"
-        raise GeometryError(
-            f"{path}: {(~known).sum()} boundary {facets} belong to no {kind}, the first"
-            f" near {_place(middle[0])}, on average near {_place(middle.mean(axis=0))}; {advice}"
-        )
-    return facet, drawing.facet_boundary[order][at]
-
-
-def _check_folds(
-    drawing: Drawing,
-    vertices: np.ndarray,
-    shared: np.ndarray,
-    first: np.ndarray,
-    inverse: np.ndarray,
-    path: Path,
-) -> None:
-    """Raise a GeometryError if two cells lie on the same side of the facet that they share.
-
-    Args:
-        drawing: The drawing.
-        vertices: Of each facet of each cell, shape (c (d + 1), d).
-        shared: Numbers of the facets of two cells.
-        first: Of each facet, its first row in ``vertices``.
-        inverse: Number of the facet of each row.
-        path: The file, for messages.
-    """
-    d = drawing.dimension
-    simplices = np.column_stack([np.sort(vertices, axis=1), drawing.cells.ravel()])
-    side = np.sign(measures(drawing.points[:, :d], simplices))
-    both = np.bincount(inverse, side, len(first))[shared]
-    if both.any():
-        place = drawing.points[vertices[first[shared[np.flatnonzero(both)[0]]]]].mean(axis=0)
-        raise GeometryError(
-            f"{path}: the mesh folds over: the two cells at the facet near {_place(place)} lie on"
-            " the same side of it, or one of them is flat; mesh the drawing anew"
-        )
-
-
-def _interfaces(drawing: Drawing, boundaries: tuple[str, ...]) -> tuple[str, ...]:
-    """Names that only facets inside the conductor have."""
-    present = (drawing.boundaries[i] for i in np.unique(drawing.facet_boundary))
-    return tuple(name for name in present if name not in boundaries)
-
-
-def _place(point: np.ndarray) -> str:
-    return "(" + ", ".join(f"{x:.6g}" for x in point) + ")"
 
 
 def _check_cells(points: np.ndarray, nodes: np.ndarray, drawing: Drawing, path: Path) -> None:
@@ -197,28 +89,74 @@ def _check_cells(points: np.ndarray, nodes: np.ndarray, drawing: Drawing, path: 
         return
     bad = np.flatnonzero(smallest_determinant(drawing, points, nodes) <= 0)
     if len(bad):
-        place = _place(drawing.points[drawing.cells[bad[0]]].mean(axis=0))
+        place = _place(drawing.points[drawing.cells[bad[0]]])
         raise GeometryError(
             f"{path}: {len(bad)} curved cells fold over, the first near {place}; set a smaller"
             " mesh.size or mesh.wall_size, or geometry_order = 1"
         )
 
 
-def _shortest_edge(drawing: Drawing) -> float:
-    shortest = np.inf
-    for a, b in EDGES if drawing.dimension == 2 else EDGES_3D:
-        edge = drawing.points[drawing.cells[:, b]] - drawing.points[drawing.cells[:, a]]
-        shortest = min(shortest, float(np.sqrt((edge**2).sum(axis=1).min())))
-    return shortest
+def _boundary_facets(drawing: Drawing, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Facets with one cell (cell * (d + 1) + local) and the index of their names."""
+    count = len(drawing.points)
+    vertices = drawing.cells[:, FACETS[drawing.dimension]].reshape(-1, drawing.dimension)
+    unique, first, inverse, times = np.unique(
+        row_keys(vertices, count), return_index=True, return_inverse=True, return_counts=True
+    )
+    if (times > 2).any():
+        place = _place(drawing.points[vertices[first[times > 2][0]]])
+        raise GeometryError(
+            f"{path}: more than two cells share the facet near {place}; the parts of the"
+            " conductor overlap"
+        )
+    side = _sides(drawing, vertices)
+    folded = np.flatnonzero((times == 2) & (np.bincount(inverse, side, len(first)) != 0))
+    if len(folded):
+        place = _place(drawing.points[vertices[first[folded[0]]]])
+        raise GeometryError(
+            f"{path}: the mesh folds over: the two cells at the facet near {place} lie on"
+            " the same side of it, or one of them is flat; mesh the drawing anew"
+        )
+    facet = first[times == 1]
+    at = positions(row_keys(drawing.facets, count), unique[times == 1])
+    if (at < 0).any():
+        raise _nameless(drawing, drawing.points[vertices[facet[at < 0]]], path)
+    return facet, drawing.facet_boundary[at]
 
 
-def _islands(
-    cells: np.ndarray, count: int, vertex: np.ndarray, boundary: np.ndarray, names: tuple[str, ...]
-) -> tuple[tuple[str, ...], ...]:
+def _sides(drawing: Drawing, vertices: np.ndarray) -> np.ndarray:
+    """On which side (1 or -1) of each facet of each cell the cell lies; 0: the cell is flat."""
+    simplices = np.column_stack([np.sort(vertices, axis=1), drawing.cells.ravel()])
+    return np.sign(measures(drawing.points, simplices))
+
+
+def _nameless(drawing: Drawing, facets: np.ndarray, path: Path) -> GeometryError:
+    """The error for boundary facets, of which these are the vertices, without a name."""
+    flat = drawing.dimension == 2
+    if path.suffix.lower() in formats.IMPORTED:
+        kind = f"set of {'lines' if flat else 'triangles'} or nodes"
+        names = ", ".join(drawing.boundaries) or "none"
+        advice = f"put all of them into such sets; the file has {names}"
+    else:
+        kind = f"physical {'curve' if flat else 'surface'}"
+        what, group = ("edge", "Curve") if flat else ("surface", "Surface")
+        advice = f'every {what} of the conductor needs a name: Physical {group}("walls") = {{...}};'
+    return GeometryError(
+        f"{path}: {len(facets)} boundary {'edges' if flat else 'facets'} belong to no {kind}, the"
+        f" first near {_place(facets[0])}, on average near {_place(facets.mean(axis=0))}; {advice}"
+    )
+
+
+def _place(vertices: np.ndarray) -> str:
+    return "(" + ", ".join(f"{x:.6g}" for x in vertices.mean(axis=0)) + ")"
+
+
+def _islands(drawing: Drawing, boundary: Boundary) -> tuple[tuple[str, ...], ...]:
     """Names of the boundaries of every connected part of the conductor."""
-    rows, columns = cells[:, :-1].ravel(), cells[:, 1:].ravel()
-    graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
+    rows, columns = drawing.cells[:, :-1].ravel(), drawing.cells[:, 1:].ravel()
+    graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=2 * (len(drawing.points),))
     number, label = connected_components(graph, directed=False)
+    part = label[boundary.vertices[:, 0]]
     return tuple(
-        tuple(names[b] for b in np.unique(boundary[label[vertex] == i])) for i in range(number)
+        tuple(boundary.names[b] for b in np.unique(boundary.name[part == i])) for i in range(number)
     )

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 
 from meso.geometry.layers import SizeField
-from meso.geometry.planar import cross
+from meso.geometry.simplices import mean_density, measures
 
 #: Largest increase of the cell size with distance. Steeper than without adaption (0.25): what is
 #: too coarse between corner and bulk shows in the indicator.
@@ -26,42 +26,39 @@ _MORE_CELLS = 4.0
 _MAX_CELLS = 400_000
 #: Ratios are rounded to powers of 2^(1/4): rounding errors do not reach the mesh.
 _STEPS = 4
-
-
 #: Last over last but one degree of the solution around a vertex (root of the sums of squares)
 #: above which it does not converge by its degree: a corner, or a layer that is not resolved.
 _ROUGH = 0.6
+#: Area of an equilateral triangle of side 1.
+_EQUILATERAL = np.sqrt(3) / 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CellErrors:
-    """What the cells of a mesh contribute to an error.
+    """What the cells of a mesh contribute to an error."""
 
-    Attributes:
-        points: Vertices, shape (n, 2).
-        triangles: Vertices of the cells, shape (c, 3).
-        parts: Measures of the error of each cell, not negative, shape (c, m).
-        share: Share of each cell in the error, shape (c,).
-        decay: Square of the last over the last but one degree of the solution around each cell,
-            shape (c,).
-        corner: True for vertices around which a higher degree does not help, shape (n,).
-        power: Power of the size by which the share of a cell falls.
-        corner_power: The same at a corner.
-    """
-
-    points: np.ndarray
-    triangles: np.ndarray
-    parts: np.ndarray
-    share: np.ndarray
-    decay: np.ndarray
-    corner: np.ndarray
-    power: float
-    corner_power: float
+    points: np.ndarray  # vertices, shape (n, 2)
+    triangles: np.ndarray  # vertices of the cells, shape (c, 3)
+    parts: np.ndarray  # measures of the error of each cell, not negative, shape (c, m)
+    share: np.ndarray  # of each cell in the error, shape (c,)
+    decay: np.ndarray  # square of last over last but one degree around each cell, shape (c,)
+    corner: np.ndarray  # vertices around which a higher degree does not help, shape (n,)
+    power: float  # of the size by which the share of a cell falls
+    corner_power: float  # the same at a corner
 
     @property
     def at_corner(self) -> np.ndarray:
         """True for cells at a corner, shape (c,)."""
         return self.corner[self.triangles].any(axis=1)
+
+    def ratios(self, level: float) -> np.ndarray:
+        """New over present size of each cell, for a Lagrange multiplier."""
+        with np.errstate(divide="ignore", over="ignore"):
+            over = level / self.share
+            smooth = (2 / self.power * over) ** (1 / (self.power + 2))
+            corner = (_CELLS_PER_FACTOR / self.corner_power * over) ** (1 / self.corner_power)
+        clipped = np.clip(corner, _CORNER_RATIO, 1.0), np.clip(smooth, *_RATIO)
+        return 2.0 ** (np.round(_STEPS * np.log2(np.where(self.at_corner, *clipped))) / _STEPS)
 
 
 def cell_errors(
@@ -69,20 +66,14 @@ def cell_errors(
 ) -> CellErrors:
     """Find vertices and corners; the shares are not known yet.
 
-    Args:
-        corners: Vertices of the cells, shape (c, 3, 2).
-        parts: Measures of the error of each cell, shape (c, m).
-        degrees: Squares of the solution's parts of the last but one and of the last degree in
-            each cell, shape (c, 2).
-        power: Power of the size by which the share of a cell falls.
-        corner_power: The same at a corner.
+    For vertices of the cells (c, 3, 2), their errors, and squares of the solution's parts of the
+    last but one and of the last degree in each cell (c, 2).
     """
     order = np.lexsort(corners.mean(axis=1).T)
-    flat = corners[order].reshape(-1, 2)
-    points, triangles = np.unique(flat, axis=0, return_inverse=True)
-    around = np.zeros((len(points), 2))
-    np.add.at(around, triangles.reshape(-1), np.repeat(degrees[order], 3, axis=0))
+    points, triangles = np.unique(corners[order].reshape(-1, 2), axis=0, return_inverse=True)
     triangles = triangles.reshape(-1, 3)
+    around = np.zeros((len(points), 2))
+    np.add.at(around, triangles, degrees[order][:, None])
     # The neighbours of a corner have some of its cells, but less of the error.
     strongest = around[:, 1].copy()
     first, second = _edges(triangles).T
@@ -101,25 +92,15 @@ def cell_errors(
 
 
 def next_sizes(errors: CellErrors, goal: float) -> SizeField:
-    """Sizes that reach an error with about the fewest cells.
+    """Sizes, graded, that reach an error with about the fewest cells.
 
     Refining a smooth cell to r times its size costs r^-2 cells and leaves r^power of its share;
     at a corner it costs log(1/r) cells. Both stand in the same ratio in the optimum.
-
-    Args:
-        errors: Cells and their errors.
-        goal: Error to be reached.
-
-    Returns:
-        The sizes, graded, in the unit of the corners.
     """
-    points, triangles = errors.points, errors.triangles
-    first, second, third = points[triangles].transpose(1, 0, 2)
-    area = np.abs(cross(second - first, third - first)) / 2
-    size = np.sqrt(4 / np.sqrt(3) * area)
-    at_corner = errors.at_corner
+    points, triangles, at_corner = errors.points, errors.triangles, errors.at_corner
+    area = np.abs(measures(points, triangles)) / 2
+    size = np.sqrt(area / _EQUILATERAL)
     powers = np.where(at_corner, errors.corner_power, errors.power)
-
     total = float(errors.share.sum())
     # What the limit of the ratio leaves at corners is for the mesh after the next.
     left = float(errors.share[at_corner].sum()) * _CORNER_RATIO**errors.corner_power
@@ -127,32 +108,22 @@ def next_sizes(errors: CellErrors, goal: float) -> SizeField:
     low, high = -60.0, 10.0  # powers of e of the level over the whole error
     for _ in range(60):
         middle = (low + high) / 2
-        ratio = _ratios(errors, at_corner, np.exp(middle) * total)
-        found = (errors.share * ratio**powers).sum()
+        found = (errors.share * errors.ratios(np.exp(middle) * total) ** powers).sum()
         low, high = (middle, high) if found < goal else (low, middle)
     smallest = _SMALLEST * np.ptp(points, axis=0).max()
     edges, most = _edges(triangles), min(_MORE_CELLS * len(triangles), _MAX_CELLS)
     while True:
-        new = _ratios(errors, at_corner, np.exp(low) * total) * size
+        new = errors.ratios(np.exp(low) * total) * size
         wanted = np.full(len(points), np.inf)
         for vertex in triangles.T:
             # At a corner only the corner itself is refined; from there sizes grow.
             here = ~at_corner | errors.corner[vertex]
             np.minimum.at(wanted, vertex[here], new[here])
         wanted = _graded(points, edges, np.maximum(wanted, smallest))
-        if low > high + 20 or _cells(wanted[triangles], area) < most:
+        cells = float(area @ mean_density(wanted[triangles])) / _EQUILATERAL
+        if low > high + 20 or cells < most:
             return SizeField(points=points, triangles=triangles, sizes=wanted)
         low += 0.5
-
-
-def _ratios(errors: CellErrors, at_corner: np.ndarray, level: float) -> np.ndarray:
-    """New over present size of each cell, for a Lagrange multiplier."""
-    with np.errstate(divide="ignore", over="ignore"):
-        over = level / errors.share
-        smooth = (2 / errors.power * over) ** (1 / (errors.power + 2))
-        corner = (_CELLS_PER_FACTOR / errors.corner_power * over) ** (1 / errors.corner_power)
-    ratio = np.where(at_corner, np.clip(corner, _CORNER_RATIO, 1.0), np.clip(smooth, *_RATIO))
-    return 2.0 ** (np.round(_STEPS * np.log2(ratio)) / _STEPS)
 
 
 def _edges(triangles: np.ndarray) -> np.ndarray:
@@ -172,14 +143,3 @@ def _graded(points: np.ndarray, edges: np.ndarray, sizes: np.ndarray) -> np.ndar
         if (out >= sizes * (1 - 1e-12)).all():
             return out
         sizes = out
-
-
-def _cells(sizes: np.ndarray, area: np.ndarray) -> float:
-    """Number of cells that sizes at the vertices of cells (c, 3) lead to.
-
-    The size is taken as linear from the smallest vertex to the mean of the others.
-    """
-    ordered = np.sort(sizes, axis=1)
-    a, b = ordered[:, 0], np.maximum(ordered[:, 1:].mean(axis=1), 1.001 * ordered[:, 0])
-    density = 2 / (b - a) ** 2 * (np.log(b / a) + a / b - 1)
-    return float((4 / np.sqrt(3) * density * area).sum())

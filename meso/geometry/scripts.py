@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from meso.errors import GeometryError
 
@@ -66,8 +66,7 @@ _MESH = (b"$PTS", b"$NO", b"$PARA", b"$ELM", b"$MeshFormat", b"$Comments")
 _VIEWS = (b"$PostFormat", b"$View")
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(NamedTuple):
     kind: str
     text: str
     start: int
@@ -75,6 +74,11 @@ class _Token:
     @property
     def end(self) -> int:
         return self.start + len(self.text)
+
+    @property
+    def inert(self) -> bool:
+        """Not a statement, as one would think."""
+        return self.kind in ("comment", "string")
 
 
 def is_mesh(path: Path) -> bool:
@@ -84,14 +88,9 @@ def is_mesh(path: Path) -> bool:
 
 
 def check(path: Path, text: str) -> None:
-    """Refuse a drawing that reaches out of itself.
+    """Refuse a drawing, of which Gmsh will read this text, if it reaches out of itself.
 
-    Args:
-        path: The drawing; included files are named relative to it.
-        text: What Gmsh will read of it.
-
-    Raises:
-        GeometryError: File, line and statement.
+    The GeometryError names file, line and statement.
     """
     _check_text(path, text, {path.resolve()}, alone=True)
 
@@ -114,9 +113,8 @@ def with_absolute_names(path: Path, text: str) -> str:
     return "".join([*parts, text[last:]])
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    for match in _TOKEN.finditer(text):
-        yield _Token(match.lastgroup or "", match[0], match.start())
+def _tokens(text: str) -> list[_Token]:
+    return [_Token(m.lastgroup or "", m[0], m.start()) for m in _TOKEN.finditer(text)]
 
 
 def _code(text: str) -> list[_Token]:
@@ -126,9 +124,7 @@ def _code(text: str) -> list[_Token]:
 def _named_files(code: list[_Token]) -> Iterator[_Token]:
     for i, token in enumerate(code):
         if token.text in _WITH_FILES:
-            following = code[i + 1 : i + 3]
-            if following and following[0].text in ("(", "["):
-                following = following[1:]
+            following = [t for t in code[i + 1 : i + 3] if t.text not in ("(", "[")]
             if following and following[0].kind == "string":
                 yield following[0]
 
@@ -222,11 +218,9 @@ def _option(following: list[_Token]) -> str:
 def _is_ambiguous(text: str, alone: bool) -> bool:
     """Whether Gmsh may read a comment or a string of this text as statements.
 
-    Args:
-        text: The text.
-        alone: True if no other text is read: a loop may begin in one and end in another.
+    A loop may begin in one text and end in another, if this is not the only one.
     """
-    tokens = list(_tokens(text))
+    tokens = _tokens(text)
     words = {token.text for token in tokens if token.kind == "word"}
     jumps = bool(words & {"For", "Macro", "Function", "Call"})
     if "\0" in text or ("EndFor" in words and not alone):
@@ -235,17 +229,15 @@ def _is_ambiguous(text: str, alone: bool) -> bool:
         return True
     last = 0  # end of the last token that is no comment
     for token in tokens:
-        inert = token.kind in ("comment", "string")
         # What ends a branch, a loop or a macro that Gmsh skips.
-        if inert and re.search(r"Else|EndIf|EndFor|Return", token.text):
+        if token.inert and re.search(r"Else|EndIf|EndFor|Return", token.text):
             return True
         if token.kind == "string" and len(token.text) > _LONGEST_STRING:
             return True
         # Gmsh jumps to the ends of lines: into what goes on in the next one.
-        if inert and jumps and re.search(r"[\r\n]", token.text.rstrip()):
-            begun = re.split(r"[\r\n]", text[last : token.start])
-            if len(begun) == 1:
-                return True
+        goes_on = token.inert and jumps and re.search(r"[\r\n]", token.text.rstrip())
+        if goes_on and not re.search(r"[\r\n]", text[last : token.start]):
+            return True
         if token.kind != "comment":
             last = token.end
     return False
@@ -255,8 +247,7 @@ def _check_raw(path: Path, text: str) -> None:
     """Refuse words in comments and strings as if these were statements."""
     words = "|".join(sorted({*COMMANDS, *WORDS, *_INCLUDING, "Solver"}, key=len, reverse=True))
     for token in _tokens(text):
-        inert = token.kind in ("comment", "string")
-        if inert and (found := re.search(rf"({words})\b|Printf[^;]*>", token.text)):
+        if token.inert and (found := re.search(rf"({words})\b|Printf[^;]*>", token.text)):
             at = _Token("word", found[0], token.start + found.start())
             what = f"'{found[0].split('(')[0]}' is in a comment or string here, but"
             raise _refusal(path, text, at, f"{what} Gmsh may read it as a statement")
@@ -264,9 +255,8 @@ def _check_raw(path: Path, text: str) -> None:
 
 def _refusal(path: Path, text: str, token: _Token, why: str) -> GeometryError:
     line = text.count("\n", 0, token.start) + 1
-    start = text.rfind("\n", 0, token.start) + 1
-    end = text.find("\n", token.start)
-    statement = text[start : end if end >= 0 else None].strip()
+    before, after = text[: token.start].rpartition("\n")[2], text[token.start :].partition("\n")[0]
+    statement = (before + after).strip()
     if len(statement) > 80:
         statement = statement[:77] + "..."
     return GeometryError(

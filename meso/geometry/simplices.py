@@ -1,57 +1,139 @@
-"""What a meshed drawing consists of."""
+"""Triangles and tetrahedra as arrays, and what a meshed drawing consists of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from meso.errors import GeometryError
-from meso.geometry.planar import positive
 
+CELL = {2: "triangle", 3: "tetrahedron"}
+CELLS = {2: "triangles", 3: "tetrahedra"}
+#: Facets of the reference cells: vertices in ascending order; facet i is opposite to vertex i.
+FACETS = {
+    2: np.array([(1, 2), (0, 2), (0, 1)]),
+    3: np.array([(1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2)]),
+}
+#: The same with the cell on their left, and with the outward normal by the right-hand rule.
+TURNED = {
+    2: np.array([(1, 2), (2, 0), (0, 1)]),
+    3: np.array([(1, 2, 3), (0, 3, 2), (0, 1, 3), (0, 2, 1)]),
+}
 # Ends of the edges of Gmsh's triangle and tetrahedron, in the order of their nodes.
-_EDGES = {
+_GMSH_EDGES = {
     2: ((0, 1), (1, 2), (2, 0)),
     3: ((0, 1), (1, 2), (2, 0), (3, 0), (3, 2), (3, 1)),
 }
 
 
+# -- arrays ----------------------------------------------------------------------------------------
+
+
+def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Component z of a x b, for vectors in the last axis of length 2."""
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
+def determinant(*columns: np.ndarray) -> np.ndarray:
+    """Determinant of d vectors in the last axis of length d, d = 2 or 3."""
+    if len(columns) == 2:
+        return cross(*columns)
+    a, b, c = columns
+    return (a * np.cross(b, c)).sum(axis=-1)
+
+
+def measures(points: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Signed area or volume of simplices, times d!."""
+    first = points[cells[:, 0]]
+    return determinant(*(points[cells[:, i]] - first for i in range(1, cells.shape[1])))
+
+
+def positive(points: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """The same simplices, their vertices in an order with positive determinant."""
+    out = np.array(cells)
+    negative = measures(points, out) < 0
+    out[negative, -2:] = out[negative][:, :-3:-1]
+    return out
+
+
+def row_keys(rows: np.ndarray, count: int) -> np.ndarray:
+    """One number for each row of vertices (below ``count``), whatever their order in it."""
+    first, *others = np.sort(rows, axis=1).astype(np.int64).T
+    if len(others) == 2 and count**3 >= 2**63:
+        # Too many points for one integer: number the pairs first.
+        _, first = np.unique(first * count + others.pop(0), return_inverse=True)
+    for other in others:
+        first = first * count + other
+    return first
+
+
+def positions(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Index in ``numbers`` of each wanted number; -1 where it is not there."""
+    if not len(numbers):
+        return np.full(np.shape(wanted), -1)
+    order = np.argsort(numbers, kind="stable")
+    at = np.searchsorted(numbers[order], wanted).clip(max=len(numbers) - 1)
+    return np.where(numbers[order][at] == wanted, order[at], -1)
+
+
+def facet_measures(points: np.ndarray, facets: np.ndarray) -> np.ndarray:
+    """Length (3D: area) of lines (triangles)."""
+    first, *others = points[facets].transpose(1, 0, 2)
+    if len(others) == 1:
+        return np.linalg.norm(others[0] - first, axis=1)
+    return np.linalg.norm(np.cross(others[0] - first, others[1] - first), axis=1) / 2
+
+
+def outer_facets(cells: np.ndarray, count: int) -> np.ndarray:
+    """Facets (cell * (d + 1) + number) that belong to one cell, in the order of ``row_keys``."""
+    width = cells.shape[1]
+    keys = row_keys(cells[:, FACETS[width - 1]].reshape(-1, width - 1), count)
+    _, first, times = np.unique(keys, return_index=True, return_counts=True)
+    return first[times == 1]
+
+
+def mean_density(sizes: np.ndarray) -> np.ndarray:
+    """Mean of 1/h^d over simplices in which h is linear, however much it varies there.
+
+    It is d times a divided difference of the logarithm (Hermite and Genocchi); ``sizes`` has h at
+    the corners, shape (c, d + 1).
+    """
+    d = sizes.shape[1] - 1
+    # Values that are alike would cancel: 2 % apart the mean is known to that accuracy.
+    h = np.maximum.accumulate(np.sort(sizes, axis=1) * 1.02 ** -np.arange(d + 1.0), axis=1)
+    h *= 1.02 ** np.arange(d + 1.0)
+    table = np.log(h)
+    for k in range(1, d + 1):
+        table = np.diff(table, axis=1) / (h[:, k:] - h[:, :-k])
+    return d * (-1.0) ** (d - 1) * table[:, 0]
+
+
+# -- drawings --------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """A drawing cut into d-dimensional simplices, d = 2 or 3, in the unit of its file.
+    """A drawing cut into d-dimensional simplices, d = 2 or 3, in the unit of its file."""
 
-    Attributes:
-        points: Vertex coordinates, shape (n, d).
-        cells: Vertices of each triangle or tetrahedron, positively oriented, shape (c, d + 1).
-        cell_region: Index into ``regions`` of each cell, shape (c,).
-        regions: Names of the physical surfaces (3D: volumes).
-        facets: Vertices of each line (3D: triangle) in a physical curve (surface), shape (m, d).
-        facet_boundary: Index into ``boundaries`` of each of them, shape (m,).
-        boundaries: Names of the physical curves (surfaces).
-        corners: Where smooth pieces of a boundary may meet: vertices that are points of the
-            drawing, shape (k,); in 3D edges that lie on its curves, shape (k, 2).
-        degree: Polynomial degree of the curved edges below, at most 2 in 3D.
-        curved_edges: Vertices of the edges that follow a curved line or surface, shape (e, 2).
-        curved_nodes: Their interior nodes, equally spaced in the reference edge, from the first
-            to the second vertex, shape (e, degree - 1, d).
-        cell_data: Values in the cells by name, each of shape (c, ...).
-    """
-
-    points: np.ndarray
-    cells: np.ndarray
-    cell_region: np.ndarray
-    regions: tuple[str, ...]
-    facets: np.ndarray
-    facet_boundary: np.ndarray
-    boundaries: tuple[str, ...]
+    points: np.ndarray  # vertices, shape (n, d)
+    cells: np.ndarray  # vertices of each, positively oriented, shape (c, d + 1)
+    cell_region: np.ndarray  # index into the regions
+    regions: tuple[str, ...]  # names of the physical surfaces (3D: volumes)
+    facets: np.ndarray  # vertices of each line (3D: triangle) in a physical curve (surface)
+    facet_boundary: np.ndarray  # index into the boundaries
+    boundaries: tuple[str, ...]  # names of the physical curves (3D: surfaces)
+    # Where smooth pieces of a boundary may meet: vertices that are points of the drawing, in 3D
+    # edges that lie on its curves, shape (k, 2).
     corners: np.ndarray
-    degree: int
-    curved_edges: np.ndarray
-    curved_nodes: np.ndarray
-    cell_data: Mapping[str, np.ndarray] = field(default_factory=dict)
+    degree: int  # of the edges that follow a curved line or surface, at most 2 in 3D
+    # Their vertices, shape (e, 2), and inner nodes, equally spaced in the reference edge, from the
+    # first to the second vertex, shape (e, degree - 1, d).
+    curved_edges: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    curved_nodes: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 3)))
+    cell_data: Mapping[str, np.ndarray] = field(default_factory=dict)  # by name, (c, ...)
 
     @property
     def dimension(self) -> int:
@@ -59,107 +141,54 @@ class Drawing:
         return self.points.shape[1]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Elements:
-    """Cells of one degree and the named facets, as a file has them.
+def drawing_of(raw: Drawing, path: Path, dimension: int, *, curved: bool = True) -> Drawing:
+    """The drawing that the elements of a file make, without points that are no vertices.
 
-    Attributes:
-        points: Coordinates of all nodes, shape (n, 3).
-        cells: Nodes of each cell in Gmsh's order, vertices first, shape (c, nodes).
-        cell_region: Index into ``regions`` of each cell.
-        regions: Names of the regions.
-        facets: Vertices of the named facets, shape (m, d).
-        facet_boundary: Index into ``boundaries`` of each.
-        boundaries: Names of the boundaries.
-        corners: Vertices (3D: edges, shape (k, 2)) where smooth pieces may meet.
-        degree: Polynomial degree of the cells.
+    What the file has are points with three coordinates, which must be in a plane z = const in 2D,
+    and all nodes of its cells in Gmsh's order. Curved edges are those of the cells, or given.
     """
-
-    points: np.ndarray
-    cells: np.ndarray
-    cell_region: np.ndarray
-    regions: Sequence[str]
-    facets: np.ndarray
-    facet_boundary: np.ndarray
-    boundaries: Sequence[str]
-    corners: np.ndarray
-    degree: int
-
-
-def drawing_of(elements: Elements, path: Path, dimension: int, curves: Any = None) -> Drawing:
-    """The drawing that elements of a file make.
-
-    Args:
-        elements: Nodes, cells and facets.
-        path: The file, for messages.
-        dimension: 2 or 3.
-        curves: Degree, ends (numbers of nodes) and inner nodes of the curved edges, instead of
-            those of the cells.
-
-    Returns:
-        The drawing, its cells positively oriented, with no other points than their vertices.
-
-    Raises:
-        GeometryError: A plane drawing that is not in a plane z = const.
-    """
-    points, full = elements.points, elements.cells
-    if dimension == 2:
-        _check_plane(points[np.unique(full)], path)
-        points = points[:, :2]
-    degree, ends, inner = curves or (
-        elements.degree,
-        *_edges_of_cells(full, points, elements.degree, dimension),
-    )
-    cells = positive(points, full[:, : dimension + 1])
-    vertices = np.unique(cells)
-    compact = np.full(len(points), -1, dtype=np.int64)
-    compact[vertices] = np.arange(len(vertices))
-    # Facets and points of the drawing that no cell has, like construction lines, are left out.
-    facets, corners = compact[elements.facets], compact[elements.corners]
-    kept = (facets >= 0).all(axis=1)
-    return Drawing(
-        points=points[vertices],
-        cells=compact[cells],
-        cell_region=np.asarray(elements.cell_region),
-        regions=tuple(elements.regions),
-        facets=facets[kept].reshape(-1, dimension),
-        facet_boundary=np.asarray(elements.facet_boundary)[kept],
-        boundaries=tuple(elements.boundaries),
-        corners=corners[(corners >= 0).reshape(len(corners), dimension - 1).all(axis=1)],
-        degree=degree if len(ends) else 1,
-        curved_edges=compact[ends],
-        curved_nodes=inner,
-    )
-
-
-def _check_plane(points: np.ndarray, path: Path) -> None:
-    z = points[:, 2]
-    if np.ptp(z) > 1e-9 * np.ptp(points[:, :2], axis=0).max():
+    points = raw.points[:, :dimension]
+    z = raw.points[np.unique(raw.cells), 2]
+    if dimension == 2 and np.ptp(z) > 1e-9 * np.ptp(points[np.unique(raw.cells)], axis=0).max():
         raise GeometryError(
             f"{path}: the surfaces do not lie in one plane z = const (z from {z.min():g} to"
             f" {z.max():g}); draw 2D conductors in the xy plane, and name those of 3D conductors"
             ' by Physical Volume("metal") = {1};'
         )
-
-
-def _edges_of_cells(
-    full: np.ndarray, points: np.ndarray, degree: int, dimension: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The bent edges of high-order cells, and their inner nodes."""
-    n = degree - 1
-    if not n:
-        return np.empty((0, 2), np.int64), np.empty((0, 0, dimension))
-    edges = _EDGES[dimension]
-    ends = np.concatenate([full[:, list(e)] for e in edges])
-    start = dimension + 1
-    inner = np.concatenate(
-        [full[:, start + i * n : start + (i + 1) * n] for i in range(len(edges))]
+    ends, inner = _bent_edges(raw, points) if curved else (raw.curved_edges, raw.curved_nodes)
+    cells = positive(points, raw.cells[:, : dimension + 1])
+    vertices = np.unique(cells)
+    compact = np.full(len(points), -1, dtype=np.int64)
+    compact[vertices] = np.arange(len(vertices))
+    # Facets and points of the drawing that no cell has, like construction lines, are left out.
+    facets, corners = compact[raw.facets], compact[raw.corners]
+    kept = (facets >= 0).all(axis=1)
+    return replace(
+        raw,
+        points=points[vertices],
+        cells=compact[cells],
+        facets=facets[kept].reshape(-1, dimension),
+        facet_boundary=raw.facet_boundary[kept],
+        corners=corners[(corners >= 0).reshape(len(corners), dimension - 1).all(axis=1)],
+        degree=raw.degree if len(ends) else 1,
+        curved_edges=compact[ends],
+        curved_nodes=inner[..., :dimension],
     )
-    low, high = ends.min(axis=1), ends.max(axis=1)
-    _, first = np.unique(low * len(points) + high, return_index=True)
-    ends, nodes = ends[first], points[inner[first]]
-    s = np.arange(1, degree) / degree
+
+
+def _bent_edges(raw: Drawing, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The bent edges of high-order cells, and their inner nodes."""
+    inner = raw.degree - 1
+    if not inner:
+        return raw.curved_edges, raw.curved_nodes
+    edges = np.array(_GMSH_EDGES[points.shape[1]])
+    ends = raw.cells[:, edges].reshape(-1, 2)
+    start = points.shape[1] + 1
+    nodes = raw.cells[:, start : start + inner * len(edges)].reshape(-1, inner)
+    _, first = np.unique(row_keys(ends, len(points)), return_index=True)
+    ends, at = ends[first], points[nodes[first]]
+    s = np.arange(1, raw.degree) / raw.degree
     straight = points[ends[:, 0], None] * (1 - s)[:, None] + points[ends[:, 1], None] * s[:, None]
     length = np.linalg.norm(points[ends[:, 1]] - points[ends[:, 0]], axis=1)
-    bent = np.abs(nodes - straight).max(axis=(1, 2)) > 1e-10 * length
-    return ends[bent], nodes[bent]
+    bent = np.abs(at - straight).max(axis=(1, 2)) > 1e-10 * length
+    return ends[bent], at[bent]

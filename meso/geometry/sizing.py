@@ -1,422 +1,312 @@
-"""Cell sizes that follow the physics: boundary layers, channel widths, re-entrant corners.
+"""Cell sizes that follow the physics: layers at walls, channel widths, re-entrant corners.
 
 Works on the drawing that is open in Gmsh, on one rank, in the unit of the file. A coarse mesh
-carries the wanted sizes as a background field for the final one.
+carries the wanted sizes as a background field for the final one. Cells are isotropic, but for flat
+ones in thin layers of the plane. In solids their number grows like the third power of the
+resolution, so that what the program chooses itself stays within a budget; thin films are better
+drawn with layers (``geometries/film.geo``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gmsh
 import numpy as np
-from scipy.spatial import cKDTree
 
 from meso.errors import GeometryError
-from meso.geometry import sizing_3d
+from meso.geometry import drawing
+from meso.geometry.coarse import Coarse, coarse_mesh, forget_coarse_sizes
 from meso.geometry.coincident import check_coincident
-from meso.geometry.drawing import generate, groups
-from meso.geometry.estimating import (
-    cells_of_field,
-    check_coarse,
-    flat_cells,
-    layer_cells,
-    size_factor,
-)
-from meso.geometry.grading import (
-    curvatures,
-    curve_length,
-    curve_points,
-    forget_coarse_sizes,
-    graded,
-    resolve_short_curves,
-)
-from meso.geometry.layers import CELLS_PER_WIDTH, Layer, SizeField, Sizes, vorticity_layer
-from meso.geometry.planar import cross, row_keys
+from meso.geometry.layers import PER_POWER, Layer, Sizes, cells_of_field, cells_of_layer
+from meso.geometry.shape import GROWTH, curvatures, graded, junctions, shape_sizes, turns
+from meso.geometry.simplices import facet_measures, mean_density, measures
 
-__all__ = ["Layer", "SizeField", "Sizes", "mesh_drawing", "vorticity_layer"]
-
-ANGLE_PER_CELL = 0.3  # radians of a curved boundary per cell
-MAX_CELLS = 250_000  # in wall layers, unless the user asks for a size
-MANY_CELLS = 15_000  # in isotropic wall layers: above that flat cells are used where possible
+MAX_CELLS = 130_000  # in wall layers in the plane, unless the user asks for a size
+MANY_CELLS = 7_800  # in isotropic wall layers: above that flat cells are used where possible
 _THICKNESS = 15.0  # of a layer of flat cells, in its decay length: the vorticity falls to 3e-7
-IMPOSSIBLE = 2e7  # cells
-_SAMPLES = 1000
-_INTERFACE = "\0interface"  # no name that a drawing could have
+_IMPOSSIBLE = {2: 2e7, 3: 1e7}  # cells
+_LAYER_SHARE = 0.5  # of the budget of a solid that layers at walls may always take
+_CELLS = {2: "cells", 3: "tetrahedra"}
+_FILM = ". Thin layers are affordable where the drawing has them, like geometries/film.geo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wall:
+    """Curves (3D: surfaces) with a layer, and how long (large) they are in the coarse mesh."""
+
+    tags: list[int]
+    layer: Layer
+    measure: float
+
+    def coarser(self, factor: float, *, wider: float = 0.0) -> _Wall:
+        """With larger cells, and a reach that is at least so many of them."""
+        size, reach = self.layer.lengths
+        reach = max(reach, wider * factor * size)
+        return replace(self, layer=replace(self.layer, size=factor * size, reach=reach))
 
 
 def mesh_drawing(
-    path: Path, sizes: Sizes, dimension: int, announce: Callable[[float], None] = lambda cells: None
+    path: Path, sizes: Sizes, dimension: int, announce: Callable[[float], None]
 ) -> bool:
-    """Mesh the open drawing with the wanted sizes.
+    """Mesh the open drawing with the wanted sizes, resolved.
 
-    Args:
-        path: The drawing, for messages.
-        sizes: Wanted cell sizes, resolved.
-        dimension: 2 or 3.
-        announce: Called with the expected number of cells before it takes time to make them.
-
-    Returns:
-        True if there are layers of flat cells.
-
-    Raises:
-        GeometryError: Gmsh's own message, if it fails.
+    ``announce`` is called with the expected number of cells before it takes time to make them.
+    Raises a GeometryError with Gmsh's own message, if it fails, and for sizes that lead to too many
+    cells. Returns True if there are layers of flat cells.
     """
-    if dimension == 3:
-        sizing_3d.mesh_solid(path, sizes, announce)
+    sides = np.subtract(*drawing.bounding_box()[::-1])
+    bulk = min(sizes.bulk or np.inf, sides.max() / 4)
+    if sizes.bulk:
+        volume = float(np.prod(sides[:dimension]))
+        _refuse_many(path, sides, dimension, PER_POWER[dimension] * volume / bulk**dimension)
+    if dimension == 2:
+        check_coincident(path)
+    elif _is_structured(path, 3):
+        # Its own layers and points say what they want; fields would not act on the layers.
+        gmsh.option.setNumber("Mesh.MeshSizeMax", bulk)
+        drawing.generate(path, 2)
+        announce(_layered_cells())
+        drawing.generate(path, 3)
         return False
-    low, high = np.array(gmsh.model.getBoundingBox(-1, -1)).reshape(2, 3)
-    extent = float((high - low).max())
-    _check_count(path, sizes, low, high)
-    check_coincident(path)
-    along = resolve_short_curves(4)
-    gmsh.option.setNumber("Mesh.MeshSizeMax", min(sizes.bulk or np.inf, extent / 12))
-    check_coarse(path, along, announce)
-    generate(path)
-    if not _is_plane():
-        return False  # the reader of the mesh says what is wrong
-    nodes, triangles, wanted, narrowest = _field(path, sizes, extent)
-    curves = {name: tags for name, tags in groups(path, 1).items() if name in sizes.layers}
-    if sizes.interface and (between := _interfaces(path)):
-        curves[_INTERFACE] = between
-        sizes = replace(sizes, layers={**sizes.layers, _INTERFACE: sizes.interface})
-    stretched = sizes.stretched and _stretched_layers(curves, sizes, narrowest)
-    if stretched:
-        wanted = np.minimum(wanted, _flat_enough(curves, sizes, nodes[:, :2]))
-    fields = [(nodes, triangles, wanted)]
+    largest = sides.max() / 12 if dimension == 3 else min(bulk, sides.max() / 12)
+    coarse = coarse_mesh(path, dimension, largest, announce)
+    if coarse is None:
+        return False
+    walls, between = _walls(path, coarse, sizes)
+    if not sizes.coarsen:
+        _refuse_many(path, sides, dimension, _cells_in(walls, dimension))
+    nodes, cells = coarse.with_rim()
+    wanted, narrowest = shape_sizes(path, coarse, nodes, sizes)
+    flat = None
+    if dimension == 2:
+        if sizes.stretched and not between:
+            flat = _flat_layer(walls, sizes.degree, narrowest)
+        wanted = np.minimum(bulk, wanted if flat is None else _flat_enough(walls, nodes, wanted))
+    else:
+        walls, wanted = _affordable(coarse, walls, wanted, bulk, sizes)
+        # Curves are divided by integrals of 1/size; Gmsh's 1e-9 takes as long as all tetrahedra.
+        gmsh.option.setNumber("Mesh.LcIntegrationPrecision", 1e-4)
+    if flat is None and dimension == 2 and sizes.coarsen:
+        factor = np.sqrt(_cells_in(walls, 2) / MAX_CELLS)
+        walls = [wall.coarser(max(1.0, factor)) for wall in walls]
+    fields = [] if flat is not None else _layer_fields(walls, dimension)
+    if dimension == 2 or (wanted < bulk).any():  # half the time of Gmsh goes into looking it up
+        fields.append(_background(nodes, cells, wanted))
+    count = _count(coarse, walls, wanted, sizes, flat)
     if sizes.wanted and len(sizes.wanted.triangles):
         height = np.full(len(sizes.wanted.points), nodes[0, 2])
-        points = np.column_stack([sizes.wanted.points, height])
-        fields.append((points, sizes.wanted.triangles, sizes.wanted.sizes))
-    parts = [_background(*each) for each in fields]
-    # The rim beyond convex arcs is not in the conductor.
-    inside = triangles[: len(gmsh.model.mesh.getElementsByType(2)[0])]
-    fields[0] = (nodes, inside, wanted)
-    cells = sum(cells_of_field(p[:, :2], t, h) for p, t, h in fields)
-    if stretched:
-        cells += flat_cells(wanted)
-    else:
-        parts += _layers(curves, sizes)
-        coarser, across = _coarsening(curves, sizes), CELLS_PER_WIDTH.get(sizes.degree, 5.0)
-        for name, tags in curves.items():
-            cells += layer_cells(tags, sizes.layers[name], wanted, coarser, across)
-    if sizing_3d.is_structured(path, 2):
-        cells = len(inside)  # they stay what they are
-    announce(cells * size_factor(2))
-    smallest = gmsh.model.mesh.field.add("Min")
-    gmsh.model.mesh.field.setNumbers(smallest, "FieldsList", parts)
-    gmsh.model.mesh.field.setAsBackgroundMesh(smallest)
-    gmsh.option.setNumber("Mesh.MeshSizeMax", min(sizes.bulk or np.inf, extent / 4))
+        own = (np.column_stack([sizes.wanted.points, height]), sizes.wanted.triangles)
+        fields.append(_background(*own, sizes.wanted.sizes))
+        count += cells_of_field(*own, sizes.wanted.sizes)
+    # Structured surfaces stay what they are.
+    count = len(coarse.cells) if dimension == 2 and _is_structured(path, 2) else count
+    announce(count / gmsh.option.getNumber("Mesh.MeshSizeFactor") ** dimension)
+    _mesh_with(path, fields, bulk, dimension)
+    return flat is not None
+
+
+def _mesh_with(path: Path, fields: list[int], bulk: float, dimension: int) -> None:
+    """Mesh anew with the smallest of some fields, and of the size ``bulk``."""
+    if fields:
+        smallest = gmsh.model.mesh.field.add("Min")
+        gmsh.model.mesh.field.setNumbers(smallest, "FieldsList", fields)
+        gmsh.model.mesh.field.setAsBackgroundMesh(smallest)
+    gmsh.option.setNumber("Mesh.MeshSizeMax", bulk)
     # The background field says it all: sizes of the boundary must not spread inwards.
     gmsh.option.setNumber("Mesh.MeshSizeExtendFromBoundary", 0)
     forget_coarse_sizes()
     gmsh.model.mesh.clear()
-    generate(path)
-    return stretched
+    drawing.generate(path, dimension)
 
 
-def _background(nodes: np.ndarray, triangles: np.ndarray, wanted: np.ndarray) -> int:
-    """A Gmsh field that is linear in triangles."""
+def _is_structured(path: Path, dimension: int) -> bool:
+    """True if a ``.geo`` script asks for transfinite surfaces (volumes) or, in 3D, for layers."""
+    if path.suffix != ".geo":
+        return False
+    words = {2: r"\bTransfinite\s+Surface\b", 3: r"\bLayers\s*\{|\bTransfinite\s+Volume\b"}
+    return bool(re.search(words[dimension], drawing.without_comments(drawing.read_text(path))))
+
+
+def _refuse_many(path: Path, sides: np.ndarray, dimension: int, cells: float) -> None:
+    """Raise a GeometryError before a mesh that no machine could hold (a forgotten unit)."""
+    if cells > _IMPOSSIBLE[dimension]:
+        size = " by ".join(f"{x:.4g}" for x in sides[:dimension])
+        raise GeometryError(
+            f"{path}: mesh.size and mesh.wall_size lead to about {cells:.0e} {_CELLS[dimension]};"
+            f" is geometry.length_unit right? In that unit the drawing is {size}"
+            f"{_FILM if dimension == 3 else ''}"
+        )
+
+
+# -- walls -----------------------------------------------------------------------------------------
+
+
+def _walls(path: Path, coarse: Coarse, sizes: Sizes) -> tuple[list[_Wall], bool]:
+    """Where the layers are, and whether some lie between regions."""
+    d = coarse.dimension
+    found = [
+        (tags, sizes.layers[name])
+        for name, tags in drawing.groups(path, d - 1).items()
+        if name in sizes.layers
+    ]
+    region = {tag: name for name, tags in drawing.groups(path, d).items() for tag in tags}
+    beside = {t: gmsh.model.getAdjacencies(d - 1, t)[0] for t in drawing.entities(d - 1)}
+    between = [t for t, parts in beside.items() if len({region.get(int(p)) for p in parts}) > 1]
+    if sizes.interface and between:
+        found.append((between, sizes.interface))
+    walls = [_Wall(tags=tags, layer=x, measure=coarse.measure(tags)) for tags, x in found]
+    return walls, bool(sizes.interface and between)
+
+
+def _cells_in(walls: list[_Wall], dimension: int, bulk: float = np.inf) -> float:
+    """Number of isotropic cells in the layers, more than those of the size ``bulk``."""
+    return sum(cells_of_layer(wall.layer, wall.measure, dimension, bulk=bulk) for wall in walls)
+
+
+def _count(
+    coarse: Coarse, walls: list[_Wall], wanted: np.ndarray, sizes: Sizes, flat: float | None
+) -> float:
+    """Expected number of cells, with so many layers of flat ones, if any."""
+    inside = cells_of_field(coarse.nodes, coarse.cells, wanted)
+    if coarse.dimension == 3:
+        return inside + _cells_in(walls, 3, _mean_size(coarse, inside))
+    for wall in walls:
+        ends = coarse.on(wall.tags)
+        length, local = facet_measures(coarse.nodes, ends), 1 / mean_density(wanted[ends])
+        if flat is not None:
+            inside += 2 * flat * float((length / local).sum())
+            continue
+        # The layer ends in the middle of the conductor at the latest.
+        depth = sizes.across(2) * np.maximum(local, wall.layer.lengths[0]) / 2
+        inside += cells_of_layer(wall.layer, length, 2, bulk=local, depth=depth)
+    return inside
+
+
+def _flat_layer(walls: list[_Wall], degree: int, narrowest: float) -> float | None:
+    """Set up layers of flat cells, if isotropic ones would be many and the walls allow it.
+
+    They need room, and walls that are smooth from contact to contact. Returns their number.
+    """
+    if _cells_in(walls, 2) <= MANY_CELLS or len({wall.layer for wall in walls}) != 1:
+        return None  # Gmsh's layers must not touch each other
+    layer, curves = walls[0].layer, {curve for wall in walls for curve in wall.tags}
+    thickness = _THICKNESS * layer.decay
+    if not 0 < thickness < 0.4 * narrowest:
+        return None
+    ends = []
+    for point, meeting in junctions().items():
+        on_walls = [curve for curve, _ in meeting if curve in curves]
+        if len(meeting) > 2 or (len(on_walls) == 2 and turns(meeting)):
+            return None
+        if len(on_walls) == 1 and len(meeting) == 2:
+            ends.append(point)
+    # Cells that grow by a fixed ratio resolve every longer length as well.
+    thickness = max(thickness, min(_THICKNESS * layer.longest, 0.39 * narrowest))
+    size, ratio = layer.lengths[0], 1 + 0.035 * min(degree, 6)
+    field = gmsh.model.mesh.field
+    boundary = field.add("BoundaryLayer")
+    field.setNumbers(boundary, "CurvesList", sorted(curves))
+    field.setNumbers(boundary, "PointsList", ends)
+    for key, value in (("Size", size), ("Ratio", ratio), ("Thickness", thickness)):
+        field.setNumber(boundary, key, value)
+    field.setAsBoundaryLayer(boundary)
+    return float(np.log(1 + thickness * (ratio - 1) / size) / np.log(ratio))
+
+
+def _flat_enough(walls: list[_Wall], nodes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Sizes along curved walls that keep the bend of a cell below a sixteenth of its height."""
+    for wall in walls:
+        for curve in wall.tags:
+            if not drawing.is_straight(curve):
+                at, curvature = curvatures(curve)
+                with np.errstate(divide="ignore"):
+                    size = np.sqrt(0.5 * wall.layer.lengths[0] / curvature)
+                wanted = np.minimum(wanted, graded(nodes, at, size, GROWTH[2]))
+    return wanted
+
+
+# -- solids ----------------------------------------------------------------------------------------
+
+
+def _mean_size(coarse: Coarse, cells: float) -> float:
+    volume = float(measures(coarse.nodes, coarse.cells).sum() / 6)
+    return (PER_POWER[3] * volume / cells) ** (1 / 3)
+
+
+def _affordable(
+    coarse: Coarse, walls: list[_Wall], wanted: np.ndarray, bulk: float, sizes: Sizes
+) -> tuple[list[_Wall], np.ndarray]:
+    """Coarser walls and sizes, where they would take more cells than there may be."""
+    factor = 1.0
+    while True:
+        size = np.minimum(bulk, factor * wanted)
+        inside = cells_of_field(coarse.nodes, coarse.cells, size)
+        mean = _mean_size(coarse, inside)
+        # Sizes that the user gives are kept, whatever they cost.
+        few = inside <= (1 - _LAYER_SHARE) * sizes.budget or not (factor * wanted < bulk).any()
+        if few or inside + _cells_in(walls, 3, mean) <= sizes.budget:
+            break
+        factor *= 1.05
+    room = max(_LAYER_SHARE * sizes.budget, sizes.budget - inside)
+    trial, factor = walls, 1.0
+    while sizes.coarsen and _cells_in(trial, 3, mean) > room:
+        factor *= 1.05
+        # With coarser cells the reach grows too, so that neighbours differ moderately.
+        trial = [wall.coarser(factor, wider=1 / GROWTH[3]) for wall in walls]
+    return trial, size
+
+
+def _layered_cells() -> float:
+    """Number of tetrahedra in volumes that are cut in layers, once their surfaces are meshed."""
+    cells = 0.0
+    for volume in drawing.entities(3):
+        surfaces = [t for _, t in gmsh.model.getBoundary([(3, volume)], oriented=False)]
+        triangles = {s: len(gmsh.model.mesh.getElementsByType(2, s)[0]) for s in surfaces}
+        base = max(surfaces, key=triangles.__getitem__)
+        corners = set(gmsh.model.getBoundary([(2, base)], oriented=False, recursive=True))
+        around = gmsh.model.getBoundary([(2, s) for s in surfaces], False, False)
+        # Curves that leave the base have as many edges as there are layers above it.
+        leaving = [
+            len(gmsh.model.mesh.getElementsByType(1, curve)[0])
+            for _, curve in around
+            if len(corners & set(gmsh.model.getBoundary([(1, curve)], oriented=False))) == 1
+        ]
+        cells += 3 * triangles[base] * max(leaving, default=1)
+    return cells
+
+
+# -- Gmsh's fields ---------------------------------------------------------------------------------
+
+
+def _background(nodes: np.ndarray, cells: np.ndarray, wanted: np.ndarray) -> int:
+    """Field of sizes at the nodes (n, 3), linear in the cells."""
     view = gmsh.view.add("size")
-    corners = nodes[triangles]  # (t, 3, 3)
-    data = np.concatenate([corners.transpose(0, 2, 1).reshape(-1, 9), wanted[triangles]], axis=1)
-    gmsh.view.addListData(view, "ST", len(triangles), data.ravel())
+    corners = nodes[cells].transpose(0, 2, 1).reshape(len(cells), -1)
+    data = np.concatenate([corners, wanted[cells]], axis=1)
+    gmsh.view.addListData(view, {3: "ST", 4: "SS"}[cells.shape[1]], len(cells), data.ravel())
     background = gmsh.model.mesh.field.add("PostView")
     gmsh.model.mesh.field.setNumber(background, "ViewTag", view)
     return background
 
 
-def _is_plane() -> bool:
-    """True if there are triangles, all at one z."""
-    tags, xyz, _ = gmsh.model.mesh.getNodes()
-    used = np.isin(tags, gmsh.model.mesh.getElementsByType(2)[1])
-    points = xyz.reshape(-1, 3)[used]
-    return len(points) > 0 and bool(np.ptp(points[:, 2]) <= 1e-9 * np.ptp(points, axis=0).max())
-
-
-def _check_count(path: Path, sizes: Sizes, low: np.ndarray, high: np.ndarray) -> None:
-    """Raise a GeometryError before a mesh that no machine could hold (a forgotten unit)."""
-    width, height, _ = np.maximum(high - low, 1e-3 * (high - low).max())
-    cells = 2.3 * width * height / sizes.bulk**2 if sizes.bulk else 0.0
-    if not sizes.coarsen:
-        curves = {name: tags for name, tags in groups(path, 1).items() if name in sizes.layers}
-        cells += _cells_in_layers(curves, sizes)
-    if cells > IMPOSSIBLE:
-        raise GeometryError(
-            f"{path}: mesh.size and mesh.wall_size lead to about {cells:.0e} cells; is"
-            f" geometry.length_unit right? In that unit the drawing is {width:.4g} by {height:.4g}"
-        )
-
-
-def _interfaces(path: Path) -> list[int]:
-    """Curves between surfaces of different regions."""
-    region = {surface: name for name, tags in groups(path, 2).items() for surface in tags}
-    out = []
-    for _, curve in gmsh.model.getEntities(1):
-        sides = {region.get(int(s)) for s in gmsh.model.getAdjacencies(1, curve)[0]}
-        if len(sides) > 1:
-            out.append(curve)
-    return out
-
-
-def _cells_in_layers(curves: Mapping[str, list[int]], sizes: Sizes) -> float:
-    """Number of isotropic cells: a layer holds about 3 reach/size^2 of them per length."""
-    cells = 0.0
-    for name, tags in curves.items():
-        size, reach = sizes.layers[name].lengths
-        cells += sum(map(curve_length, tags)) * 3 * reach / size**2
-    return cells
-
-
-def _stretched_layers(curves: Mapping[str, list[int]], sizes: Sizes, narrowest: float) -> bool:
-    """Set up layers of flat cells, if isotropic ones would be many and the walls allow it.
-
-    They need room, and walls that are smooth from contact to contact.
-    """
-    walls = {curve for tags in curves.values() for curve in tags}
-    many = _cells_in_layers(curves, sizes) > MANY_CELLS
-    thickness = max((_THICKNESS * layer.decay for layer in sizes.layers.values()), default=0.0)
-    alike = len(set(sizes.layers.values())) == 1  # Gmsh's layers must not touch each other
-    roomy = 0 < thickness < 0.4 * narrowest
-    if not many or not alike or _INTERFACE in curves or not roomy:
-        return False
-    ends = []
-    for point, meeting in _junctions().items():
-        on_walls = [curve for curve, _ in meeting if curve in walls]
-        if len(meeting) > 2 or (len(on_walls) == 2 and _turns(meeting)):
-            return False
-        if len(on_walls) == 1 and len(meeting) == 2:
-            ends.append(point)
-    layer = next(iter(sizes.layers.values()))
-    # Cells that grow by a fixed ratio resolve every longer length as well.
-    thickness = max(thickness, min(_THICKNESS * layer.longest, 0.39 * narrowest))
-    field = gmsh.model.mesh.field
-    boundary = field.add("BoundaryLayer")
-    field.setNumbers(boundary, "CurvesList", sorted(walls))
-    field.setNumbers(boundary, "PointsList", ends)
-    field.setNumber(boundary, "Size", layer.lengths[0])
-    field.setNumber(boundary, "Ratio", 1 + 0.035 * min(sizes.degree, 6))
-    field.setNumber(boundary, "Thickness", thickness)
-    field.setAsBoundaryLayer(boundary)
-    return True
-
-
-def _flat_enough(curves: Mapping[str, list[int]], sizes: Sizes, nodes: np.ndarray) -> np.ndarray:
-    """Sizes along curved walls that keep the bend of a cell below a sixteenth of its height."""
-    out = np.full(len(nodes), np.inf)
-    for name, tags in curves.items():
-        for curve in tags:
-            if gmsh.model.getType(1, curve) != "Line":
-                at = curve_points(curve, 65)
-                with np.errstate(divide="ignore"):
-                    size = np.sqrt(0.5 * sizes.layers[name].lengths[0] / curvatures(at))
-                out = np.minimum(out, graded(nodes, at[:, :2], size))
-    return out
-
-
-def _coarsening(curves: Mapping[str, list[int]], sizes: Sizes) -> float:
-    """Factor on the sizes of layers of isotropic cells, so that they are not too many."""
-    cells = _cells_in_layers(curves, sizes)
-    return max(1.0, float(np.sqrt(cells / MAX_CELLS))) if sizes.coarsen else 1.0
-
-
-def _layers(curves: Mapping[str, list[int]], sizes: Sizes) -> list[int]:
-    """Gmsh fields of layers of isotropic cells."""
-    coarser = _coarsening(curves, sizes)
-    out = []
-    field = gmsh.model.mesh.field
-    for name, tags in curves.items():
-        smallest, reach = sizes.layers[name].lengths
-        size = coarser * smallest
-        for curve in tags:
-            distance = field.add("Distance")
-            samples = int(np.clip(2 * curve_length(curve) / size, 20, 50_000))
-            field.setNumbers(distance, "CurvesList", [curve])
-            field.setNumber(distance, "Sampling", samples)
-            law = field.add("MathEval")
+def _layer_fields(walls: list[_Wall], dimension: int) -> list[int]:
+    """Fields of layers of isotropic cells."""
+    field, out = gmsh.model.mesh.field, []
+    for wall in walls:
+        size, reach = wall.layer.lengths
+        if dimension == 2:  # each curve with points of its own
+            parts = [([tag], 2 * drawing.curve_length(tag) / size) for tag in wall.tags]
+        else:
+            parts = [(wall.tags, 2 * np.sqrt(wall.measure) / size)]
+        for tags, points in parts:
+            distance, law = field.add("Distance"), field.add("MathEval")
+            key, most = {2: ("CurvesList", 50_000), 3: ("SurfacesList", 150)}[dimension]
+            field.setNumbers(distance, key, tags)
+            field.setNumber(distance, "Sampling", int(np.clip(points, 20, most)))
             field.setString(law, "F", f"{size:.12g}*(1+F{distance}/{3 * reach:.12g})^3")
             out.append(law)
     return out
-
-
-def _field(
-    path: Path, sizes: Sizes, extent: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Coarse nodes, triangles, the size at each node that the shape of the device wants.
-
-    Last comes the width of the narrowest place.
-
-    Raises:
-        GeometryError: The conductor has no edge.
-    """
-    tags, xyz, _ = gmsh.model.mesh.getNodes()
-    nodes = xyz.reshape(-1, 3)
-    number = np.zeros(int(tags.max()) + 1, dtype=np.int64)
-    number[tags.astype(np.int64)] = np.arange(len(tags))
-    triangles = number[gmsh.model.mesh.getElementsByType(2)[1].astype(np.int64)].reshape(-1, 3)
-    boundary = _boundary_edges(nodes, triangles)
-    if not len(boundary):
-        text = "surfaces lie on top of each other, so that no edge is one of the conductor"
-        raise GeometryError(f"{path}: {text}; draw each part once")
-    nodes, triangles = _with_rim(nodes, triangles, _curved_edges(number, boundary))
-    plane = nodes[:, :2]
-
-    points, normals = _spread(plane, boundary, _SAMPLES)
-    width = 2 * inscribed_radius(points, normals)
-    across = width / CELLS_PER_WIDTH.get(sizes.degree, 5.0)
-    wanted = np.minimum(min(sizes.bulk or np.inf, extent / 4), graded(plane, points, across))
-    for _, curve in gmsh.model.getEntities(1):
-        if gmsh.model.getType(1, curve) != "Line":
-            at = curve_points(curve, 65)
-            with np.errstate(divide="ignore"):
-                round_ = ANGLE_PER_CELL / curvatures(at)
-            wanted = np.minimum(wanted, graded(plane, at[:, :2], round_))
-    sharp = np.intersect1d(_wide_corners(plane, boundary, 200.0), _kinks(number))
-    ends = np.intersect1d(_wide_corners(plane, boundary, 100.0), _contact_ends(path, sizes, number))
-    sharp = np.union1d(sharp, ends)
-    if len(sharp):
-        _, near = cKDTree(points).query(plane[sharp])
-        smallest = (sizes.first_corner if sizes.wanted else sizes.corner) * width[near]
-        wanted = np.minimum(wanted, graded(plane, plane[sharp], smallest))
-    return nodes, triangles, wanted, float(width.min())
-
-
-def _boundary_edges(nodes: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Edges with one triangle, the conductor on their left, shape (m, 2)."""
-    a, b, c = (nodes[triangles[:, i], :2] for i in range(3))
-    flip = cross(b - a, c - a) < 0
-    triangles = np.where(flip[:, None], triangles[:, [0, 2, 1]], triangles)
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    key = np.sort(edges, axis=1)
-    _, first, count = np.unique(key, axis=0, return_index=True, return_counts=True)
-    return edges[first[count == 1]]
-
-
-def _curved_edges(number: np.ndarray, boundary: np.ndarray) -> np.ndarray:
-    """The edges of the boundary that are chords of curves, shape (k, 2)."""
-    parts = [
-        gmsh.model.mesh.getElementsByType(1, curve)[1].astype(np.int64)
-        for _, curve in gmsh.model.getEntities(1)
-        if gmsh.model.getType(1, curve) != "Line"
-    ]
-    if not parts:
-        return boundary[:0]
-    chords = number[np.concatenate(parts)].reshape(-1, 2)
-    count = len(number)
-    return boundary[np.isin(row_keys(boundary, count), row_keys(chords, count))]
-
-
-def _with_rim(
-    nodes: np.ndarray, triangles: np.ndarray, chords: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The coarse mesh and a triangle on the outer side of each chord.
-
-    Gmsh gives places outside the triangles of a field the size of the nearest node, however far
-    it is. A convex arc is outside its chords: near a corner all of it would be as fine as that.
-    """
-    start, end = nodes[chords[:, 0]], nodes[chords[:, 1]]
-    outwards = (end - start)[:, [1, 0, 2]] * [1, -1, 0]
-    # As high as half the chord: it holds arcs of up to 90 degrees.
-    tips = (start + end + outwards) / 2
-    number = len(nodes) + np.arange(len(chords))
-    rim = np.column_stack([chords[:, 1], chords[:, 0], number])
-    return np.concatenate([nodes, tips]), np.concatenate([triangles, rim])
-
-
-def _spread(nodes: np.ndarray, edges: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points along edges, about ``count`` in all, and the inward normals there."""
-    start, end = nodes[edges[:, 0]], nodes[edges[:, 1]]
-    length = np.linalg.norm(end - start, axis=1)
-    pieces = np.maximum(1, np.ceil(length / (length.sum() / count)).astype(int))
-    which = np.repeat(np.arange(len(edges)), pieces)
-    first = np.repeat(np.cumsum(pieces) - pieces, pieces)
-    s = (np.arange(len(which)) - first + 0.5) / pieces[which]
-    points = start[which] * (1 - s)[:, None] + end[which] * s[:, None]
-    tangent = (end - start)[which] / length[which][:, None]
-    return points, np.column_stack([-tangent[:, 1], tangent[:, 0]])
-
-
-def inscribed_radius(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Radius of the largest disc inside the boundary that touches it at each of its points.
-
-    A disc of radius R that touches at p with inward normal n has another boundary point q on its
-    rim where R = |q - p|^2 / (2 n.(q - p)); the smallest of these is the local half width.
-
-    Args:
-        points: Points of the boundary, shape (n, 2).
-        normals: Inward unit normals there, shape (n, 2).
-
-    Returns:
-        Radii, shape (n,), in the unit of ``points``.
-    """
-    radius = np.empty(len(points))
-    for start in range(0, len(points), 256):
-        here = slice(start, start + 256)
-        apart = points[None, :] - points[here, None]
-        square = (apart**2).sum(axis=2)
-        depth = 2 * np.einsum("ijk,ik->ij", apart, normals[here])
-        # Only a wall that faces this one says how wide the channel is: no neighbours, no corners.
-        facing = (depth > 0.2 * np.sqrt(square)) & (square > 0)
-        facing &= normals[here] @ normals.T < -0.5
-        ratio = np.full(square.shape, np.inf)
-        np.divide(square, depth, out=ratio, where=facing)
-        radius[here] = ratio.min(axis=1)
-    return radius
-
-
-def _junctions() -> dict[int, list[tuple[int, np.ndarray]]]:
-    """Curves that meet in each point of the drawing, with their unit tangents away from it."""
-    meeting: dict[int, list[tuple[int, np.ndarray]]] = {}
-    for _, curve in gmsh.model.getEntities(1):
-        points = curve_points(curve, 129)
-        for _, end in gmsh.model.getBoundary([(1, curve)], oriented=False):
-            at = np.array(gmsh.model.getValue(0, end, []))
-            for here, there in ((points[0], points[1]), (points[-1], points[-2])):
-                if np.allclose(here, at, rtol=0, atol=1e-9 * np.ptp(points)):
-                    step = there - here
-                    meeting.setdefault(end, []).append((curve, step / np.linalg.norm(step)))
-    return meeting
-
-
-def _turns(meeting: list[tuple[int, np.ndarray]]) -> bool:
-    """True if two curves meet at an angle."""
-    (_, first), (_, second) = meeting
-    return bool(first @ second > -np.cos(np.deg2rad(10.0)))
-
-
-def _kinks(number: np.ndarray) -> np.ndarray:
-    """Vertices at points of the drawing where two of its curves meet at an angle."""
-    sharp = [p for p, meeting in _junctions().items() if len(meeting) == 2 and _turns(meeting)]
-    tags = [gmsh.model.mesh.getElementsByType(15, point)[1] for point in sharp]
-    return number[np.concatenate(tags).astype(np.int64)] if tags else np.empty(0, np.int64)
-
-
-def _contact_ends(path: Path, sizes: Sizes, number: np.ndarray) -> np.ndarray:
-    """Vertices where a contact meets a wall (where any two boundaries do, if walls are unknown)."""
-    name = {curve: group for group, tags in groups(path, 1).items() for curve in tags}
-    # Where a conductor goes on periodically no boundary ends, and no flow is singular.
-    for curve in list(name):
-        master = gmsh.model.mesh.getPeriodic(1, [curve])[0]
-        for twin in {curve, int(master)} if master != curve else ():
-            name.pop(twin, None)
-    ends = []
-    for point, meeting in _junctions().items():
-        found = [name[curve] for curve, _ in meeting if curve in name]
-        walls = [group in sizes.layers for group in found]
-        if len(set(found)) == 2 and (not sizes.layers or any(walls) != all(walls)):
-            ends.append(point)
-    tags = [gmsh.model.mesh.getElementsByType(15, point)[1] for point in ends]
-    return number[np.concatenate(tags).astype(np.int64)] if tags else np.empty(0, np.int64)
-
-
-def _wide_corners(nodes: np.ndarray, edges: np.ndarray, angle: float) -> np.ndarray:
-    """Vertices of the boundary with an inner angle above one in degrees."""
-    arriving = np.full(len(nodes), -1)
-    arriving[edges[:, 1]] = np.arange(len(edges))
-    follows = arriving[edges[:, 0]]
-    direction = nodes[edges[:, 1]] - nodes[edges[:, 0]]
-    before = direction[follows]
-    turn = np.arctan2(cross(before, direction), (before * direction).sum(axis=1))
-    return edges[turn < np.deg2rad(180.0 - angle), 0]

@@ -12,9 +12,9 @@ from test_device_3d import BOX, NAMES, read
 from meso import GeometryError, Layer
 from meso.geometry import layers
 from meso.geometry.curving import curved_cells, smallest_determinant, straightened
-from meso.geometry.drawing import Drawing
 from meso.geometry.planning import plan_of
-from meso.geometry.sizing_3d import thickness
+from meso.geometry.shape import thickness
+from meso.geometry.simplices import Drawing
 
 
 def test_budget(tmp_path, monkeypatch):
