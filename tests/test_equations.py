@@ -196,16 +196,12 @@ ON_RIGHT = {
         lambda x, y: w(x, y)[0] * x * y,
     ),
     "heat of a wall": (
-        lambda f: dissipation.at_wall(f.J, f.n, 3.0, 5.0),
+        lambda f: walls.friction(f.J, f.J, f.n, 3.0, 5.0),
         lambda x, y: 15 * J(x, y)[1] ** 2,
     ),
     "heat of a reservoir": (
-        lambda f: dissipation.at_reservoir(f.J, f.n, 3.0, 5.0, 7.0),
+        lambda f: contacts.reservoir(f.J, f.J, f.n, 3.0, 5.0, 7.0),
         lambda x, y: 15 * J(x, y)[1] ** 2 + 7 * J(x, y)[0] ** 2,
-    ),
-    "curl from the slip law": (
-        lambda f: vorticity.slip_curl(f.J, ufl.as_vector((-f.n[1], f.n[0])), 5.0, 3.0, 2.0),
-        lambda x, y: (2 * 3 - 5) * J(x, y)[1],
     ),
 }
 
@@ -406,9 +402,9 @@ def test_power(strip):
     J, n, sigma = flow.current_density, strip.n, matter.conductivity
     stress = matter.vorticity_diffusion_length**2 / sigma
     inside = dissipation.in_conductor(J, 1 / sigma, stress) * strip.dx
-    wall = dissipation.at_wall(J, n, stress, matter.slip_rate(0.2)) * strip.ds("edges")
-    reservoir = dissipation.at_reservoir(
-        J, n, stress, matter.slip_rate(0.0), matter.contact_step / sigma
+    wall = walls.friction(J, J, n, stress, matter.slip_rate(0.2)) * strip.ds("edges")
+    reservoir = contacts.reservoir(
+        J, J, n, stress, matter.slip_rate(0.0), matter.contact_step / sigma
     ) * strip.ds("source", "drain")
     heat = strip.integrate(inside + wall + reservoir)
     # Of the mesh: corners between reservoirs and walls.

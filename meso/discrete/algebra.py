@@ -8,12 +8,13 @@ the factorisation.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from petsc4py import PETSc
 from scipy.sparse import coo_matrix, csr_matrix, triu
 
-from meso.discrete.solvers import ConjugateGradients, Factor, Gmres, free
+from meso.discrete.solvers import Factor, Iterative, free
 from meso.discrete.unknowns import Unknowns
 
 
@@ -59,9 +60,7 @@ class Assembly:
     symmetric: bool = True
     load: np.ndarray = field(init=False)
     batches: list[Condensed] = field(default_factory=list)
-    _rows: list[np.ndarray] = field(default_factory=list)
-    _columns: list[np.ndarray] = field(default_factory=list)
-    _values: list[np.ndarray] = field(default_factory=list)
+    _triplets: list[tuple[np.ndarray, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.load = np.zeros((self.unknowns.size, self.sides))
@@ -90,10 +89,9 @@ class Assembly:
         remaining = matrix[:, :outer, :outer]
         outer_load = None if load is None else load[:, :outer]
         if matrix.shape[1] > outer:
-            to_outer = matrix[:, outer:, :outer]
-            right = (
-                to_outer if load is None else np.concatenate([to_outer, load[:, outer:]], axis=2)
-            )
+            right = matrix[:, outer:, :outer]
+            if load is not None:
+                right = np.concatenate([right, load[:, outer:]], axis=2)
             solved = np.linalg.solve(matrix[:, outer:, outer:], right)
             coupling = solved[:, :, :outer]
             own = None if load is None else solved[:, :, outer:]
@@ -103,8 +101,7 @@ class Assembly:
             self.batches.append(
                 Condensed(cells=cells, rows=rows, coupling=coupling, own=own, given=given)
             )
-        rows = rows.astype(np.int32)
-        self._add_dense(rows, remaining)
+        self.add_matrix(rows, remaining)
         if given is not None:
             lifted = remaining @ given
             outer_load = -lifted if outer_load is None else outer_load - lifted
@@ -113,11 +110,9 @@ class Assembly:
 
     def add_matrix(self, rows: np.ndarray, matrix: np.ndarray) -> None:
         """Add small matrices, (f, n, n), between local unknowns, (f, n), -1 where prescribed."""
-        if len(rows):
-            self._add_dense(rows.astype(np.int32), matrix)
-
-    def _add_dense(self, rows: np.ndarray, matrix: np.ndarray) -> None:
-        n = rows.shape[1]
+        if not len(rows):
+            return
+        n, rows = rows.shape[1], rows.astype(np.int32)
         i, j = np.triu_indices(n) if self.symmetric else np.divmod(np.arange(n * n), n)
         values = np.ascontiguousarray(matrix).reshape(len(rows), -1).take(i * n + j, axis=1)
         a, b = rows.take(i, axis=1), rows.take(j, axis=1)
@@ -127,13 +122,7 @@ class Assembly:
         self._add(a.ravel(), b.ravel(), values.ravel())
 
     def add_coupling(self, rows: np.ndarray, columns: np.ndarray, matrix: np.ndarray) -> None:
-        """Add couplings between two different sets of unknowns (and their transposes).
-
-        Args:
-            rows: Local unknowns, shape (f, m).
-            columns: Local unknowns, -1 where prescribed, shape (f, n).
-            matrix: Values, shape (f, m, n).
-        """
+        """Add couplings (f, m, n) of two sets of unknowns, (f, m) and (f, n), and transposes."""
         a = np.repeat(rows, columns.shape[1], axis=1).ravel()
         b = np.tile(columns, (1, rows.shape[1])).ravel()
         self._add(a, b, matrix.ravel())
@@ -151,65 +140,43 @@ class Assembly:
         if min(low.min(initial=0), high.min(initial=0)) < 0:
             keep = (low >= 0) & (high >= 0)
             low, high, values = low[keep], high[keep], values[keep]
-        self._rows.append(low)
-        self._columns.append(high)
-        self._values.append(values)
+        self._triplets.append((values, low, high))
 
     def factorise(self, *, fits: bool = False) -> Factor:
         """Assemble the matrix over all ranks and factorise it.
 
-        Args:
-            fits: Whether it is known already that there is enough memory.
-
-        Returns:
-            The factorised system.
-
-        Raises:
-            ConvergenceError: The factorisation failed (a singular system).
+        With ``fits`` it is known already that there is enough memory. Raises a ConvergenceError if
+        the factorisation failed (a singular system).
         """
-        if not self.symmetric:
-            matrix = distributed(self.local(), self.unknowns)
-            return Factor(matrix, self.unknowns, symmetric=False, fits=fits)
-        matrix = global_matrix(self.local(), self.unknowns, half=True)
-        return Factor(matrix, self.unknowns, fits=fits)
+        matrix = self._matrix(half=True)
+        return Factor(matrix, self.unknowns, symmetric=self.symmetric, fits=fits)
 
-    def iterative(self, preconditioner: str = "multigrid") -> ConjugateGradients:
-        """Assemble a positive definite (symmetric part) matrix, to be solved by iterations.
+    def iterative(self, preconditioner: str = "multigrid") -> Iterative:
+        """Assemble a matrix with a positive definite symmetric part, to be solved by iterations.
 
-        Args:
-            preconditioner: "multigrid", or "jacobi" for mass matrices.
-
-        Returns:
-            The solver.
+        The preconditioner is "multigrid", or "jacobi" for mass matrices.
         """
-        if not self.symmetric:
-            matrix = distributed(self.local(), self.unknowns)
-            return Gmres(matrix, self.unknowns, preconditioner)
-        matrix = global_matrix(self.local(), self.unknowns, half=False)
-        return ConjugateGradients(matrix, self.unknowns, preconditioner)
+        matrix = self._matrix(half=False)
+        return Iterative(matrix, self.unknowns, preconditioner, symmetric=self.symmetric)
+
+    def _matrix(self, *, half: bool) -> PETSc.Mat:
+        if self.symmetric:
+            return global_matrix(self.local(), self.unknowns, half=half)
+        return distributed(self.local(), self.unknowns)
 
     def local(self) -> csr_matrix:
         """This rank's part of the matrix, in local numbers; if symmetric its upper triangle."""
         size = self.unknowns.size
         # A zero diagonal belongs to the pattern of an indefinite matrix.
         diagonal = np.arange(size, dtype=np.int32)
-        local = coo_matrix(
-            (
-                np.concatenate([*self._values, np.zeros(size)]),
-                (
-                    np.concatenate([*self._rows, diagonal]),
-                    np.concatenate([*self._columns, diagonal]),
-                ),
-            ),
-            shape=(size, size),
-        ).tocsr()
-        for parts in (self._rows, self._columns, self._values):
-            parts.clear()
-        return local
+        self._triplets.append((np.zeros(size), diagonal, diagonal))
+        values, rows, columns = (np.concatenate(part) for part in zip(*self._triplets, strict=True))
+        self._triplets.clear()
+        return coo_matrix((values, (rows, columns)), shape=(size, size)).tocsr()
 
 
-def global_matrix(upper: csr_matrix, unknowns: Unknowns, *, half: bool) -> PETSc.Mat:
-    """The matrix over all ranks; of one rank alone the upper half, if that is enough."""
+def global_matrix(upper: csr_matrix, unknowns: Any, *, half: bool) -> PETSc.Mat:
+    """The symmetric matrix over all ranks; of one alone the upper half, if that is enough."""
     comm = unknowns.comm
     if comm.size == 1 and half:
         matrix = PETSc.Mat().create(comm)
@@ -221,7 +188,7 @@ def global_matrix(upper: csr_matrix, unknowns: Unknowns, *, half: bool) -> PETSc
     return distributed((upper + triu(upper, 1).T).tocsr(), unknowns)
 
 
-def distributed(full: csr_matrix, unknowns: Unknowns) -> PETSc.Mat:
+def distributed(full: csr_matrix, unknowns: Any) -> PETSc.Mat:
     """The matrix over all ranks from this rank's part of it, in local numbers."""
     comm = unknowns.comm
     local = PETSc.Mat().createAIJ(

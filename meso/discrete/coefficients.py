@@ -7,7 +7,8 @@ a cell, and the element matrices of straight cells come from tensors of the refe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,6 @@ from meso.device import Device
 from meso.discrete.cells import cells_of
 from meso.materials.material import Material
 from meso.mpi import largest, smallest, together
-
-if TYPE_CHECKING:
-    from meso.flow.result import Scales
 
 #: A quantity of a material, be it constant or at positions.
 Quantity = Callable[[Any], Any]
@@ -29,19 +27,37 @@ _SAMPLES = {2: 129, 3: 33}
 _CHECKED = 8
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scales:
+    """Units of the scaled variables: lengths, conductivity; the potential is in volts.
+
+    Attributes:
+        length: m.
+        conductivity: S/m, or S for a 2D electron gas.
+    """
+
+    length: float
+    conductivity: float
+
+    @property
+    def current_density(self) -> float:
+        """A/m^2, or A/m."""
+        return self.conductivity / self.length
+
+    def current(self, dimension: int) -> float:
+        """A on a 3D mesh or in a 2D electron gas, A/m in a cut through a 3D material."""
+        return self.current_density * self.length ** (dimension - 1)
+
+
 class Coefficients:
     """Coefficients of the equations on a device, in scaled variables.
 
-    Args:
-        device: the device.
-        materials: material of each region, by name.
-        scales: units of lengths and conductivity.
+    At cells (c,) and scaled positions (c, q, d) in them, which are not needed where nothing varies:
+    shape (c,) if nothing varies inside these cells, else (c, q). A profile that is not positive and
+    finite in the conductor is a CaseError on all ranks.
 
     Attributes:
         varies: True for each local cell inside which a coefficient varies.
-
-    Raises:
-        CaseError: a profile that is not positive and finite in the conductor, on all ranks.
     """
 
     def __init__(self, device: Device, materials: Mapping[str, Material], scales: Scales) -> None:
@@ -53,34 +69,30 @@ class Coefficients:
     def evaluate(
         self, quantity: Quantity, cells: np.ndarray, positions: np.ndarray | None = None
     ) -> np.ndarray:
-        """A quantity of the materials in SI; arguments and shape as of `material_values`."""
+        """A quantity of the materials in SI."""
         return material_values(self.device, self.materials, quantity, cells, positions)
 
     def conductivity(self, cells: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
-        """Conductivity; arguments and shape as of `evaluate`."""
+        """Conductivity sigma."""
         return self.evaluate(_conductivity, cells, positions) / self.scales.conductivity
 
     def relaxation(self, cells: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
-        """Relaxation 1/sigma; arguments and shape as of `evaluate`."""
+        """Relaxation 1/sigma."""
         return self.scales.conductivity / self.evaluate(_conductivity, cells, positions)
 
     def stress(self, cells: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
-        """Stress l^2/sigma; arguments and shape as of `evaluate`."""
-        factor = self.scales.conductivity / self.scales.length**2
-        return factor * self.evaluate(
-            lambda m: m.vorticity_diffusion_length**2 / m.conductivity,  # type: ignore[operator]
-            cells,
-            positions,
-        )
+        """Stress l^2/sigma."""
+        unit = self.scales.length**2 / self.scales.conductivity
+        return self.evaluate(_viscosity, cells, positions) / unit
 
     def slip_rate(
         self, wall: Wall, cells: np.ndarray, positions: np.ndarray | None = None
     ) -> np.ndarray:
-        """Slip rate of a wall, inf where nothing slips; arguments and shape as of `evaluate`."""
+        """Slip rate of a wall, inf where nothing slips."""
         return self.scales.length * self.evaluate(wall.slip_rate, cells, positions)
 
     def contact_step(self, cells: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
-        """Potential step of a reservoir over J_n/sigma; arguments and shape as of `evaluate`."""
+        """Potential step of a reservoir over J_n/sigma."""
         return self.evaluate(lambda m: m.contact_step, cells, positions) / self.scales.length
 
 
@@ -88,18 +100,17 @@ class KineticCoefficients(Coefficients):
     """The same for odd moments, whose stress has the coefficient lambda^2/sigma."""
 
     def path(self, cells: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
-        """Mean free path; arguments and shape as of `evaluate`."""
+        """Mean free path."""
         return self.evaluate(lambda m: m.mean_free_path, cells, positions) / self.scales.length
 
     def stress(self, cells: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
-        """lambda^2/sigma; arguments and shape as of `evaluate`."""
-        factor = self.scales.conductivity / self.scales.length**2
-        return factor * self.evaluate(
-            lambda m: m.mean_free_path**2 / m.conductivity, cells, positions
-        )
+        """lambda^2/sigma."""
+        unit = self.scales.length**2 / self.scales.conductivity
+        square = self.evaluate(lambda m: m.mean_free_path**2 / m.conductivity, cells, positions)
+        return square / unit
 
     def viscosity(self, cells: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
-        """l^2/sigma, of two harmonics; arguments and shape as of `evaluate`."""
+        """l^2/sigma, of two harmonics."""
         return super().stress(cells, positions)
 
 
@@ -110,21 +121,9 @@ def material_values(
     cells: np.ndarray,
     positions: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A quantity of the materials at places of a device, in SI.
+    """A quantity of the materials of regions in SI, at places as of :class:`Coefficients`.
 
-    Args:
-        device: the device.
-        materials: material of each region, by name.
-        quantity: function of a material.
-        cells: local cells, shape (c,).
-        positions: in each of them, over `Device.extent`, shape (c, q, d); not needed where
-            nothing varies inside the cells.
-
-    Returns:
-        Shape (c,) if nothing varies inside these cells, else (c, q).
-
-    Raises:
-        CaseError: a profile that is not positive and finite, on this rank.
+    A profile that is not positive and finite is a CaseError on this rank.
     """
     region = device.cell_region[cells]
     here = {index: materials[device.regions[index]] for index in np.unique(region)}
@@ -139,7 +138,7 @@ def material_values(
         own = region == index
         if material.varies:
             places = at[own] if inside else at[own, 0]
-            out[own] = quantity(material.local(places, cells[own], _cell_data(device)))
+            out[own] = quantity(material.local(places, cells[own], device.cell_data))
         else:
             out[own] = quantity(material)
     return out
@@ -148,15 +147,9 @@ def material_values(
 def extremes(
     device: Device, materials: Mapping[str, Material], quantity: Quantity
 ) -> tuple[float, float]:
-    """Smallest and largest value of a quantity on a device, over all ranks.
+    """Smallest and largest value of a quantity of some regions, over all ranks.
 
-    Args:
-        device: the device.
-        materials: material of each region that counts, by name.
-        quantity: function of a material.
-
-    Raises:
-        CaseError: a profile that is not positive and finite in the conductor, on all ranks.
+    A profile that is not positive and finite in the conductor is a CaseError on all ranks.
     """
     found = _samples(device, materials, quantity)
     low, high = found.min(initial=np.inf), found.max(initial=-np.inf)
@@ -168,10 +161,7 @@ def conductivity_scale(
 ) -> float:
     """Conductivity that scaled currents stay near one with.
 
-    Args:
-        device: the device.
-        materials: material of each region, by name.
-        viscous: True to count that viscous flow carries less where l exceeds the device.
+    If ``viscous`` it counts that viscous flow carries less where l exceeds the device.
     """
 
     def carried(material: Any) -> Any:
@@ -185,16 +175,10 @@ def conductivity_scale(
 def shortest_diffusion_length(
     material: Material, low: np.ndarray, high: np.ndarray
 ) -> float | None:
-    """Shortest vorticity diffusion length in a box, for sizes before there is a mesh.
+    """Shortest vorticity diffusion length in a box, m, for sizes before there is a mesh.
 
-    Args:
-        material: the material; where its profiles are not positive and finite in the box there
-            is no conductor, or there will be an error once there is a mesh.
-        low: lower corner, m, shape (d,).
-        high: upper corner, m.
-
-    Returns:
-        The length in m, or None if there is none or it is data of a mesh.
+    None if there is none or it is data of a mesh. Where profiles are not positive and finite in the
+    box there is no conductor, or there will be an error once there is a mesh.
     """
     profiles = material.profiles
     if not {"mean_free_path", "vorticity_diffusion_length"} & profiles.keys():
@@ -214,6 +198,10 @@ def _conductivity(material: Material) -> Any:
     return material.conductivity
 
 
+def _viscosity(material: Any) -> Any:
+    return material.vorticity_diffusion_length**2 / material.conductivity
+
+
 def _samples(device: Device, materials: Mapping[str, Material], quantity: Quantity) -> np.ndarray:
     """A quantity at many places of this rank's cells; errors on one rank are errors on all."""
 
@@ -230,12 +218,8 @@ def _samples(device: Device, materials: Mapping[str, Material], quantity: Quanti
                 found.append(np.ravel(quantity(material)))
             elif len(here):
                 at = np.concatenate([cells.nodes[here], cells.positions(here, points)], axis=1)
-                local = material.local(at * device.extent, here, _cell_data(device))
+                local = material.local(at * device.extent, here, device.cell_data)
                 found.append(np.ravel(quantity(local)))
         return np.concatenate(found)
 
     return together(device.comm, sample)
-
-
-def _cell_data(device: Device) -> Mapping[str, np.ndarray]:
-    return getattr(device, "cell_data", {})

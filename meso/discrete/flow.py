@@ -7,8 +7,9 @@ quadrature of degree 2k (in cells) or, for terms on facets, node of :attr:`FlowF
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from inspect import signature
 from math import comb
 from typing import Any
 
@@ -20,16 +21,13 @@ from meso.discrete.cellwise import Integrand, element_matrices
 from meso.discrete.kernels import Kernel, Shape, Space
 from meso.equations import contacts, hydrodynamic, walls
 
-#: Integrand of a boundary term from J, w, the normal, and coefficients by keyword.
+#: Integrand of a boundary term from J, w, the normal, and coefficients by their names: a function
+#: at the top of a module, as it is compiled once.
 BoundaryIntegrand = Callable[..., Any]
 
 
 def _current(shape: Shape, order: int) -> ufl.FunctionSpace:
     return shape.space(shape.polynomials(order, (shape.dimension,)))
-
-
-def _potential(shape: Shape, order: int) -> ufl.FunctionSpace:
-    return shape.space(shape.polynomials(order - 1))
 
 
 def _ds(shape: Shape, order: int) -> ufl.Measure:
@@ -57,25 +55,33 @@ def _continuity(J: Any, phi: Any, w: Any, psi: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
+def _names(integrand: BoundaryIntegrand) -> tuple[str, ...]:
+    """The coefficients of a boundary term."""
+    return tuple(signature(integrand).parameters)[3:]
+
+
+@lru_cache(maxsize=64)
 def _boundary(
     shape: Shape,
     order: int,
-    term: BoundaryIntegrand,
+    integrands: tuple[BoundaryIntegrand, ...],
     names: tuple[str, ...],
-    varying: tuple[str, ...],
+    varying: tuple[bool, ...],
 ) -> Kernel:
-    """A boundary term of J."""
+    """Boundary terms of J, with the coefficients of these names."""
     J, w = ufl.TrialFunction(_current(shape, order)), ufl.TestFunction(_current(shape, order))
-    nodal = shape.space(shape.inside(order))
-    values = {n: ufl.Coefficient(nodal) if n in varying else shape.constant() for n in names}
-    integrand = term(J, w, walls.normal(shape.domain), **values)
-    return Kernel(integrand * _ds(shape, order), tuple(values.values()))
+    nodal, n = shape.space(shape.inside(order)), walls.normal(shape.domain)
+    given = [ufl.Coefficient(nodal) if each else shape.constant() for each in varying]
+    value = dict(zip(names, given, strict=True))
+    terms = [of(J, w, n, **{name: value[name] for name in _names(of)}) for of in integrands]
+    return Kernel(sum(terms[1:], terms[0]) * _ds(shape, order), given)
 
 
 @lru_cache(maxsize=64)
 def _flux(shape: Shape, order: int) -> Kernel:
     """Level of a wall times the normal current."""
-    J, level = ufl.TrialFunction(_current(shape, order)), ufl.TestFunction(_potential(shape, order))
+    J = ufl.TrialFunction(_current(shape, order))
+    level = ufl.TestFunction(shape.space(shape.polynomials(order - 1)))
     n = ufl.FacetNormal(shape.domain)
     return Kernel(walls.impenetrable(J, level, n) * _ds(shape, order))
 
@@ -88,11 +94,7 @@ def _port(shape: Shape, order: int) -> Kernel:
 
 
 class FlowForms:
-    """Element tensors of hydrodynamic flow on the cells of this rank.
-
-    Args:
-        cells: Geometry.
-        order: Polynomial degree k of the current density.
+    """Element tensors of hydrodynamic flow of degree k, ``order``, on the cells of this rank.
 
     Attributes:
         points: Points in the reference cell, (p, d), that coefficients of boundary terms are
@@ -112,15 +114,7 @@ class FlowForms:
         resistivity: np.ndarray,
         square: np.ndarray,
     ) -> np.ndarray:
-        """Conductor and continuity, shape (c, d p + q, d p + q).
-
-        Args:
-            batch: Cells.
-            straight: Whether all of them are.
-            stress: l^2/sigma, shape (c,) or (c, points).
-            resistivity: 1/sigma, likewise.
-            square: h^2 of the augmentation, shape (c,).
-        """
+        """Conductor and continuity, (c, d p + q, d p + q); square is h^2 of the augmentation."""
         bulk = (square * resistivity.T).T
         return self._cells(_conductor, batch, straight, (stress, resistivity, bulk))
 
@@ -140,23 +134,20 @@ class FlowForms:
 
     def boundary(
         self,
-        term: BoundaryIntegrand,
+        integrands: tuple[BoundaryIntegrand, ...],
         cell: np.ndarray,
         facet: np.ndarray,
-        values: Mapping[str, np.ndarray],
+        given: Callable[[str], np.ndarray],
     ) -> np.ndarray:
-        """A boundary term of J on all nodes of the facets' cells, shape (f, p, d, p, d).
+        """Boundary terms of J on all nodes of the facets' cells, shape (f, p, d, p, d).
 
-        Args:
-            term: Its integrand, a function at the top of a module.
-            cell: Cell of each facet.
-            facet: Number of each facet in its cell.
-            values: Coefficients by name, shape (f,), or (f, p) at :attr:`points`.
+        They ask for their coefficients by name: (f,), or (f, p) at :attr:`points`.
         """
-        varying = tuple(name for name, value in values.items() if value.ndim == 2)
-        kernel = _boundary(self.curved, self.order, term, tuple(values), varying)
-        out = kernel(self.cells, cell, tuple(values.values()), facet)
-        d = self.cells.dimension
+        names = tuple(sorted({name for of in integrands for name in _names(of)}))
+        values = tuple(given(name) for name in names)
+        varying = tuple(value.ndim == 2 for value in values)
+        kernel = _boundary(self.curved, self.order, integrands, names, varying)
+        out, d = kernel(self.cells, cell, values, facet), self.cells.dimension
         return _split(_split(out, 2, d), 1, d)
 
     def flux(self, cell: np.ndarray, facet: np.ndarray) -> np.ndarray:

@@ -22,6 +22,15 @@ _DIRECTION = np.array([1.0, 0.618, 0.382])
 Pairs = Sequence[tuple[str, str]]
 
 
+def parts(device: Device, pairs: Pairs) -> list[set[str]]:
+    """Names of the boundaries of each part of the conductor; periodic pairs join islands."""
+    out = [set(island) for island in device.islands]
+    for pair in pairs:
+        joined = [part for part in out if part & set(pair)]
+        out = [part for part in out if part not in joined] + [set().union(*joined)]
+    return out
+
+
 def translation(device: Device, space: Lagrange, pair: tuple[str, str]) -> np.ndarray:
     """Vector from the first boundary of a pair to the second, m, shape (d,)."""
     first, second = (_boundary_nodes(device, space, name)[1] for name in pair)
@@ -29,19 +38,10 @@ def translation(device: Device, space: Lagrange, pair: tuple[str, str]) -> np.nd
 
 
 def twin_nodes(device: Device, space: Lagrange, pairs: Pairs) -> np.ndarray:
-    """Nodes that are one point of the periodic conductor.
+    """Global nodes that are one point of the periodic conductor, the same on all ranks.
 
-    Args:
-        device: The device.
-        space: Space whose nodes are meant.
-        pairs: Pairs of boundaries, the second a translated copy of the first.
-
-    Returns:
-        Pairs of global nodes, the second of which stands for the first too, shape (t, 2), the
-        same on all ranks.
-
-    Raises:
-        GeometryError: The meshes of a pair do not match.
+    Shape (t, 2), the second of which stands for the first too. In each pair of boundaries the
+    second is a translated copy of the first; if their meshes do not match: GeometryError.
     """
     links = [np.empty((0, 2), dtype=np.int64)]
     for pair in pairs:
@@ -67,34 +67,22 @@ def ground_nodes(
     pairs: Pairs,
     twins: np.ndarray | None = None,
 ) -> np.ndarray:
-    """One node in each part of the conductor whose potential nothing else fixes.
+    """One local node in each part of the conductor whose potential nothing else fixes.
 
-    Args:
-        device: The device.
-        space: Space of the potential.
-        grounded: Boundaries that fix it.
-        pairs: Periodic pairs, which join parts.
-        twins: What :func:`twin_nodes` returns, if the potential has the same unknown at twins.
-
-    Returns:
-        Local nodes, known to every rank that touches them.
+    Known to every rank that touches it. The boundaries ``grounded`` fix the potential; with
+    ``twins``, as of :func:`twin_nodes`, it has the same unknown at twins.
     """
-    parts = [set(island) for island in device.islands]
-    for first, second in pairs:
-        joined = [p for p in parts if first in p or second in p]
-        parts = [p for p in parts if p not in joined] + [set().union(*joined)]
     out: list[np.ndarray] = [np.empty(0, dtype=np.int64)]
-    known = space.global_nodes
     # Only the node that stands for its twins has an unknown.
     stands: dict[int, int] = {} if twins is None else {int(a): int(b) for a, b in twins}
-    for part in parts:
+    for part in parts(device, pairs):
         if part & set(grounded):
             continue
         # The one that lies furthest in some direction: the same for every partition.
         name = next((second for _, second in pairs if second in part), min(part))
         nodes, x = _boundary_nodes(device, space, name)
         lowest = int(nodes[(x @ _DIRECTION[: device.dimension]).argmin()])
-        out.append(np.flatnonzero(known == stands.get(lowest, lowest)))
+        out.append(np.flatnonzero(space.global_nodes == stands.get(lowest, lowest)))
     return np.concatenate(out)
 
 

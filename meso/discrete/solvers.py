@@ -8,7 +8,6 @@ import numpy as np
 from petsc4py import PETSc
 
 from meso.discrete import memory
-from meso.discrete.unknowns import Unknowns
 from meso.errors import ConvergenceError
 
 # A direct solution is accepted when its relative residual is below this.
@@ -23,12 +22,46 @@ def free(*objects: PETSc.Object) -> None:
         thing.destroy()
 
 
+def gather(rows: Any, local: np.ndarray) -> PETSc.Vec:
+    """Sum of what all ranks contribute at their local numbers of rows (an Unknowns, for one)."""
+    vec = PETSc.Vec().createMPI((rows.owned, rows.total), comm=rows.comm)
+    if rows.comm.size == 1:
+        vec.array[:] = local
+        return vec
+    vec.set(0.0)
+    vec.setValues(rows.to_global, local, addv=PETSc.InsertMode.ADD_VALUES)
+    vec.assemble()
+    return vec
+
+
+def spread(rows: Any, vec: PETSc.Vec) -> np.ndarray:
+    """Values at this rank's local numbers of rows."""
+    if rows.comm.size == 1:
+        return np.array(vec.array)
+    local = PETSc.Vec().createSeq(rows.size)
+    wanted = PETSc.IS().createGeneral(rows.to_global, comm=PETSc.COMM_SELF)
+    scatter = PETSc.Scatter().create(vec, wanted, local, None)
+    scatter.scatter(vec, local)
+    out = np.array(local.array)
+    free(scatter, local, wanted)
+    return out
+
+
+def remainder(matrix: PETSc.Mat, x: PETSc.Vec, b: PETSc.Vec) -> tuple[PETSc.Vec, float]:
+    """The residual b - A x, and its norm over that of b."""
+    residual = b.duplicate()
+    matrix.mult(x, residual)
+    residual.aypx(-1.0, b)
+    return residual, float(residual.norm() / (b.norm() or 1.0))
+
+
 class Solver:
-    """What direct and iterative solvers share: vectors over all ranks.
+    """What direct and iterative solvers share.
 
     Attributes:
         matrix: The matrix.
         unknowns: Its numbering.
+        total: Number of unknowns over all ranks.
         method: How it is solved.
         residual: Largest relative residual so far.
         iterations: Largest number of iterations so far, 0 for a direct solver.
@@ -36,8 +69,8 @@ class Solver:
 
     method = ""
 
-    def __init__(self, matrix: PETSc.Mat, unknowns: Unknowns) -> None:
-        self.matrix, self.unknowns = matrix, unknowns
+    def __init__(self, matrix: PETSc.Mat, unknowns: Any) -> None:
+        self.matrix, self.unknowns, self.total = matrix, unknowns, matrix.getSize()[0]
         self.residual, self.iterations = 0.0, 0
 
     @property
@@ -46,7 +79,7 @@ class Solver:
         counted = {"iterations": self.iterations} if self.iterations else {}
         return {
             "method": self.method,
-            "unknowns": self.unknowns.total,
+            "unknowns": self.total,
             "residual": self.residual,
             **counted,
         }
@@ -55,116 +88,88 @@ class Solver:
         """Free the solver, on all ranks together; in parallel PETSc would keep it otherwise."""
         self.matrix.destroy()
 
-    def _gather(self, local: np.ndarray) -> PETSc.Vec:
-        """Sum of what all ranks contribute at their local unknowns."""
-        vec = PETSc.Vec().createMPI(
-            (self.unknowns.owned, self.unknowns.total), comm=self.unknowns.comm
-        )
-        if self.unknowns.comm.size == 1:
-            vec.array[:] = local
-            return vec
-        vec.setValues(self.unknowns.to_global, local, addv=PETSc.InsertMode.ADD_VALUES)
-        vec.assemble()
-        return vec
 
-    def _spread(self, vec: PETSc.Vec) -> np.ndarray:
-        """Values at this rank's local unknowns."""
-        if self.unknowns.comm.size == 1:
-            return np.array(vec.array)
-        local = PETSc.Vec().createSeq(self.unknowns.size)
-        rows = PETSc.IS().createGeneral(self.unknowns.to_global, comm=PETSc.COMM_SELF)
-        scatter = PETSc.Scatter().create(vec, rows, local, None)
-        scatter.scatter(vec, local)
-        out = np.array(local.array)
-        free(scatter, local, rows)
-        return out
+class Krylov(Solver):
+    """One of PETSc's iterations, to which a subclass gives a preconditioner.
 
-
-class ConjugateGradients(Solver):
-    """A symmetric positive definite system, solved by conjugate gradients.
-
-    Args:
-        matrix: The matrix.
-        unknowns: Its numbering.
-        preconditioner: "multigrid" (BoomerAMG) or "jacobi".
+    Attributes:
+        name: In messages.
+        limit: Largest relative residual that is accepted.
     """
 
-    name = "conjugate gradients"
-    _type = PETSc.KSP.Type.CG
-
-    def __init__(self, matrix: PETSc.Mat, unknowns: Unknowns, preconditioner: str) -> None:
+    def __init__(
+        self, matrix: PETSc.Mat, unknowns: Any, name: str, kind: str, *, rtol: float, most: int
+    ) -> None:
         super().__init__(matrix, unknowns)
-        multigrid = preconditioner == "multigrid"
-        self.method = f"{self.name}, " + ("BoomerAMG" if multigrid else "Jacobi")
-        self._solver = PETSc.KSP().create(unknowns.comm)
+        self.name, self.limit = name, RESIDUAL
+        self._solver = PETSc.KSP().create(matrix.comm)
         self._solver.setOperators(matrix)
-        self._solver.setType(self._type)
-        if self._type == PETSc.KSP.Type.GMRES:
-            self._solver.setGMRESRestart(200)
-        self._solver.setTolerances(rtol=CG_TOLERANCE, atol=0.0, max_it=500)
-        pc = self._solver.getPC()
-        boomer_amg(pc) if multigrid else pc.setType(PETSc.PC.Type.JACOBI)
+        self._solver.setType(kind)
+        self._solver.setTolerances(rtol=rtol, atol=0.0, max_it=most)
+
+    def iterate(self, right: PETSc.Vec) -> tuple[PETSc.Vec, PETSc.Vec, float]:
+        """Solution for one right-hand side, its residual, and the size of that.
+
+        Raises:
+            ConvergenceError: Too many iterations, or not finite.
+        """
+        solution = right.duplicate()
+        solution.set(0.0)
+        self._solver.solve(right, solution)
+        residual, error = remainder(self.matrix, solution, right)
+        reason, count = self._solver.getConvergedReason(), self._solver.getIterationNumber()
+        if reason <= 0 or not error < self.limit:
+            raise ConvergenceError(
+                f"{self.name} stopped after {count} iterations with a relative residual of"
+                f" {error:.1e} (PETSc reason {reason})"
+            )
+        self.iterations = max(self.iterations, count)
+        return solution, residual, error
 
     def close(self) -> None:
         """Free the solver, on all ranks together."""
         self._solver.destroy()
         super().close()
 
+
+class Iterative(Krylov):
+    """A system whose symmetric part is positive definite: conjugate gradients, or GMRES."""
+
+    def __init__(
+        self, matrix: PETSc.Mat, unknowns: Any, preconditioner: str, *, symmetric: bool
+    ) -> None:
+        name, kind = "conjugate gradients", PETSc.KSP.Type.CG
+        if not symmetric:
+            name, kind = "GMRES", PETSc.KSP.Type.GMRES
+        super().__init__(matrix, unknowns, name, kind, rtol=CG_TOLERANCE, most=500)
+        self._solver.setGMRESRestart(200)
+        multigrid = preconditioner == "multigrid"
+        self.method = f"{name}, " + ("BoomerAMG" if multigrid else "Jacobi")
+        pc = self._solver.getPC()
+        boomer_amg(pc) if multigrid else pc.setType(PETSc.PC.Type.JACOBI)
+
     def solve(self, load: np.ndarray) -> np.ndarray:
-        """Solve for several right-hand sides, one after the other.
-
-        Args:
-            load: This rank's contributions at its local unknowns, shape (n, sides).
-
-        Returns:
-            Solution at this rank's local unknowns, shape (n, sides).
-
-        Raises:
-            ConvergenceError: Too many iterations, or not finite.
-        """
+        """Solutions for loads, both at this rank's local unknowns, shape (n, sides)."""
         out = np.empty((self.unknowns.size, load.shape[1]))
-        for i in range(load.shape[1]):
-            rhs = self._gather(load[:, i])
-            solution, residual = rhs.duplicate(), rhs.duplicate()
-            self._solver.solve(rhs, solution)
-            reason = self._solver.getConvergedReason()
-            self.matrix.mult(solution, residual)
-            residual.aypx(-1.0, rhs)
-            error = residual.norm() / (rhs.norm() or 1.0)
-            if reason <= 0 or not error < RESIDUAL:
-                raise ConvergenceError(
-                    f"{self.name} stopped after {self._solver.getIterationNumber()}"
-                    f" iterations with a relative residual of {error:.1e} (PETSc reason {reason})"
-                )
-            self.iterations = max(self.iterations, self._solver.getIterationNumber())
+        for i, column in enumerate(load.T):
+            right = gather(self.unknowns, column)
+            solution, residual, error = self.iterate(right)
             if error > CG_TOLERANCE:
                 # The tolerance is on the preconditioned residual: integrals that cancel want both.
-                correction = rhs.duplicate()
+                correction = right.duplicate()
                 self._solver.solve(residual, correction)
                 solution.axpy(1.0, correction)
-                self.matrix.mult(solution, residual)
-                residual.aypx(-1.0, rhs)
-                error = min(error, residual.norm() / (rhs.norm() or 1.0))
-                free(correction)
-            self.residual = max(self.residual, float(error))
-            out[:, i] = self._spread(solution)
-            free(rhs, solution, residual)
+                rest, after = remainder(self.matrix, solution, right)
+                error = min(error, after)
+                free(correction, rest)
+            self.residual = max(self.residual, error)
+            out[:, i] = spread(self.unknowns, solution)
+            free(right, solution, residual)
         return out
 
 
-class Gmres(ConjugateGradients):
-    """A nonsymmetric system with a positive definite symmetric part, solved by GMRES."""
-
-    name = "GMRES"
-    _type = PETSc.KSP.Type.GMRES
-
-
 def boomer_amg(pc: PETSc.PC) -> None:
-    """Make a preconditioner one V-cycle of algebraic multigrid for quadratic elements in 3D.
-
-    Args:
-        pc: The preconditioner.
-    """
+    """Make a preconditioner one V-cycle of algebraic multigrid for quadratic elements in 3D."""
     if not PETSc.Sys.hasExternalPackage("hypre"):
         pc.setType(PETSc.PC.Type.GAMG)
         return
@@ -192,12 +197,12 @@ def boomer_amg(pc: PETSc.PC) -> None:
 def factorised(
     matrix: PETSc.Mat, *, symmetric: bool = True, definite: bool = False, fits: bool = False
 ) -> tuple[PETSc.PC, PETSc.Mat]:
-    """Factorise a matrix with MUMPS.
+    """Factorise a matrix with MUMPS: LDL^T, without pivoting if it is definite, or LU.
 
     Args:
         matrix: The matrix.
-        symmetric: Whether it is symmetric (LDL^T, else LU).
-        definite: Whether it is positive definite too: no pivoting.
+        symmetric: Whether it is symmetric.
+        definite: Whether it is positive definite too.
         fits: Whether it is known already that there is enough memory.
 
     Returns:
@@ -232,6 +237,13 @@ def factorised(
     return pc, factor
 
 
+def factor_of(matrix: PETSc.Mat, *, definite: bool) -> PETSc.Mat:
+    """Factor of a symmetric matrix, which is freed: in parallel PETSc would keep it."""
+    pc, factor = factorised(matrix, definite=definite)
+    free(pc, matrix)
+    return factor
+
+
 def _require_memory(matrix: PETSc.Mat, symmetric: bool) -> None:
     """Raise a CaseError if the factors of a matrix do not fit into the memory there is."""
     comm, unknowns = matrix.comm.tompi4py(), matrix.getSize()[0]
@@ -246,23 +258,26 @@ def _require_memory(matrix: PETSc.Mat, symmetric: bool) -> None:
     )
 
 
-class Factor(Solver):
-    """A factorised system: symmetric indefinite (MUMPS, LDL^T) or nonsymmetric (LU).
+def solve_columns(factor: PETSc.Mat, right: np.ndarray) -> np.ndarray:
+    """Solve with a factor for several right-hand sides at once, on owned rows, (owned, sides)."""
+    sides, comm = right.shape[1], factor.comm
+    shape = ((len(right), factor.getSize()[0]), (sides, sides))
+    b = PETSc.Mat().createDense(shape, array=np.asfortranarray(right), comm=comm)
+    x = PETSc.Mat().createDense(shape, comm=comm)
+    b.assemble()
+    x.setUp()
+    x.assemble()
+    factor.matSolve(b, x)
+    values = np.array(x.getDenseArray(readonly=True))
+    free(b, x)
+    return values
 
-    Args:
-        matrix: The matrix.
-        unknowns: Its numbering.
-        symmetric: Whether it is symmetric.
-        fits: Whether it is known already that there is enough memory.
-    """
+
+class Factor(Solver):
+    """A factorised system: symmetric indefinite (MUMPS, LDL^T) or nonsymmetric (LU)."""
 
     def __init__(
-        self,
-        matrix: PETSc.Mat,
-        unknowns: Unknowns,
-        *,
-        symmetric: bool = True,
-        fits: bool = False,
+        self, matrix: PETSc.Mat, unknowns: Any, *, symmetric: bool = True, fits: bool = False
     ) -> None:
         super().__init__(matrix, unknowns)
         self.method = "MUMPS LDL^T" if symmetric else "MUMPS LU"
@@ -273,57 +288,34 @@ class Factor(Solver):
         free(self._factor, self._pc)
         super().close()
 
-    def solve(self, load: np.ndarray, *, limit: float | None = None) -> np.ndarray:
-        """Solve for several right-hand sides at once.
-
-        Args:
-            load: This rank's contributions at its local unknowns, shape (n, sides).
-            limit: Largest relative residual that is accepted, :data:`RESIDUAL` by default.
-
-        Returns:
-            Solution at this rank's local unknowns, shape (n, sides).
+    def solve(self, load: np.ndarray, *, limit: float = RESIDUAL) -> np.ndarray:
+        """Solutions for loads, both at this rank's local unknowns, shape (n, sides).
 
         Raises:
-            ConvergenceError: Not finite, or a residual above the limit.
+            ConvergenceError: Not finite, or a relative residual above the limit.
         """
-        unknowns = self.unknowns
-        sides = load.shape[1]
-        columns = [self._gather(load[:, i]) for i in range(sides)]
-        shape = ((unknowns.owned, unknowns.total), (sides, sides))
-        right = np.column_stack([c.array for c in columns])
-        b = PETSc.Mat().createDense(shape, array=np.asfortranarray(right), comm=unknowns.comm)
-        x = PETSc.Mat().createDense(shape, comm=unknowns.comm)
-        b.assemble()
-        x.setUp()
-        x.assemble()
-        self._factor.matSolve(b, x)
-        values = np.array(x.getDenseArray())
-        out = np.empty((unknowns.size, sides))
-        for i, rhs in enumerate(columns):
-            solution = rhs.duplicate()
+        columns = [gather(self.unknowns, column) for column in load.T]
+        values = solve_columns(self._factor, np.column_stack([c.array for c in columns]))
+        out = np.empty((self.unknowns.size, len(columns)))
+        for i, right in enumerate(columns):
+            solution = right.duplicate()
             solution.array[:] = values[:, i]
-            self._check(solution, rhs, RESIDUAL if limit is None else limit)
-            out[:, i] = self._spread(solution)
-            free(solution, rhs)
-        free(b, x)
+            self._check(solution, right, limit)
+            out[:, i] = spread(self.unknowns, solution)
+            free(solution, right)
         return out
 
-    def _check(self, solution: PETSc.Vec, rhs: PETSc.Vec, limit: float) -> None:
+    def _check(self, solution: PETSc.Vec, right: PETSc.Vec, limit: float) -> None:
         """Refine once if needed, then insist."""
-        residual = rhs.duplicate()
-        scale = rhs.norm()
-        for attempt in range(2):
-            self.matrix.mult(solution, residual)
-            residual.aypx(-1.0, rhs)
-            error = residual.norm() / scale if scale else residual.norm()
-            if error < 1e-13 or attempt == 1:
-                break
-            correction = rhs.duplicate()
+        residual, error = remainder(self.matrix, solution, right)
+        if not error < 1e-13:
+            correction = right.duplicate()
             self._factor.solve(residual, correction)
             solution.axpy(1.0, correction)
-            free(correction)
+            free(correction, residual)
+            residual, error = remainder(self.matrix, solution, right)
         free(residual)
-        self.residual = max(self.residual, float(error))
+        self.residual = max(self.residual, error)
         if not error < limit:
             raise ConvergenceError(
                 f"the direct solver left a relative residual of {error:.1e} (limit"

@@ -7,11 +7,12 @@ moments of the Boltzmann equation with two harmonics):
     phi - V = a J_n/sigma + (l^2/sigma) n.strain(J).n,     n.(grad J + grad J^T).t = -s J_t
 
 with s of a diffuse wall and a = (8/3 pi) lambda on a Fermi line, (3/4) lambda on a Fermi sphere.
-J and w are the current density and its test function, n the outward normal.
+J and w are the current density and its test function, n the outward normal, stress = l^2/sigma.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ufl import dot
@@ -26,20 +27,15 @@ def potential(w: Expr, n: Expr) -> Expr:
     return dot(w, n)
 
 
-def ideal(J: Expr, w: Expr, n: Expr, stress: Expr, factor: Expr) -> Expr:
+def ideal(J: Expr, w: Expr, n: Expr, stress: Expr, coercive: Expr) -> Expr:
     """J_t = 0 by Nitsche's method (J. Nitsche 1971).
 
-    Args:
-        J: Current density.
-        w: Its test function.
-        n: Outward normal.
-        stress: l^2/sigma.
-        factor: Penalty over the stress, 4 k (k + 1)/h: twice the constant of the discrete trace
-            inequality of degree k - 1, with the height h of the cell over the facet.
+    The penalty over the stress, ``coercive``, is 4 k (k + 1)/h: twice the constant of the discrete
+    trace inequality of degree k - 1, with the height h of the cell over the facet.
     """
     J_t, w_t = along(J, n), along(w, n)
     return (
-        factor * stress * dot(J_t, w_t)
+        coercive * stress * dot(J_t, w_t)
         - dot(traction(J, n, stress), w_t)
         - dot(traction(w, n, stress), J_t)
     )
@@ -56,14 +52,10 @@ def impenetrable(J: Expr, w: Expr, n: Expr, stress: Expr, factor: Expr) -> Expr:
 
 
 def reservoir(J: Expr, w: Expr, n: Expr, stress: Expr, slip_rate: Expr, step: Expr) -> Expr:
-    """A kinetic reservoir: contact resistance a/sigma, and the friction of a diffuse wall.
-
-    Args:
-        J: Current density.
-        w: Its test function.
-        n: Outward normal.
-        stress: l^2/sigma.
-        slip_rate: s of a diffuse wall.
-        step: a/sigma.
-    """
+    """A kinetic reservoir: contact resistance, step = a/sigma, and friction of a diffuse wall."""
     return penalty(J, w, n, step) + friction(J, w, n, stress, slip_rate)
+
+
+#: What a contact does beside its potential, by the name of its law. Solvers give coefficients by
+#: their names: ``stress``, ``coercive``, ``slip_rate``, ``step``.
+LAWS: dict[str, Callable[..., Expr]] = {"ideal": ideal, "reservoir": reservoir}

@@ -28,37 +28,20 @@ def strain(J: Expr) -> Expr:
 
 
 def viscosity(J: Expr, w: Expr, stress: Expr) -> Expr:
-    """Diffusion of the vorticity, (l^2/sigma) strain(J) : grad w.
-
-    Args:
-        J: Current density.
-        w: Its test function.
-        stress: l^2/sigma.
-    """
+    """Diffusion of the vorticity, stress strain(J) : grad w with stress = l^2/sigma."""
     return stress * inner(strain(J), grad(w))
 
 
 def relaxation(J: Expr, w: Expr, resistivity: Expr) -> Expr:
-    """Loss of momentum in the conductor, J.w/sigma.
-
-    Args:
-        J: Current density.
-        w: Its test function.
-        resistivity: 1/sigma.
-    """
+    """Loss of momentum in the conductor, J.w/sigma."""
     return resistivity * dot(J, w)
 
 
 def augmentation(J: Expr, w: Expr, bulk: Expr) -> Expr:
-    """(h^2/sigma) div J div w, which vanishes with div J.
+    """(h^2/sigma) div J div w with bulk = h^2/sigma, which vanishes with div J.
 
     Where l << h it keeps the order of J, which Taylor-Hood elements lose in Darcy flow
     (docs/verification.md).
-
-    Args:
-        J: Current density.
-        w: Its test function.
-        bulk: h^2/sigma.
     """
     return bulk * div(J) * div(w)
 
@@ -73,12 +56,8 @@ def hall_viscosity(J: Expr, w: Expr, stress: Expr) -> Expr:
 
     It turns the strain by 45 degrees: (l_H^2/sigma) (z x strain(J)) : grad w, where z x acts on
     each column. It does no work. It follows from the second harmonic of the Boltzmann equation,
-    which rotates at twice the cyclotron frequency.
-
-    Args:
-        J: Current density.
-        w: Its test function.
-        stress: l_H^2/sigma, positive where the carriers turn counter-clockwise.
+    which rotates at twice the cyclotron frequency. ``stress`` is l_H^2/sigma, positive where the
+    carriers turn counter-clockwise.
     """
     return stress * inner(turned(strain(J)), grad(w))
 
@@ -91,10 +70,7 @@ def turned(tensor: Expr) -> Expr:
 def lorentz(J: Expr, w: Expr, resistivity: Expr) -> Expr:
     """Lorentz force in a perpendicular field, (omega_c tau/sigma) (J x z).w, which does no work.
 
-    Args:
-        J: Current density.
-        w: Its test function.
-        resistivity: omega_c tau/sigma = lambda/(R_c sigma), positive where the carriers turn
-            counter-clockwise.
+    ``resistivity`` is omega_c tau/sigma = lambda/(R_c sigma), positive where the carriers turn
+    counter-clockwise.
     """
     return resistivity * (J[1] * w[0] - J[0] * w[1])

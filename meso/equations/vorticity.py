@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from ufl import curl as _curl
-from ufl import dot
 
 Expr = Any
 
@@ -31,18 +30,3 @@ def vorticity(J: Expr, charge: float) -> Expr:
 def orbital_density(J: Expr, coupling: Expr) -> Expr:
     """L = kappa curl J, in J s/m^3 (J s/m^2 in a sheet); kappa in J s/A."""
     return coupling * curl(J)
-
-
-def slip_curl(J: Expr, t: Expr, slip_rate: Expr, curvature: Expr, bend: float) -> Expr:
-    """curl J at a wall in the plane, from the slip law and J_t: (bend kappa_w - s) J_t.
-
-    More accurate than a derivative across the wall by orders of magnitude.
-
-    Args:
-        J: Current density.
-        t: Tangent, the conductor on its left.
-        slip_rate: s.
-        curvature: kappa_w.
-        bend: 2, or 1 for the literal law.
-    """
-    return (bend * curvature - slip_rate) * dot(J, t)

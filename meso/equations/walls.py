@@ -9,18 +9,10 @@ function, n the outward normal.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from ufl import (
-    Identity,
-    Jacobian,
-    Mesh,
-    dot,
-    grad,
-    inv,
-    outer,
-    sqrt,
-)
+from ufl import Identity, Jacobian, Mesh, dot, grad, inv, outer, sqrt
 from ufl.geometry import ReferenceNormal
 
 Expr = Any
@@ -44,15 +36,7 @@ def shape_operator(n: Expr) -> Expr:
 
 
 def friction(J: Expr, w: Expr, n: Expr, stress: Expr, slip_rate: Expr) -> Expr:
-    """Slip in the form of the traction, (l^2/sigma) s J_t.w_t.
-
-    Args:
-        J: Current density.
-        w: Its test function.
-        n: Outward normal.
-        stress: l^2/sigma.
-        slip_rate: s, the inverse of the slip length.
-    """
+    """Slip in the form of the traction, (l^2/sigma) s J_t.w_t, with stress = l^2/sigma."""
     return stress * slip_rate * dot(along(J, n), along(w, n))
 
 
@@ -61,13 +45,23 @@ def curvature(J: Expr, w: Expr, n: Expr, stress: Expr) -> Expr:
     return stress * dot(w, shape_operator(n) * J)
 
 
+def literal(J: Expr, w: Expr, n: Expr, stress: Expr, slip_rate: Expr) -> Expr:
+    """The literal law."""
+    return friction(J, w, n, stress, slip_rate) + curvature(J, w, n, stress)
+
+
+#: What a wall asks of the current along it, by the name of its law. Solvers give coefficients by
+#: their names: ``stress``, ``slip_rate``.
+LAWS: dict[str, Callable[..., Expr]] = {"traction": friction, "literal": literal}
+
+
 def impenetrable(J: Expr, level: Expr, n: Expr) -> Expr:
     """J.n = 0 by a multiplier, the level h_w of the wall: level J.n."""
     return level * dot(J, n)
 
 
 def penalty(J: Expr, w: Expr, n: Expr, factor: Expr) -> Expr:
-    """factor J.n w.n, which vanishes with J.n."""
+    """Factor J.n w.n, which vanishes with J.n."""
     return factor * dot(J, n) * dot(w, n)
 
 

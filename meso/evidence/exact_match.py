@@ -23,7 +23,7 @@ def closed_form(flow: Flow) -> dict[str, Any] | None:
     """
     device, ends = flow.device, _ends(flow)
     walls = {n: law for n, law in flow.boundaries.items() if isinstance(law, Wall)}
-    if ends is None or flow.model != "hydrodynamic" or not flow.slips or device.dimension != 2:
+    if ends is None or not flow.slips or device.dimension != 2:
         return None
     long = [piece.measure for piece in device.pieces if piece.boundary in walls]
     if len(device.regions) != 1 or len(device.pieces) != 4 or len(long) != 2:

@@ -8,38 +8,18 @@ between materials. What is done with the element matrices is the business of the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from meso.device import Device, Facets
 from meso.discrete.cells import Cells, FacetGeometry, Lagrange, cells_of, facet_geometry, lagrange
+from meso.discrete.coefficients import Coefficients
 from meso.discrete.flow import BoundaryIntegrand, FlowForms
 from meso.discrete.own_terms import OwnTerms
 from meso.equations import contacts, walls
 from meso.flow import terms
 from meso.flow.angular import Moments, about
-from meso.mpi import largest
-
-#: A field of positions: (..., d) scaled coordinates in, (...) or (..., n) values out.
-Field = Callable[[np.ndarray], np.ndarray]
-
-
-class Coefficients(Protocol):
-    """Coefficients of the scaled equations at cells (c,) and scaled positions (c, q, d).
-
-    Attributes:
-        varies: True for the cells whose coefficients vary, shape (c,).
-    """
-
-    varies: np.ndarray
-
-    def stress(self, cells: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """l^2/sigma, shape (c, q), or (c,) where nothing varies."""
-
-    def relaxation(self, cells: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """1/sigma, shape (c, q), or (c,) where nothing varies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,20 +63,7 @@ class OnFacets:
 
 
 #: A coefficient of a boundary term, shape (f,) or (f, p).
-Coefficient = Callable[[OnFacets], np.ndarray]
-
-
-@dataclass(frozen=True, slots=True)
-class BoundaryTerm:
-    """A boundary term of the current density.
-
-    Attributes:
-        form: Its integrand, of :mod:`meso.equations`.
-        coefficients: By the names of its arguments.
-    """
-
-    form: BoundaryIntegrand
-    coefficients: Mapping[str, Coefficient]
+OfFacets = Callable[[OnFacets], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,35 +71,20 @@ class Law:
     """What a boundary does, in scaled variables. Without anything: traction-free.
 
     Attributes:
-        terms: Boundary terms of the current density.
+        terms: Boundary terms of the current density, of :mod:`meso.equations`.
+        coefficients: Theirs, by the names of their arguments.
         half_range: Boundary term of all moments, for kinetic boundaries; None for none.
         impenetrable: True for walls: no normal current.
         penalty: With it: penalty on the normal current; None for none.
-        given: Prescribed moments, instead of everything else; None for none.
+        sticks: True for no current at all, instead of everything else.
     """
 
-    terms: tuple[BoundaryTerm, ...] = ()
+    terms: tuple[BoundaryIntegrand, ...] = ()
+    coefficients: Mapping[str, OfFacets] = field(default_factory=dict)
     half_range: HalfRange | None = None
     impenetrable: bool = False
-    penalty: Coefficient | None = None
-    given: Field | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loads:
-    """Data beside the ports, in scaled variables: for manufactured solutions.
-
-    Attributes:
-        body: Force on the moments in the conductor, values (..., n).
-        source: Divergence of J in the conductor.
-        traction: Force on the moments at boundaries by name, from positions and normals.
-        wall_flux: Normal current through walls by name, from positions and normals.
-    """
-
-    body: Field | None = None
-    source: Field | None = None
-    traction: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] | None = None
-    wall_flux: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] | None = None
+    penalty: OfFacets | None = None
+    sticks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,10 +102,9 @@ class Problem:
             each.
         grounded: Those of them that fix the level of the potential.
         pairs: Periodic pairs of boundaries, the first is in ``ports``.
-        loads: Other data: one more right-hand side, the last.
         members: Angular matrices of each material, by its index, where they differ from
             ``moments``.
-        own: Terms that are added to the weak form.
+        own: Terms that are added to the weak form; their loads are the last right-hand side.
     """
 
     device: Device
@@ -165,7 +116,6 @@ class Problem:
     ports: tuple[str, ...]
     grounded: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...] = ()
-    loads: Loads | None = None
     members: tuple[Moments, ...] = ()
     own: OwnTerms | None = None
 
@@ -203,24 +153,22 @@ class Discretisation:
         cells: Geometry.
         vector: Space of the moments.
         scalar: Space of the potential.
-        given: Prescribed moments at the nodes, shape (nodes, n), None if all are zero.
-        prescribed: Nodes with prescribed moments, shape (m,).
+        prescribed: Nodes without moments, shape (m,), known to every rank that touches them.
         sides: Number of right-hand sides.
     """
 
     def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        device, self.moments, self.laws = problem.device, problem.moments, problem.laws
-        self.device = device
-        self.cells: Cells = cells_of(device)
-        self.vector: Lagrange = lagrange(device, problem.order)
-        self.scalar: Lagrange = lagrange(device, problem.order - 1)
+        self.problem, self.device = problem, problem.device
+        self.moments, self.laws = problem.moments, problem.laws
+        self.cells: Cells = cells_of(problem.device)
+        self.vector: Lagrange = lagrange(problem.device, problem.order)
+        self.scalar: Lagrange = lagrange(problem.device, problem.order - 1)
         self._forms = FlowForms(self.cells, problem.order)
-        # Given values belong to the last right-hand side, with the loads.
-        self.prescribed, self.given = self._given_values()
-        loaded = problem.own is not None and problem.own.loads is not None
-        data = problem.loads is not None or self.given is not None or loaded
-        self.sides = len(problem.ports) + data
+        sticky = [name for name in self.device.boundaries if self.laws[name].sticks]
+        nodes = [self.vector.nodes_on(self.device, name) for name in sticky]
+        self.prescribed = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *nodes]))
+        self.loaded = problem.own is not None and problem.own.loads is not None
+        self.sides = len(problem.ports) + self.loaded
 
     # -- boundaries ----------------------------------------------------------------------------
 
@@ -240,16 +188,19 @@ class Discretisation:
         points, weights = self.cells.facet_quadrature(degree)
         return facet_geometry(self.cells, facets.cell, facets.local, points, weights)
 
+    def batches(self, facets: Facets, numbers: int) -> Iterator[tuple[Facets, FacetGeometry]]:
+        """Facets with their geometry, in batches for ``numbers`` values per facet."""
+        step = max(1, 3_000_000 // max(1, numbers))
+        for start in range(0, len(facets.cell), step):
+            here = facets.of(np.arange(start, min(start + step, len(facets.cell))))
+            yield here, self.geometry(here)
+
     def wall_nodes(self, walls: Facets, twins: np.ndarray) -> np.ndarray:
-        """Nodes that carry the level of a wall, shape (f, nodes of a facet).
+        """Nodes that carry the level of a wall, (f, nodes of a facet); ``twins`` of the moments.
 
         Where a single facet reaches from a periodic boundary to its twin, J_n is equal at both
         ends. Levels of odd degree would then contain one, antisymmetric about the middle, that
         every J_n is orthogonal to; equal levels at the ends exclude it, and nothing else.
-
-        Args:
-            walls: Facets of walls.
-            twins: What :func:`meso.discrete.periodic.twin_nodes` returns for the moments.
         """
         nodes = self.scalar.dofs[walls.cell[:, None], self.scalar.on_facet[walls.local]]
         if self.cells.dimension != 2 or self.scalar.degree % 2 == 0 or not len(twins):
@@ -261,35 +212,12 @@ class Discretisation:
         nodes[around, 1] = nodes[around, 0]
         return nodes
 
-    def batches(self, facets: Facets, numbers: int) -> Iterator[tuple[Facets, FacetGeometry]]:
-        """Facets with their geometry, in batches for ``numbers`` values per facet."""
-        step = max(1, 3_000_000 // max(1, numbers))
-        for start in range(0, len(facets.cell), step):
-            here = facets.of(np.arange(start, min(start + step, len(facets.cell))))
-            yield here, self.geometry(here)
-
-    def _given_values(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Nodes with prescribed moments, known to every rank, and the values."""
-        values = np.zeros((self.vector.nodes, self.moments.count))
-        nodes = [np.empty(0, dtype=np.int64)]
-        for name in self.device.boundaries:
-            law = self.laws[name]
-            if law.given is None:
-                continue
-            here = self.vector.nodes_on(self.device, name)
-            nodes.append(here)
-            x = self.vector.space.tabulate_dof_coordinates()[here, : self.device.dimension]
-            values[here] = law.given(x / self.device.extent)
-        # Zeros need no right-hand side of their own.
-        some = largest(self.device.comm, np.abs(values).max(initial=0.0)) > 0
-        return np.unique(np.concatenate(nodes)), values if some else None
-
     def port_flux(self, name: str) -> tuple[Facets, np.ndarray]:
         """Facets of a port, and the integrals of J_n over them, shape (f, p, n)."""
         facets = self.named(name)
         flux = self._forms.port(facets.cell, facets.local)
         here = np.arange(len(flux))[:, None]
-        return facets, self._of_all(flux[here, self.vector.on_facet[facets.local]])
+        return facets, flux[here, self.vector.on_facet[facets.local]] @ self.moments.flux
 
     def wall_flux(self, walls: Facets) -> np.ndarray:
         """Integrals of levels of walls times J_n, on nodes of facets, shape (f, q, p, n)."""
@@ -297,61 +225,42 @@ class Discretisation:
         here = np.arange(len(flux))[:, None, None]
         levels = self.scalar.on_facet[walls.local][:, :, None]
         nodes = self.vector.on_facet[walls.local][:, None, :]
-        return self._of_all(flux[here, levels, nodes])
-
-    def _of_all(self, current: np.ndarray) -> np.ndarray:
-        """Values of the current density as values of the moments, along the last axis."""
-        return current @ self.moments.flux
+        return flux[here, levels, nodes] @ self.moments.flux
 
     def boundary_matrices(self, *, nitsche: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Matrices of the boundary laws.
+        """Cells (f,) and matrices of the boundary laws, as of :func:`meso.flow.terms.cell_terms`.
 
-        Args:
-            nitsche: True to keep walls impenetrable by Nitsche's method.
-
-        Yields:
-            Cells, shape (f,), and matrices on the moments of all their nodes and the potential,
-            (f, m, m), as of :func:`meso.flow.terms.cell_terms`.
+        With ``nitsche`` Nitsche's method keeps walls impenetrable, else a multiplier will.
         """
         n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
         d = self.cells.dimension
         for name, law in self.laws.items():
-            form = list(law.terms)
             walled = nitsche and law.impenetrable
-            if walled:
-                form.append(BoundaryTerm(contacts.impenetrable, self._of_nitsche(law)))
-            elif law.penalty is not None:
-                form.append(BoundaryTerm(walls.penalty, {"factor": law.penalty}))
-            if not form and law.half_range is None:
+            integrands, given = law.terms, dict(law.coefficients)
+            if law.penalty is not None:
+                integrands += (contacts.impenetrable if walled else walls.penalty,)
+                given["factor"] = law.penalty
+            if not integrands and law.half_range is None:
                 continue
             for facets, geometry in self.batches(self.named(name), 4 * (n * p) ** 2):
-                whole = np.zeros((len(facets.cell), p * n + q, p * n + q))
-                matrix = np.zeros((len(facets.cell), p, n, p, n))
+                cell, local = facets.cell, facets.local
+                matrix = np.zeros((len(cell), p, n, p, n))
                 if law.half_range is not None:
                     self._spread(matrix, facets, geometry, law.half_range.angular(geometry))
-                where = self._on_facets(geometry)
-                for term in form:
-                    values = {name: c(where) for name, c in term.coefficients.items()}
+                if integrands:
+                    at = self.cells.positions(cell, self._forms.points)
+                    on = OnFacets(cell=cell, position=at, height=geometry.height)
                     # The first moments are the current density.
                     matrix[:, :, :d, :, :d] += self._forms.boundary(
-                        term.form, facets.cell, facets.local, values
+                        integrands, cell, local, lambda key, at=on, of=given: of[key](at)
                     )
-                if walled:
-                    flux = self._forms.flux(facets.cell, facets.local)
-                    whole[:, p * n :, : p * n] = flux.reshape(-1, q, p * n)
-                    whole[:, : p * n, p * n :] = whole[:, p * n :, : p * n].transpose(0, 2, 1)
+                whole = np.zeros((len(cell), p * n + q, p * n + q))
                 whole[:, : p * n, : p * n] = matrix.reshape(-1, p * n, p * n)
-                yield facets.cell, whole
-
-    def _of_nitsche(self, law: Law) -> dict[str, Coefficient]:
-        """Coefficients of :func:`meso.equations.contacts.impenetrable`."""
-        stress, penalty = self.problem.coefficients.stress, law.penalty
-        assert penalty is not None
-        return {"stress": lambda on: stress(on.cell, on.position), "factor": penalty}
-
-    def _on_facets(self, geometry: FacetGeometry) -> OnFacets:
-        position = self.cells.positions(geometry.cell, self._forms.points)
-        return OnFacets(cell=geometry.cell, position=position, height=geometry.height)
+                if walled:
+                    flux = self._forms.flux(cell, local).reshape(-1, q, p * n)
+                    whole[:, p * n :, : p * n] = flux
+                    whole[:, : p * n, p * n :] = flux.swapaxes(1, 2)
+                yield cell, whole
 
     def _spread(
         self, matrix: np.ndarray, facets: Facets, geometry: FacetGeometry, angular: np.ndarray
@@ -377,16 +286,13 @@ class Discretisation:
     def cell_matrices(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Cells of a batch, and their matrices as of :func:`meso.flow.terms.cell_terms`."""
         n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
-        simple = self.cells.affine & ~self.problem.coefficients.varies
+        coefficients, added = self.problem.coefficients, self.problem.own
+        simple = self.cells.affine & ~coefficients.varies
         points, _ = terms.points_of(self.cells, self.vector)
-        added = self.problem.own
         for batch, same in self.cells.batches(4 * (n * p + q) ** 2, simple):
-            if not len(batch):
-                continue
             for own, moments in self._members(batch):
                 at = self.cells.positions(own, points[:1] if same else points)
-                stress = self.problem.coefficients.stress(own, at)
-                relaxation = self.problem.coefficients.relaxation(own, at)
+                stress, relaxation = coefficients.stress(own, at), coefficients.relaxation(own, at)
                 whole = terms.cell_terms(
                     self.cells, own, same, self.vector, self.scalar, moments, stress, relaxation
                 )
@@ -396,6 +302,8 @@ class Discretisation:
 
     def _members(self, batch: np.ndarray) -> Iterator[tuple[np.ndarray, Moments]]:
         """The cells of a batch, material by material where the angular matrices differ."""
+        if not len(batch):
+            return
         if not self.problem.members:
             yield batch, self.moments
             return
@@ -403,42 +311,8 @@ class Discretisation:
         for index in np.unique(phase):
             yield batch[phase == index], self.problem.members[index]
 
-    # -- data ----------------------------------------------------------------------------------
-
-    def tractions(self) -> Iterator[tuple[Facets, np.ndarray]]:
-        """Loads of given tractions on the nodes of facets, shape (f, p, n)."""
-        loads = self.problem.loads
-        for name, traction in ((loads.traction if loads else None) or {}).items():
-            facets = self.named(name)
-            geometry = self.geometry(facets)
-            value = terms.trace(geometry, self.vector)
-            force = traction(geometry.position, geometry.normal)
-            yield facets, np.einsum("fq,fqp,fqa->fpa", geometry.weight, value, force)
-
-    def cell_loads(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """Loads of given forces (c, p, n) and sources (c, q) in cells; None without any."""
-        loads, added = self.problem.loads, self.problem.own
-        if added is not None and added.loads is not None:
-            at = self.moments.count * self.vector.dofs.shape[1]
-            mine = added.loads[batch]
-            return mine[:, :at].reshape(len(batch), -1, self.moments.count), mine[:, at:]
-        if loads is None or not (loads.body or loads.source):
-            return None
-        points, weights = self.cells.quadrature(2 * self.vector.degree + 6)
-        x = self.cells.positions(batch, points)
-        weight = weights * self.cells.determinants(batch, points)
-        n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
-        force, source = np.zeros((len(batch), p, n)), np.zeros((len(batch), q))
-        if loads.body:
-            value = self.vector.values(points)
-            force = np.einsum("cq,qp,cqa->cpa", weight, value, loads.body(x))
-        if loads.source:
-            given = weight * loads.source(x)
-            source = -given @ self.scalar.values(points)
-            gradient, _ = self.cells.gradients(batch, points, self.vector.gradients(points))
-            outflow = np.einsum("ia,cqip->cqpa", self.moments.flux, gradient)
-            relaxation = self.problem.coefficients.relaxation(batch, x)
-            size = terms.augmentation(weight.sum(axis=1), self.cells.dimension)[:, None]
-            size = size * relaxation.reshape(len(batch), -1)
-            force = force + np.einsum("cq,cqpa->cpa", size * given, outflow)
-        return force, source
+    def cell_loads(self, batch: np.ndarray) -> np.ndarray:
+        """Loads of added terms on moments and potential, shape (c, m)."""
+        assert self.problem.own is not None
+        assert self.problem.own.loads is not None
+        return self.problem.own.loads[batch]

@@ -20,7 +20,7 @@ import numpy as np
 from meso.boundary import Contact, Wall
 from meso.discrete.algebra import Assembly
 from meso.discrete.cells import cells_of, lagrange
-from meso.discrete.coefficients import KineticCoefficients
+from meso.discrete.coefficients import KineticCoefficients, Scales
 from meso.discrete.periodic import twin_nodes
 from meso.discrete.unknowns import kept, number
 from meso.flow import terms
@@ -28,7 +28,7 @@ from meso.flow.angular import Moments, about, collisions, half_range, streaming
 from meso.flow.discretisation import Discretisation, Law, Problem
 from meso.flow.even_iteration import IterativeEven
 from meso.flow.kinetic import roughness
-from meso.flow.result import Flow, Scales, periodic_pairs, ports_of
+from meso.flow.result import Flow, periodic_pairs, ports_of
 from meso.materials.material import Material
 from meso.mpi import smallest, total
 

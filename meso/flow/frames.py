@@ -18,27 +18,21 @@ _ONE_NORMAL = 0.05
 
 
 def wall_frames(discrete: Discretisation, rows: Rows, numbers: np.ndarray) -> np.ndarray:
-    """Rotations at the nodes of a vector field, the same on all ranks.
+    """Directions of the components (columns) at the nodes of a vector field, shape (n, d, d).
 
-    Args:
-        discrete: The discretisation.
-        rows: Numbering of the nodes, as 9 numbers each.
-        numbers: Local number of the nodes of each cell, -1 for none, shape (c, p).
-
-    Returns:
-        Directions of the components (columns), shape (n, d, d); the unit matrix away from walls.
+    The same on all ranks, the unit matrix away from walls. ``rows`` are the nodes as d^2 numbers
+    each, ``numbers`` the local number of the nodes of each cell, -1 for none, shape (c, p).
     """
     d = discrete.cells.dimension
-    normals = np.zeros((rows.numbering.size, d, d))
+    normals = np.zeros((rows.numbering.size, d * d))
     walls = discrete.facets(lambda law: law.impenetrable)
     for facets, geometry in discrete.batches(walls, 1000):
-        value = terms.trace(geometry, discrete.vector)
-        outer = geometry.normal[..., :, None] * geometry.normal[..., None, :]
-        squares = np.einsum("fq,fqp,fqij->fpij", geometry.weight, value**2, outer, optimize=True)
+        value, n = terms.trace(geometry, discrete.vector), geometry.normal
+        outer = (n[..., :, None] * n[..., None, :]).reshape(*n.shape[:2], d * d)
+        squares = (geometry.weight[..., None] * value**2).swapaxes(1, 2) @ outer
         at = numbers[facets.cell[:, None], discrete.vector.on_facet[facets.local]]
         np.add.at(normals, at[at >= 0], squares[at >= 0])
-    normals = rows.spread(rows.gather(normals.reshape(len(normals), d * d)))
-    normals = normals.reshape(-1, d, d)
+    normals = rows.spread(rows.gather(normals)).reshape(-1, d, d)
     frames = np.tile(np.eye(d), (len(normals), 1, 1))
     touched = np.flatnonzero(np.trace(normals, axis1=1, axis2=2) > 0)
     value, direction = np.linalg.eigh(normals[touched])
@@ -46,6 +40,26 @@ def wall_frames(discrete: Discretisation, rows: Rows, numbers: np.ndarray) -> np
     frames[touched[single]] = _turned(direction[single, :, -1])
     frames[touched[~single]] = _sorted(direction[~single])
     return frames
+
+
+def in_frames(
+    frames: np.ndarray, numbers: np.ndarray, matrix: np.ndarray, flux: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices of cells with components in frames, (c, p, d, p, d) and (c, q, p, d).
+
+    From ones on components along the axes, node by node, (c, p d, p d) and (c, q, p d), and the
+    local numbers of the nodes, (c, p).
+    """
+    (c, p), d = numbers.shape, frames.shape[1]
+    matrix, flux = matrix.reshape(c, p, d, p, d).copy(), flux.reshape(c, -1, p, d).copy()
+    turned = (frames != np.eye(d)).any(axis=(1, 2))
+    here = np.flatnonzero((turned[numbers] & (numbers >= 0)).any(axis=1))
+    own = frames[numbers[here]]
+    rows = own.swapaxes(2, 3) @ matrix[here].reshape(-1, p, d, p * d)
+    columns = rows.reshape(-1, p * d, p, d).swapaxes(1, 2) @ own
+    matrix[here] = columns.swapaxes(1, 2).reshape(-1, p, d, p, d)
+    flux[here] = (flux[here].swapaxes(1, 2) @ own).swapaxes(1, 2)
+    return matrix, flux
 
 
 def _turned(normal: np.ndarray) -> np.ndarray:

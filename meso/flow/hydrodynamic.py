@@ -8,7 +8,7 @@ n.(grad J + grad J^T).t = -s J_t at walls: the member with two harmonics of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 from typing import Any
@@ -17,25 +17,21 @@ import numpy as np
 
 from meso.boundary import Boundary, Contact, Wall
 from meso.device import Device
-from meso.discrete.cells import cells_of
-from meso.discrete.coefficients import Coefficients, conductivity_scale
+from meso.discrete.coefficients import Coefficients, Scales, conductivity_scale
 from meso.discrete.fields import Field, cellwise, continuous
 from meso.discrete.own_terms import OwnTerms, Symbols, Term, own_terms
 from meso.equations import contacts, walls
 from meso.errors import CaseError
 from meso.flow.angular import two_harmonics
-from meso.flow.discretisation import BoundaryTerm, Coefficient, Law, Loads, OnFacets, Problem
+from meso.flow.discretisation import Law, OfFacets, OnFacets, Problem
 from meso.flow.magnetic import magnetic_term
 from meso.flow.result import (
     Flow,
-    Scales,
     check_device,
     current_unit,
-    drive,
+    driven,
     periodic_pairs,
     ports_of,
-    relative_divergence,
-    terminals_of,
 )
 from meso.flow.saddle import IterativeSystem
 from meso.flow.system import DirectSystem
@@ -89,7 +85,7 @@ class Hydrodynamic:
         solver: "direct", "iterative" (3D), or "auto": direct in 2D, iterative in 3D.
         magnetic_field: Along z, T, in 2D; needs the Fermi wave vector of each material.
         terms: Functions from :class:`FlowSymbols` to UFL forms, which are added to the left-hand
-            side of the weak form; in 3D of J and w only.
+            side of the weak form; in 3D, but for loads, of J and w only.
 
     Raises:
         CaseError: A region without material or vorticity diffusion length, a boundary without
@@ -112,13 +108,11 @@ class Hydrodynamic:
         check_device(device, materials, boundaries)
         for region, material in materials.items():
             if not material.viscous:
-                raise CaseError(
-                    (
-                        f"materials.{material.name or region}",
-                        "the hydrodynamic model needs a mean_free_path (or a"
-                        " vorticity_diffusion_length)",
-                    )
+                text = (
+                    "the hydrodynamic model needs a mean_free_path (or a"
+                    " vorticity_diffusion_length)"
                 )
+                raise CaseError((f"materials.{material.name or region}", text))
         if solver == "iterative" and device.dimension == 2:
             raise CaseError(
                 ("flow.solver", 'found "iterative"; 2D devices have the direct solver only')
@@ -146,38 +140,30 @@ class Hydrodynamic:
         laws = {name: Law() for pair in periodic_pairs(self.boundaries) for name in pair}
         for name, law in self.boundaries.items():
             if isinstance(law, Contact):
-                laws[name] = self._contact(law)
+                of = self._coefficients(Wall(specularity=0.0))
+                laws[name] = Law(terms=(contacts.LAWS[law.law],), coefficients=of)
+            elif isinstance(law, Wall) and law.slip_length == 0:
+                laws[name] = Law(sticks=True)
             elif isinstance(law, Wall):
-                laws[name] = self._wall(law)
+                laws[name] = Law(
+                    terms=(walls.LAWS[law.law],),
+                    coefficients=self._coefficients(law),
+                    impenetrable=True,
+                    penalty=self._penalty,
+                )
         return laws
 
-    def _contact(self, contact: Contact) -> Law:
-        stress = _everywhere(self.coefficients.stress)
-        if contact.law == "ideal":
-            penalty = 4 * self.order * (self.order + 1)
-            factor: Coefficient = lambda on: penalty / on.height  # noqa: E731
-            return Law(terms=(BoundaryTerm(contacts.ideal, {"stress": stress, "factor": factor}),))
-        relaxation, step = self.coefficients.relaxation, self.coefficients.contact_step
-        reservoir = {
-            "stress": stress,
-            "slip_rate": self._slip_rate(Wall(specularity=0.0)),
-            "step": lambda on: relaxation(on.cell, on.position) * step(on.cell, on.position),
+    def _coefficients(self, wall: Wall) -> dict[str, OfFacets]:
+        """What terms of boundaries may be made of, by the names of their arguments."""
+        c, coercive = self.coefficients, 4 * self.order * (self.order + 1)
+        return {
+            "stress": lambda on: c.stress(on.cell, on.position),
+            "slip_rate": lambda on: c.slip_rate(wall, on.cell, on.position),
+            "step": lambda on: (
+                c.relaxation(on.cell, on.position) * c.contact_step(on.cell, on.position)
+            ),
+            "coercive": lambda on: coercive / on.height,
         }
-        return Law(terms=(BoundaryTerm(contacts.reservoir, reservoir),))
-
-    def _slip_rate(self, wall: Wall) -> Coefficient:
-        return lambda on: self.coefficients.slip_rate(wall, on.cell, on.position)
-
-    def _wall(self, wall: Wall) -> Law:
-        if wall.slip_length == 0:
-            return Law(given=lambda x: np.zeros(x.shape))
-        stress = _everywhere(self.coefficients.stress)
-        terms = [
-            BoundaryTerm(walls.friction, {"stress": stress, "slip_rate": self._slip_rate(wall)})
-        ]
-        if wall.law == "literal" and cells_of(self.device).degree > 1:  # else nothing bends
-            terms.append(BoundaryTerm(walls.curvature, {"stress": stress}))
-        return Law(terms=tuple(terms), impenetrable=True, penalty=self._penalty)
 
     def _penalty(self, on: OnFacets) -> np.ndarray:
         stress = self.coefficients.stress(on.cell, on.position)
@@ -185,29 +171,20 @@ class Hydrodynamic:
         factor = (WALL_PENALTY if self.device.dimension == 3 else CORNER_PENALTY) * self.order**2
         return factor * (stress.T / on.height + relaxation.T * on.height).T
 
-    def _kinds(self) -> list[Material]:
-        """The different materials: between them the potential may jump."""
-        kinds: list[Material] = []
-        for name in self.device.regions:
-            if self.materials[name] not in kinds:
-                kinds.append(self.materials[name])
-        return kinds
-
-    def problem(self, loads: Loads | None = None) -> Problem:
-        """The discrete problem; ``loads`` in scaled variables are for manufactured solutions."""
+    def problem(self) -> Problem:
+        """The discrete problem."""
         regions = [self.materials[name] for name in self.device.regions]
-        kinds = self._kinds()
+        _, phases = np.unique([regions.index(m) for m in regions], return_inverse=True)
         return Problem(
             device=self.device,
             order=self.order,
             moments=two_harmonics(self.device.dimension),
             coefficients=self.coefficients,
-            phases=np.array([kinds.index(material) for material in regions]),
+            phases=phases,
             laws=self.laws(),
             ports=ports_of(self.boundaries),
             grounded=tuple(n for n, law in self.boundaries.items() if isinstance(law, Contact)),
             pairs=periodic_pairs(self.boundaries),
-            loads=loads,
             own=self._own_terms(),
         )
 
@@ -236,16 +213,9 @@ class Hydrodynamic:
             rest = own.matrices.copy()
             current = comb(k + d, d) * d
             rest[:, :current, :current] = 0.0
-            if own.loads is not None or largest(device.comm, np.abs(rest).max(initial=0.0)):
-                raise CaseError(
-                    "terms: the iterative solver takes terms of J and w only, without loads"
-                )
+            if largest(device.comm, np.abs(rest).max(initial=0.0)):
+                raise CaseError("terms: the iterative solver takes terms of J and w only")
         return own
-
-    def system(self, loads: Loads | None = None) -> DirectSystem | IterativeSystem:
-        """The system, ready to be solved."""
-        problem = self.problem(loads)
-        return IterativeSystem(problem) if self.iterative else DirectSystem(problem)
 
     def solve(self) -> Flow:
         """Solve for the potentials and currents that the boundaries are given.
@@ -256,44 +226,26 @@ class Hydrodynamic:
         Raises:
             ConvergenceError: The system is singular, or the residual too large.
         """
-        system = self.system()
+        problem, device, order = self.problem(), self.device, self.order
+        system = IterativeSystem(problem) if self.iterative else DirectSystem(problem)
         solutions = system.solve()
         system.close()
-        device, scales = self.device, self.scales
-        names = ports_of(self.boundaries)
-        flux = solutions.flux * scales.current(device.dimension) * (self.thickness or 1.0)
-        # With loads of added terms there is one more solution, without potentials.
-        response, offset = flux[:, : len(names)], flux[:, len(names) :].sum(axis=1)
-        potential, current = drive(names, self.boundaries, response, offset)
-        unit, joined = current_unit(self.materials), len(self._kinds()) == 1
+        unit, joined = current_unit(self.materials), not problem.phases.any()
 
-        def state(potential: np.ndarray) -> tuple[Field, Field]:
-            mix = np.append(potential, np.ones(flux.shape[1] - len(names)))
-            vector = np.tensordot(mix, solutions.vector, 1) * scales.current_density
+        def mixed(mix: np.ndarray) -> tuple[Field, Field]:
+            vector = np.tensordot(mix, solutions.vector, 1) * self.scales.current_density
             scalar = np.tensordot(mix, solutions.scalar, 1)
             return (
-                continuous("current_density", unit, device, self.order, vector),
-                cellwise("potential", "V", device, self.order - 1, scalar, joined=joined),
+                continuous("current_density", unit, device, order, vector),
+                cellwise("potential", "V", device, order - 1, scalar, joined=joined),
             )
 
-        density, voltage = state(potential)
-        return Flow(
-            model="hydrodynamic",
-            device=device,
-            materials=self.materials,
-            boundaries=self.boundaries,
-            thickness=self.thickness,
-            order=self.order,
-            current_density=density.function(),
-            potential=voltage.function(),
-            fields={"current_density": density, "potential": voltage},
-            **terminals_of(names, self.boundaries, response, potential, current),
-            evidence={**solutions.evidence, "divergence_relative": relative_divergence(density)},
-            state=state,
+        return driven(
+            self,
+            "hydrodynamic",
+            solutions.flux,
+            mixed,
+            solutions.evidence,
             slips=not self.terms,
             magnetic_field=self.magnetic_field,
         )
-
-
-def _everywhere(coefficient: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Coefficient:
-    return lambda on: coefficient(on.cell, on.position)

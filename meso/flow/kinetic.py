@@ -21,7 +21,7 @@ import numpy as np
 from meso.boundary import Boundary, Contact, Wall
 from meso.device import Device
 from meso.discrete.cells import FacetGeometry
-from meso.discrete.coefficients import KineticCoefficients, conductivity_scale
+from meso.discrete.coefficients import KineticCoefficients, Scales, conductivity_scale
 from meso.discrete.fields import cellwise, continuous
 from meso.errors import CaseError
 from meso.flow.angular import Moments, half_range, odd_moments
@@ -29,7 +29,6 @@ from meso.flow.discretisation import (
     Discretisation,
     HalfRange,
     Law,
-    Loads,
     OnFacets,
     Problem,
     Solutions,
@@ -39,7 +38,6 @@ from meso.flow.hydrodynamic import CORNER_PENALTY
 from meso.flow.moments import TOLERANCE, IterativeMoments
 from meso.flow.result import (
     Flow,
-    Scales,
     check_device,
     current_unit,
     drive,
@@ -172,8 +170,8 @@ class Kinetic:
 
     # -- solution ------------------------------------------------------------------------------
 
-    def problem(self, loads: Loads | None = None) -> Problem:
-        """The discrete problem; ``loads`` in scaled variables."""
+    def problem(self) -> Problem:
+        """The discrete problem."""
         kinds = self.kinds()
         members = tuple(self.moments(material) for material in kinds)
         regions = [self.materials[name] for name in self.device.regions]
@@ -188,7 +186,6 @@ class Kinetic:
             ports=ports_of(self.boundaries),
             grounded=tuple(n for n, law in self.boundaries.items() if isinstance(law, Contact)),
             pairs=periodic_pairs(self.boundaries),
-            loads=loads,
         )
 
     def solve(self, start: Flow | None = None) -> Flow:
@@ -275,6 +272,7 @@ class Kinetic:
                 turning=tuple(self.turning(self.materials[n]) for n in device.regions),
             ),
             unit_moments=solutions.vector * scales.current_density,
+            slips=False,
         )
 
 

@@ -108,10 +108,9 @@ class IterativeMoments:
             size = rows.shape[1]
             assembly.add_matrix(rows, whole[:, :size, :size])
             assembly.add_coupling(self._scalar_rows(batch), rows, whole[:, size:, :size])
-            data = discrete.cell_loads(batch)
-            if data is not None:
+            if discrete.loaded:
                 load = np.zeros((len(batch), size, sides))
-                load[..., -1] = data[0][..., :2].reshape(len(batch), size)
+                load[..., -1] = discrete.cell_loads(batch)[:, :size]
                 assembly.add_load(rows, load)
         for cell, whole in discrete.boundary_matrices(nitsche=False):
             rows = self._both(vector.dofs[cell])

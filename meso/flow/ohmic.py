@@ -15,7 +15,7 @@ from meso.boundary import Boundary, Contact
 from meso.device import Device
 from meso.discrete.algebra import Assembly
 from meso.discrete.cells import Lagrange, cells_of, lagrange
-from meso.discrete.coefficients import Coefficients, conductivity_scale
+from meso.discrete.coefficients import Coefficients, Scales, conductivity_scale
 from meso.discrete.expressions import coefficient, interpolated
 from meso.discrete.fields import Field, continuous
 from meso.discrete.own_terms import OwnTerms, Symbols, Term, own_terms
@@ -26,14 +26,11 @@ from meso.equations import ohmic
 from meso.errors import CaseError
 from meso.flow.result import (
     Flow,
-    Scales,
     check_device,
     current_unit,
-    drive,
+    driven,
     periodic_pairs,
     ports_of,
-    relative_divergence,
-    terminals_of,
 )
 from meso.materials.material import Material
 from meso.mpi import total
@@ -111,38 +108,15 @@ class Ohmic:
         Raises:
             ConvergenceError: The system is singular, or the residual too large.
         """
-        device, names = self.device, ports_of(self.boundaries)
-        space, own = lagrange(device, self.order), self._own_terms()
+        device, space, own = self.device, lagrange(self.device, self.order), self._own_terms()
         nodal, evidence = self._unit_potentials(space, own)
-        flux = self._fluxes(space, nodal, own) * self.scales.current(device.dimension)
-        flux = flux * (self.thickness or 1.0)
-        # With loads of added terms there is one more solution, without potentials.
-        response, offset = flux[:, : len(names)], flux[:, len(names) :].sum(axis=1)
-        potential, current = drive(names, self.boundaries, response, offset)
 
-        def state(potential: np.ndarray) -> tuple[Field, Field]:
-            scalar = nodal @ np.append(potential, np.ones(nodal.shape[1] - len(names)))
-            voltage = continuous("potential", "V", device, self.order, scalar)
+        def mixed(mix: np.ndarray) -> tuple[Field, Field]:
+            voltage = continuous("potential", "V", device, self.order, nodal @ mix)
             return self._current_density(voltage.function()), voltage
 
-        density, voltage = state(potential)
-        return Flow(
-            model="ohmic",
-            device=device,
-            materials=self.materials,
-            boundaries=self.boundaries,
-            thickness=self.thickness,
-            order=self.order,
-            current_density=density.function(),
-            potential=voltage.function(),
-            fields={"current_density": density, "potential": voltage},
-            **terminals_of(names, self.boundaries, response, potential, current),
-            evidence={
-                **evidence,
-                "divergence_relative": relative_divergence(density),
-            },
-            state=state,
-        )
+        flux = self._fluxes(space, nodal, own)
+        return driven(self, "ohmic", flux, mixed, evidence, slips=False)
 
     def _unit_potentials(
         self, space: Lagrange, own: OwnTerms | None
@@ -231,10 +205,8 @@ class Ohmic:
             if len(batch):
                 points, _ = forms.quadrature(same)
                 at = cells.positions(batch, points[:1] if same else points)
-                yield (
-                    batch,
-                    forms.conduction(batch, same, self.coefficients.conductivity(batch, at)),
-                )
+                sigma = self.coefficients.conductivity(batch, at)
+                yield batch, forms.conduction(batch, same, sigma)
 
     def _current_density(self, potential: Any) -> Field:
         """J = -sigma grad phi, in each cell at the nodes of one degree less."""

@@ -12,6 +12,7 @@ import ufl
 from meso.boundary import Boundary, Contact, Periodic
 from meso.device import Device
 from meso.discrete.fields import Field
+from meso.discrete.periodic import parts
 from meso.equations import dissipation
 from meso.equations.derived import TABLE
 from meso.errors import CaseError
@@ -31,28 +32,6 @@ class Terminal:
 
     current: float
     potential: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scales:
-    """Units of the scaled variables: lengths, conductivity; the potential is in volts.
-
-    Attributes:
-        length: m.
-        conductivity: S/m, or S for a 2D electron gas.
-    """
-
-    length: float
-    conductivity: float
-
-    @property
-    def current_density(self) -> float:
-        """A/m^2, or A/m."""
-        return self.conductivity / self.length
-
-    def current(self, dimension: int) -> float:
-        """A on a 3D mesh or in a 2D electron gas, A/m in a cut through a 3D material."""
-        return self.current_density * self.length ** (dimension - 1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,8 +58,8 @@ class Flow:
             ``contacts`` and ``periodic``; None for a kinetic flow.
         unit_moments: Odd moments of a kinetic flow for unit potentials on each port, from which
             another iteration may begin.
-        slips: Whether the slip law alone tells the vorticity at walls: not in a magnetic field, nor
-            with terms that were added.
+        slips: Whether the slip law alone tells the vorticity at walls: in the hydrodynamic model,
+            but not in a magnetic field, nor with terms that were added.
         magnetic_field: Along z, T.
     """
 
@@ -170,33 +149,27 @@ def check_device(
         CaseError: What is missing or unknown, with the names that the device has.
     """
     problems: list[tuple[str, str]] = []
+    drawing = device.source.name
 
     def names(key: str, given: Mapping[str, Any], known: tuple[str, ...], what: str) -> None:
         for name in given:
+            text = f"not in {drawing}; {suggestion(name, known)}"
+            if name in device.interfaces and key == "boundaries":
+                text = f"the curve '{name}' lies inside the conductor, it is no boundary"
             if name not in known:
-                inside = name in device.interfaces and key == "boundaries"
-                problems.append(
-                    (
-                        f"{key}.{name}",
-                        f"the curve '{name}' lies inside the conductor, it is no boundary"
-                        if inside
-                        else f"not in {device.source.name}; {suggestion(name, known)}",
-                    )
-                )
-        for name in known:
-            if name not in given:
-                problems.append((key, f"{device.source.name} has '{name}', which {what}"))
+                problems.append((f"{key}.{name}", text))
+        problems.extend(
+            (key, f"{drawing} has '{name}', which {what}") for name in known if name not in given
+        )
 
     names("regions", materials, device.regions, "has no material")
     pairs = periodic_pairs(boundaries)
     images = {second: boundaries[first] for first, second in pairs}
     for first, second in pairs:
+        text = f"not in {drawing}; {suggestion(second, device.boundaries)}"
+        if second in boundaries:
+            text = "named twice, here and in boundaries"
         if second in boundaries or second not in device.boundaries:
-            text = (
-                "named twice, here and in boundaries"
-                if second in boundaries
-                else f"not in {device.source.name}; {suggestion(second, device.boundaries)}"
-            )
             problems.append((f"boundaries.{first}.periodic.to", f"'{second}' {text}"))
     known = {**images, **boundaries} if not problems else boundaries
     names("boundaries", known, device.boundaries, "is not named in the case")
@@ -213,15 +186,9 @@ def _floating(
 ) -> list[tuple[str, str]]:
     """Parts of the conductor that have contacts but no fixed potential, or no drive at all."""
     contacts = {name: law for name, law in boundaries.items() if isinstance(law, Contact)}
-    if not contacts and not pairs:
-        return [("boundaries", "no contact has a fixed potential; one is needed")]
     fixed = {name for name, law in contacts.items() if law.potential is not None}
-    if contacts and not fixed:
+    if not fixed and (contacts or not pairs):
         return [("boundaries", "no contact has a fixed potential; one is needed")]
-    parts = [set(island) for island in device.islands]
-    for pair in pairs:
-        joined = [part for part in parts if part & set(pair)]
-        parts = [part for part in parts if part not in joined] + [set().union(*joined)]
     periodic = {name for pair in pairs for name in pair}
     return [
         (
@@ -229,7 +196,7 @@ def _floating(
             f"the part of the conductor bounded by {', '.join(sorted(part))} is an island"
             " without a contact at a fixed potential",
         )
-        for part in parts
+        for part in parts(device, pairs)
         if not fixed & part and (contacts.keys() & part or not periodic & part)
     ]
 
@@ -251,26 +218,20 @@ def drive(
     response: np.ndarray,
     offset: np.ndarray | float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Potentials and currents of all ports from what each of them is given.
+    """Potentials and currents, (n,) each, of all ports from what each of them is given.
 
-    Args:
-        names: Ports, in the order of the matrix: contacts and periodic pairs.
-        boundaries: Their laws; currents in the unit of ``response`` times volts.
-        response: Currents for unit potentials (voltages of periodic pairs), shape (n, n).
-        offset: Currents that flow without any, shape (n,).
-
-    Returns:
-        Potentials and currents, shape (n,) each.
+    ``response`` are their currents for unit potentials (voltages of periodic pairs), (n, n), and
+    ``offset`` those that flow without any, (n,), in the unit of given currents.
     """
     offset = np.broadcast_to(offset, len(names))
-    given = np.array([_given(boundaries[name])[0] is not None for name in names], dtype=bool)
-    potential = np.array([_given(boundaries[name])[0] or 0.0 for name in names])
-    wanted = np.array([_given(boundaries[name])[1] or 0.0 for name in names])
+    ports = [_given(boundaries[name]) for name in names]
+    given = np.array([potential is not None for potential, _ in ports], dtype=bool)
+    potential = np.array([potential or 0.0 for potential, _ in ports])
+    wanted = np.array([current or 0.0 for _, current in ports])
     if not given.all():
-        free = response[np.ix_(~given, ~given)]
         right = wanted[~given] - response[np.ix_(~given, given)] @ potential[given]
         right = right - offset[~given]
-        potential[~given] = np.linalg.solve(free, right)
+        potential[~given] = np.linalg.solve(response[np.ix_(~given, ~given)], right)
     current = response @ potential + offset
     current[~given] = wanted[~given]
     return potential, current
@@ -317,15 +278,7 @@ def terminals_of(
     potential: np.ndarray,
     current: np.ndarray,
 ) -> dict[str, Any]:
-    """What :class:`Flow` says of contacts and periodic pairs.
-
-    Args:
-        names: Ports.
-        boundaries: Their laws.
-        response: Currents for unit potentials, shape (n, n).
-        potential: Their potentials, shape (n,).
-        current: Their currents, shape (n,).
-    """
+    """What :class:`Flow` says of contacts and periodic pairs; arguments as of :func:`drive`."""
     terminals = {
         name: Terminal(current=float(i), potential=float(v))
         for name, i, v in zip(names, current, potential, strict=True)
@@ -337,6 +290,51 @@ def terminals_of(
         "periodic": {n: t for n, t in terminals.items() if n in periodic},
         "conductance_matrix": response[:contacts, :contacts],
     }
+
+
+def driven(
+    model: Any,
+    name: str,
+    flux: np.ndarray,
+    mixed: Callable[[np.ndarray], tuple[Field, Field]],
+    evidence: Mapping[str, Any],
+    **more: Any,
+) -> Flow:
+    """The flow of a model for what its ports are given.
+
+    Args:
+        model: Its device, materials, boundaries, thickness, order and scales.
+        name: What it is called.
+        flux: Scaled currents of the ports for each solution, shape (ports, sides): one for a unit
+            potential of each port, and with loads of added terms one more without potentials.
+        mixed: Current density and potential from how much of each solution there is, (sides,).
+        evidence: How the solutions were found.
+        more: Further attributes of the flow.
+    """
+    names = ports_of(model.boundaries)
+    flux = flux * model.scales.current(model.device.dimension) * (model.thickness or 1.0)
+    response, loads = flux[:, : len(names)], flux[:, len(names) :]
+    potential, current = drive(names, model.boundaries, response, loads.sum(axis=1))
+
+    def state(potential: np.ndarray) -> tuple[Field, Field]:
+        return mixed(np.append(potential, np.ones(loads.shape[1])))
+
+    density, voltage = state(potential)
+    return Flow(
+        model=name,
+        device=model.device,
+        materials=model.materials,
+        boundaries=model.boundaries,
+        thickness=model.thickness,
+        order=model.order,
+        current_density=density.function(),
+        potential=voltage.function(),
+        fields={"current_density": density, "potential": voltage},
+        **terminals_of(names, model.boundaries, response, potential, current),
+        evidence={**evidence, "divergence_relative": relative_divergence(density)},
+        state=state,
+        **more,
+    )
 
 
 def current_unit(materials: Mapping[str, Material]) -> str:

@@ -67,7 +67,7 @@ def wall_values(
     density = flow.fields["current_density"]
     current = on_facets(density, geometry)
     rates: np.ndarray = np.full(1, np.inf)
-    if flow.model == "hydrodynamic" and flow.slips and isinstance(law, Wall):
+    if flow.slips and isinstance(law, Wall):
         at = geometry.position
         rates = material_values(device, flow.materials, law.slip_rate, facets.cell, at)
     slips = bool(np.isfinite(rates).all())

@@ -10,11 +10,11 @@ from meso import CaseError, Device, Material, Profile, Wall
 from meso.discrete.cells import cells_of
 from meso.discrete.coefficients import (
     Coefficients,
+    Scales,
     conductivity_scale,
     extremes,
     shortest_diffusion_length,
 )
-from meso.flow.result import Scales
 
 ROUNDING = 1e-14
 
