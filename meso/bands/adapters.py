@@ -11,20 +11,19 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from meso.bands.characters import Spin, operators_of, same_sites
-from meso.bands.model import Array, TightBinding
+from meso.bands.characters import Spin, operators_of
+from meso.bands.model import Array, Floats, TightBinding
 from meso.errors import CaseError
 
 
 def from_bloch(
     name: str,
-    hamiltonian: Callable[[NDArray[np.floating]], Array],
-    lattice: NDArray[np.floating],
+    hamiltonian: Callable[[Floats], Array],
+    lattice: Floats,
     *,
     operators: dict[str, Array] | None = None,
-    centres: NDArray[np.floating] | None = None,
+    centres: Floats | None = None,
     degeneracy: int = 1,
     most: int = 33,
 ) -> TightBinding:
@@ -43,26 +42,25 @@ def from_bloch(
     Raises:
         CaseError: H(k) is not periodic, or its hoppings reach too far.
     """
+    lattice = np.asarray(lattice, dtype=float)
     d = len(lattice)
     trial = np.random.default_rng(5).random((3, d))
     exact = np.array([hamiltonian(k) for k in trial])
     n = 5
     while n <= most:
-        grid = np.array(list(product(np.arange(n) / n, repeat=d)))
-        values = np.array([hamiltonian(k) for k in grid])
-        values = values.reshape(*(n,) * d, *values.shape[1:])
-        coefficients = np.fft.fftn(values, axes=range(d)) / n**d
         index = np.array(list(product(range(n), repeat=d)))
+        values = np.array([hamiltonian(k) for k in index / n])
+        values = np.fft.fftn(values.reshape(*(n,) * d, *exact.shape[1:]), axes=range(d)) / n**d
+        hoppings = values.reshape(-1, *exact.shape[1:])
         cells = np.where(index > n // 2, index - n, index)
-        hoppings = coefficients.reshape(-1, *values.shape[d:])
         scale = np.abs(hoppings).max(initial=1e-300)
         phases = np.exp(2j * np.pi * trial @ cells.T)
         if np.abs(np.tensordot(phases, hoppings, 1) - exact).max() < 1e-9 * scale:
             keep = np.abs(hoppings).max(axis=(1, 2)) > 1e-12 * scale
             return TightBinding(
                 name=name,
-                lattice=np.asarray(lattice, dtype=float),
-                vectors=cells[keep] @ np.asarray(lattice, dtype=float),
+                lattice=lattice,
+                vectors=cells[keep] @ lattice,
                 hoppings=hoppings[keep],
                 operators=operators or {},
                 centres=centres,
@@ -71,23 +69,6 @@ def from_bloch(
         n = 2 * n - 1
     text = f"{name}: not given by hoppings of less than {most // 2} cells, or not periodic in k"
     raise CaseError(("hamiltonian", text))
-
-
-def _operators(
-    orbitals: Sequence[str] | None,
-    spin: Spin,
-    size: int,
-    centres: NDArray[np.floating],
-    lattice: NDArray[np.floating],
-) -> dict[str, Array]:
-    copies = 1 if spin == "none" else 2
-    if orbitals is None:
-        if spin == "none":
-            return {}
-        found = operators_of(["-"] * (size // 2), [0] * (size // 2), spin=spin)
-        return {"S": found["S"]}
-    sites = same_sites(centres[::copies][: len(orbitals)], lattice)
-    return operators_of(orbitals, sites, spin=spin, size=size)
 
 
 def from_sisl(hamiltonian: Any, *, orbitals: Sequence[str] | None = None) -> TightBinding:
@@ -103,26 +84,20 @@ def from_sisl(hamiltonian: Any, *, orbitals: Sequence[str] | None = None) -> Tig
     if not getattr(hamiltonian, "orthogonal", True):
         raise CaseError(("hamiltonian", "the sisl basis is not orthogonal; orthogonalise it first"))
     kind = hamiltonian.spin
-    if kind.is_unpolarized:
-        spin: Spin = "none"
-    elif kind.is_noncolinear or kind.is_spinorbit:
-        spin = "alternating"
-    else:
+    spinful = kind.is_noncolinear or kind.is_spinorbit
+    if not (kind.is_unpolarized or spinful):
         raise CaseError(("hamiltonian", f"sisl spin {kind}: unpolarized or non-collinear only"))
+    spin: Spin = "none" if kind.is_unpolarized else "alternating"
     geometry = hamiltonian.geometry
     lattice = np.array(geometry.lattice.cell)
-    copies = 1 if spin == "none" else 2
+    copies = 1 if kind.is_unpolarized else 2
     atoms = geometry.o2a(np.arange(hamiltonian.no))
     centres = np.repeat(np.array(geometry.xyz)[atoms], copies, axis=0)
-
-    def at(k: NDArray[np.floating]) -> Array:
-        return np.asarray(hamiltonian.Hk(k, gauge="lattice", format="array"))
-
     return from_bloch(
         "sisl model",
-        at,
+        lambda k: np.asarray(hamiltonian.Hk(k, gauge="lattice", format="array")),
         lattice,
-        operators=_operators(orbitals, spin, len(centres), centres, lattice),
+        operators=operators_of(orbitals, spin, len(centres), centres=centres, lattice=lattice),
         centres=centres,
         degeneracy=3 - copies,
     )
@@ -142,17 +117,16 @@ def from_pythtb(
         CaseError: The model is not periodic in all its directions.
     """
     new = hasattr(model, "dim_k")
-    dimensions = (model.dim_k, model.dim_r) if new else (model._dim_k, model._dim_r)
-    if dimensions[0] != dimensions[1] or dimensions[0] not in (2, 3):
-        text = f"found {dimensions[0]} periodic directions of {dimensions[1]}; needs all of 2 or 3"
+    periodic, directions = (model.dim_k, model.dim_r) if new else (model._dim_k, model._dim_r)
+    if periodic != directions or periodic not in (2, 3):
+        text = f"found {periodic} periodic directions of {directions}; needs all of 2 or 3"
         raise CaseError(("model", text))
     lattice = np.array(model.lat_vecs if new else model.get_lat())
-    fractional = np.array(model.orb_vecs if new else model.get_orb())
     spins = int(model.nspin if new else model._nspin)
-    fractional = np.repeat(fractional, spins, axis=0)
+    fractional = np.repeat(np.array(model.orb_vecs if new else model.get_orb()), spins, axis=0)
     size = len(fractional)
 
-    def at(k: NDArray[np.floating]) -> Array:
+    def at(k: Floats) -> Array:
         raw = model.hamiltonian([k])[0] if new else model._gen_ham(k)
         phase = np.exp(2j * np.pi * fractional @ k)
         return phase[:, None] * np.asarray(raw).reshape(size, size) * phase.conj()
@@ -163,7 +137,7 @@ def from_pythtb(
         "pythtb model",
         at,
         lattice,
-        operators=_operators(orbitals, spin, size, centres, lattice),
+        operators=operators_of(orbitals, spin, size, centres=centres, lattice=lattice),
         centres=centres,
         degeneracy=1 if degeneracy is None else degeneracy,
     )

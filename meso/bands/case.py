@@ -59,49 +59,36 @@ _ENERGY = _in("J", ELEMENTARY_CHARGE)
 _LENGTH = _in("m", 1e-10)
 _SLOPE = _in("J*m", ELEMENTARY_CHARGE * 1e-10)
 _WHOLE, _TEXT = _is(int, "an integer"), _is(str, "a text")
-_MODELS: Mapping[str, Mapping[str, Reader]] = {
-    "RadialTangential": {"mass": number, "spin_orbit": _ENERGY},
-    "ElectronGas": {
-        "mass": number,
-        "exchange": _ENERGY,
-        "direction": _list(number),
-        "rashba": _SLOPE,
-        "dresselhaus": _SLOPE,
-    },
-    "TiltedDirac": {"mass": _ENERGY, "velocity": _SLOPE, "tilt": _SLOPE},
-    "GappedLattice": {"constant": _LENGTH, "mixing": _ENERGY, "hopping": _ENERGY, "mass": _ENERGY},
-    "BccP": {
-        "sigma": _ENERGY,
-        "pi": _ENERGY,
-        "constant": _LENGTH,
-        "spin_orbit": _ENERGY,
-        "exchange": _list(_ENERGY),
-    },
-    "SlaterKosterBcc": {"metal": _TEXT, "spin_orbit": _ENERGY, "exchange": _list(_ENERGY)},
-    "Wannier90": {
-        "hr": _TEXT,
-        "win": _TEXT,
-        "centres": _TEXT,
-        "lattice": _list(_list(_LENGTH)),
-        "orbitals": _list(_TEXT),
-        "sites": _list(_WHOLE),
-        "spin": _TEXT,
-        "energy": _ENERGY,
-    },
-}
 _FILES = ("hr", "win", "centres")
-_REQUIRED = {"SlaterKosterBcc": "metal", "Wannier90": "hr"}
-_BANDS: Mapping[str, Reader] = {
-    "energy": _ENERGY,
-    "broadening": _ENERGY,
-    "kmesh": _WHOLE,
-    "temperature": _ENERGY,
-    "hall_tolerance": number,
-    "symmetry": _TEXT,
-    "processes": _WHOLE,
-    "error": _is(bool, "true or false"),
+_MODELS: Mapping[str, Mapping[str, Reader]] = {
+    "RadialTangential": dict(mass=number, spin_orbit=_ENERGY),
+    "ElectronGas": dict(
+        mass=number, exchange=_ENERGY, direction=_list(number), rashba=_SLOPE, dresselhaus=_SLOPE
+    ),
+    "TiltedDirac": dict(mass=_ENERGY, velocity=_SLOPE, tilt=_SLOPE),
+    "GappedLattice": dict(constant=_LENGTH, mixing=_ENERGY, hopping=_ENERGY, mass=_ENERGY),
+    "BccP": dict(
+        sigma=_ENERGY, pi=_ENERGY, constant=_LENGTH, spin_orbit=_ENERGY, exchange=_list(_ENERGY)
+    ),
+    "SlaterKosterBcc": dict(metal=_TEXT, spin_orbit=_ENERGY, exchange=_list(_ENERGY)),
+    "Wannier90": dict(
+        **dict.fromkeys(_FILES, _TEXT),
+        lattice=_list(_list(_LENGTH)),
+        orbitals=_list(_TEXT),
+        sites=_list(_WHOLE),
+        spin=_TEXT,
+        energy=_ENERGY,
+    ),
 }
-_OUTPUT: Mapping[str, Reader] = {"directory": _TEXT, "name": _TEXT}
+_REQUIRED = {"SlaterKosterBcc": "metal", "Wannier90": "hr"}
+_BANDS: Mapping[str, Reader] = dict(
+    **dict.fromkeys(("energy", "broadening", "temperature"), _ENERGY),
+    **dict.fromkeys(("kmesh", "processes"), _WHOLE),
+    hall_tolerance=number,
+    symmetry=_TEXT,
+    error=_is(bool, "true or false"),
+)
+_OUTPUT: Mapping[str, Reader] = dict(directory=_TEXT, name=_TEXT)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,14 +106,9 @@ class BandsCase:
 
     @classmethod
     def load(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> BandsCase:
-        """Read a case file; paths in it are relative to its folder.
+        """Read a TOML file, with overrides (dotted key -> value) in place of what it says.
 
-        Args:
-            path: The TOML file.
-            overrides: Dotted key -> value, in place of what the file says.
-
-        Raises:
-            CaseError: The file cannot be read or something in it is wrong.
+        Paths in it are relative to its folder.
         """
         path = Path(path)
         try:

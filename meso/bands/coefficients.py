@@ -14,17 +14,10 @@ import numpy as np
 
 from meso.bands.boltzmann import relaxation_rates
 from meso.bands.diffusivity import Diffusivity, Normalisation, diffusivity
-from meso.bands.fermi import (
-    TEMPERATURE,
-    FermiSurface,
-    curl_coefficient,
-    fermi_surface,
-    orbital_coupling,
-)
+from meso.bands.fermi import TEMPERATURE, curl_coefficient, fermi_surface, orbital_coupling
 from meso.bands.hall import hall_conductivity
-from meso.bands.model import Floats, Model
-from meso.bands.response import check_positive
-from meso.bands.result import Quantity, line
+from meso.bands.model import Floats, Model, check_positive
+from meso.bands.result import Quantity
 from meso.bands.wellposed import validate
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
@@ -39,45 +32,6 @@ MISSING = {
 }
 #: A tensor is called isotropic if it differs from its scalar by less than this.
 _ISOTROPIC = 1e-3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
-    """A scalar for a material file.
-
-    Attributes:
-        value: In `unit`.
-        unit: SI unit.
-        error: Estimated absolute error, or None.
-        source: Model and reference.
-        method: How it was computed, with grid, Γ and energy.
-    """
-
-    value: float
-    unit: str
-    error: float | None
-    source: str
-    method: str
-
-    @classmethod
-    def of(
-        cls, value: float, unit: str, origin: Quantity | FermiSurface, relative: float | None
-    ) -> Value:
-        """A value with what its origin says, and its error relative to it."""
-        how = dict(origin.provenance)
-        name, reference = how.pop("model"), how.pop("reference", None)
-        return cls(
-            value=value,
-            unit=unit,
-            error=None if relative is None else abs(value) * float(relative),
-            source=f"computed from {name}" + (f" after {reference}" if reference else ""),
-            method="; ".join(line(k, v) for k, v in how.items()),
-        )
-
-    @property
-    def text(self) -> str:
-        """The value with its unit."""
-        return f"{self.value:.9g} {self.unit}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,7 +50,7 @@ class Coefficients:
 
     model: str
     carriers: str
-    values: Mapping[str, Value]
+    values: Mapping[str, Quantity]
     scattering: Mapping[str, float]
     results: Mapping[str, Quantity]
     missing: Mapping[str, str]
@@ -156,10 +110,17 @@ def coefficients(
     """
     check_positive(broadening=broadening)
     results: dict[str, Quantity] = {}
-    values: dict[str, Value] = {}
+    values: dict[str, Quantity] = {}
     warnings: list[str] = []
     d = model.dimension
     unit = "S/m" if d == 3 else "S"
+
+    def add(key: str, value: float, unit: str, origin: Any, relative: float | None) -> None:
+        error = None if relative is None else abs(value) * float(relative)
+        values[key] = Quantity(
+            name=key, value=value, unit=unit, error=error, provenance=origin.provenance
+        )
+
     how: dict[str, Any] = {"energy": energy, "kmesh": kmesh, **options}
     surface = fermi_surface(model, temperature=temperature, **how)
     if model.lattice is None:
@@ -174,38 +135,38 @@ def coefficients(
             raise CaseError(("broadening", f"{hint}: take a larger one, or a larger kmesh"))
         if (relative or 0) > 0.5:
             warnings.append(f"broadening: {hint}; estimated error {100 * (relative or 0):.2g} %")
-        values |= _diffusivities(origin, warnings)
+        # Scalars: means over components and directions of the part that keeps both.
+        kept = np.einsum("iaia->ia", origin.blocks(Normalisation.TRACE))
+        for key, diagonal in (("spin", kept[:, :3]), ("orbital", kept[:, 3:])):
+            if diagonal.any():
+                mean = float(diagonal.mean())
+                warnings += _anisotropy(f"{key}_diffusivity", diagonal - mean, mean)
+                add(f"{key}_diffusivity", mean, "m^2/s", origin, relative)
     mean = float(np.trace(sigma)) / d
-    _warn_anisotropic("conductivity", sigma[:d, :d] - mean * np.eye(d), mean, warnings)
+    warnings += _anisotropy("conductivity", sigma[:d, :d] - mean * np.eye(d), mean)
+    add("conductivity", mean, unit, origin, relative)
     both = None if surface.error is None else surface.error + (relative or 0.0)
-    values["conductivity"] = Value.of(mean, unit, origin, relative)
-    for key, value, of, error in (
-        ("mean_free_path", surface.mean_free_path(mean, d), "m", both),
-        ("density_of_states", surface.density_of_states, f"1/(J m^{d})", surface.error),
-        ("fermi_velocity", surface.velocity, "m/s", surface.error),
-    ):
-        values[key] = Value.of(value, of, surface, error)
+    add("mean_free_path", surface.mean_free_path(mean, d), "m", surface, both)
+    add("density_of_states", surface.density_of_states, f"1/(J m^{d})", surface, surface.error)
+    add("fermi_velocity", surface.velocity, "m/s", surface, surface.error)
     if "L" in model.operators:
-        results["orbital_coupling"] = kappa = orbital_coupling(
-            model, temperature=temperature, **how
-        )
+        kappa = orbital_coupling(model, temperature=temperature, **how)
+        results["orbital_coupling"] = kappa
         value, rest = curl_coefficient(kappa.value)
         if rest > _ISOTROPIC:
-            warnings.append(
-                f"orbital_coupling: κ ∇×J leaves {100 * rest:.2g} % of the tensor; shear counts too"
-            )
-        values["orbital_coupling"] = Value.of(value, "J*s/A", kappa, kappa.relative_error)
+            text = f"κ ∇×J leaves {100 * rest:.2g} % of the tensor; shear counts too"
+            warnings.append(f"orbital_coupling: {text}")
+        add("orbital_coupling", value, "J*s/A", kappa, kappa.relative_error)
     for key, letter in (("spin_hall_conductivity", "S"), ("orbital_hall_conductivity", "L")):
         if letter not in model.operators:
             continue
         results[key] = hall = hall_conductivity(model, letter, tolerance=hall_tolerance, **how)
-        relative = hall.relative_error
-        if (relative or 0) > 0.1:
-            text = f"{key}: error {100 * (relative or 0):.2g} %; refine with hall_tolerance"
-            warnings.append(text)
+        wrong = hall.relative_error
+        if (wrong or 0) > 0.1:
+            text = f"error {100 * (wrong or 0):.2g} %; refine with hall_tolerance"
+            warnings.append(f"{key}: {text}")
         # θ of 𝒥^{ij} = θ ε_ijk E_k, from [i, j, k].
-        theta, _ = curl_coefficient(hall.value.transpose(1, 2, 0))
-        values[key] = Value.of(theta, unit, hall, relative)
+        add(key, curl_coefficient(hall.value.transpose(1, 2, 0))[0], unit, hall, wrong)
     try:
         warnings += _validate(results)
     except CaseError as problem:
@@ -232,22 +193,10 @@ def _validate(results: Mapping[str, Quantity], **rates: Any) -> tuple[str, ...]:
     return validate(d[:, used][:, :, :, used], **rates)
 
 
-def _diffusivities(found: Diffusivity, warnings: list[str]) -> dict[str, Value]:
-    """Scalars: means over components and directions of the part that keeps both."""
-    kept = np.einsum("iaia->ia", found.blocks(Normalisation.TRACE))
-    values = {}
-    for key, diagonal in (("spin_diffusivity", kept[:, :3]), ("orbital_diffusivity", kept[:, 3:])):
-        if diagonal.any():
-            mean = float(diagonal.mean())
-            _warn_anisotropic(key, diagonal - mean, mean, warnings)
-            values[key] = Value.of(mean, "m^2/s", found, found.relative_error)
-    return values
-
-
-def _warn_anisotropic(key: str, rest: Floats, mean: float, warnings: list[str]) -> None:
+def _anisotropy(key: str, rest: Floats, mean: float) -> list[str]:
+    """A warning if a scalar leaves too much of a tensor."""
     worst = float(np.abs(rest).max()) / max(abs(mean), 1e-300)
-    if worst > _ISOTROPIC:
-        warnings.append(f"{key}: a scalar leaves {100 * worst:.2g} % of the tensor")
+    return [f"{key}: a scalar leaves {100 * worst:.2g} % of the tensor"] * (worst > _ISOTROPIC)
 
 
 def _scattering(model: Model, energy: float) -> dict[str, float]:

@@ -4,36 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
-from numpy.typing import NDArray
 
-from meso.bands.model import HBAR2_OVER_MASS, SIGMA, Array, spin_operator, with_spin
+from meso.bands.model import (
+    HBAR2_OVER_MASS,
+    SIGMA,
+    Array,
+    Floats,
+    check_positive,
+    spin_operator,
+    with_spin,
+)
 from meso.errors import CaseError
 
-
-def _plane(size: int, z: Array) -> Array:
-    """A pseudovector with a z component only."""
-    return np.array([np.zeros((size, size)), np.zeros((size, size)), z])
-
-
-def _positive(**values: float) -> None:
-    problems = [
-        (key, f"found {value!r}; must be positive and finite")
-        for key, value in values.items()
-        if not (isfinite(value) and value > 0)
-    ]
-    if problems:
-        raise CaseError(*problems)
+_X, _Y, _Z = SIGMA
 
 
 @dataclass(frozen=True, kw_only=True)
 class Continuum:
-    """What models of the plane have in common: H is a polynomial of second degree in k.
-
-    H = c + Σ_a l_a k_a + ½ Σ_ab q_ab k_a k_b with matrices c, l, q (`coefficients`).
-    """
+    """H = c + Σ_a l_a k_a + ½ Σ_ab q_ab k_a k_b with matrices c, l, q (`coefficients`)."""
 
     name = "continuum"
     dimension = 2
@@ -42,7 +32,7 @@ class Continuum:
 
     @property
     def coefficients(self) -> tuple[Array, Array, Array]:
-        """The matrices c, l (2, …) and q (2, 2, …)."""
+        """The matrices c, l (2, …) and q (2, 2, …), in eV and Å."""
         raise NotImplementedError
 
     @property
@@ -50,19 +40,18 @@ class Continuum:
         """Number of states at each k."""
         return len(self.coefficients[0])
 
-    def hamiltonian(self, k: NDArray[np.floating]) -> Array:
+    def hamiltonian(self, k: Floats) -> Array:
         """H in eV at the wave vectors k (K, 2)."""
         c, linear, square = self.coefficients
-        return (
-            c + np.einsum("ka,amn->kmn", k, linear) + np.einsum("ka,kb,abmn->kmn", k, k, square) / 2
-        )
+        second = np.einsum("ka,kb,abmn->kmn", k, k, square) / 2
+        return c + np.tensordot(k, linear, axes=1) + second
 
-    def gradient(self, k: NDArray[np.floating]) -> Array:
+    def gradient(self, k: Floats) -> Array:
         """∂H/∂k in eV Å."""
         _, linear, square = self.coefficients
-        return linear + np.einsum("kb,abmn->kamn", k, square)
+        return linear + np.tensordot(k, square, axes=1)
 
-    def hessian(self, k: NDArray[np.floating]) -> Array:
+    def hessian(self, k: Floats) -> Array:
         """∂²H/∂k∂k in eV Å²."""
         square = self.coefficients[2]
         return np.broadcast_to(square, (len(k), *square.shape))
@@ -84,7 +73,7 @@ class RadialTangential(Continuum):
     name = "radial-tangential"
 
     def __post_init__(self) -> None:
-        _positive(mass=self.mass)
+        check_positive(mass=self.mass)
 
     @property
     def degeneracy(self) -> int:  # type: ignore[override]
@@ -94,21 +83,19 @@ class RadialTangential(Continuum):
     @property
     def coefficients(self) -> tuple[Array, Array, Array]:
         """H = (ħ²/2m)[(k_x² − k_y²) τ_z + 2 k_x k_y τ_x] + λ τ_y σ_z."""
-        x, y, z = SIGMA
-        square = HBAR2_OVER_MASS / self.mass * np.array([[z, x], [x, -z]])
+        square = HBAR2_OVER_MASS / self.mass * np.array([[_Z, _X], [_X, -_Z]])
         constant: Array = np.zeros((2, 2))
         if self.spin_orbit is not None:
-            square = np.array([[with_spin(b) for b in a] for a in square])
-            constant = self.spin_orbit * np.kron(z, y)
+            square, constant = with_spin(square), self.spin_orbit * np.kron(_Z, _Y)
         return constant, np.zeros((2, *constant.shape)), square
 
     @property
     def operators(self) -> Mapping[str, Array]:
         """L_z = τ_y, and S where there is spin."""
-        y = SIGMA[1]
+        momentum = np.array([0 * _Y, 0 * _Y, _Y])
         if self.spin_orbit is None:
-            return {"L": _plane(2, y)}
-        return {"S": spin_operator(2), "L": _plane(4, with_spin(y))}
+            return {"L": momentum}
+        return {"S": spin_operator(2), "L": with_spin(momentum)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +120,7 @@ class ElectronGas(Continuum):
     name = "electron gas"
 
     def __post_init__(self) -> None:
-        _positive(mass=self.mass)
+        check_positive(mass=self.mass)
         if len(self.direction) != 3:
             text = f"found {list(self.direction)}; must be three numbers"
             raise CaseError(("direction", text))
@@ -141,7 +128,7 @@ class ElectronGas(Continuum):
             raise CaseError(("direction", "found a zero vector; must have a direction"))
 
     @property
-    def magnetisation(self) -> NDArray[np.floating]:
+    def magnetisation(self) -> Floats:
         """The unit vector m."""
         m = np.asarray(self.direction, dtype=float)
         return m / np.linalg.norm(m)
@@ -149,15 +136,9 @@ class ElectronGas(Continuum):
     @property
     def coefficients(self) -> tuple[Array, Array, Array]:
         """See the class."""
-        x, y, _ = SIGMA
-        constant = self.exchange * np.einsum("a,amn->mn", self.magnetisation, SIGMA)
-        linear = np.array(
-            [
-                self.rashba * y + self.dresselhaus * x,
-                -self.rashba * x - self.dresselhaus * y,
-            ]
-        )
-        square = HBAR2_OVER_MASS / self.mass * np.einsum("ab,mn->abmn", np.eye(2), np.eye(2))
+        constant = self.exchange * np.tensordot(self.magnetisation, SIGMA, axes=1)
+        linear = self.rashba * np.array([_Y, -_X]) + self.dresselhaus * np.array([_X, -_Y])
+        square = HBAR2_OVER_MASS / self.mass * np.multiply.outer(np.eye(2), np.eye(2))
         return constant, linear, square
 
     @property
@@ -182,7 +163,7 @@ class TiltedDirac(Continuum):
     name = "tilted Dirac"
 
     def __post_init__(self) -> None:
-        _positive(mass=self.mass, velocity=self.velocity)
+        check_positive(mass=self.mass, velocity=self.velocity)
         if not abs(self.tilt) < self.velocity:
             text = f"found {self.tilt!r}; must be below velocity, else the Fermi line is open"
             raise CaseError(("tilt", text))
@@ -190,9 +171,8 @@ class TiltedDirac(Continuum):
     @property
     def coefficients(self) -> tuple[Array, Array, Array]:
         """See the class."""
-        x, y, z = SIGMA
-        linear = np.array([self.tilt * np.eye(2) - self.velocity * y, self.velocity * x])
-        return self.mass * z, linear, np.zeros((2, 2, 2, 2))
+        linear = np.array([self.tilt * np.eye(2) - self.velocity * _Y, self.velocity * _X])
+        return self.mass * _Z, linear, np.zeros((2, 2, 2, 2))
 
     @property
     def operators(self) -> Mapping[str, Array]:

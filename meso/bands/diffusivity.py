@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from math import pi
 from typing import Any
 
@@ -25,8 +24,8 @@ from numpy.typing import NDArray
 
 from meso.bands.geometry import Bands, Electrons
 from meso.bands.kmesh import Mesh
-from meso.bands.model import Array, Floats, Model
-from meso.bands.response import check_positive, mesh_for, respond
+from meso.bands.model import Array, Floats, Model, check_positive
+from meso.bands.response import mesh_for, respond
 from meso.bands.result import Quantity
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
@@ -34,6 +33,8 @@ from meso.errors import CaseError
 #: Bytes that a batch of intermediate matrices may take: they stay in the cache and are reused.
 _CACHE = 256 << 10
 CHANNELS = ("c", "sx", "sy", "sz", "lx", "ly", "lz")
+#: From S of two channels to the densities: the spin of σ is half of it.
+_FACTORS = {"ss": 1.0, "sl": 2.0, "ls": 0.5, "ll": 1.0}
 
 
 class Normalisation(StrEnum):
@@ -86,13 +87,11 @@ class Diffusivity(Quantity):
         Args:
             normalisation: Of the source density, see `Normalisation`.
         """
-        norm = np.array(self.norms[1:])
-        if Normalisation(normalisation) is Normalisation.PRINTED:
-            norm = np.ones(6)
+        printed = Normalisation(normalisation) is Normalisation.PRINTED
+        norm = np.ones(6) if printed else np.array(self.norms[1:])
+        unit = np.array([0.5] * 3 + [1.0] * 3)
         scale = ELEMENTARY_CHARGE**2 * self.density_of_states
-        unit = np.array([0.5] * 3 + [1.0] * 3)  # the spin of σ is half of it
-        d = self.value[1:, :, 1:, :] / scale
-        d = d / norm[:, None, None, None] / unit[:, None, None, None] * unit[:, None]
+        d = self.value[1:, :, 1:, :] / scale / (norm * unit)[:, None, None, None] * unit[:, None]
         return np.ascontiguousarray(d.transpose(3, 2, 1, 0))
 
     def polarization(self, source: str = "s", axis: str = "x", direction: str = "x") -> float:
@@ -104,9 +103,9 @@ class Diffusivity(Quantity):
             direction: Of the gradient and the current.
         """
         other = {"s": "l", "l": "s"}[source]
-        factor = {"s": 2.0, "l": 0.5}[source]
         same = abs(self.between(source + axis, source + axis, direction * 2))
-        crossed = abs(factor * self.between(source + axis, other + axis, direction * 2))
+        crossed = abs(self.between(source + axis, other + axis, direction * 2))
+        crossed *= _FACTORS[source + other]
         return crossed / (same + crossed)
 
     def swapping(self, source: str = "l", sink: str | None = None) -> float:
@@ -117,70 +116,63 @@ class Diffusivity(Quantity):
             sink: "s" or "l"; None for the same kind.
         """
         sink = sink or source
-        factor = {"sl": 2.0, "ls": 0.5}.get(source + sink, 1.0)
-        turned = factor * self.between(source + "x", sink + "y", "xy")
+        turned = _FACTORS[source + sink] * self.between(source + "x", sink + "y", "xy")
         return abs(turned / self.between(source + "x", source + "x", "xx"))
 
 
-def conduction(
-    at: Bands,
-    energies: Sequence[float],
-    broadening: float,
-    operators: Array,
-    directions: Sequence[int],
-) -> tuple[NDArray, NDArray]:
+@dataclass(frozen=True, kw_only=True)
+class Conduction:
     """The density of states and S[X, i, Y, j] of several energies at each k, in 1/eV and eV Å².
 
     (K, energies) and (K, energies, n, 3, n, 3), for the channels `operators` (n, N, N) in the space
     of the model; directions i that are left out stay zero.
     """
-    step = max(2, _CACHE // (16 * 3 * len(operators) * at.model.size**2))
-    parts = [at.k[s : s + step] for s in range(0, len(at.k), step)]
-    found = [_traces(at.model, k, energies, broadening, operators, directions) for k in parts]
-    states, tensors = zip(*found, strict=True)
-    return np.concatenate(states), np.concatenate(tensors)
 
+    energies: Sequence[float]
+    broadening: float
+    operators: Array
+    directions: Sequence[int]
 
-def _traces(
-    model: Model,
-    k: Floats,
-    energies: Sequence[float],
-    broadening: float,
-    operators: Array,
-    directions: Sequence[int],
-) -> tuple[NDArray, NDArray]:
-    h, slope = model.hamiltonian(k), model.gradient(k).astype(complex)
-    number, dims, size = slope.shape[:3]
-    directions = [i for i in directions if i < dims]
-    count = len(operators)
-    row = np.ascontiguousarray(operators.transpose(1, 0, 2)).reshape(size, -1)
+    def __call__(self, at: Bands) -> tuple[NDArray, NDArray]:
+        """The integrand at a batch of wave vectors."""
+        step = max(2, _CACHE // (16 * 3 * len(self.operators) * at.model.size**2))
+        found = [self._part(at.model, at.k[s : s + step]) for s in range(0, len(at.k), step)]
+        states, tensors = zip(*found, strict=True)
+        return np.concatenate(states), np.concatenate(tensors)
 
-    def times_operators(left: Array) -> Array:
-        """A_i X for all X in one product: (K, i, rows, X, columns)."""
-        return (left.reshape(-1, size) @ row).reshape(*left.shape[:3], count, size)
+    def _part(self, model: Model, k: Floats) -> tuple[NDArray, NDArray]:
+        h, slope = model.hamiltonian(k), model.gradient(k).astype(complex)
+        number, dims, size = slope.shape[:3]
+        directions = [i for i in self.directions if i < dims]
+        count = len(self.operators)
+        row = np.ascontiguousarray(self.operators.transpose(1, 0, 2)).reshape(size, -1)
 
-    def lined_up(blocks: Array) -> Array:
-        """(K, i, rows, X, columns) as vectors (K, i X, rows columns)."""
-        return blocks.swapaxes(2, 3).reshape(number, -1, size * size)
+        def times_operators(left: Array) -> Array:
+            """A_i X for all X in one product: (K, i, rows, X, columns)."""
+            return (left.reshape(-1, size) @ row).reshape(*left.shape[:3], count, size)
 
-    # Im Tr[½{A, Y} Q] = ½ Im Tr[A Y (Q − Q†)]: the fewer matrices are made anti-Hermitian.
-    sinks = lined_up(times_operators(slope)).swapaxes(1, 2)
-    chosen = slope if len(directions) == dims else np.ascontiguousarray(slope[:, directions])
-    states = np.zeros((number, len(energies)))
-    tensor = np.zeros((number, len(energies), count, 3, count, 3))
-    for e, energy in enumerate(energies):
-        retarded = np.linalg.inv((energy + 1j * broadening) * np.eye(size) - h)
-        advanced = np.ascontiguousarray(retarded.conj().swapaxes(1, 2))
-        states[:, e] = -np.einsum("knn->k", retarded).imag / pi
-        v = (chosen.reshape(number, -1, size) @ retarded).reshape(chosen.shape)
-        v = retarded[:, None] @ v
-        between = times_operators(v).reshape(number, -1, size) @ advanced
-        between = between.reshape(number, len(directions), size, count, size)
-        difference = between.transpose(0, 1, 4, 3, 2) - between.conj()
-        trace = (lined_up(difference) @ sinks).imag / -2
-        trace = trace.reshape(number, len(directions), count, dims, count)
-        tensor[:, e, :, directions, :, :dims] = trace.transpose(1, 0, 2, 4, 3)
-    return states, tensor
+        def lined_up(blocks: Array) -> Array:
+            """(K, i, rows, X, columns) as vectors (K, i X, rows columns)."""
+            return blocks.swapaxes(2, 3).reshape(number, -1, size * size)
+
+        # Im Tr[½{A, Y} Q] = ½ Im Tr[A Y (Q − Q†)]: the fewer matrices are made anti-Hermitian.
+        sinks = lined_up(times_operators(slope)).swapaxes(1, 2)
+        chosen = slope if len(directions) == dims else np.ascontiguousarray(slope[:, directions])
+        states = np.zeros((number, len(self.energies)))
+        tensor = np.zeros((number, len(self.energies), count, 3, count, 3))
+        for e, energy in enumerate(self.energies):
+            retarded = np.linalg.inv((energy + 1j * self.broadening) * np.eye(size) - h)
+            advanced = np.ascontiguousarray(retarded.conj().swapaxes(1, 2))
+            states[:, e] = -np.einsum("knn->k", retarded).imag / pi
+            v = (chosen.reshape(number, -1, size) @ retarded).reshape(chosen.shape)
+            v = retarded[:, None] @ v
+            between = times_operators(v).reshape(number, -1, size) @ advanced
+            between = between.reshape(number, len(directions), size, count, size)
+            difference = between.transpose(0, 1, 4, 3, 2) - between.conj()
+            trace = (lined_up(difference) @ sinks).imag / -2
+            trace = trace.reshape(number, len(directions), count, dims, count)
+            tensor[:, e, :, directions, :, :dims] = trace.transpose(1, 0, 2, 4, 3)
+        return states, tensor
 
 
 def channels(model: Model) -> Array:
@@ -218,37 +210,33 @@ def diffusivities(
     if len(chosen) < 3 and mesh.group is not None and len(mesh.group) not in (1, 8):
         chosen = (0, 1, 2)  # the average over a group mixes directions
     operators = channels(model).astype(complex)
-    integrand = partial(
-        conduction,
+    integrand = Conduction(
         energies=[float(energy) for energy in energies],
         broadening=float(broadening),
         operators=operators,
         directions=chosen,
     )
     sums = respond(electrons, integrand, mesh, axes=["", "cvcv"], **options)
-    scale = ELEMENTARY_CHARGE**2 / HBAR * broadening / pi * model.degeneracy
-    scale *= 1e10 ** (model.dimension - 2)  # from e²/ħ times 1/Å to S/m (3D), or times 1 to S (2D)
     states = model.degeneracy * sums.values[0]
-    tensors = [_all_channels(model, scale * v) for v in sums.values[1]]
-    errors: list[Any] = [None] * len(tensors)
-    if sums.errors is not None:
-        errors = [_all_channels(model, scale * v) for v in sums.errors[1]]
+    # From e²/ħ times 1/Å to S/m (3D), or times 1 to S (2D).
+    scale = ELEMENTARY_CHARGE**2 / HBAR * broadening / pi * 1e10 ** (model.dimension - 2)
+    scale *= model.degeneracy
+    tensors = _all_channels(model, scale * sums.values[1])
+    errors = None if sums.errors is None else _all_channels(model, scale * sums.errors[1])
     squares = np.einsum("amn,anm->a", operators, operators).real / model.size
     norms = np.ones(7)
     norms[_places(len(operators))] = np.where(squares == 0, 1.0, squares)
+    cell = None if model.lattice is None else abs(np.linalg.det(np.asarray(model.lattice)))
     found = []
-    for n, energy in enumerate(map(float, energies)):
+    for n, energy in enumerate(integrand.energies):
         if not states[n] > 0:
             raise CaseError(("energy", f"no states of {model.name} at {energy:g} eV"))
-        cell = None
-        if model.lattice is not None:
-            cell = float(states[n] * abs(np.linalg.det(np.asarray(model.lattice))))
         found.append(
             Diffusivity(
                 name="diffusivity S[X, i, Y, j], X, Y of c sx sy sz lx ly lz",
                 value=tensors[n],
                 unit="S/m" if model.dimension == 3 else "S",
-                error=errors[n],
+                error=None if errors is None else errors[n],
                 provenance=sums.provenance(
                     "broadened response of charge, spin and orbital densities",
                     "Ning et al., Phys. Rev. Lett. 134, 026303 (2025), eq. 8-13",
@@ -259,7 +247,7 @@ def diffusivities(
                 energy=energy,
                 broadening=float(broadening),
                 density_of_states=float(states[n]) / ELEMENTARY_CHARGE * 1e10**model.dimension,
-                states_per_cell=cell,
+                states_per_cell=None if cell is None else float(states[n] * cell),
                 norms=tuple(map(float, norms)),
             )
         )
@@ -294,11 +282,11 @@ def _places(count: int) -> list[int]:
 
 
 def _all_channels(model: Model, tensor: Floats) -> Floats:
-    """The tensor with the channels that the model leaves out."""
-    place = _places(len(tensor))
-    full = np.zeros((7, 3, 7, 3))
-    full[np.ix_(place, range(3), place, range(3))] = tensor
-    if len(tensor) == 4 and model.degeneracy == 2:
+    """Tensors (energies, n, 3, n, 3) with the channels that the model leaves out."""
+    place = _places(tensor.shape[1])
+    full = np.zeros((len(tensor), 7, 3, 7, 3))
+    full[np.ix_(range(len(tensor)), place, range(3), place, range(3))] = tensor
+    if len(place) == 4 and model.degeneracy == 2:
         for s in (1, 2, 3):  # without spin-orbit coupling spin goes with charge
-            full[s, :, s, :] = tensor[0, :, 0, :]
+            full[:, s, :, s] = tensor[:, 0, :, 0]
     return full

@@ -109,15 +109,8 @@ def adaptive(
     """∫ d^dk/(2π)^d over the Brillouin zone, with cells divided where an integrand is sharp.
 
     A cell is integrated by Gauss points; its error is what dividing it changes. In each round those
-    cells are divided that hold most of the error.
-
-    Args:
-        electrons: Of a model with a lattice.
-        integrand: The integrand.
-        tolerance: Relative to the largest entry of the result.
-        most: Limit of wave vectors.
-        processes: Processes on this machine.
-        progress: Called with a text after each round.
+    cells are divided that hold most of the error, until that is within the tolerance, relative to
+    the largest entry of the result, or more than `most` wave vectors were used.
 
     Returns:
         The integrals, their estimated errors, and a text for the report.
@@ -126,11 +119,10 @@ def adaptive(
         ConvergenceError: The tolerance is not reached within the limit.
         CaseError: The model has no lattice.
     """
-    if electrons.model.lattice is None:
-        raise CaseError(
-            ("lattice", f"{electrons.model.name} has none: no Brillouin zone to refine")
-        )
-    reciprocal = 2 * pi * np.linalg.inv(np.asarray(electrons.model.lattice)).T
+    name, lattice = electrons.model.name, electrons.model.lattice
+    if lattice is None:
+        raise CaseError(("lattice", f"{name} has none: no Brillouin zone to refine"))
+    reciprocal = 2 * pi * np.linalg.inv(lattice).T
     d = len(reciprocal)
     x, w = np.polynomial.legendre.leggauss(_ORDER)
     nodes = np.array(list(product((x + 1) / 2, repeat=d)))

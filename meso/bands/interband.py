@@ -27,9 +27,8 @@ from meso.bands.continuum import ElectronGas
 from meso.bands.engine import integrate
 from meso.bands.fermi import TEMPERATURE
 from meso.bands.geometry import Bands, Electrons
-from meso.bands.kmesh import fermi_lines, plane, uniform, with_opposites
-from meso.bands.model import SIGMA, Floats, Model
-from meso.bands.response import check_positive
+from meso.bands.kmesh import Mesh, fermi_lines, plane, uniform
+from meso.bands.model import SIGMA, Floats, Model, check_positive
 from meso.bands.result import Quantity
 from meso.constants import ELECTRON_CHARGE, ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
@@ -77,8 +76,11 @@ def _parts(
         surface = fermi_lines(model, electrons.energy, kmesh)
         label = f"{sea.label}; {surface.label}"
     else:
-        sea = surface = with_opposites(uniform(model, kmesh, symmetry="none", generic=True))
-        label = sea.label
+        # With −k of each k, so that what is odd cancels.
+        half = uniform(model, kmesh, symmetry="none", generic=True)
+        points, weights = np.concatenate([half.points, -half.points]), np.tile(half.weights / 2, 2)
+        label = f"{half.label}, and their opposites"
+        sea = surface = Mesh(points=points, weights=weights, label=label)
     found = solve(electrons, surface, **options)
     (field,) = integrate(electrons, sea, _sea, **options)
     # f = δ(ε − E_F) v·C carries the particle current K·C; all spins share J.

@@ -7,7 +7,7 @@ also for a sharp Fermi step. Fermi lines themselves are meshes, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
 from itertools import permutations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import elementwise
 
+from meso.bands.geometry import Electrons
 from meso.bands.model import BCC, Floats, Model
 from meso.bands.symmetry import find_group
 from meso.errors import CaseError
@@ -53,14 +54,14 @@ class Mesh:
 GENERIC = np.array([0.3819660, 0.2360680, 0.1458980])
 
 
-def _bcc_constant(lattice: Floats) -> float | None:
-    """The cubic constant of a body-centred cubic lattice with axes along x, y, z, or None."""
-    if len(lattice) != 3:
-        return None
-    a = 2 * np.abs(lattice).max()
-    change = lattice @ np.linalg.inv(a * BCC)
-    whole = np.abs(change - np.rint(change)).max() < 1e-6
-    return float(a) if whole and abs(abs(np.linalg.det(change)) - 1) < 1e-6 else None
+def _bcc_constant(lattice: Floats) -> float:
+    """The cubic constant of a body-centred cubic lattice with axes along x, y, z, or zero."""
+    if len(lattice) == 3:
+        a = 2 * np.abs(lattice).max()
+        change = lattice @ np.linalg.inv(a * BCC)
+        if np.abs(change - np.rint(change)).max() < 1e-6:
+            return float(a) * (abs(abs(np.linalg.det(change)) - 1) < 1e-6)
+    return 0.0
 
 
 def uniform(
@@ -85,35 +86,50 @@ def uniform(
     if not (isinstance(n, int | np.integer) and n >= 2):
         raise CaseError(("kmesh", f"found {n!r}; must be an integer, at least 2"))
     lattice, n = np.asarray(model.lattice), int(n)
-    constant = _bcc_constant(lattice)
+    d, constant = len(lattice), _bcc_constant(lattice)
     mirrors = _grid(*[np.array([1.0, -1.0])] * 3)[:, :, None] * np.eye(3)
     if not isinstance(symmetry, str):
         group = np.asarray(symmetry, dtype=float)
     elif symmetry == "auto":
         group = find_group(model)
     elif symmetry == "none":
-        group = np.eye(model.dimension)[None]
+        group = np.eye(d)[None]
     elif symmetry != "mirror":
         raise CaseError(("symmetry", f'found "{symmetry}"; known: auto, mirror, none'))
-    elif constant is None:
+    elif not constant:
         raise CaseError(("symmetry", '"mirror" is for bcc lattices along x, y, z'))
     else:
         group = mirrors
+    total, steps, count = n**d, 2 * pi / n * np.linalg.inv(lattice).T, np.ones(1)
+    whole = f"{n}{'²³'[d - 2]} of the zone"
     if generic:
-        return _all_points(lattice, n, group)
-    if constant is not None and len(group) in (8, 48) and n % 2 == 0:
-        distance = np.abs(group[:, None] - mirrors).max(axis=(2, 3))
-        if (distance.min(axis=0) < 1e-6).all():
-            return _bcc_points(constant, n, group)
-    return _wedge(lattice, n, group)
+        at = _grid(*[np.arange(n)] * d) + GENERIC[:d]
+    elif constant and n % 2 == 0 and len(group) in (8, 48) and _contains(group, mirrors):
+        odd, count = _bcc_wedge(n, len(group))
+        at, count = odd / 2, 8 * count
+        total, steps, whole = 2 * n**3, 2 * pi / constant / n * np.eye(3), f"2·{n}³ of the bcc zone"
+    else:
+        odd, count = _wedge(steps, n, group)
+        at = odd / 2
+    label = f"{len(at)} points for {whole} ({len(group)} operations)"
+    if generic:
+        averaged = f", averaged over {len(group)} operations" if len(group) > 1 else ""
+        label = f"{len(at)} general points of the zone{averaged}"
+    weights = count / (total * abs(np.linalg.det(lattice))) * np.ones(len(at))
+    return Mesh(points=at @ steps, weights=weights, label=label, group=group)
 
 
 def _grid(*axes: NDArray) -> NDArray:
     return np.array(np.meshgrid(*axes, indexing="ij")).reshape(len(axes), -1).T
 
 
+def _contains(group: Floats, part: Floats) -> bool:
+    distance = np.abs(group[:, None] - part).max(axis=(2, 3))
+    return bool((distance.min(axis=0) < 1e-6).all())
+
+
 def _orbits(
-    odd: NDArray, moves: list[NDArray], number: Callable[[NDArray], NDArray]
+    odd: NDArray, moves: Iterable[NDArray], number: Callable[[NDArray], NDArray]
 ) -> tuple[NDArray, NDArray]:
     """The first of the points that some operations map on each other, and how many there are.
 
@@ -125,10 +141,9 @@ def _orbits(
     return odd[first], count
 
 
-def _bcc_points(constant: float, n: int, group: Floats) -> Mesh:
+def _bcc_wedge(n: int, operations: int) -> tuple[NDArray, NDArray]:
     """K = (2π/a)(u, v, w), midpoints, u in [0, 1], v and w in [0, ½]: n³/4 points for 2n³."""
     odd = 2 * _grid(*(np.arange(m) for m in (n, n // 2, n // 2))) + 1
-    count: NDArray = np.ones(len(odd))
 
     def number(p: NDArray) -> NDArray:
         p = p.copy()
@@ -138,60 +153,21 @@ def _bcc_points(constant: float, n: int, group: Floats) -> Mesh:
             p[over, axis] = 2 * n - p[over, axis]
         return (p[:, 0] * n + p[:, 1]) * n + p[:, 2]
 
-    if len(group) == 48:
-        turns = [np.eye(3, dtype=int)[:, order] for order in permutations(range(3))]
-        odd, count = _orbits(odd, turns, number)
-    return Mesh(
-        points=pi / constant / n * odd,
-        weights=8 * count / (constant * n) ** 3,
-        label=f"{len(odd)} points for 2·{n}³ of the bcc zone ({len(group)} operations)",
-        group=group,
-    )
+    if operations == 8:
+        return odd, np.ones(len(odd))
+    return _orbits(odd, (np.eye(3, dtype=int)[:, o] for o in permutations(range(3))), number)
 
 
-def _zone(lattice: Floats) -> tuple[Floats, float]:
-    """Reciprocal vectors as rows, and the volume of the zone over (2π)^d."""
-    return 2 * pi * np.linalg.inv(lattice).T, 1 / abs(np.linalg.det(lattice))
-
-
-def _wedge(lattice: Floats, n: int, group: Floats) -> Mesh:
-    reciprocal, volume = _zone(lattice)
-    d = len(lattice)
+def _wedge(steps: Floats, n: int, group: Floats) -> tuple[NDArray, NDArray]:
     # In fractional coordinates of the reciprocal lattice an operation is a matrix of integers.
-    change = np.rint(reciprocal @ group.swapaxes(1, 2) @ np.linalg.inv(reciprocal)).astype(int)
+    change = np.rint(steps @ group.swapaxes(1, 2) @ np.linalg.inv(steps)).astype(int)
     half = ((change.sum(axis=1) - 1) % 2 == 0).all(axis=1)
+    shape = (n,) * len(steps)
 
     def number(p: NDArray) -> NDArray:
-        return np.ravel_multi_index(tuple(((p - 1) // 2 % n).T), (n,) * d)
+        return np.ravel_multi_index(tuple(((p - 1) // 2 % n).T), shape)
 
-    odd, count = _orbits(2 * _grid(*[np.arange(n)] * d) + 1, list(change[half]), number)
-    return Mesh(
-        points=odd / (2 * n) @ reciprocal,
-        weights=count * volume / n**d,
-        label=f"{len(odd)} points for {n}{'²³'[d - 2]} of the zone ({len(group)} operations)",
-        group=group,
-    )
-
-
-def _all_points(lattice: Floats, n: int, group: Floats) -> Mesh:
-    reciprocal, volume = _zone(lattice)
-    d = len(lattice)
-    averaged = f", averaged over {len(group)} operations" if len(group) > 1 else ""
-    return Mesh(
-        points=(_grid(*[np.arange(n)] * d) + GENERIC[:d]) / n @ reciprocal,
-        weights=np.full(n**d, volume / n**d),
-        label=f"{n**d} general points of the zone{averaged}",
-        group=group,
-    )
-
-
-def with_opposites(mesh: Mesh) -> Mesh:
-    """A mesh together with −k of each k, so that what is odd cancels."""
-    return Mesh(
-        points=np.concatenate([mesh.points, -mesh.points]),
-        weights=np.tile(mesh.weights / 2, 2),
-        label=f"{mesh.label}, and their opposites",
-    )
+    return _orbits(2 * _grid(*map(np.arange, shape)) + 1, change[half], number)
 
 
 def _rays(number: int) -> Floats:
@@ -260,12 +236,8 @@ def fermi_lines(model: Model, energy: float, rays: int = 64) -> Mesh:
     points, weights = [], []
     for band, radius in lines:
         k = radius[:, None] * unit
-        energies, states = np.linalg.eigh(model.hamiltonian(k))
-        along = np.einsum("kamn,ka->kmn", model.gradient(k), unit)
-        slope = np.einsum("kmn,kmp,kpn->kn", states.conj(), along, states).real
-        # Averaged over the states that are degenerate with that of the band.
-        same = np.abs(energies - energies[:, band, None]) < 1e-9
-        radial = np.abs((slope * same).sum(axis=1) / same.sum(axis=1))
+        velocity = Electrons(model).bands(k).velocity[:, :2, band]
+        radial = np.abs((velocity * unit).sum(axis=1))
         points.append(k)
         weights.append(radius / radial / (2 * pi * rays))
     return Mesh(

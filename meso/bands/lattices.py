@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from math import isfinite
 
 import numpy as np
-from numpy.typing import NDArray
 
-from meso.bands.model import SIGMA, TightBinding, spin_operator, with_spin
+from meso.bands.model import (
+    BCC,
+    SIGMA,
+    Floats,
+    TightBinding,
+    check_positive,
+    spin_operator,
+    with_spin,
+)
 from meso.bands.slater_koster import INTEGRALS, ORBITALS, angular_momentum, bond
 from meso.errors import CaseError, known
 
@@ -68,22 +74,9 @@ TABLES: Mapping[str, TwoCentreTable] = {
 }
 
 
-def bcc_lattice(constant: float) -> NDArray[np.floating]:
-    """Primitive vectors of a body-centred cubic lattice with the cubic constant given."""
-    return constant / 2 * np.array([[-1.0, 1, 1], [1, -1, 1], [1, 1, -1]])
-
-
-def bcc_neighbours(constant: float) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """The eight first and the six second neighbours.
-
-    Raises:
-        CaseError: The constant is not positive.
-    """
-    if not (isfinite(constant) and constant > 0):
-        raise CaseError(("constant", f"found {constant!r}; must be positive and finite"))
-    first = np.array(list(product((-1.0, 1), repeat=3))) * constant / 2
-    second = np.concatenate([np.eye(3), -np.eye(3)]) * constant
-    return first, second
+#: The eight first and the six second neighbours in a body-centred cubic lattice.
+_FIRST = np.array(list(product((-0.5, 0.5), repeat=3)))
+_SECOND = np.concatenate([np.eye(3), -np.eye(3)])
 
 
 def SlaterKosterBcc(  # a model is a thing, even if a function builds it
@@ -118,20 +111,18 @@ def SlaterKosterBcc(  # a model is a thing, even if a function builds it
             raise CaseError((key, f"found {len(values)} numbers; expected {count}"))
     s, p, t2g, eg = table.onsite
     strength = table.spin_orbit if spin_orbit is None else spin_orbit
-    shells = zip(bcc_neighbours(table.constant), (table.first, table.second), strict=True)
-    vectors: list[NDArray[np.floating]] = [np.zeros((1, 3))]
-    hoppings = [np.diag([s, *[p] * 3, *[t2g] * 3, *[eg] * 2])[None]]
-    for neighbours, integrals in shells:
+    vectors, hoppings = [np.zeros((1, 3))], [np.diag([s, *[p] * 3, *[t2g] * 3, *[eg] * 2])[None]]
+    for neighbours, integrals in ((_FIRST, table.first), (_SECOND, table.second)):
         named = dict(zip(INTEGRALS, integrals, strict=True))
-        vectors.append(neighbours)
+        vectors.append(neighbours * table.constant)
         hoppings.append(np.array([bond(r, named) for r in neighbours]))
     return _atomic(
-        name=f"{name} (Slater-Koster bcc, s p d, spin-orbit {strength:g} eV)",
-        constant=table.constant,
-        vectors=np.concatenate(vectors),
-        hoppings=np.concatenate(hoppings),
+        f"{name} (Slater-Koster bcc, s p d, spin-orbit {strength:g} eV)",
+        table.constant,
+        np.concatenate(vectors),
+        np.concatenate(hoppings),
         orbitals=ORBITALS,
-        strength={"d": strength},
+        strength=("d", strength),
         exchange=exchange,
     )
 
@@ -153,59 +144,53 @@ def BccP(
         spin_orbit: ξ of L·S in eV; zero leaves spin out.
         exchange: Vector J in eV: H gains J·σ, and has spin.
     """
-    first, _ = bcc_neighbours(constant)
     values = {"pps": sigma, "ppp": pi}
     return _atomic(
-        name=f"bcc p model (spin-orbit {spin_orbit:g} eV)",
-        constant=constant,
-        vectors=first,
-        hoppings=np.array([bond(r, values)[1:4, 1:4] for r in first]),
+        f"bcc p model (spin-orbit {spin_orbit:g} eV)",
+        constant,
+        _FIRST * constant,
+        np.array([bond(r, values)[1:4, 1:4] for r in _FIRST]),
         orbitals=("px", "py", "pz"),
-        strength={"p": spin_orbit},
+        strength=("p", spin_orbit),
         exchange=exchange,
     )
 
 
 def _atomic(
-    *,
     name: str,
     constant: float,
-    vectors: NDArray[np.floating],
-    hoppings: NDArray[np.floating],
+    vectors: Floats,
+    hoppings: Floats,
+    *,
     orbitals: tuple[str, ...],
-    strength: Mapping[str, float],
+    strength: tuple[str, float],
     exchange: tuple[float, float, float] | None,
 ) -> TightBinding:
-    """One atom per cell. With i before the odd orbitals H(k) is real where there is no spin."""
+    """One atom per cell, with ξ of a shell. H(k) is real without spin: odd orbitals carry an i."""
+    check_positive(constant=constant)
     phase = np.array([1j if o.startswith("p") else 1 for o in orbitals])
-    turned = phase.conj()[:, None] * hoppings * phase
+    matrices = phase.conj()[:, None] * hoppings * phase
     momentum = phase.conj()[:, None] * angular_momentum(orbitals) * phase
     operators = {"L": momentum}
-    degeneracy = 2
-    if any(strength.values()) or exchange is not None:
-        degeneracy = 1
-        spin = spin_operator(len(orbitals))
-        momentum = np.array([with_spin(m) for m in momentum])
+    shell, xi = strength
+    if xi != 0 or exchange is not None:
+        spin, momentum = spin_operator(len(orbitals)), with_spin(momentum)
         operators = {"S": spin, "L": momentum}
-        turned = np.array([with_spin(t) for t in turned])
-        own = np.zeros(turned.shape[1:], dtype=complex)
-        for shell, xi in strength.items():
-            weight = with_spin(np.diag([1.0 * o.startswith(shell) for o in orbitals]))
-            own += xi * weight @ np.einsum("amn,anl->ml", momentum, spin)
-        own += 2 * np.einsum("a,amn->mn", exchange or (0, 0, 0), spin)
-        home = np.flatnonzero(np.abs(vectors).max(axis=1) < 1e-9)
-        if len(home):
-            turned[home[0]] += own
-        else:
+        weight = with_spin(np.diag([1.0 * o.startswith(shell) for o in orbitals]))
+        own = xi * weight @ (momentum @ spin).sum(axis=0)
+        own = own + 2 * np.tensordot(exchange or (0, 0, 0), spin, axes=1)
+        matrices = with_spin(matrices)
+        if vectors[0].any():
             vectors = np.concatenate([np.zeros((1, 3)), vectors])
-            turned = np.concatenate([own[None], turned])
+            matrices = np.concatenate([np.zeros_like(matrices[:1]), matrices])
+        matrices[0] += own
     return TightBinding(
         name=name,
-        lattice=bcc_lattice(constant),
+        lattice=constant * BCC,
         vectors=vectors,
-        hoppings=turned,
+        hoppings=matrices,
         operators=operators,
-        degeneracy=degeneracy,
+        degeneracy=3 - len(operators),
     )
 
 
@@ -225,20 +210,13 @@ def GappedLattice(
         mass: m in eV.
     """
     x, y, z = SIGMA
-    vectors = constant * np.array([[0.0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
-    hoppings = np.array(
-        [
-            (mass + 2 * hopping) * z,
-            *[mixing * sign * x / 2j - hopping * z / 2 for sign in (1, -1)],
-            *[mixing * sign * y / 2j - hopping * z / 2 for sign in (1, -1)],
-        ]
-    )
+    steps = [mixing * s * axis / 2j - hopping * z / 2 for axis in (x, y) for s in (1, -1)]
     momentum = np.zeros((3, 2, 2))
     momentum[2, 1, 1] = 1
     return TightBinding(
         name="gapped two-band lattice",
         lattice=constant * np.eye(2),
-        vectors=vectors,
-        hoppings=hoppings,
+        vectors=constant * np.array([[0.0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]]),
+        hoppings=np.array([(mass + 2 * hopping) * z, *steps]),
         operators={"L": momentum},
     )

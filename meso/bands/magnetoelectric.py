@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from meso.angular_momentum.tensors import LEVI_CIVITA
 from meso.bands.geometry import Bands, Electrons
 from meso.bands.kmesh import Mesh
-from meso.bands.model import Array, Floats, Model
-from meso.bands.response import check_choice, check_positive, respond
+from meso.bands.model import Array, Floats, Model, check_positive
+from meso.bands.response import check_choice, respond
 from meso.bands.result import Quantity
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError

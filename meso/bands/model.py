@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -71,15 +72,7 @@ class Model(Protocol):
 
 
 def operator(model: Model, name: str) -> Array:
-    """An operator of a model as (3, size, size), in ħ.
-
-    Args:
-        model: The model.
-        name: "S", "L", "J" (their sum), or "1" (the number of particles, as its z component).
-
-    Raises:
-        CaseError: The model has no such operator.
-    """
+    """The operator "S", "L", "J" = S + L, or "1" (the number of particles, as z component)."""
     if name == "1":
         unit = np.zeros((3, model.size, model.size))
         unit[2] = np.eye(model.size)
@@ -96,13 +89,13 @@ def operator(model: Model, name: str) -> Array:
 
 
 def with_spin(orbital: Array) -> Array:
-    """An operator of the orbitals in the space of spin ⊗ orbitals."""
+    """Operators (…, N, N) of the orbitals in the space of spin ⊗ orbitals."""
     return np.kron(np.eye(2), orbital)
 
 
 def spin_operator(orbitals: int) -> Array:
     """S = σ/2 in the space of spin ⊗ orbitals."""
-    return np.array([np.kron(s, np.eye(orbitals)) for s in SIGMA]) / 2
+    return np.kron(SIGMA, np.eye(orbitals)) / 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -229,12 +222,19 @@ class TightBinding:
         return self._sum(k, 2)
 
 
-def check_hermitian(matrix: Array, key: str, tolerance: float = 1e-8) -> None:
-    """Refuse what is not Hermitian.
+def check_positive(**values: Any) -> None:
+    """Refuse what is not a positive finite number, by its name."""
+    problems = [
+        (key, f"found {value!r}; must be positive and finite")
+        for key, value in values.items()
+        if not (isinstance(value, int | float | np.number) and isfinite(value) and value > 0)
+    ]
+    if problems:
+        raise CaseError(*problems)
 
-    Raises:
-        CaseError: It is not.
-    """
+
+def check_hermitian(matrix: Array, key: str, tolerance: float = 1e-8) -> None:
+    """Refuse what is not Hermitian."""
     scale = np.abs(matrix).max(initial=1e-300)
     worst = np.abs(matrix - np.conj(np.swapaxes(matrix, -1, -2))).max(initial=0.0)
     if not worst <= tolerance * scale:

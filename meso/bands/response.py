@@ -13,34 +13,15 @@ from numpy.typing import NDArray
 from meso.bands.engine import Integrand, adaptive, integrate
 from meso.bands.geometry import Electrons
 from meso.bands.kmesh import Mesh, fermi_lines, plane, uniform
-from meso.bands.model import Model, check_hermitian
+from meso.bands.model import Model, check_hermitian, check_positive
 from meso.bands.symmetry import average
 from meso.errors import CaseError, known
 
 _OPTIONS = ("symmetry", "processes", "comm", "progress", "batch", "error")
 
 
-def check_positive(**values: Any) -> None:
-    """Refuse what is not a positive finite number.
-
-    Raises:
-        CaseError: Some are not.
-    """
-    problems = [
-        (key, f"found {value!r}; must be positive and finite")
-        for key, value in values.items()
-        if not (isinstance(value, int | float | np.number) and isfinite(value) and value > 0)
-    ]
-    if problems:
-        raise CaseError(*problems)
-
-
 def check_choice(key: str, found: str, names: Sequence[str]) -> None:
-    """Refuse a name that is not known.
-
-    Raises:
-        CaseError: It is not.
-    """
+    """Refuse a name that is not known."""
     if found not in names:
         raise CaseError((key, f'found "{found}"; {known(found, names)}'))
 
@@ -79,18 +60,13 @@ def respond(
     tolerance: float | None = None,
     **options: Any,
 ) -> Sums:
-    """Integrate over k.
+    """Integrate over k, on a mesh or with as many points (rays, for a model without lattice).
 
-    Args:
-        electrons: The model, its Fermi energy and temperature.
-        integrand: Of the bands at a batch of k.
-        kmesh: A mesh, or the number of points (rays, for a model without lattice).
-        axes: For each value of the integrand the kinds of its last axes, see `average`.
-        surface: Whether only the Fermi surface matters.
-        generic: Whether a grid has to miss lines of symmetry, see `uniform`.
-        tolerance: Relative; refine k adaptively instead of a grid.
-        options: `symmetry`, `error` (False: do not estimate it from half as many points), and those
-            of `integrate`.
+    `axes` are the kinds of the last axes of each value of the integrand, see `average`. What
+    matters only at the Fermi surface has `surface`; a `generic` grid misses lines of symmetry, see
+    `uniform`; a relative `tolerance` refines k adaptively instead of a grid. Options are
+    `symmetry`, `error` (False: do not estimate it from half as many points), and those of
+    `integrate`.
 
     Raises:
         CaseError: Unknown options, energy outside the bands, or a Hamiltonian that is not

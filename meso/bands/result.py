@@ -37,6 +37,24 @@ class Quantity:
         scale = float(np.max(np.abs(self.value), initial=0.0))
         return float(np.max(self.error, initial=0.0)) / scale if scale else 0.0
 
+    @property
+    def source(self) -> str:
+        """Model and reference, for a material file."""
+        reference = self.provenance.get("reference")
+        after = f" after {reference}" if reference else ""
+        return f"computed from {self.provenance['model']}{after}"
+
+    @property
+    def method(self) -> str:
+        """How it was computed, with grid, Γ and energy, for a material file."""
+        items = self.provenance.items()
+        return "; ".join(_said(k, v) for k, v in items if k not in ("model", "reference"))
+
+    @property
+    def text(self) -> str:
+        """A number with its unit, for a material file."""
+        return f"{self.value:.9g} {self.unit}"
+
     def report(self) -> str:
         """The convergence report: value, error, and how it was computed."""
         lines = [f"{self.name} [{self.unit}]"]
@@ -46,10 +64,8 @@ class Quantity:
             lines.append(f"  {float(value):.8g}{shown}")
         else:
             lines += [f"  {line}" for line in _entries(value, self.error)]
-        lines += [f"  {line(key, item)}" for key, item in self.provenance.items()]
-        if self.error is None:
-            lines.append("  error: not estimated")
-        return "\n".join(lines)
+        lines += [f"  {_said(key, item)}" for key, item in self.provenance.items()]
+        return "\n".join(lines + ["  error: not estimated"] * (self.error is None))
 
     def __str__(self) -> str:
         return self.report()
@@ -57,25 +73,22 @@ class Quantity:
 
 def _entries(value: np.ndarray, error: Any, most: int = 12) -> list[str]:
     """The entries that matter, largest first."""
-    scale = np.abs(value).max(initial=0.0)
-    if scale == 0:
+    size = np.abs(value).ravel()
+    if not size.any():
         return ["all entries are zero"]
-    flat = np.abs(value).ravel()
-    order = [n for n in np.argsort(-flat, kind="stable") if flat[n] > 1e-9 * scale][:most]
+    wrong = None if error is None else np.broadcast_to(error, value.shape)
     lines = []
-    for n in order:
-        index = np.unravel_index(n, value.shape)
-        name = ",".join(_axis(i, s) for i, s in zip(index, value.shape, strict=True))
-        shown = "" if error is None else f" ± {np.broadcast_to(error, value.shape)[index]:.2g}"
-        lines.append(f"[{name}] {value[index]:.8g}{shown}")
+    for n in np.argsort(-size, kind="stable")[:most]:
+        if size[n] > 1e-9 * size.max():
+            index = np.unravel_index(n, value.shape)
+            axes = zip(index, value.shape, strict=True)
+            name = ",".join("xyz"[i] if s in (2, 3) else str(i) for i, s in axes)
+            shown = "" if wrong is None else f" ± {wrong[index]:.2g}"
+            lines.append(f"[{name}] {value[index]:.8g}{shown}")
     return lines
 
 
-def _axis(index: int, size: int) -> str:
-    return "xyz"[index] if size in (2, 3) else str(index)
-
-
-def line(key: str, item: Any) -> str:
+def _said(key: str, item: Any) -> str:
     """An entry of a provenance as text; keys may end in a unit."""
     text = f"{item:.6g}" if isinstance(item, float) else str(item)
     if key == "method":

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from meso.bands.characters import Spin, operators_of, same_sites
-from meso.bands.model import TightBinding
+from meso.bands.characters import Spin, operators_of
+from meso.bands.model import Array, Floats, TightBinding
 from meso.errors import CaseError
 
 _BOHR = 0.529177210903
@@ -25,7 +25,7 @@ def Wannier90(  # a model is a thing, even if a function builds it
     *,
     win: str | Path | None = None,
     centres: str | Path | None = None,
-    lattice: NDArray[np.floating] | Sequence[Sequence[float]] | None = None,
+    lattice: Floats | Sequence[Sequence[float]] | None = None,
     orbitals: Sequence[str] | None = None,
     sites: Sequence[int] | None = None,
     spin: Spin = "none",
@@ -53,53 +53,33 @@ def Wannier90(  # a model is a thing, even if a function builds it
     path = Path(hr)
     name = path.name.removesuffix("_hr.dat")
     if lattice is None:
-        found = _beside(path, win, f"{name}.win")
-        if found is None:
+        file = Path(win) if win is not None else path.with_name(f"{name}.win")
+        if win is None and not file.is_file():
             text = f"{path.name} holds none: give win = the file NAME.win, or the vectors in Å"
             raise CaseError(("lattice", text))
-        lattice = read_lattice(found)
+        lattice = _read_lattice(file)
     vectors = np.asarray(lattice, dtype=float)
     if vectors.shape != (3, 3):
         raise CaseError(("lattice", f"found shape {vectors.shape}; expected three vectors"))
-    cells, hoppings = read_hr(path)
+    cells, hoppings = _read_hr(path)
     size = hoppings.shape[-1]
     home = np.flatnonzero((cells == 0).all(axis=1))
     if not len(home):
         raise CaseError(("hr", f"{path}: no hopping within the cell at the origin"))
     hoppings[home[0]] -= energy * np.eye(size)
-    where = _beside(path, centres, f"{name}_centres.xyz")
-    positions = None if where is None else read_centres(where, size)
-    operators = {}
-    if orbitals is not None:
-        count = len(orbitals)
-        if sites is None:
-            if positions is None:
-                text = "unknown: give centres = NAME_centres.xyz, or sites = the atom of each one"
-                raise CaseError(("sites", text))
-            step = 2 if spin == "alternating" else 1
-            sites = same_sites(positions[::step][:count], vectors)
-        operators = operators_of(orbitals, sites, spin=spin, size=size)
-    elif spin != "none":
-        if size % 2:
-            raise CaseError(("spin", f"found {spin!r}, but {size} states"))
-        bare = operators_of(["-"] * (size // 2), [0] * (size // 2), spin=spin)
-        operators = {"S": bare["S"]}
+    file = Path(centres) if centres is not None else path.with_name(f"{name}_centres.xyz")
+    positions = _read_centres(file, size) if centres is not None or file.is_file() else None
     return TightBinding(
         name=f"{name} (Wannier90)",
         lattice=vectors,
         vectors=cells @ vectors,
         hoppings=hoppings,
-        operators=operators,
+        operators=operators_of(
+            orbitals, spin, size, sites=sites, centres=positions, lattice=vectors
+        ),
         degeneracy=2 if spin == "none" else 1,
         centres=positions,
     )
-
-
-def _beside(hr: Path, given: str | Path | None, name: str) -> Path | None:
-    if given is not None:
-        return Path(given)
-    candidate = hr.parent / name
-    return candidate if candidate.is_file() else None
 
 
 def _text(path: Path) -> str:
@@ -109,7 +89,7 @@ def _text(path: Path) -> str:
         raise CaseError(f"{path}: {error.strerror or error}") from None
 
 
-def read_hr(path: Path) -> tuple[NDArray[np.integer], NDArray[np.complexfloating]]:
+def _read_hr(path: Path) -> tuple[NDArray[np.integer], Array]:
     """Lattice vectors (number, 3) as integers and hopping matrices, divided by their multiplicity.
 
     Raises:
@@ -141,34 +121,24 @@ def read_hr(path: Path) -> tuple[NDArray[np.integer], NDArray[np.complexfloating
     return cells, hoppings
 
 
-def read_lattice(path: Path) -> NDArray[np.floating]:
-    """Primitive vectors in Å from a `.win` file.
-
-    Raises:
-        CaseError: The file has none.
-    """
+def _read_lattice(path: Path) -> Floats:
+    """Primitive vectors in Å from a `.win` file."""
     text = re.sub(r"[!#].*", "", _text(path))
     block = re.search(
-        r"begin\s+unit_cell_cart\s*\n(.*?)end\s+unit_cell_cart", text, re.DOTALL | re.IGNORECASE
+        r"begin\s+unit_cell_cart\s*\n\s*(bohr|ang)?[a-z]*(.*?)end\s+unit_cell_cart",
+        *(text, re.DOTALL | re.IGNORECASE),
     )
     if block is None:
         raise CaseError(f"{path}: no block unit_cell_cart, so no lattice")
-    words = block[1].split()
-    factor = 1.0
-    if words and words[0][0].isalpha():
-        factor = _BOHR if words.pop(0).lower().startswith("bohr") else 1.0
+    factor = _BOHR if (block[1] or "").lower() == "bohr" else 1.0
     try:
-        return factor * np.array(words, dtype=float).reshape(3, 3)
+        return factor * np.array(block[2].split(), dtype=float).reshape(3, 3)
     except ValueError:
         raise CaseError(f"{path}: unit_cell_cart is not three vectors") from None
 
 
-def read_centres(path: Path, size: int) -> NDArray[np.floating]:
-    """Positions of the Wannier functions in Å from `*_centres.xyz`.
-
-    Raises:
-        CaseError: Not as many as there are functions.
-    """
+def _read_centres(path: Path, size: int) -> Floats:
+    """Positions of the Wannier functions in Å from `*_centres.xyz`."""
     lines = [line.split() for line in _text(path).splitlines()[2:]]
     try:
         found = [[float(v) for v in w[1:4]] for w in lines if w and w[0] == "X"]

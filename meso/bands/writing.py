@@ -12,8 +12,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from meso.bands.coefficients import Coefficients
 from meso.bands.diffusivity import Diffusivity, Normalisation
 from meso.errors import CaseError
@@ -23,54 +21,38 @@ from meso.files.naming import file_names
 _HEAD = "# Written by meso bands, which will not replace it once it is changed: {} {}"
 
 
-def material_tables(found: Coefficients) -> dict[str, Any]:
-    """Tables of a material file: each quantity a list of entries with value, source, method."""
-    tables: dict[str, Any] = {"carriers": found.carriers}
-    for key, value in found.values.items():
-        method = value.method
-        if value.error is not None:
-            method += f"; estimated error {value.error:.2g} {value.unit}"
-        tables[key] = [{"value": value.text, "source": value.source, "method": method}]
-    if found.scattering:
-        tables["scattering"] = dict(found.scattering)
-    return tables
-
-
 def material_text(found: Coefficients, title: str = "") -> str:
     """The text of a material file; what bands do not give is named in its comments."""
     import tomli_w
 
+    tables: dict[str, Any] = {"carriers": found.carriers}
+    for key, v in found.values.items():
+        error = "" if v.error is None else f"; estimated error {v.error:.2g} {v.unit}"
+        tables[key] = [{"value": v.text, "source": v.source, "method": v.method + error}]
+    if found.scattering:
+        tables["scattering"] = dict(found.scattering)
     head = [f"# {line}" for line in (title, f"Computed from {found.model}.") if line]
     head += [f"# Not from bands, yours to supply: {key} ({w})" for key, w in found.missing.items()]
     head += [f"# Warning: {' '.join(text.split())}" for text in found.warnings]
-    return "\n".join(head) + "\n" + tomli_w.dumps(material_tables(found), multiline_strings=False)
+    return "\n".join(head) + "\n" + tomli_w.dumps(tables, multiline_strings=False)
 
 
-def _tensors(found: Coefficients) -> dict[str, Any]:
-    """The content of NAME.json."""
-    tables = {
-        key: {
-            "value": _plain(q.value),
-            "unit": q.unit,
-            "error": _plain(q.error),
-            "provenance": {k: _plain(v) for k, v in q.provenance.items()},
-        }
+def tensor_text(found: Coefficients) -> str:
+    """The tensors as JSON, with errors and provenance."""
+    tables: dict[str, Any] = {
+        key: {"value": q.value, "unit": q.unit, "error": q.error, "provenance": q.provenance}
         for key, q in found.results.items()
     }
     conduction = found.results.get("diffusivity")
     if isinstance(conduction, Diffusivity):
         # What a device's case takes; "diffusivity" itself is the tensor S[X, i, Y, j] in S/m.
         tables["angular_momentum_diffusivity"] = {
-            "value": _plain(conduction.blocks(Normalisation.TRACE)),
+            "value": conduction.blocks(Normalisation.TRACE),
             "unit": "m^2/s",
             "indices": "[i][a][k][b], a and b: S_x, S_y, S_z, L_x, L_y, L_z",
-            "provenance": tables["diffusivity"]["provenance"],
+            "provenance": conduction.provenance,
         }
-    return tables
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return json.dumps(tables, indent=1, ensure_ascii=False, default=lambda array: array.tolist())
 
 
 def _paths(directory: Path, name: str) -> tuple[Path, Path]:
@@ -83,11 +65,7 @@ def _checksum(text: str) -> str:
 
 
 def check_own(directory: Path, name: str) -> None:
-    """Refuse to replace a file that is not as `write` left it.
-
-    Raises:
-        CaseError: NAME.toml or NAME.json has been changed since, or comes from somewhere else.
-    """
+    """Refuse to replace a file that has been changed since, or comes from somewhere else."""
     material, tensors = _paths(directory, name)
     text, data = _text(material), _text(tensors)
     head, _, body = (text or "").partition("\n")
@@ -116,10 +94,7 @@ def _text(path: Path) -> str | None:
 
 
 def write(found: Coefficients, directory: Path, name: str, title: str = "") -> list[Path]:
-    """Write NAME.toml (the material) and NAME.json (tensors, errors, provenance).
-
-    Returns:
-        The paths.
+    """Write NAME.toml (the material) and NAME.json (tensors, errors, provenance): their paths.
 
     Raises:
         CaseError: Somebody else writes into the directory, it cannot be made, or one of the files
@@ -128,7 +103,7 @@ def write(found: Coefficients, directory: Path, name: str, title: str = "") -> l
     """
     material, tensors = _paths(directory, name)
     body = material_text(found, title)
-    data = json.dumps(_tensors(found), indent=1, ensure_ascii=False)
+    data = tensor_text(found)
     head = _HEAD.format(_checksum(body), _checksum(data))
     with hold(directory):
         check_own(directory, name)

@@ -103,6 +103,34 @@ def test_command_line(tmp_path, capsys):
     assert "gamma2" in capsys.readouterr().out
 
 
+def test_what_somebody_changed_is_not_replaced(tmp_path, capsys):
+    """What meso bands wrote may be written again, but not what was edited since, or is not its."""
+    case, out = tmp_path / "metal.toml", tmp_path / "out"
+    case.write_text(CASE)
+
+    def run(directory=out, kmesh=12):
+        words = ["bands", str(case), "--output", str(directory), "--quiet"]
+        return main([*words, "--set", f"bands.kmesh={kmesh}"]), capsys.readouterr().err
+
+    material, tensors = out / "metal.toml", out / "metal.json"
+    assert run() == (0, "") and run(kmesh=14) == (0, "")
+    assert "14 rays" in material.read_text()
+    for path in (material, tensors):
+        written = path.read_text()
+        path.write_text(written + " ")
+        code, message = run()
+        assert code == 2 and message.count("\n") == 1
+        assert f"output.directory: {path} was changed after meso bands wrote it" in message
+        assert path.read_text() == written + " "
+        path.write_text(written)
+    material.rename(out / "mine.toml")
+    assert run() == (0, "") and (out / "mine.toml").exists()
+    # Beside its case a material of the same name would replace it.
+    code, message = run(tmp_path)
+    assert code == 2 and "choose another --output or output.name" in message
+    assert case.read_text() == CASE
+
+
 def test_a_device_uses_the_material_file(tmp_path):
     case = tmp_path / "metal.toml"
     case.write_text(CASE)
