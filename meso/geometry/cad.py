@@ -5,12 +5,9 @@ Everything here runs on one rank, on the model that is open in Gmsh, in the unit
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -119,12 +116,8 @@ def _open(path: Path) -> list[_Entity]:
             copy.write_text(text)
         else:
             copy.write_bytes(path.read_bytes())
-        with _silent():
-            run_gmsh(
-                path,
-                lambda: gmsh.model.occ.importShapes(str(copy), highestDimOnly=False),
-                hide=folder,
-            )
+        shapes = gmsh.model.occ.importShapes
+        run_gmsh(path, lambda: shapes(str(copy), highestDimOnly=False), hide=folder)
         gmsh.model.occ.synchronize()
     found = []
     for dimension, tag in gmsh.model.getEntities():
@@ -132,21 +125,6 @@ def _open(path: Path) -> list[_Entity]:
         if label and dimension > 0 and not _AUTOMATIC.match(label):
             found.append(replace(_Entity.of(dimension, tag), label=label))
     return found
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep what OpenCASCADE writes to the standard output from those who read it."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _join(path: Path, dimension: int) -> None:

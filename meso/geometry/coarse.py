@@ -54,7 +54,7 @@ class Coarse:
 
     def on(self, tags: list[int]) -> np.ndarray:
         """Facets on some curves (3D: surfaces) of the drawing."""
-        return drawing.elements({2: 1, 3: 2}[self.dimension], tags, self.number)
+        return drawing.elements(drawing.simplex(self.dimension - 1), tags, self.number)
 
     def measure(self, tags: list[int]) -> float:
         """Length (3D: area) of some curves (surfaces)."""
@@ -93,7 +93,7 @@ def coarse_mesh(
     _check(along, announce, dimension)
     drawing.generate(path, dimension)
     points, number = drawing.nodes()
-    cells = drawing.elements({2: 2, 3: 4}[dimension], [-1], number)
+    cells = drawing.elements(drawing.simplex(dimension), [-1], number)
     sides = np.ptp(points[np.unique(cells)], axis=0) if len(cells) else np.zeros(3)
     if not len(cells) or (dimension == 2 and sides[2] > 1e-9 * sides.max()):
         return None

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -26,22 +25,13 @@ KIND = {1: "curve", 2: "surface", 3: "volume"}
 _SMOOTH = 1.0
 
 
-@contextmanager
-def gmsh_session() -> Iterator[None]:
-    """A fresh, silent Gmsh, closed again whatever happens inside."""
-    if gmsh.isInitialized():
-        gmsh.finalize()
+def start() -> None:
+    """A fresh, silent Gmsh in this process, which has no other drawing."""
     gmsh.initialize(readConfigFiles=False, interruptible=False)
-    try:
-        gmsh.option.setNumber("General.Terminal", 0)
-        gmsh.option.setNumber("General.NumThreads", 1)
-        gmsh.parser.clear()
-        gmsh.model.add("device")
-        gmsh.logger.start()
-        yield
-    finally:
-        gmsh.logger.stop()
-        gmsh.finalize()
+    gmsh.option.setNumber("General.Terminal", 0)
+    gmsh.option.setNumber("General.NumThreads", 1)
+    gmsh.model.add("device")
+    gmsh.logger.start()
 
 
 def open_geo(path: Path, parameters: Mapping[str, float], *, trusted: bool = False) -> None:
@@ -205,6 +195,12 @@ def nodes() -> tuple[np.ndarray, np.ndarray]:
     number = np.full(int(tags.max(initial=0)) + 1, -1, dtype=np.int64)
     number[tags.astype(np.int64)] = np.arange(len(tags))
     return xyz.reshape(-1, 3), number
+
+
+def simplex(dimension: int, degree: int = 1) -> int:
+    """Gmsh's type of the points, lines, triangles or tetrahedra of a degree."""
+    name = ("point", "line", "triangle", "tetrahedron")[dimension]
+    return gmsh.model.mesh.getElementType(name, degree if dimension else 0)
 
 
 def elements(kind: int, tags: list[int], number: np.ndarray) -> np.ndarray:

@@ -15,12 +15,7 @@ from meso.geometry import drawing
 from meso.geometry.curving import straightened
 from meso.geometry.simplices import CELLS, Drawing, drawing_of, positions
 
-# Gmsh element types by dimension and polynomial degree.
-_KINDS = {
-    1: {1: 1, 2: 8, 3: 26, 4: 27},
-    2: {1: 2, 2: 9, 3: 21, 4: 23},
-    3: {1: 4, 2: 11},
-}
+_HIGHEST = {2: 4, 3: 2}  # degree of the cells of a mesh file
 
 
 def extract(path: Path, degree: int | None) -> Drawing:
@@ -38,11 +33,9 @@ def extract(path: Path, degree: int | None) -> Drawing:
     own = _degree(regions, path, dimension)
     points, number = drawing.nodes()
     cells, cell_region = _members(dimension, own, regions, number)
-    for index, name in enumerate(regions):
-        if not (cell_region == index).any():
-            raise GeometryError(
-                f"{path}: the physical {drawing.KIND[dimension]} '{name}' has no {CELLS[dimension]}"
-            )
+    if bare := [n for i, n in enumerate(regions) if i not in cell_region]:
+        kind = drawing.KIND[dimension]
+        raise GeometryError(f"{path}: the physical {kind} '{bare[0]}' has no {CELLS[dimension]}")
     facets, facet_boundary = _members(dimension - 1, own, boundaries, number)
     raw = Drawing(
         points=points,
@@ -56,7 +49,7 @@ def extract(path: Path, degree: int | None) -> Drawing:
         degree=own,
     )
     if degree is None:  # in a drawing, views are wanted sizes
-        data = _views(_KINDS[dimension][own], regions)
+        data = _views(drawing.simplex(dimension, own), regions)
         return replace(drawing_of(raw, path, dimension), cell_data=data)
     if dimension == 3:
         return straightened(drawing_of(raw, path, dimension))
@@ -87,25 +80,24 @@ def _degree(regions: Mapping[str, list[int]], path: Path, dimension: int) -> int
     """Polynomial degree of the cells, all of one kind."""
     tags = [e for entities in regions.values() for e in entities]
     found = {int(t) for e in tags for t in gmsh.model.mesh.getElementTypes(dimension, e)}
-    kinds = _KINDS[dimension]
-    degrees = [d for d, kind in kinds.items() if kind in found]
-    if found - set(kinds.values()) or len(degrees) != 1:
+    kinds = {drawing.simplex(dimension, d): d for d in range(1, _HIGHEST[dimension] + 1)}
+    if len(found) != 1 or not found <= set(kinds):
         names = ", ".join(gmsh.model.mesh.getElementProperties(t)[0] for t in sorted(found))
         raise GeometryError(
             f"{path}: found {names or 'no elements'}; meso needs {CELLS[dimension]}, all of one"
-            f" degree (1 to {max(kinds)})"
+            f" degree (1 to {_HIGHEST[dimension]})"
         )
-    return degrees[0]
+    return kinds[found.pop()]
 
 
 def _members(
     dimension: int, degree: int, named: Mapping[str, list[int]], number: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Elements of all groups of a dimension, and the group of each."""
-    blocks = [drawing.elements(_KINDS[dimension][degree], tags, number) for tags in named.values()]
-    if not blocks:
-        return np.empty((0, dimension + 1), np.int64), np.empty(0, np.int64)
-    return np.concatenate(blocks), np.repeat(np.arange(len(blocks)), [len(b) for b in blocks])
+    kind = drawing.simplex(dimension, degree)
+    blocks = [drawing.elements(kind, tags, number) for tags in ([], *named.values())]
+    lengths = [len(block) for block in blocks[1:]]
+    return np.concatenate(blocks), np.repeat(np.arange(len(lengths)), lengths)
 
 
 def _second_order() -> None:
@@ -122,9 +114,9 @@ def _second_order() -> None:
 def _corners(dimension: int, degree: int, number: np.ndarray) -> np.ndarray:
     """Vertices at points of the drawing; in 3D edges on its curves that are no seams."""
     if dimension == 2:
-        return drawing.elements(15, drawing.entities(0), number).ravel()
+        return drawing.elements(drawing.simplex(0), drawing.entities(0), number).ravel()
     curves = [curve for curve in drawing.entities(1) if not drawing.is_seam(curve)]
-    return drawing.elements(_KINDS[1][degree], curves, number)[:, :2]
+    return drawing.elements(drawing.simplex(1, degree), curves, number)[:, :2]
 
 
 def _edges_on_curves(
@@ -133,14 +125,12 @@ def _edges_on_curves(
     """Nodes on the curved lines of the drawing, equally spaced in the curve's own parameter."""
     surfaces = [(2, e) for group in regions.values() for e in group]
     curves = sorted({abs(t) for _, t in gmsh.model.getBoundary(surfaces, combined=False)})
-    all_ends: list[np.ndarray] = [np.empty((0, 2), np.int64)]
-    all_nodes: list[np.ndarray] = [np.empty((0, degree - 1, 3))]
+    found = [(np.empty((0, 2), np.int64), np.empty((0, degree - 1, 3)))]
     for curve in curves if degree > 1 else []:
         if gmsh.model.getType(1, curve) not in ("Line", "Discrete curve"):
-            ends, inner = _curved_elements(curve, degree)
-            all_ends.append(number[ends])
-            all_nodes.append(inner)
-    return np.concatenate(all_ends), np.concatenate(all_nodes)
+            found.append(_curved_elements(curve, degree))
+    ends, inner = map(np.concatenate, zip(*found, strict=True))
+    return number[ends], inner
 
 
 def _curved_elements(curve: int, degree: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,18 +10,8 @@ from meso.errors import GeometryError
 CAD = (".step", ".stp", ".brep", ".iges", ".igs")
 
 #: Meshes of other programs, with the name that meshio has for their format.
-IMPORTED = {
-    ".inp": "abaqus",
-    ".med": "med",
-    ".vtu": "vtu",
-    ".vtk": "vtk",
-    ".mesh": "medit",
-}
+IMPORTED = {".inp": "abaqus", ".med": "med", ".vtu": "vtu", ".vtk": "vtk", ".mesh": "medit"}
 
-READABLE = (
-    "a drawing (.geo), a CAD file (.step, .stp, .brep, .iges, .igs), a mesh of Gmsh (.msh) or of"
-    " another program (.inp, .med, .vtu, .vtk, .mesh)"
-)
 _KINDS = {
     ".geo": "drawing",
     ".msh": "gmsh",
@@ -37,7 +27,10 @@ def kind(path: Path) -> str:
     """
     if found := _KINDS.get(path.suffix.lower()):
         return found
-    raise GeometryError(f"{path}: found '{path.suffix}'; must be {READABLE}")
+    raise GeometryError(
+        f"{path}: found '{path.suffix}'; must be a drawing (.geo), a CAD file (.step, .stp, .brep,"
+        " .iges, .igs), a mesh of Gmsh (.msh) or of another program (.inp, .med, .vtu, .vtk, .mesh)"
+    )
 
 
 def is_meshed_here(path: Path) -> bool:

@@ -28,25 +28,19 @@ def plan(source: Source, progress: Progress) -> Plan:
 
     Raises what :meth:`meso.Device.from_gmsh` raises.
     """
-    with drawing.gmsh_session():
-        if formats.is_meshed_here(source.path):
-            return _meshed(source, progress)
-        drawing.open_mesh(source.path, trusted=source.trusted)
-        return plan_of(extract(source.path, None), source.path, source.unit)
+    drawing.start()
+    if formats.is_meshed_here(source.path):
+        return _meshed(source, progress)
+    drawing.open_mesh(source.path, trusted=source.trusted)
+    return plan_of(extract(source.path, None), source.path, source.unit)
 
 
 def bounding_box(source: Source, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper corner of a drawing, in its unit, shape (d,) each."""
-    with drawing.gmsh_session():
-        dimension = _open(source)
-        low, high = drawing.bounding_box()
-        return low[:dimension], high[:dimension]
-
-
-def check(source: Source, progress: Progress) -> None:
-    """Open a drawing, which may refuse its parameters."""
-    with drawing.gmsh_session():
-        _open(source)
+    drawing.start()
+    dimension = _open(source)
+    low, high = drawing.bounding_box()
+    return low[:dimension], high[:dimension]
 
 
 def _open(source: Source) -> int:

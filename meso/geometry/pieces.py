@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +12,14 @@ from scipy.sparse.csgraph import connected_components
 
 from meso import _compat
 from meso.errors import GeometryError
-from meso.geometry.simplices import CELL, FACETS, TURNED, cross, row_keys
+from meso.geometry.simplices import CELL, TURNED, cross, row_keys, shared_edges
 
 # A boundary vertex (3D: edge) is a corner where the tangent (normal) turns by more than this
 # (degrees): at points (curves) of the drawing, and anywhere (the vertices of a polygon that stands
 # for a curve are no corners).
 _CORNER_AT_POINT = 5.0
 _CORNER_ANYWHERE = 30.0
+_MIDDLES = np.array([[0.5, 0.5], [0.0, 0.5], [0.5, 0.0]])  # of the edges of a facet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,24 +39,15 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facets:
-    """Boundary facets, one entry each.
+    """Boundary facets, one entry each."""
 
-    Attributes:
-        cell: Its cell (in a device: of this rank).
-        local: Number of the facet in its cell.
-        boundary: Index into the names of the boundaries.
-        piece: Index into the pieces.
-        start: Arc length at the beginning of the facet, m, counted along its piece with the
-            conductor on the left; 0 in 3D.
-        order: Position of the facet in its piece, in 3D in the order of the centres.
-    """
-
-    cell: np.ndarray
-    local: np.ndarray
-    boundary: np.ndarray
-    piece: np.ndarray
+    cell: np.ndarray  # in a device one of this rank
+    local: np.ndarray  # number of the facet in its cell
+    boundary: np.ndarray  # index into the names of the boundaries
+    piece: np.ndarray  # index into the pieces
+    # Arc length at the beginning, m, along the piece with the conductor on the left; 0 in 3D.
     start: np.ndarray
-    order: np.ndarray
+    order: np.ndarray  # position in the piece, in 3D in the order of the centres
 
     def of(self, selected: np.ndarray) -> Facets:
         """The facets where the mask ``selected`` holds."""
@@ -83,49 +74,48 @@ class Boundary:
         turned = TURNED[self.points.shape[1]][self.local]
         return np.take_along_axis(self.nodes, turned, axis=1)
 
-    def maps(self, at: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, list[np.ndarray]]]:
-        """Facets by number: mask, positions (f, q, d), derivatives at points of their simplex."""
+    def maps(self, at: np.ndarray) -> np.ndarray:
+        """Positions and d - 1 derivatives at points of the facets' simplex, shape (d, f, q, d)."""
         d = self.points.shape[1]
         corner = np.concatenate([np.zeros((1, d)), np.eye(d)])
         element = _compat.scalar_element(CELL[d], self.degree)
+        out = np.empty((d, len(self.local), len(at), d))
         for i, (origin, *others) in enumerate(TURNED[d]):
             here = self.local == i
             along = corner[others] - corner[origin]
             table = element.tabulate(1, corner[origin] + at @ along)[:, :, :, 0]
-            nodes = self.points[self.nodes[here]]
             slopes = np.einsum("dqn,sd->sqn", table[1:], along)
-            yield here, table[0] @ nodes, [slope @ nodes for slope in slopes]
+            shape = np.concatenate([table[:1], slopes])
+            out[:, here] = shape[:, None] @ self.points[self.nodes[here]]
+        return out
 
-    def facets(self, **places: np.ndarray) -> Facets:
-        """The facets with their places in the pieces."""
-        return Facets(cell=self.cell, local=self.local, boundary=self.name, **places)
+    def lengths(self, vectors: np.ndarray) -> np.ndarray:
+        """Lengths of the tangents (normals); raises a GeometryError where there are none."""
+        found = np.linalg.norm(vectors, axis=-1)
+        if not (found > 0).all():
+            raise GeometryError(f"{self.path}: a boundary cell is degenerate")
+        return found
 
-    def degenerate(self) -> GeometryError:
-        """The error for a facet without extent."""
-        return GeometryError(f"{self.path}: a boundary cell is degenerate")
+    def joined(self) -> tuple[Facets, tuple[Piece, ...], float]:
+        """The facets, their smooth pieces, and the area (3D: volume) inside, by Green."""
+        places, pieces, measure = _curves(self) if self.points.shape[1] == 2 else _surfaces(self)
+        facets = Facets(cell=self.cell, local=self.local, boundary=self.name, **places)
+        return facets, pieces, measure
 
 
-def joined(boundary: Boundary) -> tuple[Facets, tuple[Piece, ...], float]:
-    """The facets, their smooth pieces, and the area (3D: volume) inside, by Green.
-
-    Raises a GeometryError for a degenerate boundary cell.
-    """
-    return _curves(boundary) if boundary.points.shape[1] == 2 else _surfaces(boundary)
+# Piece, start and order of the facets; the pieces; what they enclose.
+Joined = tuple[dict[str, np.ndarray], tuple[Piece, ...], float]
 
 
 # -- two dimensions --------------------------------------------------------------------------------
 
 
-def _curves(boundary: Boundary) -> tuple[Facets, tuple[Piece, ...], float]:
+def _curves(boundary: Boundary) -> Joined:
     """Chain the facets of each boundary into smooth pieces, the conductor on the left."""
     inner, weight = np.polynomial.legendre.leggauss(boundary.degree + 4)
     s = np.concatenate([[0.0], (inner + 1) / 2, [1.0]])
-    positions, tangents = np.empty((2, len(boundary.local), len(s), 2))
-    for here, x, (tangent,) in boundary.maps(s[:, None]):
-        positions[here], tangents[here] = x, tangent
-    speed = np.linalg.norm(tangents, axis=2)
-    if not (speed > 0).all():
-        raise boundary.degenerate()
+    positions, tangents = boundary.maps(s[:, None])
+    speed = boundary.lengths(tangents)
     length = speed[:, 1:-1] @ (weight / 2)
     following = _following(boundary, tangents / speed[:, :, None])
     piece = np.full(len(length), -1)
@@ -144,7 +134,7 @@ def _curves(boundary: Boundary) -> tuple[Facets, tuple[Piece, ...], float]:
         name = boundary.names[boundary.name[head]]
         pieces.append(Piece(boundary=name, measure=float(total), closed=i >= 0))
     area = float((cross(positions, tangents)[:, 1:-1] @ (weight / 4)).sum())
-    return boundary.facets(piece=piece, start=start, order=order), tuple(pieces), area
+    return {"piece": piece, "start": start, "order": order}, tuple(pieces), area
 
 
 def _following(boundary: Boundary, tangents: np.ndarray) -> np.ndarray:
@@ -168,11 +158,17 @@ def _following(boundary: Boundary, tangents: np.ndarray) -> np.ndarray:
 # -- three dimensions ------------------------------------------------------------------------------
 
 
-def _surfaces(boundary: Boundary) -> tuple[Facets, tuple[Piece, ...], float]:
+def _surfaces(boundary: Boundary) -> Joined:
     """Join the facets of each boundary across the edges where the wall does not turn."""
     count = len(boundary.local)
-    area, volume = _integrals(boundary)
-    one, two = _smooth_pairs(boundary)
+    # x . (x_u x x_v) has degree 3g - 2 in each facet; |x_u x x_v| is smooth.
+    at, weight = basix.make_quadrature(basix.CellType.triangle, 8 if boundary.degree > 1 else 1)
+    x, u, v = boundary.maps(np.concatenate([at, _MIDDLES]))
+    normal = np.cross(u, v)
+    size = boundary.lengths(normal)
+    area = size[:, : len(at)] @ weight
+    volume = float(((x * normal).sum(axis=2)[:, : len(at)] @ weight).sum()) / 3
+    one, two = _smooth_pairs(boundary, (normal / size[:, :, None])[:, len(at) :])
     graph = coo_matrix((np.ones(len(one)), (one, two)), shape=(count, count))
     number, label = connected_components(graph, directed=False)
 
@@ -194,40 +190,16 @@ def _surfaces(boundary: Boundary) -> tuple[Facets, tuple[Piece, ...], float]:
         Piece(boundary=boundary.names[o], measure=float(m), closed=bool(i == 3 * n))
         for o, m, i, n in zip(owner, measure, inside, sizes, strict=True)
     )
-    return boundary.facets(piece=piece, start=np.zeros(count), order=order), pieces, volume
+    return {"piece": piece, "start": np.zeros(count), "order": order}, pieces, volume
 
 
-def _integrals(boundary: Boundary) -> tuple[np.ndarray, float]:
-    """Area of each facet, and the volume inside all of them."""
-    # x . (x_u x x_v) has degree 3g - 2 in each facet; |x_u x x_v| is smooth.
-    at, weight = basix.make_quadrature(basix.CellType.triangle, 8 if boundary.degree > 1 else 1)
-    area = np.empty(len(boundary.local))
-    volume = 0.0
-    for here, x, (u, v) in boundary.maps(at):
-        normal = np.cross(u, v)
-        size = np.linalg.norm(normal, axis=2)
-        if not (size > 0).all():
-            raise boundary.degenerate()
-        area[here] = size @ weight
-        volume += float(((x * normal).sum(axis=2) @ weight).sum()) / 3
-    return area, volume
-
-
-def _smooth_pairs(boundary: Boundary) -> tuple[np.ndarray, np.ndarray]:
-    """Facets of one boundary that share an edge at which the normal does not turn."""
-    count = len(boundary.points)
-    edge = row_keys(boundary.vertices[:, FACETS[2]].reshape(-1, 2), count)
-    middles = np.empty((len(boundary.local), 3, 3))
-    for here, _, (u, v) in boundary.maps(np.array([[0.5, 0.5], [0.0, 0.5], [0.5, 0.0]])):
-        outward = np.cross(u, v)
-        middles[here] = outward / np.linalg.norm(outward, axis=2, keepdims=True)
-    normal = middles.reshape(-1, 3)  # in the middle of each edge
-    order = np.argsort(edge, kind="stable")
-    unique, first, times = np.unique(edge[order], return_index=True, return_counts=True)
+def _smooth_pairs(boundary: Boundary, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Facets of one boundary that share an edge at which the normal (f, 3, 3) does not turn."""
+    count, normal = len(boundary.points), normals.reshape(-1, 3)
     # Where four facets meet at an edge, two parts of the conductor touch.
-    one, two = order[first[times == 2]], order[first[times == 2] + 1]
+    edge, one, two = shared_edges(boundary.vertices, count)
     cosine = np.clip((normal[one] * normal[two]).sum(axis=1), -1, 1)
-    drawn = np.isin(unique[times == 2], row_keys(np.reshape(boundary.corners, (-1, 2)), count))
+    drawn = np.isin(edge, row_keys(np.reshape(boundary.corners, (-1, 2)), count))
     limit = np.where(drawn, _CORNER_AT_POINT, _CORNER_ANYWHERE)
     smooth = np.rad2deg(np.arccos(cosine)) <= limit
     smooth &= boundary.name[one // 3] == boundary.name[two // 3]

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from meso.errors import GeometryError
 from meso.geometry import formats
 from meso.geometry.curving import EDGES, curved_cells, smallest_determinant
-from meso.geometry.pieces import Boundary, Facets, Piece, joined
+from meso.geometry.pieces import Boundary, Facets, Piece
 from meso.geometry.simplices import FACETS, Drawing, measures, positions, row_keys
 
 
@@ -59,7 +59,7 @@ def plan_of(drawing: Drawing, path: Path, unit: float) -> Plan:
         corners=drawing.corners,
         path=path,
     )
-    facets, pieces, measure = joined(boundary)
+    facets, pieces, measure = boundary.joined()
     present = (drawing.boundaries[i] for i in np.unique(drawing.facet_boundary))
     ends = drawing.points[drawing.cells[:, EDGES[dimension]]]
     lengths = np.linalg.norm(ends[:, :, 1] - ends[:, :, 0], axis=2)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import dijkstra
 
 from meso.geometry.layers import SizeField
 from meso.geometry.simplices import mean_density, measures
@@ -134,12 +135,15 @@ def _edges(triangles: np.ndarray) -> np.ndarray:
 
 
 def _graded(points: np.ndarray, edges: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Sizes that grow by no more than GROWTH times the distance along edges."""
+    """Sizes that grow by no more than GROWTH times the distance along edges.
+
+    They are the shortest ways from one more vertex, which is as far from each as its size.
+    """
     first, second = edges.T
     step = GROWTH * np.linalg.norm(points[first] - points[second], axis=1)
-    while True:
-        out = sizes.copy()
-        np.minimum.at(out, second, sizes[first] + step)
-        if (out >= sizes * (1 - 1e-12)).all():
-            return out
-        sizes = out
+    known = np.flatnonzero(np.isfinite(sizes))
+    source = np.full(len(known), len(points))
+    rows, columns = np.concatenate([first, source]), np.concatenate([second, known])
+    weights = np.concatenate([step, sizes[known]])
+    graph = coo_matrix((weights, (rows, columns)), shape=2 * (len(points) + 1,))
+    return dijkstra(graph.tocsr(), indices=len(points))[:-1]

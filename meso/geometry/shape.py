@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from meso.geometry import drawing
 from meso.geometry.coarse import Coarse
 from meso.geometry.layers import Sizes
-from meso.geometry.simplices import FACETS, cross, facet_measures, row_keys
+from meso.geometry.simplices import FACETS, cross, facet_measures, row_keys, shared_edges
 
 #: Largest increase of the cell size with distance.
 GROWTH = {2: 0.25, 3: 0.4}
@@ -205,7 +205,9 @@ def _sharp_corners(path: Path, coarse: Coarse, sizes: Sizes) -> np.ndarray:
     kinks = [point for point, curves in meeting.items() if len(curves) == 2 and turns(curves)]
     ends = _contact_ends(path, sizes, meeting)
     sharp, wide = (
-        np.intersect1d(_corners(coarse, angle), drawing.elements(15, points, coarse.number))
+        np.intersect1d(
+            _corners(coarse, angle), drawing.elements(drawing.simplex(0), points, coarse.number)
+        )
         for angle, points in ((200.0, kinks), (100.0, ends))
     )
     return np.union1d(sharp, wide)
@@ -242,17 +244,12 @@ def _corners(coarse: Coarse, angle: float) -> np.ndarray:
 def _reentrant_edges(coarse: Coarse) -> np.ndarray:
     """Coarse edges on curves of a solid where the inner angle exceeds 200 degrees, shape (e, 2)."""
     count = len(coarse.nodes)
-    drawn = drawing.elements(
-        1, [curve for curve in drawing.entities(1) if not drawing.is_seam(curve)], coarse.number
-    )
-    sides = coarse.facets[:, FACETS[2]].reshape(-1, 2)
-    keys = row_keys(sides, count)
-    order = np.argsort(keys, kind="stable")
-    unique, first, times = np.unique(keys[order], return_index=True, return_counts=True)
-    two = times == 2
-    one, other = order[first[two]] // 3, order[first[two] + 1] // 3
+    curves = [curve for curve in drawing.entities(1) if not drawing.is_seam(curve)]
+    drawn = drawing.elements(drawing.simplex(1), curves, coarse.number)
+    edge, first, second = shared_edges(coarse.facets, count)
+    one, other = first // 3, second // 3
     apart = coarse.centres[other] - coarse.centres[one]
     away = -(coarse.normals[one] * apart).sum(axis=1) > 0
     turned = (coarse.normals[one] * coarse.normals[other]).sum(axis=1) < np.cos(np.deg2rad(20.0))
-    found = away & turned & np.isin(unique[two], row_keys(drawn, count))
-    return sides[order[first[two]][found]]
+    found = away & turned & np.isin(edge, row_keys(drawn, count))
+    return coarse.facets[:, FACETS[2]].reshape(-1, 2)[first[found]]

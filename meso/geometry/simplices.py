@@ -95,6 +95,15 @@ def outer_facets(cells: np.ndarray, count: int) -> np.ndarray:
     return first[times == 1]
 
 
+def shared_edges(triangles: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
+    """Keys of the edges that two triangles share, and both of their places (3 triangle + edge)."""
+    keys = row_keys(triangles[:, FACETS[2]].reshape(-1, 2), count)
+    order = np.argsort(keys, kind="stable")
+    unique, first, times = np.unique(keys[order], return_index=True, return_counts=True)
+    first = first[times == 2]
+    return unique[times == 2], order[first], order[first + 1]
+
+
 def mean_density(sizes: np.ndarray) -> np.ndarray:
     """Mean of 1/h^d over simplices in which h is linear, however much it varies there.
 
