@@ -20,7 +20,6 @@ from matplotlib.colors import LogNorm, SymLogNorm
 from matplotlib.figure import Figure
 
 from meso.figures import Drawn
-from meso.figures.outline import chains
 from meso.figures.style import INK, STYLE
 
 HBAR = 1.054571817e-34
@@ -36,12 +35,12 @@ def compare(directories: list[Path], labels: list[str], path: Path) -> None:
         images = [None, None]
         for row, directory, label in zip(axes, directories, labels, strict=True):
             result = Drawn.read(directory)
-            left, right, bottom, top = result.outline.box
+            (left, bottom), (right, top) = result.box
             aspect = (top - bottom) / (right - left)
-            grid = result.cells.grid(result.outline.box, 700, round(700 * aspect))
-            j = [grid.values(result.data["current_density"][:, :, k]) for k in (0, 1)]
-            orbital = grid.values(result.data["orbital_density"]) / HBAR
-            how = {"origin": "lower", "extent": [x / NM for x in result.outline.box]}
+            grid = result.grid((left, right, bottom, top), 700, round(700 * aspect))
+            j = grid["current_density"]
+            orbital = grid["orbital_density"] / HBAR
+            how = {"origin": "lower", "extent": [x / NM for x in grid.extent]}
             images[0] = row[0].imshow(np.hypot(*j), norm=LogNorm(0.1, 150), cmap="magma", **how)
             images[1] = row[1].imshow(
                 orbital, norm=SymLogNorm(1e10, vmin=-2e13, vmax=2e13), cmap="RdBu_r", **how
@@ -50,7 +49,7 @@ def compare(directories: list[Path], labels: list[str], path: Path) -> None:
             u, v = (np.ma.masked_invalid(a[::5, ::5]) for a in j)
             row[0].streamplot(x, y, u, v, color="white", linewidth=0.8, arrowsize=0.9, density=1.1)
             for panel in row:
-                for line in chains(result.outline.walls):
+                for line in result.outline(walls=True):
                     panel.plot(*(line.T / NM), color=INK, linewidth=1.2)
                 panel.set(xlim=(left / NM, right / NM), ylim=(bottom / NM, top / NM))
             row[0].set_ylabel("y (nm)")

@@ -63,9 +63,9 @@ def _map(panel, directory: Path):
     result = Drawn.read(directory)
     contacts = result.summary["contacts"]
     box = (-1200 * NM, 1200 * NM, -500 * NM, 500 * NM)
-    grid = result.cells.grid(box, 720, 300)
+    grid = result.grid(box, 720, 300)
     current = contacts["source"]["current_A"]
-    ohm = (grid.values(result.data["potential"]) - contacts["far"]["potential_V"]) / current
+    ohm = (grid["potential"] - contacts["far"]["potential_V"]) / current
     image = panel.imshow(
         ohm,
         origin="lower",

@@ -5,21 +5,21 @@ Everything is read from the files of the result: pictures can be drawn again at 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from meso.equations.derived import TABLE
-from meso.figures import maps, mechanisms, profiles, sections
-from meso.figures.data import Drawn, tables
-from meso.figures.mesh import draw_mesh
-from meso.figures.polar import draw_distribution
-from meso.figures.solid import Solid
+from meso.figures import maps, profiles
+from meso.figures.data import Drawn
 from meso.figures.style import STYLE, store
 from meso.files.naming import free
+
+if TYPE_CHECKING:
+    from meso.device import Device
 
 __all__ = ["Drawn", "draw", "draw_mesh"]
 
@@ -33,74 +33,52 @@ def draw(directory: Path) -> list[Path]:
     Returns:
         The files.
     """
-    directory = Path(directory)
-    out = directory / "figures"
-    summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
-    solid = "volume_m3" in summary["mesh"]
-    files, taken = [], set[str]()
+    out, taken = Path(directory) / "figures", set[str]()
     with matplotlib.rc_context(STYLE):
-        for name, figure in _solid(directory) if solid else _plane(directory):
-            files.append(store(figure, out / f"{free(name, taken)}.png"))
-    return files
+        return [
+            store(figure, out / f"{free(name, taken)}.png")
+            for name, figure in _pictures(Drawn.read(Path(directory)))
+        ]
 
 
-def _plane(directory: Path) -> Iterator[tuple[str, Figure]]:
-    """Maps of a 2D device, and profiles."""
-    result = Drawn.read(directory)
-    if "current_density" in result.data:
+def _pictures(result: Drawn) -> Iterator[tuple[str, Figure]]:
+    """Maps of the fields (sections in 3D), and profiles."""
+    curls = [name for name in ("orbital_density", "vorticity") if name in result.columns]
+    others = [
+        name
+        for name in result.columns
+        if name not in ("current_density", "potential", *curls) and not name.startswith("inverse_")
+    ]
+    if "current_density" in result.columns:
         yield "current", maps.current(result)
-    for name in ("orbital_density", "vorticity"):
-        if name in result.data:
-            yield name, maps.curl(result, name)
-            break
-    if "potential" in result.data:
-        yield "potential", maps.potential(result)
-    if result.edges:
-        yield "edges", profiles.edges(result)
-    for name, columns in result.probes.items():
-        yield f"probe_{name}", profiles.probe(result, columns, name)
-    for name in _others(result.data):
+    for curl in curls[:1]:
+        yield curl, maps.signed(result, curl)
+    if "potential" in result.columns:
+        yield "potential", maps.scalar(result, "potential")
+    for name in others:
         signed = name in TABLE and TABLE[name].signed
-        yield name, maps.curl(result, name) if signed else maps.shaded(result, name)
-    for name, columns in result.edges.items():
-        if mechanisms.has_densities(columns):
-            yield f"densities_{name}", mechanisms.along_wall(result, columns, name)
-    yield from _densities_along_probes(result)
-    for name, columns in tables(directory, result.summary, "distributions").items():
+        yield name, (maps.signed if signed else maps.scalar)(result, name)
+    if (edges := profiles.edges(result)) is not None:
+        yield "edges", edges
+    for name in result.probes:
+        yield f"probe_{name}", profiles.probe(result, name)
+    for kind, text, tables in (("", "wall", result.edges), ("probe_", "probe", result.probes)):
+        for name, columns in tables.items():
+            if profiles.has_densities(columns):
+                title = f"{result.title}: {text} “{name}”"
+                yield f"densities_{kind}{name}", profiles.densities(columns, title)
+    for name, columns in result.distributions.items():
         title = f"{result.title}:\ndistribution at “{name}”"
-        yield f"distribution_{name}", draw_distribution(columns, title)
+        yield f"distribution_{name}", profiles.distribution(columns, title)
 
 
-def _others(names: Iterable[str]) -> list[str]:
-    """Fields without a picture of their own kind."""
-    known = ("current_density", "potential", "vorticity", "orbital_density")
-    return [name for name in names if name not in known and not name.startswith("inverse_")]
+def draw_mesh(device: Device, path: Path) -> None:
+    """Draw a mesh with its boundaries in colour; every rank calls this, rank 0 draws.
 
+    Args:
+        device: The device.
+        path: The picture.
+    """
+    from meso.figures.mesh import picture
 
-def _densities_along_probes(result: Drawn | Solid) -> Iterator[tuple[str, Figure]]:
-    """Profiles of what diffuses, what the vorticity makes, and their sum."""
-    for name, columns in result.probes.items():
-        if mechanisms.has_densities(columns):
-            yield f"densities_probe_{name}", mechanisms.along_probe(result, columns, name)
-
-
-def _solid(directory: Path) -> Iterator[tuple[str, Figure]]:
-    """Sections of a 3D device, and profiles."""
-    result = Solid.read(directory)
-    if "current_density" in result.data:
-        yield "current", sections.current(result)
-    for name in ("orbital_density", "vorticity"):
-        if name in result.data:
-            yield name, sections.curl(result, name)
-            break
-    if "potential" in result.data:
-        yield "potential", sections.potential(result)
-    for name in _others(result.data):
-        if name not in TABLE or not TABLE[name].signed:
-            yield name, sections.shaded(result, name)
-    along = sections.edges(result) if len(result.triangles) else None
-    if along is not None:
-        yield "edges", along
-    for name, columns in result.probes.items():
-        yield f"probe_{name}", profiles.probe(result, columns, name)
-    yield from _densities_along_probes(result)
+    picture(device, path)

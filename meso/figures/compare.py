@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from meso.figures import style
-from meso.figures.style import LINES, STYLE, store
+from meso.figures.style import LINES, STYLE, canvas, length_scale, open_frame, plain, scale, store
 
 if TYPE_CHECKING:
     from meso.results.comparing import Comparison
@@ -33,42 +30,28 @@ def draw_comparison(
         path: Where to.
     """
     title = found.case.title or found.case.geometry.file.stem
-    rows = len(found.shown[:_MOST])
-    tall = [*(2.1 for _ in profiles), 0.5 + 0.42 * rows]
-    height = sum(tall) + 0.95 * len(tall) + 0.35
+    tall = 0.5 + 0.42 * len(found.shown[:_MOST])
+    height = 1.3 + tall + 3.05 * len(profiles)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, height))
-        FigureCanvasAgg(figure)
-        top = height - 0.55
-        panels: list[Any] = []
-        for size in tall:
-            left = 0.95 if len(panels) < len(profiles) else 1.7
-            box = (left / 7.2, (top - size) / height, (6.95 - left) / 7.2, size / height)
-            panels.append(figure.add_axes(box))
-            panels[-1].spines[["top", "right"]].set_visible(False)
-            panels[-1].grid(color="#dddddd", linewidth=0.6)
-            panels[-1].set_axisbelow(True)
-            top -= size + 0.95
-        figure.text(0.95 / 7.2, 1 - 0.3 / height, f"{title}: three models", size=12)
-        for panel, (name, columns) in zip(panels, profiles.items(), strict=False):
-            _profile(panel, found, name, columns)
-        _bars(panels[-1], found)
+        figure, add = canvas(7.2, height, f"{title}: three models", 0.95)
+        for i, (name, columns) in enumerate(profiles.items()):
+            _profile(add(0.95, height - 2.65 - 3.05 * i, 6.0, 2.1), found, name, columns)
+        _bars(add(1.7, 0.75, 5.25, tall), found)
         return store(figure, path)
 
 
 def _profile(panel: Any, found: Comparison, name: str, columns: dict[str, np.ndarray]) -> None:
     """The component of J that is larger, by model."""
+    open_frame(panel)
     parts = {kind: np.nanmax(np.abs(columns[f"kinetic {kind}"])) for kind in ("across", "along")}
     kind = max(parts, key=lambda k: parts[k])
-    unit = found.flows["kinetic"].fields["current_density"].unit
-    scale = style.scale(parts[kind], "A/m" if unit == "A_per_m" else "A/m²")
-    length = style.length_scale(float(columns["s_m"][-1]))
+    unit = scale(parts[kind], found.flows["kinetic"].fields["current_density"].unit)
+    length = length_scale(float(columns["s_m"][-1]))
     for color, model in zip(LINES, found.flows, strict=False):
-        if model == "ideal contacts":
-            continue
-        values = columns[f"{model} {kind}"] / scale.factor
-        panel.plot(columns["s_m"] / length.factor, values, color=color, label=model)
-    panel.set_ylabel(f"$J$ {kind} “{name}”\n({scale.name})")
+        if model != "ideal contacts":
+            values = columns[f"{model} {kind}"] / unit.factor
+            panel.plot(columns["s_m"] / length.factor, values, color=color, label=model)
+    panel.set_ylabel(f"$J$ {kind} “{plain(name)}”\n({unit.name})")
     panel.set_xlabel(f"distance along the probe ({length.name})")
     panel.margins(x=0)
     panel.legend(loc="best")
@@ -76,6 +59,7 @@ def _profile(panel: Any, found: Comparison, name: str, columns: dict[str, np.nda
 
 def _bars(panel: Any, found: Comparison) -> None:
     """Deviation of each quantity from the kinetic model, in per cent."""
+    open_frame(panel)
     which = found.shown[:_MOST]
     models = [m for m in found.flows if m not in ("kinetic", "ideal contacts")]
     at = np.arange(len(which))
@@ -102,7 +86,8 @@ def _bars(panel: Any, found: Comparison) -> None:
             )
     panel.axvline(0, color="#999999", linewidth=0.8)
     kinds = {"A": "current", "V": "potential", "J s": "moment"}
-    panel.set_yticks(at, [f"{kinds[found.units[k]]}\n{found.labels[k]}" for k in which], size=8.5)
+    labels = [f"{kinds[found.units[k]]}\n{plain(found.labels[k])}" for k in which]
+    panel.set_yticks(at, labels, size=8.5)
     panel.invert_yaxis()
     panel.set_xlim(-most, most)
     panel.set_xlabel("deviation from the kinetic model (%)")

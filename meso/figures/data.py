@@ -3,51 +3,132 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.equations.derived import TABLE
-from meso.figures.outline import Outline
-from meso.figures.raster import CellSet
-from meso.files.vtu import read_vtu
+from meso.figures.cells import (
+    Extent,
+    Grid,
+    Plane,
+    boundary,
+    chains,
+    cut,
+    straight,
+)
+from meso.figures.style import written
+from meso.files.vtu import degree_of, read_names, read_vtu
+
+Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Files:
-    """What the files of any result tell.
+class Stretch:
+    """A connected part of a contact, or of a periodic boundary, of a 2D device.
+
+    Attributes:
+        name: Its name; empty where the files do not tell.
+        values: Its potential (or voltage) and current, as they are read.
+        line: Points along it, m, shape (k, 2).
+        normal: Direction from the anchor to the name, zero for a name inside.
+        anchor: Where the name is attached, m.
+        periodic: True for a periodic boundary.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    line: np.ndarray
+    normal: np.ndarray
+    anchor: np.ndarray
+    periodic: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawn:
+    """The result of a device as its files tell it.
 
     Attributes:
         summary: summary.json.
-        cells: Cells of all ranks.
-        data: Fields at their nodes, SI, shape (c, n) or (c, n, 3).
+        nodes: Cells of all ranks: coordinates of their nodes in the order of VTK, m, and behind
+            them the fields, SI, shape (c, n, d + components).
+        columns: Where which field is behind the coordinates.
         probes: Columns of probes/NAME.csv by probe.
+        edges: Columns of edges/NAME.csv by wall; empty in 3D.
+        distributions: Columns of distributions/NAME.csv by point.
+        walls: In 3D the nodes of the triangles of the walls with the fields at them, likewise.
+        wall_columns: Where which field is behind the coordinates.
+        wall_of: Name of the wall, and number of its segment, of each triangle.
     """
 
     summary: dict[str, Any]
-    cells: CellSet
-    data: dict[str, np.ndarray]
-    probes: dict[str, dict[str, np.ndarray]]
+    nodes: np.ndarray
+    columns: dict[str, slice]
+    probes: dict[str, Columns]
+    edges: dict[str, Columns]
+    distributions: dict[str, Columns]
+    walls: np.ndarray
+    wall_columns: dict[str, slice]
+    wall_of: list[tuple[str, int]]
+    _grids: dict[Any, Grid] = field(default_factory=dict)
 
     @classmethod
-    def common(cls, directory: Path) -> dict[str, Any]:
-        """Read the attributes of this class."""
+    def read(cls, directory: Path) -> Drawn:
+        """Read a result directory."""
         summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
-        points, data = joined(directory / "fields", ranks=summary["mesh"]["ranks"])
-        return {
-            "summary": summary,
-            "cells": CellSet(points=points),
-            "data": {name: data[name] for name in data if name in summary["extrema"]},
-            "probes": tables(directory, summary, "probes"),
-        }
+        ranks, solid = summary["mesh"]["ranks"], "volume_m3" in summary["mesh"]
+        nodes, columns, _ = _joined(directory / "fields", ranks, 3 if solid else 2)
+        walls, of = np.empty((0, 3, 3)), []
+        wall_columns: dict[str, slice] = {}
+        if (directory / "walls").is_dir():
+            walls, wall_columns, cells = _joined(directory / "walls", ranks, 3)
+            names = read_names(directory / "walls" / "part0.vtu", "wall_names")
+            pairs = zip(cells["wall"].tolist(), cells["segment"].tolist(), strict=True)
+            of = [(names[wall], segment) for wall, segment in pairs]
+        return cls(
+            summary=summary,
+            nodes=nodes,
+            columns={name: where for name, where in columns.items() if name in summary["extrema"]},
+            probes=_tables(directory, summary, "probes"),
+            edges={} if solid else _tables(directory, summary, "edges"),
+            distributions=_tables(directory, summary, "distributions"),
+            walls=walls,
+            wall_columns=wall_columns,
+            wall_of=of,
+        )
+
+    @property
+    def dimension(self) -> int:
+        """2 or 3."""
+        return 3 if "volume_m3" in self.summary["mesh"] else 2
 
     @property
     def title(self) -> str:
         """Title of the case."""
         return str(self.summary["title"] or Path(self.summary["mesh"]["file"]).stem)
+
+    @cached_property
+    def box(self) -> np.ndarray:
+        """Lower and upper corner, m, shape (2, d)."""
+        points = self.nodes[..., : self.dimension]
+        return np.array([points.min(axis=(0, 1)), points.max(axis=(0, 1))])
+
+    @property
+    def spans(self) -> np.ndarray:
+        """Extents along the axes, m."""
+        return np.ptp(self.box, axis=0)
+
+    @property
+    def size(self) -> float:
+        """Largest extent, m."""
+        return float(self.spans.max())
 
     @property
     def potentials(self) -> tuple[float, float]:
@@ -58,58 +139,144 @@ class Files:
         found = self.summary["extrema"]["potential"]
         return found["min"], found["max"]
 
-    def unit(self, field: str) -> str:
-        """Unit of a field, as in the headers of the tables."""
-        return self.summary["extrema"][field]["unit"]
+    def at_nodes(self, field: str) -> np.ndarray:
+        """A scalar, or the length of a vector, at the nodes of the cells, (c, n)."""
+        values = self.nodes[..., self.dimension :][..., self.columns[field]]
+        return values[..., 0] if values.shape[2] == 1 else np.linalg.norm(values, axis=2)
+
+    def readable(self, field: str) -> tuple[float, str]:
+        """SI per unit and unit of a field, angular momentum in multiples of ħ."""
+        unit = self.summary["extrema"][field]["unit"]
+        if unit.startswith("J_s_"):
+            return HBAR, unit.replace("J_s_", "hbar_")
+        return 1.0, unit
 
     def label(self, field: str) -> str:
         """How a field is called in pictures."""
         return self.summary["extrema"][field].get("label") or TABLE[field].label
 
-    def sizes(self, field: str) -> tuple[np.ndarray, tuple[float, float], str, str]:
-        """Values of a scalar, lengths of vectors; their bounds, unit and label."""
-        values, label = self.data[field], self.label(field)
-        if values.ndim > 2:
-            values, label = np.linalg.norm(values, axis=2), f"|{label}|"
-        found = values[np.isfinite(values)]
-        return values, (float(found.min()), float(found.max())), self.unit(field), label
+    def plane(self, across: int) -> Plane:
+        """The plane through the centre at right angles to an axis; that of a 2D device."""
+        if self.dimension == 2:
+            return Plane(across=2, axes=(0, 1), position=0.0)
+        first, second = (axis for axis in self.order if axis != across)
+        low, high = self.box[:, across]
+        # Beside the centre by nothing that is seen: there, nodes of the mesh may lie in the plane.
+        at = low + (0.5 + 1.2345e-6) * (high - low)
+        return Plane(across=across, axes=(first, second), position=float(at))
+
+    @property
+    def order(self) -> list[int]:
+        """Axes from the largest to the smallest extent."""
+        return np.argsort(-np.round(self.spans, 15), kind="stable").tolist()
+
+    def grid(self, extent: Extent, columns: int, rows: int, plane: Plane | None = None) -> Grid:
+        """The fields on a regular grid of points, ``grid["potential"]``; NaN outside.
+
+        Args:
+            extent: Left, right, bottom, top of the picture, m.
+            columns: Number of pixels, side by side.
+            rows: Number of pixels, one above the other.
+            plane: Where the grid lies, in 3D.
+        """
+        key = (extent, columns, rows, plane)
+        if key not in self._grids:
+            self._grids[key] = Grid(self.nodes, self.columns, extent, (columns, rows), plane)
+        return self._grids[key]
+
+    @cached_property
+    def _facets(self) -> tuple[np.ndarray, np.ndarray]:
+        """Facets of the boundary, and which are walls: they are known by their middles."""
+        facets, d = boundary(self.nodes, self.dimension), self.dimension
+        if d == 3:
+            known, middles = self.walls[:, :3, :3].mean(axis=1), facets[:, :3].mean(axis=1)
+        else:
+            middles, parts = (facets[:, 0] + facets[:, -1]) / 2, [np.empty((0, 2))]
+            for columns in self.edges.values():
+                points = np.column_stack([columns["x_m"], columns["y_m"]])
+                for segment in np.unique(columns["segment"]):
+                    own = points[columns["segment"] == segment]
+                    ends = own[:: max(1, self.summary["order"])]
+                    parts.append((ends[1:] + ends[:-1]) / 2)
+            known = np.concatenate(parts)
+        if not len(known):
+            return facets, np.zeros(len(facets), dtype=bool)
+        return facets, cKDTree(known).query(middles)[0] < 1e-7 * self.size
+
+    def outline(self, walls: bool, plane: Plane | None = None) -> list[np.ndarray]:
+        """Lines of the walls, or of what else bounds the device, in a plane, m, (k, 2) each."""
+        facets, is_wall = self._facets
+        chosen = facets[is_wall == walls]
+        if plane is not None and self.dimension == 3:
+            chosen, _ = cut(straight(chosen, 2, degree_of(chosen.shape[1])), plane)
+        return chains(chosen)
+
+    @cached_property
+    def stretches(self) -> list[Stretch]:
+        """Contacts and periodic boundaries of a 2D device."""
+        lines = self.outline(False)
+        if self.summary.get("periodic"):  # boundaries of two pairs meet in the corners of a cell
+            lines = [part for line in lines for part in _between_corners(line)]
+        return [_stretch(line, self.summary) for line in lines]
+
+    def closed_form(self, points: np.ndarray) -> dict[str, Any] | None:
+        """The exact profile of a ribbon at points (k, 2), if the device is one."""
+        form = self.summary["closed_form"]
+        if not form or form["name"] != "ribbon":
+            return None
+        from meso.exact import Ribbon
+
+        ribbon = Ribbon(
+            width=form["width_m"],
+            diffusion_length=form["vorticity_diffusion_length_m"],
+            slip_rate=form["slip_rate_per_m"],
+            drive=form["drude_current_density"],
+        )
+        y = (points - form["center_m"]) @ np.array(form["across"])
+        half = ribbon.width / 2
+        inside = np.where(np.abs(y) <= half * (1 + 1e-9), np.clip(y, -half, half), np.nan)
+        curl, current = ribbon.curl(inside), ribbon.current_density(inside)
+        out = {
+            "y": y,
+            "along": np.array(form["along"]),
+            "current_density": current,
+            # With the conductor on the left, t is along the ribbon on its right side.
+            "current_density_t": -np.sign(y) * current,
+            "vorticity": curl / ELECTRON_CHARGE,
+            "source": {
+                "current_density": "Valet et al. 2025, eq. 9",
+                "vorticity": "curl of eq. 9",
+                "orbital_density": "eq. 10",
+            },
+        }
+        if form["orbital_coupling_J_s_per_A"] is not None:
+            out["orbital_density"] = curl * form["orbital_coupling_J_s_per_A"] / HBAR
+        return out
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Drawn(Files):
-    """The result of a 2D device as its files tell it.
-
-    Attributes:
-        edges: Columns of edges/NAME.csv by wall.
-        outline: Contacts and walls.
-    """
-
-    edges: dict[str, dict[str, np.ndarray]]
-    outline: Outline
-
-    @classmethod
-    def read(cls, directory: Path) -> Drawn:
-        """Read a result directory."""
-        found = cls.common(directory)
-        edges = tables(directory, found["summary"], "edges")
-        outline = Outline.of(found["cells"].outline(), edges, found["summary"])
-        return cls(**found, edges=edges, outline=outline)
-
-
-def joined(
-    folder: Path, space: int | None = None, *, ranks: int
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Cells and data of all ranks, as :func:`meso.files.vtu.read_vtu` returns them."""
+def _joined(
+    folder: Path, ranks: int, space: int
+) -> tuple[np.ndarray, dict[str, slice], dict[str, np.ndarray]]:
+    """Nodes of the cells of all ranks with the fields behind, columns of these, data of cells."""
     parts = [read_vtu(folder / f"part{rank}.vtu", space) for rank in range(ranks)]
     parts = [part for part in parts if len(part[0])] or parts[:1]
-    points = np.concatenate([points for points, _ in parts])
-    return points, {name: np.concatenate([data[name] for _, data in parts]) for name in parts[0][1]}
+    joined = [np.concatenate([points for points, _ in parts])]
+    columns, of_cells, at = {}, {}, 0
+    for name in parts[0][1]:
+        values = np.concatenate([data[name] for _, data in parts])
+        if values.ndim == 1:
+            of_cells[name] = values
+            continue
+        joined.append(values[..., :space] if values.ndim == 3 else values[..., None])
+        columns[name] = slice(at, at + joined[-1].shape[2])
+        at = columns[name].stop
+    return np.concatenate(joined, axis=2), columns, of_cells
 
 
-def tables(directory: Path, summary: dict[str, Any], kind: str) -> dict[str, dict[str, np.ndarray]]:
-    """Columns of the tables of a kind ("probes", "edges", "distributions"), by their names."""
+def _tables(directory: Path, summary: dict[str, Any], kind: str) -> dict[str, Columns]:
+    """Columns of the tables of a kind, by their names."""
     found = {}
-    for name, file in files(directory, summary, kind).items():
+    for name, file in summary["files"][kind].items():
         with (directory / file).open(encoding="utf-8") as lines:
             header = lines.readline().strip().split(",")
             rows = np.loadtxt(lines, delimiter=",", ndmin=2)
@@ -117,44 +284,64 @@ def tables(directory: Path, summary: dict[str, Any], kind: str) -> dict[str, dic
     return found
 
 
-def files(directory: Path, summary: dict[str, Any], kind: str) -> dict[str, str]:
-    """Which file has the table of which name."""
-    if "files" in summary:
-        return summary["files"][kind]
-    # A result of an earlier version.
-    return {path.stem: f"{kind}/{path.name}" for path in sorted((directory / kind).glob("*.csv"))}
+def _between_corners(line: np.ndarray) -> list[np.ndarray]:
+    """Parts of a line between its corners."""
+
+    def corners(points: np.ndarray) -> np.ndarray:
+        steps = np.diff(points, axis=0)
+        turn = np.diff(np.unwrap(np.arctan2(steps[:, 1], steps[:, 0])))
+        return np.flatnonzero(np.abs(turn) > np.pi / 6) + 1
+
+    at = corners(line)
+    if len(at) and np.hypot(*(line[-1] - line[0])) < 1e-9 * np.ptp(line, axis=0).max():
+        line = np.concatenate([line[at[0] : -1], line[: at[0] + 1]])  # begin at a corner
+        at = corners(line)
+    bounds = [0, *at.tolist(), len(line) - 1]
+    return [line[first : last + 1] for first, last in pairwise(bounds)]
 
 
-def closed_form(result: Files, points: np.ndarray) -> dict[str, Any] | None:
-    """The exact profile of a ribbon at points, if the device is one."""
-    form = result.summary["closed_form"]
-    if not form or form["name"] != "ribbon":
-        return None
-    from meso.exact import Ribbon
-
-    ribbon = Ribbon(
-        width=form["width_m"],
-        diffusion_length=form["vorticity_diffusion_length_m"],
-        slip_rate=form["slip_rate_per_m"],
-        drive=form["drude_current_density"],
+def _stretch(line: np.ndarray, summary: Mapping[str, Any]) -> Stretch:
+    """A line with the name of the boundary whose place in the summary is the nearest."""
+    steps = np.linalg.norm(np.diff(line, axis=0), axis=1)
+    length = float(steps.sum())
+    center = ((line[1:] + line[:-1]) / 2 * steps[:, None]).sum(axis=0) / length
+    contacts, periodic = summary["contacts"], summary.get("periodic", {})
+    places = [(name, place) for name, c in contacts.items() for place in c.get("segments", ())]
+    for name, pair in periodic.items():
+        places += [(name, place) for place in pair["segments"]]
+        places += [(pair["to"], place) for place in pair["segments_to"]]
+    # Rings about one centre differ in length.
+    name, _ = min(
+        places,
+        key=lambda p: np.hypot(*(center - p[1]["center_m"])) + abs(length - p[1]["length_m"]),
+        default=("", None),
     )
-    y = (points - form["center_m"]) @ np.array(form["across"])
-    half = ribbon.width / 2
-    inside = np.where(np.abs(y) <= half * (1 + 1e-9), np.clip(y, -half, half), np.nan)
-    curl = ribbon.curl(inside)
-    out = {
-        "y": y,
-        "along": np.array(form["along"]),
-        "current_density": ribbon.current_density(inside),
-        # With the conductor on the left, t is along the ribbon on its right side.
-        "current_density_t": -np.sign(y) * ribbon.current_density(inside),
-        "vorticity": curl / ELECTRON_CHARGE,
-        "source": {
-            "current_density": "Valet et al. 2025, eq. 9",
-            "vorticity": "curl of eq. 9",
-            "orbital_density": "eq. 10",
-        },
-    }
-    if form["orbital_coupling_J_s_per_A"] is not None:
-        out["orbital_density"] = curl * form["orbital_coupling_J_s_per_A"] / HBAR
-    return out
+    along = line[-1] - line[0]
+    span = np.hypot(*along)
+    if span > 1e-6 * length:
+        normal = np.array([along[1], -along[0]]) / span
+        anchor = line[np.argmin(np.hypot(*(line - center).T))]
+        if span > 0.999 * length and np.hypot(*(anchor - center)) < 0.3 * length:
+            anchor = center
+    else:
+        x, y = line.T
+        outer = (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() > 0
+        normal = np.array([0.0, 1.0 if outer else 0.0])
+        anchor = line[np.argmax(y)] if outer else center
+    values: tuple[str, ...] = ()
+    for group, volt in ((contacts, "potential_V"), (periodic, "voltage_V")):
+        if name in group:
+            current = next(key for key in group[name] if key.startswith("current_A"))
+            most = [max(abs(entry[k]) for entry in group.values()) for k in (volt, current)]
+            values = (
+                written(group[name][volt], "V", 1e-6 * most[0]),
+                written(group[name][current], current.removeprefix("current_"), 1e-6 * most[1]),
+            )
+    return Stretch(
+        name=name,
+        values=values,
+        line=line,
+        normal=normal,
+        anchor=anchor,
+        periodic=name in periodic or name in {pair["to"] for pair in periodic.values()},
+    )

@@ -1,237 +1,197 @@
-"""Maps of the device: current, signed fields, potential."""
+"""Maps of a device: current, signed fields, potential and other scalars, in 2D and in 3D."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
 
-from meso.constants import HBAR
-from meso.equations.derived import TABLE
-from meso.figures import style
+from meso.constants import ELECTRON_CHARGE
+from meso.figures.cells import Extent
 from meso.figures.data import Drawn
-from meso.figures.layer import floor, magnified, wall_values
-from meso.figures.outline import chains
-from meso.figures.raster import Extent, Grid
-from meso.figures.style import INK, Map, color_bar, map_figure
+from meso.figures.sheets import AXES, Panel, Sheet
+from meso.figures.style import DPI, INK, scale
 
 # Without the lightest colours, before which white stream lines would not be seen.
 SPEED = LinearSegmentedColormap.from_list("speed", colormaps["magma"](np.linspace(0.08, 0.8, 64)))
-# Snapped to pixels, a straight wall of many points gets wavy.
-_WALL: dict[str, Any] = {"snap": False}
-_SQUARE = "#1b7f3b"
-_HALO = [withStroke(linewidth=2.5, foreground="white")]
-
-
-def _map(result: Drawn, *, values: bool, panel: bool = False) -> Map:
-    return map_figure(result.outline.box, result.outline.pads(values), result.title, panel=panel)
-
-
-def _finish(result: Drawn, picture: Map, *, values: bool) -> None:
-    """Outline, contacts and their names."""
-    axes, unit = picture.axes, picture.length.factor
-    for chain in chains(result.outline.walls):
-        axes.plot(*(chain.T / unit), color=INK, linewidth=1.3, zorder=4, **_WALL)
-    for contact in result.outline.contacts:
-        axes.plot(
-            *(contact.line.T / unit),
-            color=style.CONTACT,
-            linewidth=1.6 if contact.periodic else 3.5,
-            linestyle=(0, (4, 2)) if contact.periodic else "-",
-            zorder=5,
-            solid_capstyle="butt",
-        )
-        text = contact.name
-        if values:
-            text = "\n".join(filter(None, [text, *contact.values]))
-        if not text:
-            continue
-        x, y = contact.anchor / unit
-        dx, dy = contact.normal
-        axes.annotate(
-            text,
-            (x, y),
-            xytext=(6 * dx, 6 * dy),
-            textcoords="offset points",
-            size=9,
-            ha="left" if dx > 0.5 else "right" if dx < -0.5 else "center",
-            va="bottom" if dy > 0.5 else "top" if dy < -0.5 else "center",
-            color=style.CONTACT,
-            zorder=6,
-            path_effects=_HALO,
-            linespacing=1.25,
-        )
-
-
-def _image(picture: Map, axes: Any, grid: Grid, values: np.ndarray, **how: Any) -> Any:
-    """A field as an image, pixel by pixel."""
-    step_x, step_y = grid.x[1] - grid.x[0], grid.y[1] - grid.y[0]
-    extent = picture.shown(
-        (
-            grid.x[0] - step_x / 2,
-            grid.x[-1] + step_x / 2,
-            grid.y[0] - step_y / 2,
-            grid.y[-1] + step_y / 2,
-        )
-    )
-    return axes.imshow(
-        values, origin="lower", extent=extent, interpolation="nearest", aspect="auto", **how
-    )
 
 
 def current(result: Drawn) -> Figure:
     """Stream lines over the current density, contacts with potentials and currents."""
-    picture = _map(result, values=True)
-    grid = result.cells.grid(picture.extent, *picture.pixels)
-    j = [grid.values(result.data["current_density"][:, :, k]) for k in (0, 1)]
-    speed = np.hypot(*j)
+    sheet = Sheet.of(result, values=True)
+    fields = [panel.grid["current_density"] for panel in sheet.panels]
+    speeds = [np.sqrt((field**2).sum(axis=0)) for field in fields]
     # Sharp corners are singular: they must not take the whole scale.
-    top = np.nanpercentile(speed, 99.8)
-    peak = float(np.nanmax(speed))
-    top = peak if peak < 1.3 * top else float(top)
-    unit = style.scale(top, result.unit("current_density"))
-    image = _image(
-        picture,
-        picture.axes,
-        grid,
-        speed / unit.factor,
-        cmap=SPEED,
-        vmin=0,
-        vmax=top / unit.factor,
-    )
-    every = max(1, round(max(grid.shape) / 220))
-    x, y = (a[every // 2 :: every] / picture.length.factor for a in (grid.x, grid.y))
-    u, v = (np.ma.masked_invalid(a[every // 2 :: every, every // 2 :: every]) for a in j)
-    width, height = (p / style.DPI for p in picture.pixels)
-    picture.axes.streamplot(
-        x,
-        y,
-        u,
-        v,
+    peak, top = _range(speeds, 99.8)
+    top = peak if peak < 1.3 * top else top
+    unit = scale(top, result.readable("current_density")[1])
+    for panel, field, speed in zip(sheet.panels, fields, speeds, strict=True):
+        limit = (top or 1.0) / unit.factor
+        image = panel.image(speed / unit.factor, cmap=SPEED, vmin=0, vmax=limit)
+        if panel.main:
+            _stream(panel, field[list(panel.plane.axes)])
+    extend = "max" if peak > top else "neither"
+    return sheet.finish(image, f"current density |J| ({unit.name})", extend)
+
+
+def _range(values: Sequence[np.ndarray], percent: float) -> tuple[float, float]:
+    """The largest magnitude of values, and what a part of them in per cent does not exceed."""
+    found = np.abs(np.concatenate([v[np.isfinite(v)] for v in values]))
+    return float(found.max()), float(np.percentile(found, percent))
+
+
+def _stream(panel: Panel, field: np.ndarray) -> None:
+    """Stream lines of a vector in the plane."""
+    every = max(1, round(max(field.shape) / 200))
+    x, y, at = panel.coarse(every, every)
+    # With room around: lines begin at the borders of a grid.
+    room = 4
+    x, y = (a[0] + (a[1] - a[0]) * np.arange(-room, len(a) + room) for a in (x, y))
+    u, v = np.pad(field[at], ((0, 0), (room, room), (room, room)), constant_values=np.nan)
+    shown = np.ptp([panel.axes.get_xlim(), panel.axes.get_ylim()], axis=1)
+    wide, high = panel.axes.bbox.size / DPI * [np.ptp(x), np.ptp(y)] / shown
+    panel.axes.streamplot(
+        *(x, y, u, v),
         color="white",
         linewidth=0.8,
         arrowsize=0.9,
-        density=(width / 4.2, height / 4.2 + 0.15),
+        density=(wide / 4.2, high / 4.2 + 0.15),
         maxlength=8.0,
     )
-    _limits(picture)
-    color_bar(
-        picture, image, f"current density |J| ({unit.name})", "max" if peak > top else "neither"
-    )
-    _finish(result, picture, values=True)
-    return picture.figure
 
 
-def _limits(picture: Map) -> None:
-    a, b, c, d = picture.shown(picture.extent)
-    picture.axes.set(xlim=(a, b), ylim=(c, d))
+def scalar(result: Drawn, field: str) -> Figure:
+    """A field, of vectors their length, in colours; the potential with equipotential lines."""
+    sheet, label = Sheet.of(result), result.label(field)
+    found = result.at_nodes(field)
+    low, high = float(np.nanmin(found)), float(np.nanmax(found))
+    lines: Any = []
+    if field == "potential":
+        low, high = result.potentials
+        lines = np.linspace(low, high, 22)[1:-1] if high > low else []
+    unit = scale(max(abs(low), abs(high)), result.summary["extrema"][field]["unit"])
+    how = {"cmap": "cividis", "vmin": low / unit.factor, "vmax": high / unit.factor}
+    for panel in sheet.panels:
+        values = panel.grid[field]
+        if values.ndim == 3:
+            values = np.linalg.norm(values, axis=0)
+        image = panel.image(values / unit.factor, **how)
+        if panel.main and len(lines):
+            x, y, at = panel.coarse(3, 3)
+            white = {"colors": "white", "linewidths": 0.8, "linestyles": "solid"}
+            panel.axes.contour(x, y, values[at], levels=lines, **white)
+    vector = values.ndim != panel.grid[field].ndim
+    return sheet.finish(image, f"|{label}| ({unit.name})" if vector else f"{label} ({unit.name})")
 
 
-def potential(result: Drawn) -> Figure:
-    """The potential with equipotential lines."""
-    low, high = result.potentials
-    label = TABLE["potential"].label
-    return _shaded(result, result.data["potential"], (low, high), "V", label, lines=22)
+def signed(result: Drawn, field: str) -> Figure:
+    """A field of both signs, and a magnified piece of a wall where its layer is thin.
 
-
-def shaded(result: Drawn, field: str) -> Figure:
-    """A field of any kind, of vectors their length, in colours."""
-    return _shaded(result, *result.sizes(field))
-
-
-def _shaded(
-    result: Drawn,
-    values: np.ndarray,
-    bounds: tuple[float, float],
-    unit_name: str,
-    label: str,
-    lines: int = 0,
-) -> Figure:
-    picture = _map(result, values=False)
-    grid = result.cells.grid(picture.extent, *picture.pixels)
-    seen = grid.values(values)
-    low, high = bounds
-    unit = style.scale(max(abs(low), abs(high)), unit_name)
-    image = _image(
-        picture,
-        picture.axes,
-        grid,
-        seen / unit.factor,
-        cmap="cividis",
-        vmin=low / unit.factor,
-        vmax=high / unit.factor,
-    )
-    x, y = (a[::3] / picture.length.factor for a in (grid.x, grid.y))
-    if high > low and lines:
-        picture.axes.contour(
-            x,
-            y,
-            np.ma.masked_invalid(seen[::3, ::3]),
-            levels=np.linspace(low, high, lines)[1:-1],
-            colors="white",
-            linewidths=0.8,
-            linestyles="solid",
-        )
-    color_bar(picture, image, f"{label} ({unit.name})")
-    _finish(result, picture, values=False)
-    return picture.figure
-
-
-def curl(result: Drawn, field: str) -> Figure:
-    """A field of both signs, and a magnified piece of a wall where its layer is thin."""
-    factor, name, label = _readable(result, field)
-    wall = wall_values(result, field)
-    zoom = magnified(result, field, wall)
-    picture = _map(result, values=False, panel=zoom is not None)
-    grid = result.cells.grid(picture.extent, *picture.pixels)
-    values = grid.values(result.data[field]) / factor
+    Of a vector its component normal to each section along the device; across it that of the second
+    section, with arrows for the vector in the plane.
+    """
+    factor, name = result.readable(field)
+    wall = _wall_values(result, field)
+    floor = _floor(result, field)
+    sheet = Sheet.of(result, zoom=_magnified(result, field, wall, floor))
+    fields = [panel.grid[field] / factor for panel in sheet.panels]
+    label, values = result.label(field), fields
+    if fields[0].ndim == 3:
+        symbol, label = ("L", "orbital density") if factor != 1 else ("Ω", "vorticity")
+        first, second, across = sheet.panels
+        which = [first.plane.across, second.plane.across, second.plane.across]
+        values = [f[axis] for f, axis in zip(fields, which, strict=True)]
+        for panel, axis in zip(sheet.panels, which, strict=True):
+            title = panel.axes.get_title(loc="left")
+            panel.axes.set_title(f"${symbol}_{AXES[axis]}$ at {title}", fontsize=10)
     # What is normal at walls sets the colours, not what happens in a few corners.
-    bulk = float(np.nanpercentile(np.abs(values), 99.5))
-    top = max(bulk, float(np.percentile(np.abs(wall[:, 2]), 95)) / factor if len(wall) else 0.0)
-    peak = float(np.nanmax(np.abs(values)))
-    if peak < 1.1 * top:
-        top = peak
-    top = max(top, floor(result, field) / factor) or 1.0
-    unit = style.scale(top, name)
+    peak, top = _range(values[: 1 if result.dimension == 2 else 3], 99.5)
+    if len(wall):
+        top = max(top, float(np.percentile(np.abs(wall[:, 2]), 95)) / factor)
+    top = peak if peak < 1.1 * top else top
+    top = max(top, floor / factor) or 1.0
+    unit = scale(top, name)
     how = {"cmap": "RdBu_r", "vmin": -top / unit.factor, "vmax": top / unit.factor}
-    image = _image(picture, picture.axes, grid, values / unit.factor, **how)
-    extend = "both" if peak > 1.01 * top else "neither"
-    color_bar(picture, image, f"{label} ({unit.name})", extend)
-    _finish(result, picture, values=False)
-    if zoom is not None:
-        side = round(picture.panel.bbox.width)
-        close = result.cells.grid(zoom, side, side)
-        seen = close.values(result.data[field]) / factor / unit.factor
-        _image(picture, picture.panel, close, seen, **how)
-        _zoomed(result, picture, zoom)
-    return picture.figure
+    for panel, shown in zip(sheet.panels, values, strict=True):
+        image = panel.image(shown / unit.factor, **how)
+    if fields[0].ndim == 3:
+        _arrows(across, fields[2][list(across.plane.axes)], top)
+    return sheet.finish(image, f"{label} ({unit.name})", "both" if peak > 1.01 * top else "neither")
 
 
-def _readable(result: Drawn, field: str) -> tuple[float, str, str]:
-    """SI per unit, unit and label of a curl-like field."""
-    unit = result.unit(field)
-    label = TABLE[field].label
-    if unit.startswith("J_s_"):
-        return HBAR, unit.replace("J_s_", "hbar_"), label
-    return 1.0, unit, label
-
-
-def _zoomed(result: Drawn, picture: Map, zoom: Extent) -> None:
-    """Axes of the magnified panel, and where it belongs."""
-    panel = picture.panel
-    a, b, c, d = picture.shown(zoom)
-    for chain in chains(result.outline.walls):
-        panel.plot(*(chain.T / picture.length.factor), color=INK, linewidth=1.6, **_WALL)
-    panel.set(xlim=(a, b), ylim=(c, d))
-    panel.set_title("the dashed square, magnified", fontsize=10, color=_SQUARE)
-    panel.yaxis.set_major_locator(MaxNLocator(5))
-    panel.xaxis.set_major_locator(MaxNLocator(4))
-    panel.spines[:].set(color=_SQUARE, linewidth=1.5)
-    picture.axes.plot(
-        [a, b, b, a, a], [c, c, d, d, c], color=_SQUARE, linestyle=(0, (3, 2)), zorder=7
+def _arrows(panel: Panel, field: np.ndarray, top: float) -> None:
+    """The vector in the plane of a section, longest where it is largest."""
+    rows, columns = field.shape[1:]
+    x, y, at = panel.coarse(columns // 12, rows // max(3, round(12 * rows / columns)))
+    found = field[at]
+    size = np.hypot(*found)
+    keep = np.isfinite(size) & (size > 0.03 * top)
+    if not keep.any():
+        return
+    places = np.stack(np.meshgrid(x, y))[:, keep]
+    panel.axes.quiver(
+        *(*places, *found[:, keep]),
+        color=INK,
+        pivot="middle",
+        scale=float(size[keep].max()) * 12 / 0.9,
+        width=0.007,
+        zorder=3,
     )
+
+
+def _wall_values(result: Drawn, field: str) -> np.ndarray:
+    """Rows (x, y, value, segment) of a field along all walls of a 2D device, SI."""
+    rows = [np.empty((0, 4))]
+    for number, columns in enumerate(result.edges.values()):
+        value: Any = columns.get(f"{field}_{result.summary['extrema'][field]['unit']}")
+        if value is not None:
+            segment = columns["segment"] + 1000 * number
+            rows.append(np.column_stack([columns["x_m"], columns["y_m"], value, segment]))
+    return np.concatenate(rows)
+
+
+def _floor(result: Drawn, field: str) -> float:
+    """What is too small for a scale of its own: a curl of 5 % of the current over the size.
+
+    A flow without vorticity shall not look like one with vorticity because of rounding.
+    """
+    diffusive = "diffusive" in field or "total" in field or field.startswith("spin")
+    if diffusive or not {"current_density", "vorticity"} <= result.columns.keys():
+        return 0.0
+    largest = {name: result.at_nodes(name) for name in ("current_density", "vorticity", field)}
+    most = {name: np.abs(values).max() for name, values in largest.items()}
+    vorticity = 0.05 * most["current_density"] / result.size / abs(ELECTRON_CHARGE)
+    return float(vorticity * most[field] / (most["vorticity"] or 1.0))
+
+
+def _magnified(result: Drawn, field: str, wall: np.ndarray, floor: float) -> Extent | None:
+    """A square on a wall, six layers wide, where the layer is too thin for the whole picture.
+
+    The thickness of the layer is the field integrated over the device and divided by its
+    integral along the walls: the decay length, for an exponential.
+    """
+    if not len(wall):
+        return None
+    size = np.abs(wall[:, 2])
+    steps = np.diff(wall[:, :2], axis=0) * (np.diff(wall[:, 3]) == 0)[:, None]
+    along = ((size[1:] + size[:-1]) / 2 * np.hypot(*steps.T)).sum()
+    sides = result.nodes[:, 1:3, :2] - result.nodes[:, :1, :2]
+    inside = (np.abs(result.at_nodes(field)).mean(axis=1) * np.abs(np.linalg.det(sides)) / 2).sum()
+    thickness = inside / along if along else 0.0
+    if not 1e-5 * result.size < thickness < 0.025 * result.size or size.max() < floor:
+        return None
+    # The middle of the stretch of wall where most happens.
+    high = np.flatnonzero(size > 0.8 * np.percentile(size, 98))
+    segments, counts = np.unique(wall[high, 3], return_counts=True)
+    best = high[wall[high, 3] == segments[np.argmax(counts)]]
+    middle = int(best[len(best) // 2])
+    # The conductor is on the left; the outside is of no interest.
+    along_x, along_y = steps[max(middle - 1, 0) : middle + 1].sum(axis=0)
+    half = 3 * thickness
+    inward = np.array([-along_y, along_x]) / np.hypot(along_x, along_y)
+    x, y = wall[middle, :2] + 0.75 * half * inward
+    return (x - half, x + half, y - half, y + half)

@@ -1,161 +1,286 @@
-"""Profiles: along the walls, and along the probes."""
+"""Profiles: along the walls, along the probes, over directions."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from meso.figures import style
-from meso.figures.data import Drawn, Files, closed_form
-from meso.figures.style import LINES, line_figure
+from meso.constants import HBAR
+from meso.figures.cells import chains, cut, straight
+from meso.figures.data import Columns, Drawn
+from meso.figures.sheets import AXES
+from meso.figures.style import (
+    LINES,
+    Scale,
+    canvas,
+    length_scale,
+    line_figure,
+    plain,
+    scale,
+    zero_line,
+)
+from meso.files.vtu import degree_of
 
 _EXACT: dict[str, Any] = {"color": "black", "linewidth": 1.0, "linestyle": (0, (5, 4)), "zorder": 5}
+_DIFFUSIVE = re.compile(r"(spin|orbital_diffusive)_density_([xyz])_(hbar_per_m[23])")
+# Lines below this part of the largest have a panel of their own.
+_SMALL = 0.1
 
 
-def _column(columns: dict[str, np.ndarray], start: str) -> tuple[np.ndarray, str] | None:
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One panel: its label and unit, and lines (position in m, values, style)."""
+
+    label: str
+    unit: str
+    lines: list[tuple[np.ndarray, np.ndarray, dict[str, Any]]] = field(default_factory=list)
+
+
+def _figure(
+    title: str, along: str, rows: list[Row], length: Scale, *, legends: bool = True
+) -> Figure:
+    """Panels with a common axis.
+
+    Args:
+        title: Title.
+        along: What the axis is.
+        rows: The panels.
+        length: Unit of the axis.
+        legends: True for a legend in each panel that has labels, not in the first only.
+    """
+    figure, panels = line_figure(len(rows), title)
+    for panel, row in zip(panels, rows, strict=True):
+        largest = max(float(np.nanmax(np.abs(values), initial=0.0)) for _, values, _ in row.lines)
+        unit = scale(largest, row.unit)
+        for x, values, how in row.lines:
+            label = plain(how.get("label", "_"))
+            panel.plot(x / length.factor, values / unit.factor, **{**how, "label": label})
+        panel.set_ylabel(f"{plain(row.label)} ({unit.name})")
+        zero_line(panel)
+        panel.margins(x=0, y=0.05 if legends else 0.12)
+        labels = panel.get_legend_handles_labels()[1]
+        if labels and (legends or panel is panels[0]):
+            panel.legend(loc="best", ncols=1 + len(labels) // 6)
+    panels[-1].set_xlabel(f"{along} ({length.name})")
+    return figure
+
+
+def _line(number: int, label: str) -> dict[str, Any]:
+    """How the line of a number looks."""
+    dashes = ("-", "--", ":")[number // len(LINES) % 3]
+    return {"color": LINES[number % len(LINES)], "linestyle": dashes, "label": label}
+
+
+def _column(columns: Columns, start: str) -> tuple[np.ndarray, str] | None:
     """A column and its unit; densities in multiples of the reduced Planck constant."""
-    names = [n for n in columns if n.startswith(f"{start}_")]
-    names.sort(key=lambda n: "hbar" not in n)
+    names = [name for name in columns if name.startswith(f"{start}_")]
+    names.sort(key=lambda name: "hbar" not in name)
     return (columns[names[0]], names[0].removeprefix(f"{start}_")) if names else None
 
 
-def draw_lines(axes: Any, lines: list[tuple[Any, ...]], unit: str, label: str) -> None:
-    """Draw lines (x, y, style) with a common unit."""
-    chosen = style.scale(max(float(np.nanmax(np.abs(y))) for _, y, _ in lines), unit)
-    for x, y, how in lines:
-        axes.plot(x, y / chosen.factor, **how)
-    axes.set_ylabel(f"{label} ({chosen.name})")
-    low, high = axes.get_ylim()
-    if low < 0 < high:
-        axes.axhline(0, color="#999999", linewidth=0.8, zorder=1)
+def edges(result: Drawn) -> Figure | None:
+    """What is along the walls; None if nothing is."""
+    return _wall_tables(result) if result.dimension == 2 else _wall_sections(result)
 
 
-def edges(result: Drawn) -> Figure:
+def _wall_tables(result: Drawn) -> Figure | None:
     """Orbital density or vorticity, and tangential current, along each wall."""
-    first = next(iter(result.edges.values()))
-    kinds = [("orbital_density", "$L_z$"), ("vorticity", "Ω")]
-    curl = next(((k, t) for k, t in kinds if _column(first, k)), None)
-    rows = [*([curl] if curl else []), ("current_density_t", "$J_t$")]
-    longest = max(float(c["s_m"].max()) for c in result.edges.values())
-    length = style.length_scale(longest)
-    figure, axes = line_figure(len(rows), f"{result.title}: along the walls")
+    if not result.edges:
+        return None
     walls = [
-        (name, columns, segment, int(columns["segment"].max()) + 1)
+        (name, {key: value[columns["segment"] == segment] for key, value in columns.items()}, count)
         for name, columns in result.edges.items()
-        for segment in np.unique(columns["segment"])
+        for count, segment in enumerate(np.unique(columns["segment"]))
     ]
-    for panel, (key, label) in zip(axes, rows, strict=True):
-        lines: list[tuple[Any, ...]] = []
-        unit = ""
-        for i, (name, columns, segment, of) in enumerate(walls):
-            here = columns["segment"] == segment
-            found = _column(columns, key)
-            if found is None:
+    kinds = [("orbital_density", "$L_z$"), ("vorticity", "Ω")]
+    curls = [kind for kind in kinds if _column(walls[0][1], kind[0])][:1]
+    rows = []
+    for key, label in (*curls, ("current_density_t", "$J_t$")):
+        found = [(i, *wall, _column(wall[1], key)) for i, wall in enumerate(walls)]
+        row = Row(label=label, unit=next(c[1] for *_, c in found if c))
+        for i, name, columns, count, column in found:
+            if column is None:
                 continue
-            text = name if of == 1 else f"{name} {int(segment) + 1}"
-            how = {
-                "color": LINES[i % len(LINES)],
-                "label": text,
-                "linestyle": ("-", "--", ":")[i // len(LINES) % 3],
-            }
-            unit = found[1]
-            x = columns["s_m"][here] / length.factor
-            lines.append((x, found[0][here], how))
-            points = np.column_stack([columns["x_m"], columns["y_m"]])[here]
-            exact = closed_form(result, points)
+            several = len(np.unique(result.edges[name]["segment"])) > 1
+            how = _line(i, f"{name} {count + 1}" if several else name)
+            row.lines.append((columns["s_m"], column[0], how))
+            exact = result.closed_form(np.column_stack([columns["x_m"], columns["y_m"]]))
             if exact and key in exact:
                 text = "closed form" if i == len(walls) - 1 else "_"
-                lines.append((x, exact[key], {**_EXACT, "label": text}))
-        draw_lines(panel, lines, unit, label)
-    axes[-1].set_xlabel(f"arc length, conductor on the left ({length.name})")
-    axes[-1].set_xlim(0, longest / length.factor)
-    for panel in axes:
-        panel.margins(y=0.12)
-    axes[0].legend(loc="best", ncols=1 + len(walls) // 5)
+                row.lines.append((columns["s_m"], exact[key], {**_EXACT, "label": text}))
+        rows.append(row)
+    length = length_scale(max(float(columns["s_m"].max()) for _, columns, _ in walls))
+    title, along = f"{result.title}: along the walls", "arc length, conductor on the left"
+    return _figure(title, along, rows, length, legends=False)
+
+
+def _wall_sections(result: Drawn) -> Figure | None:
+    """Profiles along the lines in which the two long sections of a 3D device cut its walls."""
+    columns = result.wall_columns
+    name = next((n for n in ("orbital_density", "vorticity") if n in columns), None)
+    longest, middle, least = result.order
+    extent = result.size
+    length, current = length_scale(extent), columns["current_density"].start if columns else 0
+    factor, unit = result.readable(name) if name else (1.0, "")
+    symbol = "L" if factor == HBAR else "Ω"
+    first = Row(label=f"${symbol}$ across", unit=unit)
+    second = Row(label=f"$J_{AXES[longest]}$", unit=result.readable("current_density")[1])
+    for across in (least, middle) if len(result.walls) else ():
+        plane = result.plane(across)
+        for wall in dict.fromkeys(result.wall_of):
+            own = result.walls[[of == wall for of in result.wall_of]]
+            for line in chains(cut(straight(own, 2, degree_of(own.shape[1])), plane)[0]):
+                if np.ptp(line[:, 0]) <= 0.5 * extent:
+                    continue
+                steps = np.hypot(*np.diff(line[:, :2], axis=0).T)
+                at = ((line[1:, 1] + line[:-1, 1]) / 2 * steps).sum() / steps.sum()
+                at = round(at / length.factor, 2) + 0.0
+                text = f"{wall[0]}, {AXES[plane.axes[1]]} = {at:.3g} {length.name}"
+                how = _line(len(second.lines), text.replace("-", "−"))
+                second.lines.append((line[:, 0], line[:, 2 + current + longest], how))
+                if name:
+                    how = {**how, "label": f"{how['label']}: component {AXES[across]}"}
+                    values = line[:, 2 + columns[name].start + across] / factor
+                    first.lines.append((line[:, 0], values, how))
+    if not second.lines:
+        return None
+    rows = [first, second] if name else [second]
+    title = f"{result.title}: along the walls"
+    figure = _figure(title, AXES[longest], rows, length, legends=False)
+    for panel in figure.axes:
+        low, high = panel.get_ylim()
+        if low * high > 0 and abs(high - low) < 0.1 * max(abs(low), abs(high)):
+            # What hardly varies shall look so.
+            panel.set_ylim(min(0.0, 1.2 * low), max(0.0, 1.2 * high))
     return figure
 
 
-def probe(result: Files, columns: dict[str, np.ndarray], name: str) -> Figure:
+def probe(result: Drawn, name: str) -> Figure:
     """Profiles along a probe, with the closed form where there is one."""
-    points = np.column_stack([columns["x_m"], columns["y_m"]])
-    s, axis_label = columns["s_m"], "distance along the probe"
-    exact = closed_form(result, points)
-    along = None
-    if exact and np.ptp(exact["y"]) < 1e-3 * np.ptp(s):
+    columns = result.probes[name]
+    exact = result.closed_form(np.column_stack([columns["x_m"], columns["y_m"]]))
+    s, axis, along = columns["s_m"], "distance along the probe", None
+    if exact:
         along = exact["along"]
-    elif exact:
-        s, along, axis_label = exact["y"], exact["along"], "distance from the centre line"
-    rows = _probe_rows(columns, along)
-    # A probe along an equipotential would show nothing but errors of discretisation.
-    if len(rows) > 1 and rows[-1][0] == "potential":
-        potential = rows[-1][2][0][1]
-        low, high = result.potentials
-        if np.nanmax(potential) - np.nanmin(potential) < 1e-3 * (high - low):
-            rows.pop()
-    length = style.length_scale(float(np.ptp(s)))
-    figure, axes = line_figure(len(rows), f"{result.title}: probe “{name}”")
-    for panel, (key, label, lines, unit) in zip(axes, rows, strict=True):
-        several = len(lines) > 1
-        drawn: list[tuple[Any, ...]] = [
-            (s / length.factor, y, {"color": LINES[i], "label": text if several else "meso"})
-            for i, (text, y) in enumerate(lines)
+        if np.ptp(exact["y"]) >= 1e-3 * np.ptp(s):
+            s, axis = exact["y"], "distance from the centre line"
+    rows = []
+    for key, label, unit, found in _probe_rows(result, columns, along):
+        lines = [
+            (s, y, {"color": LINES[i], "label": text if len(found) > 1 else "_"})
+            for i, (text, y) in enumerate(found)
         ]
         if exact and key in exact:
+            lines[0][2]["label"] = found[0][0] if len(found) > 1 else "meso"
             how = {**_EXACT, "label": f"closed form, {exact['source'][key]}"}
-            drawn.append((s / length.factor, exact[key], how))
-        draw_lines(panel, drawn, unit, label)
-        if len(drawn) > 1:
-            panel.legend(loc="best")
-    axes[-1].set_xlabel(f"{axis_label} ({length.name})")
-    axes[-1].margins(x=0)
-    return figure
+            lines.append((s, exact[key], how))
+        rows.append(Row(label=label, unit=unit, lines=lines))
+    length = length_scale(float(np.ptp(s)))
+    return _figure(f"{result.title}: probe “{name}”", axis, rows, length)
 
 
 def _probe_rows(
-    columns: dict[str, np.ndarray], along: np.ndarray | None
-) -> list[tuple[str, str, list[tuple[str, np.ndarray]], str]]:
-    """Panels of a probe: key, label, lines (name, values), unit."""
-    rows = []
-    current = _components(columns, "current_density")
-    if current and along is not None:
-        value = current[0][0] * along[0] + current[1][0] * along[1]
-        rows.append(("current_density", "$J$", [("$J$", value)], current[0][1]))
-    elif current:
-        lines = _named(current, "J")
-        label = "$J$" if len(lines) > 1 else lines[0][0]
-        rows.append(("current_density", label, lines, current[0][1]))
-    for key, label, symbol in (("orbital_density", "$L_z$", "L"), ("vorticity", "Ω", "Ω")):
-        parts = _components(columns, key)
-        found = None if parts else _column(columns, key)
-        if parts:
-            lines = _named(parts, symbol)
-            label = f"${symbol}$" if len(lines) > 1 else lines[0][0]
-            rows.append((key, label, lines, parts[0][1]))
-        elif found:
-            rows.append((key, label, [(label, found[0])], found[1]))
-        if parts or found:
+    result: Drawn, columns: Columns, along: np.ndarray | None
+) -> list[tuple[str, str, str, list[tuple[str, np.ndarray]]]]:
+    """Panels of a probe: key, label, unit, lines (name, values)."""
+    rows: list[tuple[str, str, str, list[tuple[str, np.ndarray]]]] = []
+    for key, symbol in (("current_density", "J"), ("orbital_density", "L"), ("vorticity", "Ω")):
+        if key == "vorticity" and rows and rows[-1][0] == "orbital_density":
             break
-    potential = _column(columns, "potential")
-    if potential and (along is None or not rows):
-        rows.append(("potential", "φ", [("φ", potential[0])], "V"))
+        parts = [c for c in (_column(columns, f"{key}_{axis}") for axis in AXES) if c]
+        scalar = None if parts else _column(columns, key)
+        if scalar:
+            label = "$L_z$" if symbol == "L" else symbol
+            rows.append((key, label, scalar[1], [(label, scalar[0])]))
+        elif parts and symbol == "J" and along is not None:
+            value = parts[0][0] * along[0] + parts[1][0] * along[1]
+            rows.append((key, "$J$", parts[0][1], [("$J$", value)]))
+        elif parts:
+            lines = [(f"${symbol}_{axis}$", y) for axis, (y, _) in zip(AXES, parts, strict=False)]
+            if len(lines) == 3:  # without those that are nothing
+                sizes = [float(np.nanmax(np.abs(y), initial=0.0)) for _, y in lines]
+                kept = [
+                    line
+                    for line, size in zip(lines, sizes, strict=True)
+                    if size > 1e-3 * max(sizes)
+                ]
+                lines = kept or lines[:1]
+            label = f"${symbol}$" if len(lines) > 1 else lines[0][0]
+            rows.append((key, label, parts[0][1], lines))
+    potential = columns.get("potential_V")
+    if potential is not None and (along is None or not rows):
+        low, high = result.potentials
+        # A probe along an equipotential would show nothing but errors of discretisation.
+        if not rows or np.nanmax(potential) - np.nanmin(potential) >= 1e-3 * (high - low):
+            rows.append(("potential", "φ", "V", [("φ", potential)]))
     return rows
 
 
-def _components(columns: dict[str, np.ndarray], start: str) -> list[tuple[np.ndarray, str]]:
-    """Columns and units of a vector; empty for a scalar."""
-    found = (_column(columns, f"{start}_{axis}") for axis in "xyz")
-    return [part for part in found if part is not None]
+def has_densities(columns: Columns) -> bool:
+    """Whether a table has columns of diffusive densities of angular momentum."""
+    return any(_DIFFUSIVE.fullmatch(name) for name in columns)
 
 
-def _named(parts: list[tuple[np.ndarray, str]], symbol: str) -> list[tuple[str, np.ndarray]]:
-    """Lines of the components of a vector; in 3D without those that are nothing."""
-    lines = [
-        (f"${symbol}_{axis}$", values) for axis, (values, _) in zip("xyz", parts, strict=False)
-    ]
-    if len(lines) < 3:
-        return lines
-    sizes = [np.nanmax(np.abs(values), initial=0.0) for _, values in lines]
-    kept = [line for line, size in zip(lines, sizes, strict=True) if size > 1e-3 * max(sizes)]
-    return kept or lines[:1]
+def densities(columns: Columns, title: str) -> Figure:
+    """Angular momentum: what diffuses, what the vorticity makes, and their sum.
+
+    Args:
+        columns: Of a probe, or of a wall, with one line for each of its smooth pieces.
+        title: Title.
+    """
+    s, whole = columns["s_m"], np.zeros(len(columns["s_m"]))
+    segments = columns.get("segment", whole)
+    rows: list[Row] = []
+    for name in columns:
+        match = _DIFFUSIVE.fullmatch(name)
+        if match is None:
+            continue
+        channel, axis, unit = match.groups()
+        lines: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
+        lines["diffusive (Hall current)"] = columns[name], {"color": LINES[0]}
+        starts = (f"orbital_density_{axis}", *(["orbital_density"] if axis == "z" else []))
+        local = next((columns[key] for at in starts if (key := f"{at}_{unit}") in columns), None)
+        if channel != "spin" and local is not None:
+            dashed = {"color": "black", "linestyle": (0, (5, 4)), "linewidth": 1.2}
+            lines["from vorticity"] = local, {"color": LINES[1]}
+            lines["sum"] = columns[name] + local, dashed
+        sizes = {text: np.nanmax(np.abs(y), initial=0.0) for text, (y, _) in lines.items()}
+        small = [text for text, size in sizes.items() if 0 < size < _SMALL * max(sizes.values())]
+        for texts in (list(lines), *([text] for text in small)):
+            row = Row(label=f"${'S' if channel == 'spin' else 'L'}_{axis}$", unit=unit)
+            for count, segment in enumerate(np.unique(segments)):
+                here = segments == segment
+                for text in texts:
+                    values, how = lines[text]
+                    label = text if count == 0 else "_"
+                    row.lines.append((s[here], values[here], {**how, "label": label}))
+            rows.append(row)
+    length = length_scale(float(np.ptp(s)))
+    wall = "segment" in columns
+    along = "arc length, conductor on the left" if wall else "distance along the probe"
+    return _figure(title, along, rows, length)
+
+
+def distribution(columns: Columns, title: str) -> Figure:
+    """h(theta) - <h> of columns "theta_rad" and "h_V", as a distance from a circle."""
+    theta, h = columns["theta_rad"], columns["h_V"]
+    mean = h[:-1].mean()
+    size = np.abs(h - mean).max() or 1.0
+    unit = scale(size, "V")
+    figure, add = canvas(5.0, 5.2, title, 0.2)
+    axes = add(0.6, 0.416, 3.8, 3.848, projection="polar")
+    axes.plot(theta, np.full_like(theta, 2.0), color="#999999", linewidth=0.8, linestyle="--")
+    axes.plot(theta, 2.0 + (h - mean) / size, color=LINES[0])
+    axes.fill_between(theta, 2.0, 2.0 + (h - mean) / size, color=LINES[0], alpha=0.2)
+    axes.set_ylim(0, 3.1)
+    low, high = (f"{x * size / unit.factor:+.3g}".replace("-", "−") for x in (-1, 1))
+    axes.set_yticks([1.0, 2.0, 3.0], [low, "mean", f"{high} {unit.name}"])
+    axes.set_rlabel_position(112.5)
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    for label in axes.get_yticklabels():
+        label.set(size=9, ha="center", bbox=white, zorder=5)
+    return figure

@@ -14,23 +14,21 @@ from test_figures import case
 import meso
 from meso import figures
 from meso.figures import maps, style
-from meso.figures.data import closed_form
-from meso.figures.outline import chains
-from meso.figures.raster import CellSet, vtk_lattice
-from meso.files.vtu import lagrange_nodes, read_vtu, vtk_order, write_vtu
+from meso.figures.cells import Grid, boundary, chains
+from meso.files.vtu import lagrange_nodes, read_vtu, vtk_lattice, vtk_order, write_vtu
 
 ribbon, ring = test_figures.ribbon, test_figures.ring  # fixtures
 
 
 def test_ring_is_masked_and_its_error_is_not_magnified(ring: Path) -> None:
     result = figures.Drawn.read(ring)
-    grid = result.cells.grid((-2e-7, 2e-7, -2e-7, 2e-7), 200, 200)
-    values = grid.values(result.data["potential"])
+    grid = result.grid((-2e-7, 2e-7, -2e-7, 2e-7), 200, 200)
+    values = grid["potential"]
     r = np.hypot(*np.meshgrid(grid.x, grid.y))
     assert np.isnan(values[(r < 49e-9) | (r > 201e-9)]).all()
     assert np.isfinite(values[(r > 51e-9) & (r < 199e-9)]).all()
     with matplotlib.rc_context(style.STYLE):
-        figure = maps.curl(result, "orbital_density")
+        figure = maps.signed(result, "orbital_density")
     image = figure.axes[0].images[0]
     assert np.nanmax(np.abs(image.get_array())) < 0.5 * image.get_clim()[1]
 
@@ -39,7 +37,7 @@ def test_colours_of_signed_fields_are_symmetric(ribbon: Path) -> None:
     result = figures.Drawn.read(ribbon)
     for field in ("orbital_density", "vorticity"):
         with matplotlib.rc_context(style.STYLE):
-            figure = maps.curl(result, field)
+            figure = maps.signed(result, field)
         for axes in figure.axes:
             for image in axes.images:
                 low, high = image.get_clim()
@@ -71,11 +69,11 @@ def test_probe_shows_the_closed_form(ribbon: Path) -> None:
     result = figures.Drawn.read(ribbon)
     y = np.linspace(-5e-8, 5e-8, 11)
     points = np.column_stack([np.full(11, 2e-7), y])
-    exact = closed_form(result, points)
+    exact = result.closed_form(points)
     assert exact is not None
-    found = result.cells.grid((1.9e-7, 2.1e-7, -5e-8, 5e-8), 3, 11)
-    values = found.values(result.data["current_density"][:, :, 0])[:, 1]
-    exact = closed_form(result, np.column_stack([np.full(11, 2e-7), found.y]))
+    found = result.grid((1.9e-7, 2.1e-7, -5e-8, 5e-8), 3, 11)
+    values = found["current_density"][0][:, 1]
+    exact = result.closed_form(np.column_stack([np.full(11, 2e-7), found.y]))
     np.testing.assert_allclose(values, exact["current_density"], rtol=2e-3)  # a coarse mesh
 
 
@@ -90,13 +88,13 @@ def test_nodes_are_those_of_vtk(degree: int) -> None:
 @pytest.mark.parametrize("degree", [1, 2, 5])
 def test_grid_is_exact_for_polynomials_on_curved_cells(degree: int) -> None:
     lattice = vtk_lattice(degree) / degree
-    straight = np.stack([lattice, 1 - lattice])
-    bend = np.array([1.0, -0.5]) * 0.1 * (straight[..., :1] * (1 - straight[..., :1]))
-    cells = CellSet(points=straight + (bend if degree > 1 else 0))
-    grid = cells.grid((-0.2, 1.2, -0.2, 1.2), 60, 50)
+    flat = np.stack([lattice, 1 - lattice])
+    bend = np.array([1.0, -0.5]) * 0.1 * (flat[..., :1] * (1 - flat[..., :1]))
+    points = flat + (bend if degree > 1 else 0)
+    nodes = np.concatenate([points, points], axis=2)
+    grid = Grid(nodes, {"point": slice(0, 2)}, (-0.2, 1.2, -0.2, 1.2), (60, 50))
     x, y = np.meshgrid(grid.x, grid.y)
-    for component, exact in ((0, x), (1, y)):
-        found = grid.values(cells.points[:, :, component])
+    for found, exact in zip(grid["point"], (x, y), strict=True):
         inside = np.isfinite(found)
         assert inside.mean() == pytest.approx(1 / 1.4**2, abs=0.05)
         # A fraction of a pixel: Newton stops there.
@@ -105,20 +103,21 @@ def test_grid_is_exact_for_polynomials_on_curved_cells(degree: int) -> None:
 
 def test_outline_closes_around_holes(ring: Path) -> None:
     result = figures.Drawn.read(ring)
-    lines = chains(result.cells.outline())
+    lines = chains(boundary(result.nodes, 2))
     assert len(lines) == 2
     for line in lines:
         np.testing.assert_allclose(line[0], line[-1], atol=1e-15)
-    contacts = result.outline.contacts
-    assert len(contacts) == 2 and not len(result.outline.walls)
+    assert len(result.stretches) == 2 and not result.outline(walls=True)
 
 
 def test_walls_and_contacts_are_told_apart(ribbon: Path) -> None:
-    outline = figures.Drawn.read(ribbon).outline
-    length = np.linalg.norm(np.diff(outline.walls, axis=1), axis=2).sum()
+    result = figures.Drawn.read(ribbon)
+    walls = result.outline(walls=True)
+    length = sum(np.linalg.norm(np.diff(line, axis=0), axis=1).sum() for line in walls)
     assert length == pytest.approx(800e-9)
-    assert sorted(np.ptp(c.line[:, 1]) for c in outline.contacts) == pytest.approx([1e-7, 1e-7])
-    sides = {c.name: c.anchor[0] for c in outline.contacts}
+    contacts = result.stretches
+    assert sorted(np.ptp(c.line[:, 1]) for c in contacts) == pytest.approx([1e-7, 1e-7])
+    sides = {c.name: c.anchor[0] for c in contacts}
     summary = json.loads((ribbon / "summary.json").read_text())
     if "segments" in summary["contacts"]["source"]:
         assert sides == pytest.approx({"source": 0.0, "drain": 4e-7})
@@ -133,8 +132,8 @@ def test_two_periodic_pairs_are_told_apart(tmp_path: Path) -> None:
     }
     changes = {"boundaries": laws, "output.probes": {}}
     meso.run(case("antidot", ("edge",), **changes)).save(tmp_path / "r", figures=False)
-    outline = figures.Drawn.read(tmp_path / "r").outline
-    normals = {c.name: tuple(np.round(c.normal, 6)) for c in outline.contacts}
+    contacts = figures.Drawn.read(tmp_path / "r").stretches
+    normals = {c.name: tuple(np.round(c.normal, 6)) for c in contacts}
     assert normals == {"left": (-1, 0), "right": (1, 0), "bottom": (0, -1), "top": (0, 1)}
 
 
@@ -165,8 +164,8 @@ def test_periodic_boundaries_are_named(tmp_path: Path) -> None:
     }
     meso.run(case("ribbon", ("edges",), boundaries=laws)).save(tmp_path / "r", figures=False)
     result = figures.Drawn.read(tmp_path / "r")
-    ends = {c.name: c for c in result.outline.contacts}
+    ends = {c.name: c for c in result.stretches}
     assert ends.keys() == {"source", "drain"}
     assert all(c.periodic for c in ends.values())
     assert ends["source"].values[0] == "1 mV" and not ends["drain"].values
-    assert closed_form(result, np.zeros((1, 2))) is not None
+    assert result.closed_form(np.zeros((1, 2))) is not None

@@ -24,8 +24,8 @@ from meso import Contact, Device, Result, Wall
 from meso.constants import ELECTRON_CHARGE, ELEMENTARY_CHARGE, HBAR
 from meso.discrete.cells import lagrange
 from meso.discrete.fields import continuous
-from meso.figures.raster import Plane
-from meso.figures.solid import Solid, cut
+from meso.figures import Drawn
+from meso.figures.cells import Plane
 from meso.files.vtu import lagrange_nodes, vtk_lattice, vtk_order
 from meso.flow import Flow, Terminal
 from meso.orbital import couplings, edge_moments, orbital_density, vorticity
@@ -241,22 +241,20 @@ def test_sections_show_the_fields(tmp_path: Path) -> None:
     fields = {**flow.fields, "vorticity": omega, "orbital_density": orbital_density(flow, omega)}
     written = Result(case=case(), flow=flow, fields=fields, edge_moments=(), warnings=())
     written.save(tmp_path / "r", figures=False)
-    result = Solid.read(tmp_path / "r")
-    assert result.order.tolist() == [0, 1, 2]
+    result = Drawn.read(tmp_path / "r")
+    assert result.order == [0, 1, 2]
     plane = Plane(across=1, axes=(0, 2), position=0.37 * WIDTH)
-    grid = result.cells.grid((0.1 * LENGTH, 1.1 * LENGTH, 0.0, THICKNESS), 50, 40, plane)
+    grid = result.grid((0.1 * LENGTH, 1.1 * LENGTH, 0.0, THICKNESS), 50, 40, plane)
     x, z = np.meshgrid(grid.x, grid.y)
-    found = grid.values(result.data["current_density"][..., 0])
+    found = grid["current_density"][0]
     assert (np.isfinite(found) == (x < LENGTH)).all()
     points = np.column_stack([x.ravel(), 0 * x.ravel(), z.ravel()])
     wanted = film_current(points)[:, 0].reshape(x.shape)
     near(found[x < LENGTH], wanted[x < LENGTH], 1e-9)
     # All of the outline, in whatever pieces: walls twice the length, contacts twice the height.
-    empty = np.empty((*result.triangles.shape[:2], 0))
-    lines, _ = result.wall_lines(plane, empty)
-    assert np.linalg.norm(lines[:, 1] - lines[:, 0], axis=1).sum() == pytest.approx(2 * LENGTH)
-    rest, _ = cut(result.rest, plane)
-    assert np.linalg.norm(rest[:, 1] - rest[:, 0], axis=1).sum() == pytest.approx(2 * THICKNESS)
+    for walls, wanted in ((True, 2 * LENGTH), (False, 2 * THICKNESS)):
+        steps = [np.diff(line, axis=0) for line in result.outline(walls, plane)]
+        assert np.linalg.norm(np.concatenate(steps), axis=1).sum() == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("degree", [1, 2, 3])
