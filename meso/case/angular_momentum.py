@@ -57,10 +57,6 @@ def _hall(value: object, info: ValidationInfo) -> Any:
     return _nested(half * np.array(_read(value, _units(info, "S/m", "S"), ((3, 3, 3),))))
 
 
-def _susceptibility(value: object, info: ValidationInfo) -> float:
-    return quantity(value, *_units(info, "J*s^2/m^3", "J*s^2/m^2"))
-
-
 def _positive(value: float) -> float:
     if not value > 0:
         raise CaseError(f"found {value!r}; must be positive")
@@ -84,6 +80,10 @@ def _components(value: object) -> tuple[str, ...]:
     if not names or any(name not in AXES for name in names) or len(set(names)) < len(names):
         raise CaseError(f'found {value!r}; must be a list of different axes, e.g. ["x", "z"]')
     return tuple(axis for axis in AXES if axis in names)
+
+
+def _reader(bulk: str, sheet: str) -> BeforeValidator:
+    return BeforeValidator(lambda value, info: quantity(value, *_units(info, bulk, sheet)))
 
 
 def _by_axis(bulk: str, sheet: str) -> BeforeValidator:
@@ -139,7 +139,7 @@ class Coefficients:
     relaxation: Annotated[Any, SkipValidation, _tensor("Hz", (3, 3))] | None = None  # in place of τ
     precession: Annotated[tuple[float, ...], BeforeValidator(_rates)] | None = None  # about x, y, z
     # χ in J s²/m³; 1 stands for "X continuous"
-    susceptibility: Annotated[float, BeforeValidator(_susceptibility), POSITIVE] | None = None
+    susceptibility: Annotated[float, _reader("J*s^2/m^3", "J*s^2/m^2"), POSITIVE] | None = None
     orientation: Orientation | None = None
 
     def __post_init__(self) -> None:
@@ -149,11 +149,12 @@ class Coefficients:
 
     def over(self, other: Coefficients) -> Coefficients:
         """These values, and the other's where there are none."""
-        own = {f.name: getattr(self, f.name) for f in fields(Coefficients)}
-        base = {f.name: getattr(other, f.name) for f in fields(Coefficients)}
-        if any(own[k] is not None for k in _RELAXATION):
-            base.update(dict.fromkeys(_RELAXATION))
-        return Coefficients(**{k: base[k] if v is None else v for k, v in own.items()})
+        names = [f.name for f in fields(Coefficients)]
+        own = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        base = {name: getattr(other, name) for name in names}
+        if own.keys() & set(_RELAXATION):
+            base |= dict.fromkeys(_RELAXATION)
+        return Coefficients(**base | own)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What is missing once all tables are merged."""
@@ -184,8 +185,8 @@ class Law:
             raise CaseError("a reservoir holds X = 0: it has neither current nor density")
 
 
-def _law(value: object) -> object:
-    return {"law": value} if isinstance(value, str) else value
+#: A law that needs no more than its name.
+_NAMED = BeforeValidator(lambda value: {"law": value} if isinstance(value, str) else value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +195,7 @@ class Channel(Coefficients):
 
     components: Annotated[tuple[str, ...], BeforeValidator(_components)] = ("z",)
     regions: dict[str, Coefficients] = field(default_factory=dict)
-    boundaries: dict[str, Annotated[Law, BeforeValidator(_law)]] = field(default_factory=dict)
+    boundaries: dict[str, Annotated[Law, _NAMED]] = field(default_factory=dict)
 
     def of(self, region: str) -> Coefficients:
         """The values of a region."""

@@ -42,25 +42,20 @@ def _adapter() -> TypeAdapter[Tables]:
 
 def validate(tables: Mapping[str, Any], *, base_directory: Path) -> Tables:
     """Check the tables of a case and convert them to SI; paths are relative to a directory."""
+    materials, found = tables.get("materials"), set()
+    if isinstance(materials, Mapping):
+        found = {str(m.get("carriers")) for m in materials.values() if isinstance(m, Mapping)}
     context = {
         "base_directory": base_directory,
         "length_unit": _length_unit(tables),
-        "sheet": _sheet(tables),
+        # Whether the carriers are 2d, for units; None where that is not known or mixed.
+        "sheet": {"2d": True, "3d": False}.get(found.pop()) if len(found) == 1 else None,
     }
     try:
         return _adapter().validate_python(tables, context=context)
     except ValidationError as error:
         problems = (p for e in error.errors(include_url=False) for p in _problems(e))
         raise CaseError(*problems) from None
-
-
-def _sheet(tables: Mapping[str, Any]) -> bool | None:
-    """Whether the carriers are 2d, for units; None where that is not known or mixed."""
-    materials = tables.get("materials")
-    if not isinstance(materials, Mapping):
-        return None
-    found = {str(m.get("carriers")) for m in materials.values() if isinstance(m, Mapping)}
-    return {"2d": True, "3d": False}.get(found.pop()) if len(found) == 1 else None
 
 
 def _length_unit(tables: Mapping[str, Any]) -> float:
@@ -108,7 +103,7 @@ def _known_keys(location: list[str]) -> list[str]:
     hint: Any = Tables
     for part in location:
         if is_dataclass(hint):
-            hint = _hints(hint)[part]
+            hint = {KEYS.get(name, name): of for name, of in get_type_hints(hint).items()}[part]
         elif get_origin(hint) is dict:
             hint = get_args(hint)[1]
         elif get_origin(hint) is tuple:
@@ -118,7 +113,3 @@ def _known_keys(location: list[str]) -> list[str]:
         if NoneType in get_args(hint):
             hint = get_args(hint)[0]
     return [KEYS.get(f.name, f.name) for f in fields(hint)]
-
-
-def _hints(cls: Any) -> dict[str, Any]:
-    return {KEYS.get(name, name): hint for name, hint in get_type_hints(cls).items()}

@@ -8,8 +8,9 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from meso.boundary import Contact, Periodic, Wall
-from meso.case.schema import KEYS, Tables
+from meso.case.schema import KEYS, KINDS, Tables
+
+_KIND = {kind: name for name, kind in KINDS.items()}
 
 # How files include others.
 _INCLUDES = {
@@ -20,10 +21,9 @@ _INCLUDES = {
 
 def plain(value: Any) -> Any:
     """Dataclasses as the tables of a case file: without None, paths and tuples."""
-    if isinstance(value, Contact | Wall | Periodic):
-        return {type(value).__name__.lower(): _fields(value)}
     if is_dataclass(value):
-        return _fields(value)
+        table = plain({KEYS.get(f.name, f.name): getattr(value, f.name) for f in fields(value)})
+        return {_KIND[type(value)]: table} if type(value) in _KIND else table
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
@@ -66,10 +66,3 @@ def contents(file: Path, seen: frozenset[Path] = frozenset()) -> Iterator[bytes]
         included = (file.parent / name.decode().strip()).resolve()
         if included.is_file() and included not in seen:
             yield from contents(included, seen | {file, included})
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    result: dict[str, Any] = plain(
-        {KEYS.get(f.name, f.name): getattr(value, f.name) for f in fields(value)}
-    )
-    return result

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import inf
 from types import MappingProxyType
 from typing import Any
 
@@ -42,6 +41,7 @@ from meso.observables.derived import derive
 from meso.observables.grazing import iteration_tolerance
 from meso.orbital import couplings, orbital_density, vorticity
 from meso.results.result import Result
+from meso.units import is_number
 
 Progress = Callable[[str], None]
 
@@ -142,12 +142,9 @@ def _thinnest(case: Case, drawing: Mapping[str, Any]) -> float | None:
     shortest = min((length for length in lengths if length), default=None)
     if shortest is None or not case.flow.kinetic:
         return shortest
-    ratios = []  # 1/(1/lambda + 1/lambda_ee) over l
-    for material in materials:
-        between, path = material.electron_electron_mean_free_path, material.mean_free_path
-        ratio = path / between if between != inf and isinstance(path, float | int) else 0.0
-        ratios.append(2.0 / np.sqrt(1 + ratio))
-    return shortest * min(ratios)
+    paths = [(m.mean_free_path, m.electron_electron_mean_free_path) for m in materials]
+    most = max(path / between if is_number(path) else 0.0 for path, between in paths)
+    return shortest * 2.0 / float(np.sqrt(1 + most))  # 1/(1/lambda + 1/lambda_ee) over l
 
 
 # --- the solution
