@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from ufl import as_matrix, atan2, cos, div, dot, inner, sin
+from ufl import as_matrix, div, dot, inner
 
 Expr = Any
 
@@ -24,10 +24,7 @@ Expr = Any
 def stiffness(u: Expr, v: Expr, stress: Expr) -> Expr:
     """stress div v div u: its block (i, j) is stress d_i v d_j u of one scalar field.
 
-    Args:
-        u: One scalar trial function for each direction.
-        v: The test functions.
-        stress: lambda^2/sigma.
+    u and v have one such field for each direction; stress is lambda^2/sigma.
     """
     return stress * div(v) * div(u)
 
@@ -37,33 +34,15 @@ def mass(u: Expr, v: Expr, resistivity: Expr) -> Expr:
     return resistivity * v * u
 
 
-def half_range(u: Expr, v: Expr, n: Expr, weight: Expr, order: Expr, *, odd: bool) -> Expr:
-    """weight v u cos(order alpha), or with the sine if ``odd``; alpha is the angle of the normal.
-
-    Half-range integrals about any normal are sums of these, order = 0, 2, ... 2N - 2, Kronecker
-    angular matrices.
-    """
-    alpha = atan2(n[1], n[0])
-    wave = sin(order * alpha) if odd else cos(order * alpha)
-    return weight * wave * v * u
-
-
 def blocked(u: Expr, v: Expr, stress: Expr, resistivity: Expr, moments: Any) -> Expr:
-    """The conductor's terms of all moments in one form.
+    """The conductor's terms of all moments, a vector, in one form.
 
-    Args:
-        u: Moments, a vector.
-        v: Their test function.
-        stress: lambda^2/sigma (l^2/sigma for two harmonics).
-        resistivity: 1/sigma.
-        moments: Angular matrices ``stress`` (d, d, n, n) and ``relaxation`` (n, n).
+    stress is lambda^2/sigma (l^2/sigma for two harmonics), resistivity 1/sigma; moments has the
+    angular matrices ``stress`` (d, d, n, n) and ``relaxation`` (n, n).
     """
-    d = len(moments.stress)
-    angular = np.asarray(moments.stress)
     total = resistivity * inner(as_matrix(moments.relaxation.tolist()) * u, v)
-    for i in range(d):
-        for j in range(d):
-            if angular[i, j].any():
-                flux = as_matrix(angular[i, j].tolist()) * u.dx(j)
-                total += stress * dot(flux, v.dx(i))
+    for i, rows in enumerate(np.asarray(moments.stress)):
+        for j, angular in enumerate(rows):
+            if angular.any():
+                total += stress * dot(as_matrix(angular.tolist()) * u.dx(j), v.dx(i))
     return total

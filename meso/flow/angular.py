@@ -17,7 +17,8 @@ relax where they are: they follow from C_e h_e = -X_i^T d_i h_o and are eliminat
     mu = lambda^2/sigma,   stress = X_i C_e^-1 X_j^T,   relaxation = C_o,   X_i = <odd p_i even>,
 
 where C has the rates gamma_m/gamma_1 on its diagonal and, in a magnetic field, m lambda/R_c between
-cosine and sine.
+cosine and sine. Every harmonic has two moments, cosine and sine by turns; that of m = 0 has no
+sine, but a zero.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from math import pi
 
 import numpy as np
+from scipy.linalg import block_diag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +64,6 @@ def two_harmonics(dimension: int) -> Moments:
 
     The trace carries no stress: it belongs to the electrochemical potential, as in the kinetic
     equation (T. Valet et al. 2025, eq. 8, for div J = 0).
-
-    Args:
-        dimension: d, 2 or 3.
     """
     one = np.eye(dimension)
     stress = (
@@ -75,23 +74,25 @@ def two_harmonics(dimension: int) -> Moments:
     return Moments(flux=one, relaxation=one, stress=stress, hydrodynamic=True)
 
 
+def _norm(orders: np.ndarray) -> np.ndarray:
+    """Of cos m theta, to have one as the mean of its square."""
+    return np.where(orders == 0, 1.0, np.sqrt(2))
+
+
 def harmonics(orders: Sequence[int], angles: np.ndarray) -> np.ndarray:
-    """sqrt(2) cos m theta and sqrt(2) sin m theta by turns, 1 alone for m = 0, shape (n, ...)."""
-    rows = []
-    for m in orders:
-        both = [np.cos(m * angles), np.sin(m * angles)]
-        rows += [np.ones_like(angles)] if m == 0 else [np.sqrt(2) * value for value in both]
-    return np.array(rows)
+    """The basis functions of some harmonics m at angles (k,), shape (n, k)."""
+    m = np.array(orders)[:, None]
+    both = np.stack([np.cos(m * angles), np.sin(m * angles)], axis=1)
+    return (_norm(m)[:, None] * both).reshape(-1, len(angles))
 
 
 def streaming(rows: Sequence[int], columns: Sequence[int]) -> np.ndarray:
-    """X_i = <row p_i column> between two sets of harmonics of the basis, shape (2, n, k)."""
+    """X_i = <row p_i column> between two sets of harmonics, shape (2, n, k)."""
     # The trapezoidal rule is exact for trigonometric polynomials.
     count = 2 * (max(rows) + max(columns)) + 4
     angles = 2 * pi * np.arange(count) / count
-    left, right = harmonics(rows, angles), harmonics(columns, angles)
     direction = np.array([np.cos(angles), np.sin(angles)])
-    matrix = (left[None] * direction[:, None]) @ right.T / count
+    matrix = (harmonics(rows, angles) * direction[:, None]) @ harmonics(columns, angles).T / count
     # Without this, zeros would be small numbers; all entries are 0, 1/2 or 1/sqrt(2).
     return np.where(np.abs(matrix) < 0.1, 0.0, matrix)
 
@@ -104,34 +105,33 @@ def collisions(orders: Sequence[int], rates: Sequence[float], turning: float = 0
         rates: gamma_m/gamma_1 for m = 0, 1, 2, ...
         turning: lambda/R_c, positive where the carriers turn counter-clockwise.
     """
-    size = sum(1 if m == 0 else 2 for m in orders)
-    matrix, at = np.zeros((size, size)), 0
-    for m in orders:
-        if m == 0:
-            matrix[at, at] = rates[0]
-            at += 1
-            continue
-        matrix[at, at] = matrix[at + 1, at + 1] = rates[m]
-        matrix[at, at + 1], matrix[at + 1, at] = m * turning, -m * turning
-        at += 2
-    return matrix
+    rotation = turning * np.array([[0.0, 1.0], [-1.0, 0.0]])
+    return block_diag(*(rates[m] * np.eye(2) + m * rotation for m in orders))
 
 
-def odd_moments(rates: Sequence[float], turning: float = 0.0) -> Moments:
-    """The member with N harmonics on a Fermi line: odd moments, even ones eliminated.
+def eliminated(
+    kept: Sequence[int], others: Sequence[int], rates: Sequence[float], turning: float = 0.0
+) -> Moments:
+    """Moments of one parity, of which the other one is eliminated.
 
     Args:
-        rates: gamma_m/gamma_1 for m = 0 ... N; N is even.
+        kept: Their harmonics.
+        others: Those of the other parity.
+        rates: gamma_m/gamma_1 for m = 0, 1, 2, ...
         turning: lambda/R_c in a perpendicular magnetic field.
     """
-    count = len(rates) - 1
-    odd, even = range(1, count, 2), range(2, count + 1, 2)
-    coupling = streaming(odd, even)
-    inverse = np.linalg.inv(collisions(even, rates, turning))
+    coupling = streaming(kept, others)
+    inverse = np.linalg.inv(collisions(others, rates, turning))
     stress = np.einsum("iae,ef,jbf->ijab", coupling, inverse, coupling)
     if turning == 0:  # to the last digit
         stress = (stress + stress.transpose(1, 0, 3, 2)) / 2
-    return Moments(flux=np.eye(2, count), relaxation=collisions(odd, rates, turning), stress=stress)
+    flux = np.eye(2, 2 * len(kept)) * (kept[0] == 1)
+    return Moments(flux=flux, relaxation=collisions(kept, rates, turning), stress=stress)
+
+
+def odd_moments(rates: Sequence[float], turning: float = 0.0) -> Moments:
+    """The member with N harmonics on a Fermi line; rates for m = 0 ... N, N is even."""
+    return eliminated(range(1, len(rates) - 1, 2), range(2, len(rates), 2), rates, turning)
 
 
 def half_range(orders: Sequence[int], *, cosines: float, sines: float) -> np.ndarray:
@@ -142,44 +142,29 @@ def half_range(orders: Sequence[int], *, cosines: float, sines: float) -> np.nda
         cosines: Factor of the products of cosines.
         sines: Factor of those of sines; the mixed ones vanish.
     """
-    kind = [(m, wave) for m in orders for wave in ((0,) if m == 0 else (0, 1))]
-    matrix = np.zeros((len(kind), len(kind)))
-    for a, (m, first) in enumerate(kind):
-        for b, (k, second) in enumerate(kind):
-            if first != second:
-                continue
-            norm = (1.0 if m else np.sqrt(0.5)) * (1.0 if k else np.sqrt(0.5))
-            both = _absolute(m + k)
-            matrix[a, b] = norm * (
-                sines * (_absolute(m - k) - both) if first else cosines * (_absolute(m - k) + both)
-            )
-    return matrix
+    m, k = np.array(orders)[:, None], np.array(orders)
+    norm = _norm(m) * _norm(k) / 2
+    apart, both = _absolute(m - k), _absolute(m + k)
+    matrix = np.zeros((len(k), 2, len(k), 2))
+    matrix[:, 0, :, 0] = norm * cosines * (apart + both)
+    matrix[:, 1, :, 1] = norm * sines * (apart - both)
+    return matrix.reshape(2 * len(k), 2 * len(k))
 
 
-def _absolute(order: int) -> float:
+def _absolute(order: np.ndarray) -> np.ndarray:
     """<|cos phi| cos(order phi)> for an even order."""
-    j = abs(order) // 2
-    return (2 / pi) * (-1) ** (j + 1) / (4 * j * j - 1)
-
-
-def rotations(orders: Sequence[int], normals: np.ndarray) -> np.ndarray:
-    """From moments in the fixed frame to those about a normal, (..., n, n) for normals (..., 2)."""
-    angle = np.arctan2(normals[..., 1], normals[..., 0])
-    size = sum(1 if m == 0 else 2 for m in orders)
-    turn, at = np.zeros((*angle.shape, size, size)), 0
-    for m in orders:
-        if m == 0:
-            turn[..., at, at] = 1.0
-            at += 1
-            continue
-        turn[..., at, at] = turn[..., at + 1, at + 1] = np.cos(m * angle)
-        turn[..., at, at + 1] = np.sin(m * angle)
-        turn[..., at + 1, at] = -np.sin(m * angle)
-        at += 2
-    return turn
+    j = np.abs(order) // 2
+    return (2 / pi) * (-1.0) ** (j + 1) / (4 * j * j - 1)
 
 
 def about(normals: np.ndarray, orders: Sequence[int], matrix: np.ndarray) -> np.ndarray:
-    """A matrix of moments about each normal in the fixed frame, shape (..., n, n)."""
-    turn = rotations(orders, normals)
+    """A matrix of moments about normals (..., 2) in the fixed frame, shape (..., n, n)."""
+    m = np.array(orders)
+    angle = m * np.arctan2(normals[..., 1], normals[..., 0])[..., None]
+    turn = np.zeros((*angle.shape, 2, len(m), 2))
+    at = np.arange(len(m))
+    turn[..., at, 0, at, 0] = turn[..., at, 1, at, 1] = np.cos(angle)
+    turn[..., at, 0, at, 1] = np.sin(angle)
+    turn[..., at, 1, at, 0] = -np.sin(angle)
+    turn = turn.reshape(*normals.shape[:-1], 2 * len(m), 2 * len(m))
     return turn.swapaxes(-1, -2) @ (matrix @ turn)

@@ -15,22 +15,25 @@ more contain enough currents without divergence (L. R. Scott, M. Vogelius 1985).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import ufl
 
 from meso.boundary import Contact
-from meso.device import Facets
-from meso.discrete.algebra import Assembly
-from meso.discrete.cells import FacetGeometry, cells_of, lagrange
+from meso.discrete.cells import cells_of, lagrange
 from meso.discrete.coefficients import extremes
+from meso.discrete.expressions import cell_integrals
+from meso.discrete.fields import continuous
 from meso.discrete.periodic import twin_nodes
-from meso.discrete.unknowns import number
-from meso.flow import terms
-from meso.flow.angular import Moments, collisions, half_range, streaming
-from meso.flow.discretisation import Discretisation, HalfRange, Law, OnFacets, Problem
+from meso.discrete.solvers import Factor
+from meso.discrete.sparse import Rows
+from meso.discrete.unknowns import number_field
+from meso.flow.angular import Moments, half_range
+from meso.flow.blocks import over_ranks
+from meso.flow.discretisation import Discretisation
 from meso.flow.kinetic import Kinetic
+from meso.flow.kronecker import Boundary, Kronecker, half_range_terms, on_boundary, scalar_matrices
 from meso.flow.maximum import unbounded
 from meso.flow.result import Flow
 from meso.mpi import total
@@ -73,7 +76,7 @@ def lower_bound(flow: Flow) -> Lower:
         ConvergenceError: The factorisation failed.
     """
     certificate = Certificate(flow)
-    value, leak, net = certificate.solve()
+    value, leak, net = certificate.worth(certificate.trial())
     relative = float((leak / np.abs(np.diag(value))).max())
     reason = unbounded(flow)
     if reason and relative > ROUNDING:
@@ -85,46 +88,20 @@ def lower_bound(flow: Flow) -> Lower:
     return Lower(matrix=turn.T @ (value - margin) @ turn * unit, leak=relative)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Cells of one material at quadrature points.
-
-    Attributes:
-        cells: Local cells, shape (c,).
-        kind: Index of the material.
-        value: Basis functions, shape (q, p).
-        gradient: Their gradients, shape (c, q, 2, p).
-        weight: Weights of integrals, shape (c, q).
-        stress: Times lambda^2/sigma.
-        relaxation: Times 1/sigma.
-    """
-
-    cells: np.ndarray
-    kind: int
-    value: np.ndarray
-    gradient: np.ndarray
-    weight: np.ndarray
-    stress: np.ndarray
-    relaxation: np.ndarray
-
-
 class Certificate:
-    """A trial distribution of nearly no divergence, and what it proves.
+    """Trial distributions of nearly no divergence, and what they prove.
 
     Args:
         flow: A kinetic flow.
 
     Attributes:
-        model: The model of the flow.
-        degree: Degree of the trial distribution.
         sides: Ports whose potential is one in turn: all but the last contact, which is at zero.
         differences: From potentials of all ports to those of the sides.
-        moments: The trial distribution at the nodes of each cell, shape (c, p, N, sides).
     """
 
     def __init__(self, flow: Flow) -> None:
         assert flow.distribution is not None
-        harmonics = flow.distribution.harmonics
+        self.flow, self.device, harmonics = flow, flow.device, flow.distribution.harmonics
         self.model = Kinetic(
             flow.device,
             materials=flow.materials,
@@ -133,257 +110,135 @@ class Certificate:
             order=flow.order,
             thickness=flow.thickness,
         )
-        self.device, self.count = flow.device, harmonics
-        self.problem = self.model.problem()
-        ports = self.problem.ports
-        self.contacts = [n for n in ports if isinstance(flow.boundaries[n], Contact)]
-        self.sides = [n for n in ports if n not in self.contacts[-1:]]
-        last = [n in self.contacts[-1:] for n in ports]
-        grounded = [[s in self.contacts] for s in self.sides]
-        self.differences = np.array([[n == s for n in ports] for s in self.sides], dtype=float)
-        self.differences -= np.array(grounded) * np.array(last)
-        self.cells = cells_of(flow.device)
-        self.degree = max(DEGREE, flow.order)
-        self.space = lagrange(flow.device, self.degree)
-        self.phase = self.problem.phases[flow.device.cell_region]
-        odd, even = range(1, harmonics, 2), range(2, harmonics + 1, 2)
-        self.coupling = streaming(odd, even)
-        self.rates: list[tuple[np.ndarray, np.ndarray]] = []
-        self.penalties: list[float] = []
-        for material in self.model.kinds():
-            rates = [float(material.rate(m)) for m in range(harmonics + 1)]
-            self.rates.append((np.diag(collisions(even, rates)), np.diag(collisions(odd, rates))))
-            own = {n: m for n, m in flow.materials.items() if m == material}
-            path, _ = extremes(flow.device, own, lambda m: m.mean_free_path)
-            # Over lambda^2/sigma: viscosity, and friction across the whole device.
-            self.penalties.append(PENALTY * (1 + (flow.device.extent / path) ** 2))
-        self.laws: dict[str, HalfRange] = {}
-        for name, law in self.problem.laws.items():
+        self.problem = problem = self.model.problem()
+        self.contacts = [n for n in problem.ports if isinstance(flow.boundaries[n], Contact)]
+        self.sides = [n for n in problem.ports if n not in self.contacts[-1:]]
+        self.differences = np.array([[n == s for n in problem.ports] for s in self.sides], float)
+        for i, side in enumerate(self.sides):
+            if side in self.contacts:
+                self.differences[i, problem.ports.index(self.contacts[-1])] = -1.0
+        self.space = lagrange(flow.device, max(DEGREE, flow.order))
+        coefficients, cells = problem.coefficients, cells_of(flow.device)
+        self.varies = any(m.varies_in_cells for m in flow.materials.values())
+        #: Quadrature of the cells.
+        self.degree = 2 * self.space.degree + (4 if cells.degree > 1 else 0)
+        scalars = scalar_matrices(
+            flow.device,
+            self.space.degree,
+            problem.phases,
+            coefficients.stress,
+            coefficients.relaxation,
+            varies=self.varies,
+            degree=self.degree,
+        )
+        odd, laws = range(1, harmonics, 2), {}
+        self.walls = [name for name, law in problem.laws.items() if law.impenetrable]
+        for name, law in problem.laws.items():
             if (half := law.half_range) is not None:
                 # Complete for two harmonics too, where the model leaves out what J.n = 0 cancels.
-                matrix = half_range(odd, cosines=1 / half.ratio, sines=half.ratio)
-                self.laws[name] = replace(half, matrix=matrix)
-        self.first = Discretisation(self._penalised_problem())
-        self.moments = self._higher_moments(flow)
+                laws[name] = half_range(odd, cosines=1 / half.ratio, sines=half.ratio), half.weight
+        boundaries = half_range_terms(flow.device, self.space.degree, odd, laws)
+        self.system = Kronecker(scalars, problem.members or (problem.moments,), boundaries)
 
-    # -- the problem of J ----------------------------------------------------------------------
+    # -- the trial distribution ----------------------------------------------------------------
 
-    def _penalised_problem(self) -> Problem:
-        """The problem of J alone, with penalties in place of the potential."""
-        problem, flux = self.problem, np.eye(2)
-        members = []
-        for kind, member in enumerate(problem.members or (problem.moments,)):
-            square = np.einsum("ia,jb->ijab", flux, flux)
-            stress = member.stress[:, :, :2, :2] + self.penalties[kind] * square
-            relaxation = member.relaxation[:2, :2]
-            members.append(Moments(flux=flux, relaxation=relaxation, stress=stress))
-        laws = dict(problem.laws)
-        for name, half in self.laws.items():
-            if problem.laws[name].impenetrable:
-                laws[name] = Law(
-                    half_range=half.first, impenetrable=True, penalty=self._penalty_of_walls
-                )
-            else:
-                laws[name] = Law(half_range=half.first)
-        return replace(
-            problem, order=self.degree, moments=members[0], members=tuple(members), laws=laws
-        )
-
-    def _penalty_of_walls(self, on: OnFacets) -> np.ndarray:
-        coefficients = self.problem.coefficients
-        both = coefficients.stress(on.cell, on.position)
-        both = both + coefficients.relaxation(on.cell, on.position)
-        return PENALTY * (both.T / on.height).T
-
-    def _wall_penalty(self, facets: FacetGeometry) -> np.ndarray:
-        at, coefficients = Discretisation.at_facets, self.problem.coefficients
-        both = at(coefficients.stress, facets) + at(coefficients.relaxation, facets)
-        return PENALTY * both / facets.height[:, None]
-
-    def _higher_moments(self, flow: Flow) -> np.ndarray:
-        """Moments of the flow at the nodes of each cell, without J, (c, p, N, sides)."""
-        assert flow.unit_moments is not None
-        low = lagrange(self.device, flow.order)
-        table = low.values(self.space.points)
-        shape = (self.cells.count, len(table), self.count, len(self.sides))
-        moments = np.empty(shape)
-        for i, name in enumerate(self.sides):
-            unit = flow.unit_moments[self.problem.ports.index(name)]
-            moments[..., i] = table @ (unit / self.model.scales.current_density)[low.dofs]
-        moments[:, :, :2] = 0.0
+    def trial(self) -> np.ndarray:
+        """The moments of the flow with the best J, at the nodes, shape (sides, nodes, N)."""
+        moments, both = self._higher_moments(), np.arange(2)
+        keep = np.ones(self.space.nodes, dtype=bool)
+        twins = twin_nodes(self.device, self.space, self.problem.pairs)
+        numbers = number_field(self.space, keep, twins=twins)
+        rows = Rows(numbers, self.device.comm, 2)
+        penalty = self._penalties().on(numbers.nodes, numbers.size)
+        system = self.system.on(numbers.nodes, numbers.size)
+        penalised = [
+            replace(p, stress=p.stress + m.stress[:, :, :2, :2], relaxation=m.relaxation[:2, :2])
+            for p, m in zip(penalty.members, system.members, strict=True)
+        ]
+        boundaries = [*system.boundaries, *penalty.boundaries]
+        matrix = Kronecker(system.scalars, penalised, boundaries).explicit(both)
+        factor = Factor(over_ranks(matrix, rows), rows)
+        del matrix
+        load = [
+            self._flux(n) - self.system(u)[:, :2] for n, u in zip(self.sides, moments, strict=True)
+        ]
+        right = np.zeros((len(load), numbers.size, 2))
+        for side, own in enumerate(load):
+            np.add.at(right[side], numbers.nodes, own)
+        for _ in range(SOLUTIONS):
+            # What the solution is worth is computed from itself: no limit of its residual.
+            J = factor.solve(right.reshape(len(right), -1).T, limit=np.inf).T.reshape(right.shape)
+            right -= [penalty(own) for own in J]
+        factor.close()
+        moments[:, :, :2] = J[:, numbers.nodes]
         return moments
 
-    # -- solution ------------------------------------------------------------------------------
+    def _higher_moments(self) -> np.ndarray:
+        """Moments of the flow at the nodes, without J, shape (sides, nodes, N)."""
+        low, unit = lagrange(self.device, self.flow.order), self.model.scales.current_density
+        table = low.values(self.space.points)
+        out = np.empty((len(self.sides), self.space.nodes, self.model.harmonics))
+        for moments, name in zip(out, self.sides, strict=True):
+            own = self.flow.unit_moments[self.problem.ports.index(name)] / unit
+            moments[self.space.dofs] = table @ own[low.dofs]
+        out[:, :, :2] = 0.0
+        return out
 
-    def solve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Find J, and what the trial distribution is worth, in scaled variables.
+    def _penalties(self) -> Kronecker:
+        """Those on div J and J.n."""
+        coefficients, at = self.problem.coefficients, Discretisation.at_facets
+        flux, members, walls = np.eye(2), [], []
+        for material in self.model.kinds:
+            own = {n: m for n, m in self.flow.materials.items() if m == material}
+            path, _ = extremes(self.device, own, lambda m: m.mean_free_path)
+            # Over lambda^2/sigma: viscosity, and friction across the whole device.
+            factor = PENALTY * (1 + (self.device.extent / path) ** 2)
+            square = factor * np.multiply.outer(flux, flux).swapaxes(1, 2)
+            members.append(Moments(flux=flux, relaxation=np.zeros((2, 2)), stress=square))
+        for name in self.walls:
+            trace, on = on_boundary(self.device, self.space.degree, name)
+            both = at(coefficients.stress, on) + at(coefficients.relaxation, on)
+            weight = on.weight * PENALTY * both / on.height[:, None]
+            normal = on.normal.reshape(-1, 2)
+            walls.append(Boundary(trace, weight.ravel(), normal, [1], np.diag([1.0, 0.0])))
+        return Kronecker(self.system.scalars, members, walls)
+
+    def _flux(self, name: str) -> np.ndarray:
+        """Current into the device through a boundary from J at the nodes, (nodes, 2)."""
+        trace, on = on_boundary(self.device, self.space.degree, name)
+        return -(trace.T @ (on.weight[..., None] * on.normal).reshape(-1, 2))
+
+    # -- what it proves ------------------------------------------------------------------------
+
+    def worth(self, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What trial moments at the nodes, (sides, nodes, N), are worth, in scaled variables.
 
         Returns:
             2 I - D, shape (sides, sides); the leak of each side, shape (sides,); and what leaves
             through all contacts together, shape (sides,).
         """
-        everywhere = np.ones(self.space.nodes, dtype=bool)
-        unknowns = number(
-            vector=self.space,
-            keep_vector=everywhere,
-            components=2,
-            scalar=self.space,
-            keep_scalar=~everywhere,
-            twins=twin_nodes(self.device, self.space, self.problem.pairs),
-        )
-        rows = unknowns.vector[:, None] + np.arange(2)
-        sides = len(self.sides)
-        assembly = Assembly(unknowns, sides)
-        first = self.first
-        for part in (first.cell_matrices(), first.boundary_matrices(nitsche=False)):
-            for cells, whole in part:
-                at = rows[self.space.dofs[cells]]
-                at = at.reshape(len(cells), 2 * at.shape[1])
-                assembly.add_matrix(at, whole[:, : at.shape[1], : at.shape[1]])
-        for i, name in enumerate(self.sides):
-            facets, flux = first.port_flux(name)
-            load = np.zeros((*flux.shape, sides))
-            load[..., i] = -flux
-            assembly.add_load(rows[self._nodes(facets)], load)
-        for nodes, force in self._forces_of_higher_moments():
-            assembly.add_load(rows[nodes].swapaxes(1, 2), -force)
-        factor, right = assembly.factorise(), assembly.load
-        for _ in range(SOLUTIONS):
-            # What the solution is worth is computed from itself: no limit of its residual.
-            J = factor.solve(right, limit=np.inf)
-            self.moments[:, :, :2] = J[rows[self.space.dofs]]
-            for nodes, force in self._forces_of_penalties():
-                np.add.at(right, rows[nodes].swapaxes(1, 2), -force)
-        factor.close()
-        return self._worth()
-
-    def _forces_of_higher_moments(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Nodes (c, p) and what the higher moments do to J there, (c, 2, p, sides)."""
-        for batch in self._batches():
-            even = self._even(batch) / self.rates[batch.kind][0][:, None]
-            stress = np.einsum(
-                "cq,iab,cqbs->cqias", batch.stress, self.coupling[:, :2], even, optimize=True
-            )
-            force = np.einsum("cqip,cqias->caps", batch.gradient, stress, optimize=True)
-            yield self.space.dofs[batch.cells], force
-        for name, half in self.laws.items():
-            facets, geometry, trace, moments = self._on(name)
-            friction = half.angular(geometry)[:, :, :2]
-            force = np.einsum(
-                "fq,fqp,fqab,fqbs->faps", geometry.weight, trace, friction, moments, optimize=True
-            )
-            yield self._nodes(facets), force
-
-    def _forces_of_penalties(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Nodes and the forces of both penalties on J, the same shapes."""
-        for batch in self._batches():
-            weighted = (
-                self.penalties[batch.kind] * batch.stress[..., None] * self._divergence(batch)
-            )
-            force = np.einsum("cqip,cqs->cips", batch.gradient, weighted, optimize=True)
-            yield self.space.dofs[batch.cells], force
-        for name in self._walls:
-            facets, geometry, trace, moments = self._on(name)
-            weight = geometry.weight * self._wall_penalty(geometry)
-            leak = weight[..., None] * self._normal(geometry, moments)
-            force = np.einsum("fqp,fqi,fqs->fips", trace, geometry.normal, leak, optimize=True)
-            yield self._nodes(facets), force
-
-    def _worth(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        sides = len(self.sides)
-        dissipation, current = np.zeros((sides, sides)), np.zeros((sides, sides))
-        leak, net = np.zeros(sides), np.zeros(sides)
-        for batch in self._batches():
-            even_rates, odd_rates = self.rates[batch.kind]
-            moments = self.moments[batch.cells]
-            odd = (batch.value @ moments.reshape(*moments.shape[:2], -1)).reshape(
-                len(moments), -1, *moments.shape[2:]
-            )
-            for weight, rates, field in (
-                (batch.stress, 1 / even_rates, self._even(batch)),
-                (batch.relaxation, odd_rates, odd),
-            ):
-                flat = field.reshape(-1, sides)
-                factor = (weight[..., None] * rates).reshape(-1, 1)
-                dissipation += (factor * flat).T @ flat
-            square = np.einsum("cq,cqs->cs", batch.weight, self._divergence(batch) ** 2)
-            # Not more than the root of area times square, whatever the quadrature.
-            leak += np.sqrt(batch.weight.sum(axis=1)[:, None] * square).sum(axis=0)
-        for name, half in self.laws.items():
-            _, geometry, _, moments = self._on(name)
-            friction = geometry.weight[..., None, None] * half.angular(geometry)
-            dissipation += np.einsum(
-                "fqas,fqab,fqbt->st", moments, friction, moments, optimize=True
-            )
-            normal = self._normal(geometry, moments)
-            if name in self._walls:
-                square = np.einsum("fq,fqs->fs", geometry.weight, normal**2)
-                leak += np.sqrt(geometry.weight.sum(axis=1)[:, None] * square).sum(axis=0)
-            else:
-                net += np.einsum("fq,fqs->s", geometry.weight, normal)
-        for i, name in enumerate(self.sides):
-            _, geometry, _, moments = self._on(name)
-            current[i] = -np.einsum("fq,fqs->s", geometry.weight, self._normal(geometry, moments))
-        local = np.concatenate([current + current.T - dissipation, leak[None], net[None]])
+        J = moments[:, :, :2]
+        products = np.array([self.system(u) for u in moments])
+        dissipation = np.tensordot(moments, products, ((1, 2), (1, 2)))
+        current = np.tensordot([self._flux(n) for n in self.sides], J, ((1, 2), (1, 2)))
+        net = -sum(np.tensordot(J, self._flux(name), 2) for name in self.contacts)
+        leak = np.array([self._leak(own) for own in J])
+        local = np.vstack([current + current.T - dissipation, leak, net + 0 * leak])
         summed = np.asarray(total(self.device.comm, local))
-        return summed[:sides], summed[sides], summed[sides + 1]
+        return summed[:-2], summed[-2], summed[-1]
 
-    # -- the trial distribution at points ------------------------------------------------------
+    def _leak(self, J: np.ndarray) -> float:
+        """Integrals of |div J|, and of |J.n| on walls, on this rank.
 
-    @property
-    def _walls(self) -> list[str]:
-        return [name for name in self.laws if self.problem.laws[name].impenetrable]
-
-    def _nodes(self, facets: Facets) -> np.ndarray:
-        return self.space.dofs[facets.cell[:, None], self.space.on_facet[facets.local]]
-
-    def _batches(self) -> Iterator[Batch]:
-        coefficients = self.problem.coefficients
-        for chosen, simple in self.cells.batches(64 * self.count * len(self.sides)):
-            points, weights = self.cells.quadrature(2 * self.degree + (0 if simple else 4))
-            reference, value = self.space.gradients(points), self.space.values(points)
-            for kind in np.unique(self.phase[chosen]):
-                own = chosen[self.phase[chosen] == kind]
-                gradient, determinant = self.cells.gradients(own, points, reference)
-                weight, at = weights * determinant, self.cells.positions(own, points)
-                yield Batch(
-                    cells=own,
-                    kind=int(kind),
-                    value=value,
-                    gradient=gradient,
-                    weight=weight,
-                    stress=weight * coefficients.stress(own, at).reshape(len(own), -1),
-                    relaxation=weight * coefficients.relaxation(own, at).reshape(len(own), -1),
-                )
-
-    def _slopes(self, batch: Batch, count: int) -> np.ndarray:
-        """d_i of the first moments, shape (c, q, 2, count, sides)."""
-        moments = self.moments[batch.cells][:, :, :count]
-        c, q, d, p = batch.gradient.shape
-        flat = batch.gradient.reshape(c, q * d, p) @ moments.reshape(c, p, -1)
-        return flat.reshape(c, q, d, count, -1)
-
-    def _even(self, batch: Batch) -> np.ndarray:
-        """X_i^T d_i u, the even moments but for rates and units, shape (c, q, N, sides)."""
-        slopes = self._slopes(batch, self.count)
-        return np.einsum("iab,cqias->cqbs", self.coupling, slopes, optimize=True)
-
-    def _divergence(self, batch: Batch) -> np.ndarray:
-        """Div J, shape (c, q, sides)."""
-        slopes = self._slopes(batch, 2)
-        return slopes[:, :, 0, 0] + slopes[:, :, 1, 1]
-
-    def _on(self, name: str) -> tuple[Facets, FacetGeometry, np.ndarray, np.ndarray]:
-        """Facets of a boundary, basis functions (f, q, p) and moments (f, q, N, sides) there."""
-        facets = self.first.named(name)
-        geometry = self.first.geometry(facets)
-        trace = terms.trace(geometry, self.space)
-        moments = self.moments[facets.cell[:, None], self.space.on_facet[facets.local]]
-        (f, p), size = moments.shape[:2], moments.shape[2:]
-        flat = trace @ moments.reshape(f, p, size[0] * size[1])
-        return facets, geometry, trace, flat.reshape(*trace.shape[:2], *size)
-
-    @staticmethod
-    def _normal(geometry: FacetGeometry, moments: np.ndarray) -> np.ndarray:
-        """J.n, shape (f, q, sides)."""
-        return np.einsum("fqi,fqis->fqs", geometry.normal, moments[:, :, :2])
+        Not more than the root of area times square, whatever the quadrature.
+        """
+        found = continuous("J", "", self.device, self.space.degree, J).function()
+        square = cell_integrals(self.device, ufl.div(found) ** 2, degree=self.degree)
+        cells = cells_of(self.device)
+        leak = np.sqrt(cells.measures(np.arange(cells.count)) * square).sum()
+        for name in self.walls:
+            trace, on = on_boundary(self.device, self.space.degree, name)
+            normal = ((trace @ J).reshape(on.normal.shape) * on.normal).sum(axis=2)
+            squares = (on.weight * normal**2).sum(axis=1)
+            leak += np.sqrt(on.weight.sum(axis=1) * squares).sum()
+        return float(leak)

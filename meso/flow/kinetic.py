@@ -112,6 +112,7 @@ class Kinetic:
             conductivity=conductivity_scale(device, materials, viscous=True),
         )
         self.coefficients = KineticCoefficients(device, materials, self.scales)
+        self.kinds, self.phases = different(device, materials)
 
     # -- angles --------------------------------------------------------------------------------
 
@@ -128,14 +129,6 @@ class Kinetic:
         """Angular matrices of a material."""
         rates = [rate_of(material, m) for m in range(self.harmonics + 1)]
         return odd_moments(rates, self.turning(material))
-
-    def kinds(self) -> list[Material]:
-        """The different materials: between them the potential may jump."""
-        kinds: list[Material] = []
-        for name in self.device.regions:
-            if self.materials[name] not in kinds:
-                kinds.append(self.materials[name])
-        return kinds
 
     # -- boundaries ----------------------------------------------------------------------------
 
@@ -172,16 +165,14 @@ class Kinetic:
 
     def problem(self) -> Problem:
         """The discrete problem."""
-        kinds = self.kinds()
-        members = tuple(self.moments(material) for material in kinds)
-        regions = [self.materials[name] for name in self.device.regions]
+        members = tuple(self.moments(material) for material in self.kinds)
         return Problem(
             device=self.device,
             order=self.order,
             moments=members[0],
             members=members if len(members) > 1 else (),
             coefficients=self.coefficients,
-            phases=np.array([kinds.index(material) for material in regions]),
+            phases=self.phases,
             laws=self.laws(),
             ports=ports_of(self.boundaries),
             grounded=tuple(n for n, law in self.boundaries.items() if isinstance(law, Contact)),
@@ -205,13 +196,8 @@ class Kinetic:
             solutions = system.solve()
         else:
             begin = None
-            if start is not None and start.unit_moments is not None:
-                begin = start.unit_moments[:, :, : self.harmonics]
-                fits = start.order == self.order and begin.shape[:2] == (
-                    system.discrete.sides,
-                    system.vector.nodes,
-                )
-                begin = begin / self.scales.current_density if fits else None
+            if start is not None and start.unit_moments is not None and start.order == self.order:
+                begin = start.unit_moments[:, :, : self.harmonics] / self.scales.current_density
             solutions = system.solve(begin)
         system.close()
         return self.flow(solutions)
@@ -228,7 +214,7 @@ class Kinetic:
         """Whether to iterate: not in small devices, nor in a strong magnetic field."""
         if self.solver != "auto":
             return self.solver == "iterative"
-        if self.harmonics * max(abs(self.turning(m)) for m in self.kinds()) > STRONGEST:
+        if self.harmonics * max(abs(self.turning(m)) for m in self.kinds) > STRONGEST:
             return False
         moments = self.harmonics * self.device.cells * self.order**2 / 2
         return self.harmonics > 2 and moments > DIRECT
@@ -246,7 +232,7 @@ class Kinetic:
             "current_density", current_unit(self.materials), device, self.order, vector
         )
         voltage = cellwise(
-            "potential", "V", device, self.order - 1, scalar, joined=len(self.kinds()) == 1
+            "potential", "V", device, self.order - 1, scalar, joined=len(self.kinds) == 1
         )
         return Flow(
             model="kinetic",
@@ -274,6 +260,17 @@ class Kinetic:
             unit_moments=solutions.vector * scales.current_density,
             slips=False,
         )
+
+
+def different(
+    device: Device, materials: Mapping[str, Material]
+) -> tuple[list[Material], np.ndarray]:
+    """The different materials, between which the potential may jump, and that of each region."""
+    regions, kinds = [materials[name] for name in device.regions], []
+    for material in regions:
+        if material not in kinds:
+            kinds.append(material)
+    return kinds, np.array([kinds.index(material) for material in regions])
 
 
 def rate_of(material: Material, harmonic: int) -> float:

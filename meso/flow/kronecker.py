@@ -1,237 +1,344 @@
-"""The operator of the moments of one parity, applied without its matrix.
+"""The operator of the moments of one parity: scalar matrices times angular ones.
 
-    A = sum_ij K_ij (x) S_ij + M (x) C  +  walls and contacts  +  augmentation and penalties on J
+    A = sum_ij K_ij (x) S_ij + M (x) C  +  walls and contacts
 
-with sparse matrices K_ij of (lambda^2/sigma d_i v, d_j u) and M of (v, u)/sigma for one scalar
-field, material by material, and small angular matrices S_ij, C. Boundary terms act in the frame of
-the normal, where cosines and sines decouple. Memory is proportional to the number of moments.
+with sparse matrices K_ij of (stress d_j u, d_i v) and M of (relaxation u, v) for one scalar field,
+which DOLFINx assembles material by material, and small angular matrices S_ij, C. Boundary terms
+act at quadrature points in the frame of the normal, where cosines and sines decouple. Memory is
+proportional to the number of moments.
 
-Arrays of moments have shape (nodes, N), cosine and sine by turns: rows of this rank's numbering,
-shared ones on every rank that touches them; contributions of the ranks are summed by
-:class:`meso.flow.layout.Layout`.
+Arrays of moments have shape (rows, N), cosine and sine by turns. Each rank has what its own cells
+contribute to the rows that it touches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import basix.ufl
+import dolfinx
 import numpy as np
-from scipy.sparse import _sparsetools, coo_matrix, csr_matrix
+import ufl
+from scipy.sparse import bsr_matrix, coo_matrix, csr_matrix, diags, kron
 
-from meso.discrete.cells import Cells, FacetGeometry, Lagrange
-from meso.discrete.scalar import ScalarForms
+from meso.compiled import functional
+from meso.device import Device
+from meso.discrete.cells import FacetGeometry, cells_of, facet_geometry, lagrange, space
+from meso.equations import moments as equations
 from meso.flow import terms
-from meso.flow.angular import Moments
-from meso.flow.discretisation import Discretisation
+from meso.flow.angular import Moments, about
 
-#: A coefficient at cells (c,) and scaled positions (c, q, 2): (c,) or (c, q).
+#: A coefficient at cells (c,) and positions over the extent (c, q, 2): (c,) or (c, q).
 Coefficient = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class Scalars:
+    """Sparse matrices of one scalar field in one material, of one pattern.
+
+    Attributes:
+        indptr: As of a CSR matrix.
+        indices: Likewise.
+        values: Of K_xx + K_yy, K_xx - K_yy, K_xy + K_yx, K_xy - K_yx and M, shape (5, entries).
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return len(self.indptr) - 1
+
+    def sum(self, stress: float, relaxation: float) -> csr_matrix:
+        """Stress (K_xx + K_yy) + relaxation M."""
+        values = stress * self.values[0] + relaxation * self.values[4]
+        return csr_matrix((values, self.indices, self.indptr), shape=(self.size, self.size))
+
+    def on(self, rows: np.ndarray, size: int) -> Scalars:
+        """The matrices on numbered rows, several of which may be one."""
+        if size == self.size and (rows == np.arange(size)).all():
+            return self
+        i = rows[np.repeat(np.arange(self.size), np.diff(self.indptr))]
+        at = (i, rows[self.indices])
+        parts = [coo_matrix((v, at), shape=(size, size)).tocsr() for v in self.values]
+        values = np.array([part.data for part in parts])
+        return Scalars(parts[0].indptr, parts[0].indices, values)
+
+
+class Product:
+    """The conductor's terms of one material, for arrays of moments.
+
+    Args:
+        scalars: The scalar matrices.
+        moments: The angular matrices.
+        target: Moments that are acted on; all, if none are given.
+        source: Moments that act.
+    """
+
+    def __init__(
+        self,
+        scalars: Scalars,
+        moments: Moments,
+        target: np.ndarray | None = None,
+        source: np.ndarray | None = None,
+    ) -> None:
+        angular, weights = angular_parts(moments), np.eye(5)
+        if target is None or source is None:
+            # What most moments do to themselves is one sparse matrix for all of them.
+            s, r = angular[0, -1, -1], angular[4, -1, -1]
+            alike = np.isclose(angular[4].diagonal(), r)
+            own = np.diag(alike.astype(float))
+            angular[0] -= s * own
+            angular[4] -= r * own
+            angular = np.concatenate([own[None], angular])
+            weights = np.vstack([[s, 0, 0, 0, r], weights])
+        else:
+            angular = angular[:, target[:, None], source]
+        angular = np.where(np.abs(angular) > 1e-14, angular, 0.0)
+        used = angular.any(axis=(1, 2))
+        values = weights[used] @ scalars.values
+        # The antisymmetric part cancels inside the material.
+        values[np.abs(values) < 1e-13 * np.abs(scalars.values).max(initial=0.0)] = 0.0
+        # All of them side by side, column by column: one product for all.
+        count, n = len(values), scalars.size
+        columns = count * scalars.indices[:, None] + np.arange(count, dtype=np.int32)
+        self.matrix = csr_matrix(
+            (values.T.ravel(), columns.ravel(), count * scalars.indptr), shape=(n, count * n)
+        )
+        self.matrix.eliminate_zeros()
+        self.angular = angular[used].transpose(2, 0, 1).reshape(angular.shape[2], -1)
+        self.targets = angular.shape[1]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Of x, shape (rows, sources): shape (rows, targets)."""
+        return self.matrix @ (x @ self.angular).reshape(self.matrix.shape[1], self.targets)
+
+
 class Boundary:
     """The half-range terms of one boundary.
 
-    Attributes:
-        orders: The harmonics, of two moments each: the isotropic one has no sine.
-        rows: Rows of the nodes of each facet, shape (f, p).
-        trace: Basis functions at the quadrature points, shape (f, q, p).
-        weight: Quadrature weight times lambda/sigma or 2 sigma/lambda, shape (f, q).
-        cosine: cos(m alpha) of the angle alpha of the normal, shape (f, q, N/2).
-        sine: sin(m alpha), likewise.
-        normal: Matrix of the cosines about the normal, shape (N/2, N/2).
-        tangential: Matrix of the sines.
+    Args:
+        trace: From rows to values at quadrature points of the boundary.
+        weight: Quadrature weights times lambda/sigma or 2 sigma/lambda, shape (points,).
+        normal: Outward normals, shape (points, 2).
+        orders: The harmonics, of two moments each.
+        matrix: Angular matrix about the normal, shape (N, N), cosines and sines apart.
     """
 
-    orders: Sequence[int]
-    rows: np.ndarray
-    trace: np.ndarray
-    weight: np.ndarray
-    cosine: np.ndarray
-    sine: np.ndarray
-    normal: np.ndarray
-    tangential: np.ndarray
+    def __init__(
+        self,
+        trace: csr_matrix,
+        weight: np.ndarray,
+        normal: np.ndarray,
+        orders: Sequence[int] | np.ndarray,
+        matrix: np.ndarray,
+    ) -> None:
+        self.trace, self.weight, self.normal = trace, weight, normal
+        self.orders, self.matrix = np.array(orders), matrix
+        self.rows = np.unique(trace.indices)
+        self._trace = trace[:, self.rows]
+        angle = self.orders * np.arctan2(normal[:, 1], normal[:, 0])[:, None]
+        self._cosine, self._sine = np.cos(angle), np.sin(angle)
+
+    def on(self, rows: np.ndarray, size: int) -> Boundary:
+        """The terms on numbered rows, several of which may be one."""
+        t = self.trace
+        trace = csr_matrix((t.data, rows[t.indices], t.indptr), shape=(t.shape[0], size))
+        return Boundary(trace, self.weight, self.normal, self.orders, self.matrix)
 
     def add(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Add the term of x to y, both of shape (size, N)."""
-        value = self.trace @ x[self.rows]
-        c, s = value[..., ::2], value[..., 1::2]
-        along = (self.cosine * c + self.sine * s) @ self.normal
-        across = (self.cosine * s - self.sine * c) @ self.tangential
+        """Add the term of x to y, both of shape (rows, N)."""
+        value = self._trace @ x[self.rows]
+        cosine, sine = self._cosine, self._sine
+        c, s = value[:, ::2], value[:, 1::2]
+        along = (cosine * c + sine * s) @ self.matrix[::2, ::2]
+        across = (cosine * s - sine * c) @ self.matrix[1::2, 1::2]
         out = np.empty_like(value)
-        out[..., ::2] = self.cosine * along - self.sine * across
-        out[..., 1::2] = self.sine * along + self.cosine * across
-        out *= self.weight[..., None]
-        np.add.at(y, self.rows, self.trace.transpose(0, 2, 1) @ out)
+        out[:, ::2] = cosine * along - sine * across
+        out[:, 1::2] = sine * along + cosine * across
+        y[self.rows] += self._trace.T @ (self.weight[:, None] * out)
+
+    def explicit(self, columns: np.ndarray) -> bsr_matrix:
+        """The matrix of some moments, cosine and sine of each harmonic by turns."""
+        points, count = len(self.weight), len(columns)
+        matrix = self.matrix[np.ix_(columns, columns)]
+        angular = about(self.normal, self.orders[columns[::2] // 2], matrix)
+        angular *= self.weight[:, None, None]
+        here = bsr_matrix(
+            (angular, np.arange(points), np.arange(points + 1)), shape=(points * count,) * 2
+        )
+        trace = kron(self.trace, np.eye(count), format="csr")
+        return (trace.T @ (here @ trace)).tobsr((count, count))
+
+    def mean(self, columns: np.ndarray) -> csr_matrix:
+        """The mean over some moments of what each does to itself, for one of them."""
+        weight = self.weight * self.matrix[columns, columns].mean()
+        return (self.trace.T @ (diags(weight) @ self.trace)).tocsr()
 
 
-class Member:
-    """The conductor's terms of one material.
-
-    What each moment does to itself is one sparse matrix for all moments alike; the rest, which
-    couples neighbours (m to m + 2) and in a magnetic field cosine and sine, goes through small
-    matrices first.
+class Kronecker:
+    """The operator on arrays of moments of this rank.
 
     Args:
-        matrices: As of :func:`scalar_matrices`.
-        moments: The angular matrices.
+        scalars: Scalar matrices of each material.
+        members: Angular matrices of each.
+        boundaries: Boundary terms.
     """
 
-    def __init__(self, matrices: list[csr_matrix], moments: Moments) -> None:
-        self.size, self.count = matrices[0].shape[0], moments.count
-        rest = angular_parts(moments)
-        groups: dict[tuple[float, float], list[int]] = {}
-        for column in range(self.count):
-            key = (float(rest[0][column, column]), float(rest[4][column, column]))
-            if any(key):
-                groups.setdefault((round(key[0], 13), round(key[1], 13)), []).append(column)
-        #: Matrices of the moments in a range of columns, for themselves.
-        self.own: list[tuple[slice, csr_matrix]] = []
-        for (stress, relaxation), columns in groups.items():
-            matrix = (stress * matrices[0] + relaxation * matrices[4]).tocsr()
-            for run in np.split(np.array(columns), np.flatnonzero(np.diff(columns) > 1) + 1):
-                self.own.append((slice(int(run[0]), int(run[-1]) + 1), matrix))
-        rest[0] = rest[0] - np.diag(np.diag(rest[0]))
-        rest[4] = rest[4] - np.diag(np.diag(rest[4]))
-        chosen = [
-            (k, np.where(abs(a) > 1e-14, a, 0.0)) for k, a in zip(matrices, rest, strict=True)
-        ]
-        chosen = [(k, np.ascontiguousarray(a.T)) for k, a in chosen if np.any(a) and k.nnz]
-        self.others = chosen
-        self._work = np.empty((self.size, self.count))
+    def __init__(
+        self,
+        scalars: Sequence[Scalars],
+        members: Sequence[Moments],
+        boundaries: Sequence[Boundary],
+    ) -> None:
+        self.scalars, self.members, self.boundaries = scalars, members, boundaries
 
-    def add(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Add the term of x to y, both of shape (size, N)."""
-        for columns, matrix in self.own:
-            if columns == slice(0, self.count):
-                accumulate(matrix, x, y)
-                continue
-            part = np.ascontiguousarray(x[:, columns])
-            out = np.zeros_like(part)
-            accumulate(matrix, part, out)
-            y[:, columns] += out
-        for matrix, angular in self.others:
-            np.matmul(x, angular, out=self._work)
-            accumulate(matrix, self._work, y)
+    def on(self, rows: np.ndarray, size: int) -> Kronecker:
+        """The operator on numbered rows, several of which may be one."""
+        scalars = [k.on(rows, size) for k in self.scalars]
+        return Kronecker(scalars, self.members, [b.on(rows, size) for b in self.boundaries])
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """A x, shape (rows, N), once; :meth:`prepared` is for many."""
+        y = np.zeros_like(x)
+        for k, member in zip(self.scalars, self.members, strict=True):
+            for values, angular in zip(k.values, angular_parts(member), strict=True):
+                if angular.any():
+                    y += csr_matrix((values, k.indices, k.indptr), shape=(k.size, k.size)) @ (
+                        x @ angular.T
+                    )
+        for part in self.boundaries:
+            part.add(x, y)
+        return y
+
+    def prepared(
+        self, target: np.ndarray | None = None, source: np.ndarray | None = None
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """The same map, faster; or what the conductor alone carries from some moments to others."""
+        pairs = zip(self.scalars, self.members, strict=True)
+        first, *others = (Product(k, m, target, source) for k, m in pairs)
+        boundaries = self.boundaries if target is None else ()
+
+        def apply(x: np.ndarray) -> np.ndarray:
+            y = first(x)
+            for product in others:
+                y += product(x)
+            for part in boundaries:
+                part.add(x, y)
+            return y
+
+        return apply
+
+    def explicit(self, columns: np.ndarray) -> bsr_matrix:
+        """The matrix of some moments, cosine and sine of each harmonic by turns."""
+        pairs = zip(self.scalars, self.members, strict=True)
+        conductor = sum(explicit(k, m, columns) for k, m in pairs)
+        return conductor + sum(part.explicit(columns) for part in self.boundaries)
 
 
-def accumulate(matrix: csr_matrix, x: np.ndarray, y: np.ndarray) -> None:
-    """Y += matrix x without a temporary."""
-    rows, columns = matrix.shape
-    _sparsetools.csr_matvecs(
-        rows,
-        columns,
-        x.shape[1],
-        matrix.indptr,
-        matrix.indices,
-        matrix.data,
-        x.reshape(-1),
-        y.reshape(-1),
-    )
+def explicit(scalars: Scalars, moments: Moments, columns: np.ndarray) -> bsr_matrix:
+    """The conductor's terms of one material and some moments as one matrix."""
+    angular = angular_parts(moments)[:, columns[:, None], columns]
+    blocks = np.tensordot(scalars.values, angular, (0, 0))
+    shape = (len(columns) * scalars.size,) * 2
+    return bsr_matrix((blocks, scalars.indices, scalars.indptr), shape=shape)
+
+
+def angular_parts(moments: Moments) -> np.ndarray:
+    """The angular matrices that go with the values of :class:`Scalars`, shape (5, n, n)."""
+    s = moments.stress
+    parts = [s[0, 0] + s[1, 1], s[0, 0] - s[1, 1], s[0, 1] + s[1, 0], s[0, 1] - s[1, 0]]
+    return np.array([*(part / 2 for part in parts), moments.relaxation])
 
 
 def scalar_matrices(
-    cells: Cells,
-    space: Lagrange,
+    device: Device,
+    order: int,
+    kinds: np.ndarray,
     stress: Coefficient,
     relaxation: Coefficient,
-    varies: np.ndarray,
-    phase: np.ndarray,
-    phases: int,
-    rows: np.ndarray,
-    size: int,
-) -> list[list[csr_matrix]]:
-    """Sparse matrices of one scalar field, material by material.
+    *,
+    varies: bool,
+    degree: int | None = None,
+) -> list[Scalars]:
+    """The scalar matrices of each material on the nodes of P_k, in scaled lengths.
 
     Args:
-        cells: Geometry.
-        space: Space of the field.
-        stress: Coefficient of the gradients at cells and positions, shape (c,) or (c, q).
-        relaxation: Coefficient of the values, likewise.
-        varies: True for the cells whose coefficients vary, shape (c,).
-        phase: Material of each cell, shape (c,).
-        phases: Number of materials.
-        rows: Row of each node.
-        size: Number of rows of this rank.
-
-    Returns:
-        For each material: K_xx + K_yy, K_xx - K_yy, K_xy + K_yx, K_xy - K_yx, M.
+        device: The device.
+        order: Degree k.
+        kinds: Material of each region.
+        stress: Coefficient of the gradients.
+        relaxation: Coefficient of the values.
+        varies: Whether they vary inside cells.
+        degree: Degree of the quadrature, 2k by default.
     """
-    p = space.dofs.shape[1]
-    simple, forms = cells.affine & ~varies, ScalarForms(cells, space)
-    values = np.empty((cells.count, 5, p * p))
-    for batch, same in cells.batches(24 * p * p, simple):
-        if not len(batch):
-            continue
-        points, _ = forms.quadrature(same)
-        at = cells.positions(batch, points[:1] if same else points)
-        k = forms.stiffness(batch, same, stress(batch, at))
-        k = k.transpose(1, 3, 0, 2, 4).reshape(2, 2, len(batch), p * p)
-        values[batch, 0] = k[0, 0] + k[1, 1]
-        values[batch, 1] = k[0, 0] - k[1, 1]
-        values[batch, 2] = k[0, 1] + k[1, 0]
-        values[batch, 3] = k[0, 1] - k[1, 0]
-        mass = forms.mass(batch, same, relaxation(batch, at))
-        values[batch, 4] = mass.reshape(len(batch), -1)
-    nodes = rows[space.dofs].astype(np.int32)
+    degree = 2 * order if degree is None else degree
+    at = degree if varies else 0
     out = []
-    for index in range(phases):
-        own = phase == index
-        here = nodes[own]
-        i, j = np.repeat(here, p, axis=1).ravel(), np.tile(here, (1, p)).ravel()
-        shape = (size, size)
-        # The antisymmetric part cancels inside the material.
-        mats = [coo_matrix((values[own, k].ravel(), (i, j)), shape=shape).tocsr() for k in range(5)]
-        scale = abs(mats[0].data).max(initial=0.0)
-        mats[3].data[abs(mats[3].data) < 1e-13 * scale] = 0.0
-        mats[3].eliminate_zeros()
-        out.append(mats)
+    for kind in range(kinds.max() + 1):
+        regions = [n for n, own in zip(device.regions, kinds, strict=True) if own == kind]
+        dx = device.dx(*regions, degree=degree)
+        gradients = equations.stiffness(*_pair(device, order, 2), sampled(device, stress, at))
+        values = equations.mass(*_pair(device, order, 1), sampled(device, relaxation, at))
+        stiffness, mass = (
+            dolfinx.fem.assemble_matrix(functional(f * dx)) for f in (gradients, values)
+        )
+        k, m = stiffness.data.reshape(-1, 2, 2), mass.data / device.extent**2
+        xx, xy, yx, yy = k[:, 0, 0], k[:, 0, 1], k[:, 1, 0], k[:, 1, 1]
+        pattern = np.array(mass.indptr, np.int32), np.array(mass.indices)
+        out.append(Scalars(*pattern, np.array([xx + yy, xx - yy, xy + yx, xy - yx, m])))
     return out
 
 
-def angular_parts(moments: Moments) -> list[np.ndarray]:
-    """The angular matrices that go with :func:`scalar_matrices`."""
-    s = moments.stress
-    return [
-        (s[0, 0] + s[1, 1]) / 2,
-        (s[0, 0] - s[1, 1]) / 2,
-        (s[0, 1] + s[1, 0]) / 2,
-        (s[0, 1] - s[1, 0]) / 2,
-        moments.relaxation,
-    ]
+def _pair(device: Device, order: int, components: int) -> tuple[Any, Any]:
+    fields = space(device, "Lagrange", order, components)
+    return ufl.TrialFunction(fields), ufl.TestFunction(fields)
 
 
-def boundary(
-    discrete: Discretisation,
-    name: str,
-    rows: np.ndarray,
-    weight: Callable[[FacetGeometry], np.ndarray],
-    matrix: np.ndarray,
+def sampled(device: Device, coefficient: Coefficient, degree: int) -> dolfinx.fem.Function:
+    """A coefficient at the points of the quadrature of a degree, or, of degree 0, of each cell."""
+    cells = cells_of(device)
+    points, _ = cells.quadrature(degree)
+    element = basix.ufl.quadrature_element("triangle", degree=degree)
+    kind: Any = element if degree else ("DG", 0)
+    function = dolfinx.fem.Function(dolfinx.fem.functionspace(device.mesh, kind))
+    everything = np.arange(cells.count)
+    values = coefficient(everything, cells.positions(everything, points))
+    nodes = function.function_space.dofmap.list[: cells.count]
+    function.x.array[nodes] = values.reshape(cells.count, -1)
+    return function
+
+
+def on_boundary(device: Device, order: int, name: str) -> tuple[csr_matrix, FacetGeometry]:
+    """From nodes of P_k to values at quadrature points of a boundary, and these points."""
+    cells, nodal, facets = cells_of(device), lagrange(device, order), device.facets_on(name)
+    points, weights = cells.facet_quadrature(2 * order + 2 * (cells.degree - 1))
+    geometry = facet_geometry(cells, facets.cell, facets.local, points, weights)
+    values = terms.trace(geometry, nodal)
+    nodes = nodal.dofs[facets.cell[:, None], nodal.on_facet[facets.local]]
+    columns = np.repeat(nodes, values.shape[1], axis=0).ravel()
+    pointer = values.shape[2] * np.arange(values.shape[0] * values.shape[1] + 1)
+    shape = (len(pointer) - 1, nodal.nodes)
+    return csr_matrix((values.ravel(), columns, pointer), shape=shape), geometry
+
+
+def half_range_terms(
+    device: Device,
+    order: int,
     orders: Sequence[int],
-) -> Boundary:
-    """The half-range terms of a boundary.
+    laws: Mapping[str, tuple[np.ndarray, Callable[[FacetGeometry], np.ndarray]]],
+) -> list[Boundary]:
+    """Half-range terms of harmonics on the nodes of P_k.
 
-    Args:
-        discrete: The discretisation.
-        name: Name of the boundary.
-        rows: Row of each node.
-        weight: What multiplies the matrix at the quadrature points, shape (f, q).
-        matrix: Angular matrix about the normal, shape (N, N).
-        orders: The harmonics, of two moments each.
+    ``laws`` has the angular matrix about the normal and the coefficient of each boundary.
     """
-    facets = discrete.named(name)
-    geometry = discrete.geometry(facets)
-    nodes = discrete.vector.dofs[facets.cell[:, None], discrete.vector.on_facet[facets.local]]
-    angle = np.arctan2(geometry.normal[..., 1], geometry.normal[..., 0])[..., None]
-    m = np.array(orders)
-    return Boundary(
-        orders=orders,
-        rows=rows[nodes],
-        trace=terms.trace(geometry, discrete.vector),
-        weight=geometry.weight * weight(geometry),
-        cosine=np.cos(m * angle),
-        sine=np.sin(m * angle),
-        normal=matrix[::2, ::2],
-        tangential=matrix[1::2, 1::2],
-    )
+    out = []
+    for name, (matrix, weight) in laws.items():
+        trace, geometry = on_boundary(device, order, name)
+        weights = (geometry.weight * weight(geometry)).ravel()
+        out.append(Boundary(trace, weights, geometry.normal.reshape(-1, 2), orders, matrix))
+    return out

@@ -1,136 +1,138 @@
-"""Conjugate gradients and GMRES for nodal arrays of several columns."""
+"""PETSc's conjugate gradients and GMRES for nodal arrays of several columns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from scipy.linalg.blas import daxpy
+from petsc4py import PETSc
 
+from meso.discrete.solvers import free
+from meso.discrete.sparse import Rows
 from meso.errors import ConvergenceError
-from meso.flow.layout import Layout
 
-#: A linear map of arrays of shape (owned, N).
+#: A linear map of arrays of shape (n, columns).
 Map = Callable[[np.ndarray], np.ndarray]
 #: Iterations at most.
-MOST = 2000
+MOST = {PETSc.KSP.Type.CG: 2000, PETSc.KSP.Type.GMRES: 500}
 
 
-def conjugate_gradients(
-    layout: Layout,
-    apply: Map,
-    precondition: Map,
-    residual: np.ndarray,
-    direction: np.ndarray,
-    x: np.ndarray,
-    *,
-    error: Callable[[float, float], float],
-    tolerance: float,
-) -> tuple[np.ndarray, int, float]:
-    """Solve A x = b.
+class Shell:
+    """A map of arrays as a matrix or a preconditioner of PETSc."""
+
+    def __init__(self, function: Map, columns: int) -> None:
+        self.function, self.columns = function, columns
+
+    def mult(self, _: Any, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        """Apply it."""
+        y.array[:] = self.function(x.array_r.reshape(-1, self.columns)).ravel()
+
+    apply = mult
+
+
+class Operator:
+    """A linear map of nodal arrays over all ranks.
 
     Args:
-        layout: Rows over all ranks.
-        apply: A, symmetric and positive where it is applied to.
-        precondition: The preconditioner.
-        residual: b - A x at the start; changed.
-        direction: The preconditioner applied to it; changed.
-        x: The start; changed.
-        error: The relative error from r.P r and from how much the energy x.A x/2 - b.x has fallen
-            so far, times two.
-        tolerance: Where to stop.
+        local: What the cells of this rank contribute, from values at all rows that it touches.
+        rows: Rows of its results.
+        columns: Those of its arguments, by default the same.
 
-    Returns:
-        The solution, the number of iterations, the error.
-
-    Raises:
-        ConvergenceError: Too many iterations, or not finite.
+    Attributes:
+        matrix: PETSc's matrix, which exchanges what ranks share.
     """
-    r, p = residual, direction
-    rz = layout.dot(r, p)
-    gained, left = 0.0, np.inf
-    for iteration in range(MOST):
-        left = error(rz, gained)
-        if not np.isfinite(left):
-            raise ConvergenceError("conjugate gradients: the residual is not finite")
-        if left < tolerance:
-            return x, iteration, float(left)
-        q = apply(p)
-        step = rz / layout.dot(p, q)
-        gained += step * rz
-        _add(step, p, x)
-        _add(-step, q, r)
-        z = precondition(r)
-        before, rz = rz, layout.dot(r, z)
-        p *= rz / before
-        _add(1.0, z, p)
-    raise ConvergenceError(
-        f"conjugate gradients stopped after {MOST} iterations with a relative residual of"
-        f" {left:.1e} (limit {tolerance:.0e})"
-    )
+
+    def __init__(self, local: Map, rows: Rows, columns: Rows | None = None) -> None:
+        columns = columns or rows
+        self.rows = rows
+        matrix = PETSc.Mat().createPython((rows.size, columns.size), comm=PETSc.COMM_SELF)
+        matrix.setPythonContext(Shell(local, columns.block))
+        matrix.setUp()
+        if rows.comm.size > 1:
+            shape, inner = (rows.shape, columns.shape), matrix
+            matrix = PETSc.Mat().createIS(shape, lgmapr=rows.map, lgmapc=columns.map)
+            matrix.setISLocalMat(inner)
+            matrix.assemble()
+            free(inner)
+        self.matrix = matrix
+        self._x, self._y = matrix.createVecs()
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Of owned rows, shape (owned, columns)."""
+        self._x.array[:] = x.ravel()
+        self.matrix.mult(self._x, self._y)
+        return np.array(self._y.array_r).reshape(-1, self.rows.block)
+
+    def spread(self, owned: np.ndarray) -> np.ndarray:
+        """Results at all rows of this rank from owned ones."""
+        self._y.array[:] = owned.ravel()
+        return self.rows.spread(self._y)
+
+    def close(self) -> None:
+        """Free it, on all ranks together."""
+        free(self._x, self._y, self.matrix)
 
 
-def gmres(
-    layout: Layout,
-    apply: Map,
+def iterate(
+    operator: Operator,
     precondition: Map,
-    residual: Map,
-    x: np.ndarray,
-    *,
-    norm: float,
+    load: np.ndarray,
     tolerance: float,
+    size: Callable[[np.ndarray], float],
+    method: str = PETSc.KSP.Type.CG,
 ) -> tuple[np.ndarray, int, float]:
-    """Solve A x = b with a matrix that is not symmetric.
+    """Solve A x = b, beginning with zero.
 
     Args:
-        layout: Rows over all ranks.
-        apply: A.
-        precondition: The preconditioner P.
-        residual: b - A x of x.
-        x: The start.
-        norm: Norm of P b.
-        tolerance: Of the norm of P (b - A x), relative to it.
+        operator: A; for conjugate gradients symmetric and positive where it is applied to.
+        precondition: P^-1, of owned rows.
+        load: b, shape (owned, N).
+        tolerance: Where to stop.
+        size: What the root of r.P^-1 r of the residual r (with GMRES the norm of P^-1 r) is
+            relative to, from the solution so far.
+        method: Conjugate gradients or GMRES.
 
     Returns:
         The solution, the number of iterations, the relative residual.
 
     Raises:
-        ConvergenceError: Too many iterations.
+        ConvergenceError: Too many iterations, or not finite.
     """
-    most, done = 60, 0
+    x, b = operator.matrix.createVecs()
+    b.array[:] = load.ravel()
     error = np.inf
-    while done < MOST // 4:
-        z = precondition(residual(x))
-        beta = np.sqrt(layout.dot(z, z))
-        error = beta / (norm or 1.0)
-        if error < tolerance or norm == 0:
-            break
-        basis, hessenberg = [z / beta], np.zeros((most + 1, most))
-        for k in range(most):
-            w = precondition(apply(basis[k]))
-            for i, v in enumerate(basis):
-                hessenberg[i, k] = layout.dot(v, w)
-                _add(-hessenberg[i, k], v, w)
-            hessenberg[k + 1, k] = np.sqrt(layout.dot(w, w))
-            right = np.zeros(k + 2)
-            right[0] = beta
-            small = hessenberg[: k + 2, : k + 1]
-            weights = np.linalg.lstsq(small, right, rcond=None)[0]
-            left = np.linalg.norm(small @ weights - right) / norm
-            done += 1
-            if left < tolerance / 2 or hessenberg[k + 1, k] == 0:
-                break
-            basis.append(w / hessenberg[k + 1, k])
-        x = x + sum(a * v for a, v in zip(weights, basis, strict=False))
-    if not error < tolerance:
+
+    def converged(_: PETSc.KSP, iteration: int, norm: float) -> int:
+        nonlocal error
+        error = norm / size(x.array_r.reshape(load.shape))
+        if not np.isfinite(error):
+            return PETSc.KSP.ConvergedReason.DIVERGED_NANORINF
+        return error < tolerance and PETSc.KSP.ConvergedReason.CONVERGED_ATOL
+
+    ksp = PETSc.KSP().create(operator.matrix.comm)
+    ksp.setOperators(operator.matrix)
+    ksp.setType(method)
+    symmetric = method == PETSc.KSP.Type.CG
+    norms = PETSc.KSP.NormType
+    ksp.setNormType(norms.NATURAL if symmetric else norms.PRECONDITIONED)
+    ksp.setGMRESRestart(60)
+    ksp.setTolerances(max_it=MOST[method])
+    ksp.setConvergenceTest(converged)
+    pc = ksp.getPC()
+    pc.setType(PETSc.PC.Type.PYTHON)
+    pc.setPythonContext(Shell(precondition, operator.rows.block))
+    ksp.solve(b, x)
+    reason, iterations = ksp.getConvergedReason(), ksp.getIterationNumber()
+    found = np.array(x.array_r).reshape(load.shape)
+    free(ksp, x, b)
+    name = "conjugate gradients" if symmetric else "GMRES"
+    if not np.isfinite(error):
+        raise ConvergenceError(f"{name}: the residual is not finite")
+    if reason < 0:
+        advice = "" if symmetric else ': use solver = "direct" in a strong magnetic field'
         raise ConvergenceError(
-            f"GMRES stopped after {done} iterations with a relative residual of {error:.1e}"
-            f' (limit {tolerance:.0e}): use solver = "direct" in a strong magnetic field'
+            f"{name} stopped after {iterations} iterations with a relative residual of"
+            f" {error:.1e} (limit {tolerance:.0e}){advice}"
         )
-    return x, done, float(error)
-
-
-def _add(factor: float, x: np.ndarray, y: np.ndarray) -> None:
-    """Add a multiple of x to y in place; BLAS refuses the arrays of a rank without rows."""
-    if x.size:
-        daxpy(x.reshape(-1), y.reshape(-1), a=factor)
+    return found, iterations, float(error)

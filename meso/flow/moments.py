@@ -21,19 +21,19 @@ from petsc4py import PETSc
 from scipy.sparse import csr_matrix, triu
 
 from meso.discrete import memory
-from meso.discrete import unknowns as numbering
-from meso.discrete.algebra import Assembly, global_matrix
-from meso.discrete.periodic import ground_nodes, twin_nodes
-from meso.discrete.solvers import free
-from meso.flow import terms
+from meso.discrete.algebra import global_matrix
+from meso.discrete.coefficients import KineticCoefficients, extremes
+from meso.discrete.solvers import factor_of, free, gather, spread
+from meso.discrete.sparse import Rows
+from meso.discrete.unknowns import number_field
 from meso.flow.angular import Moments
-from meso.flow.blocks import PAIRED, blocks, factor_of
-from meso.flow.discretisation import Discretisation, Law, Problem, Solutions
-from meso.flow.kronecker import Boundary, Member, angular_parts, boundary, scalar_matrices
-from meso.flow.krylov import conjugate_gradients, gmres
-from meso.flow.layout import Layout
+from meso.flow.blocks import PAIRED, blocks
+from meso.flow.discretisation import Problem, Solutions
+from meso.flow.kronecker import Kronecker, explicit, half_range_terms, scalar_matrices
+from meso.flow.krylov import Operator, iterate
 from meso.flow.sweep import Sweep
-from meso.mpi import largest, total
+from meso.flow.system import DirectSystem
+from meso.mpi import total
 
 #: Reduction of the natural norm of the residual; the relative error of currents is about its
 #: square.
@@ -53,155 +53,77 @@ class IterativeMoments:
         self.comm = problem.device.comm
         self.members = problem.members or (problem.moments,)
         self.count = problem.moments.count
-        self.discrete = Discretisation(_first(problem))
-        self.vector, self.scalar = self.discrete.vector, self.discrete.scalar
-        twins = twin_nodes(problem.device, self.vector, problem.pairs)
+        self.system = DirectSystem(_hydrodynamic(problem), condensed=False)
+        self.vector, self.sides = self.system.vector, self.system.sides
         keep = np.ones(self.vector.nodes, dtype=bool)
-        self.numbering = numbering.number_field(self.vector, keep, twins=twins)
-        self.layout = Layout(self.numbering, self.comm)
-        self.twins = twins
-        unknowns = self.count * int(self.numbering.starts[-1])
+        numbers = number_field(self.vector, keep, twins=self.system.twins)
+        self.rows, self.pair = (Rows(numbers, self.comm, n) for n in (self.count, 2))
         memory.require(
             self.comm,
-            memory.moments(unknowns, self.discrete.sides) / self.comm.size,
-            f"the iteration for {unknowns} moments",
+            memory.moments(self.rows.total, self.sides) / self.comm.size,
+            f"the iteration for {self.rows.total} moments",
             "fewer flow.harmonics, larger cells (mesh.size) or more memory would help",
         )
-        self._saddle()
-        self._operator()
-        self._preconditioner()
-
-    # -- the first moments ---------------------------------------------------------------------
-
-    def _saddle(self) -> None:
-        """Factorise the hydrodynamic problem."""
-        problem, discrete = self.discrete.problem, self.discrete
-        device, scalar, vector = problem.device, self.scalar, self.vector
-        self.phase = problem.phases[device.cell_region]
-        walls = discrete.facets(lambda law: law.impenetrable)
-        ground = ground_nodes(device, scalar, problem.grounded, problem.pairs)
-        self.unknowns = unknowns = numbering.number(
-            vector=vector,
-            keep_vector=np.ones(vector.nodes, dtype=bool),
-            components=2,
-            scalar=scalar,
-            keep_scalar=numbering.kept(scalar, ground, inside=True),
-            phase=self.phase,
-            wall_nodes=discrete.wall_nodes(walls, self.twins),
-            wall_label=walls.piece * len(problem.phases) + self.phase[walls.cell],
-            twins=self.twins,
-        )
-        sides = discrete.sides
-        assembly = Assembly(unknowns, sides)
-        for side, name in enumerate(problem.ports):
-            facets, flux = discrete.port_flux(name)
-            load = np.zeros((*flux.shape, sides))
-            load[..., side] = -flux
-            assembly.add_load(self._rows(facets.cell, facets.local), load)
-        coupling = discrete.wall_flux(walls)
-        count, levels, p, components = coupling.shape  # a rank may have no walls
-        rows = self._rows(walls.cell, walls.local).reshape(count, p * components)
-        coupling = coupling.reshape(count, levels, p * components)
-        assembly.add_coupling(unknowns.wall, rows, coupling)
-        for batch, whole in discrete.cell_matrices():
-            rows = self._both(vector.dofs[batch])
-            size = rows.shape[1]
-            assembly.add_matrix(rows, whole[:, :size, :size])
-            assembly.add_coupling(self._scalar_rows(batch), rows, whole[:, size:, :size])
-            if discrete.loaded:
-                load = np.zeros((len(batch), size, sides))
-                load[..., -1] = discrete.cell_loads(batch)[:, :size]
-                assembly.add_load(rows, load)
-        for cell, whole in discrete.boundary_matrices(nitsche=False):
-            rows = self._both(vector.dofs[cell])
-            size = rows.shape[1]
-            assembly.add_matrix(rows, whole[:, :size, :size])
-        self.load = assembly.load
-        local = assembly.local()
-        size = 2 * self.layout.size
-        uu = local[:size, :size]
-        self.first: csr_matrix = (uu + triu(uu, 1).T).tocsr()
-        self.gradient: csr_matrix = local[:size, size:].tocsr()
-        matrix = global_matrix(local, unknowns, half=True)
+        local, size = self.system.assembly.local(), self.pair.size
+        upper = local[:size, :size]
+        matrix = global_matrix(local, self.system.unknowns, half=True)
         self._right, self._left = matrix.createVecs()
         self.saddle = factor_of(matrix, definite=False)
-
-    def _rows(self, cell: np.ndarray, local: np.ndarray) -> np.ndarray:
-        """Unknowns of the first moments on facets, shape (f, p, 2)."""
-        nodes = self.vector.dofs[cell[:, None], self.vector.on_facet[local]]
-        return self.unknowns.vector[nodes][..., None] + np.arange(2)
-
-    def _both(self, nodes: np.ndarray) -> np.ndarray:
-        """Unknowns of the first moments at nodes (c, p), shape (c, 2 p)."""
-        both = self.unknowns.vector[nodes][..., None] + np.arange(2)
-        return both.reshape(len(nodes), 2 * nodes.shape[1])
-
-    def _scalar_rows(self, cells: np.ndarray) -> np.ndarray:
-        return self.unknowns.scalar[self.phase[cells][:, None], self.scalar.dofs[cells]]
+        self._operator((upper + triu(upper, 1).T).tocsr())
+        self._preconditioner()
 
     def _hydrodynamic(self, force: np.ndarray) -> np.ndarray:
-        """Solve the hydrodynamic problem for forces on owned nodes (owned, 2): all unknowns."""
-        size = 2 * self.layout.owned
+        """The first moments of the hydrodynamic problem for a force, both (owned, 2)."""
         right = self._right.array
         right[:] = 0.0
-        right[:size] = force.ravel()
+        right[: force.size] = force.ravel()
         self.saddle.solve(self._right, self._left)
-        return self._left.array
+        return self._left.array_r[: force.size].reshape(force.shape)
 
     # -- operator ------------------------------------------------------------------------------
 
-    def _operator(self) -> None:
-        rows, size = self.numbering.nodes, self.numbering.size
-        coefficients = self.problem.coefficients
-        self.matrices = scalar_matrices(
-            self.discrete.cells,
-            self.vector,
+    def _operator(self, first: csr_matrix) -> None:
+        problem, rows, size = self.problem, self.rows.numbering.nodes, self.rows.numbering.size
+        device, coefficients = problem.device, problem.coefficients
+        assert isinstance(coefficients, KineticCoefficients)
+        scalars = scalar_matrices(
+            device,
+            problem.order,
+            problem.phases,
             coefficients.stress,
             coefficients.relaxation,
-            coefficients.varies,
-            self.phase,
-            len(self.members),
-            rows,
-            size,
+            varies=any(m.varies_in_cells for m in coefficients.materials.values()),
         )
-        self.parts: list[Member | Boundary] = []
-        for matrices, moments in zip(self.matrices, self.members, strict=True):
-            stress, relaxation = moments.stress.copy(), moments.relaxation.copy()
-            stress[:, :, :2, :2] = 0.0  # they are in the matrix of the first moments
-            relaxation[:2, :2] = 0.0
-            rest = Moments(flux=moments.flux, stress=stress, relaxation=relaxation)
-            if self.count > 2:
-                self.parts.append(Member(matrices, rest))
-        self.boundaries: list[Boundary] = []
-        orders = range(1, self.count, 2)
-        for name, law in self.problem.laws.items():
-            if law.half_range is None or self.count == 2:
-                continue
-            matrix = law.half_range.matrix.copy()
-            matrix[:2, :2] = 0.0
-            part = boundary(self.discrete, name, rows, law.half_range.weight, matrix, orders)
-            self.parts.append(part)
-            self.boundaries.append(part)
+        laws = {}
+        for name, law in problem.laws.items():
+            if law.half_range is not None:
+                laws[name] = _without_first(law.half_range.matrix), law.half_range.weight
+        boundaries = half_range_terms(device, problem.order, range(1, self.count, 2), laws)
+        #: All but what the first moments do to themselves.
+        self.rest = Kronecker(
+            scalars,
+            [
+                replace(m, stress=_without_first(m.stress), relaxation=_without_first(m.relaxation))
+                for m in self.members
+            ],
+            boundaries,
+        ).on(rows, size)
         # In a magnetic field the first moments turn; their factorised part does not.
-        self.turn: list[tuple[csr_matrix, np.ndarray]] = []
-        for matrices, moments in zip(self.matrices, self.members, strict=True):
+        both, turning = np.arange(2), first
+        for k, moments in zip(self.rest.scalars, self.members, strict=True):
             if not moments.symmetric:
-                first = _part(moments, slice(0, 2))
-                pairs = zip(angular_parts(first), angular_parts(_mean(first)), strict=True)
-                odd = [a - b for a, b in pairs]
-                self.turn += [(k, a) for k, a in zip(matrices, odd, strict=True) if np.any(a)]
+                turning = turning + explicit(k, moments, both)
+                turning = turning - explicit(k, _first_moments(moments), both)
 
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        """A x on owned rows, shape (owned, N)."""
-        touched = self.layout.spread(x)
-        y = np.zeros_like(touched)
-        first = np.ascontiguousarray(touched[:, :2])
-        y[:, :2] = (self.first @ first.ravel()).reshape(-1, 2)
-        for matrix, angular in self.turn:
-            y[:, :2] += matrix @ (first @ angular.T)
-        for part in self.parts:
-            part.add(touched, y)
-        return self.layout.gather(y)
+        rest = self.rest.prepared()
+
+        def apply(x: np.ndarray) -> np.ndarray:
+            y = rest(x)
+            y[:, :2] += (turning @ x[:, :2].ravel()).reshape(-1, 2)
+            return y
+
+        self.operator = Operator(apply, self.rows)
+        self.friction = Operator(lambda x: (first @ x.ravel()).reshape(-1, 2), self.pair)
 
     # -- preconditioner ------------------------------------------------------------------------
 
@@ -213,48 +135,30 @@ class IterativeMoments:
         pairs = np.arange(2, self.count).reshape(-1, 2)
         # m = 3, 7, ... twice, and once 1, 5, ...: the hydrodynamic problem is the largest factor.
         halves = (pairs[::2], pairs[1::2]) if self._coupled() else (pairs[:0], pairs)
-        half, other = blocks(
-            self.layout,
-            self.matrices,
-            self.members,
-            self.boundaries,
-            halves,
-            paired=self.paired,
-        )
+        half, other = blocks(self.rows, self.rest, halves, paired=self.paired)
         #: Forces on owned rows to moments there, shape (owned, N).
-        self.precondition = Sweep(
-            self.layout, self.matrices, self.members, half, other, self._first_moments, (0, 1)
-        )
+        self.precondition = Sweep(self.rows, self.rest, half, other, self._solve_first, (0, 1))
 
     def _coupled(self) -> bool:
         """Whether mean free paths exceed the cells, so that neighbouring harmonics go together.
 
         Not in a magnetic field, where cosine and sine do: GMRES needs more iterations with a sweep.
         """
-        if not self.problem.symmetric:
-            return False
-        cells, coefficients = self.discrete.cells, self.problem.coefficients
-        everything = np.arange(cells.count)
-        at = cells.positions(everything, terms.points_of(cells, self.vector)[0])
-        stress, relaxation = (
-            of(everything, at) for of in (coefficients.stress, coefficients.relaxation)
-        )
-        longest = largest(self.comm, np.sqrt(stress / relaxation).max(initial=0.0))
-        device = self.problem.device
-        size = np.sqrt(device.measure / device.cells) / device.extent
-        return bool(longest > size)
+        device, coefficients = self.problem.device, self.problem.coefficients
+        assert isinstance(coefficients, KineticCoefficients)
+        longest = extremes(device, coefficients.materials, lambda m: m.mean_free_path)[1]
+        return self.problem.symmetric and longest > np.sqrt(device.measure / device.cells)
 
-    def _first_moments(self, r: np.ndarray, z: np.ndarray) -> None:
-        all_ = self._hydrodynamic(r[:, :2])
-        z[:, :2] = all_[: 2 * self.layout.owned].reshape(-1, 2)
+    def _solve_first(self, r: np.ndarray, z: np.ndarray) -> None:
+        z[:, :2] = self._hydrodynamic(r[:, :2])
 
     def close(self) -> None:
         """Free the memory of the system, on all ranks together."""
-        self.precondition.close()
+        for part in (self.precondition, self.operator, self.friction):
+            part.close()
         free(self.saddle, self._right, self._left)
-        self.layout.close()
-        # The sweep knows a method of this object: a circle that Python would not see soon.
-        del self.precondition
+        # They know methods of this object: a circle that Python would not see soon.
+        del self.precondition, self.operator
 
     # -- solution ------------------------------------------------------------------------------
 
@@ -270,163 +174,103 @@ class IterativeMoments:
         Raises:
             ConvergenceError: Too many iterations, or not finite.
         """
-        ports, sides = len(self.problem.ports), self.discrete.sides
-        vector = np.zeros((sides, self.vector.nodes, self.count))
-        scalar = np.zeros((sides, *self.scalar.dofs.shape))
-        contacts = ports - len(self.problem.pairs)
+        problem, system, nodes = self.problem, self.system, self.rows.numbering.nodes
+        ports, unknowns = len(problem.ports), system.unknowns
         self.iterations, self.residual = 0, 0.0
-        rows = self._scalar_rows(np.arange(len(self.phase)))
-        method = self._conjugate if self.problem.symmetric else self._gmres
-        loads: list[np.ndarray] = []
-        found: list[np.ndarray] = []
-        products: list[np.ndarray] = []
-        for side in range(sides):
-            load = np.ascontiguousarray(self.load[: 2 * self.layout.size, side])
-            loads.append(self.layout.gather(load.reshape(-1, 2)))
-            if side == contacts - 1 and not self.problem.pairs:
+        fits = start is not None and start.shape[:2] == (self.sides, self.vector.nodes)
+        scalar = np.zeros((self.sides, *system.scalar.dofs.shape))
+        scalar_rows = system.scalar_rows(np.arange(len(scalar[0])))
+        loads = np.zeros((self.sides, self.pair.owned // 2, self.count))
+        found, products = np.zeros_like(loads), np.zeros_like(loads)
+        for side, own in enumerate(system.assembly.load.T):
+            load = gather(unknowns, own)
+            loads[side, :, :2] = load.array_r[: self.pair.owned].reshape(-1, 2)
+            free(load)
+            if side == ports - 1 and not problem.pairs:
                 # All contacts at one potential carry no current.
-                nothing = np.zeros((self.layout.owned, self.count))
-                found.append(-sum(found, start=nothing))
-                products.append(-sum(products, start=nothing))
+                found[side], products[side] = -found.sum(axis=0), -products.sum(axis=0)
                 scalar[side] = 1.0 - scalar[:side].sum(axis=0)
-            else:
-                x0 = np.zeros((self.layout.owned, self.count))
-                if start is not None:
-                    x0[:, : start.shape[2]] = self.layout.owned_of(start[side])
-                x, product = method(loads[-1], x0)
-                values = _spread(
-                    self.unknowns, np.array(self._hydrodynamic(loads[-1] - product[:, :2]))
-                )
-                scalar[side] = np.where(rows >= 0, values[rows], 0.0)
-                found.append(x)
-                products.append(product)
-            vector[side] = self.layout.spread(found[-1])[self.numbering.nodes]
-        power = np.array([[np.vdot(b, x[:, :2]) for x in found] for b in loads])
-        power = np.asarray(total(self.comm, power.reshape(sides, sides)))
-        if self.problem.symmetric:
+                continue
+            begin = self._owned(start[side]) if start is not None and fits else None
+            found[side] = self._iterate(loads[side], begin)
+            products[side] = self.operator(found[side])
+            self._hydrodynamic((loads[side] - products[side])[:, :2])
+            values = spread(unknowns, self._left)
+            scalar[side] = np.where(scalar_rows >= 0, values[scalar_rows], 0.0)
+        power = np.tensordot(loads, found, ((1, 2), (1, 2)))
+        if problem.symmetric:
             # b_i.x_j + b_j.x_i - x_i.A x_j: the error is that of the solutions squared.
-            energy = np.array([[np.vdot(x, y) for y in products] for x in found])
-            energy = np.asarray(total(self.comm, energy.reshape(sides, sides)))
-            power = power + power.T - energy
-        flux = power[:ports]
-        name = "conjugate gradients" if self.problem.symmetric else "GMRES"
+            power = power + power.T - np.tensordot(found, products, ((1, 2), (1, 2)))
         pairs = ", cosine and sine in pairs" if self.paired else ""
+        name = "conjugate gradients" if problem.symmetric else "GMRES"
         return Solutions(
-            vector=vector,
+            vector=np.array([self.operator.spread(x)[nodes] for x in found]),
             scalar=scalar,
-            flux=flux,
+            flux=np.asarray(total(self.comm, power))[:ports],
             evidence={
                 "method": f"{name} on the factorised hydrodynamic problem{pairs}",
-                "unknowns": self.unknowns.total + (self.count - 2) * self.layout.total,
+                "unknowns": unknowns.total + self.rows.total - self.pair.total,
                 "residual": self.residual,
                 "iterations": self.iterations,
             },
         )
 
-    def _cleaned(self, r: np.ndarray) -> np.ndarray:
-        """The force without what potentials balance, which rounding would amplify."""
-        whole = self._hydrodynamic(r[:, :2])
-        local = _spread(self.unknowns, whole)[2 * self.layout.size :]
-        balanced = self.layout.gather((self.gradient @ local).reshape(-1, 2))
-        out = r.copy()
-        out[:, :2] -= balanced
-        return out
+    def _owned(self, nodal: np.ndarray) -> np.ndarray:
+        """Moments on owned rows from some of them at the nodes, (nodes, k)."""
+        numbers, rank = self.rows.numbering, self.comm.rank
+        touched = np.zeros((numbers.size, self.count))
+        touched[numbers.nodes, : nodal.shape[1]] = nodal
+        first, last = numbers.starts[rank : rank + 2]
+        return touched[(numbers.to_global >= first) & (numbers.to_global < last)]
 
-    def _conjugate(self, load: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        force = self._force(load)
-        warm = total(self.comm, float(np.abs(x).max(initial=0.0))) > 0
-        r = self._cleaned(force - self.apply(x) if warm else force)
-        z = self.precondition(r)
-        # What potentials balance does not count: P r = P b where the start is zero.
-        reference = self.layout.dot(force, self.precondition(force) if warm else z)
-        norm = np.sqrt(reference) or 1.0
-        x, iterations, error = conjugate_gradients(
-            self.layout,
-            self.apply,
-            self.precondition,
-            r,
-            z,
-            x,
-            error=lambda rz, _: np.sqrt(abs(rz)) / norm,
-            tolerance=self.tolerance,
-        )
-        return self._counted(x, iterations, error)
-
-    def _gmres(self, load: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        force = self._force(load)
+    def _iterate(self, force: np.ndarray, begin: np.ndarray | None) -> np.ndarray:
+        """Moments for a force, both on owned rows, from a start."""
+        right = force if begin is None else force - self.operator(begin)
+        # The force without what potentials balance, which rounding would amplify.
+        right = right.copy()
+        right[:, :2] = self.friction(self._hydrodynamic(right[:, :2]))
         z = self.precondition(force)
-        x, iterations, error = gmres(
-            self.layout,
-            self.apply,
+        symmetric = self.problem.symmetric
+        size = float(np.sqrt(total(self.comm, np.vdot(force if symmetric else z, z)))) or 1.0
+        x, iterations, error = iterate(
+            self.operator,
             self.precondition,
-            lambda x: self._cleaned(force - self.apply(x)),
-            x,
-            norm=np.sqrt(self.layout.dot(z, z)),
+            right,
             # There is no symmetry that would square the error of currents.
-            tolerance=1e-2 * self.tolerance,
+            self.tolerance if symmetric else 5e-3 * self.tolerance,
+            lambda _: size,
+            PETSc.KSP.Type.CG if symmetric else PETSc.KSP.Type.GMRES,
         )
-        return self._counted(x, iterations, error)
-
-    def _force(self, load: np.ndarray) -> np.ndarray:
-        force = np.zeros((self.layout.owned, self.count))
-        force[:, :2] = load
-        return force
-
-    def _counted(
-        self, x: np.ndarray, iterations: int, error: float
-    ) -> tuple[np.ndarray, np.ndarray]:
         self.iterations = max(self.iterations, iterations)
         self.residual = max(self.residual, error)
-        return x, self.apply(x)
+        return x if begin is None else begin + x
 
 
-def _first(problem: Problem) -> Problem:
-    """The hydrodynamic problem in it: the first moments, without a magnetic field."""
+def _without_first(matrix: np.ndarray) -> np.ndarray:
+    """A matrix (..., N, N) without what the first moments do to themselves."""
+    out = matrix.copy()
+    out[..., :2, :2] = 0.0
+    return out
 
-    def law(of: Law) -> Law:
-        if of.half_range is None:
-            return of
-        return replace(of, half_range=of.half_range.first)
 
-    members = tuple(_mean(_part(m, slice(0, 2))) for m in problem.members)
+def _first_moments(moments: Moments) -> Moments:
+    """The first moments without a magnetic field."""
+    relaxation, stress = moments.relaxation[:2, :2], moments.stress[:, :, :2, :2]
+    return Moments(
+        flux=moments.flux[:, :2],
+        relaxation=(relaxation + relaxation.T) / 2,
+        stress=(stress + stress.transpose(1, 0, 3, 2)) / 2,
+    )
+
+
+def _hydrodynamic(problem: Problem) -> Problem:
+    """The hydrodynamic problem in it."""
     return replace(
         problem,
-        moments=_mean(_part(problem.moments, slice(0, 2))),
-        members=members,
-        laws={name: law(of) for name, of in problem.laws.items()},
+        moments=_first_moments(problem.moments),
+        members=tuple(_first_moments(m) for m in problem.members),
+        laws={
+            name: replace(law, half_range=law.half_range and law.half_range.first)
+            for name, law in problem.laws.items()
+        },
     )
-
-
-def _part(moments: Moments, which: slice) -> Moments:
-    """Some of the moments, without what couples them to others."""
-    return Moments(
-        flux=moments.flux[:, which],
-        relaxation=moments.relaxation[which, which],
-        stress=moments.stress[:, :, which, which],
-    )
-
-
-def _mean(moments: Moments) -> Moments:
-    """The symmetric part."""
-    turned = moments.stress.transpose(1, 0, 3, 2)
-    return replace(
-        moments,
-        relaxation=(moments.relaxation + moments.relaxation.T) / 2,
-        stress=(moments.stress + turned) / 2,
-    )
-
-
-def _spread(unknowns: numbering.Unknowns, owned: np.ndarray) -> np.ndarray:
-    """Values at this rank's local unknowns."""
-    if unknowns.comm.size == 1:
-        return np.array(owned)
-    whole = PETSc.Vec().createWithArray(
-        np.array(owned), size=(unknowns.owned, unknowns.total), comm=unknowns.comm
-    )
-    local = PETSc.Vec().createSeq(unknowns.size)
-    rows = PETSc.IS().createGeneral(unknowns.to_global, comm=PETSc.COMM_SELF)
-    scatter = PETSc.Scatter().create(whole, rows, local, None)
-    scatter.scatter(whole, local)
-    out = np.array(local.array)
-    free(scatter, whole, local, rows)
-    return out

@@ -17,61 +17,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
-from meso.flow.angular import Moments
+from meso.discrete.sparse import Rows
 from meso.flow.blocks import Block
-from meso.flow.kronecker import accumulate, angular_parts
-from meso.flow.layout import Layout
+from meso.flow.kronecker import Kronecker
+from meso.flow.krylov import Operator
 
 #: Solves for some moments of the first array and puts them in the second.
 Solve = Callable[[np.ndarray, np.ndarray], None]
-
-
-class Coupling:
-    """What the conductor carries from some moments to others.
-
-    Args:
-        layout: Rows over all ranks.
-        matrices: As of :func:`meso.flow.kronecker.scalar_matrices`.
-        members: Angular matrices of each material.
-        source: Columns of the moments that act.
-        target: Columns of those that they act on.
-    """
-
-    def __init__(
-        self,
-        layout: Layout,
-        matrices: Sequence[list[csr_matrix]],
-        members: Sequence[Moments],
-        source: np.ndarray,
-        target: np.ndarray,
-    ) -> None:
-        self.layout, self.source, self.count = layout, source, len(target)
-        self.terms: list[tuple[csr_matrix, np.ndarray]] = []
-        for own, moments in zip(matrices, members, strict=True):
-            for matrix, angular in zip(own, angular_parts(moments), strict=True):
-                part = angular[np.ix_(target, source)]
-                part = np.where(abs(part) > 1e-14, part, 0.0)
-                if matrix.nnz and np.any(part):
-                    self.terms.append((matrix, np.ascontiguousarray(part.T)))
-
-    def __call__(self, z: np.ndarray) -> np.ndarray:
-        """Of z, shape (owned, N): the moments acted on, shape (owned, targets)."""
-        touched = self.layout.spread(np.ascontiguousarray(z[:, self.source]))
-        out = np.zeros((self.layout.size, self.count))
-        for matrix, angular in self.terms:
-            accumulate(matrix, touched @ angular, out)
-        return self.layout.gather(out)
 
 
 class Sweep:
     """P^-1.
 
     Args:
-        layout: Rows over all ranks.
-        matrices: As of :func:`meso.flow.kronecker.scalar_matrices`.
-        members: Angular matrices of each material.
+        rows: Rows over all ranks.
+        operator: The operator.
         first: Factors of the half that is solved for twice.
         second: Factors of the other half.
         also: Solves for moments of the other half that have no such factors.
@@ -80,9 +41,8 @@ class Sweep:
 
     def __init__(
         self,
-        layout: Layout,
-        matrices: Sequence[list[csr_matrix]],
-        members: Sequence[Moments],
+        rows: Rows,
+        operator: Kronecker,
         first: Sequence[Block],
         second: Sequence[Block],
         also: Solve | None = None,
@@ -91,8 +51,12 @@ class Sweep:
         self.blocks, self.others, self.also = first, second, also
         self.first = np.sort(np.concatenate([[], *(b.columns for b in first)]).astype(int))
         self.second = np.sort(np.concatenate([without, *(b.columns for b in second)]).astype(int))
-        self.forth = Coupling(layout, matrices, members, self.first, self.second)
-        self.back = Coupling(layout, matrices, members, self.second, self.first)
+        self.couplings: list[Operator] = []
+        if first:
+            one, two = (Rows(rows.numbering, rows.comm, len(c)) for c in (self.first, self.second))
+            forth = operator.prepared(self.second, self.first)
+            back = operator.prepared(self.first, self.second)
+            self.couplings = [Operator(forth, two, one), Operator(back, one, two)]
 
     def __call__(self, r: np.ndarray) -> np.ndarray:
         """P^-1 r, shape (owned, N)."""
@@ -102,14 +66,14 @@ class Sweep:
         load = r
         if self.blocks:
             load = r.copy()
-            load[:, self.second] -= self.forth(z)
+            load[:, self.second] -= self.couplings[0](z[:, self.first])
         if self.also is not None:
             self.also(load, z)
         for block in self.others:
             block.solve(load, z)
         if self.blocks:
             load = r.copy()
-            load[:, self.first] -= self.back(z)
+            load[:, self.first] -= self.couplings[1](z[:, self.second])
             for block in self.blocks:
                 block.solve(load, z)
         return z
@@ -118,3 +82,5 @@ class Sweep:
         """Free the factors, on all ranks together."""
         for block in (*self.blocks, *self.others):
             block.close()
+        for coupling in self.couplings:
+            coupling.close()

@@ -6,22 +6,31 @@ wall flux at zero.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from meso.device import Facets
 from meso.discrete import memory
 from meso.discrete import unknowns as numbering
 from meso.discrete.algebra import Assembly
+from meso.discrete.cells import Lagrange
 from meso.discrete.periodic import ground_nodes, twin_nodes
+from meso.discrete.solvers import Factor
 from meso.flow.discretisation import Discretisation, Problem, Solutions
 from meso.mpi import total
 
 
 class DirectSystem:
-    """A condensed and factorised moment system."""
+    """A moment system, assembled; condensed, unless it is wanted as it is.
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    Attributes:
+        unknowns: Numbers of those that are not eliminated.
+        assembly: Matrix and loads.
+    """
+
+    def __init__(self, problem: Problem, *, condensed: bool = True) -> None:
+        self.problem, self.condensed = problem, condensed
         self.discrete = discrete = Discretisation(problem)
         self.vector, self.scalar, self.moments = discrete.vector, discrete.scalar, discrete.moments
         self.sides = discrete.sides
@@ -32,16 +41,17 @@ class DirectSystem:
         ground = ground_nodes(device, self.scalar, problem.grounded, problem.pairs)
         self.unknowns = numbering.number(
             vector=self.vector,
-            keep_vector=numbering.kept(self.vector, discrete.prescribed),
+            keep_vector=numbering.kept(self.vector, discrete.prescribed, inside=not condensed),
             components=self.moments.count,
             scalar=self.scalar,
-            keep_scalar=numbering.kept(self.scalar, ground),
+            keep_scalar=numbering.kept(self.scalar, ground, inside=not condensed),
             phase=self.phase,
             wall_nodes=discrete.wall_nodes(walls, self.twins),
             wall_label=walls.piece * len(problem.phases) + self.phase[walls.cell],
             twins=self.twins,
         )
-        self._require_memory()
+        if condensed:
+            self._require_memory()
         self.assembly = Assembly(self.unknowns, self.sides, symmetric=problem.symmetric)
         for side, name in enumerate(problem.ports):
             facets, flux = discrete.port_flux(name)
@@ -53,7 +63,11 @@ class DirectSystem:
         coupling, rows = coupling.reshape(count, m, p * n), rows.reshape(count, p * n)
         self.assembly.add_coupling(self.unknowns.wall, rows, coupling)
         self._conductor(*self._boundary())
-        self.factor = self.assembly.factorise(fits=True)
+
+    @cached_property
+    def factor(self) -> Factor:
+        """The factorised system."""
+        return self.assembly.factorise(fits=True)
 
     def _require_memory(self) -> None:
         """Raise a CaseError if there is too little memory, before any is taken."""
@@ -82,9 +96,13 @@ class DirectSystem:
         first = self.unknowns.vector[nodes][..., None]
         return np.where(first >= 0, first + np.arange(self.moments.count), -1)
 
-    def _scalar_rows(self, cells: np.ndarray) -> np.ndarray:
+    def _outer(self, space: Lagrange) -> slice:
+        """Nodes of a cell that are not eliminated."""
+        return space.outer if self.condensed else slice(None)
+
+    def scalar_rows(self, cells: np.ndarray) -> np.ndarray:
         """Unknowns of the potential at the outer nodes of cells, shape (c, q)."""
-        nodes = self.scalar.dofs[cells, self.scalar.outer]
+        nodes = self.scalar.dofs[cells, self._outer(self.scalar)]
         return self.unknowns.scalar[self.phase[cells][:, None], nodes]
 
     def _boundary(self) -> tuple[np.ndarray, np.ndarray]:
@@ -103,6 +121,8 @@ class DirectSystem:
     def _order(self) -> np.ndarray:
         """Places in element matrices: outer moments, outer potential, and the inner ones."""
         n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
+        if not self.condensed:
+            return np.arange(n * p + q)
         moments, potential = np.arange(n * p).reshape(p, n), n * p + np.arange(q)
         outer = moments[self.vector.outer].ravel(), potential[self.scalar.outer]
         return np.concatenate(
@@ -119,8 +139,8 @@ class DirectSystem:
             whole[at] += boundary[mine]
             # In the order of memory, which whole[:, place[:, None], place] is not.
             matrix = whole.reshape(len(batch), -1).take(flat, axis=1).reshape(whole.shape)
-            rows = self._moments_at(self.vector.dofs[batch][:, self.vector.outer])
-            rows = np.concatenate([rows.reshape(len(batch), -1), self._scalar_rows(batch)], axis=1)
+            rows = self._moments_at(self.vector.dofs[batch][:, self._outer(self.vector)])
+            rows = np.concatenate([rows.reshape(len(batch), -1), self.scalar_rows(batch)], axis=1)
             load = None
             if self.discrete.loaded:
                 load = np.zeros((len(batch), len(place), self.sides))
@@ -138,7 +158,7 @@ class DirectSystem:
         kept = self.unknowns.vector >= 0
         for a in range(n):
             vector[:, kept, a] = x[self.unknowns.vector[kept] + a].T
-        rows = self._scalar_rows(np.arange(len(self.phase)))
+        rows = self.scalar_rows(np.arange(len(self.phase)))
         outer = np.where((rows >= 0)[..., None], x[rows], 0.0)
         scalar[:, :, self.scalar.outer] = outer.transpose(2, 0, 1)
         inside = n * (self.vector.interior.stop - self.vector.interior.start)

@@ -6,68 +6,76 @@ import dolfinx
 import numpy as np
 import pytest
 import ufl
-from mpi4py import MPI
+from conftest import draw, material
 
+from meso.discrete.cells import space
 from meso.equations import moments
-from meso.flow.angular import about, half_range, odd_moments, two_harmonics
+from meso.flow.angular import half_range, harmonics, odd_moments, two_harmonics
+from meso.flow.kronecker import Kronecker, half_range_terms, on_boundary, scalar_matrices
 
-SQUARE = dolfinx.mesh.create_unit_square(MPI.COMM_SELF, 2, 3)
 N = 6
-
-
-def dense(form: ufl.Form) -> np.ndarray:
-    matrix = dolfinx.fem.assemble_matrix(dolfinx.fem.form(form))
-    return matrix.to_dense()
-
-
-def pair(components: int) -> tuple[ufl.Argument, ufl.Argument]:
-    shape = (components,) if components else ()
-    space = dolfinx.fem.functionspace(SQUARE, ("P", 2, shape))
-    return ufl.TrialFunction(space), ufl.TestFunction(space)
-
-
 MEMBERS = {
     "hydrodynamic": two_harmonics(2),
     "kinetic": odd_moments([0.0, *np.linspace(1, 2, N)]),
+    "isotropic": odd_moments([0.0, *np.ones(N)]),
     "in a field": odd_moments([0.0, *np.linspace(1, 2, N)], 0.3),
 }
 
 
+@pytest.fixture(scope="module")
+def device():
+    """With curved walls."""
+    return draw("annulus", material(mean_free_path=40e-9), ("inner", "outer"), order=2)
+
+
 @pytest.mark.parametrize("name", MEMBERS)
-def test_conductor(name):
+def test_conductor(device, name):
     member = MEMBERS[name]
     n = len(member.relaxation)
-    whole = dense(moments.blocked(*pair(n), 2.0, 3.0, member) * ufl.dx)
-    stiffness = dense(moments.stiffness(*pair(2), 2.0) * ufl.dx)
-    mass = dense(moments.mass(*pair(0), 3.0) * ufl.dx)
-    p = len(mass)
-    K = stiffness.reshape(p, 2, p, 2)
-    made = np.einsum("ijab,piqj->paqb", member.stress, K)
-    made += np.einsum("ab,pq->paqb", member.relaxation, mass)
-    np.testing.assert_allclose(made.reshape(whole.shape), whole, atol=1e-13 * np.abs(whole).max())
+    fields = space(device, "Lagrange", 2, n)
+    u, v = ufl.TrialFunction(fields), ufl.TestFunction(fields)
+    form = moments.blocked(u, v, 2.0, 3.0 / device.extent**2, member) * device.dx(degree=4)
+    matrix = dolfinx.fem.assemble_matrix(dolfinx.fem.form(form)).to_scipy()
+    scalars = scalar_matrices(
+        device,
+        2,
+        np.zeros(len(device.regions), int),
+        lambda cells, _: np.full(len(cells), 2.0),
+        lambda cells, _: np.full(len(cells), 3.0),
+        varies=False,
+    )
+    system = Kronecker(scalars, [member], [])
+    x = np.random.default_rng(1).normal(size=(scalars[0].size, n))
+    whole = (matrix @ x.ravel()).reshape(x.shape)
+    close = {"atol": 1e-12 * np.abs(whole).max(), "rtol": 0}
+    np.testing.assert_allclose(system(x), whole, **close)
+    np.testing.assert_allclose(system.prepared()(x), whole, **close)
+    explicit = system.explicit(np.arange(n)) @ x.ravel()
+    np.testing.assert_allclose(explicit.reshape(x.shape), whole, **close)
+    target, source = np.arange(2), np.arange(2, n)
+    if n > 2:
+        only = np.zeros_like(x)
+        only[:, 2:] = x[:, 2:]
+        part = system.prepared(target, source)(np.ascontiguousarray(x[:, 2:]))
+        np.testing.assert_allclose(part, system(only)[:, :2], **close)
 
 
-def test_half_range_walls():
-    """About any normal they are waves of even orders up to 2N - 2, times constant matrices."""
-    orders = range(1, N, 2)
-    matrix = half_range(orders, cosines=1 / 0.3, sines=0.3)
-    count = 4 * N
-    alpha = 2 * np.pi * np.arange(count) / count
-    turned = about(np.stack([np.cos(alpha), np.sin(alpha)], axis=-1), orders, matrix)
-    u, v = pair(0)
-    n = ufl.FacetNormal(SQUARE)
-    whole, made = 0.0, 0.0
-    for side, at in enumerate((0.0, np.pi / 2, np.pi, -np.pi / 2)):
-        normal = np.array([np.cos(at), np.sin(at)])
-        flag = ufl.conditional(ufl.gt(ufl.dot(n, ufl.as_vector(normal.tolist())), 0.5), 1.0, 0.0)
-        mass = dense(flag * 2.0 * u * v * ufl.ds)
-        whole += np.multiply.outer(mass, about(normal, orders, matrix))
-        assert np.abs(mass).max() > 0, side
-    for order in range(0, 2 * N, 2):
-        for odd, wave in ((False, np.cos(order * alpha)), (True, np.sin(order * alpha))):
-            if odd and order == 0:
-                continue
-            part = np.tensordot(wave, turned, 1) * (1 if order == 0 else 2) / count
-            form = dense(moments.half_range(u, v, n, 2.0, float(order), odd=odd) * ufl.ds)
-            made += np.multiply.outer(form, part)
-    np.testing.assert_allclose(made, whole, atol=1e-13 * np.abs(whole).max())
+@pytest.mark.parametrize("orders", [range(1, N, 2), range(0, N, 2)])
+def test_half_range_walls(device, orders):
+    """The mean of |n.p| h^2 over all directions, by quadrature, along a curved wall."""
+    matrix = half_range(orders, cosines=1.0, sines=1.0)
+    law = {"outer": (matrix, lambda geometry: np.full(geometry.weight.shape, 2.0))}
+    (term,) = half_range_terms(device, 2, orders, law)
+    x = np.random.default_rng(2).normal(size=(term.trace.shape[1], len(matrix)))
+    y = np.zeros_like(x)
+    term.add(x, y)
+    np.testing.assert_allclose(
+        (term.explicit(np.arange(len(matrix))) @ x.ravel()).reshape(x.shape), y, atol=1e-12
+    )
+    trace, geometry = on_boundary(device, 2, "outer")
+    angles = 2 * np.pi * (np.arange(4000) + 0.5) / 4000
+    h = (trace @ x) @ harmonics(orders, angles)
+    direction = np.array([np.cos(angles), np.sin(angles)])
+    absolute = np.abs(geometry.normal.reshape(-1, 2) @ direction)
+    wanted = 2 * geometry.weight.ravel() @ (absolute * h**2).mean(axis=1)
+    assert np.vdot(x, y) == pytest.approx(wanted, rel=1e-5)

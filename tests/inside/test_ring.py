@@ -12,12 +12,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import GEOMETRIES, material
+from forces import Forced
 
 from meso import Contact, Device, Layer, Wall
 from meso.discrete.cells import cells_of, lagrange
 from meso.flow import Kinetic
 from meso.flow.discretisation import Loads
-from meso.flow.even import EvenParity
 from meso.flow.moments import IterativeMoments
 
 pytestmark = pytest.mark.verification
@@ -62,7 +62,7 @@ def ring(harmonics: int, bound: bool) -> tuple[float, float]:
     )
     if not bound:
         return current, np.nan
-    even = EvenParity(flow, harmonics, force=azimuthal)  # type: ignore[arg-type]
+    even = Forced(flow, harmonics, azimuthal)
     return current, float(even.conductance()[-1, -1]) / (2 * pi * log(2))
 
 
