@@ -24,13 +24,9 @@ _PARTS = (12, 16, 24)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decay:
-    """Decay of a density from a wall.
+    """Decay of a density from a wall: length 1/Re(1/l) and its standard deviation over fits, m.
 
-    Attributes:
-        length: 1/Re(1/l), m.
-        uncertainty: Standard deviation over fits, m.
-        period: 2 pi/|Im(1/l)| of an oscillation, m; None without one.
-        second: Second length, m, where the profile has two.
+    The period 2 pi/|Im(1/l)| is that of an oscillation, and the second length where there are two.
     """
 
     length: float
@@ -40,14 +36,9 @@ class Decay:
 
 
 def fit(distance: np.ndarray, value: np.ndarray) -> Decay | None:
-    """Decay length of a profile.
+    """Decay of a density at equally spaced distances from a wall, m; NaN beyond the end.
 
-    Args:
-        distance: From the wall, m, equally spaced, shape (m,).
-        value: Density there, shape (m,).
-
-    Returns:
-        The decay; None where the profile is zero, straight or too short for a fit.
+    None where the profile is zero, straight or too short for a fit.
     """
     known = np.isfinite(value)
     if known.sum() < 50 or not np.any(value[known]):
@@ -68,16 +59,13 @@ def fit(distance: np.ndarray, value: np.ndarray) -> Decay | None:
     if len(exponents) < 2:
         return None
     lengths = 1 / exponents.real
-    mean, spread = lengths.mean(axis=0), lengths.std(axis=0, ddof=1)
+    mean, (spread, *_) = lengths.mean(axis=0), lengths.std(axis=0, ddof=1).tolist()
     turning = np.abs(exponents.imag).mean(axis=0)
     if several == 2 and turning[0] > 1e-3 * np.abs(exponents).mean():
-        return Decay(
-            length=float(mean[0]),
-            uncertainty=float(spread[0]),
-            period=float(2 * np.pi / turning[0]),
-        )
+        period = float(2 * np.pi / turning[0])
+        return Decay(length=float(mean[0]), uncertainty=spread, period=period)
     second = float(mean[1]) if several == 2 else None
-    return Decay(length=float(mean[0]), uncertainty=float(spread[0]), second=second)
+    return Decay(length=float(mean[0]), uncertainty=spread, second=second)
 
 
 def _exponents(value: np.ndarray, stride: int, step: float) -> np.ndarray | None:

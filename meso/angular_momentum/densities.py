@@ -48,8 +48,10 @@ class Densities:
 
     def field(self, component: str) -> Field:
         """The density of a component, "spin_density_z" or "orbital_diffusive_density_z"."""
+        channel, axis = component.rsplit("_", 1)
+        kind = {"orbital": "orbital_diffusive_density"}.get(channel, f"{channel}_density")
         values = self.density[:, :, self.components.index(component)]
-        return cellwise(field_name(component), self.unit, self.device, self.order, values)
+        return cellwise(f"{kind}_{axis}", self.unit, self.device, self.order, values)
 
     def sample(self, points: Any) -> dict[str, np.ndarray]:
         """Densities at points, the same on every rank.
@@ -67,9 +69,3 @@ class Densities:
         """The chemical potential omega of all components."""
         name, unit = "angular_momentum_potential", "rad_per_s"
         return cellwise(name, unit, self.device, self.order, self.omega)
-
-
-def field_name(component: str) -> str:
-    """Name in the output of the density of a component."""
-    channel, axis = component.rsplit("_", 1)
-    return {"orbital": "orbital_diffusive_density"}.get(channel, f"{channel}_density") + f"_{axis}"

@@ -9,33 +9,51 @@ It is solved for omega, which is continuous between metals where no conductance 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import dolfinx
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
+import ufl
 
-from meso.angular_momentum import terms, wellposed
+from meso.angular_momentum import wellposed
 from meso.angular_momentum.densities import Densities
-from meso.angular_momentum.electric import Electric, electric_field
-from meso.angular_momentum.own import scaled, terms_of
-from meso.angular_momentum.surfaces import RESERVOIR, Surface, Values, evaluated
-from meso.angular_momentum.system import (
-    FacetLoad,
-    Operator,
-    Solution,
-    System,
-    facets_of,
-    neighbours,
-)
+from meso.angular_momentum.forms import at_points, by_region, tested
+from meso.angular_momentum.surfaces import Surface, evaluated
+from meso.angular_momentum.system import Operator, System, neighbours
 from meso.angular_momentum.tensors import Transport
-from meso.device import Device
-from meso.discrete.cells import FacetGeometry, cells_of, lagrange
-from meso.discrete.own_terms import Term
+from meso.device import Device, Facets
+from meso.discrete.cells import cells_of, facet_geometry, lagrange
+from meso.discrete.own_terms import OwnTerms, Quantity, Symbols, Term, own_terms
+from meso.discrete.scalar import ScalarForms
+from meso.equations.angular_momentum import hall_current
 from meso.errors import CaseError, known
-from meso.flow.result import Flow, periodic_pairs
+from meso.flow.result import Flow
 from meso.mpi import total
+
+#: A solved flow, a uniform field (3,) in V/m, or a function of positions (..., d) in m.
+Electric = Flow | Sequence[float] | Callable[[np.ndarray], np.ndarray]
+
+
+# Ways in which angular momentum goes, beside the boundaries, whose names are no such words.
+_INSIDE, _MADE = " relaxed", " made"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffusionSymbols(Symbols):
+    """What a term of angular-momentum diffusion may be made of, beside those of any model.
+
+    ``material`` takes functions of the :class:`Transport` of a region.
+
+    Attributes:
+        omega: Potentials chi^-1 X of the components, a vector.
+        v: Their test function.
+    """
+
+    omega: Any
+    v: Any
 
 
 class Diffusion:
@@ -95,14 +113,16 @@ class Diffusion:
         )
         self.space = lagrange(device, self.order)
         own = [materials[name].onsager(device.dimension) for name in device.regions]
-        self.diffusivity = np.array([D for D, _ in own])
-        self.relaxation = np.array([T for _, T in own])
         self.chi = np.array([materials[name].susceptibility for name in device.regions])
         self.hall = np.array([materials[name].hall[: device.dimension] for name in device.regions])
-        # Units that make every diffusivity one at most.
-        size = np.einsum("riaia->ra", self.diffusivity).max(axis=0) / device.dimension
-        self.scale = 1 / np.sqrt(size)
-        self.own = terms_of(self)
+        self.operator = Operator(
+            diffusion=np.array([D for D, _ in own]),
+            reaction=np.array([T for _, T in own]),
+            surface={k: v @ self.chi for k, v in self.velocity.items()},
+            conductance=self.conductance,
+            smooth=np.zeros(n, dtype=bool),
+        )
+        self.own = self._own_terms()
 
     def _check(self, n: int) -> None:
         device = self.device
@@ -148,9 +168,22 @@ class Diffusion:
             out[a, b] = g
         return out
 
+    def _own_terms(self) -> OwnTerms | None:
+        device = self.device
+
+        def symbols(common: dict[str, Any], trial: Any, test: Any) -> DiffusionSymbols:
+            return DiffusionSymbols(omega=trial, v=test, **common)
+
+        def sample(quantity: Quantity, cells: np.ndarray, positions: np.ndarray) -> np.ndarray:
+            values = [float(quantity(self.materials[name])) for name in device.regions]
+            return np.array(values)[device.cell_region[cells]]
+
+        fields = [(self.order, len(self.components), 1.0, 1.0)]
+        return own_terms(device, fields, self.terms, symbols, sample)
+
     def solve(
         self,
-        field: Flow | Sequence[float] | Callable[[np.ndarray], np.ndarray] | None = None,
+        field: Electric | None = None,
         *,
         source: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     ) -> Densities:
@@ -164,315 +197,209 @@ class Diffusion:
         Raises:
             ConvergenceError: The solver failed.
         """
-        electric = electric_field(self.device, field)
-        count = len(self.device.cell_region)
-        nodes = self.space.dofs.shape[1]
-        omega = np.zeros((count, nodes, len(self.components)))
-        reaction = np.zeros((self.space.nodes, len(self.components)))
-        evidence: dict[str, Any] = {"systems": 0, "unknowns": 0, "residual": 0.0}
-        for operator, groups in self._classes(electric, source):
-            solution = self._solve_class(operator, groups, electric, source)
-            for side, group in enumerate(groups):
-                omega[:, :, group] = solution.values[..., side] * self.scale[group]
-                reaction[:, group] = solution.reaction[..., side] / self.scale[group]
-            new = solution.evidence
-            evidence["systems"] += 1
-            evidence["method"] = new["method"]
-            evidence["unknowns"] += new["unknowns"]
-            evidence["residual"] = max(evidence["residual"], new["residual"])
-            if "iterations" in new:
-                evidence["iterations"] = max(evidence.get("iterations", 0), new["iterations"])
-        return self.densities(omega, reaction, source, evidence)
-
-    def groups(self) -> list[np.ndarray]:
-        """Components that are coupled to each other; all of them with added terms."""
-        n = len(self.components)
-        if self.terms:
-            return [np.arange(n)]
-        coupled = np.abs(self.diffusivity).max(axis=(0, 1, 3)) > 0
-        parts = [np.abs(self.relaxation).max(axis=0), np.abs(self.chi).max(axis=0)]
-        parts += [np.abs(v) for v in (*self.velocity.values(), *self.conductance.values())]
-        for part in parts:
-            coupled |= part > 0
-        _, label = connected_components(csr_matrix(coupled.reshape(n, n)), directed=False)
-        return [np.flatnonzero(label == i) for i in range(label.max() + 1)]
-
-    def _classes(
-        self, electric: Electric | None, source: Any
-    ) -> Iterator[tuple[Operator, list[np.ndarray]]]:
-        """Operators, each with the groups of components that have it and are driven."""
-        classes: dict[Any, tuple[Operator, list[np.ndarray]]] = {}
-        for group in self.groups():
-            if not self._driven(group, electric, source):
-                continue
-            operator = self.operator(group)
-            fixed = self.fixed(group)[0]
-            key = (*operator.key(), fixed.tobytes())
-            keys = self.device.comm.allgather(hash(key))
-            name = (len(group), *keys)
-            classes.setdefault(name, (operator, []))[1].append(group)
-        yield from classes.values()
-
-    def _driven(self, group: np.ndarray, electric: Electric | None, source: Any) -> bool:
-        if source is not None or (self.own is not None and self.own.loads is not None):
-            return True
-        if electric is not None and np.any(self.hall[:, :, group][..., electric.active]):
-            return True
-        for surface in self.surfaces.values():
-            for value in (surface.injected, surface.density):
-                if value is None or value is RESERVOIR.density:
-                    continue
-                if callable(value) or np.any(np.nan_to_num(np.asarray(value, float)[group])):
-                    return True
-        return False
-
-    def operator(self, group: np.ndarray) -> Operator:
-        """Scaled coefficients of some components."""
-        s, length = self.scale[group], self.device.extent
-        pair = np.ix_(group, group)
-
-        def block(value: np.ndarray, power: int) -> np.ndarray:
-            return np.asarray(value[..., pair[0], pair[1]] * np.outer(s, s) * length**power)
-
-        D = self.diffusivity[:, :, group][..., group]
-        D = D * s[:, None, None] * s
-        return Operator(
-            diffusion=D,
-            reaction=block(self.relaxation, 2),
-            surface={k: block(v @ self.chi, 1) for k, v in self.velocity.items()},
-            conductance={k: block(g, 1) for k, g in self.conductance.items()},
+        device, made = self.device, np.zeros((*self.space.dofs.shape, len(self.components)))
+        if source is not None:
+            f = at_points(device, self.degree, lambda x: source(x, device.cell_region))
+            made = self._tested(lambda v: ufl.dot(v, f))
+        loads = made + self.injection
+        if field is not None:
+            loads += self._hall(field)
+        if self.own is not None and self.own.loads is not None:
+            loads += self.own.loads.reshape(loads.shape)
+        held, given = self.prescribed
+        system = System(
+            device,
+            self.space,
+            self.operator,
+            held=held,
+            pairs=self.pairs,
+            own=self.own,
+            iterative=self.iterative,
         )
+        free = ~np.logical_or.reduce(device.comm.allgather(held.any(axis=0)))
+        solution = system.solve(
+            loads[..., None],
+            given[..., None],
+            defect=lambda omega: np.where(free, self._rest(omega, made), 0.0),
+        )
+        omega, reaction = solution.values[..., 0], solution.reaction[..., 0]
+        return self.densities(omega, reaction, solution.evidence, made)
 
-    def fixed(self, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which components are held at each node, and omega there, in SI, shape (nodes, n)."""
+    @property
+    def degree(self) -> int:
+        """Degree of the quadrature."""
+        return 2 * self.order + 2 * (cells_of(self.device).degree - 1)
+
+    @property
+    def dx(self) -> ufl.Measure:
+        """The conductor, with this quadrature."""
+        return ufl.dx(domain=self.device.mesh, metadata={"quadrature_degree": self.degree})
+
+    def _hall(self, field: Electric) -> np.ndarray:
+        """Load of the Hall current, shape (c, nodes, n)."""
+        device, theta = self.device, by_region(self.device, self.hall)
+        if isinstance(field, Flow):
+            E = -ufl.grad(field.potential)
+        elif callable(field):
+            E = at_points(device, self.degree, field)
+        else:
+            E = np.asarray(field, dtype=float)
+            if E.shape != (3,):
+                raise CaseError(("field", f"found shape {E.shape}; must be (3,), V/m"))
+            E = dolfinx.fem.Constant(device.mesh, E)
+        return self._tested(lambda v: hall_current(v, E, theta))
+
+    def _tested(self, integrand: Callable[[Any], Any]) -> np.ndarray:
+        """A load in the conductor, shape (c, nodes, n)."""
+        count = len(self.components)
+        return tested(self.device, self.order, count, lambda v: integrand(v) * self.dx)()
+
+    @cached_property
+    def fed(self) -> dict[str, tuple[Facets, np.ndarray]]:
+        """What boundaries feed in: their facets, and loads there, shape (f, nodes, n)."""
+        device, space, cells, out = self.device, self.space, cells_of(self.device), {}
+        for name, surface in self.surfaces.items():
+            if surface.injected is None:
+                continue
+            facets = self._facets(name)
+            rule = cells.facet_quadrature(self.degree)
+            geometry = facet_geometry(cells, facets.cell, facets.local, *rule)
+            table = geometry.table(lambda points, i: space.values(points)[:, space.on_facet[i]])
+            x = geometry.position * device.extent
+            j = evaluated(surface.injected, x, len(self.components))
+            weight = geometry.weight * device.extent ** (device.dimension - 1)
+            out[name] = facets, (table * weight[..., None]).swapaxes(1, 2) @ j
+        return out
+
+    @property
+    def injection(self) -> np.ndarray:
+        """The same at the nodes of each cell, shape (c, nodes, n)."""
+        out = np.zeros((*self.space.dofs.shape, len(self.components)))
+        for facets, load in self.fed.values():
+            np.add.at(out, (facets.cell[:, None], self.space.on_facet[facets.local]), load)
+        return out
+
+    def _facets(self, name: str) -> Facets:
+        facets = self.device.facets
+        return facets.of(facets.boundary == self.device.boundaries.index(name))
+
+    @property
+    def prescribed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which components are held at each node, and omega there, shape (nodes, n)."""
         device, space, n = self.device, self.space, len(self.components)
         held = np.zeros((space.nodes, n), dtype=bool)
         values = np.zeros((space.nodes, n))
+        # Where regions meet on a boundary, the susceptibility of one of them counts.
+        region = dolfinx.fem.Function(space.space)
+        region.interpolate(by_region(device, np.arange(len(device.regions))))
+        region.x.scatter_forward()
         for name, surface in self.surfaces.items():
             if surface.density is None:
                 continue
             nodes = space.nodes_on(device, name)
             x = space.space.tabulate_dof_coordinates()[nodes, : device.dimension]
             wanted = evaluated(surface.density, x, n)
-            free = np.isnan(wanted)
-            # Where regions meet on a boundary, the susceptibility of one of them counts.
-            region = self._region_at(name)[nodes]
-            omega = np.linalg.solve(self.chi[region], np.nan_to_num(wanted)[..., None])[..., 0]
-            held[nodes] = ~free
-            values[nodes] = np.where(free, 0.0, omega)
-        return held[:, group], values[:, group]
+            chi = self.chi[region.x.array[nodes].round().astype(int)]
+            held[nodes] = ~np.isnan(wanted)
+            values[nodes] = np.linalg.solve(chi, np.nan_to_num(wanted)[..., None])[..., 0]
+        return held, np.where(held, values, 0.0)
 
-    def _region_at(self, name: str) -> np.ndarray:
-        """Region of a cell at each node of a boundary, shape (nodes,)."""
-        device, space = self.device, self.space
-        own = device.facets.of(device.facets.boundary == device.boundaries.index(name))
-        region = np.zeros(space.nodes)
-        at = space.dofs[own.cell[:, None], space.on_facet[own.local]]
-        region[at] = device.cell_region[own.cell][:, None] + 1
-        count = space.shared_sum((region > 0).astype(float))
-        summed = space.shared_sum(region)
-        mean = np.where(count > 0, summed / np.maximum(count, 1), 1)
-        return np.asarray(np.floor(mean + 1e-9).astype(int) - 1)
+    def _lost(self, omega: np.ndarray, made: np.ndarray | None) -> dict[str, np.ndarray]:
+        """What goes in each way on this rank, J s per s: parts, shape (m, n), by its name.
 
-    def _solve_class(
-        self,
-        operator: Operator,
-        groups: list[np.ndarray],
-        electric: Electric | None,
-        source: Any,
-    ) -> Solution:
-        held = self.fixed(groups[0])[0]
-        given = np.stack([self.fixed(g)[1] / self.scale[g] for g in groups], axis=-1)
-        system = System(
-            self.device,
-            self.space,
-            operator,
-            fixed=held,
-            sides=len(groups),
-            pairs=self.pairs,
-            own=scaled(self, groups[0]),
-        )
-        loads = [self.cell_load(group, electric, source) for group in groups]
+        Inside a conductor parts are cells, at boundaries, which have their names, facets.
+        """
+        device, n = self.device, len(self.components)
+        T = self.operator.reaction[device.cell_region]
+        relaxed = (T @ (self._basis[:, None] @ omega).swapaxes(1, 2))[..., 0]
+        if self.own is not None:
+            # Added terms count as relaxation: tested with one.
+            added = (self.own.matrices @ omega.reshape(len(omega), -1, 1))[..., 0]
+            if self.own.loads is not None:
+                added = added - self.own.loads
+            relaxed += added.reshape(omega.shape).sum(axis=1)
+        out = {_INSIDE: relaxed, _MADE: np.zeros((1, n)) if made is None else -made.sum(axis=1)}
+        periodic = {name for pair in self.pairs for name in pair}
+        for name in device.boundaries:
+            if name not in periodic:
+                fed = [-self.fed[name][1].sum(axis=1)] if name in self.fed else []
+                out[name] = np.concatenate([self._absorbed(name, omega), *fed])
+        return out
 
-        def cell_load(batch: np.ndarray, straight: bool) -> np.ndarray:
-            return np.stack([load(batch, straight) for load in loads], axis=-1)
+    @cached_property
+    def _basis(self) -> np.ndarray:
+        """Integrals of the basis functions over each cell, shape (c, nodes)."""
+        device, cells = self.device, cells_of(self.device)
+        d = device.dimension
+        points, weights = cells.quadrature(self.order + d * (cells.degree - 1))
+        weight = weights * cells.determinants(np.arange(cells.count), points)
+        return weight @ self.space.values(points) * device.extent**d
 
-        fed = {n: s.injected for n, s in self.surfaces.items() if s.injected is not None}
-        boundary = {name: self.facet_load(groups, value) for name, value in fed.items()}
-        return system.solve(
-            cell_load=cell_load,
-            facet_loads=boundary,
-            given=given if np.any(given) else None,
-            iterative=self.iterative,
-            defect=self.defect(groups, source),
-        )
+    def _absorbed(self, name: str, omega: np.ndarray) -> np.ndarray:
+        """What each facet of a boundary takes, the integral of V X, shape (f, n)."""
+        device, facets = self.device, self._facets(name)
+        if name not in self.velocity or not len(facets.cell):
+            return np.zeros((1, len(self.components)))
+        forms = ScalarForms(cells_of(device), self.space)
+        # Basis functions sum to one.
+        basis = forms.facet_mass(facets.cell, facets.local).sum(axis=1)
+        at = omega[facets.cell[:, None], self.space.on_facet[facets.local]]
+        V = self.operator.surface[name][device.cell_region[facets.cell]]
+        flux = (V @ (basis[:, None] @ at).swapaxes(1, 2))[..., 0]
+        return flux * device.extent ** (device.dimension - 1)
 
-    def cell_load(
-        self, group: np.ndarray, electric: Electric | None, source: Any = None
-    ) -> Callable[[np.ndarray, bool], np.ndarray]:
-        """Scaled load (c, nodes, n) of the Hall current and the source."""
-        device, space, cells = self.device, self.space, cells_of(self.device)
-        length, s = device.extent, self.scale[group]
-
-        def load(batch: np.ndarray, straight: bool) -> np.ndarray:
-            out = np.zeros((len(batch), space.dofs.shape[1], len(group)))
-            bend = 0 if straight else 2 * (cells.degree - 1)
-            points, weights = cells.quadrature(2 * space.degree + bend)
-            region = device.cell_region[batch]
-            if electric is not None and np.any(self.hall[:, :, group]):
-                E = electric.at(batch, points)
-                current = np.einsum("ciak,cqk->cqia", self.hall[region][:, :, group], E)
-                out += terms.current_load(
-                    cells, space, batch, points, weights, length * s * current
-                )
-            if source is not None:
-                x = cells.positions(batch, points) * length
-                f = source(x, region)[..., group]
-                out += terms.volume_load(cells, space, batch, points, weights, length**2 * s * f)
-            return out
-
-        return load
-
-    def facet_load(self, groups: Sequence[np.ndarray], value: Values) -> FacetLoad:
-        """Scaled load (f, nodes of a facet, n, sides) of what is fed in."""
-
-        def load(geometry: FacetGeometry, table: np.ndarray) -> np.ndarray:
-            x = geometry.position * self.device.extent
-            j = evaluated(value, x, len(self.components)) * self.device.extent
-            parts = [terms.facet_load(geometry, table, j[..., g] * self.scale[g]) for g in groups]
-            return np.stack(parts, axis=-1)
-
-        return load
+    def _rest(self, omega: np.ndarray, made: np.ndarray) -> np.ndarray:
+        """What is lost beyond what is made and fed in, of each component, (n,)."""
+        lost = np.concatenate(list(self._lost(omega, made).values()))
+        return np.atleast_1d(total(self.device.comm, lost.sum(axis=0)))
 
     def densities(
-        self, omega: np.ndarray, reaction: np.ndarray, source: Any, evidence: dict[str, Any]
+        self,
+        omega: np.ndarray,
+        reaction: np.ndarray,
+        evidence: dict[str, Any],
+        made: np.ndarray | None = None,
     ) -> Densities:
         """The result: densities and balances.
 
         Args:
             omega: At the nodes of each cell, shape (c, nodes, n).
-            reaction: Of prescribed values, unscaled but for lengths, shape (nodes, n).
-            source: As of `solve`.
+            reaction: What must be fed in at prescribed nodes, shape (nodes, n).
             evidence: How it was solved.
+            made: Load of a source, if there is one, shape (c, nodes, n).
         """
-        device, space = self.device, self.space
-        n, length, d = len(self.components), device.extent, device.dimension
-        relaxed, made, size = self._inside(omega, source)
-        outflow, injected = {}, {}
+        device, space, nothing = self.device, self.space, np.zeros((1, omega.shape[2]))
+        lost = self._lost(omega, made)
+        through = [name for name in lost if name not in (_INSIDE, _MADE)]
         seen = np.zeros(space.nodes, dtype=bool)
-        own = space.index_map.size_local
-        for name in device.boundaries:
-            if name in {x for pair in self.pairs for x in pair}:
-                continue
-            out, fed, absolute = self._through(name, omega)
+        for name in through:
             surface = self.surfaces.get(name)
             if surface is not None and surface.density is not None:
                 nodes = space.nodes_on(device, name)
-                nodes = nodes[(nodes < own) & ~seen[nodes]]
+                nodes = nodes[(nodes < space.index_map.size_local) & ~seen[nodes]]
                 seen[nodes] = True
-                missing = reaction[nodes] * length ** (d - 2)
-                out = out - missing.sum(axis=0)
-                absolute = absolute + np.abs(missing).sum(axis=0)
-            outflow[name], injected[name] = out, fed
-            size = size + absolute
-        comm, factor = device.comm, self.thickness or 1.0
-        outflow = {k: np.atleast_1d(total(comm, v)) * factor for k, v in outflow.items()}
-        injected = {k: np.atleast_1d(total(comm, v)) * factor for k, v in injected.items()}
-        relaxed = np.atleast_1d(total(comm, relaxed)) * factor
-        made = np.atleast_1d(total(comm, made)) * factor
-        size = np.atleast_1d(total(comm, size)) * factor
-        rest = relaxed + sum(outflow.values()) - made
+                lost[name] = np.concatenate([lost[name], -reaction[nodes]])
+
+        def summed(parts: np.ndarray) -> np.ndarray:
+            found = np.atleast_1d(total(device.comm, parts.sum(axis=0)))
+            return found * (self.thickness or 1.0)
+
+        amount = {key: summed(parts) for key, parts in lost.items()}
+        fed = {k: load.sum(axis=1) for k, (_, load) in self.fed.items()}
+        # How much of it cancels tells what rounding leaves.
+        size = summed(np.concatenate([np.abs(parts) for parts in lost.values()]))
+        rest = np.sum(list(amount.values()), axis=0)
         return Densities(
             device=device,
             components=self.components,
             order=self.order,
             unit="J_s_per_m2" if self.sheet else "J_s_per_m3",
             omega=omega,
-            density=np.einsum("cab,cmb->cma", self.chi[device.cell_region], omega),
-            outflow=outflow,
-            injected=injected,
-            relaxed=relaxed,
-            imbalance=np.divide(rest, size, out=np.zeros(n), where=size > 0),
+            density=omega @ self.chi[device.cell_region].swapaxes(1, 2),
+            outflow={name: amount[name] for name in through},
+            injected={name: summed(fed.get(name, nothing)) for name in through},
+            relaxed=amount[_INSIDE],
+            imbalance=np.divide(rest, size, out=np.zeros(len(rest)), where=size > 0),
             warnings=tuple(self.warnings),
             evidence=evidence,
         )
-
-    def _inside(self, omega: np.ndarray, source: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """On this rank: what relaxes, what a source makes, and the size of both, shape (n,)."""
-        device, space, cells = self.device, self.space, cells_of(self.device)
-        n, length, d = len(self.components), device.extent, device.dimension
-        region = device.cell_region
-        everything = np.arange(cells.count)
-        points, weights = cells.quadrature(2 * space.degree + d * (cells.degree - 1))
-        weight = weights * cells.determinants(everything, points) * length**d
-        table = space.values(points)
-        relaxation = np.einsum("cab,cmb->cma", self.relaxation[region], omega)
-        rate = np.einsum("qm,cma->cqa", table, relaxation, optimize=True)
-        relaxed = np.einsum("cq,cqa->a", weight, rate)
-        size = np.einsum("cq,cqa->a", weight, np.abs(rate))
-        made = np.zeros(n)
-        if source is not None:
-            f = source(cells.positions(everything, points) * length, region)
-            made = np.einsum("cq,cqa->a", weight, f)
-            size = size + np.einsum("cq,cqa->a", weight, np.abs(f))
-        if self.own is not None:
-            # Added terms count as relaxation: tested with one.
-            added = (self.own.matrices @ omega.reshape(cells.count, -1, 1))[..., 0]
-            if self.own.loads is not None:
-                added -= self.own.loads
-            rate = added.reshape(cells.count, -1, n).sum(axis=1) * length ** (d - 2)
-            relaxed = relaxed + rate.sum(axis=0)
-            size = size + np.abs(rate).sum(axis=0)
-        return relaxed, made, size
-
-    def defect(
-        self, groups: Sequence[np.ndarray], source: Any = None
-    ) -> Callable[[np.ndarray], np.ndarray]:
-        """What is missing in the scaled balance of each component that is held nowhere."""
-        n, device = len(self.components), self.device
-        held = self.fixed(np.arange(n))[0].any(axis=0)
-        held = np.logical_or.reduce(device.comm.allgather(held))
-        factor = self.scale * device.extent ** (2 - device.dimension)
-
-        def missing(values: np.ndarray) -> np.ndarray:
-            out = np.zeros((len(groups[0]), len(groups)))
-            for side, group in enumerate(groups):
-                omega = np.zeros((*values.shape[:2], n))
-                omega[:, :, group] = values[..., side] * self.scale[group]
-                relaxed, made, _ = self._inside(omega, source)
-                rest = relaxed - made
-                for name in device.boundaries:
-                    rest = rest + self._through(name, omega)[0]
-                rest = np.atleast_1d(total(device.comm, rest)) * factor
-                out[:, side] = np.where(held, 0.0, rest)[group]
-            return out
-
-        return missing
-
-    def _through(self, name: str, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Net outflow of this rank by absorption, what is fed in, and the size of both."""
-        device, space, n = self.device, self.space, len(self.components)
-        geometry, table, _ = facets_of(device, space, name)
-        out, fed, size = np.zeros(n), np.zeros(n), np.zeros(n)
-        if not len(geometry.cell):
-            return out, fed, size
-        weight = geometry.weight * device.extent ** (device.dimension - 1)
-        surface = self.surfaces.get(name)
-        if name in self.velocity:
-            on = space.on_facet[geometry.local]
-            at = omega[geometry.cell[:, None], on]
-            V = self.velocity[name] @ self.chi[device.cell_region[geometry.cell]]
-            flux = np.einsum("fqm,fmb,fab->fqa", table, at, V, optimize=True)
-            out += np.einsum("fq,fqa->a", weight, flux)
-            size += np.einsum("fq,fqa->a", weight, np.abs(flux))
-        if surface is not None and surface.injected is not None:
-            j = evaluated(surface.injected, geometry.position * device.extent, n)
-            fed += np.einsum("fq,fqa->a", weight, j)
-            out -= fed
-            size += np.einsum("fq,fqa->a", weight, np.abs(j))
-        return out, fed, size
-
-
-def pairs_of(flow: Flow) -> tuple[tuple[str, str], ...]:
-    """Periodic pairs of the device of a flow."""
-    return periodic_pairs(flow.boundaries)

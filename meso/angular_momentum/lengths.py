@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from meso.angular_momentum.tensors import Transport
+from meso.angular_momentum.tensors import Transport, symbol
 from meso.geometry.layers import Layer
 
 
@@ -22,8 +22,7 @@ def decay_lengths(transport: Transport, normal: np.ndarray) -> np.ndarray:
         transport: The material.
         normal: The direction, shape (3,).
     """
-    m = np.asarray(normal, dtype=float)
-    D = np.einsum("i,iakb,k->ab", m, transport.diffusivity, m)
+    D = symbol(transport.diffusivity, np.asarray(normal, dtype=float))
     rates = np.linalg.eigvals(np.linalg.solve(D, transport.relaxation)).astype(complex)
     small = np.abs(rates) <= 1e-12 * np.abs(transport.relaxation).max() / np.abs(D).max()
     with np.errstate(divide="ignore"):
@@ -59,9 +58,6 @@ def combined(layers: Sequence[Layer]) -> Layer:
     """One layer that is as fine as the finest, and grows no faster than any allows.
 
     With sizes s (1 + y/3r)^3 the finest one, s_1, stays below another where s_1/r_1^3 <= s/r^3.
-
-    Args:
-        layers: Layers with decay lengths.
     """
     finest = min(layers, key=lambda one: one.finer * one.decay)
     small, wider = finest.finer * finest.decay, finest.wider

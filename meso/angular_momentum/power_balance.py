@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import ufl
 
 from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.diffusion import Diffusion
+from meso.angular_momentum.forms import broken, by_region
 from meso.angular_momentum.inverse import conductivity
-from meso.angular_momentum.system import Operator, System, facets_of
-from meso.discrete.cells import cells_of
-from meso.discrete.fields import gradient
+from meso.angular_momentum.system import facets_between
+from meso.discrete.cells import lagrange
+from meso.equations.angular_momentum import diffusion as diffused
+from meso.equations.angular_momentum import relaxation
 from meso.flow.result import Flow
-from meso.mpi import total
+from meso.measures import NamedMeasure
 
 
 def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, float]:
@@ -26,85 +29,54 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
         diffusion: The problem.
         densities: Its solution.
         flow: The flow that was solved with it.
+
+    Returns:
+        "contacts", "joule", "diffusion", "relaxation", "walls", "interfaces", and "injection",
+        which is not a number where densities are held: that work is not counted.
     """
-    inside = _powers_inside(diffusion, densities, flow)
-    out = {**inside, **_powers_at_boundaries(diffusion, densities)}
-    sums = total(flow.device.comm, np.array(list(out.values())))
-    summed = dict(zip(out, map(float, sums), strict=True))
+    device, coefficients = diffusion.device, diffusion.operator
+    omega = broken(device, diffusion.order, densities.omega)
+    E, sigma = ufl.grad(flow.potential), by_region(device, conductivity(flow))
+    D, T = (by_region(device, c) for c in (coefficients.diffusion, coefficients.reaction))
+
+    def on(facets: np.ndarray) -> ufl.Measure:
+        """Pairs of cells and their facets, under one name: forms are compiled once."""
+        measure = NamedMeasure(kind="ds", mesh=device.mesh, entities={"there": facets})
+        return measure(degree=diffusion.degree)
+
+    out = {
+        "joule": device.integrate(sigma * ufl.inner(E, E) * diffusion.dx),
+        "diffusion": device.integrate(diffused(omega, omega, D) * diffusion.dx),
+        "relaxation": device.integrate(relaxation(omega, omega, T) * diffusion.dx),
+        **dict.fromkeys(("walls", "interfaces", "injection"), 0.0),
+    }
+    for name, V in coefficients.surface.items():
+        lost = relaxation(omega, omega, by_region(device, V))
+        out["walls"] += device.integrate(lost * on(device.ds.entities[name]))
+    for pair, g in coefficients.conductance.items():
+        cell, local = facets_between(device, pair)
+        step = omega - broken(device, diffusion.order, _of_region(densities, pair[1]))
+        lost = relaxation(step, step, by_region(device, np.array([g] * len(device.regions))))
+        facets = np.column_stack([cell, local]).astype(np.int32).ravel()
+        out["interfaces"] += device.integrate(lost * on(facets))
+    if any(s.density is not None for s in diffusion.surfaces.values()):
+        out["injection"] = np.nan
+    else:
+        work = float((diffusion.injection * densities.omega).sum())
+        out["injection"] = device.comm.allreduce(work)
     factor = flow.thickness or 1.0
     return {
         "contacts": flow.dissipated_power,
-        **{key: value * factor for key, value in summed.items()},
+        **{key: value * factor for key, value in out.items()},
     }
 
 
-def _powers_inside(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, float]:
-    """In the conductor of this rank."""
-    device, space, cells = diffusion.device, diffusion.space, cells_of(diffusion.device)
-    d, length = device.dimension, device.extent
-    everything = np.arange(cells.count)
-    points, weights = cells.quadrature(2 * space.degree + 2 * d * (cells.degree - 1))
-    weight = weights * cells.determinants(everything, points) * length**d
-    region = device.cell_region
-    omega = densities.potential
-    slope = gradient(omega, points)
-    E = -gradient(flow.fields["potential"], points)[..., 0]
-    sigma = conductivity(flow)[region]
-    at = omega.everywhere(points)
-    diffusive = np.einsum(
-        "cqia,ciakb,cqkb->cq", slope, diffusion.diffusivity[region], slope, optimize=True
-    )
-    relaxed = np.einsum("cqa,cab,cqb->cq", at, diffusion.relaxation[region], at, optimize=True)
-    return {
-        "joule": float((weight * sigma[:, None] * (E**2).sum(axis=2)).sum()),
-        "diffusion": float((weight * diffusive).sum()),
-        "relaxation": float((weight * relaxed).sum()),
-    }
-
-
-def _powers_at_boundaries(diffusion: Diffusion, densities: Densities) -> dict[str, float]:
-    """At walls, interfaces and where something is fed in, on this rank."""
-    device, space, region = diffusion.device, diffusion.space, diffusion.device.cell_region
-    n, length = len(diffusion.components), device.extent
-    out = {"walls": 0.0, "interfaces": 0.0, "injection": 0.0}
-    operator = Operator(
-        diffusion=diffusion.diffusivity,
-        reaction=diffusion.relaxation,
-        surface={k: v @ diffusion.chi for k, v in diffusion.velocity.items()},
-        conductance=diffusion.conductance,
-    )
-    system = System(
-        device,
-        space,
-        operator,
-        fixed=np.zeros((space.nodes, n), bool),
-        sides=1,
-        pairs=diffusion.pairs,
-    )
-    area = length ** (device.dimension - 1)
-    nodal = np.zeros((system.phases, space.nodes, n))
-    nodal[system.cell_phase[:, None], space.dofs] = densities.omega
-    for name, surface in diffusion.surfaces.items():
-        geometry, table, nodes = facets_of(device, space, name)
-        if not len(nodes):
-            continue
-        value = np.einsum(
-            "fqm,fma->fqa", table, nodal[system.cell_phase[geometry.cell][:, None], nodes]
-        )
-        if name in operator.surface:
-            V = operator.surface[name][region[geometry.cell]]
-            lost = np.einsum("fqa,fab,fqb->fq", value, V, value)
-            out["walls"] += float((geometry.weight * lost).sum()) * area
-        if surface.injected is not None:
-            j = diffusion.facet_load([np.arange(n)], surface.injected)(geometry, table)
-            j = j[..., 0] / (diffusion.scale * length)
-            there = nodal[system.cell_phase[geometry.cell][:, None], nodes]
-            out["injection"] += float((there * j).sum()) * area
-        if surface.density is not None:
-            out["injection"] = np.nan  # held densities do work that is not counted here
-    size = n * space.on_facet.shape[1]
-    for phase, nodes, matrix, _ in system._facets({}):
-        if matrix.shape[1] == 2 * size:
-            both = nodal[phase, nodes].reshape(len(nodes), -1)
-            out["interfaces"] += float(np.einsum("fm,fmk,fk->", both, matrix, both)) * area
-    return out
+def _of_region(densities: Densities, region: int) -> np.ndarray:
+    """Omega at the nodes of each cell, (c, nodes, n), where these belong to a region as well."""
+    device, space = densities.device, lagrange(densities.device, densities.order)
+    own = device.cell_region == region
+    nodal = np.zeros((space.nodes, 1 + densities.omega.shape[2]))
+    nodal[space.dofs[own], 0] = 1.0
+    nodal[space.dofs[own], 1:] = densities.omega[own]
+    nodal = np.column_stack([space.shared_sum(column) for column in nodal.T])
+    return (nodal[:, 1:] / np.maximum(nodal[:, :1], 1.0))[space.dofs]

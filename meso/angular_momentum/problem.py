@@ -31,15 +31,7 @@ from meso.geometry.layers import Layer
 
 
 def transports(case: Case, dimension: int) -> dict[str, Transport]:
-    """Transport of angular momentum in each region of a case.
-
-    Args:
-        case: A case with channels.
-        dimension: Of its mesh.
-
-    Raises:
-        CaseError: Components that others drive are left out.
-    """
+    """Transport of angular momentum in each region of a case with a mesh of some dimension."""
     table, out = case.angular_momentum, {}
     for region in case.regions:
         diffusivity: dict[tuple[str, str], Any] = {}
@@ -87,17 +79,19 @@ def _diffusivity(own: Coefficients) -> np.ndarray:
 
 
 def _relaxation(own: Coefficients) -> np.ndarray:
+    rate: Any = 0.0
     if own.relaxation is not None:
-        T: np.ndarray = np.array(own.relaxation) * (ONE if np.ndim(own.relaxation) == 0 else 1.0)
+        rate = own.relaxation
     elif own.relaxation_time is not None:
-        T = ONE / own.relaxation_time
-    else:
-        assert own.diffusion_length is not None
-        rate = 0.0
-        if own.diffusion_length != inf:
-            rate = own.diffusivity / own.diffusion_length**2  # type: ignore[operator]
-        T = rate * ONE
-    return T + precession_block(own.precession or (0.0, 0.0, 0.0))
+        rate = 1 / own.relaxation_time
+    elif own.diffusion_length != inf:
+        rate = own.diffusivity / own.diffusion_length**2  # type: ignore[operator]
+    return _block(rate) + precession_block(own.precession or (0.0, 0.0, 0.0))
+
+
+def _block(value: Any) -> np.ndarray:
+    """A number or (3, 3) as (3, 3)."""
+    return np.array(value) * (ONE if np.ndim(value) == 0 else 1.0)
 
 
 def _mix(mixing: Mixing, diffusivity: Any, relaxation: Any) -> None:
@@ -130,9 +124,7 @@ def surfaces(case: Case) -> dict[str, Surface]:
             held[a] = (law.density or {}).get(axis, np.nan)
             if law.law == "reservoir":
                 held[a] = 0.0
-            velocity = law.relaxation_velocity
-            whole = np.array(0.0 if velocity is None else velocity)
-            whole = whole * ONE if whole.ndim == 0 else whole
+            whole = _block(law.relaxation_velocity or 0.0)
             for b, second in enumerate(names):
                 other, along = second.rsplit("_", 1)
                 if other == channel:
@@ -149,16 +141,7 @@ def surfaces(case: Case) -> dict[str, Surface]:
 
 
 def problem(case: Case, device: Device, terms: Sequence[Term] = ()) -> Diffusion:
-    """The diffusion problem of a case; whether it is well posed is decided here.
-
-    Args:
-        case: A case with channels.
-        device: Its device.
-        terms: As of :class:`Diffusion`.
-
-    Raises:
-        CaseError: Something does not fit, or the problem is refused.
-    """
+    """The diffusion problem of a case; whether it is well posed is decided here."""
     table = case.angular_momentum
     conductances = {}
     for key, interface in table.interfaces.items():

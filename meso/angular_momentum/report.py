@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from meso.angular_momentum.decay import Decay, fit
-from meso.angular_momentum.densities import Densities, field_name
+from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.inverse import Response, one_way, two_way
 from meso.angular_momentum.lengths import decay_lengths
+from meso.angular_momentum.tensors import Transport
 from meso.boundary import Wall
 from meso.constants import HBAR
-from meso.discrete.cells import cells_of, facet_geometry
+from meso.discrete.cells import cells_of, facet_geometry, lagrange
 from meso.discrete.fields import Field, cellwise
 from meso.discrete.sampling import sample
 from meso.flow.result import Flow
@@ -33,13 +34,8 @@ _SAMPLES, _DEPTH = 193, 8.0
 class Part:
     """The part of a result that is about angular momentum.
 
-    Attributes:
-        problem: The diffusion problem.
-        densities: Its solution.
-        response: The inverse effect, if it was asked for.
-        moments: By component: integral of the diffusive density that belongs to each piece of a
-            wall.
-        decays: By component: fitted decay at the same pieces, None where there is no fit.
+    Moments are integrals of the diffusive density that belongs to each piece of a wall, by
+    component; decays those fitted at the same pieces, None where there is no fit.
     """
 
     problem: Diffusion
@@ -58,16 +54,7 @@ class Part:
 
 
 def solve(problem: Diffusion, flow: Flow, coupling: str) -> tuple[Flow, Part]:
-    """Densities in a flow and what follows from them.
-
-    Args:
-        problem: The diffusion problem.
-        flow: The flow.
-        coupling: "none", "one-way" or "two-way".
-
-    Returns:
-        The flow, another one if it was solved together with the densities; the part.
-    """
+    """Densities in a flow, and another flow if it was solved together with them ("two-way")."""
     response = None
     if coupling == "two-way":
         flow, densities, response = two_way(problem, flow)
@@ -75,18 +62,13 @@ def solve(problem: Diffusion, flow: Flow, coupling: str) -> tuple[Flow, Part]:
         densities = problem.solve(flow)
         if coupling == "one-way":
             response = one_way(problem, densities, flow)
-    moments, decays = {}, {}
-    lines = _normals(problem, flow)
-    sampled = _profiles(problem, densities, lines)
-    for name in densities.components:
-        moments[name] = tuple(edge_moments(flow, densities.field(name)))
-        values = sampled[field_name(name)]
-        decays[name] = tuple(
-            None if line is None else fit(line[0], value)
-            for line, value in zip(lines, values, strict=True)
-        )
+    names = densities.components
     part = Part(
-        problem=problem, densities=densities, response=response, moments=moments, decays=decays
+        problem=problem,
+        densities=densities,
+        response=response,
+        moments={name: tuple(edge_moments(flow, densities.field(name))) for name in names},
+        decays=_decays(densities, _normals(problem, flow)),
     )
     return flow, part
 
@@ -96,47 +78,43 @@ def totals(part: Part, fields: Mapping[str, Field]) -> dict[str, Field]:
     local = fields.get("orbital_density")
     out = {}
     for name in part.densities.components:
-        channel, axis = name.rsplit("_", 1)
-        if local is None or channel != "orbital" or (local.components == 1 and axis != "z"):
+        column = None if local is None else _column(name, local.components)
+        if local is None or column is None:
             continue
         own = part.densities.field(name)
-        column = 0 if local.components == 1 else "xyz".index(axis)
-        values = own.values[..., 0] + local.everywhere(_nodes(own))[..., column]
-        key = f"orbital_total_density_{axis}"
+        points = lagrange(own.device, own.degree).points
+        values = own.values[..., 0] + local.everywhere(points)[..., column]
+        key = f"orbital_total_density_{name[-1]}"
         out[key] = cellwise(key, own.unit, own.device, own.degree, values)
     return out
 
 
-def _nodes(field: Field) -> np.ndarray:
-    from meso.discrete.cells import lagrange
-
-    return lagrange(field.device, field.degree).points
+def _column(name: str, components: int) -> int | None:
+    """Place of a component in what the vorticity makes, a number or a vector; None without one."""
+    channel, axis = name.rsplit("_", 1)
+    if channel != "orbital" or (components == 1 and axis != "z"):
+        return None
+    return "xyz".index(axis) if components > 1 else 0
 
 
 def _normals(problem: Diffusion, flow: Flow) -> list[tuple[np.ndarray, np.ndarray] | None]:
     """A line inwards from the middle of each piece of a wall: distances, and points."""
     device = problem.device
-    d, facets, cells = device.dimension, device.facets, cells_of(device)
+    d, facets = device.dimension, device.facets
     at = np.full((1, d - 1), 1 / d)
-    geometry = facet_geometry(cells, facets.cell, facets.local, at, np.ones(1))
-    columns = [
-        facets.piece[:, None],
-        facets.order[:, None],
-        geometry.position[:, 0],
-        geometry.normal[:, 0],
-        device.cell_region[facets.cell][:, None],
-    ]
-    rows = concatenated(device.comm, np.concatenate(columns, axis=1))
+    geometry = facet_geometry(cells_of(device), facets.cell, facets.local, at, np.ones(1))
+    region = device.cell_region[facets.cell]
+    columns = (facets.piece, facets.order, geometry.position[:, 0], geometry.normal[:, 0], region)
+    rows = concatenated(device.comm, np.column_stack(columns))
     out: list[tuple[np.ndarray, np.ndarray] | None] = []
     for i, piece in enumerate(device.pieces):
         if not isinstance(flow.boundaries.get(piece.boundary), Wall):
             continue
         own = rows[rows[:, 0] == i]
-        own = own[np.argsort(own[:, 1])]
-        row = own[len(own) // 2]
+        row = own[np.argsort(own[:, 1])[len(own) // 2]]
         x, n = row[2 : 2 + d] * device.extent, row[2 + d : 2 + 2 * d]
-        region = device.regions[int(row[-1])]
-        lengths = decay_lengths(problem.materials[region], np.append(n, np.zeros(3 - d)))
+        transport = problem.materials[device.regions[int(row[-1])]]
+        lengths = decay_lengths(transport, np.append(n, np.zeros(3 - d)))
         longest = np.abs(lengths[np.isfinite(lengths)]).max(initial=0.0)
         if not longest:
             out.append(None)
@@ -147,20 +125,20 @@ def _normals(problem: Diffusion, flow: Flow) -> list[tuple[np.ndarray, np.ndarra
     return out
 
 
-def _profiles(
-    problem: Diffusion, densities: Densities, lines: list[tuple[np.ndarray, np.ndarray] | None]
-) -> dict[str, list[np.ndarray]]:
-    """Values of each density along the lines, without rounding for nothing."""
-    fields = [densities.field(name) for name in densities.components]
-    out: dict[str, list[np.ndarray]] = {field.name: [] for field in fields}
-    largest = {field.name: np.abs(field.extrema()).max() for field in fields}
+def _decays(
+    densities: Densities, lines: list[tuple[np.ndarray, np.ndarray] | None]
+) -> dict[str, tuple[Decay | None, ...]]:
+    """Fits to each density along the lines, but not to rounding."""
+    fields = {name: densities.field(name) for name in densities.components}
+    least = {name: 1e-6 * np.abs(field.extrema()).max() for name, field in fields.items()}
+    out: dict[str, list[Decay | None]] = {name: [] for name in fields}
     for line in lines:
-        values = None if line is None else sample(problem.device, fields, line[1])
-        for name, found in out.items():
-            value = np.zeros(_SAMPLES) if values is None else values[name]
-            small = np.nanmax(np.abs(value), initial=0.0) < 1e-6 * largest[name]
-            found.append(np.zeros(_SAMPLES) if small else value)
-    return out
+        values = {} if line is None else sample(densities.device, list(fields.values()), line[1])
+        for name, field in fields.items():
+            value = values.get(field.name, np.zeros(0))
+            there = np.nanmax(np.abs(value), initial=0.0) >= least[name]
+            out[name].append(None if line is None or not there else fit(line[0], value))
+    return {name: tuple(found) for name, found in out.items()}
 
 
 def summary(result: Result) -> dict[str, Any]:
@@ -170,24 +148,26 @@ def summary(result: Result) -> dict[str, Any]:
     densities, table = part.densities, result.case.angular_momentum
     names = densities.components
     energy = "J_per_m" if result.per_thickness else "J"
+
+    def named(values: np.ndarray) -> dict[str, float]:
+        return dict(zip(names, values.tolist(), strict=True))
+
     out: dict[str, Any] = {
         "components": list(names),
         "coupling": table.coupling,
         "hall_conductivity_convention": "J^{ia} = (hbar/|e|) sigma_H epsilon_iak E_k",
         "solver": densities.evidence,
-        "imbalance_relative": dict(zip(names, densities.imbalance.tolist(), strict=True)),
-        f"relaxed_{energy}": dict(zip(names, densities.relaxed.tolist(), strict=True)),
+        "imbalance_relative": named(densities.imbalance),
+        f"relaxed_{energy}": named(densities.relaxed),
         "boundaries": {
             boundary: {
                 "law": {c: _law(result, c, boundary) for c in table.channels},
-                f"outflow_{energy}": dict(zip(names, flux.tolist(), strict=True)),
-                f"injected_{energy}": dict(
-                    zip(names, densities.injected[boundary].tolist(), strict=True)
-                ),
+                f"outflow_{energy}": named(flux),
+                f"injected_{energy}": named(densities.injected[boundary]),
             }
             for boundary, flux in densities.outflow.items()
         },
-        "decay_lengths_m": _predicted(part),
+        "decay_lengths_m": {k: _predicted(m) for k, m in part.problem.materials.items()},
         "walls": _walls(result, part),
     }
     if part.response is not None:
@@ -213,60 +193,71 @@ def _law(result: Result, channel: str, boundary: str) -> str:
     return " and ".join(given) or law.law
 
 
-def _predicted(part: Part) -> dict[str, list[dict[str, float]]]:
-    """Decay lengths along y of an infinite medium, by region."""
-    out = {}
-    for region, transport in part.problem.materials.items():
-        rows = []
-        for value in decay_lengths(transport, np.array([0.0, 1.0, 0.0])):
-            if not np.isfinite(value):
-                continue
-            k = 1 / value
-            row = {"length": float(1 / k.real)}
-            if abs(k.imag) > 1e-9 * abs(k):
-                row["period"] = float(2 * np.pi / abs(k.imag))
-            if row not in rows:
-                rows.append(row)
-        out[region] = rows
-    return out
+def _predicted(transport: Transport) -> list[dict[str, float]]:
+    """Decay lengths along y of an infinite medium."""
+    rows = []
+    for value in decay_lengths(transport, np.array([0.0, 1.0, 0.0])):
+        if not np.isfinite(value):
+            continue
+        k = 1 / value
+        row = {"length": float(1 / k.real)}
+        if abs(k.imag) > 1e-9 * abs(k):
+            row["period"] = float(2 * np.pi / abs(k.imag))
+        if row not in rows:
+            rows.append(row)
+    return rows
+
+
+class _Row(NamedTuple):
+    """A component at a piece of a wall; moments are per length of the piece in 2D."""
+
+    number: int
+    piece: EdgeMoment
+    name: str
+    diffusive: float
+    local: float | None  # what the vorticity makes
+    decay: Decay | None
+
+
+def _rows(result: Result, part: Part) -> Iterator[_Row]:
+    made = [np.ravel(piece.moment) for piece in result.edge_moments]
+    for name in part.densities.components:
+        for i, piece in enumerate(part.moments[name]):
+            measure = 1.0 if result.device.dimension == 3 else piece.measure
+            column = _column(name, len(made[i])) if i < len(made) else None
+            diffusive = float(np.ravel(piece.moment)[0]) / measure
+            local = None if column is None else float(made[i][column]) / measure
+            yield _Row(i, piece, name, diffusive, local, part.decays[name][i])
 
 
 def _walls(result: Result, part: Part) -> dict[str, list[dict[str, Any]]]:
     """Moments of both mechanisms and decay lengths at each piece of each wall."""
     solid = result.device.dimension == 3
     unit = "" if solid else "_per_m2" if result.per_thickness else "_per_m"
-    local = list(result.edge_moments)
     out: dict[str, list[dict[str, Any]]] = {name: [] for name in result.walls}
-    first = part.moments[part.densities.components[0]]
-    for i, piece in enumerate(first):
-        measure = 1.0 if solid else piece.measure
-        row: dict[str, Any] = {"center_m": list(piece.center)}
-        for name in part.densities.components:
-            value = float(np.ravel(part.moments[name][i].moment)[0]) / measure
-            entry: dict[str, Any] = {
-                f"diffusive_moment_J_s{unit}": value,
-                f"diffusive_moment_hbar{unit}": value / HBAR,
+    pieces: dict[int, dict[str, Any]] = {}
+    for row in _rows(result, part):
+        if row.number not in pieces:
+            pieces[row.number] = {"center_m": list(row.piece.center)}
+            out[row.piece.wall].append(pieces[row.number])
+        entry = {
+            f"diffusive_moment_J_s{unit}": row.diffusive,
+            f"diffusive_moment_hbar{unit}": row.diffusive / HBAR,
+        }
+        if row.local is not None:
+            entry[f"vorticity_moment_J_s{unit}"] = row.local
+            entry[f"total_moment_J_s{unit}"] = row.diffusive + row.local
+            if row.local:
+                entry["diffusive_over_vorticity"] = row.diffusive / row.local
+        if row.decay is not None:
+            found = {
+                "decay_length": row.decay.length,
+                "decay_length_uncertainty": row.decay.uncertainty,
+                "period": row.decay.period,
+                "second_length": row.decay.second,
             }
-            channel, axis = name.rsplit("_", 1)
-            if channel == "orbital" and i < len(local):
-                parts = np.ravel(local[i].moment)
-                at = "xyz".index(axis) if len(parts) > 1 else 0
-                if len(parts) > 1 or axis == "z":
-                    other = float(parts[at]) / measure
-                    entry[f"vorticity_moment_J_s{unit}"] = other
-                    entry[f"total_moment_J_s{unit}"] = value + other
-                    if other:
-                        entry["diffusive_over_vorticity"] = value / other
-            found = part.decays[name][i]
-            if found is not None:
-                entry["fitted_decay_length_m"] = found.length
-                entry["fitted_decay_length_uncertainty_m"] = found.uncertainty
-                if found.period is not None:
-                    entry["fitted_period_m"] = found.period
-                if found.second is not None:
-                    entry["fitted_second_length_m"] = found.second
-            row[name] = entry
-        out[piece.wall].append(row)
+            entry |= {f"fitted_{k}_m": v for k, v in found.items() if v is not None}
+        pieces[row.number][row.name] = entry
     return out
 
 
@@ -282,25 +273,15 @@ def lines(result: Result) -> list[str]:
         f"  {'wall':<16}{'component':<14}{'diffusive ' + per:>18}{'from vorticity':>18}"
         f"{'decay length nm':>24}",
     ]
-    local = list(result.edge_moments)
-    for name in part.densities.components:
-        channel, axis = name.rsplit("_", 1)
-        for i, piece in enumerate(part.moments[name]):
-            measure = 1.0 if solid else piece.measure
-            value = float(np.ravel(piece.moment)[0]) / measure / HBAR
-            other = ""
-            if channel == "orbital" and i < len(local):
-                parts = np.ravel(local[i].moment)
-                if len(parts) > 1 or axis == "z":
-                    at = "xyz".index(axis) if len(parts) > 1 else 0
-                    other = f"{parts[at] / measure / HBAR:.6g}"
-            found = part.decays[name][i]
-            decay = ""
-            if found is not None:
-                decay = f"{found.length * 1e9:.5g} ± {found.uncertainty * 1e9:.1g}"
-                if found.second is not None:
-                    decay += f"; {found.second * 1e9:.4g}"
-            out.append(f"  {piece.wall:<16}{name:<14}{value:>18.6g}{other:>18}{decay:>24}")
+    for row in _rows(result, part):
+        local = "" if row.local is None else f"{row.local / HBAR:.6g}"
+        decay = ""
+        if row.decay is not None:
+            decay = f"{row.decay.length * 1e9:.5g} ± {row.decay.uncertainty * 1e9:.1g}"
+            if row.decay.second is not None:
+                decay += f"; {row.decay.second * 1e9:.4g}"
+        value = f"{row.diffusive / HBAR:>18.6g}"
+        out.append(f"  {row.piece.wall:<16}{row.name:<14}{value}{local:>18}{decay:>24}")
     if part.response is not None:
         unit = "A/m" if result.per_thickness else "A"
         out += ["", f"  {'inverse effect':<16}{'current ' + unit:>18}{'potential V':>18}"]

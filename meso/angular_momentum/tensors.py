@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
@@ -81,9 +82,14 @@ class Transport:
     def onsager(self, dimension: int = 3) -> tuple[np.ndarray, np.ndarray]:
         """D chi, shape (d, n, d, n), and T chi: coefficients of omega."""
         D = self.diffusivity[:dimension, :, :dimension]
-        return np.einsum("iakc,cb->iakb", D, self.susceptibility), (
-            self.relaxation @ self.susceptibility
-        )
+        return D @ self.susceptibility, self.relaxation @ self.susceptibility
+
+
+def symbol(D: np.ndarray, first: np.ndarray, second: np.ndarray | None = None) -> np.ndarray:
+    """m_i D[i,a,k,b] p_k for directions m and p (p = m), shape (..., d): shape (..., n, n)."""
+    second = first if second is None else second
+    left = np.tensordot(first, D, (-1, 0))
+    return np.asarray((second[..., None, None, :] @ left)[..., 0, :])
 
 
 def diffusion_block(
@@ -107,10 +113,9 @@ def diffusion_block(
     if D.ndim == 4:
         return D
     along = D if D.ndim == 2 else D * ONE
-    out = np.einsum("ik,ab->iakb", along, ONE)
-    out = out + divergence * np.einsum("ia,kb->iakb", ONE, ONE)
-    out = out + swapping * np.einsum("ib,ka->iakb", ONE, ONE)
-    return out + cubic * np.einsum("ic,ac,kc,bc->iakb", ONE, ONE, ONE, ONE)
+    i, a, k, b = np.ix_(*[range(3)] * 4)
+    out = along[i, k] * (a == b) + divergence * ((i == a) & (k == b))
+    return out + swapping * ((i == b) & (k == a)) + cubic * ((i == a) & (a == k) & (k == b))
 
 
 def hall_block(
@@ -131,7 +136,7 @@ def hall_block(
 
 def precession_block(rate: Sequence[float]) -> np.ndarray:
     """Antisymmetric relaxation of a rotation dX/dt = rate x X, shape (3, 3); rate in rad/s."""
-    return np.einsum("acb,c->ab", -LEVI_CIVITA, np.asarray(rate, dtype=float))
+    return -np.tensordot(LEVI_CIVITA, np.asarray(rate, dtype=float), (1, 0))
 
 
 def conversion(to_orbital: float, to_spin: float) -> np.ndarray:
@@ -145,8 +150,7 @@ def rotation(axis: Sequence[float], angle: float) -> np.ndarray:
     length = np.linalg.norm(n)
     if n.shape != (3,) or not length > 0:
         raise CaseError(("axis", f"found {axis!r}; must be three numbers, not all zero"))
-    cross = -np.einsum("ijk,k->ij", LEVI_CIVITA, n / length)
-    return ONE + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return np.asarray(Rotation.from_rotvec(angle * n / length).as_matrix())
 
 
 def rotated(block: np.ndarray, turn: np.ndarray) -> np.ndarray:
@@ -191,8 +195,7 @@ def material(
     Raises:
         CaseError: Blocks of a wrong shape; a component that others drive is left out.
     """
-    shape = (3, 2, 3, 3, 2, 3)
-    D: np.ndarray = np.zeros(shape)
+    D: np.ndarray = np.zeros((3, 2, 3, 3, 2, 3))
     T: np.ndarray = np.zeros((2, 3, 2, 3))
     theta: np.ndarray = np.zeros((3, 2, 3, 3))
     chi = np.ones((2, 3))
@@ -227,16 +230,10 @@ def material(
 
 def _check_complete(D: np.ndarray, T: np.ndarray, names: list[str], chosen: list[int]) -> None:
     """Components that are left out are taken for zero: nothing may drive them."""
+    driven = np.abs(D).max(axis=(0, 2)) > 1e-12 * max(np.abs(D).max(), 1e-300)
+    driven |= np.abs(T) > 1e-12 * np.abs(T).max()
     channels = {names[a].split("_")[0] for a in chosen}
-    for a in range(6):
-        if a in chosen or names[a].split("_")[0] not in channels:
-            continue
-        for b in chosen:
-            small = 1e-12 * max(np.abs(D).max(), 1e-300)
-            if np.abs(D[:, a, :, b]).max() > small or abs(T[a, b]) > 1e-12 * np.abs(T).max():
-                raise CaseError(
-                    (
-                        "components",
-                        f"{names[b]} drives {names[a]}, which is not among the components; add it",
-                    )
-                )
+    for a, b in np.argwhere(driven):
+        if a not in chosen and b in chosen and names[a].split("_")[0] in channels:
+            text = f"{names[b]} drives {names[a]}, which is not among the components; add it"
+            raise CaseError(("components", text))

@@ -19,18 +19,11 @@ _STRICT, _SEMI = 1e-12, 1e-10
 def find_weight(
     D: np.ndarray, others: Sequence[np.ndarray] = (), *, given: np.ndarray | None = None
 ) -> np.ndarray | None:
-    """A weight M with sym(M D) > 0 and sym(M T) >= 0 for all others.
+    """M with sym(M D) > 0 for D (d, n, d, n) and sym(M T) >= 0 for all others (n, n), or None.
 
-    Tried are the weights of :func:`likely`, ratios between the first and second half of the
-    components (spin and orbital), and what an uphill search from the best of these finds.
-
-    Args:
-        D: Diffusivity, shape (d, n, d, n).
-        others: Relaxation matrix and relaxation velocities, (n, n).
-        given: The only weight that is allowed, chi^-1.
-
-    Returns:
-        M, shape (n, n), or None if there is none.
+    Tried are ``given`` (chi^-1) and nothing else, or the weights of :func:`likely`, ratios between
+    the first and second half of the components (spin and orbital), and what an uphill search from
+    the best of these finds.
     """
     if given is not None:
         return given if _slack(given, D, others) >= 0 else None
@@ -68,17 +61,15 @@ def find_weight(
 def likely(D: np.ndarray, others: Sequence[np.ndarray] = ()) -> list[np.ndarray]:
     """Weights that suit the components by size, and Lyapunov's for the mean over directions."""
     n = D.shape[1]
-    mean = np.einsum("iaib->ab", D) / len(D)
+    mean = D.trace(axis1=0, axis2=2) / len(D)
     out = [np.eye(n)]
     out += [_balance(m) for m in (mean, np.abs(D).max(axis=(0, 2)), *others)]
     units = np.sqrt(np.diag(out[-1]))
     scaled = units[:, None] * mean / units  # in units in which the components are alike
+    one = np.abs(scaled).max() * np.eye(n)
     for shift in (0.0, 0.01):
         try:
-            lyapunov = solve_continuous_lyapunov(
-                (scaled + shift * np.abs(scaled).max() * np.eye(n)).T,
-                np.eye(n) * np.abs(scaled).max(),
-            )
+            lyapunov = solve_continuous_lyapunov((scaled + shift * one).T, one)
         except (np.linalg.LinAlgError, ValueError):
             continue
         lyapunov = (lyapunov + lyapunov.T) / 2
@@ -92,12 +83,7 @@ def likely(D: np.ndarray, others: Sequence[np.ndarray] = ()) -> list[np.ndarray]
 
 
 def margin(form: np.ndarray, weight: np.ndarray) -> float:
-    """Lowest eigenvalue of sym(M F), scaled to a unit diagonal.
-
-    Args:
-        form: Shape (n, n) or (d n, d n).
-        weight: M, shape (n, n).
-    """
+    """Lowest eigenvalue of sym(M F), (n, n) or (d n, d n), scaled to a unit diagonal."""
     n = len(weight)
     size = len(form)
     whole = np.matmul(weight, form.reshape(size // n, n, size)).reshape(size, size)
@@ -125,13 +111,10 @@ def _best(
 
 def _balance(matrix: np.ndarray) -> np.ndarray:
     """The diagonal weight that comes nearest to M_a m_ab = M_b m_ba (detailed balance)."""
-    n = len(matrix)
-    rows, values = [], []
-    for a in range(n):
-        for b in range(a):
-            if matrix[a, b] * matrix[b, a] > 0:
-                rows.append(np.eye(n)[a] - np.eye(n)[b])
-                values.append(np.log(matrix[b, a] / matrix[a, b]))
-    if not rows:
-        return np.eye(n)
-    return np.diag(np.exp(np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0]))
+    n, one = len(matrix), np.eye(len(matrix))
+    pairs = [(a, b) for a in range(n) for b in range(a) if matrix[a, b] * matrix[b, a] > 0]
+    if not pairs:
+        return one
+    rows = np.array([one[a] - one[b] for a, b in pairs])
+    values = np.log([matrix[b, a] / matrix[a, b] for a, b in pairs])
+    return np.diag(np.exp(np.linalg.lstsq(rows, values, rcond=None)[0]))

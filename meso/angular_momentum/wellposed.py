@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eig
 
-from meso.angular_momentum.tensors import Transport, diffusion_block
+from meso.angular_momentum.tensors import Transport, diffusion_block, symbol
 from meso.angular_momentum.weights import find_weight, likely
 from meso.errors import CaseError
 
@@ -48,14 +48,11 @@ class Verdict:
         accepted: True if a solution exists and depends on the data.
         problems: Why not, or what is not certain although it is accepted.
         keys: What each problem is about: "diffusivity", "rates" or "walls".
-        weight: M, shape (n, n), for which all forms are positive (if there is a warning: that of
-            the diffusivity), None if none was found.
     """
 
     accepted: bool
     problems: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
-    weight: np.ndarray | None = None
 
 
 def check(
@@ -110,17 +107,10 @@ def judge(
     components: Sequence[str] | None = None,
     dimension: int = 3,
 ) -> Verdict:
-    """Apply the criteria to one material.
-
-    Args:
-        transport: The material; a susceptibility of one stands for one that is not known.
-        walls: Relaxation velocity of each wall, shape (n, n).
-        components: Names of the components, for messages.
-        dimension: Directions that count: in 2D nothing depends on z.
-    """
+    """The criteria for one material; a susceptibility of one stands for one that is not known."""
     chi = transport.susceptibility
     return decide(
-        transport.diffusivity[:dimension, :, :dimension],
+        transport.diffusivity[:dimension, :, :dimension],  # in 2D nothing depends on z
         transport.relaxation,
         {f"wall {name}": velocity for name, velocity in (walls or {}).items()},
         susceptibility=None if np.array_equal(chi, np.eye(len(chi))) else chi,
@@ -146,51 +136,31 @@ def decide(
         components: Names of the components, for messages.
     """
     walls = walls or {}
-    refused = _not_elliptic(D, components)
     forms = dict(walls) if T is None else {"the relaxation matrix": T, **walls}
-    for name, form in forms.items():
-        lowest = np.linalg.eigvals(form).real.min()
-        if lowest < -1e-10 * max(np.abs(form).max(), 1e-300):
-            if name in walls:
-                text = (
-                    f"the relaxation velocity of {name} has the eigenvalue {lowest:.4g} m/s; a"
-                    " negative one creates angular momentum"
-                )
-            else:
-                text = (
-                    f"a combination of components grows by itself: {name} has the eigenvalue"
-                    f" {lowest:.4g} 1/s"
-                )
-            refused.append(("walls" if name in walls else "rates", text))
+    refused = [*_not_elliptic(D, components), *_growing(forms, walls)]
     if refused:
-        return Verdict(
-            accepted=False,
-            problems=tuple(text for _, text in refused),
-            keys=tuple(key for key, _ in refused),
-        )
+        keys, problems = zip(*refused, strict=True)
+        return Verdict(accepted=False, problems=problems, keys=keys)
     others = list(forms.values())
     given = None if susceptibility is None else np.linalg.inv(susceptibility)
-    weight = find_weight(D, others, given=given)
-    if weight is not None:
-        return Verdict(accepted=True, weight=weight)
-    no_weight = (
-        "no weight of the components makes" if given is None else "the weight χ⁻¹ does not make"
-    )
-    weight = find_weight(D) if others or given is not None else None
-    if weight is not None:
+    if find_weight(D, others, given=given) is not None:
+        return Verdict(accepted=True)
+    no_weight = "the weight χ⁻¹ does not make"
+    if given is None:
+        no_weight = "no weight of the components makes"
+    if (others or given is not None) and find_weight(D) is not None:
         text = (
             f"a solution exists, but {no_weight} diffusion, relaxation and walls dissipative at"
             " once: it may amplify what drives it"
         )
-        return Verdict(accepted=True, weight=weight, problems=(text,), keys=("diffusivity",))
-    value, normal = max(
-        (least_stable_wall(D, M) for M in (likely(D) if given is None else [given, *likely(D)])),
-        key=lambda found: found[0],
-    )
+        return Verdict(accepted=True, problems=(text,), keys=("diffusivity",))
+    weights = likely(D) if given is None else [given, *likely(D)]
+    value, normal = max((least_stable_wall(D, M) for M in weights), key=lambda found: found[0])
     if value <= _SMALL:
         text = _unstable_wall(D, value, normal)
     else:
-        lowest = _lowest_of_form(D)
+        form = D.reshape(D.shape[0] * D.shape[1], -1)
+        lowest = np.linalg.eigvalsh((form + form.T) / 2)[0]
         text = (
             "the diffusivity is elliptic, but that it dissipates could not be shown:"
             f" {no_weight} its form positive (lowest eigenvalue {lowest:.3g} m²/s of its symmetric"
@@ -200,9 +170,22 @@ def decide(
     return Verdict(accepted=bool(value > _SMALL), problems=(text,), keys=("diffusivity",))
 
 
-def _lowest_of_form(D: np.ndarray) -> float:
-    form = D.reshape(D.shape[0] * D.shape[1], -1)
-    return float(np.linalg.eigvalsh((form + form.T) / 2)[0])
+def _growing(
+    forms: Mapping[str, np.ndarray], walls: Mapping[str, np.ndarray]
+) -> list[tuple[str, str]]:
+    """What makes angular momentum: key and text of each form."""
+    refused = []
+    for name, form in forms.items():
+        lowest = np.linalg.eigvals(form).real.min()
+        if lowest >= -1e-10 * max(np.abs(form).max(), 1e-300):
+            continue
+        if name in walls:
+            text = f"the relaxation velocity of {name} has the eigenvalue {lowest:.4g} m/s;"
+            refused.append(("walls", f"{text} a negative one creates angular momentum"))
+        else:
+            text = f"a combination of components grows by itself: {name} has the eigenvalue"
+            refused.append(("rates", f"{text} {lowest:.4g} 1/s"))
+    return refused
 
 
 def _not_elliptic(D: np.ndarray, names: Sequence[str] | None) -> list[tuple[str, str]]:
@@ -212,7 +195,7 @@ def _not_elliptic(D: np.ndarray, names: Sequence[str] | None) -> list[tuple[str,
     where = ", ".join(f"{x:.3g}" for x in direction)
     who = "a component"
     if names is not None:
-        values, vectors = np.linalg.eig(np.einsum("i,iakb,k->ab", direction, D, direction))
+        values, vectors = np.linalg.eig(symbol(D, direction))
         size = np.abs(vectors[:, values.real.argmin()])
         part = [n for n, x in zip(names, size, strict=True) if x > 1e-6 * size.max()]
         who = part[0] if len(part) == 1 else f"a combination of {', '.join(part)}"
@@ -238,11 +221,7 @@ def _unstable_wall(D: np.ndarray, value: float, normal: np.ndarray) -> str:
 
 
 def isotropic_law(D: np.ndarray) -> tuple[float, float, float] | None:
-    """D_0, A, B of D[i,a,k,b] = D_0 δ_ik δ_ab + A δ_ia δ_kb + B δ_ak δ_ib, or None.
-
-    Args:
-        D: Shape (d, 3, d, 3) if it is one.
-    """
+    """D_0, A, B of D[i,a,k,b] = D_0 δ_ik δ_ab + A δ_ia δ_kb + B δ_ak δ_ib, or None."""
     d = len(D)
     if D.shape[1] != 3:
         return None
@@ -253,18 +232,13 @@ def isotropic_law(D: np.ndarray) -> tuple[float, float, float] | None:
 
 
 def unrelaxed(
-    losses: Iterable[np.ndarray],
-    *,
-    components: Sequence[str] | None = None,
+    losses: Iterable[np.ndarray], *, components: Sequence[str] | None = None
 ) -> str | None:
-    """Why there is no sink: a constant that neither relaxation nor walls take away.
+    """Why there is no sink: a constant that neither relaxation nor walls take away; or None.
 
     Args:
         losses: T chi and V chi of all materials and walls, shape (n, n).
         components: Names for the message.
-
-    Returns:
-        The reason, None if there is a sink.
     """
     rows = [loss / (np.abs(loss).max() or 1.0) for loss in losses]
     _, values, vectors = np.linalg.svd(np.concatenate(rows))
@@ -284,24 +258,24 @@ def unrelaxed(
 
 def least_elliptic(D: np.ndarray) -> tuple[float, np.ndarray]:
     """Lowest real part of the eigenvalues of m_i D_ik m_k over all directions m, and where."""
-    directions = _directions(len(D), 181)
-    for step in (0.02, 0.001, 5e-5):
+    d, size = len(D), np.abs(D).max()
+    axis = np.linspace(-1, 1, 9)
+    around = np.stack(np.meshgrid(*[axis] * d, indexing="ij"), axis=-1).reshape(-1, d)
+    directions = _directions(d, 181)
+    for step in (0.02, 0.001, 5e-5, 0.0):
         lowest = _lowest(D, directions)
         best = directions[lowest.argmin()]
-        directions = best + step * _offsets(len(D))
+        directions = best + step * around
         directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    lowest = _lowest(D, directions)
-    best = directions[lowest.argmin()]
-    for axis in np.eye(len(D)):  # rather an axis, where directions are alike
-        if _lowest(D, axis[None])[0] <= lowest.min() + 1e-6 * np.abs(D).max():
+    for axis in np.eye(d):  # rather an axis, where directions are alike
+        if _lowest(D, axis) <= lowest.min() + 1e-6 * size:
             best = axis
             break
     return float(lowest.min()), np.where(np.abs(best) < 1e-3, 0.0, best)
 
 
 def _lowest(D: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    symbol = np.einsum("mi,iakb,mk->mab", directions, D, directions)
-    return np.linalg.eigvals(symbol).real.min(axis=1)
+    return np.asarray(np.linalg.eigvals(symbol(D, directions)).real.min(axis=-1))
 
 
 def least_stable_wall(D: np.ndarray, weight: np.ndarray | None = None) -> tuple[float, np.ndarray]:
@@ -314,7 +288,8 @@ def least_stable_wall(D: np.ndarray, weight: np.ndarray | None = None) -> tuple[
     d = len(D)
     if weight is not None:
         root = np.linalg.cholesky(weight).T  # M = root^T root
-        D = np.einsum("ac,ickd,db->iakb", root, D, np.linalg.inv(root))
+        D = np.moveaxis(np.tensordot(root, D, (1, 1)), 0, 1) @ np.linalg.inv(root)
+    D = D / np.abs(D).max()
     least, where = np.inf, np.zeros(d)
     for normal in _directions(d, 37 if d == 2 else 9):
         for along in _tangents(normal):
@@ -325,12 +300,9 @@ def least_stable_wall(D: np.ndarray, weight: np.ndarray | None = None) -> tuple[
 
 
 def _impedance(D: np.ndarray, inward: np.ndarray, along: np.ndarray) -> float:
-    def part(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.asarray(np.einsum("i,iakb,k->ab", a, D, b)) / np.abs(D).max()
-
     n = D.shape[1]
-    mm, mt = part(inward, inward), part(inward, along)
-    tm, tt = part(along, inward), part(along, along)
+    mm, mt = symbol(D, inward), symbol(D, inward, along)
+    tm, tt = symbol(D, along, inward), symbol(D, along)
     # (D_mm p^2 - i p (D_mt + D_tm) - D_tt) a = 0, linearised.
     zero, one = np.zeros((n, n)), np.eye(n)
     first = np.block([[zero, one], [tt, 1j * (mt + tm)]])
@@ -366,8 +338,3 @@ def _tangents(normal: np.ndarray) -> list[np.ndarray]:
     second = np.cross(normal, first)
     angles = np.linspace(0, 2 * np.pi, 8, endpoint=False)
     return [np.cos(a) * first + np.sin(a) * second for a in angles]
-
-
-def _offsets(d: int) -> np.ndarray:
-    axis = np.linspace(-1, 1, 9)
-    return np.stack(np.meshgrid(*[axis] * d, indexing="ij"), axis=-1).reshape(-1, d)

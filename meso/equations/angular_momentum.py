@@ -3,8 +3,14 @@
     d_i J^{ia} = -T^a_b X^b,     J^{ia} = Theta^{ia}_k E_k - D^{ia}_{kb} d_k X^b
     n_i J^{ia} = V^a_b X^b       at walls
 
-for the potential omega = chi^-1 X, which is continuous between metals. Tensors are arrays of
-numbers or of coefficients; omega and v are vectors of components and their test functions.
+for the potential omega = chi^-1 X, which is continuous between metals. Its weak form is
+
+    (d_i v_a, (D chi)^{ia}_{kb} d_k omega^b) + (v_a, (T chi)_ab omega^b)
+        + <v_a, (V chi)_ab omega^b>_walls + <[v]_a, g_ab [omega]^b>_interfaces
+        = (d_i v_a, Theta^{ia}_k E_k) + (v_a, f_a) + <v_a, j_a>_boundaries
+
+Tensors are arrays of numbers or of coefficients, or UFL tensors; omega and v are vectors of
+components and their test functions.
 """
 
 from __future__ import annotations
@@ -13,28 +19,48 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import ufl
 
 Expr = Any
 
 
 def diffusion(omega: Expr, v: Expr, D: Any) -> Expr:
     """d_i v_a (D chi)^{ia}_{kb} d_k omega_b, with D chi of shape (d, n, d, n)."""
-    d, n = np.shape(D)[:2]
-    return sum(
-        D[i][a][k][b] * v[a].dx(i) * omega[b].dx(k)
-        for i, a, k, b in product(range(d), range(n), range(d), range(n))
-    )
+    return sum(D[i, a, k, b] * v[a].dx(i) * omega[b].dx(k) for i, a, k, b in product(*_ranges(D)))
 
 
 def relaxation(omega: Expr, v: Expr, T: Any) -> Expr:
     """v_a (T chi)_ab omega_b; at a wall with V chi, at an interface with its conductance g."""
-    n = len(T)
-    return sum(T[a][b] * v[a] * omega[b] for a, b in product(range(n), range(n)))
+    return sum(T[a, b] * v[a] * omega[b] for a, b in product(*_ranges(T)))
 
 
 def hall_current(v: Expr, E: Expr, theta: Any) -> Expr:
-    """Source of the Hall currents, d_i v_a Theta^{ia}_k E_k, with Theta of shape (d, n, d)."""
-    d, n = np.shape(theta)[:2]
+    """Source of the Hall currents, d_i v_a Theta^{ia}_k E_k, with Theta of shape (d, n, 3).
+
+    A field E with less than three components has no others.
+    """
+    along, components, _ = _ranges(theta)
     return sum(
-        theta[i][a][k] * v[a].dx(i) * E[k] for i, a, k in product(range(d), range(n), range(len(E)))
+        theta[i, a, k] * v[a].dx(i) * E[k] for i, a, k in product(along, components, range(len(E)))
     )
+
+
+def inverse_current(omega: Expr, theta: Any) -> Expr:
+    """The charge current Theta^{ia}_k d_i omega_a that a gradient drives, a vector in space."""
+    along, components, _ = _ranges(theta)
+    return ufl.as_vector(
+        [sum(theta[i, a, k] * omega[a].dx(i) for i, a in product(along, components)) for k in along]
+    )
+
+
+def coupled(u: Expr, v: Expr, *values: Expr) -> Expr:
+    """What two components have with each other: D_ik row by row, and then T."""
+    d = round(np.sqrt(len(values) - 1))
+    D = np.array(values[:-1], dtype=object).reshape(d, 1, d, 1)
+    return diffusion([u], [v], D) + relaxation([u], [v], np.array([[values[-1]]], dtype=object))
+
+
+def _ranges(tensor: Any) -> list[range]:
+    """Of the indices of a tensor."""
+    shape = tensor.ufl_shape if isinstance(tensor, ufl.core.expr.Expr) else np.shape(tensor)
+    return [range(n) for n in shape]
