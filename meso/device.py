@@ -255,17 +255,10 @@ class Device:
         facets = plan.facets.of(where[plan.facets.cell] >= 0)
         return cls(
             mesh=mesh,
-            regions=plan.regions,
-            boundaries=plan.boundaries,
-            interfaces=plan.interfaces,
+            **plan.parts,
             cell_region=plan.cell_region[original],
             facets=replace(facets, cell=where[facets.cell]),
-            pieces=plan.pieces,
-            islands=plan.islands,
             length_unit=unit,
-            extent=plan.extent,
-            measure=plan.measure,
-            smallest_cell=plan.smallest_cell,
             cells=len(plan.cell_region),
             source=path,
             order=order or DEFAULT_ORDER[dimension],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -12,29 +13,26 @@ from scipy.sparse.csgraph import connected_components
 from meso.errors import GeometryError
 from meso.geometry import formats
 from meso.geometry.curving import EDGES, curved_cells, smallest_determinant
-from meso.geometry.pieces import Boundary, Facets, Piece
+from meso.geometry.pieces import Boundary, Facets
 from meso.geometry.simplices import FACETS, Drawing, measures, positions, row_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What rank 0 tells all ranks about the device; lengths in metres, names as in the device."""
+    """What rank 0 tells all ranks about the device; lengths in metres."""
 
-    dimension: int
     degree: int
     points: np.ndarray
-    nodes: np.ndarray
-    regions: tuple[str, ...]
-    boundaries: tuple[str, ...]
-    interfaces: tuple[str, ...]
+    nodes: np.ndarray  # of the cells, in Basix order
     cell_region: np.ndarray
-    facets: Facets
-    pieces: tuple[Piece, ...]
-    islands: tuple[tuple[str, ...], ...]
-    extent: float
-    measure: float
-    smallest_cell: float
     cell_data: dict[str, np.ndarray]
+    facets: Facets
+    parts: dict[str, Any]  # names, pieces and measures, by their names in the device
+
+    @property
+    def dimension(self) -> int:
+        """2 or 3."""
+        return self.points.shape[1]
 
 
 def plan_of(drawing: Drawing, path: Path, unit: float) -> Plan:
@@ -63,23 +61,25 @@ def plan_of(drawing: Drawing, path: Path, unit: float) -> Plan:
     present = (drawing.boundaries[i] for i in np.unique(drawing.facet_boundary))
     ends = drawing.points[drawing.cells[:, EDGES[dimension]]]
     lengths = np.linalg.norm(ends[:, :, 1] - ends[:, :, 0], axis=2)
+    parts = {
+        "regions": drawing.regions,
+        "boundaries": boundary.names,
+        # Names that only facets inside the conductor have.
+        "interfaces": tuple(n for n in present if n not in boundary.names),
+        "pieces": pieces,
+        "islands": _islands(drawing, boundary),
+        "extent": float(np.ptp(drawing.points, axis=0).max() * unit),
+        "measure": measure,
+        "smallest_cell": float(lengths.min()) * unit,
+    }
     return Plan(
-        dimension=dimension,
         degree=drawing.degree,
         points=boundary.points,
         nodes=nodes,
-        regions=drawing.regions,
-        boundaries=boundary.names,
-        # Names that only facets inside the conductor have.
-        interfaces=tuple(n for n in present if n not in boundary.names),
         cell_region=drawing.cell_region.astype(np.int32),
-        facets=facets,
-        pieces=pieces,
-        islands=_islands(drawing, boundary),
-        extent=float(np.ptp(drawing.points, axis=0).max() * unit),
-        measure=measure,
-        smallest_cell=float(lengths.min()) * unit,
         cell_data=dict(drawing.cell_data),
+        facets=facets,
+        parts=parts,
     )
 
 
