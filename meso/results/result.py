@@ -126,8 +126,6 @@ class Result:
         """
         if name not in self.fields:
             raise CaseError(f'no field "{name}"; {known(name, self.fields)}')
-        if name in ("current_density", "potential"):
-            return getattr(self.flow, name)
         return self.fields[name].function()
 
     def sample(self, points: Any) -> dict[str, np.ndarray]:
