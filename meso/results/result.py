@@ -107,8 +107,7 @@ class Result:
     @property
     def per_thickness(self) -> bool:
         """True where currents are per thickness of a 3D material (A/m)."""
-        sheet = any(m.carriers == "2d" for m in self.flow.materials.values())
-        return self.device.dimension == 2 and not sheet and self.flow.thickness is None
+        return self.flow.per_thickness
 
     @property
     def periodic(self) -> Mapping[str, Terminal]:
