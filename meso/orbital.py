@@ -63,8 +63,7 @@ def vorticity(flow: Flow) -> Field:
         for region in range(len(device.regions)):
             chosen = device.cell_region == region
             values[chosen] = _projection(flow, degree, region, *walls[region])[nodes.dofs[chosen]]
-    sheet = any(m.carriers == "2d" for m in flow.materials.values())
-    unit = TABLE["vorticity"].unit_in(sheet)
+    unit = TABLE["vorticity"].unit_in(flow.sheet)
     return cellwise("vorticity", unit, flow.device, degree, values / ELECTRON_CHARGE)
 
 
@@ -192,7 +191,6 @@ def orbital_density(flow: Flow, omega: Field) -> Field:
     kappa = couplings(flow)
     assert kappa is not None
     factor = (kappa * ELECTRON_CHARGE)[flow.device.cell_region]
-    sheet = any(m.carriers == "2d" for m in flow.materials.values())
-    unit = TABLE["orbital_density"].unit_in(sheet)
+    unit = TABLE["orbital_density"].unit_in(flow.sheet)
     values = omega.values * factor[:, None, None]
     return cellwise("orbital_density", unit, flow.device, omega.degree, values)

@@ -180,8 +180,7 @@ def _target(case: Case, flow: Flow) -> tuple[np.ndarray, str]:
     """Values whose largest relative error is to be small, and their unit."""
     wish = case.mesh.adapt
     assert wish is not None
-    sheet = any(m.carriers == "2d" for m in flow.materials.values())
-    cut = not sheet and flow.thickness is None
+    cut = flow.per_thickness
     if wish.target == "edge_moment":
         moments = edge_moments(flow, orbital_density(flow, vorticity(flow)))
         per_piece = np.array([m.moment for m in moments], dtype=float)

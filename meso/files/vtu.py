@@ -16,6 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from meso import _compat
 
@@ -52,18 +53,17 @@ def degree_of(nodes: int, dimension: int = 2) -> int:
     return next(p for p in range(nodes) if comb(p + dimension, dimension) == nodes)
 
 
-def lagrange_nodes(degree: int, dimension: int = 2) -> np.ndarray:
-    """Equally spaced nodes of the reference simplex in Basix order, shape (n, d)."""
-    cell = "triangle" if dimension == 2 else "tetrahedron"
-    return _compat.scalar_element(cell, degree).points
+def vtk_nodes(degree: int, dimension: int = 2) -> np.ndarray:
+    """Nodes of the Lagrange simplex in the order of VTK on the reference cell, shape (n, d)."""
+    return vtk_lattice(degree, dimension) / degree
 
 
 def vtk_order(nodes: int, dimension: int = 2) -> np.ndarray:
     """Basix positions of the nodes of a Lagrange simplex in the order of VTK."""
     degree = degree_of(nodes, dimension)
-    lattice = np.rint(lagrange_nodes(degree, dimension) * degree).astype(int)
-    at = {tuple(node): i for i, node in enumerate(lattice.tolist())}
-    return np.array([at[tuple(node)] for node in vtk_lattice(degree, dimension).tolist()])
+    cell = "triangle" if dimension == 2 else "tetrahedron"
+    points = _compat.scalar_element(cell, degree).points
+    return cdist(vtk_nodes(degree, dimension), points).argmin(axis=1)
 
 
 def write_vtu(

@@ -83,6 +83,16 @@ class Flow:
     magnetic_field: float = 0.0
 
     @property
+    def sheet(self) -> bool:
+        """True for a 2D electron gas, False for a 3D metal."""
+        return any(material.carriers == "2d" for material in self.materials.values())
+
+    @property
+    def per_thickness(self) -> bool:
+        """True where currents are per thickness of a 3D material (A/m)."""
+        return self.device.dimension == 2 and not self.sheet and self.thickness is None
+
+    @property
     def dissipated_power(self) -> float:
         """sum_i V_i I_i, W (W/m where currents are in A/m)."""
         terminals = (*self.contacts.values(), *self.periodic.values())

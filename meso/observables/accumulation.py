@@ -208,4 +208,4 @@ def _divided(points: np.ndarray, weights: np.ndarray, parts: int) -> tuple[np.nd
     ordered = simplices[(np.diff(simplices.mean(axis=1)) < 0).all(axis=1)] / parts
     vertices = ordered - np.concatenate([ordered[..., 1:], np.zeros((*ordered.shape[:2], 1))], 2)
     barycentric = np.column_stack([1 - points.sum(axis=1), points])
-    return (barycentric @ vertices).reshape(-1, d), np.tile(weights, len(vertices)) / len(simplices)
+    return (barycentric @ vertices).reshape(-1, d), np.tile(weights, len(vertices)) / len(vertices)

@@ -71,5 +71,4 @@ def derive(flow: Flow, name: str, of: Derived) -> Field:
             f"derived field {name}: found shape {value.ufl_shape}; must be a scalar or a vector of"
             f" {device.dimension} components"
         )
-    sheet = any(m.carriers == "2d" for m in flow.materials.values())
-    return interpolated(name, of.unit_in(sheet), device, flow.order, value)
+    return interpolated(name, of.unit_in(flow.sheet), device, flow.order, value)

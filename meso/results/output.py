@@ -15,7 +15,7 @@ from meso.discrete.sampling import probe_points
 from meso.errors import CaseError, MesoError
 from meso.files.directory import copy_written, hold, is_result, new_result
 from meso.files.naming import file_names
-from meso.files.vtu import lagrange_nodes, vtk_order, write_pvd, write_vtu
+from meso.files.vtu import vtk_nodes, write_pvd, write_vtu
 from meso.mpi import on_root, together
 from meso.observables.corners import clipped
 from meso.observables.edges import WallValues, profile, surface, wall_values
@@ -201,27 +201,25 @@ def _vtu(result: Result, path: Path) -> None:
     cells = cells_of(device)
     fields = {name: result.fields[name] for name in result.written}
     degree = max([cells.degree, *(f.degree for f in fields.values())])
-    reference = lagrange_nodes(degree, device.dimension)
-    order = vtk_order(len(reference), device.dimension)
+    reference = vtk_nodes(degree, device.dimension)
     points = cells.positions(np.arange(cells.count), reference) * device.extent
     data = {}
     for name, field in fields.items():
-        values = field.everywhere(reference)[:, order]
+        values = field.everywhere(reference)
         data[name] = values if field.components > 1 else values[..., 0]
         found = result.extrema.get(name)
         if found is not None and found.spikes:
             # Programs take colours from the whole range, whatever a file says about it.
             within = clipped(values, found)
             data[f"{name}_clipped"] = within if field.components > 1 else within[..., 0]
-    write_vtu(path, points[:, order], data)
+    write_vtu(path, points, data)
 
 
 def _walls(result: Result, path: Path) -> None:
     """The walls of a 3D device as triangles of the true degree, with what happens at them."""
     flow, device = result.flow, result.device
     degree = max(cells_of(device).degree, flow.fields["current_density"].degree)
-    nodes = lagrange_nodes(degree)[vtk_order((degree + 1) * (degree + 2) // 2)]
-    walls = {name: wall_values(flow, name, nodes) for name in result.walls}
+    walls = {name: wall_values(flow, name, vtk_nodes(degree)) for name in result.walls}
 
     def joined(take: Callable[[WallValues], np.ndarray]) -> np.ndarray:
         return np.concatenate([take(values) for values in walls.values()])

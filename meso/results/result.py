@@ -107,8 +107,7 @@ class Result:
     @property
     def per_thickness(self) -> bool:
         """True where currents are per thickness of a 3D material (A/m)."""
-        sheet = any(m.carriers == "2d" for m in self.flow.materials.values())
-        return self.device.dimension == 2 and not sheet and self.flow.thickness is None
+        return self.flow.per_thickness
 
     @property
     def periodic(self) -> Mapping[str, Terminal]:
@@ -126,8 +125,6 @@ class Result:
         """
         if name not in self.fields:
             raise CaseError(f'no field "{name}"; {known(name, self.fields)}')
-        if name in ("current_density", "potential"):
-            return getattr(self.flow, name)
         return self.fields[name].function()
 
     def sample(self, points: Any) -> dict[str, np.ndarray]:

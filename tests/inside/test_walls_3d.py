@@ -20,13 +20,13 @@ from launching import launch
 from mpi4py import MPI
 from test_output_3d import LENGTH, THICKNESS, WIDTH, case, near, serial, titanium
 
-from meso import Contact, Device, Result, Wall
+from meso import Contact, Device, Result, Wall, _compat
 from meso.constants import ELECTRON_CHARGE, ELEMENTARY_CHARGE, HBAR
 from meso.discrete.cells import lagrange
 from meso.discrete.fields import continuous
 from meso.figures import Drawn
 from meso.figures.cells import Plane
-from meso.files.vtu import lagrange_nodes, vtk_lattice, vtk_order
+from meso.files.vtu import vtk_lattice, vtk_nodes
 from meso.flow import Flow, Terminal
 from meso.orbital import couplings, edge_moments, orbital_density, vorticity
 
@@ -260,20 +260,18 @@ def test_sections_show_the_fields(tmp_path: Path) -> None:
 @pytest.mark.parametrize("degree", [1, 2, 3])
 def test_nodes_of_tetrahedra_are_those_of_vtk(degree: int) -> None:
     """DOLFINx knows the order of VTK up to the third degree."""
-    nodes = lagrange_nodes(degree, 3)
-    order = vtk_order(len(nodes), 3)
-    tetrahedron = dolfinx.mesh.CellType.tetrahedron
-    np.testing.assert_array_equal(
-        order, np.argsort(dolfinx.cpp.io.perm_vtk(tetrahedron, len(nodes)))
-    )
-    np.testing.assert_allclose(nodes[order], vtk_lattice(degree, 3) / degree, atol=1e-14)
+    nodes = _compat.scalar_element("tetrahedron", degree).points
+    order = np.argsort(dolfinx.cpp.io.perm_vtk(dolfinx.mesh.CellType.tetrahedron, len(nodes)))
+    np.testing.assert_allclose(nodes[order], vtk_nodes(degree, 3), atol=1e-14)
 
 
 def test_nodes_of_high_degree() -> None:
     """By the definition of VTK: vertices, edges, faces opposite to y, x, ..., and the inside."""
     lattice = vtk_lattice(5, 3)
     assert sorted(map(tuple, lattice.tolist())) == sorted(
-        map(tuple, np.rint(lagrange_nodes(5, 3) * 5).astype(int).tolist())
+        map(
+            tuple, np.rint(_compat.scalar_element("tetrahedron", 5).points * 5).astype(int).tolist()
+        )
     )
     np.testing.assert_array_equal(lattice[4:8], [[1, 0, 0], [2, 0, 0], [3, 0, 0], [4, 0, 0]])
     faces = lattice[28:52].reshape(4, 6, 3)
