@@ -13,7 +13,7 @@ import gmsh
 import numpy as np
 import pytest
 from conftest import gmsh_session, thorough
-from loads import Loads, along_normal, at_wall, natural
+from loads import Loads, along_normal, at_wall, natural, rough
 from manufactured_3d import Manufactured3D
 
 from meso import Contact, Device, Material, Wall
@@ -110,9 +110,11 @@ def run(device: Device, length: float, order: int, *, everything: bool = False) 
     )
     laws = {**model.laws(), "front": Law(), "back": Law()}
     if everything:
-        # Every boundary lets current through.
-        laws = dict.fromkeys(laws, Law())
-        tractions = dict.fromkeys(laws, natural)
+        # Every boundary lets current through, bottom and top with friction.
+        walls = ("bottom", "top")
+        open_ = replace(laws["top"], impenetrable=False, penalty=None)
+        laws = dict.fromkeys(laws, Law()) | dict.fromkeys(walls, open_)
+        tractions = dict.fromkeys(laws, natural) | dict.fromkeys(walls, rough)
     else:
         # The ideal contacts have no tangential current: their load is along the normal.
         tractions = {
