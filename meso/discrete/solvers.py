@@ -22,23 +22,24 @@ def free(*objects: PETSc.Object) -> None:
         thing.destroy()
 
 
-def gather(comm: Any, rows: np.ndarray, shape: tuple[int, int], local: np.ndarray) -> PETSc.Vec:
-    """Sum of what ranks contribute at their rows; the vector has (owned, total) of them."""
-    vec = PETSc.Vec().createMPI(shape, comm=comm)
-    if comm.size == 1:
+def gather(rows: Any, local: np.ndarray) -> PETSc.Vec:
+    """Sum of what all ranks contribute at their local numbers of rows (an Unknowns, for one)."""
+    vec = PETSc.Vec().createMPI((rows.owned, rows.total), comm=rows.comm)
+    if rows.comm.size == 1:
         vec.array[:] = local
         return vec
-    vec.setValues(rows, local, addv=PETSc.InsertMode.ADD_VALUES)
+    vec.set(0.0)
+    vec.setValues(rows.to_global, local, addv=PETSc.InsertMode.ADD_VALUES)
     vec.assemble()
     return vec
 
 
-def spread(comm: Any, rows: np.ndarray, vec: PETSc.Vec) -> np.ndarray:
-    """Values at some rows, on each rank others."""
-    if comm.size == 1:
+def spread(rows: Any, vec: PETSc.Vec) -> np.ndarray:
+    """Values at this rank's local numbers of rows."""
+    if rows.comm.size == 1:
         return np.array(vec.array)
-    local = PETSc.Vec().createSeq(len(rows))
-    wanted = PETSc.IS().createGeneral(rows, comm=PETSc.COMM_SELF)
+    local = PETSc.Vec().createSeq(rows.size)
+    wanted = PETSc.IS().createGeneral(rows.to_global, comm=PETSc.COMM_SELF)
     scatter = PETSc.Scatter().create(vec, wanted, local, None)
     scatter.scatter(vec, local)
     out = np.array(local.array)
@@ -86,14 +87,6 @@ class Solver:
     def close(self) -> None:
         """Free the solver, on all ranks together; in parallel PETSc would keep it otherwise."""
         self.matrix.destroy()
-
-    def _gather(self, load: np.ndarray) -> list[PETSc.Vec]:
-        """Right-hand sides from this rank's contributions, (n, sides)."""
-        u = self.unknowns
-        return [gather(u.comm, u.to_global, (u.owned, u.total), column) for column in load.T]
-
-    def _spread(self, solution: PETSc.Vec) -> np.ndarray:
-        return spread(self.unknowns.comm, self.unknowns.to_global, solution)
 
 
 class Krylov(Solver):
@@ -158,7 +151,8 @@ class Iterative(Krylov):
     def solve(self, load: np.ndarray) -> np.ndarray:
         """Solutions for loads, both at this rank's local unknowns, shape (n, sides)."""
         out = np.empty((self.unknowns.size, load.shape[1]))
-        for i, right in enumerate(self._gather(load)):
+        for i, column in enumerate(load.T):
+            right = gather(self.unknowns, column)
             solution, residual, error = self.iterate(right)
             if error > CG_TOLERANCE:
                 # The tolerance is on the preconditioned residual: integrals that cancel want both.
@@ -169,7 +163,7 @@ class Iterative(Krylov):
                 error = min(error, after)
                 free(correction, rest)
             self.residual = max(self.residual, error)
-            out[:, i] = self._spread(solution)
+            out[:, i] = spread(self.unknowns, solution)
             free(right, solution, residual)
         return out
 
@@ -300,14 +294,14 @@ class Factor(Solver):
         Raises:
             ConvergenceError: Not finite, or a relative residual above the limit.
         """
-        columns = self._gather(load)
+        columns = [gather(self.unknowns, column) for column in load.T]
         values = solve_columns(self._factor, np.column_stack([c.array for c in columns]))
         out = np.empty((self.unknowns.size, len(columns)))
         for i, right in enumerate(columns):
             solution = right.duplicate()
             solution.array[:] = values[:, i]
             self._check(solution, right, limit)
-            out[:, i] = self._spread(solution)
+            out[:, i] = spread(self.unknowns, solution)
             free(solution, right)
         return out
 

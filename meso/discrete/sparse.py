@@ -20,38 +20,33 @@ class Rows:
     """Rows or columns of matrices: a numbered field, in blocks of components.
 
     Attributes:
-        owned: Blocks of this rank.
-        total: Blocks of all ranks.
-        map: From local to global blocks.
+        owned: Scalar rows of this rank.
+        total: Scalar rows of all ranks.
+        size: Scalar rows that this rank touches.
+        to_global: Scalar row of each.
     """
 
     def __init__(self, numbering: Numbering, comm: MPI.Comm, block: int = 1) -> None:
         self.numbering, self.comm, self.block = numbering, comm, block
-        starts = numbering.starts
-        self.owned = int(starts[comm.rank + 1] - starts[comm.rank])
-        self.total = numbering.total
+        self.first, last = (block * int(n) for n in numbering.starts[comm.rank : comm.rank + 2])
+        self.owned, self.total = last - self.first, block * numbering.total
         rows = numbering.to_global.astype(np.int32)
         self.map = PETSc.LGMap().create(rows, bsize=block, comm=comm)
-        self._rows = (block * rows[:, None] + np.arange(block, dtype=np.int32)).ravel()
+        self.to_global = (block * rows[:, None] + np.arange(block, dtype=np.int32)).ravel()
+        self.size = len(self.to_global)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Scalar rows of this rank and of all."""
-        return self.block * self.owned, self.block * self.total
-
-    def vector(self) -> PETSc.Vec:
-        """A zero vector."""
-        vector = PETSc.Vec().createMPI(self.shape, bsize=self.block, comm=self.comm)
-        vector.set(0.0)
-        return vector
+        return self.owned, self.total
 
     def gather(self, local: np.ndarray) -> PETSc.Vec:
         """Sum of what all ranks contribute at their local numbers, (n, block) or (n,)."""
-        return gather(self.comm, self._rows, self.shape, local.ravel())
+        return gather(self, local.ravel())
 
     def spread(self, vector: PETSc.Vec) -> np.ndarray:
         """Values at this rank's local numbers, shape (n, block)."""
-        return spread(self.comm, self._rows, vector).reshape(-1, self.block)
+        return spread(self, vector).reshape(-1, self.block)
 
 
 class BlockMatrix:
@@ -74,17 +69,18 @@ class BlockMatrix:
         self.rows, self.columns = rows, columns
         self._numbers = row_numbers.astype(np.int32), column_numbers.astype(np.int32)
         self.blocked = rows.block == columns.block and rows.block > 1
-        counts = self._counts()
+        counts = np.array(self._counts())
         mat = PETSc.Mat().create(rows.comm)
         mat.setSizes((rows.shape, columns.shape))
-        counts = np.minimum(counts, [[columns.owned], [columns.total - columns.owned]])
+        most = np.array([columns.owned, columns.total - columns.owned])
         if self.blocked:
             mat.setBlockSize(rows.block)
             mat.setType(PETSc.Mat.Type.BAIJ)
+            most //= rows.block
         else:
             mat.setType(PETSc.Mat.Type.AIJ)
             counts = np.repeat(counts * columns.block, rows.block, axis=1)
-        mat.setPreallocationNNZ(tuple(counts.astype(np.int32)))
+        mat.setPreallocationNNZ(tuple(np.minimum(counts, most[:, None]).astype(np.int32)))
         # Of a rank without rows PETSc would not know it, and exchange more than others do.
         mat.setOption(PETSc.Mat.Option.NEW_NONZERO_ALLOCATION_ERR, True)
         mat.setLGMap(rows.map, columns.map)
@@ -108,8 +104,9 @@ class BlockMatrix:
             parts = np.split(np.column_stack([row, column])[order], cuts)
             row, column = np.concatenate(comm.alltoall(parts)).T
         first, last = columns.numbering.starts[comm.rank : comm.rank + 2]
-        near, row = (column >= first) & (column < last), row - starts[comm.rank]
-        return np.array([np.bincount(row[on], minlength=rows.owned) for on in (near, ~near)])
+        near, count = (column >= first) & (column < last), rows.owned // rows.block
+        row = row - starts[comm.rank]
+        return np.array([np.bincount(row[here], minlength=count) for here in (near, ~near)])
 
     def add(self, cells: np.ndarray, values: np.ndarray) -> None:
         """Add matrices of cells (c,): (c, m, n), with blocks (c, m, row block, n, column block)."""

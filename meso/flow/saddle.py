@@ -48,7 +48,7 @@ class IterativeSystem:
         numbers = np.tile(scalar.nodes, (len(np.unique(problem.phases)), 1))
         numbers[place[:, 0], place[:, 1]] = scalar.extra
         self.scalar_numbers = numbers[phase[:, None], self.scalar.dofs]
-        unknowns = sum(rows.shape[1] for rows in self.rows)
+        unknowns = self.rows[0].total + self.rows[1].total
         memory.require(
             comm,
             memory.iterative(unknowns) / comm.size,
