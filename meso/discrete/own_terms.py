@@ -77,7 +77,7 @@ def own_terms(
     symbols_of: SymbolsOf,
     sample: Callable[[Quantity, np.ndarray, np.ndarray], np.ndarray],
 ) -> OwnTerms | None:
-    """Assemble added terms; all ranks call this.
+    """Assemble added terms; all ranks call this. None without terms.
 
     Args:
         device: The device.
@@ -90,32 +90,36 @@ def own_terms(
         sample: Values of a quantity, SI, of all cells at positions (c, p, d) over
             ``Device.extent``: shape (c,) or (c, p).
 
-    Returns:
-        The tensors; None without terms.
-
     Raises:
         CaseError: A term that is no form, or one over interior facets.
     """
     if not terms:
         return None
-    elements = [_element(device, degree, components) for degree, components, _, _ in fields]
-    one = len(elements) == 1
-    element = elements[0] if one else basix.ufl.mixed_element(elements)
-    space = dolfinx.fem.functionspace(device.mesh, element)
-    trial, test = ufl.TrialFunction(space), ufl.TestFunction(space)
-    if not one:
-        trial, test = ufl.split(trial), ufl.split(test)
-    common = _common(device, max(degree for degree, *_ in fields), sample)
+    cell = {2: "triangle", 3: "tetrahedron"}[device.dimension]
+    elements = [
+        basix.ufl.element("Lagrange", cell, degree, shape=(n,) if n else (), discontinuous=True)
+        for degree, n, _, _ in fields
+    ]
+    space = dolfinx.fem.functionspace(device.mesh, basix.ufl.mixed_element(elements))
+    trial, test = ufl.TrialFunctions(space), ufl.TestFunctions(space)
+    if len(fields) == 1:
+        (trial,), (test,) = trial, test
+    highest = max(degree for degree, *_ in fields)
+
+    def material(quantity: Quantity) -> Any:
+        return coefficient(device, highest, lambda cells, x: sample(quantity, cells, x))
+
+    x = ufl.SpatialCoordinate(device.mesh)
+    common = {"n": device.n, "x": x, "material": material, "dx": device.dx, "ds": device.ds}
     symbols = symbols_of(common, trial, test)
     form = sum((_checked(term, symbols) for term in terms), ufl.Form([]))
     # UFL finds both sides only of a form that has a left one.
     left, right = ufl.system(form) if len(form.arguments()) == 2 else (ufl.Form([]), -form)
-    dofs = _unrolled(space, len(device.cell_region))
+    dofs = np.asarray(space.dofmap.list[: len(device.cell_region)])
     sizes = [e.dim for e in elements]
     rows = np.repeat([row for *_, row, _ in fields], sizes)
     columns = np.repeat([column for *_, column in fields], sizes)
-    m = dofs.shape[1]
-    matrices, loads = np.zeros((len(dofs), m, m)), None
+    matrices, loads = np.zeros((*dofs.shape, dofs.shape[1])), None
     if not left.empty():
         matrix = dolfinx.fem.assemble_matrix(functional(left)).to_scipy().tocsr()
         # Each row holds the unknowns of its cell, in ascending order.
@@ -128,36 +132,6 @@ def own_terms(
     size = largest(device.comm, np.abs(matrices).max(initial=0.0))
     symmetric = largest(device.comm, apart) <= _ROUNDING * size
     return OwnTerms(matrices=matrices, loads=loads, symmetric=symmetric)
-
-
-def _element(device: Device, degree: int, components: int) -> Any:
-    """Inside a cell."""
-    kind = {2: "triangle", 3: "tetrahedron"}[device.dimension]
-    shape = (components,) if components else ()
-    return basix.ufl.element("Lagrange", kind, degree, shape=shape, discontinuous=True)
-
-
-def _unrolled(space: Any, cells: int) -> np.ndarray:
-    """Unknowns of each cell, also of a space whose nodes have several, shape (c, m)."""
-    dofs, n = np.asarray(space.dofmap.list[:cells]), space.dofmap.bs
-    return (n * dofs[:, :, None] + np.arange(n)).reshape(cells, dofs.shape[1] * n)
-
-
-def _common(
-    device: Device,
-    degree: int,
-    sample: Callable[[Quantity, np.ndarray, np.ndarray], np.ndarray],
-) -> dict[str, Any]:
-    def material(quantity: Quantity) -> Any:
-        return coefficient(device, degree, lambda cells, x: sample(quantity, cells, x))
-
-    return {
-        "n": device.n,
-        "x": ufl.SpatialCoordinate(device.mesh),
-        "material": material,
-        "dx": device.dx,
-        "ds": device.ds,
-    }
 
 
 def _checked(term: Term, symbols: Symbols) -> ufl.Form:

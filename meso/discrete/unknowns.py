@@ -57,11 +57,7 @@ def number_field(
         keep: True for the nodes that carry an unknown, the same on all ranks, shape (nodes,).
         extra: Further unknowns of this rank: global node and label, shape (m, 2); equal pairs
             are one unknown.
-        twins: Pairs of global nodes, the second of which stands for the first too, shape (t, 2),
-            the same on all ranks.
-
-    Returns:
-        The numbering.
+        twins: What :func:`meso.discrete.periodic.twin_nodes` returns.
     """
     comm = space.space.mesh.comm
     keys = np.empty((0, 2), dtype=np.int64) if extra is None else extra.astype(np.int64)
@@ -116,13 +112,8 @@ def kept(space: Lagrange, prescribed: np.ndarray, *, inside: bool = False) -> np
 def jumps(space: Lagrange, phase: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Further unknowns of a field that may jump between the phases of a conductor.
 
-    Args:
-        space: Its space.
-        phase: Phase of each cell of this rank, shape (c,).
-
-    Returns:
-        Global node and phase of each, shape (m, 2); and where they belong: phase and local node,
-        shape (m, 2). The lowest phase at a node has none.
+    From the phase of each cell of this rank: global node and phase of each, (m, 2), and where they
+    belong: phase and local node, (m, 2). The lowest phase at a node has none.
     """
     count = _phases(space.space.mesh.comm, phase)
     touched = np.zeros((count, space.nodes))
@@ -194,9 +185,6 @@ def number(
         wall_nodes: Local scalar nodes of each wall facet, shape (f, n).
         wall_label: Where multipliers at one node are different ones, shape (f,).
         twins: Pairs of global nodes of the vector field (of the scalar field, if it is alone).
-
-    Returns:
-        The numbering.
     """
     comm = scalar.space.mesh.comm
     none = np.zeros(scalar.nodes, dtype=bool)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -145,6 +146,10 @@ class Solutions:
     evidence: dict[str, object]
 
 
+def _value(coefficients: Mapping[str, OfFacets], on: OnFacets, name: str) -> np.ndarray:
+    return coefficients[name](on)
+
+
 class Discretisation:
     """Element matrices and loads of a problem.
 
@@ -252,7 +257,7 @@ class Discretisation:
                     on = OnFacets(cell=cell, position=at, height=geometry.height)
                     # The first moments are the current density.
                     matrix[:, :, :d, :, :d] += self._forms.boundary(
-                        integrands, cell, local, lambda key, at=on, of=given: of[key](at)
+                        integrands, cell, local, partial(_value, given, on)
                     )
                 whole = np.zeros((len(cell), p * n + q, p * n + q))
                 whole[:, : p * n, : p * n] = matrix.reshape(-1, p * n, p * n)

@@ -32,10 +32,10 @@ def wall_frames(discrete: Discretisation, rows: Rows, numbers: np.ndarray) -> np
         squares = (geometry.weight[..., None] * value**2).swapaxes(1, 2) @ outer
         at = numbers[facets.cell[:, None], discrete.vector.on_facet[facets.local]]
         np.add.at(normals, at[at >= 0], squares[at >= 0])
-    normals = rows.spread(rows.gather(normals)).reshape(-1, d, d)
-    frames = np.tile(np.eye(d), (len(normals), 1, 1))
-    touched = np.flatnonzero(np.trace(normals, axis1=1, axis2=2) > 0)
-    value, direction = np.linalg.eigh(normals[touched])
+    squares = rows.spread(rows.gather(normals)).reshape(-1, d, d)
+    frames = np.tile(np.eye(d), (len(squares), 1, 1))
+    touched = np.flatnonzero(np.trace(squares, axis1=1, axis2=2) > 0)
+    value, direction = np.linalg.eigh(squares[touched])
     single = value[:, -2] < _ONE_NORMAL * value[:, -1]
     frames[touched[single]] = _turned(direction[single, :, -1])
     frames[touched[~single]] = _sorted(direction[~single])

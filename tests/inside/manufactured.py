@@ -3,8 +3,7 @@
 In scaled variables (lengths over ``Device.extent``), with rho = 1/sigma and mu = rho l^2,
 
     rho J - mu div(T) + grad phi = body,   div J = source,   T = grad J + grad J^T - div J I
-    t.(mu T n) + mu s J_t = friction,  J.n = wall flux   on walls
-    mu T n - phi n = traction                            on contacts
+    mu T n - phi n = traction       on natural boundaries; on walls with mu s J_t beside it
 
 J is the rotation of a stream function F(a) G(b), a along a strip (or the angle of a bend) and b
 across it (or the radius), plus the gradient of a function q. With F = cos(w a),
@@ -152,19 +151,3 @@ class Manufactured:
     def source(self, x: np.ndarray) -> np.ndarray:
         """Divergence of J."""
         return -3 * self._q(x)[0]
-
-    def wall_flux(self, x: np.ndarray, normal: np.ndarray) -> np.ndarray:
-        """J.n."""
-        return (self.current(x) * normal).sum(axis=-1)
-
-    def contact_traction(self, x: np.ndarray, normal: np.ndarray) -> np.ndarray:
-        """mu T n - phi n."""
-        pull = np.einsum("...ij,...j->...i", self.tensor(x), normal)
-        return self.stress * pull - self.potential(x)[..., None] * normal
-
-    def wall_traction(self, x: np.ndarray, normal: np.ndarray) -> np.ndarray:
-        """(t.(mu T n) + mu s J_t) t."""
-        tangent = np.stack([-normal[..., 1], normal[..., 0]], axis=-1)
-        pull = np.einsum("...i,...ij,...j->...", tangent, self.tensor(x), normal)
-        slip = self.slip * (self.current(x) * tangent).sum(axis=-1)
-        return self.stress * (pull + slip)[..., None] * tangent

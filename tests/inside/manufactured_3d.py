@@ -148,19 +148,3 @@ class Manufactured3D:
     def source(self, x: np.ndarray) -> np.ndarray:
         """Divergence of J."""
         return self.divergence(x)
-
-    def traction(self, x: np.ndarray, normal: np.ndarray) -> np.ndarray:
-        """mu T n - phi n."""
-        pull = np.einsum("...ij,...j->...i", self.tensor(x), normal)
-        return self.stress * pull - self.potential(x)[..., None] * normal
-
-    def normal_traction(self, x: np.ndarray, normal: np.ndarray) -> np.ndarray:
-        """The part of the traction along the normal."""
-        whole = self.traction(x, normal)
-        return (whole * normal).sum(axis=-1, keepdims=True) * normal
-
-    def friction(self, x: np.ndarray, normal: np.ndarray) -> np.ndarray:
-        """P (mu T n + mu s J) at a wall."""
-        pull = np.einsum("...ij,...j->...i", self.tensor(x), normal)
-        whole = self.stress * (pull + self.slip * self.current(x))
-        return whole - (whole * normal).sum(axis=-1, keepdims=True) * normal

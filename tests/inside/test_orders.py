@@ -1,6 +1,6 @@
 """Orders of convergence, measured with manufactured flows on straight and on curved domains.
 
-Inside, because there is no public way yet to give loads in the volume and on boundaries.
+Inside, because laws of boundaries are replaced.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import mesh_file
+from loads import Loads, along_normal, natural, rough
 from manufactured import Manufactured
 
 from meso import Contact, Device, Material, Wall
 from meso.constants import ELECTRON_CHARGE
 from meso.discrete.cells import cells_of, facet_geometry
 from meso.discrete.fields import Field, cellwise, continuous
-from meso.equations import walls
 from meso.flow import Flow, Hydrodynamic
-from meso.flow.discretisation import BoundaryTerm, Law, Loads
+from meso.flow.discretisation import Law
 from meso.flow.system import DirectSystem
 from meso.observables.edges import wall_values
 from meso.orbital import vorticity
@@ -109,8 +109,8 @@ def run(
         length: Scaled vorticity diffusion length l.
         order: Polynomial degree k.
         bend: True on the bend.
-        everything: True for loads everywhere: sources, a wall that lets current through, the
-            other with given values, natural contacts.
+        everything: True for loads everywhere: sources, a wall that lets current through, and
+            natural boundaries.
     """
     extent = device.extent
     matter = Material(carriers="2d", conductivity=1.0, vorticity_diffusion_length=length * extent)
@@ -121,41 +121,24 @@ def run(
         "below": wall,
         "above": wall,
     }
-    model = Hydrodynamic(device, materials={"metal": matter}, boundaries=boundaries, order=order)
+    options = {"materials": {"metal": matter}, "boundaries": boundaries, "order": order}
+    model = Hydrodynamic(device, **options)
     relaxation = model.scales.conductivity / matter.conductivity
     stress = relaxation * length**2
     extra = {"gradient": 0.5, "phase": 0.4} if everything else {}
     case = Manufactured(bend=bend, relaxation=relaxation, stress=stress, slip=SLIP, **extra)
-    traction = {name: case.contact_traction for name in ("source", "drain")}
+    # The ideal contacts have no tangential current to give: the load is along the normal.
+    tractions = dict.fromkeys(("source", "drain"), along_normal)
+    laws = model.laws()
     if everything:
-
-        def everywhere(value):
-            return lambda on: np.full(len(on.cell), value)
-
-        slip = {"stress": everywhere(stress), "slip_rate": everywhere(SLIP)}
-        friction = BoundaryTerm(walls.friction, slip)
-
-        # The model's own wall law also penalises J.n, which is not zero here.
-        laws = {
-            "source": Law(),
-            "drain": Law(),
-            "below": Law(given=case.current),
-            "above": Law(terms=(friction,), impenetrable=True),
+        # The model's own wall law also keeps J.n at zero, which it is not here.
+        laws = dict.fromkeys(laws, Law()) | {
+            "above": replace(laws["above"], impenetrable=False, penalty=None)
         }
-        loads = Loads(
-            body=case.body,
-            source=case.source,
-            wall_flux={"above": case.wall_flux},
-            traction={**traction, "above": case.wall_traction},
-        )
-        system = DirectSystem(replace(model.problem(loads), laws=laws))
-    else:
-        # The ideal contacts have no tangential current to give: the load is along the normal.
-        def pull(x, normal):
-            whole = case.contact_traction(x, normal)
-            return (whole * normal).sum(axis=-1, keepdims=True) * normal
-
-        system = model.system(Loads(body=case.body, traction=dict.fromkeys(traction, pull)))
+        tractions = {**dict.fromkeys(laws, natural), "above": rough}
+    loads = Loads(model, case, source=everything, tractions=tractions)
+    problem = Hydrodynamic(device, **options, terms=[loads]).problem()
+    system = DirectSystem(replace(problem, laws=laws))
     solutions = system.solve()
     J = continuous("current_density", "A_per_m", device, order, solutions.vector[-1])
     phi = cellwise("potential", "V", device, order - 1, solutions.scalar[-1])
@@ -238,7 +221,7 @@ def test_orders(meshes, bend, ratio, order):
 @pytest.mark.parametrize("bend", [False, True], ids=["square", "bend"])
 @pytest.mark.parametrize("ratio", [1.0, 100.0])
 def test_orders_with_all_loads(meshes, bend, ratio, order):
-    """Sources, walls that let current through, given values, and contacts with J_t."""
+    """Sources, walls that let current through, natural boundaries, and contacts with J_t."""
     length = ratio * cell_size(2)
     coarse, fine = (
         run(meshes(bend, level), length, order, bend=bend, everything=True) for level in (1, 2)

@@ -1,6 +1,6 @@
 """Orders of convergence in three dimensions, measured with manufactured flows in a cube.
 
-Inside, because there is no public way yet to give loads in the volume and on boundaries.
+Inside, because laws of boundaries are replaced.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import gmsh
 import numpy as np
 import pytest
 from conftest import gmsh_session, thorough
+from loads import Loads, along_normal, at_wall, natural, rough
 from manufactured_3d import Manufactured3D
 
 from meso import Contact, Device, Material, Wall
 from meso.discrete.cells import cells_of
 from meso.discrete.fields import Field, cellwise, continuous
 from meso.flow import Hydrodynamic
-from meso.flow.discretisation import Law, Loads
+from meso.flow.discretisation import Law
 from meso.flow.saddle import IterativeSystem
 
 pytestmark = pytest.mark.verification
@@ -90,7 +91,7 @@ def run(device: Device, length: float, order: int, *, everything: bool = False) 
         device: The mesh.
         length: Scaled vorticity diffusion length l.
         order: Polynomial degree k.
-        everything: True for sources and given values, else walls and ideal contacts.
+        everything: True for sources and natural boundaries, else walls and ideal contacts.
     """
     extent = device.extent
     matter = Material(carriers="3d", conductivity=1.0, vorticity_diffusion_length=length * extent)
@@ -98,7 +99,8 @@ def run(device: Device, length: float, order: int, *, everything: bool = False) 
         **dict.fromkeys(("source", "drain", "front", "back"), Contact(potential=0.0)),
         **dict.fromkeys(("bottom", "top"), Wall(slip_length=extent / SLIP)),
     }
-    model = Hydrodynamic(device, materials={"metal": matter}, boundaries=boundaries, order=order)
+    options = {"materials": {"metal": matter}, "boundaries": boundaries, "order": order}
+    model = Hydrodynamic(device, **options)
     relaxation = model.scales.conductivity / matter.conductivity
     case = Manufactured3D(
         relaxation=relaxation,
@@ -107,18 +109,22 @@ def run(device: Device, length: float, order: int, *, everything: bool = False) 
         gradient=0.5 if everything else 0.0,
     )
     laws = {**model.laws(), "front": Law(), "back": Law()}
-    traction = {"front": case.traction, "back": case.traction}
     if everything:
-        # Every boundary but the top lets current through.
-        laws |= {**dict.fromkeys(device.boundaries, Law()), "top": Law(given=case.current)}
-        traction |= dict.fromkeys(("source", "drain", "bottom"), case.traction)
-        loads = Loads(body=case.body, source=case.source, traction=traction)
+        # Every boundary lets current through, bottom and top with friction.
+        walls = ("bottom", "top")
+        open_ = replace(laws["top"], impenetrable=False, penalty=None)
+        laws = dict.fromkeys(laws, Law()) | dict.fromkeys(walls, open_)
+        tractions = dict.fromkeys(laws, natural) | dict.fromkeys(walls, rough)
     else:
         # The ideal contacts have no tangential current: their load is along the normal.
-        traction |= dict.fromkeys(("source", "drain"), case.normal_traction)
-        traction |= dict.fromkeys(("bottom", "top"), case.friction)
-        loads = Loads(body=case.body, traction=traction)
-    solutions = IterativeSystem(replace(model.problem(loads), laws=laws)).solve()
+        tractions = {
+            **dict.fromkeys(("front", "back"), natural),
+            **dict.fromkeys(("source", "drain"), along_normal),
+            **dict.fromkeys(("bottom", "top"), at_wall),
+        }
+    loads = Loads(model, case, source=everything, tractions=tractions)
+    problem = Hydrodynamic(device, **options, terms=[loads]).problem()
+    solutions = IterativeSystem(replace(problem, laws=laws)).solve()
     J = continuous("current_density", "A_per_m2", device, order, solutions.vector[-1])
     phi = cellwise("potential", "V", device, order - 1, solutions.scalar[-1])
     return Errors(

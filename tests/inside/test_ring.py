@@ -6,6 +6,7 @@ without contacts.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log, pi
 from types import SimpleNamespace
 
@@ -16,8 +17,8 @@ from forces import Forced
 
 from meso import Contact, Device, Layer, Wall
 from meso.discrete.cells import cells_of, lagrange
+from meso.discrete.own_terms import OwnTerms
 from meso.flow import Kinetic
-from meso.flow.discretisation import Loads
 from meso.flow.moments import IterativeMoments
 
 pytestmark = pytest.mark.verification
@@ -42,19 +43,18 @@ def ring(harmonics: int, bound: bool) -> tuple[float, float]:
     def azimuthal(x: np.ndarray) -> np.ndarray:
         return np.stack([-x[..., 1], x[..., 0]], axis=-1) / (x**2).sum(axis=-1, keepdims=True)
 
-    def body(x: np.ndarray) -> np.ndarray:
-        rest = np.zeros((*x.shape[:-1], harmonics - 2))
-        return np.concatenate([azimuthal(x), rest], axis=-1)
-
-    problem = model.problem(Loads(body=body))
-    solved = IterativeMoments(problem).solve().vector[-1][:, :2]
-    cells = cells_of(device)
+    cells, space = cells_of(device), lagrange(device, 3)
     points, weights = cells.quadrature(12)
     everything = np.arange(cells.count)
-    space = lagrange(device, 3)
-    J = np.einsum("qn,cnk->cqk", space.values(points), solved[space.dofs])
     x = cells.positions(everything, points)
-    weight = weights * cells.determinants(everything, points)
+    weight, value = weights * cells.determinants(everything, points), space.values(points)
+    force = np.einsum("cq,qn,cqk->cnk", weight, value, azimuthal(x)).reshape(cells.count, -1)
+    loads = np.pad(force, [(0, 0), (0, lagrange(device, 2).dofs.shape[1])])
+    nothing = np.zeros((*loads.shape, loads.shape[1]))
+    own = OwnTerms(matrices=nothing, loads=loads, symmetric=True)
+    problem = replace(model.problem(), own=own)
+    solved = IterativeMoments(problem).solve().vector[-1][:, :2]
+    J = np.einsum("qn,cnk->cqk", value, solved[space.dofs])
     scale = model.scales.conductivity
     current = np.einsum("cq,cqk,cqk->", weight, J, azimuthal(x)) * scale / (2 * pi * log(2))
     flow = SimpleNamespace(
