@@ -97,10 +97,11 @@ def _matrix(
 
     ``entries`` are those of stress and relaxation, material by material.
     """
-    matrix = sum(k.sum(*entries[2 * i : 2 * i + 2]) for i, k in enumerate(operator.scalars))
+    pairs = np.reshape(entries[: 2 * len(operator.scalars)], (-1, 2))
+    matrix = sum(k.sum([s, 0, 0, 0, c]) for k, (s, c) in zip(operator.scalars, pairs, strict=True))
     if width == 2:
-        pairs = kron(matrix, identity(2), format="bsr")
-        return sum((part.explicit(columns) for part in operator.boundaries), pairs)
+        both = kron(matrix, identity(2), format="bsr")
+        return sum((part.explicit(columns) for part in operator.boundaries), both)
     return sum((part.mean(columns) for part in operator.boundaries), matrix)
 
 

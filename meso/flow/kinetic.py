@@ -24,7 +24,7 @@ from meso.discrete.cells import FacetGeometry
 from meso.discrete.coefficients import KineticCoefficients, Scales, conductivity_scale
 from meso.discrete.fields import cellwise, continuous
 from meso.errors import CaseError
-from meso.flow.angular import Moments, half_range, odd_moments
+from meso.flow.angular import half_range, odd_moments
 from meso.flow.discretisation import (
     Discretisation,
     HalfRange,
@@ -114,46 +114,52 @@ class Kinetic:
         self.coefficients = KineticCoefficients(device, materials, self.scales)
         self.kinds, self.phases = different(device, materials)
 
-    # -- angles --------------------------------------------------------------------------------
-
-    @property
-    def odd(self) -> range:
-        """The odd harmonics."""
-        return range(1, self.harmonics, 2)
-
     def turning(self, material: Material) -> float:
         """lambda/R_c of a material, positive where its carriers turn counter-clockwise."""
         return float(material.turning(self.magnetic_field))
 
-    def moments(self, material: Material) -> Moments:
-        """Angular matrices of a material."""
-        rates = [rate_of(material, m) for m in range(self.harmonics + 1)]
-        return odd_moments(rates, self.turning(material))
+    # -- the discrete problem ------------------------------------------------------------------
 
-    # -- boundaries ----------------------------------------------------------------------------
+    def problem(self) -> Problem:
+        """The discrete problem."""
+        rates = [[rate_of(kind, m) for m in range(self.harmonics + 1)] for kind in self.kinds]
+        turning = map(self.turning, self.kinds)
+        members = tuple(odd_moments(*each) for each in zip(rates, turning, strict=True))
+        return Problem(
+            device=self.device,
+            order=self.order,
+            moments=members[0],
+            members=members if len(members) > 1 else (),
+            coefficients=self.coefficients,
+            phases=self.phases,
+            laws=self._laws(),
+            ports=ports_of(self.boundaries),
+            grounded=tuple(n for n, law in self.boundaries.items() if isinstance(law, Contact)),
+            pairs=periodic_pairs(self.boundaries),
+        )
 
-    def laws(self) -> dict[str, Law]:
+    def _laws(self) -> dict[str, Law]:
         """What each boundary does, in scaled variables."""
         laws = {name: Law() for pair in periodic_pairs(self.boundaries) for name in pair}
         for name, law in self.boundaries.items():
             if isinstance(law, Contact):
-                half = self._half_range(1.0, wall=False)
-                laws[name] = Law(half_range=half)
+                laws[name] = Law(half_range=self._half_range(1.0))
             elif isinstance(law, Wall):
-                half = self._half_range(roughness(law), wall=True)
+                half = self._half_range(roughness(law))
+                if self.harmonics == 2:
+                    half.matrix[0, 0] = 0.0  # acts on J.n = 0 alone
                 laws[name] = Law(half_range=half, impenetrable=True, penalty=self._penalty)
         return laws
 
-    def _half_range(self, ratio: float, *, wall: bool) -> HalfRange:
-        matrix = half_range(self.odd, cosines=1 / max(ratio, SMOOTHEST), sines=ratio)
-        if wall and self.harmonics == 2:
-            matrix[0, 0] = 0.0  # acts on J.n = 0 alone
+    def _half_range(self, ratio: float) -> HalfRange:
+        odd = range(1, self.harmonics, 2)
+        matrix = half_range(odd, cosines=1 / max(ratio, SMOOTHEST), sines=ratio)
+        return HalfRange(ratio=ratio, matrix=matrix, weight=self._weight)
 
-        def weight(facets: FacetGeometry) -> np.ndarray:
-            at = Discretisation.at_facets
-            return at(self.coefficients.path, facets) * at(self.coefficients.relaxation, facets)
-
-        return HalfRange(ratio=ratio, matrix=matrix, weight=weight)
+    def _weight(self, facets: FacetGeometry) -> np.ndarray:
+        """lambda/sigma at the quadrature points of facets."""
+        at = Discretisation.at_facets
+        return at(self.coefficients.path, facets) * at(self.coefficients.relaxation, facets)
 
     def _penalty(self, on: OnFacets) -> np.ndarray:
         viscosity = self.coefficients.viscosity(on.cell, on.position)
@@ -162,22 +168,6 @@ class Kinetic:
         return factor * (viscosity.T / on.height + relaxation.T * on.height).T
 
     # -- solution ------------------------------------------------------------------------------
-
-    def problem(self) -> Problem:
-        """The discrete problem."""
-        members = tuple(self.moments(material) for material in self.kinds)
-        return Problem(
-            device=self.device,
-            order=self.order,
-            moments=members[0],
-            members=members if len(members) > 1 else (),
-            coefficients=self.coefficients,
-            phases=self.phases,
-            laws=self.laws(),
-            ports=ports_of(self.boundaries),
-            grounded=tuple(n for n, law in self.boundaries.items() if isinstance(law, Contact)),
-            pairs=periodic_pairs(self.boundaries),
-        )
 
     def solve(self, start: Flow | None = None) -> Flow:
         """Solve for the potentials and currents that the boundaries are given.
@@ -191,23 +181,18 @@ class Kinetic:
         Raises:
             ConvergenceError: The system is singular, or the iteration does not converge.
         """
-        system = self.system()
-        if isinstance(system, DirectSystem):
+        system: DirectSystem | IterativeMoments
+        if not self.iterative:
+            system = DirectSystem(self.problem())
             solutions = system.solve()
         else:
             begin = None
             if start is not None and start.unit_moments is not None and start.order == self.order:
                 begin = start.unit_moments[:, :, : self.harmonics] / self.scales.current_density
+            system = IterativeMoments(self.problem(), tolerance=self.tolerance)
             solutions = system.solve(begin)
         system.close()
-        return self.flow(solutions)
-
-    def system(self) -> DirectSystem | IterativeMoments:
-        """The system, ready to be solved."""
-        problem = self.problem()
-        if not self.iterative:
-            return DirectSystem(problem)
-        return IterativeMoments(problem, tolerance=self.tolerance)
+        return self._flow(solutions)
 
     @property
     def iterative(self) -> bool:
@@ -219,7 +204,7 @@ class Kinetic:
         moments = self.harmonics * self.device.cells * self.order**2 / 2
         return self.harmonics > 2 and moments > DIRECT
 
-    def flow(self, solutions: Solutions) -> Flow:
+    def _flow(self, solutions: Solutions) -> Flow:
         """The flow for what the boundaries are given, from solutions for unit potentials."""
         device, scales = self.device, self.scales
         names = ports_of(self.boundaries)
@@ -228,12 +213,9 @@ class Kinetic:
         moments = np.tensordot(potential, solutions.vector, 1) * scales.current_density
         scalar = np.tensordot(potential, solutions.scalar, 1)
         vector = np.ascontiguousarray(moments[:, :2])
-        density = continuous(
-            "current_density", current_unit(self.materials), device, self.order, vector
-        )
-        voltage = cellwise(
-            "potential", "V", device, self.order - 1, scalar, joined=len(self.kinds) == 1
-        )
+        unit, joined = current_unit(self.materials), len(self.kinds) == 1
+        density = continuous("current_density", unit, device, self.order, vector)
+        voltage = cellwise("potential", "V", device, self.order - 1, scalar, joined=joined)
         return Flow(
             model="kinetic",
             device=device,
@@ -252,7 +234,7 @@ class Kinetic:
             },
             distribution=Distribution(
                 harmonics=self.harmonics,
-                odd=continuous("odd_moments", density.unit, device, self.order, moments),
+                odd=continuous("odd_moments", unit, device, self.order, moments),
                 potential=voltage,
                 materials=self.materials,
                 turning=tuple(self.turning(self.materials[n]) for n in device.regions),
@@ -266,10 +248,8 @@ def different(
     device: Device, materials: Mapping[str, Material]
 ) -> tuple[list[Material], np.ndarray]:
     """The different materials, between which the potential may jump, and that of each region."""
-    regions, kinds = [materials[name] for name in device.regions], []
-    for material in regions:
-        if material not in kinds:
-            kinds.append(material)
+    regions = [materials[name] for name in device.regions]
+    kinds = [m for i, m in enumerate(regions) if m not in regions[:i]]
     return kinds, np.array([kinds.index(material) for material in regions])
 
 

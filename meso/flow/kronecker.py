@@ -36,12 +36,9 @@ Coefficient = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Scalars:
-    """Sparse matrices of one scalar field in one material, of one pattern.
+    """CSR matrices of one scalar field in one material, of one pattern.
 
-    Attributes:
-        indptr: As of a CSR matrix.
-        indices: Likewise.
-        values: Of K_xx + K_yy, K_xx - K_yy, K_xy + K_yx, K_xy - K_yx and M, shape (5, entries).
+    ``values`` are of K_xx + K_yy, K_xx - K_yy, K_xy + K_yx, K_xy - K_yx and M, shape (5, entries).
     """
 
     indptr: np.ndarray
@@ -53,10 +50,17 @@ class Scalars:
         """Number of rows."""
         return len(self.indptr) - 1
 
-    def sum(self, stress: float, relaxation: float) -> csr_matrix:
-        """Stress (K_xx + K_yy) + relaxation M."""
-        values = stress * self.values[0] + relaxation * self.values[4]
+    def sum(self, weights: Sequence[float] | np.ndarray) -> csr_matrix:
+        """A sum of the matrices."""
+        values = np.asarray(weights) @ self.values
         return csr_matrix((values, self.indices, self.indptr), shape=(self.size, self.size))
+
+    def explicit(self, moments: Moments, columns: np.ndarray) -> bsr_matrix:
+        """The conductor's terms of some moments as one matrix."""
+        angular = angular_parts(moments)[:, columns[:, None], columns]
+        blocks = np.tensordot(self.values, angular, (0, 0))
+        shape = (len(columns) * self.size,) * 2
+        return bsr_matrix((blocks, self.indices, self.indptr), shape=shape)
 
     def on(self, rows: np.ndarray, size: int) -> Scalars:
         """The matrices on numbered rows, several of which may be one."""
@@ -70,13 +74,9 @@ class Scalars:
 
 
 class Product:
-    """The conductor's terms of one material, for arrays of moments.
+    """The conductor's terms of one material, from moments ``source`` to ``target``, or of all.
 
-    Args:
-        scalars: The scalar matrices.
-        moments: The angular matrices.
-        target: Moments that are acted on; all, if none are given.
-        source: Moments that act.
+    Their scalar matrices stand side by side, column by column: one sparse product for all.
     """
 
     def __init__(
@@ -103,7 +103,6 @@ class Product:
         values = weights[used] @ scalars.values
         # The antisymmetric part cancels inside the material.
         values[np.abs(values) < 1e-13 * np.abs(scalars.values).max(initial=0.0)] = 0.0
-        # All of them side by side, column by column: one product for all.
         count, n = len(values), scalars.size
         columns = count * scalars.indices[:, None] + np.arange(count, dtype=np.int32)
         self.matrix = csr_matrix(
@@ -122,11 +121,11 @@ class Boundary:
     """The half-range terms of one boundary.
 
     Args:
-        trace: From rows to values at quadrature points of the boundary.
-        weight: Quadrature weights times lambda/sigma or 2 sigma/lambda, shape (points,).
-        normal: Outward normals, shape (points, 2).
-        orders: The harmonics, of two moments each.
-        matrix: Angular matrix about the normal, shape (N, N), cosines and sines apart.
+        trace: From rows to values at quadrature points.
+        weight: Their weights times lambda/sigma or 2 sigma/lambda, shape (points,).
+        normal: Outward normals there, shape (points, 2).
+        orders: The harmonics.
+        matrix: Angular matrix about the normal, shape (N, N).
     """
 
     def __init__(
@@ -183,10 +182,7 @@ class Boundary:
 class Kronecker:
     """The operator on arrays of moments of this rank.
 
-    Args:
-        scalars: Scalar matrices of each material.
-        members: Angular matrices of each.
-        boundaries: Boundary terms.
+    It has scalar and angular matrices of each material, and boundary terms.
     """
 
     def __init__(
@@ -206,11 +202,9 @@ class Kronecker:
         """A x, shape (rows, N), once; :meth:`prepared` is for many."""
         y = np.zeros_like(x)
         for k, member in zip(self.scalars, self.members, strict=True):
-            for values, angular in zip(k.values, angular_parts(member), strict=True):
+            for unit, angular in zip(np.eye(5), angular_parts(member), strict=True):
                 if angular.any():
-                    y += csr_matrix((values, k.indices, k.indptr), shape=(k.size, k.size)) @ (
-                        x @ angular.T
-                    )
+                    y += k.sum(unit) @ (x @ angular.T)
         for part in self.boundaries:
             part.add(x, y)
         return y
@@ -236,16 +230,8 @@ class Kronecker:
     def explicit(self, columns: np.ndarray) -> bsr_matrix:
         """The matrix of some moments, cosine and sine of each harmonic by turns."""
         pairs = zip(self.scalars, self.members, strict=True)
-        conductor = sum(explicit(k, m, columns) for k, m in pairs)
+        conductor = sum(k.explicit(m, columns) for k, m in pairs)
         return conductor + sum(part.explicit(columns) for part in self.boundaries)
-
-
-def explicit(scalars: Scalars, moments: Moments, columns: np.ndarray) -> bsr_matrix:
-    """The conductor's terms of one material and some moments as one matrix."""
-    angular = angular_parts(moments)[:, columns[:, None], columns]
-    blocks = np.tensordot(scalars.values, angular, (0, 0))
-    shape = (len(columns) * scalars.size,) * 2
-    return bsr_matrix((blocks, scalars.indices, scalars.indptr), shape=shape)
 
 
 def angular_parts(moments: Moments) -> np.ndarray:
@@ -267,14 +253,8 @@ def scalar_matrices(
 ) -> list[Scalars]:
     """The scalar matrices of each material on the nodes of P_k, in scaled lengths.
 
-    Args:
-        device: The device.
-        order: Degree k.
-        kinds: Material of each region.
-        stress: Coefficient of the gradients.
-        relaxation: Coefficient of the values.
-        varies: Whether they vary inside cells.
-        degree: Degree of the quadrature, 2k by default.
+    ``kinds`` is the material of each region; coefficients may vary inside cells. The degree of the
+    quadrature is 2k by default.
     """
     degree = 2 * order if degree is None else degree
     at = degree if varies else 0
@@ -282,8 +262,8 @@ def scalar_matrices(
     for kind in range(kinds.max() + 1):
         regions = [n for n, own in zip(device.regions, kinds, strict=True) if own == kind]
         dx = device.dx(*regions, degree=degree)
-        gradients = equations.stiffness(*_pair(device, order, 2), sampled(device, stress, at))
-        values = equations.mass(*_pair(device, order, 1), sampled(device, relaxation, at))
+        gradients = equations.stiffness(*_pair(device, order, 2), _sampled(device, stress, at))
+        values = equations.mass(*_pair(device, order, 1), _sampled(device, relaxation, at))
         stiffness, mass = (
             dolfinx.fem.assemble_matrix(functional(f * dx)) for f in (gradients, values)
         )
@@ -299,17 +279,17 @@ def _pair(device: Device, order: int, components: int) -> tuple[Any, Any]:
     return ufl.TrialFunction(fields), ufl.TestFunction(fields)
 
 
-def sampled(device: Device, coefficient: Coefficient, degree: int) -> dolfinx.fem.Function:
-    """A coefficient at the points of the quadrature of a degree, or, of degree 0, of each cell."""
-    cells = cells_of(device)
+def _sampled(device: Device, coefficient: Coefficient, degree: int) -> dolfinx.fem.Function:
+    """A coefficient at the points of a quadrature, or (degree 0) one value in each cell."""
+    cells, every = cells_of(device), np.arange(len(device.cell_region))
     points, _ = cells.quadrature(degree)
-    element = basix.ufl.quadrature_element("triangle", degree=degree)
-    kind: Any = element if degree else ("DG", 0)
-    function = dolfinx.fem.Function(dolfinx.fem.functionspace(device.mesh, kind))
-    everything = np.arange(cells.count)
-    values = coefficient(everything, cells.positions(everything, points))
-    nodes = function.function_space.dofmap.list[: cells.count]
-    function.x.array[nodes] = values.reshape(cells.count, -1)
+    constants = space(device, "DG", 0, 1)
+    if degree:
+        element = basix.ufl.quadrature_element("triangle", degree=degree)
+        constants = dolfinx.fem.functionspace(device.mesh, element)
+    function = dolfinx.fem.Function(constants)
+    values = coefficient(every, cells.positions(every, points))
+    function.x.array[constants.dofmap.list[every]] = values.reshape(len(every), -1)
     return function
 
 

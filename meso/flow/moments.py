@@ -29,7 +29,7 @@ from meso.discrete.unknowns import number_field
 from meso.flow.angular import Moments
 from meso.flow.blocks import PAIRED, blocks
 from meso.flow.discretisation import Problem, Solutions
-from meso.flow.kronecker import Kronecker, explicit, half_range_terms, scalar_matrices
+from meso.flow.kronecker import Kronecker, half_range_terms, scalar_matrices
 from meso.flow.krylov import Operator, iterate
 from meso.flow.sweep import Sweep
 from meso.flow.system import DirectSystem
@@ -112,8 +112,8 @@ class IterativeMoments:
         both, turning = np.arange(2), first
         for k, moments in zip(self.rest.scalars, self.members, strict=True):
             if not moments.symmetric:
-                turning = turning + explicit(k, moments, both)
-                turning = turning - explicit(k, _first_moments(moments), both)
+                steady = k.explicit(_first_moments(moments), both)
+                turning = turning + k.explicit(moments, both) - steady
 
         rest = self.rest.prepared()
 
