@@ -98,11 +98,10 @@ LONG = {
     "_parser": "one line for each option of the command line",
     "coefficients": "one entry for each coefficient of a band structure",
     "adaptive": "one loop whose state is all of it",
-    "interband_density": "one formula, term by term",
     "decide": "the criteria, one after the other",
 }
 #: More than eight arguments: options of users, by keyword.
-WIDE = {"__init__", "adaptive", "from_gmsh", "number", "run", "scalar_matrices", "sweep"}
+WIDE = {"__init__", "from_gmsh", "number", "run", "scalar_matrices", "sweep"}
 
 
 def test_functions_are_short() -> None:

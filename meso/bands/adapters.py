@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from meso.bands.characters import Spin, operators_of
 from meso.bands.model import Array, Floats, TightBinding
+from meso.bands.orbitals import Spin, operators_of
 from meso.errors import CaseError
 
 

@@ -29,17 +29,11 @@ from meso.errors import CaseError
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Distribution:
-    """The answer of the distribution to a unit force along each direction.
+    """The answer of the distribution to a unit force along each direction."""
 
-    Attributes:
-        density: D in 1/(eV Å^d) (N, N).
-        weight: Σ∫δ(ε − E_F) ∂ε ∂ε in eV Å^(2−d) (3, 3).
-        arriving: m times u for each direction (3, N, N).
-    """
-
-    density: Array
-    weight: Floats
-    arriving: Array
+    density: Array  # D in 1/(eV Å^d) (N, N)
+    weight: Floats  # Σ∫δ(ε − E_F) ∂ε ∂ε in eV Å^(2−d) (3, 3)
+    arriving: Array  # m times u for each direction (3, N, N)
 
     def shift(self, at: Bands) -> Floats:
         """g/(eE) times u of the bands at some k, for each direction: (K, 3, N)."""

@@ -17,7 +17,7 @@ from meso.bands.model import (
     spin_operator,
     with_spin,
 )
-from meso.bands.slater_koster import INTEGRALS, ORBITALS, angular_momentum, bond
+from meso.bands.orbitals import INTEGRALS, ORBITALS, angular_momentum, bond
 from meso.errors import CaseError, known
 
 
@@ -96,19 +96,13 @@ def SlaterKosterBcc(  # a model is a thing, even if a function builds it
     Raises:
         CaseError: Unknown metal, or not the right number of integrals.
     """
-    if isinstance(metal, str):
-        if metal not in TABLES:
-            raise CaseError(("metal", f'found "{metal}"; {known(metal, TABLES)}'))
-        name, table = metal, TABLES[metal]
-    else:
-        name, table = "bcc", metal
-    for key, values, count in (
-        ("onsite", table.onsite, 4),
-        ("first", table.first, len(INTEGRALS)),
-        ("second", table.second, len(INTEGRALS)),
-    ):
-        if len(values) != count:
-            raise CaseError((key, f"found {len(values)} numbers; expected {count}"))
+    name = metal if isinstance(metal, str) else "bcc"
+    if isinstance(metal, str) and metal not in TABLES:
+        raise CaseError(("metal", f'found "{metal}"; {known(metal, TABLES)}'))
+    table = TABLES[metal] if isinstance(metal, str) else metal
+    for key, count in (("onsite", 4), ("first", len(INTEGRALS)), ("second", len(INTEGRALS))):
+        if (found := len(getattr(table, key))) != count:
+            raise CaseError((key, f"found {found} numbers; expected {count}"))
     s, p, t2g, eg = table.onsite
     strength = table.spin_orbit if spin_orbit is None else spin_orbit
     vectors, hoppings = [np.zeros((1, 3))], [np.diag([s, *[p] * 3, *[t2g] * 3, *[eg] * 2])[None]]
@@ -122,7 +116,7 @@ def SlaterKosterBcc(  # a model is a thing, even if a function builds it
         np.concatenate(vectors),
         np.concatenate(hoppings),
         orbitals=ORBITALS,
-        strength=("d", strength),
+        spin_orbit=("d", strength),
         exchange=exchange,
     )
 
@@ -151,7 +145,7 @@ def BccP(
         _FIRST * constant,
         np.array([bond(r, values)[1:4, 1:4] for r in _FIRST]),
         orbitals=("px", "py", "pz"),
-        strength=("p", spin_orbit),
+        spin_orbit=("p", spin_orbit),
         exchange=exchange,
     )
 
@@ -163,7 +157,7 @@ def _atomic(
     hoppings: Floats,
     *,
     orbitals: tuple[str, ...],
-    strength: tuple[str, float],
+    spin_orbit: tuple[str, float],
     exchange: tuple[float, float, float] | None,
 ) -> TightBinding:
     """One atom per cell, with ξ of a shell. H(k) is real without spin: odd orbitals carry an i."""
@@ -172,7 +166,7 @@ def _atomic(
     matrices = phase.conj()[:, None] * hoppings * phase
     momentum = phase.conj()[:, None] * angular_momentum(orbitals) * phase
     operators = {"L": momentum}
-    shell, xi = strength
+    shell, xi = spin_orbit
     if xi != 0 or exchange is not None:
         spin, momentum = spin_operator(len(orbitals)), with_spin(momentum)
         operators = {"S": spin, "L": momentum}

@@ -254,11 +254,7 @@ def check_model(model: Model, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     k = rng.normal(size=(3, model.dimension)) * 0.3
     d, n = model.dimension, model.size
-    shapes = {
-        "hamiltonian": (3, n, n),
-        "gradient": (3, d, n, n),
-        "hessian": (3, d, d, n, n),
-    }
+    shapes = {"hamiltonian": (3, n, n), "gradient": (3, d, n, n), "hessian": (3, d, d, n, n)}
     for key, shape in shapes.items():
         found = getattr(model, key)(k)
         if found.shape != shape:

@@ -64,10 +64,7 @@ def _moments(model: Model, k: Floats) -> list[tuple[NDArray, str]]:
     one = np.eye(model.size)
     green = [np.linalg.inv(z * one - h) for z in (0.3 + 0.7j, -0.4 - 0.5j, 0.1 + 1.1j)]
     chain = green[0][:, None] @ slope @ green[1][:, None]
-    found = [
-        (np.einsum("kmm->k", green[0]), ""),
-        (np.einsum("kamm->ka", chain), "v"),
-    ]
+    found = [(np.einsum("kmm->k", green[0]), ""), (np.einsum("kamm->ka", chain), "v")]
     for x in model.operators.values():
         found.append((np.einsum("xmn,knm->kx", x, green[0]), "a"))
         found.append((np.einsum("xmn,kanm->kax", x, chain), "va"))

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from meso.bands.characters import Spin, operators_of
 from meso.bands.model import Array, Floats, TightBinding
+from meso.bands.orbitals import Spin, operators_of
 from meso.errors import CaseError
 
 _BOHR = 0.529177210903

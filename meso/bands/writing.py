@@ -96,10 +96,7 @@ def _text(path: Path) -> str | None:
 def write(found: Coefficients, directory: Path, name: str, title: str = "") -> list[Path]:
     """Write NAME.toml (the material) and NAME.json (tensors, errors, provenance): their paths.
 
-    Raises:
-        CaseError: Somebody else writes into the directory, it cannot be made, or one of the files
-            is there and not as it was written.
-        MesoError: They cannot be written; what was there is then as it was.
+    Where that is not possible, or not allowed (`check_own`), what was there stays as it was.
     """
     material, tensors = _paths(directory, name)
     body = material_text(found, title)

@@ -8,12 +8,11 @@ import pytest
 from meso import CaseError, ConvergenceError, bands
 from meso.bands import models
 from meso.bands.boltzmann import solve
-from meso.bands.characters import same_sites
 from meso.bands.engine import adaptive
 from meso.bands.geometry import Electrons
 from meso.bands.hall import projected
 from meso.bands.model import operator
-from meso.bands.slater_koster import ORBITALS, angular_momentum, bond
+from meso.bands.orbitals import ORBITALS, angular_momentum, bond, same_sites
 
 
 def turned(at, seed=0):
