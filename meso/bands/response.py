@@ -73,17 +73,14 @@ def respond(
             Hermitian.
         ConvergenceError: The tolerance was not reached.
     """
-    smooth = surface and (electrons.model.lattice is not None or isinstance(kmesh, Mesh))
-    if electrons.temperature != 0 or smooth:
+    line = kmesh.on_fermi_surface if isinstance(kmesh, Mesh) else electrons.model.lattice is None
+    if electrons.temperature != 0 or (surface and not line):
         check_positive(temperature=electrons.temperature)
     how = {key: value for key, value in options.items() if key not in ("symmetry", "error")}
+    errors = None
     if tolerance is None:
         mesh = mesh_for(electrons, kmesh, options, surface=surface, generic=generic)
-        values, errors, grid = (
-            integrate(electrons, mesh, integrand, **how),
-            None,
-            {"grid": mesh.label},
-        )
+        values, grid = integrate(electrons, mesh, integrand, **how), {"grid": mesh.label}
         if mesh.coarse is not None:
             rough = integrate(electrons, mesh.coarse, integrand, **{**how, "progress": None})
             errors = tuple(np.abs(a - b) for a, b in zip(values, rough, strict=True))
