@@ -20,7 +20,6 @@ from meso.device import Device
 from meso.evidence.adapting import Adaptivity
 from meso.geometry import gmsh_process
 from meso.observables.accumulation import EdgeMoment
-from meso.observables.corners import Extrema
 from meso.observables.edges import piece_centers
 from meso.results.result import Result
 
@@ -92,12 +91,7 @@ def summary(result: Result) -> dict[str, Any]:
     out["walls"] = {name: _wall(result, name) for name in result.walls}
     if result.angular_momentum is not None:
         out["angular_momentum"] = report.summary(result)
-    out["extrema"] = {
-        name: _extrema(result.extrema.get(name)) | {"unit": field.unit}
-        for name, field in result.fields.items()
-    }
-    for name in result.derived.keys() & result.fields.keys():  # what no table of ours knows
-        out["extrema"][name]["label"] = result.derived[name].label
+    out["extrema"] = {name: _extrema(result, name) for name in result.fields}
     out["closed_form"] = result.closed_form
     if result.adaptivity is not None:
         out["adaptivity"] = _adaptivity(result.adaptivity)
@@ -256,13 +250,16 @@ def table(result: Result) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _extrema(found: Extrema | None) -> dict[str, Any]:
+def _extrema(result: Result, name: str) -> dict[str, Any]:
     """Away from singular corners, and everywhere where there are some."""
-    if found is None:
-        return {}
-    out: dict[str, Any] = {"min": found.low, "max": found.high}
-    if found.corner is not None:
-        out["everywhere"] = dict(zip(("min", "max"), found.everywhere, strict=True))
+    out: dict[str, Any] = {}
+    if (found := result.extrema.get(name)) is not None:
+        out |= {"min": found.low, "max": found.high}
+        if found.corner is not None:
+            out["everywhere"] = dict(zip(("min", "max"), found.everywhere, strict=True))
+    out["unit"] = result.fields[name].unit
+    if name in result.derived:  # no table of the program knows it
+        out["label"] = result.derived[name].label
     return out
 
 
