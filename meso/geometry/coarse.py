@@ -99,7 +99,7 @@ def coarse_mesh(
         return None
     cells = positive(points, cells)
     # Facets in the order of their cells.
-    cell, local = np.divmod(outer_facets(cells, len(points)), dimension + 1)
+    cell, local = np.divmod(np.sort(outer_facets(cells, len(points))), dimension + 1)
     facets = np.take_along_axis(cells[cell], TURNED[dimension][local], axis=1)
     if not len(facets):
         text = "surfaces lie on top of each other, so that no edge is one of the conductor"
