@@ -15,8 +15,8 @@ from meso import _compat
 from meso.files.vtu import degree_of, vtk_lattice, vtk_order
 
 Extent = tuple[float, float, float, float]
-#: Facets of a simplex by dimension: the cell on the left of an edge, or behind a face.
-FACETS = {2: ((0, 1), (1, 2), (2, 0)), 3: ((1, 2, 3), (0, 3, 2), (0, 1, 3), (0, 2, 1))}
+#: Facets opposite to each vertex of a simplex: the cell is on the left of an edge, behind a face.
+FACETS = {2: ((1, 2), (2, 0), (0, 1)), 3: ((1, 2, 3), (0, 3, 2), (0, 1, 3), (0, 2, 1))}
 # Cells whose nodes are off a straight cell by more than this part of a pixel are divided.
 _BENT = 0.02
 # How far a triangle reaches over its sides, of its size: cells beside it may be divided otherwise.
@@ -25,12 +25,9 @@ _OVERLAP = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
-    """A plane at right angles to an axis.
+    """A plane at right angles to the axis ``across``, at a coordinate along it, m.
 
-    Attributes:
-        across: Number of that axis.
-        axes: Axes of the picture, horizontal and vertical.
-        position: Coordinate along ``across``, m.
+    Its picture has the other two ``axes``, horizontal and vertical.
     """
 
     across: int
