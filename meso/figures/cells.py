@@ -81,11 +81,9 @@ def boundary(nodes: np.ndarray, d: int) -> np.ndarray:
 
 
 def cut(triangles: np.ndarray, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
-    """Where a plane cuts straight triangles (t, 3, 3 + v).
+    """Edges (e, 2, 2 + v) in which a plane cuts triangles (t, 3, 3 + v), and the triangle of each.
 
-    Returns:
-        Edges in the plane, shape (e, 2, 2 + v), directed alike for triangles oriented alike, and
-        the triangle of each.
+    They are directed alike for triangles that are oriented alike.
     """
     kept = [*plane.axes, *range(3, triangles.shape[2])]
     off = triangles[..., plane.across] - plane.position
@@ -219,11 +217,7 @@ def vertex_numbers(points: np.ndarray) -> np.ndarray:
 
 
 def chains(edges: np.ndarray) -> list[np.ndarray]:
-    """Join edges to lines, shape (k, 2 + v) each; closed ones end where they begin.
-
-    Args:
-        edges: Directed edges: two coordinates, perhaps followed by values, shape (e, k, 2 + v).
-    """
+    """Join directed edges (e, k, 2 + v) to lines (k, 2 + v); closed ones end where they begin."""
     if not len(edges):
         return []
     numbers = vertex_numbers(edges[:, [0, -1], :2].reshape(-1, 2)).reshape(-1, 2).tolist()

@@ -132,14 +132,7 @@ class Drawn:
         return np.argsort(-np.round(self.spans, 15), kind="stable").tolist()
 
     def grid(self, extent: Extent, columns: int, rows: int, plane: Plane | None = None) -> Grid:
-        """The fields on a regular grid of points, ``grid["potential"]``; NaN outside.
-
-        Args:
-            extent: Left, right, bottom, top of the picture, m.
-            columns: Number of pixels, side by side.
-            rows: Number of pixels, one above the other.
-            plane: Where the grid lies, in 3D.
-        """
+        """The fields on a regular grid between left, right, bottom, top, m, in 3D in a plane."""
         key = (extent, columns, rows, plane)
         if key not in self._grids:
             self._grids[key] = Grid(self.nodes, self.columns, extent, (columns, rows), plane)
@@ -230,8 +223,10 @@ def _joined(
 
 def _tables(directory: Path, summary: dict[str, Any], kind: str) -> dict[str, Columns]:
     """Columns of the tables of a kind, by their names."""
+    # Without a list of its files it is a result of an earlier version.
+    known = {path.stem: path for path in sorted((directory / kind).glob("*.csv"))}
     found = {}
-    for name, file in summary["files"][kind].items():
+    for name, file in (summary["files"][kind] if "files" in summary else known).items():
         with (directory / file).open(encoding="utf-8") as lines:
             header = lines.readline().strip().split(",")
             rows = np.loadtxt(lines, delimiter=",", ndmin=2)

@@ -50,15 +50,7 @@ class Row:
 def _figure(
     title: str, along: str, rows: list[Row], length: Scale, *, legends: bool = True
 ) -> Figure:
-    """Panels with a common axis.
-
-    Args:
-        title: Title.
-        along: What the axis is.
-        rows: The panels.
-        length: Unit of the axis.
-        legends: True for a legend in each panel that has labels, not in the first only.
-    """
+    """Panels with a common axis, with a legend in each that has labels, or in the first only."""
     figure, panels = line_figure(len(rows), title)
     for panel, row in zip(panels, rows, strict=True):
         largest = max(float(np.nanmax(np.abs(values), initial=0.0)) for _, values, _ in row.lines)
@@ -224,11 +216,9 @@ def has_densities(columns: Columns) -> bool:
 
 
 def densities(columns: Columns, title: str) -> Figure:
-    """Angular momentum: what diffuses, what the vorticity makes, and their sum.
+    """Angular momentum along a probe or the smooth pieces of a wall, from the columns of its table.
 
-    Args:
-        columns: Of a probe, or of a wall, with one line for each of its smooth pieces.
-        title: Title.
+    What diffuses, what the vorticity makes, and their sum.
     """
     s, whole = columns["s_m"], np.zeros(len(columns["s_m"]))
     segments = columns.get("segment", whole)

@@ -57,13 +57,9 @@ class Panel:
 class Sheet:
     """A figure with maps and a colour bar below or beside them.
 
-    The panels are the map of a 2D device, with contacts, and perhaps a magnified part of it; or two
-    sections along a 3D device and one across it.
-
-    Args:
-        result: What will be shown.
-        values: True if potentials and currents stand below the names of the contacts.
-        zoom: A part of a 2D device to be magnified, m.
+    The panels are the map of a 2D device, with contacts and perhaps their potentials and currents
+    (``values``), and perhaps a part of it magnified (``zoom``, m); or two sections along a 3D
+    device and one across it.
     """
 
     def __init__(self, result: Drawn, *, values: bool = False, zoom: Extent | None = None) -> None:
@@ -99,16 +95,10 @@ def frame(axes: Any, extent: Extent, size: float, which: tuple[int, int] = (0, 1
 def flat_figure(
     box: Extent, pads: Extent, title: str, panel: bool = False
 ) -> tuple[Figure, list[Any], Any]:
-    """Lay out a map: true aspect, sizes that suit a slide.
+    """Lay out a map of true aspect, perhaps with a square panel, for a slide.
 
-    Args:
-        box: Bounding box of the device, m.
-        pads: Room to leave around it for labels, inches.
-        title: Above the map.
-        panel: True for a second, square panel.
-
-    Returns:
-        The figure, axes of the map and the panel, and those of a colour bar below or beside them.
+    Around the box of the device (m) there is room for labels, inches. Returned are the figure, axes
+    of the map and the panel, and those of a colour bar below or beside them.
     """
     width, height = box[1] - box[0], box[3] - box[2]
     wide = width > 1.5 * height
