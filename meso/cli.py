@@ -9,7 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from meso import __version__, interrupts
@@ -270,6 +272,9 @@ def _run(options: argparse.Namespace, root: bool) -> None:
 
     with hold(directory, MPI.COMM_WORLD, record="summary.json"):
         options.directory_used = directory
+        if root and not options.no_figures and options.format == "vtu":
+            # While another process makes the mesh; nothing else imports Matplotlib.
+            Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()
         result = run(case, **wishes)
         text = result.table()
         wishes["progress"]("writing files and drawing pictures")

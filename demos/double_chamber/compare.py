@@ -34,7 +34,7 @@ def compare(directories: list[Path], labels: list[str], path: Path) -> None:
         axes = figure.subplots(len(directories), 2, sharex=True, sharey=True)
         images = [None, None]
         for row, directory, label in zip(axes, directories, labels, strict=True):
-            result = Drawn.read(directory)
+            result = Drawn(directory)
             (left, bottom), (right, top) = result.box
             aspect = (top - bottom) / (right - left)
             grid = result.grid((left, right, bottom, top), 700, round(700 * aspect))

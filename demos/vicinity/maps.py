@@ -60,7 +60,7 @@ def draw(directory: Path, path: Path, shown: tuple[int, ...] = SHOWN) -> None:
 
 def _map(panel, directory: Path):
     """Draw the middle of the strip, with its contacts."""
-    result = Drawn.read(directory)
+    result = Drawn(directory)
     contacts = result.summary["contacts"]
     box = (-1200 * NM, 1200 * NM, -500 * NM, 500 * NM)
     grid = result.grid(box, 720, 300)

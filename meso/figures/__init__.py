@@ -37,7 +37,7 @@ def draw(directory: Path) -> list[Path]:
     with matplotlib.rc_context(STYLE):
         return [
             store(figure, out / f"{free(name, taken)}.png")
-            for name, figure in _pictures(Drawn.read(Path(directory)))
+            for name, figure in _pictures(Drawn(Path(directory)))
         ]
 
 

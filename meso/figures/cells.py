@@ -15,8 +15,8 @@ from meso import _compat
 from meso.files.vtu import degree_of, vtk_lattice, vtk_order
 
 Extent = tuple[float, float, float, float]
-#: Facets of a simplex by dimension: the cell on the left of an edge, or behind a face.
-FACETS = {2: ((0, 1), (1, 2), (2, 0)), 3: ((1, 2, 3), (0, 3, 2), (0, 1, 3), (0, 2, 1))}
+#: Facets opposite to each vertex of a simplex: the cell is on the left of an edge, behind a face.
+FACETS = {2: ((1, 2), (2, 0), (0, 1)), 3: ((1, 2, 3), (0, 3, 2), (0, 1, 3), (0, 2, 1))}
 # Cells whose nodes are off a straight cell by more than this part of a pixel are divided.
 _BENT = 0.02
 # How far a triangle reaches over its sides, of its size: cells beside it may be divided otherwise.
@@ -25,12 +25,9 @@ _OVERLAP = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
-    """A plane at right angles to an axis.
+    """A plane at right angles to the axis ``across``, at a coordinate along it, m.
 
-    Attributes:
-        across: Number of that axis.
-        axes: Axes of the picture, horizontal and vertical.
-        position: Coordinate along ``across``, m.
+    Its picture has the other two ``axes``, horizontal and vertical.
     """
 
     across: int
@@ -84,11 +81,9 @@ def boundary(nodes: np.ndarray, d: int) -> np.ndarray:
 
 
 def cut(triangles: np.ndarray, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
-    """Where a plane cuts straight triangles (t, 3, 3 + v).
+    """Edges (e, 2, 2 + v) in which a plane cuts triangles (t, 3, 3 + v), and the triangle of each.
 
-    Returns:
-        Edges in the plane, shape (e, 2, 2 + v), directed alike for triangles oriented alike, and
-        the triangle of each.
+    They are directed alike for triangles that are oriented alike.
     """
     kept = [*plane.axes, *range(3, triangles.shape[2])]
     off = triangles[..., plane.across] - plane.position
@@ -222,11 +217,7 @@ def vertex_numbers(points: np.ndarray) -> np.ndarray:
 
 
 def chains(edges: np.ndarray) -> list[np.ndarray]:
-    """Join edges to lines, shape (k, 2 + v) each; closed ones end where they begin.
-
-    Args:
-        edges: Directed edges: two coordinates, perhaps followed by values, shape (e, k, 2 + v).
-    """
+    """Join directed edges (e, k, 2 + v) to lines (k, 2 + v); closed ones end where they begin."""
     if not len(edges):
         return []
     numbers = vertex_numbers(edges[:, [0, -1], :2].reshape(-1, 2)).reshape(-1, 2).tolist()

@@ -22,13 +22,7 @@ _WIDEST = 200.0
 def draw_comparison(
     found: Comparison, profiles: dict[str, dict[str, np.ndarray]], path: Path
 ) -> Path:
-    """Draw profiles along the probes, and the deviations from the kinetic model.
-
-    Args:
-        found: The comparison.
-        profiles: As of its ``profiles``.
-        path: Where to.
-    """
+    """Draw profiles along the probes, and the deviations from the kinetic model."""
     title = found.case.title or found.case.geometry.file.stem
     tall = 0.5 + 0.42 * len(found.shown[:_MOST])
     height = 1.3 + tall + 3.05 * len(profiles)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -32,93 +32,54 @@ Columns = dict[str, np.ndarray]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stretch:
-    """A connected part of a contact, or of a periodic boundary, of a 2D device.
+    """A connected part of a contact, or of a periodic boundary, of a 2D device."""
 
-    Attributes:
-        name: Its name; empty where the files do not tell.
-        values: Its potential (or voltage) and current, as they are read.
-        line: Points along it, m, shape (k, 2).
-        normal: Direction from the anchor to the name, zero for a name inside.
-        anchor: Where the name is attached, m.
-        periodic: True for a periodic boundary.
-    """
-
-    name: str
-    values: tuple[str, ...]
-    line: np.ndarray
-    normal: np.ndarray
-    anchor: np.ndarray
+    name: str  # empty where the files do not tell
+    values: tuple[str, ...]  # potential (or voltage) and current, as they are read
+    line: np.ndarray  # points along it, m, (k, 2)
+    normal: np.ndarray  # direction from the anchor to the name, zero for a name inside
+    anchor: np.ndarray  # where the name is attached, m
     periodic: bool
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Drawn:
-    """The result of a device as its files tell it.
+    """The result of a device as the files of its directory tell it.
 
     Attributes:
         summary: summary.json.
-        nodes: Cells of all ranks: coordinates of their nodes in the order of VTK, m, and behind
-            them the fields, SI, shape (c, n, d + components).
+        dimension: 2 or 3.
+        nodes: Nodes of the cells of all ranks in the order of VTK, m, and behind the coordinates
+            the fields, SI, shape (c, n, d + components).
         columns: Where which field is behind the coordinates.
-        probes: Columns of probes/NAME.csv by probe.
-        edges: Columns of edges/NAME.csv by wall; empty in 3D.
-        distributions: Columns of distributions/NAME.csv by point.
-        walls: In 3D the nodes of the triangles of the walls with the fields at them, likewise.
-        wall_columns: Where which field is behind the coordinates.
-        wall_of: Name of the wall, and number of its segment, of each triangle.
+        walls: In 3D likewise the triangles of the walls, with ``wall_columns``.
+        wall_of: Name of the wall and number of its segment of each of them.
+        probes: Columns of probes/NAME.csv by probe; likewise ``edges`` (2D) and ``distributions``.
+        box: Lower and upper corner, m, shape (2, d).
     """
 
-    summary: dict[str, Any]
-    nodes: np.ndarray
-    columns: dict[str, slice]
-    probes: dict[str, Columns]
-    edges: dict[str, Columns]
-    distributions: dict[str, Columns]
-    walls: np.ndarray
-    wall_columns: dict[str, slice]
-    wall_of: list[tuple[str, int]]
-    _grids: dict[Any, Grid] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, directory: Path) -> Drawn:
-        """Read a result directory."""
-        summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
-        ranks, solid = summary["mesh"]["ranks"], "volume_m3" in summary["mesh"]
-        nodes, columns, _ = _joined(directory / "fields", ranks, 3 if solid else 2)
-        walls, of = np.empty((0, 3, 3)), []
-        wall_columns: dict[str, slice] = {}
-        if (directory / "walls").is_dir():
-            walls, wall_columns, cells = _joined(directory / "walls", ranks, 3)
-            names = read_names(directory / "walls" / "part0.vtu", "wall_names")
-            pairs = zip(cells["wall"].tolist(), cells["segment"].tolist(), strict=True)
-            of = [(names[wall], segment) for wall, segment in pairs]
-        return cls(
-            summary=summary,
-            nodes=nodes,
-            columns={name: where for name, where in columns.items() if name in summary["extrema"]},
-            probes=_tables(directory, summary, "probes"),
-            edges={} if solid else _tables(directory, summary, "edges"),
-            distributions=_tables(directory, summary, "distributions"),
-            walls=walls,
-            wall_columns=wall_columns,
-            wall_of=of,
+    def __init__(self, directory: Path) -> None:
+        self.summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
+        mesh, extrema = self.summary["mesh"], self.summary["extrema"]
+        self.dimension = d = 3 if "volume_m3" in mesh else 2
+        self.nodes, columns, _ = _joined(directory / "fields", mesh["ranks"], d)
+        self.columns = {name: where for name, where in columns.items() if name in extrema}
+        points = self.nodes[..., :d]
+        self.box = np.array([points.min(axis=(0, 1)), points.max(axis=(0, 1))])
+        self.probes, self.edges, self.distributions = (
+            _tables(directory, self.summary, kind) for kind in ("probes", "edges", "distributions")
         )
-
-    @property
-    def dimension(self) -> int:
-        """2 or 3."""
-        return 3 if "volume_m3" in self.summary["mesh"] else 2
+        self._grids = dict[Any, Grid]()
+        self.walls, self.wall_columns, self.wall_of = np.empty((0, 3, 3)), dict[str, slice](), []
+        if (directory / "walls").is_dir():
+            self.walls, self.wall_columns, of = _joined(directory / "walls", mesh["ranks"], 3)
+            names = read_names(directory / "walls" / "part0.vtu", "wall_names")
+            pairs = zip(of["wall"].tolist(), of["segment"].tolist(), strict=True)
+            self.wall_of = [(names[wall], segment) for wall, segment in pairs]
 
     @property
     def title(self) -> str:
         """Title of the case."""
         return str(self.summary["title"] or Path(self.summary["mesh"]["file"]).stem)
-
-    @cached_property
-    def box(self) -> np.ndarray:
-        """Lower and upper corner, m, shape (2, d)."""
-        points = self.nodes[..., : self.dimension]
-        return np.array([points.min(axis=(0, 1)), points.max(axis=(0, 1))])
 
     @property
     def spans(self) -> np.ndarray:
@@ -171,14 +132,7 @@ class Drawn:
         return np.argsort(-np.round(self.spans, 15), kind="stable").tolist()
 
     def grid(self, extent: Extent, columns: int, rows: int, plane: Plane | None = None) -> Grid:
-        """The fields on a regular grid of points, ``grid["potential"]``; NaN outside.
-
-        Args:
-            extent: Left, right, bottom, top of the picture, m.
-            columns: Number of pixels, side by side.
-            rows: Number of pixels, one above the other.
-            plane: Where the grid lies, in 3D.
-        """
+        """The fields on a regular grid between left, right, bottom, top, m, in 3D in a plane."""
         key = (extent, columns, rows, plane)
         if key not in self._grids:
             self._grids[key] = Grid(self.nodes, self.columns, extent, (columns, rows), plane)
@@ -236,22 +190,16 @@ class Drawn:
         half = ribbon.width / 2
         inside = np.where(np.abs(y) <= half * (1 + 1e-9), np.clip(y, -half, half), np.nan)
         curl, current = ribbon.curl(inside), ribbon.current_density(inside)
-        out = {
+        kappa = form["orbital_coupling_J_s_per_A"]
+        return {
             "y": y,
             "along": np.array(form["along"]),
             "current_density": current,
             # With the conductor on the left, t is along the ribbon on its right side.
             "current_density_t": -np.sign(y) * current,
             "vorticity": curl / ELECTRON_CHARGE,
-            "source": {
-                "current_density": "Valet et al. 2025, eq. 9",
-                "vorticity": "curl of eq. 9",
-                "orbital_density": "eq. 10",
-            },
+            **({} if kappa is None else {"orbital_density": curl * kappa / HBAR}),
         }
-        if form["orbital_coupling_J_s_per_A"] is not None:
-            out["orbital_density"] = curl * form["orbital_coupling_J_s_per_A"] / HBAR
-        return out
 
 
 def _joined(
@@ -275,8 +223,10 @@ def _joined(
 
 def _tables(directory: Path, summary: dict[str, Any], kind: str) -> dict[str, Columns]:
     """Columns of the tables of a kind, by their names."""
+    # Without a list of its files it is a result of an earlier version.
+    known = {path.stem: path for path in sorted((directory / kind).glob("*.csv"))}
     found = {}
-    for name, file in summary["files"][kind].items():
+    for name, file in (summary["files"][kind] if "files" in summary else known).items():
         with (directory / file).open(encoding="utf-8") as lines:
             header = lines.readline().strip().split(",")
             rows = np.loadtxt(lines, delimiter=",", ndmin=2)

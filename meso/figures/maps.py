@@ -22,7 +22,7 @@ SPEED = LinearSegmentedColormap.from_list("speed", colormaps["magma"](np.linspac
 
 def current(result: Drawn) -> Figure:
     """Stream lines over the current density, contacts with potentials and currents."""
-    sheet = Sheet.of(result, values=True)
+    sheet = Sheet(result, values=True)
     fields = [panel.grid["current_density"] for panel in sheet.panels]
     speeds = [np.sqrt((field**2).sum(axis=0)) for field in fields]
     # Sharp corners are singular: they must not take the whole scale.
@@ -66,7 +66,7 @@ def _stream(panel: Panel, field: np.ndarray) -> None:
 
 def scalar(result: Drawn, field: str) -> Figure:
     """A field, of vectors their length, in colours; the potential with equipotential lines."""
-    sheet, label = Sheet.of(result), result.label(field)
+    sheet, label = Sheet(result), result.label(field)
     found = result.at_nodes(field)
     low, high = float(np.nanmin(found)), float(np.nanmax(found))
     lines: Any = []
@@ -97,7 +97,7 @@ def signed(result: Drawn, field: str) -> Figure:
     factor, name = result.readable(field)
     wall = _wall_values(result, field)
     floor = _floor(result, field)
-    sheet = Sheet.of(result, zoom=_magnified(result, field, wall, floor))
+    sheet = Sheet(result, zoom=_magnified(result, field, wall, floor))
     fields = [panel.grid[field] / factor for panel in sheet.panels]
     label, values = result.label(field), fields
     if fields[0].ndim == 3:

@@ -26,6 +26,13 @@ from meso.figures.style import (
 from meso.files.vtu import degree_of
 
 _EXACT: dict[str, Any] = {"color": "black", "linewidth": 1.0, "linestyle": (0, (5, 4)), "zorder": 5}
+# What probes show, by symbol.
+_SHOWN = {"J": "current_density", "L": "orbital_density", "Ω": "vorticity", "φ": "potential"}
+_SOURCE = {
+    "current_density": "Valet et al. 2025, eq. 9",
+    "vorticity": "curl of eq. 9",
+    "orbital_density": "eq. 10",
+}
 _DIFFUSIVE = re.compile(r"(spin|orbital_diffusive)_density_([xyz])_(hbar_per_m[23])")
 # Lines below this part of the largest have a panel of their own.
 _SMALL = 0.1
@@ -43,15 +50,7 @@ class Row:
 def _figure(
     title: str, along: str, rows: list[Row], length: Scale, *, legends: bool = True
 ) -> Figure:
-    """Panels with a common axis.
-
-    Args:
-        title: Title.
-        along: What the axis is.
-        rows: The panels.
-        length: Unit of the axis.
-        legends: True for a legend in each panel that has labels, not in the first only.
-    """
+    """Panels with a common axis, with a legend in each that has labels, or in the first only."""
     figure, panels = line_figure(len(rows), title)
     for panel, row in zip(panels, rows, strict=True):
         largest = max(float(np.nanmax(np.abs(values), initial=0.0)) for _, values, _ in row.lines)
@@ -162,62 +161,53 @@ def _wall_sections(result: Drawn) -> Figure | None:
 def probe(result: Drawn, name: str) -> Figure:
     """Profiles along a probe, with the closed form where there is one."""
     columns = result.probes[name]
-    exact = result.closed_form(np.column_stack([columns["x_m"], columns["y_m"]]))
-    s, axis, along = columns["s_m"], "distance along the probe", None
-    if exact:
-        along = exact["along"]
-        if np.ptp(exact["y"]) >= 1e-3 * np.ptp(s):
-            s, axis = exact["y"], "distance from the centre line"
-    rows = []
-    for key, label, unit, found in _probe_rows(result, columns, along):
-        lines = [
-            (s, y, {"color": LINES[i], "label": text if len(found) > 1 else "_"})
-            for i, (text, y) in enumerate(found)
-        ]
-        if exact and key in exact:
-            lines[0][2]["label"] = found[0][0] if len(found) > 1 else "meso"
-            how = {**_EXACT, "label": f"closed form, {exact['source'][key]}"}
-            lines.append((s, exact[key], how))
-        rows.append(Row(label=label, unit=unit, lines=lines))
-    length = length_scale(float(np.ptp(s)))
-    return _figure(f"{result.title}: probe “{name}”", axis, rows, length)
-
-
-def _probe_rows(
-    result: Drawn, columns: Columns, along: np.ndarray | None
-) -> list[tuple[str, str, str, list[tuple[str, np.ndarray]]]]:
-    """Panels of a probe: key, label, unit, lines (name, values)."""
-    rows: list[tuple[str, str, str, list[tuple[str, np.ndarray]]]] = []
-    for key, symbol in (("current_density", "J"), ("orbital_density", "L"), ("vorticity", "Ω")):
-        if key == "vorticity" and rows and rows[-1][0] == "orbital_density":
-            break
-        parts = [c for c in (_column(columns, f"{key}_{axis}") for axis in AXES) if c]
-        scalar = None if parts else _column(columns, key)
-        if scalar:
-            label = "$L_z$" if symbol == "L" else symbol
-            rows.append((key, label, scalar[1], [(label, scalar[0])]))
-        elif parts and symbol == "J" and along is not None:
-            value = parts[0][0] * along[0] + parts[1][0] * along[1]
-            rows.append((key, "$J$", parts[0][1], [("$J$", value)]))
-        elif parts:
-            lines = [(f"${symbol}_{axis}$", y) for axis, (y, _) in zip(AXES, parts, strict=False)]
-            if len(lines) == 3:  # without those that are nothing
-                sizes = [float(np.nanmax(np.abs(y), initial=0.0)) for _, y in lines]
-                kept = [
-                    line
-                    for line, size in zip(lines, sizes, strict=True)
-                    if size > 1e-3 * max(sizes)
-                ]
-                lines = kept or lines[:1]
-            label = f"${symbol}$" if len(lines) > 1 else lines[0][0]
-            rows.append((key, label, parts[0][1], lines))
-    potential = columns.get("potential_V")
-    if potential is not None and (along is None or not rows):
-        low, high = result.potentials
+    exact = result.closed_form(np.column_stack([columns["x_m"], columns["y_m"]])) or {}
+    s, axis = columns["s_m"], "distance along the probe"
+    if exact and np.ptp(exact["y"]) >= 1e-3 * np.ptp(s):
+        s, axis = exact["y"], "distance from the centre line"
+    rows: list[Row] = []
+    found = {symbol: _components(columns, key, symbol) for symbol, key in _SHOWN.items()}
+    if found["L"]:
+        found["Ω"] = []
+    if exact and found["J"]:
+        (_, x, unit), (_, y, _) = found["J"]
+        found["J"] = [("$J$", x * exact["along"][0] + y * exact["along"][1], unit)]
+    if any(found[symbol] for symbol in "JLΩ") and found["φ"]:
         # A probe along an equipotential would show nothing but errors of discretisation.
-        if not rows or np.nanmax(potential) - np.nanmin(potential) >= 1e-3 * (high - low):
-            rows.append(("potential", "φ", "V", [("φ", potential)]))
-    return rows
+        low, high = result.potentials
+        if exact or np.ptp(_finite(found["φ"][0][1])) < 1e-3 * (high - low):
+            found["φ"] = []
+    for symbol, lines in found.items():
+        if not lines:
+            continue
+        several, known = len(lines) > 1, exact.get(_SHOWN[symbol])
+        row = Row(label=f"${symbol}$" if several else lines[0][0], unit=lines[0][2])
+        for i, (text, values, _) in enumerate(lines):
+            label = text if several else "_" if known is None else "meso"
+            row.lines.append((s, values, {"color": LINES[i], "label": label}))
+        if known is not None:
+            text = f"closed form, {_SOURCE[_SHOWN[symbol]]}"
+            row.lines.append((s, known, {**_EXACT, "label": text}))
+        rows.append(row)
+    return _figure(f"{result.title}: probe “{name}”", axis, rows, length_scale(float(np.ptp(s))))
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
+
+
+def _components(columns: Columns, key: str, symbol: str) -> list[tuple[str, np.ndarray, str]]:
+    """Label, values, unit of a scalar, or of the components of a vector, in 3D if not nothing."""
+    found = [
+        (f"${symbol}_{axis}$", *column)
+        for axis in AXES
+        if (column := _column(columns, f"{key}_{axis}")) is not None
+    ]
+    if not found and (scalar := _column(columns, key)) is not None:
+        return [("$L_z$" if symbol == "L" else symbol, *scalar)]
+    sizes = [float(np.nanmax(np.abs(values), initial=0.0)) for _, values, _ in found]
+    large = [size > 1e-3 * max(sizes) or len(found) < 3 for size in sizes]
+    return [part for part, kept in zip(found, large, strict=True) if kept] or found[:1]
 
 
 def has_densities(columns: Columns) -> bool:
@@ -226,11 +216,9 @@ def has_densities(columns: Columns) -> bool:
 
 
 def densities(columns: Columns, title: str) -> Figure:
-    """Angular momentum: what diffuses, what the vorticity makes, and their sum.
+    """Angular momentum along a probe or the smooth pieces of a wall, from the columns of its table.
 
-    Args:
-        columns: Of a probe, or of a wall, with one line for each of its smooth pieces.
-        title: Title.
+    What diffuses, what the vorticity makes, and their sum.
     """
     s, whole = columns["s_m"], np.zeros(len(columns["s_m"]))
     segments = columns.get("segment", whole)

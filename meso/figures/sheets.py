@@ -54,51 +54,19 @@ class Panel:
         self.axes.plot(*(line.T / self.unit), snap=False, solid_capstyle="butt", **how)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """A figure with maps and a colour bar.
+    """A figure with maps and a colour bar below or beside them.
 
-    Attributes:
-        result: What is shown.
-        figure: The figure.
-        panels: The map of a 2D device, and perhaps a magnified part of it; or two sections along
-            a 3D device and one across it.
-        bar: Axes of the colour bar, below or beside the maps.
+    The panels are the map of a 2D device, with contacts and perhaps their potentials and currents
+    (``values``), and perhaps a part of it magnified (``zoom``, m); or two sections along a 3D
+    device and one across it.
     """
 
-    result: Drawn
-    figure: Figure
-    panels: list[Panel]
-    bar: Any
-
-    @classmethod
-    def of(cls, result: Drawn, *, values: bool = False, zoom: Extent | None = None) -> Sheet:
-        """Lay out a figure.
-
-        Args:
-            result: What will be shown.
-            values: True if potentials and currents stand below the names of the contacts.
-            zoom: A part to be magnified, m.
-        """
-        if result.dimension == 3:
-            return _sections(result)
-        plane, extent, contacts = result.plane(2), _extent(result, (0, 1)), result.stretches
-        pads = _pads(contacts, values)
-        figure, axes, bar = flat_figure(extent, pads, result.title, zoom is not None)
-        unit = length_scale(result.size).factor
-        # The same for all maps, so that points are found once.
-        points = 800 * result.spans / max(result.spans[0], 1.5 * result.spans[1])
-        columns, rows = np.ceil(points).astype(int).tolist()
-        grid = result.grid(extent, columns, rows)
-        panels = [Panel(axes=axes[0], unit=unit, plane=plane, grid=grid)]
-        for stretch in contacts:
-            _contact(panels[0], stretch, values)
-        if zoom is not None:
-            side = round(_FINE * axes[1].bbox.width / DPI)
-            grid = result.grid(zoom, side, side)
-            panels.append(Panel(axes=axes[1], unit=unit, plane=plane, grid=grid, main=False))
-            _zoomed(*panels)
-        return cls(result=result, figure=figure, panels=panels, bar=bar)
+    def __init__(self, result: Drawn, *, values: bool = False, zoom: Extent | None = None) -> None:
+        self.result = result
+        self.figure, self.panels, self.bar = (
+            _sections(result) if result.dimension == 3 else _map(result, values, zoom)
+        )
 
     def finish(self, image: Any, label: str, extend: str = "neither") -> Figure:
         """Outlines and the colour bar."""
@@ -127,16 +95,10 @@ def frame(axes: Any, extent: Extent, size: float, which: tuple[int, int] = (0, 1
 def flat_figure(
     box: Extent, pads: Extent, title: str, panel: bool = False
 ) -> tuple[Figure, list[Any], Any]:
-    """Lay out a map: true aspect, sizes that suit a slide.
+    """Lay out a map of true aspect, perhaps with a square panel, for a slide.
 
-    Args:
-        box: Bounding box of the device, m.
-        pads: Room to leave around it for labels, inches.
-        title: Above the map.
-        panel: True for a second, square panel.
-
-    Returns:
-        The figure, axes of the map and the panel, and those of a colour bar below or beside them.
+    Around the box of the device (m) there is room for labels, inches. Returned are the figure, axes
+    of the map and the panel, and those of a colour bar below or beside them.
     """
     width, height = box[1] - box[0], box[3] - box[2]
     wide = width > 1.5 * height
@@ -162,6 +124,27 @@ def flat_figure(
     around = np.array(box) + np.array([-1, 1, -1, 1]) * pads / per_metre
     frame(axes[0], tuple(around), max(width, height))
     return figure, axes, bar
+
+
+def _map(result: Drawn, values: bool, zoom: Extent | None) -> tuple[Figure, list[Panel], Any]:
+    """A 2D device with its contacts, and perhaps a magnified part."""
+    plane, extent, contacts = result.plane(2), _extent(result, (0, 1)), result.stretches
+    pads = _pads(contacts, values)
+    figure, axes, bar = flat_figure(extent, pads, result.title, zoom is not None)
+    unit = length_scale(result.size).factor
+    # The same for all maps, so that points are found once.
+    points = 800 * result.spans / max(result.spans[0], 1.5 * result.spans[1])
+    columns, rows = np.ceil(points).astype(int).tolist()
+    grid = result.grid(extent, columns, rows)
+    panels = [Panel(axes=axes[0], unit=unit, plane=plane, grid=grid)]
+    for stretch in contacts:
+        _contact(panels[0], stretch, values)
+    if zoom is not None:
+        side = round(_FINE * axes[1].bbox.width / DPI)
+        grid = result.grid(zoom, side, side)
+        panels.append(Panel(axes=axes[1], unit=unit, plane=plane, grid=grid, main=False))
+        _zoomed(*panels)
+    return figure, panels, bar
 
 
 def _extent(result: Drawn, axes: tuple[int, int]) -> Extent:
@@ -217,7 +200,7 @@ def _zoomed(panel: Panel, close: Panel) -> None:
     )
 
 
-def _sections(result: Drawn) -> Sheet:
+def _sections(result: Drawn) -> tuple[Figure, list[Panel], Any]:
     """From above, from the side, and across the longest extent."""
     size, unit = result.spans, length_scale(result.size)
     longest, middle, least = result.order
@@ -247,5 +230,4 @@ def _sections(result: Drawn) -> Sheet:
         grid = result.grid(extent, round(w * _FINE), round(h * _FINE), plane)
         main = axis != longest
         panels.append(Panel(axes=axes, unit=unit.factor, plane=plane, grid=grid, main=main))
-    bar = add(left + 0.1 * wide, 0.62, 0.8 * wide, 0.13)
-    return Sheet(result=result, figure=figure, panels=panels, bar=bar)
+    return figure, panels, add(left + 0.1 * wide, 0.62, 0.8 * wide, 0.13)

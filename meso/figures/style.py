@@ -59,11 +59,9 @@ class Scale:
 
 
 def scale(largest: float, unit: str) -> Scale:
-    """Engineering notation: a prefix for amperes, volts, ohms, …, else a power of ten.
+    """A prefix for amperes, volts, ohms, …, else a power of ten, for numbers up to the largest.
 
-    Args:
-        largest: Largest magnitude to be written, in the unit.
-        unit: As in the headers of the tables, "A_per_m", "hbar_per_m2", …
+    The unit is as in the headers of the tables, "A_per_m", "hbar_per_m2", …
     """
     above, per, below = unit.replace("hbar", "ħ").replace("ohm", "Ω").partition("_per_")
     name = above + ("/" + below.translate(_RAISED) if per else "")
@@ -97,16 +95,9 @@ def plain(text: str) -> str:
 def canvas(
     width: float, height: float, title: str, left: float
 ) -> tuple[Figure, Callable[..., Any]]:
-    """A figure with a title, and a function that adds axes to it.
+    """A figure, inches, with a title from some point on, and what adds axes to it.
 
-    Args:
-        width: Of the figure, inches.
-        height: Of the figure, inches.
-        title: Above everything.
-        left: Where the title begins, inches.
-
-    Returns:
-        The figure, and ``add(x, y, width, height, **how)``, inches from the lower left corner.
+    ``add(x, y, width, height, **how)`` counts inches from the lower left corner.
     """
     figure = Figure(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(figure)

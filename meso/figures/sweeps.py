@@ -23,6 +23,7 @@ from meso.figures.style import (
     zero_line,
 )
 from meso.files.headline import headline
+from meso.units import is_number
 
 _UNITS = ("ohm", "ohm_m", "S", "S_per_m", "A", "A_per_m")
 _STYLES = ("-", "--", ":", "-.")
@@ -30,21 +31,14 @@ _MANY = 20.0  # largest over smallest value of a logarithmic axis
 
 
 def draw_sweep(directory: Path) -> Path | None:
-    """Draw the table of a sweep, ``sweep.png``.
-
-    Args:
-        directory: Where ``sweep.json`` is.
-
-    Returns:
-        The picture, or None if there is nothing to draw.
-    """
+    """Draw the table of a sweep, ``sweep.json``, to ``sweep.png``, if there is anything to draw."""
     table = json.loads((directory / "sweep.json").read_text())
     rows = [row for row in table["points"] if row["status"] == "done"]
     shown = list(dict.fromkeys(key for row in rows for key in headline(row["results"])))
     across = next(
-        (a for a in table["over"] if sum(_is_number(v) for v in a["values"]) > 1), table["over"][0]
+        (a for a in table["over"] if sum(is_number(v) for v in a["values"]) > 1), table["over"][0]
     )
-    rows = [row for row in rows if _is_number(row["swept"][across["column"]])] or rows
+    rows = [row for row in rows if is_number(row["swept"][across["column"]])] or rows
     if not rows or not shown:
         return None
     with matplotlib.rc_context(STYLE):
@@ -64,7 +58,7 @@ def _draw(
     column = across["column"]
     levels = [list(dict.fromkeys(r["swept"][a["column"]] for r in rows)) for a in families]
     values = [row["results"][key] for row in rows for key in shown if key in row["results"]]
-    log = across["scale"] == "log" and all(_is_number(row["swept"][column]) for row in rows)
+    log = across["scale"] == "log" and all(is_number(row["swept"][column]) for row in rows)
     high = log and min(values) > 0 and max(values) > _MANY * min(values)
     # The unit suits the largest number, or the middle of a logarithmic axis.
     typical = sqrt(min(values) * max(values)) if high else max(map(abs, values))
@@ -79,7 +73,7 @@ def _draw(
                 continue
             color, dashes = (j, i) if len(shown) > 1 else (i, 0)
             axes.plot(
-                [x / x_unit.factor if _is_number(x) else x for x, _ in pairs],
+                [x / x_unit.factor if is_number(x) else x for x, _ in pairs],
                 [y / y_unit.factor for _, y in pairs],
                 marker="o",
                 markersize=4,
@@ -110,7 +104,7 @@ def _label(key: str, others: list[tuple[dict[str, Any], Any]]) -> str:
     parts = [_name(key)] if key else []
     for axis, value in others:
         text = str(value)
-        if _is_number(value):
+        if is_number(value):
             unit = _unit([value], axis["unit"])
             text = f"{value / unit.factor:.4g} {unit.name}".strip()
         parts.append(f"{axis['key'].split('.')[-1]} = {text}")
@@ -126,11 +120,7 @@ def _name(column: str) -> str:
 
 def _unit(values: list[Any], unit: str) -> Scale:
     """A handy unit for those of the values that are numbers."""
-    numbers = [abs(v) for v in values if _is_number(v)]
+    numbers = [abs(v) for v in values if is_number(v)]
     if unit == "m" and numbers:
         return length_scale(max(numbers))
     return scale(max(numbers, default=0.0), unit)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -22,7 +22,7 @@ ribbon, ring = test_figures.ribbon, test_figures.ring  # fixtures
 
 
 def test_ring_is_masked_and_its_error_is_not_magnified(ring: Path) -> None:
-    result = figures.Drawn.read(ring)
+    result = figures.Drawn(ring)
     grid = result.grid((-2e-7, 2e-7, -2e-7, 2e-7), 200, 200)
     values = grid["potential"]
     r = np.hypot(*np.meshgrid(grid.x, grid.y))
@@ -35,7 +35,7 @@ def test_ring_is_masked_and_its_error_is_not_magnified(ring: Path) -> None:
 
 
 def test_colours_of_signed_fields_are_symmetric(ribbon: Path) -> None:
-    result = figures.Drawn.read(ribbon)
+    result = figures.Drawn(ribbon)
     for field in ("orbital_density", "vorticity"):
         with matplotlib.rc_context(style.STYLE):
             figure = maps.signed(result, field)
@@ -67,7 +67,7 @@ def test_parts_of_several_ranks_are_one_picture(ribbon: Path, tmp_path: Path) ->
 
 
 def test_probe_shows_the_closed_form(ribbon: Path) -> None:
-    result = figures.Drawn.read(ribbon)
+    result = figures.Drawn(ribbon)
     y = np.linspace(-5e-8, 5e-8, 11)
     points = np.column_stack([np.full(11, 2e-7), y])
     exact = result.closed_form(points)
@@ -102,7 +102,7 @@ def test_grid_is_exact_for_polynomials_on_curved_cells(degree: int) -> None:
 
 
 def test_outline_closes_around_holes(ring: Path) -> None:
-    result = figures.Drawn.read(ring)
+    result = figures.Drawn(ring)
     lines = chains(boundary(result.nodes, 2))
     assert len(lines) == 2
     for line in lines:
@@ -111,7 +111,7 @@ def test_outline_closes_around_holes(ring: Path) -> None:
 
 
 def test_walls_and_contacts_are_told_apart(ribbon: Path) -> None:
-    result = figures.Drawn.read(ribbon)
+    result = figures.Drawn(ribbon)
     walls = result.outline(walls=True)
     length = sum(np.linalg.norm(np.diff(line, axis=0), axis=1).sum() for line in walls)
     assert length == pytest.approx(800e-9)
@@ -132,7 +132,7 @@ def test_two_periodic_pairs_are_told_apart(tmp_path: Path) -> None:
     }
     changes = {"boundaries": laws, "output.probes": {}}
     meso.run(case("antidot", ("edge",), **changes)).save(tmp_path / "r", figures=False)
-    contacts = figures.Drawn.read(tmp_path / "r").stretches
+    contacts = figures.Drawn(tmp_path / "r").stretches
     normals = {c.name: tuple(np.round(c.normal, 6)) for c in contacts}
     assert normals == {"left": (-1, 0), "right": (1, 0), "bottom": (0, -1), "top": (0, 1)}
 
@@ -163,7 +163,7 @@ def test_periodic_boundaries_are_named(tmp_path: Path) -> None:
         "edges": {"wall": {"specularity": 0.0}},
     }
     meso.run(case("ribbon", ("edges",), boundaries=laws)).save(tmp_path / "r", figures=False)
-    result = figures.Drawn.read(tmp_path / "r")
+    result = figures.Drawn(tmp_path / "r")
     ends = {c.name: c for c in result.stretches}
     assert ends.keys() == {"source", "drain"}
     assert all(c.periodic for c in ends.values())

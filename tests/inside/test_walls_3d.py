@@ -241,7 +241,7 @@ def test_sections_show_the_fields(tmp_path: Path) -> None:
     fields = {**flow.fields, "vorticity": omega, "orbital_density": orbital_density(flow, omega)}
     written = Result(case=case(), flow=flow, fields=fields, edge_moments=(), warnings=())
     written.save(tmp_path / "r", figures=False)
-    result = Drawn.read(tmp_path / "r")
+    result = Drawn(tmp_path / "r")
     assert result.order == [0, 1, 2]
     plane = Plane(across=1, axes=(0, 2), position=0.37 * WIDTH)
     grid = result.grid((0.1 * LENGTH, 1.1 * LENGTH, 0.0, THICKNESS), 50, 40, plane)
