@@ -367,13 +367,10 @@ class Diffusion:
         evidence: dict[str, Any],
         made: np.ndarray | None = None,
     ) -> Densities:
-        """The result: densities and balances.
+        """Densities and balances from omega at the nodes of each cell, (c, nodes, n).
 
-        Args:
-            omega: At the nodes of each cell, shape (c, nodes, n).
-            reaction: What must be fed in at prescribed nodes, shape (nodes, n).
-            evidence: How it was solved.
-            made: Load of a source, if there is one, shape (c, nodes, n).
+        The reaction, (nodes, n), is what must be fed in at prescribed nodes; what is ``made`` is
+        the load of a source, (c, nodes, n).
         """
         device, space = self.device, self.space
         lost, seen = self._lost(omega, made), np.zeros(space.nodes, dtype=bool)

@@ -241,13 +241,10 @@ class _Charge:
         return tested(self.diffusion.device, self.diffusion.order, 1, form)
 
     def currents(self, phi: np.ndarray, omega: np.ndarray) -> np.ndarray:
-        """Currents of the ports, (ports, sides), by consistent fluxes.
+        """Currents of the ports, (ports, sides), by consistent fluxes I_i = -(grad phi_i, J).
 
-        I_i = -(grad phi_i, J) for each side; the first sides are unit potentials of the ports.
-
-        Args:
-            phi: At the nodes of each cell, shape (c, nodes, sides).
-            omega: The same, shape (c, nodes, n, sides).
+        From values at the nodes of each cell, (c, nodes, sides) and (c, nodes, n, sides); the first
+        sides are unit potentials of the ports.
         """
         # A constant carries no current: without it rounding has nothing to add up.
         rise = phi - phi.mean(axis=1, keepdims=True)

@@ -108,16 +108,9 @@ class Solution(NamedTuple):
 
 
 class System:
-    """A system of coupled fields on a device.
+    """A system of coupled fields in one space.
 
-    Args:
-        device: The device.
-        space: Space of each component.
-        operator: The coefficients.
-        held: Which components are prescribed at each node, shape (nodes, n).
-        pairs: Periodic pairs of boundaries.
-        own: Terms that are added to the weak form.
-        iterative: Whether to iterate rather than factorise.
+    Components may be ``held`` at nodes, (nodes, n), and ``own`` terms added to the weak form.
 
     Raises:
         CaseError: A conductance between regions that are joined continuously by a third.
