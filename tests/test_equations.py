@@ -85,6 +85,10 @@ def traction(d):
     return np.array([2 * d[0, 0], d[0, 1] + d[1, 0]])
 
 
+#: Tensors of two components of angular momentum, without any symmetry.
+D = np.random.default_rng(1).standard_normal((2, 2, 2, 2))
+THETA = np.random.default_rng(2).standard_normal((2, 2, 3))
+
 #: The function with its arguments beside the trial and test functions, and its value.
 IN_SQUARE = {
     "relaxation": (
@@ -145,6 +149,22 @@ IN_SQUARE = {
     "coupling": (
         lambda f: dissipation.coupling(f.J, f.phi),
         lambda x, y: x * y * div(dJ(x, y)),
+    ),
+    "angular-momentum diffusion": (
+        lambda f: angular_momentum.diffusion(f.J, f.w, D),
+        lambda x, y: np.einsum("iakb,iaxy,kbxy->xy", D, dw(x, y), dJ(x, y)),
+    ),
+    "angular-momentum relaxation": (
+        lambda f: angular_momentum.relaxation(f.J, f.w, D[0, :, 1]),
+        lambda x, y: np.einsum("ab,axy,bxy->xy", D[0, :, 1], w(x, y), J(x, y)),
+    ),
+    "Hall current of angular momentum": (
+        lambda f: angular_momentum.hall_current(f.w, f.J, THETA),
+        lambda x, y: np.einsum("iak,iaxy,kxy->xy", THETA[..., :2], dw(x, y), J(x, y)),
+    ),
+    "inverse current": (
+        lambda f: ufl.dot(angular_momentum.inverse_current(f.J, THETA), f.w),
+        lambda x, y: np.einsum("iak,iaxy,kxy->xy", THETA[..., :2], dJ(x, y), w(x, y)),
     ),
     "vorticity": (
         lambda f: vorticity.vorticity(f.J, -2.0) * f.psi,

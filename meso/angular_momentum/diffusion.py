@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import dolfinx
 import numpy as np
@@ -37,8 +37,17 @@ from meso.mpi import total
 Electric = Flow | Sequence[float] | Callable[[np.ndarray], np.ndarray]
 
 
-# Ways in which angular momentum goes, beside the boundaries, whose names are no such words.
-_INSIDE, _MADE = " relaxed", " made"
+class _Lost(NamedTuple):
+    """What goes in each way on this rank, in parts, shape (m, n): cells, facets or nodes."""
+
+    relaxed: np.ndarray
+    made: np.ndarray  # by a source: negative
+    through: dict[str, np.ndarray]
+
+    @property
+    def parts(self) -> np.ndarray:
+        """All of them; they sum to zero."""
+        return np.concatenate([self.relaxed, self.made, *self.through.values()])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +229,7 @@ class Diffusion:
         solution = system.solve(
             loads[..., None],
             given[..., None],
-            defect=lambda omega: np.where(free, self._rest(omega, made), 0.0),
+            defect=lambda omega: free * self._summed(self._lost(omega, made).parts),
         )
         omega, reaction = solution.values[..., 0], solution.reaction[..., 0]
         return self.densities(omega, reaction, solution.evidence, made)
@@ -289,26 +298,26 @@ class Diffusion:
         device, space, n = self.device, self.space, len(self.components)
         held = np.zeros((space.nodes, n), dtype=bool)
         values = np.zeros((space.nodes, n))
-        # Where regions meet on a boundary, the susceptibility of one of them counts.
-        region = dolfinx.fem.Function(space.space)
-        region.interpolate(by_region(device, np.arange(len(device.regions))))
-        region.x.scatter_forward()
         for name, surface in self.surfaces.items():
             if surface.density is None:
                 continue
             nodes = space.nodes_on(device, name)
             x = space.space.tabulate_dof_coordinates()[nodes, : device.dimension]
             wanted = evaluated(surface.density, x, n)
-            chi = self.chi[region.x.array[nodes].round().astype(int)]
+            chi = self.chi[self._region[nodes]]
             held[nodes] = ~np.isnan(wanted)
             values[nodes] = np.linalg.solve(chi, np.nan_to_num(wanted)[..., None])[..., 0]
         return held, np.where(held, values, 0.0)
 
-    def _lost(self, omega: np.ndarray, made: np.ndarray | None) -> dict[str, np.ndarray]:
-        """What goes in each way on this rank, J s per s: parts, shape (m, n), by its name.
+    @cached_property
+    def _region(self) -> np.ndarray:
+        """Region of each node; where several meet, one of them."""
+        region = dolfinx.fem.Function(self.space.space)
+        region.interpolate(by_region(self.device, np.arange(len(self.device.regions))))
+        region.x.scatter_forward()
+        return np.asarray(region.x.array.round().astype(int))
 
-        Inside a conductor parts are cells, at boundaries, which have their names, facets.
-        """
+    def _lost(self, omega: np.ndarray, made: np.ndarray | None) -> _Lost:
         device, n = self.device, len(self.components)
         T = self.operator.reaction[device.cell_region]
         relaxed = (T @ (self._basis[:, None] @ omega).swapaxes(1, 2))[..., 0]
@@ -318,13 +327,12 @@ class Diffusion:
             if self.own.loads is not None:
                 added = added - self.own.loads
             relaxed += added.reshape(omega.shape).sum(axis=1)
-        out = {_INSIDE: relaxed, _MADE: np.zeros((1, n)) if made is None else -made.sum(axis=1)}
-        periodic = {name for pair in self.pairs for name in pair}
+        through, periodic = {}, {name for pair in self.pairs for name in pair}
         for name in device.boundaries:
             if name not in periodic:
                 fed = [-self.fed[name][1].sum(axis=1)] if name in self.fed else []
-                out[name] = np.concatenate([self._absorbed(name, omega), *fed])
-        return out
+                through[name] = np.concatenate([self._absorbed(name, omega), *fed])
+        return _Lost(relaxed, np.zeros((1, n)) if made is None else -made.sum(axis=1), through)
 
     @cached_property
     def _basis(self) -> np.ndarray:
@@ -348,10 +356,9 @@ class Diffusion:
         flux = (V @ (basis[:, None] @ at).swapaxes(1, 2))[..., 0]
         return flux * device.extent ** (device.dimension - 1)
 
-    def _rest(self, omega: np.ndarray, made: np.ndarray) -> np.ndarray:
-        """What is lost beyond what is made and fed in, of each component, (n,)."""
-        lost = np.concatenate(list(self._lost(omega, made).values()))
-        return np.atleast_1d(total(self.device.comm, lost.sum(axis=0)))
+    def _summed(self, parts: np.ndarray) -> np.ndarray:
+        """Sum of parts (m, n) over all ranks, shape (n,)."""
+        return np.atleast_1d(total(self.device.comm, parts.sum(axis=0)))
 
     def densities(
         self,
@@ -360,35 +367,23 @@ class Diffusion:
         evidence: dict[str, Any],
         made: np.ndarray | None = None,
     ) -> Densities:
-        """The result: densities and balances.
+        """Densities and balances from omega at the nodes of each cell, (c, nodes, n).
 
-        Args:
-            omega: At the nodes of each cell, shape (c, nodes, n).
-            reaction: What must be fed in at prescribed nodes, shape (nodes, n).
-            evidence: How it was solved.
-            made: Load of a source, if there is one, shape (c, nodes, n).
+        The reaction, (nodes, n), is what must be fed in at prescribed nodes; what is ``made`` is
+        the load of a source, (c, nodes, n).
         """
-        device, space, nothing = self.device, self.space, np.zeros((1, omega.shape[2]))
-        lost = self._lost(omega, made)
-        through = [name for name in lost if name not in (_INSIDE, _MADE)]
-        seen = np.zeros(space.nodes, dtype=bool)
-        for name in through:
+        device, space = self.device, self.space
+        lost, seen = self._lost(omega, made), np.zeros(space.nodes, dtype=bool)
+        for name, parts in lost.through.items():
             surface = self.surfaces.get(name)
             if surface is not None and surface.density is not None:
                 nodes = space.nodes_on(device, name)
                 nodes = nodes[(nodes < space.index_map.size_local) & ~seen[nodes]]
                 seen[nodes] = True
-                lost[name] = np.concatenate([lost[name], -reaction[nodes]])
-
-        def summed(parts: np.ndarray) -> np.ndarray:
-            found = np.atleast_1d(total(device.comm, parts.sum(axis=0)))
-            return found * (self.thickness or 1.0)
-
-        amount = {key: summed(parts) for key, parts in lost.items()}
+                lost.through[name] = np.concatenate([parts, -reaction[nodes]])
+        rest, size = self._summed(lost.parts), self._summed(np.abs(lost.parts))
+        factor, nothing = self.thickness or 1.0, np.zeros((1, omega.shape[2]))
         fed = {k: load.sum(axis=1) for k, (_, load) in self.fed.items()}
-        # How much of it cancels tells what rounding leaves.
-        size = summed(np.concatenate([np.abs(parts) for parts in lost.values()]))
-        rest = np.sum(list(amount.values()), axis=0)
         return Densities(
             device=device,
             components=self.components,
@@ -396,9 +391,9 @@ class Diffusion:
             unit="J_s_per_m2" if self.sheet else "J_s_per_m3",
             omega=omega,
             density=omega @ self.chi[device.cell_region].swapaxes(1, 2),
-            outflow={name: amount[name] for name in through},
-            injected={name: summed(fed.get(name, nothing)) for name in through},
-            relaxed=amount[_INSIDE],
+            outflow={name: self._summed(p) * factor for name, p in lost.through.items()},
+            injected={name: self._summed(fed.get(name, nothing)) * factor for name in lost.through},
+            relaxed=self._summed(lost.relaxed) * factor,
             imbalance=np.divide(rest, size, out=np.zeros(len(rest)), where=size > 0),
             warnings=tuple(self.warnings),
             evidence=evidence,

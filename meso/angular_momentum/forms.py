@@ -21,13 +21,7 @@ def by_region(device: Device, values: np.ndarray) -> Any:
 
 
 def at_points(device: Device, degree: int, values: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """A vector that is known at the points of a quadrature.
-
-    Args:
-        device: The device.
-        degree: Of the quadrature.
-        values: From positions in m, (c, q, d), to values (c, q, n).
-    """
+    """A vector with values (c, q, n) at the points of a quadrature, from positions (c, q, d), m."""
     cells = cells_of(device)
     points, _ = cells.quadrature(degree)
     found = values(cells.positions(np.arange(cells.count), points) * device.extent)
@@ -57,16 +51,9 @@ def assign(function: Any, values: np.ndarray) -> None:
 def tested(
     device: Device, degree: int, components: int, form: Callable[[Any], ufl.Form]
 ) -> Callable[[], np.ndarray]:
-    """A linear form at the nodes of each cell, shape (c, nodes, n), SI.
+    """A linear form of test functions in DG_k^n at the nodes of each cell, (c, nodes, n), SI.
 
-    Args:
-        device: The device.
-        degree: Of the test function, which is not continuous.
-        components: Of the test function.
-        form: From the test function to the form.
-
-    Returns:
-        A function that assembles it with the values that its coefficients have then.
+    The function that is returned assembles it with the values that its coefficients have then.
     """
     space = dolfinx.fem.functionspace(device.mesh, ("DG", degree, (components,)))
     ready = functional(form(ufl.TestFunction(space)))

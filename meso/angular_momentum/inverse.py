@@ -23,7 +23,7 @@ from meso.angular_momentum.forms import assign, broken, by_region, tested
 from meso.angular_momentum.system import Operator, Solution, System
 from meso.boundary import Boundary
 from meso.discrete.expressions import interpolated
-from meso.discrete.fields import Field, cellwise
+from meso.discrete.fields import Field, cellwise, difference
 from meso.discrete.periodic import ground_nodes
 from meso.equations import ohmic
 from meso.equations.angular_momentum import inverse_current
@@ -94,8 +94,8 @@ def one_way(diffusion: Diffusion, densities: Densities, flow: Flow) -> Response:
     phi = charge.solve(operator, charge.held[:, None], loads, given).values[:, :, 0]
     still = {name: _without_drive(law) for name, law in flow.boundaries.items()}
     state, offset, mix = charge.driven(phi, omega, still)
-    charge.set(phi @ mix, densities.omega)
-    return charge.response(state, offset, charge.J, charge.phi, two_way=False)
+    voltage, density = charge.fields(phi @ mix, densities.omega)
+    return charge.response(state, offset, density, voltage, two_way=False)
 
 
 def _without_drive(law: Boundary) -> Boundary:
@@ -138,11 +138,9 @@ def two_way(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response
     omega, phi = solution.values[:, :, :n], solution.values[:, :, n]
     state, offset, mix = charge.driven(phi, omega, flow.boundaries)
     phi, omega = phi @ mix, omega @ mix
-    charge.set(phi, omega)
     evidence = {k: v for k, v in solution.evidence.items() if k != "systems"}
     densities = diffusion.densities(omega, solution.reaction[:, :n] @ mix, evidence)
-    density = charge.field("current_density", charge.J)
-    voltage = cellwise("potential", "V", diffusion.device, diffusion.order, phi, joined=True)
+    voltage, density = charge.fields(phi, omega)
     coupled = replace(
         flow,
         current_density=density.function(),
@@ -158,8 +156,9 @@ def two_way(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response
         }
         for kind in ("contacts", "periodic")
     }
-    change = charge.J - flow.current_density, charge.phi - flow.potential
-    return coupled, densities, charge.response(changes, offset, *change, two_way=True)
+    density = difference(density, flow.fields["current_density"])
+    voltage = difference(voltage, flow.fields["potential"])
+    return coupled, densities, charge.response(changes, offset, density, voltage, two_way=True)
 
 
 class _Charge:
@@ -242,13 +241,10 @@ class _Charge:
         return tested(self.diffusion.device, self.diffusion.order, 1, form)
 
     def currents(self, phi: np.ndarray, omega: np.ndarray) -> np.ndarray:
-        """Currents of the ports, (ports, sides), by consistent fluxes.
+        """Currents of the ports, (ports, sides), by consistent fluxes I_i = -(grad phi_i, J).
 
-        I_i = -(grad phi_i, J) for each side; the first sides are unit potentials of the ports.
-
-        Args:
-            phi: At the nodes of each cell, shape (c, nodes, sides).
-            omega: The same, shape (c, nodes, n, sides).
+        From values at the nodes of each cell, (c, nodes, sides) and (c, nodes, n, sides); the first
+        sides are unit potentials of the ports.
         """
         # A constant carries no current: without it rounding has nothing to add up.
         rise = phi - phi.mean(axis=1, keepdims=True)
@@ -276,18 +272,20 @@ class _Charge:
         state = terminals_of(self.names, boundaries, G, potential, current)
         return state, offset, np.append(potential, 1.0)
 
-    def field(self, key: str, value: Any, name: str = "") -> Field:
-        """A field of the flow, by its name, with another value."""
-        order, unit = self.diffusion.order, self.flow.fields[key].unit
-        degree = max(order - 1, 0) if key == "current_density" else order
-        return interpolated(name or key, unit, self.diffusion.device, degree, value)
+    def fields(self, phi: np.ndarray, omega: np.ndarray) -> tuple[Field, Field]:
+        """Potential and current density, from values at the nodes of each cell."""
+        device, order = self.diffusion.device, self.diffusion.order
+        self.set(phi, omega)
+        key, unit = "current_density", self.flow.fields["current_density"].unit
+        density = interpolated(key, unit, device, max(order - 1, 0), self.J)
+        return cellwise("potential", "V", device, order, phi, joined=True), density
 
     def response(
         self,
         state: Mapping[str, Any],
         offset: np.ndarray,
-        density: Any,
-        potential: Any,
+        density: Field,
+        potential: Field,
         *,
         two_way: bool,
     ) -> Response:
@@ -296,8 +294,8 @@ class _Charge:
             contacts=state["contacts"],
             periodic=state["periodic"],
             short_circuit=dict(zip(self.names, map(float, offset), strict=True)),
-            current_density=self.field("current_density", density, "inverse_current_density"),
-            potential=self.field("potential", potential, "inverse_potential"),
+            current_density=replace(density, name="inverse_current_density"),
+            potential=replace(potential, name="inverse_potential"),
             two_way=two_way,
         )
 

@@ -108,16 +108,9 @@ class Solution(NamedTuple):
 
 
 class System:
-    """A system of coupled fields on a device.
+    """A system of coupled fields in one space.
 
-    Args:
-        device: The device.
-        space: Space of each component.
-        operator: The coefficients.
-        held: Which components are prescribed at each node, shape (nodes, n).
-        pairs: Periodic pairs of boundaries.
-        own: Terms that are added to the weak form.
-        iterative: Whether to iterate rather than factorise.
+    Components may be ``held`` at nodes, (nodes, n), and ``own`` terms added to the weak form.
 
     Raises:
         CaseError: A conductance between regions that are joined continuously by a third.
@@ -140,16 +133,11 @@ class System:
         self.scale = 1 / np.sqrt(size.max(axis=0) / device.dimension)
         self.forms = ScalarForms(cells, space, bend=2 * (cells.degree - 1))
         phase = phases(device, operator.conductance)
-        several = phase.max(initial=0) > 0
-        if several and pairs:
+        if phase.any() and pairs:
             text = "conductances and periodic pairs do not go together"
             raise CaseError(("angular_momentum.interfaces", text))
         self.region_phase, self.cell_phase = phase, phase[device.cell_region]
-        extra = place = np.empty((0, 2), dtype=np.int64)
-        if several:
-            extra, place = jumps(space, self.cell_phase)
-            outer = ~np.isin(place[:, 1], space.dofs[:, space.interior].ravel())
-            extra, place = extra[outer], place[outer]
+        extra, place = jumps(space, self.cell_phase)
         self.numbers = number_field(
             space,
             kept(space, np.empty(0, np.int64)),
@@ -382,14 +370,11 @@ class _Part:
     def _spread_evenly(self, amount: np.ndarray, free: np.ndarray) -> np.ndarray:
         """Loads on free unknowns with a given sum over all ranks for each component, (n, sides)."""
         n, unknowns = self.held.shape[1], self.unknowns
-        comm, own = unknowns.comm, unknowns.owned
-        first = int(comm.scan(own)) - own
-        at = unknowns.to_global
-        free = free & (at >= first) & (at < first + own)
         component = np.arange(unknowns.size) % n
-        count = comm.allreduce(np.bincount(component[free], minlength=n).astype(float))
-        load = (amount / np.maximum(count, 1.0)[:, None])[component]
-        return np.where(free[:, None], load, 0.0)
+        # What ranks share gets a part from each: loads of all ranks are added.
+        here = np.bincount(component[free], minlength=n).astype(float)
+        count = np.maximum(unknowns.comm.allreduce(here), 1.0)
+        return np.where(free[:, None], (amount / count[:, None])[component], 0.0)
 
     def _reaction(
         self, values: np.ndarray, x: np.ndarray, loads: np.ndarray, given: np.ndarray

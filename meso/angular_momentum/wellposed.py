@@ -42,12 +42,10 @@ _NEGATIVE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the criteria say.
+    """Accepted if a solution exists and depends on the data.
 
-    Attributes:
-        accepted: True if a solution exists and depends on the data.
-        problems: Why not, or what is not certain although it is accepted.
-        keys: What each problem is about: "diffusivity", "rates" or "walls".
+    Problems say why not, or what is not certain all the same; keys what each of them is about:
+    "diffusivity", "rates" or "walls".
     """
 
     accepted: bool
@@ -63,17 +61,9 @@ def check(
     dimension: int = 3,
     pinned: bool = False,
 ) -> list[str]:
-    """Check every region, and the whole for a sink.
+    """Warnings about every region, and about the whole, which needs a sink.
 
-    Args:
-        materials: Transport in each region.
-        walls: Relaxation velocity of each wall, shape (n, n).
-        components: Their names.
-        dimension: Of the device.
-        pinned: True if a density is given somewhere.
-
-    Returns:
-        Warnings.
+    Walls have relaxation velocities (n, n); it is ``pinned`` if a density is given somewhere.
 
     Raises:
         CaseError: The problem is refused.
@@ -128,12 +118,8 @@ def decide(
 ) -> Verdict:
     """Apply the criteria to arrays; whether anything is a sink is left to :func:`unrelaxed`.
 
-    Args:
-        D: Diffusivity, shape (d, n, d, n).
-        T: Relaxation matrix, shape (n, n); None: not known.
-        walls: Relaxation velocity of each wall, shape (n, n).
-        susceptibility: chi, symmetric and positive, shape (n, n); None: not known.
-        components: Names of the components, for messages.
+    D has the shape (d, n, d, n); T, relaxation velocities of walls and chi, which is symmetric and
+    positive, (n, n). T and chi may be unknown. Components are named in messages.
     """
     walls = walls or {}
     forms = dict(walls) if T is None else {"the relaxation matrix": T, **walls}
@@ -234,12 +220,7 @@ def isotropic_law(D: np.ndarray) -> tuple[float, float, float] | None:
 def unrelaxed(
     losses: Iterable[np.ndarray], *, components: Sequence[str] | None = None
 ) -> str | None:
-    """Why there is no sink: a constant that neither relaxation nor walls take away; or None.
-
-    Args:
-        losses: T chi and V chi of all materials and walls, shape (n, n).
-        components: Names for the message.
-    """
+    """Why there is no sink: a constant that no T chi or V chi, (n, n), takes away; else None."""
     rows = [loss / (np.abs(loss).max() or 1.0) for loss in losses]
     _, values, vectors = np.linalg.svd(np.concatenate(rows))
     if values[-1] > 1e-10:
@@ -281,9 +262,7 @@ def _lowest(D: np.ndarray, directions: np.ndarray) -> np.ndarray:
 def least_stable_wall(D: np.ndarray, weight: np.ndarray | None = None) -> tuple[float, np.ndarray]:
     """Lowest eigenvalue of the Hermitian part of Z over walls, in units of D, and the normal.
 
-    Args:
-        D: Diffusivity, shape (d, n, d, n).
-        weight: M; densities are measured in units in which it is the unit matrix. None: it is.
+    Densities are measured in units in which the weight M is the unit matrix.
     """
     d = len(D)
     if weight is not None:
