@@ -269,8 +269,12 @@ def scalar_matrices(
         )
         k, m = stiffness.data.reshape(-1, 2, 2), mass.data / device.extent**2
         xx, xy, yx, yy = k[:, 0, 0], k[:, 0, 1], k[:, 1, 0], k[:, 1, 1]
-        pattern = np.array(mass.indptr, np.int32), np.array(mass.indices)
-        out.append(Scalars(*pattern, np.array([xx + yy, xx - yy, xy + yx, xy - yx, m])))
+        values = np.array([xx + yy, xx - yy, xy + yx, xy - yx, m])
+        # Columns of nodes that other ranks alone touch are theirs.
+        size = len(mass.indptr) - 1
+        own = mass.indices < size
+        pointer = np.concatenate([[0], np.cumsum(own, dtype=np.int32)])[mass.indptr]
+        out.append(Scalars(pointer, mass.indices[own], values[:, own]))
     return out
 
 
