@@ -22,7 +22,7 @@ from scipy.sparse import csr_matrix, triu
 
 from meso.discrete import memory
 from meso.discrete.algebra import global_matrix
-from meso.discrete.coefficients import KineticCoefficients, extremes
+from meso.discrete.coefficients import extremes
 from meso.discrete.solvers import factor_of, free, gather, spread
 from meso.discrete.sparse import Rows
 from meso.discrete.unknowns import number_field
@@ -41,12 +41,7 @@ TOLERANCE = 1e-4
 
 
 class IterativeMoments:
-    """The iterative system of the odd moments.
-
-    Args:
-        problem: What is to be solved; without prescribed moments, with half-range laws.
-        tolerance: Reduction of the natural norm of the residual.
-    """
+    """The odd moments of a problem with half-range laws, up to a natural norm of the residual."""
 
     def __init__(self, problem: Problem, *, tolerance: float = TOLERANCE) -> None:
         self.problem, self.tolerance = problem, tolerance
@@ -83,31 +78,21 @@ class IterativeMoments:
     # -- operator ------------------------------------------------------------------------------
 
     def _operator(self, first: csr_matrix) -> None:
-        problem, rows, size = self.problem, self.rows.numbering.nodes, self.rows.numbering.size
-        device, coefficients = problem.device, problem.coefficients
-        assert isinstance(coefficients, KineticCoefficients)
+        problem, numbers = self.problem, self.rows.numbering
+        device, order, coefficients = problem.device, problem.order, problem.coefficients
         scalars = scalar_matrices(
-            device,
-            problem.order,
-            problem.phases,
-            coefficients.stress,
-            coefficients.relaxation,
-            varies=any(m.varies_in_cells for m in coefficients.materials.values()),
+            device, order, problem.phases, coefficients.stress, coefficients.relaxation
         )
-        laws = {}
-        for name, law in problem.laws.items():
-            if law.half_range is not None:
-                laws[name] = _without_first(law.half_range.matrix), law.half_range.weight
-        boundaries = half_range_terms(device, problem.order, range(1, self.count, 2), laws)
+        halves = {n: law.half_range for n, law in problem.laws.items() if law.half_range}
+        laws = {name: _without_first(half.matrix) for name, half in halves.items()}
+        odd, weight = range(1, self.count, 2), next(iter(halves.values())).weight
+        boundaries = half_range_terms(device, order, odd, laws, weight)
+        higher = [
+            replace(m, stress=_without_first(m.stress), relaxation=_without_first(m.relaxation))
+            for m in self.members
+        ]
         #: All but what the first moments do to themselves.
-        self.rest = Kronecker(
-            scalars,
-            [
-                replace(m, stress=_without_first(m.stress), relaxation=_without_first(m.relaxation))
-                for m in self.members
-            ],
-            boundaries,
-        ).on(rows, size)
+        self.rest = Kronecker(scalars, higher, boundaries).on(numbers.nodes, numbers.size)
         # In a magnetic field the first moments turn; their factorised part does not.
         both, turning = np.arange(2), first
         for k, moments in zip(self.rest.scalars, self.members, strict=True):
@@ -144,9 +129,8 @@ class IterativeMoments:
 
         Not in a magnetic field, where cosine and sine do: GMRES needs more iterations with a sweep.
         """
-        device, coefficients = self.problem.device, self.problem.coefficients
-        assert isinstance(coefficients, KineticCoefficients)
-        longest = extremes(device, coefficients.materials, lambda m: m.mean_free_path)[1]
+        device, materials = self.problem.device, self.problem.coefficients.materials
+        longest = extremes(device, materials, lambda m: m.mean_free_path)[1]
         return self.problem.symmetric and longest > np.sqrt(device.measure / device.cells)
 
     def _solve_first(self, r: np.ndarray, z: np.ndarray) -> None:
@@ -165,14 +149,7 @@ class IterativeMoments:
     def solve(self, start: np.ndarray | None = None) -> Solutions:
         """Solve for unit potentials on each port, and for the loads if there are any.
 
-        Args:
-            start: Moments at the nodes to begin with, shape (sides, nodes, k), k <= N.
-
-        Returns:
-            The solutions.
-
-        Raises:
-            ConvergenceError: Too many iterations, or not finite.
+        The iteration begins with ``start``, moments at the nodes, (sides, nodes, k), k <= N.
         """
         problem, system, nodes = self.problem, self.system, self.rows.numbering.nodes
         ports, unknowns = len(problem.ports), system.unknowns
