@@ -37,6 +37,7 @@ from meso.flow.kinetic import different, rate_of, roughness
 from meso.flow.kronecker import Kronecker, half_range_terms, scalar_matrices
 from meso.flow.krylov import Operator, iterate
 from meso.flow.result import Flow, periodic_pairs, ports_of
+from meso.flow.sweep import Sweep
 from meso.mpi import total
 
 #: Moments in all nodes up to which the system is factorised: in less than 0.05 s, and without the
@@ -179,14 +180,8 @@ class EvenParity:
         self, system: Kronecker, rows: Rows, loads: np.ndarray, start: np.ndarray
     ) -> np.ndarray:
         comm, last = self.device.comm, len(self.names) - 1
-        operator, factors = Operator(system.prepared(), rows), self._blocks(system, rows)
-
-        def precondition(r: np.ndarray) -> np.ndarray:
-            z = np.zeros_like(r)
-            for block in factors:
-                block.solve(r, z)
-            return z
-
+        operator = Operator(system.prepared(), rows)
+        precondition = Sweep(rows, system, [], self._blocks(system, rows))
         found = np.zeros((len(loads), rows.owned // self.count, self.count))
         for side, own in enumerate(loads):
             if side == last and not self.pairs:
@@ -207,8 +202,7 @@ class EvenParity:
             found[side], iterations, _ = iterate(operator, precondition, load, self.tolerance, size)
             self.iterations = max(self.iterations, iterations)
         out = np.array([operator.spread(x) for x in found])
-        for block in factors:
-            block.close()
+        precondition.close()
         operator.close()
         return out
 

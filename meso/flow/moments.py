@@ -40,6 +40,32 @@ from meso.mpi import total
 TOLERANCE = 1e-4
 
 
+class Saddle:
+    """The factorised hydrodynamic problem: the first moments from forces, all unknowns beside."""
+
+    columns = np.arange(2)
+
+    def __init__(self, matrix: PETSc.Mat) -> None:
+        self._right, self.left = matrix.createVecs()
+        self._factor = factor_of(matrix, definite=False)
+
+    def __call__(self, force: np.ndarray) -> np.ndarray:
+        """J of a force, both on owned rows, (owned, 2)."""
+        right = self._right.array
+        right[:] = 0.0
+        right[: force.size] = force.ravel()
+        self._factor.solve(self._right, self.left)
+        return np.asarray(self.left.array_r[: force.size].reshape(force.shape))
+
+    def solve(self, r: np.ndarray, z: np.ndarray) -> None:
+        """Put J of a force in the first two columns."""
+        z[:, :2] = self(r[:, :2])
+
+    def close(self) -> None:
+        """Free it, on all ranks together."""
+        free(self._factor, self._right, self.left)
+
+
 class IterativeMoments:
     """The odd moments of a problem with half-range laws, up to a natural norm of the residual."""
 
@@ -62,18 +88,9 @@ class IterativeMoments:
         local, size = self.system.assembly.local(), self.pair.size
         upper = local[:size, :size]
         matrix = global_matrix(local, self.system.unknowns, half=True)
-        self._right, self._left = matrix.createVecs()
-        self.saddle = factor_of(matrix, definite=False)
+        self.saddle = Saddle(matrix)
         self._operator((upper + triu(upper, 1).T).tocsr())
         self._preconditioner()
-
-    def _hydrodynamic(self, force: np.ndarray) -> np.ndarray:
-        """The first moments of the hydrodynamic problem for a force, both (owned, 2)."""
-        right = self._right.array
-        right[:] = 0.0
-        right[: force.size] = force.ravel()
-        self.saddle.solve(self._right, self._left)
-        return self._left.array_r[: force.size].reshape(force.shape)
 
     # -- operator ------------------------------------------------------------------------------
 
@@ -122,7 +139,7 @@ class IterativeMoments:
         halves = (pairs[::2], pairs[1::2]) if self._coupled() else (pairs[:0], pairs)
         half, other = blocks(self.rows, self.rest, halves, paired=self.paired)
         #: Forces on owned rows to moments there, shape (owned, N).
-        self.precondition = Sweep(self.rows, self.rest, half, other, self._solve_first, (0, 1))
+        self.precondition = Sweep(self.rows, self.rest, half, [self.saddle, *other])
 
     def _coupled(self) -> bool:
         """Whether mean free paths exceed the cells, so that neighbouring harmonics go together.
@@ -133,16 +150,10 @@ class IterativeMoments:
         longest = extremes(device, materials, lambda m: m.mean_free_path)[1]
         return self.problem.symmetric and longest > np.sqrt(device.measure / device.cells)
 
-    def _solve_first(self, r: np.ndarray, z: np.ndarray) -> None:
-        z[:, :2] = self._hydrodynamic(r[:, :2])
-
     def close(self) -> None:
         """Free the memory of the system, on all ranks together."""
         for part in (self.precondition, self.operator, self.friction):
             part.close()
-        free(self.saddle, self._right, self._left)
-        # They know methods of this object: a circle that Python would not see soon.
-        del self.precondition, self.operator
 
     # -- solution ------------------------------------------------------------------------------
 
@@ -171,8 +182,8 @@ class IterativeMoments:
             begin = self._owned(start[side]) if start is not None and fits else None
             found[side] = self._iterate(loads[side], begin)
             products[side] = self.operator(found[side])
-            self._hydrodynamic((loads[side] - products[side])[:, :2])
-            values = spread(unknowns, self._left)
+            self.saddle((loads[side] - products[side])[:, :2])
+            values = spread(unknowns, self.saddle.left)
             scalar[side] = np.where(scalar_rows >= 0, values[scalar_rows], 0.0)
         power = np.tensordot(loads, found, ((1, 2), (1, 2)))
         if problem.symmetric:
@@ -205,7 +216,7 @@ class IterativeMoments:
         right = force if begin is None else force - self.operator(begin)
         # The force without what potentials balance, which rounding would amplify.
         right = right.copy()
-        right[:, :2] = self.friction(self._hydrodynamic(right[:, :2]))
+        right[:, :2] = self.friction(self.saddle(right[:, :2]))
         z = self.precondition(force)
         symmetric = self.problem.symmetric
         size = float(np.sqrt(total(self.comm, np.vdot(force if symmetric else z, z)))) or 1.0
