@@ -39,6 +39,8 @@ NOTHING = 1e-3
 
 #: Cells up to which one degree more is cheap.
 SMALL = 3000
+#: Errors that nobody has estimated.
+UNKNOWN = (float("nan"), float("nan"))
 
 Solve = Callable[[int, int, Flow | None], Flow]
 
@@ -101,15 +103,13 @@ class Convergence:
     def error(self) -> tuple[float, float]:
         """Estimated relative error in N of currents and of moments for N harmonics."""
         if len(self.harmonics) < 2:
-            return (float("nan"), float("nan"))
+            return UNKNOWN
         return self._relative(np.abs(self.extrapolated - self.values[-1]) + self._left())
 
     @property
     def error_extrapolated(self) -> tuple[float, float]:
         """Estimated relative error in N of the extrapolated values."""
-        if len(self.harmonics) < 2:
-            return (float("nan"), float("nan"))
-        return self._relative(self._left())
+        return self._relative(self._left()) if len(self.harmonics) > 1 else UNKNOWN
 
     def _left(self) -> np.ndarray:
         """Estimated error of the extrapolated values, shape (quantities,)."""
@@ -133,32 +133,30 @@ class Convergence:
 
     def table(self) -> dict[str, Any]:
         """What summary.json says of it."""
+        errors = {
+            "harmonics": self.error,
+            "extrapolated": self.error_extrapolated,
+            "mesh": self.mesh,
+        }
         return {
             "harmonics": list(self.harmonics),
             "quantities": [f"{n} ({u})" for n, u in zip(self.names, self.units, strict=True)],
             "values": self.values.tolist(),
             "extrapolated": self.extrapolated.tolist(),
             **{
-                f"estimated_error_{what}": dict(
-                    zip(("currents", "edge_moments"), map(_number, error), strict=True)
-                )
-                for what, error in (
-                    ("harmonics", self.error),
-                    ("extrapolated", self.error_extrapolated),
-                    ("mesh", self.mesh),
-                )
+                f"estimated_error_{what}": {
+                    "currents": None if np.isnan(currents) else currents,
+                    "edge_moments": None if np.isnan(moments) else moments,
+                }
+                for what, (currents, moments) in errors.items()
             },
         }
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else value
 
 
 def converge(
     solve: Solve, *, order: int, harmonics: int | str, tolerance: float, estimate: bool
 ) -> tuple[Flow, Convergence]:
-    """Solve with more and more harmonics.
+    """The flow with most harmonics, and how it converges with more and more of them.
 
     Args:
         solve: Flow for a number of harmonics and a degree, from an earlier flow.
@@ -166,46 +164,36 @@ def converge(
         harmonics: N, or "auto" to double it until the extrapolated values are converged.
         tolerance: For "auto".
         estimate: False to solve for N alone.
-
-    Returns:
-        The flow with most harmonics, and how it converges.
     """
     auto = harmonics == "auto"
-    if auto:
-        levels = [FIRST]
-        while 2 * levels[-1] <= MOST:
-            levels.append(2 * levels[-1])
-    else:
-        levels = [int(harmonics)]
-        while estimate and len(levels) < 3 and levels[0] >= 4:
-            levels.insert(0, max(2, levels[0] // 4 * 2))
+    levels = [FIRST if auto else int(harmonics)]
+    while auto and 2 * levels[-1] <= MOST:
+        levels.append(2 * levels[-1])
+    while not auto and estimate and len(levels) < 3 and levels[0] >= 4:
+        levels.insert(0, max(2, levels[0] // 4 * 2))
     flow: Flow | None = None
-    done: list[int] = []
     values: list[np.ndarray] = []
-    result = None
-    for number in levels:
+    for done, number in enumerate(levels, start=1):
         flow = solve(number, order, flow)
         names, units, found = quantities(flow)
         doubt, least = _doubt(flow)
-        done.append(number)
         values.append(found)
         result = Convergence(
-            harmonics=tuple(done),
+            harmonics=tuple(levels[:done]),
             names=names,
             units=units,
             values=np.array(values),
             doubt=np.concatenate([np.zeros(len(names) - len(doubt)), doubt]),
             least=least,
-            mesh=(float("nan"), float("nan")),
+            mesh=UNKNOWN,
             tolerance=tolerance if auto else None,
         )
-        if auto and len(done) >= 3 and result.converged:
+        if auto and done >= 3 and result.converged:
             break
-    assert flow is not None and result is not None
+    assert flow is not None
     if estimate:
-        small = flow.device.cells < SMALL
-        other = order + 1 if small or order == 2 else order - 1
-        change = quantities(solve(done[-1], other, None))[2] - values[-1]
+        other = order + 1 if flow.device.cells < SMALL or order == 2 else order - 1
+        change = quantities(solve(number, other, None))[2] - values[-1]
         result = replace(result, mesh=result._relative(change))
     return flow, result
 

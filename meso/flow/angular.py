@@ -98,12 +98,10 @@ def streaming(rows: Sequence[int], columns: Sequence[int]) -> np.ndarray:
 
 
 def collisions(orders: Sequence[int], rates: Sequence[float], turning: float = 0.0) -> np.ndarray:
-    """The matrix C of relaxation and rotation.
+    """The matrix C of relaxation and rotation of some harmonics.
 
-    Args:
-        orders: Harmonics m.
-        rates: gamma_m/gamma_1 for m = 0, 1, 2, ...
-        turning: lambda/R_c, positive where the carriers turn counter-clockwise.
+    ``rates`` are gamma_m/gamma_1 for m = 0, 1, 2, ..., ``turning`` is lambda/R_c, positive where
+    the carriers turn counter-clockwise.
     """
     rotation = turning * np.array([[0.0, 1.0], [-1.0, 0.0]])
     return block_diag(*(rates[m] * np.eye(2) + m * rotation for m in orders))
@@ -112,14 +110,7 @@ def collisions(orders: Sequence[int], rates: Sequence[float], turning: float = 0
 def eliminated(
     kept: Sequence[int], others: Sequence[int], rates: Sequence[float], turning: float = 0.0
 ) -> Moments:
-    """Moments of one parity, of which the other one is eliminated.
-
-    Args:
-        kept: Their harmonics.
-        others: Those of the other parity.
-        rates: gamma_m/gamma_1 for m = 0, 1, 2, ...
-        turning: lambda/R_c in a perpendicular magnetic field.
-    """
+    """Moments of one parity, with harmonics ``kept``, from which the others are eliminated."""
     coupling = streaming(kept, others)
     inverse = np.linalg.inv(collisions(others, rates, turning))
     stress = np.einsum("iae,ef,jbf->ijab", coupling, inverse, coupling)
@@ -137,10 +128,7 @@ def odd_moments(rates: Sequence[float], turning: float = 0.0) -> Moments:
 def half_range(orders: Sequence[int], *, cosines: float, sines: float) -> np.ndarray:
     """Integrals <|cos phi| f g> of harmonics of one parity, phi counted from the normal.
 
-    Args:
-        orders: Harmonics m.
-        cosines: Factor of the products of cosines.
-        sines: Factor of those of sines; the mixed ones vanish.
+    Products of two cosines and of two sines have a factor each; mixed ones vanish.
     """
     m, k = np.array(orders)[:, None], np.array(orders)
     norm = _norm(m) * _norm(k) / 2

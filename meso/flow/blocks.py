@@ -24,13 +24,7 @@ PAIRED = (1 - 0.98) / (1 + 0.98)
 
 
 class Block:
-    """A factorised scalar matrix for several moments, or for the pair of one.
-
-    Args:
-        factor: The factor.
-        width: 1, or 2 for a pair.
-        columns: The moments.
-    """
+    """A factorised scalar matrix for several moments, or (width 2) for the pair of one."""
 
     def __init__(self, factor: PETSc.Mat, width: int, columns: np.ndarray) -> None:
         self.factor, self.width, self.columns = factor, width, columns
@@ -53,18 +47,11 @@ def blocks(
     *,
     paired: bool,
 ) -> list[list[Block]]:
-    """The factors of some moments.
+    """The factors of some moments, on rows over all ranks.
 
-    Args:
-        rows: Rows over all ranks.
-        operator: The operator.
-        halves: Sets of moments that are solved for at a time: cosine and sine of each harmonic,
-            or one moment alone.
-        paired: Whether cosine and sine are to be taken as pairs.
-
-    Returns:
-        For each half: one block for all moments that are alike, or one for each pair. Moments that
-        are alike have one factor, also in different halves.
+    A half has cosine and sine of some harmonics, or one moment alone, which are solved for at a
+    time: by one block for all that are alike or, where they are to be taken as pairs, one for each.
+    Moments that are alike have one factor, also in different halves.
     """
     angular = [angular_parts(member) for member in operator.members]
     factors: dict[tuple[float, ...], PETSc.Mat] = {}

@@ -62,9 +62,9 @@ class Bounds:
                 f"  no lower bound: {self.reason}, and the current of this mesh has a divergence of"
                 f" {self.leak:.1e}",
             ]
-        lower = f"{self.lower[0, 0]:.9g}" if one else ""
         width = np.abs(self.upper - self.lower).max() / np.abs(self.lower).max()
-        both = f"between {lower} and {upper}" if one else f"bounded on both sides {many}"
+        both = f"between {self.lower[0, 0]:.9g} and {upper}"
+        both = both if one else f"bounded on both sides {many}"
         return [
             f"  conductance {both}, {width:.1e} apart",
             f"  (bounds with {self.harmonics[0] - 1} odd and {counted}; {self.domain})",
@@ -85,11 +85,13 @@ def conductance_bounds(flow: Flow, *, harmonics: int | None = None) -> Bounds:
         raise CaseError(("flow.model", f'found "{flow.model}"; bounds are for the kinetic model'))
     if problems := list(bounds_problems(flow.boundaries, any(flow.distribution.turning))):
         raise CaseError(*problems)
-    device, own = flow.device, flow.distribution.harmonics
+    own, straight = flow.distribution.harmonics, bool(cells_of(flow.device).affine.all())
     even = own if harmonics is None else harmonics
-    straight = all(device.comm.allgather(bool(cells_of(device).affine.all())))
-    varies = any(m.varies_in_cells for m in flow.materials.values())
-    domain = "on the polygon of the mesh" if straight else "on the curved mesh, but for quadrature"
+    domain = "on the curved mesh, but for quadrature"
+    if all(flow.device.comm.allgather(straight)):
+        domain = "on the polygon of the mesh"
+    if any(m.varies_in_cells for m in flow.materials.values()):
+        domain += ", profiles at quadrature points"
     lower = lower_bound(flow)
     return Bounds(
         names=ports_of(flow.boundaries),
@@ -98,5 +100,5 @@ def conductance_bounds(flow: Flow, *, harmonics: int | None = None) -> Bounds:
         harmonics=(own, even),
         leak=lower.leak,
         reason=lower.reason,
-        domain=domain + (", profiles at quadrature points" if varies else ""),
+        domain=domain,
     )

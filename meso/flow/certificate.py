@@ -118,26 +118,25 @@ class Certificate:
             if side in self.contacts:
                 self.differences[i, problem.ports.index(self.contacts[-1])] = -1.0
         self.space = lagrange(flow.device, max(DEGREE, flow.order))
-        coefficients, cells = problem.coefficients, cells_of(flow.device)
-        self.varies = any(m.varies_in_cells for m in flow.materials.values())
         #: Quadrature of the cells.
-        self.degree = 2 * self.space.degree + (4 if cells.degree > 1 else 0)
+        self.degree = 2 * self.space.degree + (4 if cells_of(flow.device).degree > 1 else 0)
         scalars = scalar_matrices(
             flow.device,
             self.space.degree,
             problem.phases,
-            coefficients.stress,
-            coefficients.relaxation,
-            varies=self.varies,
-            degree=self.degree,
+            problem.coefficients.stress,
+            problem.coefficients.relaxation,
+            self.degree,
         )
-        odd, laws = range(1, harmonics, 2), {}
+        odd, halves = range(1, harmonics, 2), {n: w.half_range for n, w in problem.laws.items()}
+        # Complete for two harmonics too, where the model leaves out what J.n = 0 cancels.
+        laws = {
+            name: half_range(odd, cosines=1 / half.ratio, sines=half.ratio)
+            for name, half in halves.items()
+            if half is not None
+        }
+        boundaries = half_range_terms(flow.device, self.space.degree, odd, laws, self.model.weight)
         self.walls = [name for name, law in problem.laws.items() if law.impenetrable]
-        for name, law in problem.laws.items():
-            if (half := law.half_range) is not None:
-                # Complete for two harmonics too, where the model leaves out what J.n = 0 cancels.
-                laws[name] = half_range(odd, cosines=1 / half.ratio, sines=half.ratio), half.weight
-        boundaries = half_range_terms(flow.device, self.space.degree, odd, laws)
         self.system = Kronecker(scalars, problem.members or (problem.moments,), boundaries)
 
     # -- the trial distribution ----------------------------------------------------------------
@@ -211,11 +210,10 @@ class Certificate:
     # -- what it proves ------------------------------------------------------------------------
 
     def worth(self, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What trial moments at the nodes, (sides, nodes, N), are worth, in scaled variables.
+        """Of trial moments at the nodes, (sides, nodes, N), in scaled variables.
 
-        Returns:
-            2 I - D, shape (sides, sides); the leak of each side, shape (sides,); and what leaves
-            through all contacts together, shape (sides,).
+        2 I - D, shape (sides, sides); the leak of each side, and what leaves through all contacts
+        together, both of shape (sides,).
         """
         J = moments[:, :, :2]
         products = np.array([self.system(u) for u in moments])

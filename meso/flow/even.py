@@ -34,9 +34,10 @@ from meso.flow.angular import eliminated, half_range
 from meso.flow.blocks import PAIRED, Block, blocks, over_ranks
 from meso.flow.discretisation import Discretisation
 from meso.flow.kinetic import different, rate_of, roughness
-from meso.flow.kronecker import Boundary, Kronecker, half_range_terms, scalar_matrices
+from meso.flow.kronecker import Kronecker, half_range_terms, scalar_matrices
 from meso.flow.krylov import Operator, iterate
 from meso.flow.result import Flow, periodic_pairs, ports_of
+from meso.flow.sweep import Sweep
 from meso.mpi import total
 
 #: Moments in all nodes up to which the system is factorised: in less than 0.05 s, and without the
@@ -82,8 +83,17 @@ class EvenParity:
         self.members = [
             eliminated(self.even, odd, [rate_of(m, i) for i in range(harmonics + 2)]) for m in kinds
         ]
-        self.system = Kronecker(self._scalars(), self.members, self._boundaries())
-        self.iterations = 0
+        sigma, path = self.coefficients.conductivity, self.coefficients.path
+        scalars = scalar_matrices(
+            flow.device,
+            flow.order,
+            self.kinds,
+            lambda cells, at: 2 * sigma(cells, at),
+            lambda cells, at: 2 * sigma(cells, at) / path(cells, at) ** 2,
+        )
+        laws = {name: self._law(law) for name, law in self.laws.items()}
+        walls = half_range_terms(flow.device, flow.order, self.even, laws, self._weight)
+        self.system, self.iterations = Kronecker(scalars, self.members, walls), 0
 
     def conductance(self) -> np.ndarray:
         """The upper bound, S (S/m without thickness), shape (ports, ports)."""
@@ -97,21 +107,6 @@ class EvenParity:
         return np.asarray(total(self.device.comm, q)) * (self.flow.thickness or 1.0)
 
     # -- the functional ------------------------------------------------------------------------
-
-    def _scalars(self) -> list:
-        sigma, path = self.coefficients.conductivity, self.coefficients.path
-        return scalar_matrices(
-            self.device,
-            self.space.degree,
-            self.kinds,
-            lambda cells, at: 2 * sigma(cells, at),
-            lambda cells, at: 2 * sigma(cells, at) / path(cells, at) ** 2,
-            varies=any(m.varies_in_cells for m in self.flow.materials.values()),
-        )
-
-    def _boundaries(self) -> list[Boundary]:
-        laws = {name: (self._law(law), self._weight) for name, law in self.laws.items()}
-        return half_range_terms(self.device, self.space.degree, self.even, laws)
 
     def _law(self, law: Contact | Wall) -> np.ndarray:
         """Boundary matrix about the normal."""
@@ -131,9 +126,8 @@ class EvenParity:
     def data(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What does not depend on the moments, for each port at a unit potential.
 
-        Returns:
-            Loads on the nodes, steps of the potential across a periodic pair, both (ports, nodes,
-            n), and what the functional is without moments, (ports,).
+        Loads on the nodes and steps of the potential across a periodic pair, both (ports, nodes,
+        n), and the functional without moments, (ports,).
         """
         load = np.zeros((len(self.names), self.space.nodes, self.count))
         given, constant = np.zeros_like(load), np.zeros(len(load))
@@ -186,14 +180,8 @@ class EvenParity:
         self, system: Kronecker, rows: Rows, loads: np.ndarray, start: np.ndarray
     ) -> np.ndarray:
         comm, last = self.device.comm, len(self.names) - 1
-        operator, factors = Operator(system.prepared(), rows), self._blocks(system, rows)
-
-        def precondition(r: np.ndarray) -> np.ndarray:
-            z = np.zeros_like(r)
-            for block in factors:
-                block.solve(r, z)
-            return z
-
+        operator = Operator(system.prepared(), rows)
+        precondition = Sweep(rows, system, [], self._blocks(system, rows))
         found = np.zeros((len(loads), rows.owned // self.count, self.count))
         for side, own in enumerate(loads):
             if side == last and not self.pairs:
@@ -214,8 +202,7 @@ class EvenParity:
             found[side], iterations, _ = iterate(operator, precondition, load, self.tolerance, size)
             self.iterations = max(self.iterations, iterations)
         out = np.array([operator.spread(x) for x in found])
-        for block in factors:
-            block.close()
+        precondition.close()
         operator.close()
         return out
 

@@ -154,9 +154,9 @@ class Kinetic:
     def _half_range(self, ratio: float) -> HalfRange:
         odd = range(1, self.harmonics, 2)
         matrix = half_range(odd, cosines=1 / max(ratio, SMOOTHEST), sines=ratio)
-        return HalfRange(ratio=ratio, matrix=matrix, weight=self._weight)
+        return HalfRange(ratio=ratio, matrix=matrix, weight=self.weight)
 
-    def _weight(self, facets: FacetGeometry) -> np.ndarray:
+    def weight(self, facets: FacetGeometry) -> np.ndarray:
         """lambda/sigma at the quadrature points of facets."""
         at = Discretisation.at_facets
         return at(self.coefficients.path, facets) * at(self.coefficients.relaxation, facets)

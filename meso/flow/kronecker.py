@@ -29,6 +29,7 @@ from meso.discrete.cells import FacetGeometry, cells_of, facet_geometry, lagrang
 from meso.equations import moments as equations
 from meso.flow import terms
 from meso.flow.angular import Moments, about
+from meso.mpi import largest
 
 #: A coefficient at cells (c,) and positions over the extent (c, q, 2): (c,) or (c, q).
 Coefficient = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -247,30 +248,31 @@ def scalar_matrices(
     kinds: np.ndarray,
     stress: Coefficient,
     relaxation: Coefficient,
-    *,
-    varies: bool,
     degree: int | None = None,
 ) -> list[Scalars]:
     """The scalar matrices of each material on the nodes of P_k, in scaled lengths.
 
-    ``kinds`` is the material of each region; coefficients may vary inside cells. The degree of the
-    quadrature is 2k by default.
+    ``kinds`` is the material of each region; the degree of the quadrature is 2k by default.
     """
     degree = 2 * order if degree is None else degree
-    at = degree if varies else 0
+    coefficients = [_sampled(device, each, degree) for each in (stress, relaxation)]
     out = []
     for kind in range(kinds.max() + 1):
         regions = [n for n, own in zip(device.regions, kinds, strict=True) if own == kind]
         dx = device.dx(*regions, degree=degree)
-        gradients = equations.stiffness(*_pair(device, order, 2), _sampled(device, stress, at))
-        values = equations.mass(*_pair(device, order, 1), _sampled(device, relaxation, at))
+        gradients = equations.stiffness(*_pair(device, order, 2), coefficients[0])
+        values = equations.mass(*_pair(device, order, 1), coefficients[1])
         stiffness, mass = (
             dolfinx.fem.assemble_matrix(functional(f * dx)) for f in (gradients, values)
         )
         k, m = stiffness.data.reshape(-1, 2, 2), mass.data / device.extent**2
         xx, xy, yx, yy = k[:, 0, 0], k[:, 0, 1], k[:, 1, 0], k[:, 1, 1]
-        pattern = np.array(mass.indptr, np.int32), np.array(mass.indices)
-        out.append(Scalars(*pattern, np.array([xx + yy, xx - yy, xy + yx, xy - yx, m])))
+        values = np.array([xx + yy, xx - yy, xy + yx, xy - yx, m])
+        # Columns of nodes that other ranks alone touch are theirs.
+        size = len(mass.indptr) - 1
+        own = mass.indices < size
+        pointer = np.concatenate([[0], np.cumsum(own, dtype=np.int32)])[mass.indptr]
+        out.append(Scalars(pointer, mass.indices[own], values[:, own]))
     return out
 
 
@@ -280,15 +282,14 @@ def _pair(device: Device, order: int, components: int) -> tuple[Any, Any]:
 
 
 def _sampled(device: Device, coefficient: Coefficient, degree: int) -> dolfinx.fem.Function:
-    """A coefficient at the points of a quadrature, or (degree 0) one value in each cell."""
+    """A coefficient at the points of a quadrature, or where it varies nowhere one in each cell."""
     cells, every = cells_of(device), np.arange(len(device.cell_region))
-    points, _ = cells.quadrature(degree)
+    values = coefficient(every, cells.positions(every, cells.quadrature(degree)[0]))
     constants = space(device, "DG", 0, 1)
-    if degree:
+    if largest(device.comm, values.ndim) > 1:
         element = basix.ufl.quadrature_element("triangle", degree=degree)
         constants = dolfinx.fem.functionspace(device.mesh, element)
     function = dolfinx.fem.Function(constants)
-    values = coefficient(every, cells.positions(every, points))
     function.x.array[constants.dofmap.list[every]] = values.reshape(len(every), -1)
     return function
 
@@ -310,15 +311,13 @@ def half_range_terms(
     device: Device,
     order: int,
     orders: Sequence[int],
-    laws: Mapping[str, tuple[np.ndarray, Callable[[FacetGeometry], np.ndarray]]],
+    laws: Mapping[str, np.ndarray],
+    weight: Callable[[FacetGeometry], np.ndarray],
 ) -> list[Boundary]:
-    """Half-range terms of harmonics on the nodes of P_k.
-
-    ``laws`` has the angular matrix about the normal and the coefficient of each boundary.
-    """
+    """Half-range terms of harmonics on the nodes of P_k, from angular matrices of boundaries."""
     out = []
-    for name, (matrix, weight) in laws.items():
-        trace, geometry = on_boundary(device, order, name)
-        weights = (geometry.weight * weight(geometry)).ravel()
-        out.append(Boundary(trace, weights, geometry.normal.reshape(-1, 2), orders, matrix))
+    for name, matrix in laws.items():
+        trace, on = on_boundary(device, order, name)
+        weights = (on.weight * weight(on)).ravel()
+        out.append(Boundary(trace, weights, on.normal.reshape(-1, 2), orders, matrix))
     return out

@@ -32,15 +32,10 @@ class Shell:
 
 
 class Operator:
-    """A linear map of nodal arrays over all ranks.
+    """A linear map of nodal arrays over all ranks, as a matrix of PETSc.
 
-    Args:
-        local: What the cells of this rank contribute, from values at all rows that it touches.
-        rows: Rows of its results.
-        columns: Those of its arguments, by default the same.
-
-    Attributes:
-        matrix: PETSc's matrix, which exchanges what ranks share.
+    It is made of what the cells of each rank contribute, from values at all rows it touches; what
+    ranks share PETSc exchanges. Arguments are on the same rows as results, or on ``columns``.
     """
 
     def __init__(self, local: Map, rows: Rows, columns: Rows | None = None) -> None:
@@ -82,22 +77,11 @@ def iterate(
     size: Callable[[np.ndarray], float],
     method: str = PETSc.KSP.Type.CG,
 ) -> tuple[np.ndarray, int, float]:
-    """Solve A x = b, beginning with zero.
+    """Solve A x = b, both on owned rows: x, the number of iterations and the relative residual.
 
-    Args:
-        operator: A; for conjugate gradients symmetric and positive where it is applied to.
-        precondition: P^-1, of owned rows.
-        load: b, shape (owned, N).
-        tolerance: Where to stop.
-        size: What the root of r.P^-1 r of the residual r (with GMRES the norm of P^-1 r) is
-            relative to, from the solution so far.
-        method: Conjugate gradients or GMRES.
-
-    Returns:
-        The solution, the number of iterations, the relative residual.
-
-    Raises:
-        ConvergenceError: Too many iterations, or not finite.
+    A is symmetric and positive where conjugate gradients apply it to. The root of r.P^-1 r of the
+    residual r (with GMRES the norm of P^-1 r) is relative to the size that the solution so far
+    has. Too many iterations, or what is not finite, are a ConvergenceError.
     """
     x, b = operator.matrix.createVecs()
     b.array[:] = load.ravel()

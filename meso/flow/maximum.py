@@ -5,8 +5,6 @@ It holds where every collision, reflection and emission is an average with posit
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from meso.boundary import Contact
@@ -19,14 +17,11 @@ _DIRECTIONS = 3600
 
 
 def unbounded(flow: Flow) -> str:
-    """Why potentials in a device may leave the range of its contacts; "" if they cannot.
-
-    Args:
-        flow: A kinetic flow, for its device, materials and boundaries.
-    """
+    """Why potentials of a kinetic flow may leave the range of its contacts; "" if they cannot."""
     if any(not isinstance(flow.boundaries[name], Contact) for name in ports_of(flow.boundaries)):
         return "potentials have no limits between periodic pairs"
-    low, high = extremes(flow.device, flow.materials, _density)
+    # The density of states times the velocity, but for constants.
+    low, high = extremes(flow.device, flow.materials, lambda m: m.conductivity / m.mean_free_path)
     if high > low * (1 + 1e-9):
         return "conductivity over mean free path varies"
     for name in flow.device.regions:
@@ -35,18 +30,11 @@ def unbounded(flow: Flow) -> str:
     return ""
 
 
-def _density(material: Any) -> Any:
-    """Density of states times velocity, but for constants."""
-    return material.conductivity / material.mean_free_path
-
-
 def positive_kernel(material: Material) -> bool:
     """Whether scattering from theta to theta' has a rate that is nowhere negative.
 
-    That is K = g - g_0 + 2 sum_m (g - g_m) cos m(theta - theta'), where all but some rates are g.
-
-    Args:
-        material: A material whose rates do not vary in space.
+    That is K = g - g_0 + 2 sum_m (g - g_m) cos m(theta - theta'), where all but some rates are g,
+    and none varies in space.
     """
     scattering = material.scattering
     known = SCATTERING[scattering] if isinstance(scattering, str) else scattering

@@ -22,7 +22,7 @@ from scipy.sparse import csr_matrix, triu
 
 from meso.discrete import memory
 from meso.discrete.algebra import global_matrix
-from meso.discrete.coefficients import KineticCoefficients, extremes
+from meso.discrete.coefficients import extremes
 from meso.discrete.solvers import factor_of, free, gather, spread
 from meso.discrete.sparse import Rows
 from meso.discrete.unknowns import number_field
@@ -40,13 +40,34 @@ from meso.mpi import total
 TOLERANCE = 1e-4
 
 
-class IterativeMoments:
-    """The iterative system of the odd moments.
+class Saddle:
+    """The factorised hydrodynamic problem: the first moments from forces, all unknowns beside."""
 
-    Args:
-        problem: What is to be solved; without prescribed moments, with half-range laws.
-        tolerance: Reduction of the natural norm of the residual.
-    """
+    columns = np.arange(2)
+
+    def __init__(self, matrix: PETSc.Mat) -> None:
+        self._right, self.left = matrix.createVecs()
+        self._factor = factor_of(matrix, definite=False)
+
+    def __call__(self, force: np.ndarray) -> np.ndarray:
+        """J of a force, both on owned rows, (owned, 2)."""
+        right = self._right.array
+        right[:] = 0.0
+        right[: force.size] = force.ravel()
+        self._factor.solve(self._right, self.left)
+        return np.asarray(self.left.array_r[: force.size].reshape(force.shape))
+
+    def solve(self, r: np.ndarray, z: np.ndarray) -> None:
+        """Put J of a force in the first two columns."""
+        z[:, :2] = self(r[:, :2])
+
+    def close(self) -> None:
+        """Free it, on all ranks together."""
+        free(self._factor, self._right, self.left)
+
+
+class IterativeMoments:
+    """The odd moments of a problem with half-range laws, up to a natural norm of the residual."""
 
     def __init__(self, problem: Problem, *, tolerance: float = TOLERANCE) -> None:
         self.problem, self.tolerance = problem, tolerance
@@ -67,47 +88,28 @@ class IterativeMoments:
         local, size = self.system.assembly.local(), self.pair.size
         upper = local[:size, :size]
         matrix = global_matrix(local, self.system.unknowns, half=True)
-        self._right, self._left = matrix.createVecs()
-        self.saddle = factor_of(matrix, definite=False)
+        self.saddle = Saddle(matrix)
         self._operator((upper + triu(upper, 1).T).tocsr())
         self._preconditioner()
-
-    def _hydrodynamic(self, force: np.ndarray) -> np.ndarray:
-        """The first moments of the hydrodynamic problem for a force, both (owned, 2)."""
-        right = self._right.array
-        right[:] = 0.0
-        right[: force.size] = force.ravel()
-        self.saddle.solve(self._right, self._left)
-        return self._left.array_r[: force.size].reshape(force.shape)
 
     # -- operator ------------------------------------------------------------------------------
 
     def _operator(self, first: csr_matrix) -> None:
-        problem, rows, size = self.problem, self.rows.numbering.nodes, self.rows.numbering.size
-        device, coefficients = problem.device, problem.coefficients
-        assert isinstance(coefficients, KineticCoefficients)
+        problem, numbers = self.problem, self.rows.numbering
+        device, order, coefficients = problem.device, problem.order, problem.coefficients
         scalars = scalar_matrices(
-            device,
-            problem.order,
-            problem.phases,
-            coefficients.stress,
-            coefficients.relaxation,
-            varies=any(m.varies_in_cells for m in coefficients.materials.values()),
+            device, order, problem.phases, coefficients.stress, coefficients.relaxation
         )
-        laws = {}
-        for name, law in problem.laws.items():
-            if law.half_range is not None:
-                laws[name] = _without_first(law.half_range.matrix), law.half_range.weight
-        boundaries = half_range_terms(device, problem.order, range(1, self.count, 2), laws)
+        halves = {n: law.half_range for n, law in problem.laws.items() if law.half_range}
+        laws = {name: _without_first(half.matrix) for name, half in halves.items()}
+        odd, weight = range(1, self.count, 2), next(iter(halves.values())).weight
+        boundaries = half_range_terms(device, order, odd, laws, weight)
+        higher = [
+            replace(m, stress=_without_first(m.stress), relaxation=_without_first(m.relaxation))
+            for m in self.members
+        ]
         #: All but what the first moments do to themselves.
-        self.rest = Kronecker(
-            scalars,
-            [
-                replace(m, stress=_without_first(m.stress), relaxation=_without_first(m.relaxation))
-                for m in self.members
-            ],
-            boundaries,
-        ).on(rows, size)
+        self.rest = Kronecker(scalars, higher, boundaries).on(numbers.nodes, numbers.size)
         # In a magnetic field the first moments turn; their factorised part does not.
         both, turning = np.arange(2), first
         for k, moments in zip(self.rest.scalars, self.members, strict=True):
@@ -137,42 +139,28 @@ class IterativeMoments:
         halves = (pairs[::2], pairs[1::2]) if self._coupled() else (pairs[:0], pairs)
         half, other = blocks(self.rows, self.rest, halves, paired=self.paired)
         #: Forces on owned rows to moments there, shape (owned, N).
-        self.precondition = Sweep(self.rows, self.rest, half, other, self._solve_first, (0, 1))
+        self.precondition = Sweep(self.rows, self.rest, half, [self.saddle, *other])
 
     def _coupled(self) -> bool:
         """Whether mean free paths exceed the cells, so that neighbouring harmonics go together.
 
         Not in a magnetic field, where cosine and sine do: GMRES needs more iterations with a sweep.
         """
-        device, coefficients = self.problem.device, self.problem.coefficients
-        assert isinstance(coefficients, KineticCoefficients)
-        longest = extremes(device, coefficients.materials, lambda m: m.mean_free_path)[1]
+        device, materials = self.problem.device, self.problem.coefficients.materials
+        longest = extremes(device, materials, lambda m: m.mean_free_path)[1]
         return self.problem.symmetric and longest > np.sqrt(device.measure / device.cells)
-
-    def _solve_first(self, r: np.ndarray, z: np.ndarray) -> None:
-        z[:, :2] = self._hydrodynamic(r[:, :2])
 
     def close(self) -> None:
         """Free the memory of the system, on all ranks together."""
         for part in (self.precondition, self.operator, self.friction):
             part.close()
-        free(self.saddle, self._right, self._left)
-        # They know methods of this object: a circle that Python would not see soon.
-        del self.precondition, self.operator
 
     # -- solution ------------------------------------------------------------------------------
 
     def solve(self, start: np.ndarray | None = None) -> Solutions:
         """Solve for unit potentials on each port, and for the loads if there are any.
 
-        Args:
-            start: Moments at the nodes to begin with, shape (sides, nodes, k), k <= N.
-
-        Returns:
-            The solutions.
-
-        Raises:
-            ConvergenceError: Too many iterations, or not finite.
+        The iteration begins with ``start``, moments at the nodes, (sides, nodes, k), k <= N.
         """
         problem, system, nodes = self.problem, self.system, self.rows.numbering.nodes
         ports, unknowns = len(problem.ports), system.unknowns
@@ -194,8 +182,8 @@ class IterativeMoments:
             begin = self._owned(start[side]) if start is not None and fits else None
             found[side] = self._iterate(loads[side], begin)
             products[side] = self.operator(found[side])
-            self._hydrodynamic((loads[side] - products[side])[:, :2])
-            values = spread(unknowns, self._left)
+            self.saddle((loads[side] - products[side])[:, :2])
+            values = spread(unknowns, self.saddle.left)
             scalar[side] = np.where(scalar_rows >= 0, values[scalar_rows], 0.0)
         power = np.tensordot(loads, found, ((1, 2), (1, 2)))
         if problem.symmetric:
@@ -228,7 +216,7 @@ class IterativeMoments:
         right = force if begin is None else force - self.operator(begin)
         # The force without what potentials balance, which rounding would amplify.
         right = right.copy()
-        right[:, :2] = self.friction(self._hydrodynamic(right[:, :2]))
+        right[:, :2] = self.friction(self.saddle(right[:, :2]))
         z = self.precondition(force)
         symmetric = self.problem.symmetric
         size = float(np.sqrt(total(self.comm, np.vdot(force if symmetric else z, z)))) or 1.0

@@ -14,73 +14,66 @@ mu is small and D alone the faster one: then there is no first half.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from meso.discrete.sparse import Rows
-from meso.flow.blocks import Block
 from meso.flow.kronecker import Kronecker
 from meso.flow.krylov import Operator
 
-#: Solves for some moments of the first array and puts them in the second.
-Solve = Callable[[np.ndarray, np.ndarray], None]
+
+class Solve(Protocol):
+    """What solves for some moments, its columns."""
+
+    columns: np.ndarray
+
+    def solve(self, r: np.ndarray, z: np.ndarray) -> None:
+        """Solve for these moments of r, shape (owned, N), and put them in z."""
+
+    def close(self) -> None:
+        """Free the memory, on all ranks together."""
 
 
 class Sweep:
-    """P^-1.
-
-    Args:
-        rows: Rows over all ranks.
-        operator: The operator.
-        first: Factors of the half that is solved for twice.
-        second: Factors of the other half.
-        also: Solves for moments of the other half that have no such factors.
-        without: Columns of these.
-    """
+    """P^-1, from factors of the half that is solved for twice, if any, and of the other half."""
 
     def __init__(
-        self,
-        rows: Rows,
-        operator: Kronecker,
-        first: Sequence[Block],
-        second: Sequence[Block],
-        also: Solve | None = None,
-        without: Sequence[int] = (),
+        self, rows: Rows, operator: Kronecker, first: Sequence[Solve], second: Sequence[Solve]
     ) -> None:
-        self.blocks, self.others, self.also = first, second, also
-        self.first = np.sort(np.concatenate([[], *(b.columns for b in first)]).astype(int))
-        self.second = np.sort(np.concatenate([without, *(b.columns for b in second)]).astype(int))
-        self.couplings: list[Operator] = []
-        if first:
-            one, two = (Rows(rows.numbering, rows.comm, len(c)) for c in (self.first, self.second))
-            forth = operator.prepared(self.second, self.first)
-            back = operator.prepared(self.first, self.second)
-            self.couplings = [Operator(forth, two, one), Operator(back, one, two)]
+        self._twice, self._once = first, second
+        self._couplings: list[Operator] = []
+        if not first:
+            return
+        one, two = (np.sort(np.concatenate([f.columns for f in half])) for half in (first, second))
+        ones, twos = (Rows(rows.numbering, rows.comm, len(half)) for half in (one, two))
+        self._couplings = [
+            Operator(operator.prepared(two, one), twos, ones),
+            Operator(operator.prepared(one, two), ones, twos),
+        ]
+        self._columns = one, two
 
     def __call__(self, r: np.ndarray) -> np.ndarray:
         """P^-1 r, shape (owned, N)."""
-        z = np.zeros_like(r)
-        for block in self.blocks:
-            block.solve(r, z)
-        load = r
-        if self.blocks:
+        z, load = np.zeros_like(r), r
+        if self._couplings:
+            (forth, back), (one, two) = self._couplings, self._columns
+            for half in self._twice:
+                half.solve(r, z)
             load = r.copy()
-            load[:, self.second] -= self.couplings[0](z[:, self.first])
-        if self.also is not None:
-            self.also(load, z)
-        for block in self.others:
-            block.solve(load, z)
-        if self.blocks:
-            load = r.copy()
-            load[:, self.first] -= self.couplings[1](z[:, self.second])
-            for block in self.blocks:
-                block.solve(load, z)
+            load[:, two] -= forth(z[:, one])
+        for half in self._once:
+            half.solve(load, z)
+        if self._couplings:
+            load[:, one] -= back(z[:, two])
+            for half in self._twice:
+                half.solve(load, z)
         return z
 
     def close(self) -> None:
         """Free the factors, on all ranks together."""
-        for block in (*self.blocks, *self.others):
-            block.close()
-        for coupling in self.couplings:
+        for part in (*self._twice, *self._once):
+            part.close()
+        for coupling in self._couplings:
             coupling.close()

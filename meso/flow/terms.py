@@ -33,50 +33,37 @@ def cell_terms(
     stress: np.ndarray,
     relaxation: np.ndarray,
 ) -> np.ndarray:
-    """Stress and relaxation of the moments, and their divergence.
+    """Stress and relaxation of the moments, and their divergence, of cells (c,).
 
-    Args:
-        cells: Geometry.
-        batch: Cell numbers, shape (c,).
-        simple: True if all of them are straight and their coefficients constant.
-        vector: Space of the moments.
-        scalar: Space of the potential.
-        moments: Angular matrices.
-        stress: l^2/sigma of each cell, shape (c,), or at the points of :func:`points_of`, (c, q).
-        relaxation: 1/sigma, likewise.
+    The coefficients l^2/sigma and 1/sigma are those of each cell, (c,), or at the points of
+    :func:`points_of`, (c, q); ``simple`` says that all cells are straight and have the former.
 
     Returns:
         Matrices on the moments, node by node, and then the potential, shape (c, m, m) with
         m = p n + q for n moments, p vector nodes and q scalar nodes of a cell.
     """
     n, p, q = moments.count, vector.dofs.shape[1], scalar.dofs.shape[1]
-    forms, square = (
-        FlowForms(cells, vector.degree),
-        augmentation(cells.measures(batch), cells.dimension),
-    )
+    forms = FlowForms(cells, vector.degree)
+    square = augmentation(cells.measures(batch), cells.dimension)
     if moments.hydrodynamic:
         return forms.conductor(batch, simple, stress, relaxation, square)
     whole = np.zeros((len(batch), p * n + q, p * n + q))
-    matrix = np.zeros((len(batch), p, n, p, n))
-    scalars = ScalarForms(cells, vector)
-    slopes = scalars.stiffness(batch, simple, stress)
-    for i, j, a, b in np.argwhere(moments.stress != 0):
-        matrix[:, :, a, :, b] += moments.stress[i, j, a, b] * slopes[:, i, :, j]
+    matrix, divergence = np.zeros((len(batch), p, n, p, n)), np.zeros((len(batch), q, p, n))
+    scalars, along = ScalarForms(cells, vector), forms.divergence(batch, simple)
+    flux = np.multiply.outer(moments.flux, moments.flux).swapaxes(1, 2)
+    bulk = (square * relaxation.T).T
+    for coefficient, angular in ((stress, moments.stress), (bulk, flux)):
+        slopes = scalars.stiffness(batch, simple, coefficient)
+        for i, j, a, b in np.argwhere(angular):
+            matrix[:, :, a, :, b] += angular[i, j, a, b] * slopes[:, i, :, j]
     mass = scalars.mass(batch, simple, relaxation)
     for a, b in np.argwhere(moments.relaxation):
         matrix[:, :, a, :, b] += moments.relaxation[a, b] * mass
-    if moments.flux.any():
-        slopes = scalars.stiffness(batch, simple, (square * relaxation.T).T)
-        divergence = np.zeros((len(batch), q, p, n))
-        along = forms.divergence(batch, simple)
-        squared = np.einsum("ia,jb->ijab", moments.flux, moments.flux)
-        for i, j, a, b in np.argwhere(squared != 0):
-            matrix[:, :, a, :, b] += squared[i, j, a, b] * slopes[:, i, :, j]
-        for i, a in np.argwhere(moments.flux):
-            divergence[..., a] += moments.flux[i, a] * along[:, :, i]
-        whole[:, p * n :, : p * n] = divergence.reshape(len(batch), q, p * n)
-        whole[:, : p * n, p * n :] = whole[:, p * n :, : p * n].transpose(0, 2, 1)
+    for i, a in np.argwhere(moments.flux):
+        divergence[..., a] += moments.flux[i, a] * along[:, :, i]
     whole[:, : p * n, : p * n] = matrix.reshape(len(batch), p * n, p * n)
+    whole[:, p * n :, : p * n] = divergence.reshape(len(batch), q, p * n)
+    whole[:, : p * n, p * n :] = whole[:, p * n :, : p * n].swapaxes(1, 2)
     return whole
 
 
@@ -89,28 +76,18 @@ def points_of(cells: Cells, vector: Lagrange) -> tuple[np.ndarray, np.ndarray]:
 
 
 def augmentation(measure: np.ndarray, dimension: int) -> np.ndarray:
-    """h^2 in the coefficient h^2/sigma of the squared divergence.
+    """h^2 in the coefficient h^2/sigma of the squared divergence, from areas or volumes of cells.
 
     Half the area of a cell; in 3D 0.15 of its volume to the power 2/3. Measured: more costs
     accuracy where l is about h (and iterations in 3D), less gains less where l << h.
-
-    Args:
-        measure: Scaled area or volume of each cell, shape (c,).
-        dimension: 2 or 3.
     """
     return 0.5 * measure if dimension == 2 else 0.15 * measure ** (2 / 3)
 
 
 def boundary_matrix(facets: FacetGeometry, vector: Lagrange, angular: np.ndarray) -> np.ndarray:
-    """A boundary term w_a angular[a, b] u_b.
+    """A boundary term w_a angular[a, b] u_b, on the nodes of each facet, shape (f, p, n, p, n).
 
-    Args:
-        facets: Boundary facets.
-        vector: Space of the moments.
-        angular: Angular matrix at each quadrature point, shape (f, q, n, n).
-
-    Returns:
-        Matrices on the nodes of each facet, shape (f, p, n, p, n).
+    The angular matrix is given at each quadrature point, shape (f, q, n, n).
     """
     value = trace(facets, vector)
     count, q, p = value.shape

@@ -42,7 +42,6 @@ def test_conductor(device, name):
         np.zeros(len(device.regions), int),
         lambda cells, _: np.full(len(cells), 2.0),
         lambda cells, _: np.full(len(cells), 3.0),
-        varies=False,
     )
     system = Kronecker(scalars, [member], [])
     x = np.random.default_rng(1).normal(size=(scalars[0].size, n))
@@ -64,8 +63,7 @@ def test_conductor(device, name):
 def test_half_range_walls(device, orders):
     """The mean of |n.p| h^2 over all directions, by quadrature, along a curved wall."""
     matrix = half_range(orders, cosines=1.0, sines=1.0)
-    law = {"outer": (matrix, lambda geometry: np.full(geometry.weight.shape, 2.0))}
-    (term,) = half_range_terms(device, 2, orders, law)
+    (term,) = half_range_terms(device, 2, orders, {"outer": matrix}, lambda on: 2 + 0 * on.weight)
     x = np.random.default_rng(2).normal(size=(term.trace.shape[1], len(matrix)))
     y = np.zeros_like(x)
     term.add(x, y)
