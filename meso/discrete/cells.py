@@ -284,11 +284,6 @@ class FacetGeometry:
     height: np.ndarray
 
     @property
-    def tangent(self) -> np.ndarray:
-        """In 2D: unit tangents z x n (conductor on the left), shape (f, q, 2)."""
-        return np.stack([-self.normal[..., 1], self.normal[..., 0]], axis=-1)
-
-    @property
     def tangential(self) -> np.ndarray:
         """Projection 1 - n n^T on the wall, shape (f, q, d, d)."""
         n = self.normal
