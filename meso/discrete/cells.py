@@ -21,9 +21,6 @@ from meso.device import Device
 
 Made = TypeVar("Made")
 
-# Facets of the reference simplex by dimension: facet i is opposite to vertex i; in this order of
-# its vertices the conductor is on the left of an edge and behind a face.
-_FACETS = {2: ((1, 2), (2, 0), (0, 1)), 3: ((1, 2, 3), (0, 3, 2), (0, 1, 3), (0, 2, 1))}
 _SIMPLEX = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 # Numbers that one batch of element arrays may hold.
 _BATCH = 3_000_000
@@ -37,18 +34,26 @@ def quadrature(dimension: int, degree: int) -> tuple[np.ndarray, np.ndarray]:
 
 def facet_points(points: np.ndarray) -> np.ndarray:
     """Points (q, d - 1) of the reference facet on each facet of a cell, shape (d + 1, q, d)."""
-    dimension = points.shape[1] + 1
-    corner = _vertices(dimension)[np.array(_FACETS[dimension])]
+    corner = _facet_corners(points.shape[1] + 1)
     return corner[:, :1] + points @ (corner[:, 1:] - corner[:, :1])
 
 
+@lru_cache
 def facet_vertices(dimension: int) -> np.ndarray:
-    """Vertices of each facet of a cell in the order of the reference facet, shape (d + 1, d)."""
-    return np.array(_FACETS[dimension])
+    """Vertices of each facet of a cell in the order of the reference facet, shape (d + 1, d).
+
+    Facet i is opposite to vertex i; the conductor is on the left of an edge and behind a face.
+    """
+    kind = getattr(basix.CellType, _SIMPLEX[dimension])
+    facets = np.array(basix.topology(kind)[-2])
+    turned = np.array(basix.cell.facet_orientations(kind), dtype=bool)
+    facets[turned, -2:] = facets[turned, -2:][:, ::-1]
+    return facets
 
 
-def _vertices(dimension: int) -> np.ndarray:
-    return np.vstack([np.zeros(dimension), np.eye(dimension)])
+def _facet_corners(dimension: int) -> np.ndarray:
+    vertices = basix.geometry(getattr(basix.CellType, _SIMPLEX[dimension]))
+    return np.asarray(vertices[facet_vertices(dimension)])
 
 
 def slopes(space: Any, points: np.ndarray) -> np.ndarray:
@@ -279,11 +284,6 @@ class FacetGeometry:
     height: np.ndarray
 
     @property
-    def tangent(self) -> np.ndarray:
-        """In 2D: unit tangents z x n (conductor on the left), shape (f, q, 2)."""
-        return np.stack([-self.normal[..., 1], self.normal[..., 0]], axis=-1)
-
-    @property
     def tangential(self) -> np.ndarray:
         """Projection 1 - n n^T on the wall, shape (f, q, d, d)."""
         n = self.normal
@@ -310,15 +310,14 @@ def facet_geometry(
     second = np.empty((*shape, d - 1, d - 1))
     steps = np.eye(d, dtype=int)
     pairs = [basix.index(*(one + other)) for one in steps for other in steps]
-    for i, vertices in enumerate(_FACETS[d]):
+    for i, corner in enumerate(_facet_corners(d)):
         here = local == i
-        corner = _vertices(d)[list(vertices)]
         along = corner[1:] - corner[0]
         table = cells.element.tabulate(2, inside[i])[:, :, :, 0]
         nodes = cells.nodes[cell[here]]
         position[here] = table[0] @ nodes
-        slopes = np.tensordot(along, table[1 : d + 1], 1)[:, None] @ nodes
-        first[here] = np.moveaxis(slopes, 0, -1)
+        tangents = np.tensordot(along, table[1 : d + 1], 1)[:, None] @ nodes
+        first[here] = np.moveaxis(tangents, 0, -1)
         bends = np.tensordot(np.kron(along, along), table[pairs], 1)[:, None] @ nodes
         second[here] = np.moveaxis(bends, 0, -1).reshape(second[here].shape)
     normal: np.ndarray = (
@@ -334,7 +333,7 @@ def facet_geometry(
     raised = first @ metric
     corner = cells.corners[cell]
     volume = cells.derivatives(cell)[1]
-    flat = corner[np.arange(len(cell))[:, None], np.array(_FACETS[d])[local]]
+    flat = corner[np.arange(len(cell))[:, None], facet_vertices(d)[local]]
     side = flat[:, 1:] - flat[:, :1]
     area = np.sqrt(np.linalg.det(side @ side.swapaxes(1, 2)))
     return FacetGeometry(

@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from meso.boundary import Wall
 from meso.case import Case
 from meso.device import Device
-from meso.discrete.cells import cells_of
+from meso.discrete.cells import cells_of, facet_vertices
 from meso.discrete.fields import difference
 from meso.errors import CaseError
 from meso.evidence.indicators import absolute_curl, energy, last_degrees
@@ -29,7 +29,6 @@ from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow, four_terminal, ports_of
 from meso.geometry.layers import SizeField
 from meso.geometry.refinement import CellErrors, cell_errors, next_sizes
-from meso.geometry.simplices import FACETS
 from meso.mpi import concatenated, on_root
 from meso.observables.accumulation import edge_moments
 from meso.orbital import orbital_density, vorticity
@@ -210,7 +209,7 @@ def _chains(flow: Flow) -> np.ndarray:
         i for i, p in enumerate(device.pieces) if isinstance(flow.boundaries.get(p.boundary), Wall)
     ]
     facets = device.facets.of(np.isin(device.facets.piece, walls))
-    ends = cells_of(device).corners[facets.cell[:, None], FACETS[2][facets.local]]
+    ends = cells_of(device).corners[facets.cell[:, None], facet_vertices(2)[facets.local]]
     ends = concatenated(device.comm, ends)
     piece = np.searchsorted(walls, concatenated(device.comm, facets.piece))
     _, point = np.unique(ends.reshape(-1, 2), axis=0, return_inverse=True)

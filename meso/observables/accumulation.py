@@ -144,9 +144,9 @@ class _Surface:
         own = [np.broadcast_to(of[:, None, None], shape) for of in (reach, here.piece)]
         columns = [geometry.position, geometry.normal, *own]
         rows = concatenated(device.comm, np.concatenate(columns, axis=2).reshape(-1, 2 * d + 2))
-        for shift in _periods(flow):
+        for pair in periodic_pairs(flow.boundaries):  # their translations
             moved = np.zeros(rows.shape[1])
-            moved[:d] = shift
+            moved[:d] = translation(device, lagrange(device, 1), pair) / device.extent
             rows = np.concatenate([rows - moved, rows, rows + moved])
         # The same order, and so the same choice among equals, on any number of ranks.
         rows = rows[np.lexsort(rows.T)]
@@ -176,14 +176,6 @@ class _Surface:
         # Where the foot of the perpendicular lies beside the point, the distance is along it.
         beside = far**2 - high**2 < self.reach[at] ** 2
         return np.where(beside, high, far)
-
-
-def _periods(flow: Flow) -> list[np.ndarray]:
-    """Translations of the periodic pairs, over the size of the device."""
-    device = flow.device
-    space = lagrange(device, 1)
-    pairs = periodic_pairs(flow.boundaries)
-    return [translation(device, space, pair) / device.extent for pair in pairs]
 
 
 def _batches(cells: np.ndarray, step: int) -> list[np.ndarray]:

@@ -169,7 +169,9 @@ def run(
         here = device.facets.of(device.facets.boundary == device.boundaries.index(name))
         geometry = facet_geometry(cells_of(device), here.cell, here.local, at, weight)
         values = wall_values(flow, name, at[:, 0])
-        J_t = (case.current(geometry.position) * geometry.tangent).sum(axis=2)
+        n = geometry.normal
+        tangent = np.stack([-n[..., 1], n[..., 0]], axis=2)
+        J_t = (case.current(geometry.position) * tangent).sum(axis=2)
         curl = case.curl(geometry.position)
         pairs = ((values.tangential_current, J_t), (values.vorticity * scale, curl))
         for i, (found, wanted) in enumerate(pairs):
