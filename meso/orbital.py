@@ -54,7 +54,7 @@ def vorticity(flow: Flow) -> Field:
         Field in 1/(m^3 s) (1/(m^2 s) for a 2D electron gas), in 3D with three components.
     """
     degree = max(1, flow.fields["current_density"].degree - 1)
-    if flow.model == "kinetic":
+    if flow.kinetic:
         values = _cell_by_cell(flow, degree)
     else:
         device, nodes = flow.device, lagrange(flow.device, degree)
@@ -95,7 +95,7 @@ def _wall_nodes(flow: Flow, degree: int) -> list[tuple[np.ndarray, np.ndarray]]:
     components = 1 if device.dimension == 2 else 3
     sums = np.zeros((len(device.regions), space.nodes, components + 1))
     for name, law in flow.boundaries.items():
-        if not isinstance(law, Wall) or flow.model == "ohmic":
+        if not isinstance(law, Wall) or not flow.viscous:
             continue
         values = wall_values(flow, name, at)
         node = space.dofs[values.facets.cell[:, None], position[values.facets.local]]

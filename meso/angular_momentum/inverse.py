@@ -120,7 +120,7 @@ def two_way(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response
         ConvergenceError: The solver failed.
     """
     key = "angular_momentum.coupling"
-    if flow.model != "ohmic":
+    if flow.viscous:
         text = f'"two-way" needs flow.model = "ohmic"; found "{flow.model}", for which "one-way"'
         raise CaseError((key, f"{text} is available"))
     if diffusion.terms:

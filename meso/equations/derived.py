@@ -24,9 +24,9 @@ class Derived:
         unit: In a 3D metal, SI, as in the headers of tables: "W_per_m3".
         sheet_unit: In a 2D electron gas; by default the same.
         expression: From the symbols of a flow to UFL: ``of.J`` (A/m^2, in a sheet A/m), ``of.phi``
-            (V), ``of.material(lambda m: m.conductivity)`` (SI), ``of.x`` (m), ``of.model``,
-            ``of.magnetic_field`` (T). A scalar, or a vector with as many components as the device
-            has dimensions. None for fields that are found in another way.
+            (V), ``of.material(lambda m: m.conductivity)`` (SI), ``of.x`` (m), ``of.magnetic_field``
+            (T), ``of.viscous`` (False for Ohm's law). A scalar, or a vector with as many
+            components as the device has dimensions. None for fields that are found in another way.
         models: The models of flow that have it.
         signed: Whether figures show zero in the middle of their colours.
     """
@@ -56,9 +56,9 @@ def _stress(of: Any) -> Expr:
 
 def _heat(of: Any) -> Expr:
     resistivity = 1 / of.material(lambda m: m.conductivity)
-    if of.model == "ohmic":
-        return dissipation.ohmic(of.J, resistivity)
-    return dissipation.in_conductor(of.J, resistivity, _stress(of))
+    if of.viscous:
+        return dissipation.in_conductor(of.J, resistivity, _stress(of))
+    return dissipation.ohmic(of.J, resistivity)
 
 
 def _viscous_heat(of: Any) -> Expr:

@@ -254,7 +254,7 @@ def _errors(case: Case, coarse: Flow, fine: Flow, lost: float) -> CellErrors:
     corner_power = _CORNER_POWERS[case.flow.model]
     error, whole, curl = np.zeros((3, len(device.cell_region)))
     moment = case.mesh.adapt is not None and case.mesh.adapt.target == "edge_moment"
-    power = 2 * k + (0 if case.flow.model == "ohmic" else 2)
+    power = 2 * k + (2 if case.flow.viscous else 0)
     degrees = np.zeros((len(device.cell_region), 2))
     for pair in _drives(case, fine):
         parts = []

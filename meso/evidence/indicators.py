@@ -28,7 +28,7 @@ def energy(flow: Flow, density: Field, voltage: Field | None = None) -> np.ndarr
     heat = TABLE["heat"].expression
     assert heat is not None
     out = cell_integrals(flow.device, heat(symbols(flow, J)), degree=degree)
-    if voltage is not None and flow.model != "ohmic":
+    if voltage is not None and flow.viscous:
         coupling = dissipation.coupling(J, voltage.function())
         out += 2 * np.abs(cell_integrals(flow.device, coupling, degree=degree))
     return out

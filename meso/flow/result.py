@@ -83,6 +83,16 @@ class Flow:
     magnetic_field: float = 0.0
 
     @property
+    def viscous(self) -> bool:
+        """Whether vorticity diffuses and walls have friction: in all models but Ohm's law."""
+        return self.model != "ohmic"
+
+    @property
+    def kinetic(self) -> bool:
+        """Whether the flow is that of a distribution over angles."""
+        return self.model == "kinetic"
+
+    @property
     def sheet(self) -> bool:
         """True for a 2D electron gas, False for a 3D metal."""
         return any(material.carriers == "2d" for material in self.materials.values())

@@ -72,7 +72,7 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
         return []
     moment = np.asarray(total(device.comm, _moments(density, _Surface(flow, walls))))
     moment *= flow.thickness or 1.0
-    if flow.model == "kinetic" and density.name == "orbital_density":
+    if flow.kinetic and density.name == "orbital_density":
         moment[:, 0] += wall_moments(flow)[0]
     centers = piece_centers(device)
     return [

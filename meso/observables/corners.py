@@ -138,7 +138,7 @@ def extrema_of(flow: Flow, fields: Mapping[str, Field]) -> dict[str, Extrema]:
     The vorticity of a kinetic flow has none: it diverges at rough walls.
     """
     corners = singular_corners(flow.device, flow.boundaries)
-    without = ("vorticity", "orbital_density") if flow.model == "kinetic" else ()
+    without = ("vorticity", "orbital_density") if flow.kinetic else ()
     return {name: extrema(f, corners) for name, f in fields.items() if name not in without}
 
 

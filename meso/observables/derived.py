@@ -24,7 +24,7 @@ class FlowFields:
         J: Current density.
         phi: Electrochemical potential.
         x: Position.
-        model: "ohmic", "hydrodynamic" or "kinetic".
+        viscous: Whether vorticity diffuses: in all models but Ohm's law.
         magnetic_field: Along z, T.
         material: From a function of the material to a coefficient.
     """
@@ -32,7 +32,7 @@ class FlowFields:
     J: Any
     phi: Any
     x: Any
-    model: str
+    viscous: bool
     magnetic_field: float
     material: Callable[[Callable[[Any], Any]], Any]
 
@@ -51,7 +51,7 @@ def symbols(flow: Flow, current_density: Any) -> FlowFields:
         J=current_density,
         phi=flow.potential,
         x=ufl.SpatialCoordinate(device.mesh),
-        model=flow.model,
+        viscous=flow.viscous,
         magnetic_field=flow.magnetic_field,
         material=material,
     )
