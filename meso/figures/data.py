@@ -224,7 +224,8 @@ def _joined(
 def _tables(directory: Path, summary: dict[str, Any], kind: str) -> dict[str, Columns]:
     """Columns of the tables of a kind, by their names."""
     # Without a list of its files it is a result of an earlier version.
-    known = {path.stem: path for path in sorted((directory / kind).glob("*.csv"))}
+    tables = sorted((directory / kind).glob("*.csv"))
+    known = {path.stem: path.relative_to(directory) for path in tables}
     found = {}
     for name, file in (summary["files"][kind] if "files" in summary else known).items():
         with (directory / file).open(encoding="utf-8") as lines:
