@@ -176,7 +176,7 @@ class Discretisation:
         self.cells: Cells = cells_of(problem.device)
         self.vector: Lagrange = lagrange(problem.device, problem.order)
         self.scalar: Lagrange = lagrange(problem.device, problem.order - 1)
-        self._forms, self._spaces = FlowForms(self.cells, problem.order), (self.vector, self.scalar)
+        self._forms = FlowForms(self.cells, problem.order)
         sticky = [name for name in self.device.boundaries if self.laws[name].sticks]
         nodes = [self.vector.nodes_on(self.device, name) for name in sticky]
         self.prescribed = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *nodes]))
@@ -319,7 +319,7 @@ class Discretisation:
         # The first moments are the current density.
         nothing = np.zeros_like(relaxation)
         flow = self._forms.conductor(batch, same, nothing, nothing, bulk)
-        c, n, p, q = len(batch), moments.count, *(s.dofs.shape[1] for s in self._spaces)
+        c, n, p, q = len(batch), moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
         matrix, whole = np.zeros((c, p, n, p, n)), np.zeros((c, p * n + q, p * n + q))
         matrix[:, :, :d, :, :d] = flow[:, : p * d, : p * d].reshape(c, p, d, p, d)
         scalars = ScalarForms(self.cells, self.vector)
