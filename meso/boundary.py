@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf, isfinite
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from meso.errors import CaseError
 from meso.materials.material import Material
 from meso.units import NUMBER, is_number, unit
+
+#: Laws by name: what they say is in :mod:`meso.equations.contacts` and :mod:`meso.equations.walls`.
+ContactLaw = Literal["ideal", "reservoir"]
+WallLaw = Literal["traction", "literal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +32,12 @@ class Contact:
 
     potential: Annotated[float, unit("V")] | None = None
     current: Annotated[float, unit("A", "A/m")] | None = None
-    law: Literal["ideal", "reservoir"] = "ideal"
+    law: ContactLaw = "ideal"
 
     def __post_init__(self) -> None:
         _exactly_one(self, "potential", "current")
         _finite(self, "potential", "current")
-        _one_of(self.law, ("ideal", "reservoir"))
+        _one_of(self.law, get_args(ContactLaw))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,7 @@ class Wall:
 
     specularity: Annotated[float, NUMBER] | None = None
     slip_length: Annotated[float, unit("m")] | None = None
-    law: Literal["traction", "literal"] = "traction"
+    law: WallLaw = "traction"
 
     def __post_init__(self) -> None:
         _exactly_one(self, "specularity", "slip_length")
@@ -63,7 +67,7 @@ class Wall:
             value = getattr(self, key)
             if value is not None and not (is_number(value) and 0 <= value <= upper):
                 raise CaseError((key, f"found {value!r}; must be {rule}"))
-        _one_of(self.law, ("traction", "literal"))
+        _one_of(self.law, get_args(WallLaw))
 
     def slip_rate(self, material: Material) -> Any:
         """Slip rate s = 1/b in 1/m of this wall on a material; inf where nothing slips.
@@ -145,6 +149,7 @@ def _exactly_one(table: Boundary, first: str, second: str) -> None:
         raise CaseError(f"found {found} of {first} and {second}; give exactly one")
 
 
-def _one_of(law: str, laws: tuple[str, str]) -> None:
+def _one_of(law: str, laws: tuple[str, ...]) -> None:
     if law not in laws:
-        raise CaseError(("law", f'found {law!r}; must be "{laws[0]}" or "{laws[1]}"'))
+        known = " or ".join(f'"{name}"' for name in laws)
+        raise CaseError(("law", f"found {law!r}; must be {known}"))

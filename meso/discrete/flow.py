@@ -7,17 +7,16 @@ quadrature of degree 2k (in cells) or, for terms on facets, node of :attr:`FlowF
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from inspect import signature
-from math import comb
 from typing import Any
 
 import numpy as np
 import ufl
 
 from meso.discrete.cells import Cells
-from meso.discrete.cellwise import Integrand, element_matrices
+from meso.discrete.cellwise import element_matrices
 from meso.discrete.kernels import Kernel, Shape, Space
 from meso.equations import contacts, hydrodynamic, walls
 
@@ -48,10 +47,6 @@ def _conductor(J: Any, phi: Any, w: Any, psi: Any, stress: Any, resistivity: Any
         + hydrodynamic.continuity(J, psi)
         + hydrodynamic.continuity(w, phi)
     )
-
-
-def _continuity(J: Any, phi: Any, w: Any, psi: Any) -> Any:
-    return hydrodynamic.continuity(J, psi)
 
 
 @lru_cache(maxsize=64)
@@ -112,25 +107,12 @@ class FlowForms:
         straight: bool,
         stress: np.ndarray,
         resistivity: np.ndarray,
-        square: np.ndarray,
+        bulk: np.ndarray,
     ) -> np.ndarray:
-        """Conductor and continuity, (c, d p + q, d p + q); square is h^2 of the augmentation."""
-        bulk = (square * resistivity.T).T
-        return self._cells(_conductor, batch, straight, (stress, resistivity, bulk))
-
-    def divergence(self, batch: np.ndarray, straight: bool) -> np.ndarray:
-        """-psi d_i u, shape (c, q, i, p)."""
-        d = self.cells.dimension
-        out = self._cells(_continuity, batch, straight, ())
-        p = comb(self.order + d, d) * d
-        return _split(out[:, p:, :p], 2, d).swapaxes(2, 3)
-
-    def _cells(
-        self, term: Integrand, batch: np.ndarray, straight: bool, values: Sequence[np.ndarray]
-    ) -> np.ndarray:
-        k = self.order
+        """Conductor and continuity, shape (c, d p + q, d p + q); bulk of the augmentation."""
+        k, values = self.order, (stress, resistivity, bulk)
         spaces = (Space(k, self.cells.dimension), Space(k - 1, 0))
-        return element_matrices(term, self.cells, batch, straight, spaces, values, 2 * k)
+        return element_matrices(_conductor, self.cells, batch, straight, spaces, values, 2 * k)
 
     def boundary(
         self,

@@ -26,13 +26,9 @@ _SMALL = 50e6
 
 
 def require(comm: MPI.Comm, needed: float, what: str, hint: str) -> None:
-    """Raise a CaseError if something needs more memory than there is.
+    """Raise a CaseError on all ranks if ``what`` needs more memory than there is.
 
-    Args:
-        comm: Communicator whose ranks all call this.
-        needed: Bytes, of this rank.
-        what: What needs it.
-        hint: What would help.
+    ``needed`` are bytes of this rank; ``hint`` says what would help.
     """
     if comm.allreduce(needed, op=MPI.MAX) < _SMALL:
         return
@@ -49,23 +45,14 @@ def require(comm: MPI.Comm, needed: float, what: str, hint: str) -> None:
     worst = max(comm.allgather(worst), key=lambda case: case[0] / max(case[1], 1.0))
     wanted, there, where = worst
     if wanted > there:
-        raise CaseError(
-            (
-                "flow",
-                f"{what} needs about {_shown(wanted)} of memory, but {_shown(there)} are free"
-                f" {where}; {hint}",
-            )
-        )
+        sizes = f"{wanted / 1e9:.3g} GB of memory, but {there / 1e9:.3g} GB are free {where}"
+        raise CaseError(("flow", f"{what} needs about {sizes}; {hint}"))
 
 
 def direct(unknowns: int, entries: float, dimension: int, *, symmetric: bool = True) -> float:
     """Bytes that assembling and factorising a system takes, over all ranks.
 
-    Args:
-        unknowns: Their number.
-        entries: Of all element matrices, in the upper triangle if the system is symmetric.
-        dimension: Of the mesh.
-        symmetric: Whether it is.
+    ``entries`` are those of all element matrices, in the upper triangle if it is symmetric.
     """
     stored = _DISTINCT * entries
     later = _LEFT * entries + factorisation(unknowns, stored, dimension, symmetric=symmetric)
@@ -75,13 +62,9 @@ def direct(unknowns: int, entries: float, dimension: int, *, symmetric: bool = T
 def factorisation(
     unknowns: int, stored: float, dimension: int = 2, *, symmetric: bool = True
 ) -> float:
-    """Bytes that factorising a matrix takes, over all ranks.
+    """Bytes that factorising a matrix takes, over all ranks; 2D is the least.
 
-    Args:
-        unknowns: Their number.
-        stored: Entries of the matrix, in the upper triangle if it is symmetric.
-        dimension: Of the mesh; 2 is the least that any factorisation takes.
-        symmetric: Whether it is.
+    ``stored`` are its entries, in the upper triangle if it is symmetric.
     """
     # Nested dissection of as many blocks of unknowns as the matrix has.
     blocks = max(unknowns**2 / max(stored * (1.0 if symmetric else 0.5), 1.0), 2.0)
@@ -95,17 +78,8 @@ def iterative(unknowns: int) -> float:
 
 
 def moments(unknowns: int, sides: int) -> float:
-    """Bytes that the iteration for all moments takes beside its factors, over all ranks.
-
-    Args:
-        unknowns: Their number, moments times nodes.
-        sides: Number of right-hand sides.
-    """
+    """Bytes that the iteration for moments at nodes takes beside its factors, over all ranks."""
     return 8.0 * unknowns * (2 * sides + 12)
-
-
-def _shown(size: float) -> str:
-    return f"{size / 1e9:.3g} GB"
 
 
 def _machine() -> float:

@@ -196,17 +196,10 @@ def boomer_amg(pc: PETSc.PC) -> None:
 
 def factorised(
     matrix: PETSc.Mat, *, symmetric: bool = True, definite: bool = False, fits: bool = False
-) -> tuple[PETSc.PC, PETSc.Mat]:
-    """Factorise a matrix with MUMPS: LDL^T, without pivoting if it is definite, or LU.
+) -> PETSc.Mat:
+    """MUMPS's factor of a matrix: LDL^T, without pivoting if it is definite, or LU.
 
-    Args:
-        matrix: The matrix.
-        symmetric: Whether it is symmetric.
-        definite: Whether it is positive definite too.
-        fits: Whether it is known already that there is enough memory.
-
-    Returns:
-        PETSc's preconditioner, and the factor, which lives on its own.
+    With ``fits`` it is known already that there is enough memory.
 
     Raises:
         CaseError: The machine has not the memory that this takes.
@@ -234,13 +227,14 @@ def factorised(
             f"the factorisation failed (MUMPS INFOG(1) = {status}, INFOG(2) ="
             f" {factor.getMumpsInfog(2)}): the system is singular or memory ran out"
         )
-    return pc, factor
+    free(pc)
+    return factor
 
 
 def factor_of(matrix: PETSc.Mat, *, definite: bool) -> PETSc.Mat:
     """Factor of a symmetric matrix, which is freed: in parallel PETSc would keep it."""
-    pc, factor = factorised(matrix, definite=definite)
-    free(pc, matrix)
+    factor = factorised(matrix, definite=definite)
+    free(matrix)
     return factor
 
 
@@ -281,11 +275,11 @@ class Factor(Solver):
     ) -> None:
         super().__init__(matrix, unknowns)
         self.method = "MUMPS LDL^T" if symmetric else "MUMPS LU"
-        self._pc, self._factor = factorised(matrix, symmetric=symmetric, fits=fits)
+        self._factor = factorised(matrix, symmetric=symmetric, fits=fits)
 
     def close(self) -> None:
         """Free the factors, on all ranks together."""
-        free(self._factor, self._pc)
+        free(self._factor)
         super().close()
 
     def solve(self, load: np.ndarray, *, limit: float = RESIDUAL) -> np.ndarray:

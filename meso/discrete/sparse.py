@@ -69,18 +69,18 @@ class BlockMatrix:
         self.rows, self.columns = rows, columns
         self._numbers = row_numbers.astype(np.int32), column_numbers.astype(np.int32)
         self.blocked = rows.block == columns.block and rows.block > 1
-        counts = np.array(self._counts())
+        # In its own columns, and in those of other ranks.
+        most = np.array([[columns.owned], [columns.total - columns.owned]]) // columns.block
+        counts = np.minimum(self._counts(), most)
         mat = PETSc.Mat().create(rows.comm)
         mat.setSizes((rows.shape, columns.shape))
-        most = np.array([columns.owned, columns.total - columns.owned])
         if self.blocked:
             mat.setBlockSize(rows.block)
             mat.setType(PETSc.Mat.Type.BAIJ)
-            most //= rows.block
         else:
             mat.setType(PETSc.Mat.Type.AIJ)
             counts = np.repeat(counts * columns.block, rows.block, axis=1)
-        mat.setPreallocationNNZ(tuple(np.minimum(counts, most[:, None]).astype(np.int32)))
+        mat.setPreallocationNNZ(tuple(counts.astype(np.int32)))
         # Of a rank without rows PETSc would not know it, and exchange more than others do.
         mat.setOption(PETSc.Mat.Option.NEW_NONZERO_ALLOCATION_ERR, True)
         mat.setLGMap(rows.map, columns.map)

@@ -53,6 +53,8 @@ def literal(J: Expr, w: Expr, n: Expr, stress: Expr, slip_rate: Expr) -> Expr:
 #: What a wall asks of the current along it, by the name of its law. Solvers give coefficients by
 #: their names: ``stress``, ``slip_rate``.
 LAWS: dict[str, Callable[..., Expr]] = {"traction": friction, "literal": literal}
+#: With J.n = 0 a law gives the vorticity at the wall, n x curl J = s J_t - BEND S J.
+BEND = {"traction": 2.0, "literal": 1.0}
 
 
 def impenetrable(J: Expr, level: Expr, n: Expr) -> Expr:

@@ -8,9 +8,9 @@ them at a time. At smooth walls, where cosine and sine differ much, it takes the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
-from petsc4py import PETSc
 from scipy.sparse import bsr_matrix, csr_matrix, identity, kron, triu
 
 from meso.discrete.algebra import global_matrix
@@ -24,9 +24,9 @@ PAIRED = (1 - 0.98) / (1 + 0.98)
 
 
 class Block:
-    """A factorised scalar matrix for several moments, or (width 2) for the pair of one."""
+    """A factorised scalar matrix for some moments, or (width 2) for the pair of one."""
 
-    def __init__(self, factor: PETSc.Mat, width: int, columns: np.ndarray) -> None:
+    def __init__(self, factor: Any, width: int, columns: np.ndarray) -> None:
         self.factor, self.width, self.columns = factor, width, columns
 
     def solve(self, r: np.ndarray, z: np.ndarray) -> None:
@@ -54,7 +54,7 @@ def blocks(
     Moments that are alike have one factor, also in different halves.
     """
     angular = [angular_parts(member) for member in operator.members]
-    factors: dict[tuple[float, ...], PETSc.Mat] = {}
+    factors: dict[tuple[float, ...], Any] = {}
     out: list[list[Block]] = []
     for half in halves:
         groups: dict[tuple[float, ...], list[np.ndarray]] = {}
@@ -92,7 +92,7 @@ def _matrix(
     return sum((part.mean(columns) for part in operator.boundaries), matrix)
 
 
-def over_ranks(local: bsr_matrix | csr_matrix, rows: Rows) -> PETSc.Mat:
+def over_ranks(local: bsr_matrix | csr_matrix, rows: Rows) -> Any:
     """A symmetric matrix, for a factorisation, from what each rank contributes to it."""
     if local.format == "bsr":  # half of the blocks first, which takes half of the memory
         row = np.repeat(np.arange(len(local.indptr) - 1), np.diff(local.indptr))

@@ -26,6 +26,7 @@ from scipy.sparse import diags
 from meso.boundary import Contact, Wall
 from meso.discrete.cells import FacetGeometry, lagrange
 from meso.discrete.coefficients import KineticCoefficients, Scales, extremes
+from meso.discrete.krylov import Operator, iterate
 from meso.discrete.periodic import twin_nodes
 from meso.discrete.solvers import Factor, free
 from meso.discrete.sparse import Rows
@@ -35,7 +36,6 @@ from meso.flow.blocks import PAIRED, Block, blocks, over_ranks
 from meso.flow.discretisation import Discretisation
 from meso.flow.kinetic import different, rate_of, roughness
 from meso.flow.kronecker import Kronecker, half_range_terms, scalar_matrices
-from meso.flow.krylov import Operator, iterate
 from meso.flow.result import Flow, periodic_pairs, ports_of
 from meso.flow.sweep import Sweep
 from meso.mpi import total

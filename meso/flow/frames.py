@@ -7,10 +7,10 @@ field one by one needs them along and across the walls, wherever these point.
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from meso.discrete.sparse import Rows
-from meso.flow import terms
-from meso.flow.discretisation import Discretisation
+from meso.flow.discretisation import Discretisation, trace
 
 # A wall node has one normal if the second eigenvalue of its mean n n^T is below this times the
 # first (a curved wall), else two or three (an edge, a corner of the device).
@@ -27,7 +27,7 @@ def wall_frames(discrete: Discretisation, rows: Rows, numbers: np.ndarray) -> np
     normals = np.zeros((rows.numbering.size, d * d))
     walls = discrete.facets(lambda law: law.impenetrable)
     for facets, geometry in discrete.batches(walls, 1000):
-        value, n = terms.trace(geometry, discrete.vector), geometry.normal
+        value, n = trace(geometry, discrete.vector), geometry.normal
         outer = (n[..., :, None] * n[..., None, :]).reshape(*n.shape[:2], d * d)
         squares = (geometry.weight[..., None] * value**2).swapaxes(1, 2) @ outer
         at = numbers[facets.cell[:, None], discrete.vector.on_facet[facets.local]]
@@ -75,15 +75,9 @@ def _turned(normal: np.ndarray) -> np.ndarray:
 
 
 def _sorted(directions: np.ndarray) -> np.ndarray:
-    """Orthonormal columns, each put where its largest entry is, shape (m, d, d)."""
-    out = np.zeros_like(directions)
-    for i, columns in enumerate(directions):
-        left = list(range(columns.shape[1]))
-        size = np.abs(columns)
-        for _ in range(columns.shape[1]):
-            free = [a for a in range(len(columns)) if not out[i, :, a].any()]
-            block = size[np.ix_(free, left)]
-            row, column = np.unravel_index(block.argmax(), block.shape)
-            out[i, :, free[row]] = columns[:, left[column]]
-            left.pop(int(column))
+    """Orthonormal columns, put where their entries are largest, shape (m, d, d)."""
+    out = np.empty_like(directions)
+    for sorted_, columns in zip(out, directions, strict=True):
+        rows, order = linear_sum_assignment(-np.abs(columns))
+        sorted_[:, rows] = columns[:, order]
     return out

@@ -18,7 +18,6 @@ import numpy as np
 from meso.boundary import Boundary, Contact, Wall
 from meso.device import Device
 from meso.discrete.coefficients import Coefficients, Scales, conductivity_scale
-from meso.discrete.fields import Field, cellwise, continuous
 from meso.discrete.own_terms import OwnTerms, Symbols, Term, own_terms
 from meso.equations import contacts, walls
 from meso.errors import CaseError
@@ -28,8 +27,8 @@ from meso.flow.magnetic import magnetic_term
 from meso.flow.result import (
     Flow,
     check_device,
-    current_unit,
     driven,
+    mixture,
     periodic_pairs,
     ports_of,
 )
@@ -226,25 +225,15 @@ class Hydrodynamic:
         Raises:
             ConvergenceError: The system is singular, or the residual too large.
         """
-        problem, device, order = self.problem(), self.device, self.order
+        problem = self.problem()
         system = IterativeSystem(problem) if self.iterative else DirectSystem(problem)
         solutions = system.solve()
         system.close()
-        unit, joined = current_unit(self.materials), not problem.phases.any()
-
-        def mixed(mix: np.ndarray) -> tuple[Field, Field]:
-            vector = np.tensordot(mix, solutions.vector, 1) * self.scales.current_density
-            scalar = np.tensordot(mix, solutions.scalar, 1)
-            return (
-                continuous("current_density", unit, device, order, vector),
-                cellwise("potential", "V", device, order - 1, scalar, joined=joined),
-            )
-
         return driven(
             self,
             "hydrodynamic",
             solutions.flux,
-            mixed,
+            mixture(self, solutions, joined=not problem.phases.any()),
             solutions.evidence,
             slips=not self.terms,
             magnetic_field=self.magnetic_field,

@@ -15,6 +15,7 @@ exact where sigma/lambda, the density of states times the velocity, is the same 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from meso.boundary import Boundary, Contact, Wall
 from meso.device import Device
 from meso.discrete.cells import FacetGeometry
 from meso.discrete.coefficients import KineticCoefficients, Scales, conductivity_scale
-from meso.discrete.fields import cellwise, continuous
+from meso.discrete.fields import continuous
 from meso.errors import CaseError
 from meso.flow.angular import half_range, odd_moments
 from meso.flow.discretisation import (
@@ -39,12 +40,10 @@ from meso.flow.moments import TOLERANCE, IterativeMoments
 from meso.flow.result import (
     Flow,
     check_device,
-    current_unit,
-    drive,
+    driven,
+    mixture,
     periodic_pairs,
     ports_of,
-    relative_divergence,
-    terminals_of,
 )
 from meso.flow.system import DirectSystem
 from meso.materials.material import Material
@@ -206,42 +205,27 @@ class Kinetic:
 
     def _flow(self, solutions: Solutions) -> Flow:
         """The flow for what the boundaries are given, from solutions for unit potentials."""
-        device, scales = self.device, self.scales
-        names = ports_of(self.boundaries)
-        response = solutions.flux * scales.current(device.dimension) * (self.thickness or 1.0)
-        potential, current = drive(names, self.boundaries, response)
-        moments = np.tensordot(potential, solutions.vector, 1) * scales.current_density
-        scalar = np.tensordot(potential, solutions.scalar, 1)
-        vector = np.ascontiguousarray(moments[:, :2])
-        unit, joined = current_unit(self.materials), len(self.kinds) == 1
-        density = continuous("current_density", unit, device, self.order, vector)
-        voltage = cellwise("potential", "V", device, self.order - 1, scalar, joined=joined)
-        return Flow(
-            model="kinetic",
-            device=device,
-            materials=self.materials,
-            boundaries=self.boundaries,
-            thickness=self.thickness,
-            order=self.order,
-            current_density=density.function(),
-            potential=voltage.function(),
-            fields={"current_density": density, "potential": voltage},
-            **terminals_of(names, self.boundaries, response, potential, current),
-            evidence={
-                "harmonics": self.harmonics,
-                **solutions.evidence,
-                "divergence_relative": relative_divergence(density),
-            },
-            distribution=Distribution(
-                harmonics=self.harmonics,
-                odd=continuous("odd_moments", unit, device, self.order, moments),
-                potential=voltage,
-                materials=self.materials,
-                turning=tuple(self.turning(self.materials[n]) for n in device.regions),
-            ),
-            unit_moments=solutions.vector * scales.current_density,
+        unit_moments = solutions.vector * self.scales.current_density
+        flow = driven(
+            self,
+            "kinetic",
+            solutions.flux,
+            mixture(self, solutions, joined=len(self.kinds) == 1),
+            {"harmonics": self.harmonics, **solutions.evidence},
+            unit_moments=unit_moments,
             slips=False,
         )
+        terminals = (*flow.contacts.values(), *flow.periodic.values())
+        moments = np.tensordot([t.potential for t in terminals], unit_moments, 1)
+        unit = flow.fields["current_density"].unit
+        distribution = Distribution(
+            harmonics=self.harmonics,
+            odd=continuous("odd_moments", unit, self.device, self.order, moments),
+            potential=flow.fields["potential"],
+            materials=self.materials,
+            turning=tuple(self.turning(self.materials[n]) for n in self.device.regions),
+        )
+        return replace(flow, distribution=distribution)
 
 
 def different(

@@ -27,8 +27,8 @@ from meso.compiled import functional
 from meso.device import Device
 from meso.discrete.cells import FacetGeometry, cells_of, facet_geometry, lagrange, space
 from meso.equations import moments as equations
-from meso.flow import terms
 from meso.flow.angular import Moments, about
+from meso.flow.discretisation import trace
 from meso.mpi import largest
 
 #: A coefficient at cells (c,) and positions over the extent (c, q, 2): (c,) or (c, q).
@@ -299,7 +299,7 @@ def on_boundary(device: Device, order: int, name: str) -> tuple[csr_matrix, Face
     cells, nodal, facets = cells_of(device), lagrange(device, order), device.facets_on(name)
     points, weights = cells.facet_quadrature(2 * order + 2 * (cells.degree - 1))
     geometry = facet_geometry(cells, facets.cell, facets.local, points, weights)
-    values = terms.trace(geometry, nodal)
+    values = trace(geometry, nodal)
     nodes = nodal.dofs[facets.cell[:, None], nodal.on_facet[facets.local]]
     columns = np.repeat(nodes, values.shape[1], axis=0).ravel()
     pointer = values.shape[2] * np.arange(values.shape[0] * values.shape[1] + 1)

@@ -15,14 +15,15 @@ In a magnetic field A is not symmetric: the same preconditioner, with GMRES.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from petsc4py import PETSc
 from scipy.sparse import csr_matrix, triu
 
 from meso.discrete import memory
 from meso.discrete.algebra import global_matrix
 from meso.discrete.coefficients import extremes
+from meso.discrete.krylov import Operator, iterate
 from meso.discrete.solvers import factor_of, free, gather, spread
 from meso.discrete.sparse import Rows
 from meso.discrete.unknowns import number_field
@@ -30,7 +31,6 @@ from meso.flow.angular import Moments
 from meso.flow.blocks import PAIRED, blocks
 from meso.flow.discretisation import Problem, Solutions
 from meso.flow.kronecker import Kronecker, half_range_terms, scalar_matrices
-from meso.flow.krylov import Operator, iterate
 from meso.flow.sweep import Sweep
 from meso.flow.system import DirectSystem
 from meso.mpi import total
@@ -45,7 +45,7 @@ class Saddle:
 
     columns = np.arange(2)
 
-    def __init__(self, matrix: PETSc.Mat) -> None:
+    def __init__(self, matrix: Any) -> None:
         self._right, self.left = matrix.createVecs()
         self._factor = factor_of(matrix, definite=False)
 
@@ -227,7 +227,7 @@ class IterativeMoments:
             # There is no symmetry that would square the error of currents.
             self.tolerance if symmetric else 5e-3 * self.tolerance,
             lambda _: size,
-            PETSc.KSP.Type.CG if symmetric else PETSc.KSP.Type.GMRES,
+            "cg" if symmetric else "gmres",
         )
         self.iterations = max(self.iterations, iterations)
         self.residual = max(self.residual, error)

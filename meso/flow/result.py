@@ -11,7 +11,7 @@ import ufl
 
 from meso.boundary import Boundary, Contact, Periodic
 from meso.device import Device
-from meso.discrete.fields import Field
+from meso.discrete.fields import Field, cellwise, continuous
 from meso.discrete.periodic import parts
 from meso.equations import dissipation
 from meso.equations.derived import TABLE
@@ -55,7 +55,7 @@ class Flow:
         evidence: How the system was solved: method, unknowns, residual, divergence of J.
         distribution: All harmonics of a kinetic flow, see :mod:`meso.flow.distribution`.
         state: Current density and potential for other potentials of the ports, in the order of
-            ``contacts`` and ``periodic``; None for a kinetic flow.
+            ``contacts`` and ``periodic``.
         unit_moments: Odd moments of a kinetic flow for unit potentials on each port, from which
             another iteration may begin.
         slips: Whether the slip law alone tells the vorticity at walls: in the hydrodynamic model,
@@ -355,6 +355,25 @@ def driven(
         state=state,
         **more,
     )
+
+
+def mixture(model: Any, solutions: Any, *, joined: bool) -> Callable[[np.ndarray], Any]:
+    """What :func:`driven` asks for, from :class:`meso.flow.discretisation.Solutions`.
+
+    ``joined`` tells whether the potential is continuous.
+    """
+    device, order, unit = model.device, model.order, current_unit(model.materials)
+    moments = solutions.vector[..., : device.dimension]
+
+    def mixed(mix: np.ndarray) -> tuple[Field, Field]:
+        vector = np.tensordot(mix, moments, 1) * model.scales.current_density
+        scalar = np.tensordot(mix, solutions.scalar, 1)
+        return (
+            continuous("current_density", unit, device, order, vector),
+            cellwise("potential", "V", device, order - 1, scalar, joined=joined),
+        )
+
+    return mixed
 
 
 def current_unit(materials: Mapping[str, Material]) -> str:

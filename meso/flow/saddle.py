@@ -22,8 +22,7 @@ from meso.discrete.saddle import Saddle
 from meso.discrete.scalar import ScalarForms
 from meso.discrete.sparse import BlockMatrix, Rows
 from meso.discrete.unknowns import jumps, kept, number_field
-from meso.flow import terms
-from meso.flow.discretisation import Discretisation, Problem, Solutions
+from meso.flow.discretisation import Discretisation, Problem, Solutions, augmentation
 from meso.flow.frames import in_frames, wall_frames
 
 
@@ -88,7 +87,7 @@ class IterativeSystem:
         for batch, same in cells.batches(20 * self.scalar.dofs.shape[1] ** 2, simple):
             at = cells.positions(batch, forms.quadrature(same)[0])
             mu, rho = coefficients.stress(batch, at), coefficients.relaxation(batch, at)
-            square = terms.augmentation(cells.measures(batch), cells.dimension)
+            square = augmentation(cells.measures(batch), cells.dimension)
             value = 1 / (4 / 3 * mu + (rho.T * square).T)
             mass.add(batch, forms.mass(batch, same, value))
         return mass

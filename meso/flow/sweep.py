@@ -19,9 +19,9 @@ from typing import Protocol
 
 import numpy as np
 
+from meso.discrete.krylov import Operator
 from meso.discrete.sparse import Rows
 from meso.flow.kronecker import Kronecker
-from meso.flow.krylov import Operator
 
 
 class Solve(Protocol):

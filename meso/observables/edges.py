@@ -13,6 +13,7 @@ from meso.device import Device, Facets
 from meso.discrete.cells import FacetGeometry, cells_of, facet_geometry
 from meso.discrete.coefficients import material_values
 from meso.discrete.fields import Field, gradient, on_facets
+from meso.equations.walls import BEND
 from meso.flow.result import Flow
 from meso.mpi import concatenated, total
 
@@ -74,7 +75,7 @@ def wall_values(
     plane = device.dimension == 2
     curl = np.zeros((*current.shape[:2], 1)) if slips and plane else _curl(density, geometry)
     if slips:
-        bend = 1.0 if isinstance(law, Wall) and law.law == "literal" else 2.0
+        bend = BEND[law.law] if isinstance(law, Wall) else 2.0
         rates = rates[..., None] if rates.ndim == 2 else rates[:, None, None]
         tangential = (geometry.tangential @ current[..., None])[..., 0]
         turned = (geometry.curvature @ tangential[..., None])[..., 0] / device.extent
