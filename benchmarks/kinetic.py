@@ -80,7 +80,6 @@ class Run:
             harmonics=self.harmonics,
             solver=self.solver,
         )
-        device.cache.clear()
         with Watch(comm) as first:
             flow = model.solve()
         cells = [

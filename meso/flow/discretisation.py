@@ -114,6 +114,8 @@ class Problem:
         members: Angular matrices of each material, by its index, where they differ from
             ``moments``.
         own: Terms that are added to the weak form; their loads are the last right-hand side.
+        held: Moments at the nodes, shape (nodes, n), zero but where a law says that they stick, and
+            there not on walls: the solution of the last right-hand side has these values.
     """
 
     device: Device
@@ -127,6 +129,7 @@ class Problem:
     pairs: tuple[tuple[str, str], ...] = ()
     members: tuple[Moments, ...] = ()
     own: OwnTerms | None = None
+    held: np.ndarray | None = None
 
     @property
     def symmetric(self) -> bool:
@@ -181,7 +184,7 @@ class Discretisation:
         nodes = [self.vector.nodes_on(self.device, name) for name in sticky]
         self.prescribed = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *nodes]))
         self.loaded = problem.own is not None and problem.own.loads is not None
-        self.sides = len(problem.ports) + self.loaded
+        self.sides = len(problem.ports) + (self.loaded or problem.held is not None)
 
     # -- boundaries ----------------------------------------------------------------------------
 

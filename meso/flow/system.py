@@ -145,6 +145,12 @@ class DirectSystem:
             if self.discrete.loaded:
                 load = np.zeros((len(batch), len(place), self.sides))
                 load[..., -1] = self.discrete.cell_loads(batch)[:, place]
+            if self.problem.held is not None:
+                load = np.zeros((len(batch), len(place), self.sides)) if load is None else load
+                held = np.zeros((len(batch), len(place)))
+                nodal = self.problem.held[self.vector.dofs[batch]].reshape(len(batch), -1)
+                held[:, : nodal.shape[1]] = nodal
+                load[..., -1] -= (matrix @ held[:, place, None])[..., 0]
             self.assembly.add_cells(batch, matrix, rows, load)
 
     # -- solution ------------------------------------------------------------------------------
@@ -167,6 +173,8 @@ class DirectSystem:
             nodes = self.vector.dofs[batch.cells][:, self.vector.interior]
             vector[:, nodes] = inner[..., :inside].reshape(self.sides, *nodes.shape, n)
             scalar[:, batch.cells, self.scalar.interior] = inner[..., inside:]
+        if self.problem.held is not None:
+            vector[-1] += self.problem.held
         # The load of a port is -<J_n>, so that its product with a solution is the current that
         # enters there: exactly conservative, symmetric.
         flux = total(self.problem.device.comm, self.assembly.load[:, :ports].T @ x)
