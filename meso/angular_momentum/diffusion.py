@@ -323,7 +323,7 @@ class Diffusion:
         relaxed = (T @ (self._basis[:, None] @ omega).swapaxes(1, 2))[..., 0]
         if self.own is not None:
             # Added terms count as relaxation: tested with one.
-            added = (self.own.matrices @ omega.reshape(len(omega), -1, 1))[..., 0]
+            added = (self.own.matrices @ omega.reshape(*self.own.matrices.shape[:2], 1))[..., 0]
             if self.own.loads is not None:
                 added = added - self.own.loads
             relaxed += added.reshape(omega.shape).sum(axis=1)

@@ -210,12 +210,14 @@ class System:
 def _together(whole: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Of (..., all components, sides) those of groups (g, n): (..., n, g * sides)."""
     parts = whole[..., at, :].swapaxes(-3, -2)
-    return parts.reshape(*parts.shape[:-2], -1)
+    groups, sides = parts.shape[-2:]
+    return parts.reshape(*parts.shape[:-2], groups * sides)
 
 
 def _apart(solved: np.ndarray, at: np.ndarray) -> np.ndarray:
     """And back: (..., g, n, sides)."""
-    return solved.reshape(*solved.shape[:-1], len(at), -1).swapaxes(-3, -2)
+    sides = solved.shape[-1] // len(at)
+    return solved.reshape(*solved.shape[:-1], len(at), sides).swapaxes(-3, -2)
 
 
 class _Part:
@@ -390,7 +392,7 @@ class _Part:
         for phase, nodes, matrix in self._facets():
             rows = self.rows[phase, nodes]
             inside = np.where((rows >= 0)[..., None], x[rows], 0.0) + given[nodes]
-            flux = matrix @ inside.reshape(*matrix.shape[:2], -1)
+            flux = matrix @ inside.reshape(*matrix.shape[:2], inside.shape[-1])
             np.add.at(out, nodes, flux.reshape(inside.shape))
         out[~held] = 0.0
         for a, side in product(*map(range, out.shape[1:])):

@@ -25,7 +25,8 @@ def coefficient(device: Device, degree: int, sample: Sample) -> Any:
     everything = np.arange(cells.count)
     nodes = space(device, "DG", degree, 1).element.basix_element.points
     values = sample(everything, cells.positions(everything, nodes))
-    values = np.broadcast_to(values.reshape(len(values), -1), (len(values), len(nodes)))
+    values = values if values.ndim == 2 else values[:, None]
+    values = np.broadcast_to(values, (len(values), len(nodes)))
     return cellwise("coefficient", "", device, degree, values).function()
 
 

@@ -97,7 +97,7 @@ def on_facets(field: Field, geometry: FacetGeometry) -> np.ndarray:
 
 def continuous(name: str, unit: str, device: Device, degree: int, nodal: np.ndarray) -> Field:
     """A field from the nodal values of a continuous Lagrange space, shape (nodes[, k])."""
-    nodal = nodal.reshape(len(nodal), -1)
+    nodal = nodal if nodal.ndim == 2 else nodal[:, None]
     function = dolfinx.fem.Function(space(device, "Lagrange", degree, nodal.shape[1]))
     # Spaces of one degree share the order of their nodes, cell by cell.
     dofs = lagrange(device, degree).dofs
@@ -120,7 +120,7 @@ def cellwise(
 
     It is continuous if it is ``joined``: where cells agree about the nodes that they share.
     """
-    values = values.reshape(*values.shape[:2], -1)
+    values = values if values.ndim == 3 else values[..., None]
     if joined:
         nodes = lagrange(device, degree)
         nodal = np.zeros((nodes.nodes, values.shape[2]))

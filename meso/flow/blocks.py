@@ -32,7 +32,7 @@ class Block:
     def solve(self, r: np.ndarray, z: np.ndarray) -> None:
         """Solve for these moments of r, shape (owned, N), and put them in z."""
         own = r[:, self.columns]
-        right = own.reshape(self.width * len(r), -1)
+        right = own.reshape(self.width * len(r), self.columns.size // self.width)
         z[:, self.columns] = solve_columns(self.factor, right).reshape(own.shape)
 
     def close(self) -> None:

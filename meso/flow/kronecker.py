@@ -290,7 +290,8 @@ def _sampled(device: Device, coefficient: Coefficient, degree: int) -> dolfinx.f
         element = basix.ufl.quadrature_element("triangle", degree=degree)
         constants = dolfinx.fem.functionspace(device.mesh, element)
     function = dolfinx.fem.Function(constants)
-    function.x.array[constants.dofmap.list[every]] = values.reshape(len(every), -1)
+    values = values if values.ndim == 2 else values[:, None]
+    function.x.array[constants.dofmap.list[every]] = values
     return function
 
 

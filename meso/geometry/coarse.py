@@ -12,10 +12,11 @@ from scipy.spatial import Delaunay, QhullError
 
 from meso.errors import GeometryError
 from meso.geometry import drawing
-from meso.geometry.layers import cells_of_field
+from meso.geometry.layers import PER_POWER, cells_of_field
 from meso.geometry.simplices import (
     TURNED,
     facet_measures,
+    mean_density,
     outer_facets,
     positive,
     row_keys,
@@ -26,10 +27,10 @@ _LEAST_EDGES = {2: 4, 3: 2}  # on each curve
 #: have no coarse node near most of its width.
 _COARSER = 20.0
 _MANY_ON_CURVE = 100
-# Cells from which on the coarse mesh is no longer a matter of course.
-_MANY_CELLS = 300_000
-_POINTS = 9  # on each curve, where the sizes along it are known
-_TRIANGULATED = 3000  # of all these points, about
+# Edges, or cells, from which on the coarse mesh is no longer a matter of course.
+_MANY = 300_000
+_FEW_EDGES = 1000  # from which on it is looked at
+_TRIANGULATED = 1000  # of all points on curves, about
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ def coarse_mesh(
     """
     along = _resolve_short_curves(_LEAST_EDGES[dimension])
     gmsh.option.setNumber("Mesh.MeshSizeMax", largest)
-    _check(along, announce, dimension)
+    _check(path, along, announce, dimension)
     drawing.generate(path, dimension)
     points, number = drawing.nodes()
     cells = drawing.elements(drawing.simplex(dimension), [-1], number)
@@ -159,22 +160,38 @@ def forget_coarse_sizes() -> None:
 
 
 def _check(
-    along: Mapping[int, list[float]], announce: Callable[[float], None], dimension: int
+    path: Path, along: Mapping[int, list[float]], announce: Callable[[float], None], dimension: int
 ) -> None:
     """Tell of a coarse mesh that would be large, by the sizes that the drawing itself asks for."""
-    at = np.linspace(0, 2, _POINTS)
-    largest, factor = (gmsh.option.getNumber(f"Mesh.MeshSize{k}") for k in ("Max", "Factor"))
-    sizes = np.array([np.interp(at, range(3), three) for three in along.values()]).ravel()
-    sizes = factor * np.minimum(sizes, largest)
-    used = np.flatnonzero(sizes > 0)  # the poles of a sphere are curves without length
+    edges = sum(_edges(curve, sizes) for curve, sizes in along.items())
+    if edges < _FEW_EDGES:
+        return
+    if edges > _MANY:
+        # As many cells as if all edges bounded one square or cube.
+        announce(PER_POWER[dimension] * (edges / 4) ** dimension)
+        return
+    drawing.generate(path, 1)
+    points, number = drawing.nodes()
+    ends = drawing.elements(drawing.simplex(1), [-1], number)
+    gmsh.model.mesh.clear()
+    length = np.linalg.norm(points[ends[:, 1]] - points[ends[:, 0]], axis=1)
+    sizes = np.full(len(points), np.inf)
+    np.minimum.at(sizes, ends.ravel(), np.repeat(length, 2))
+    used = np.flatnonzero(np.isfinite(sizes) & (sizes > 0))
     # Points on a line take the square of their number in time; sizes are known to all of them.
     used = used[:: 1 + len(used) // _TRIANGULATED]
-    points = np.array([drawing.curve_points(curve, _POINTS) for curve in along]).reshape(-1, 3)
     try:
         simplices = Delaunay(points[used, :dimension]).simplices
     except (QhullError, ValueError):
         return  # too few points, or all in one plane
     # Gmsh interpolates in such a triangulation of the boundary.
     cells = cells_of_field(points[used], simplices, sizes[used])
-    if cells > _MANY_CELLS:
+    if cells > _MANY:
         announce(cells)
+
+
+def _edges(curve: int, sizes: list[float]) -> float:
+    """Edges that sizes at start, middle and end of a curve make on it."""
+    largest, factor = (gmsh.option.getNumber(f"Mesh.MeshSize{k}") for k in ("Max", "Factor"))
+    halves = np.minimum([sizes[:2], sizes[1:]], largest)
+    return drawing.curve_length(curve) * float(mean_density(halves).mean()) / factor

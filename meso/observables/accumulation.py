@@ -109,7 +109,8 @@ def _moments(density: Field, surface: _Surface) -> np.ndarray:
 
     moment = np.zeros((len(device.pieces), density.components))
     degree = density.degree + cells.dimension * (cells.degree - 1)
-    whole = cell_integrals(device, density.function(), degree=degree).reshape(cells.count, -1)
+    whole = cell_integrals(device, density.function(), degree=degree)
+    whole = whole.reshape(cells.count, density.components)
     sure = owner >= 0
     np.add.at(moment, owner[sure], whole[sure])
 

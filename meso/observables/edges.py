@@ -148,7 +148,7 @@ def profile(
         np.outer(s, at).reshape(-1, 1),
         np.outer(s, weight).ravel(),
     )
-    arc = parts.weight.reshape(len(facets.cell), len(s), -1).sum(axis=2) * device.extent
+    arc = parts.weight.reshape(len(facets.cell), len(s), len(weight)).sum(axis=2) * device.extent
     columns = {
         "s": facets.start[:, None] + arc,
         "x": values.position[..., 0],
