@@ -45,14 +45,14 @@ def curved_cells(drawing: Drawing) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError("curved tetrahedra are of degree 2")
     reference = _compat.scalar_element(CELL[d], g).points
     barycentric = np.column_stack([1 - reference.sum(axis=1), reference])
-    x = np.einsum("nv,cvd->cnd", barycentric, drawing.points[cells])
+    x = barycentric @ drawing.points[cells]
     pairs = cells[:, EDGES[d]]
     edges, edge_of = np.unique(row_keys(pairs.reshape(-1, 2), count), return_inverse=True)
     for i, (first, second) in enumerate(EDGES[d]):
         cell, amplitude = _amplitudes(drawing, pairs[:, i])
         a, b = barycentric[:, first], barycentric[:, second]
         shape = 4 * a * b * (b - a)[None, :] ** np.arange(g - 1)[:, None]
-        x[cell] += np.einsum("mn,cmd->cnd", shape, amplitude)
+        x[cell] += shape.T @ amplitude
 
     # Nodes inside edges are numbered from the smaller vertex.
     start = count + (g - 1) * edge_of.reshape(len(cells), -1, 1)
@@ -83,7 +83,7 @@ def _amplitudes(drawing: Drawing, pairs: np.ndarray) -> tuple[np.ndarray, np.nda
     bend[backward] = bend[backward][:, ::-1]
     t = 2 * s - 1
     monomials = (1 - t**2)[:, None] * t[:, None] ** np.arange(g - 1)
-    return cell, np.einsum("ms,csd->cmd", np.linalg.inv(monomials), bend)
+    return cell, np.linalg.inv(monomials) @ bend
 
 
 def straightened(drawing: Drawing) -> Drawing:
