@@ -10,14 +10,11 @@ gas, J s/m^3 for a 3D metal. How it is divided among the walls:
 
 from __future__ import annotations
 
-from typing import Any
-
 import basix
 import dolfinx
 import numpy as np
 import ufl
 from dolfinx.fem.petsc import assemble_matrix
-from petsc4py import PETSc
 from scipy.spatial.distance import cdist
 
 from meso.boundary import Wall
@@ -26,17 +23,14 @@ from meso.constants import ELECTRON_CHARGE
 from meso.discrete.cells import cells_of, facet_points, lagrange, space
 from meso.discrete.expressions import cell_integrals, interpolated
 from meso.discrete.fields import Field, cellwise, continuous
+from meso.discrete.solvers import mass_solved
 from meso.equations.derived import TABLE
 from meso.equations.vorticity import curl
-from meso.errors import ConvergenceError
 from meso.flow.result import Flow
 from meso.observables.accumulation import EdgeMoment, edge_moments
 from meso.observables.edges import wall_values
 
 __all__ = ["EdgeMoment", "couplings", "edge_moments", "orbital_density", "vorticity"]
-
-#: Residual at which the projection stops: a mass matrix takes some sixty iterations.
-_TOLERANCE = 1e-14
 
 
 def vorticity(flow: Flow) -> Field:
@@ -139,37 +133,7 @@ def _projection(
     right = np.zeros_like(known)
     right[nodes.dofs] = vector.array.reshape(known.shape)[target.dofmap.list[: len(nodes.dofs)]]
     right[fixed] = 0.0
-    solver = _mass_solver(matrix)
-    for k in range(known.shape[1]):
-        known[:, k] += _solved(solver, nodes, right[:, k])
-    solver.destroy()
-    matrix.destroy()
-    return known
-
-
-def _mass_solver(matrix: PETSc.Mat) -> PETSc.KSP:
-    """Conjugate gradients with the diagonal: mass matrices are well conditioned."""
-    solver = PETSc.KSP().create(matrix.comm)
-    solver.setOperators(matrix)
-    solver.setType(PETSc.KSP.Type.CG)
-    solver.getPC().setType(PETSc.PC.Type.JACOBI)
-    solver.setTolerances(rtol=_TOLERANCE, atol=1e-300, max_it=1000)
-    return solver
-
-
-def _solved(solver: PETSc.KSP, nodes: Any, right: np.ndarray) -> np.ndarray:
-    """The solution at all nodes of this rank for a right-hand side there."""
-    x, b = solver.getOperators()[0].createVecs()
-    b.array[:] = right[: b.local_size]
-    solver.solve(b, x)
-    if solver.reason < 0:
-        raise ConvergenceError(f"projection of the vorticity: {solver.its} iterations")
-    vector = dolfinx.la.vector(nodes.index_map, 1)
-    vector.array[: x.local_size] = x.array
-    vector.scatter_forward()
-    x.destroy()
-    b.destroy()
-    return np.array(vector.array)
+    return known + mass_solved(matrix, nodes.index_map, right)
 
 
 def couplings(flow: Flow) -> np.ndarray | None:

@@ -162,6 +162,17 @@ def test_imports_go_one_way() -> None:
                     assert first in allowed or rest.startswith("equations"), f"{path}: {name}"
 
 
+def test_who_knows_what() -> None:
+    """PETSc's objects belong to `discrete`; einsum is for angular matrices and bands."""
+    package = TESTS.parent / "meso"
+    for path in package.rglob("*.py"):
+        text, parts = path.read_text(encoding="utf-8"), path.relative_to(package).parts
+        if parts[0] not in ("discrete", "results", "cli.py"):  # the last two: versions, options
+            assert "petsc4py" not in text, path
+        if parts[0] != "bands" and parts[-2:] != ("flow", "angular.py"):
+            assert "einsum" not in text, path
+
+
 def test_tests_of_the_inside_are_few() -> None:
     lines = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in TESTS.rglob("*.py")}
     inside = sum(n for p, n in lines.items() if TESTS / "inside" in p.parents)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import dolfinx
 import numpy as np
 from petsc4py import PETSc
 
@@ -14,6 +15,8 @@ from meso.errors import ConvergenceError
 RESIDUAL = 1e-8
 # Conjugate gradients reduce the preconditioned residual by this.
 CG_TOLERANCE = 1e-13
+# A projection stops at this, near rounding: it costs a few of its iterations.
+MASS_TOLERANCE = 1e-14
 
 
 def free(*objects: PETSc.Object) -> None:
@@ -315,3 +318,27 @@ class Factor(Solver):
                 f"the direct solver left a relative residual of {error:.1e} (limit"
                 f" {limit:.0e}): the system is singular or nearly so"
             )
+
+
+def mass_solved(matrix: PETSc.Mat, index_map: Any, right: np.ndarray) -> np.ndarray:
+    """Solve with a mass matrix, which is freed, for columns at all nodes of this rank, (n, k).
+
+    Conjugate gradients with the diagonal take some sixty iterations.
+    """
+    solver = PETSc.KSP().create(matrix.comm)
+    solver.setOperators(matrix)
+    solver.setType(PETSc.KSP.Type.CG)
+    solver.getPC().setType(PETSc.PC.Type.JACOBI)
+    solver.setTolerances(rtol=MASS_TOLERANCE, atol=1e-300, max_it=1000)
+    x, b = matrix.createVecs()
+    vector, out = dolfinx.la.vector(index_map, 1), np.empty_like(right)
+    for k, column in enumerate(right.T):
+        b.array[:] = column[: b.local_size]
+        solver.solve(b, x)
+        if solver.reason < 0:
+            raise ConvergenceError(f"projection on a mass matrix: {solver.its} iterations")
+        vector.array[: x.local_size] = x.array
+        vector.scatter_forward()
+        out[:, k] = vector.array
+    free(x, b, solver, matrix)
+    return out

@@ -37,7 +37,8 @@ STYLE = {
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.fontsize": 10,
-    "legend.frameon": False,
+    # Lines end at a legend rather than strike its text.
+    "legend.edgecolor": "none",
     "lines.linewidth": 1.8,
     "text.color": INK,
 }
