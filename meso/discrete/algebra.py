@@ -188,20 +188,20 @@ def global_matrix(upper: csr_matrix, unknowns: Any, *, half: bool) -> PETSc.Mat:
     return distributed((upper + triu(upper, 1).T).tocsr(), unknowns)
 
 
-def distributed(full: csr_matrix, unknowns: Any) -> PETSc.Mat:
+def distributed(full: csr_matrix, rows: Any, columns: Any = None) -> PETSc.Mat:
     """The matrix over all ranks from this rank's part of it, in local numbers."""
-    comm = unknowns.comm
+    comm, columns = rows.comm, columns or rows
     local = PETSc.Mat().createAIJ(
         full.shape, csr=(full.indptr, full.indices, full.data), comm=PETSc.COMM_SELF
     )
     if comm.size == 1:
         return local
-    mapping = PETSc.LGMap().create(unknowns.to_global, comm=comm)
-    shape = ((unknowns.owned, unknowns.total), (unknowns.owned, unknowns.total))
-    parts = PETSc.Mat().createIS(shape, lgmapr=mapping, lgmapc=mapping, comm=comm)
+    maps = [PETSc.LGMap().create(each.to_global, comm=comm) for each in (rows, columns)]
+    shape = ((rows.owned, rows.total), (columns.owned, columns.total))
+    parts = PETSc.Mat().createIS(shape, lgmapr=maps[0], lgmapc=maps[1], comm=comm)
     parts.setISLocalMat(local)
     parts.assemble()
     matrix = PETSc.Mat()
     parts.convert(PETSc.Mat.Type.AIJ, out=matrix)
-    free(parts, local, mapping)
+    free(parts, local, *maps)
     return matrix

@@ -18,6 +18,7 @@ import numpy as np
 
 from meso import _compat
 from meso.device import Device
+from meso.discrete.elements import enriched
 
 Made = TypeVar("Made")
 
@@ -64,20 +65,21 @@ def slopes(space: Any, points: np.ndarray) -> np.ndarray:
 
 
 class Lagrange:
-    """Scalar continuous Lagrange space with its tables.
+    """Scalar continuous space with an unknown at each node, with its tables.
 
     Attributes:
-        space: DOLFINx function space.
-        degree: Polynomial degree.
+        space: DOLFINx function space, of "Lagrange" functions or "enriched" ones.
+        family: Which of these.
+        degree: Polynomial degree, on the edges of enriched cells.
         dofs: Nodes of each cell of this rank, shape (c, n).
         outer: Positions in a cell of the nodes on its boundary.
         interior: Positions of the nodes inside it.
         on_facet: Positions of the nodes of each facet, shape (d + 1, nodes of a facet).
     """
 
-    def __init__(self, device: Device, degree: int) -> None:
-        self.space = space(device, "Lagrange", degree, 1)
-        self.degree = degree
+    def __init__(self, device: Device, degree: int, family: str) -> None:
+        self.space = space(device, family, degree, 1)
+        self.family, self.degree = family, degree
         local = len(device.cell_region)
         self.dofs = np.asarray(self.space.dofmap.list)[:local]
         layout = self.space.dofmap.dof_layout
@@ -139,15 +141,18 @@ def of_device(make: Callable[..., Made]) -> Callable[..., Made]:
 
 @of_device
 def space(device: Device, family: str, degree: int, components: int) -> Any:
-    """A DOLFINx space of "Lagrange" or "DG" functions; scalars have one component."""
+    """A DOLFINx space of "Lagrange", "enriched" or "DG" functions; scalars have one component."""
     shape = (components,) if components > 1 else ()
-    return dolfinx.fem.functionspace(device.mesh, (family, degree, shape))
+    element = enriched(degree, shape) if family == "enriched" else (family, degree, shape)
+    return dolfinx.fem.functionspace(device.mesh, element)
 
 
-@of_device
-def lagrange(device: Device, degree: int) -> Lagrange:
-    """The Lagrange space of a device."""
-    return Lagrange(device, degree)
+_nodal = of_device(Lagrange)
+
+
+def lagrange(device: Device, degree: int, family: str = "Lagrange") -> Lagrange:
+    """The nodal space of a device."""
+    return _nodal(device, degree, family)
 
 
 class Cells:

@@ -108,7 +108,7 @@ def tensor_matrices(
     found_in: np.ndarray = np.asarray(tensors.any(axis=0)) if occurring is None else occurring
     inverses, determinant = cells.derivatives(batch)
     reference = _on_reference(tensors * determinant[:, None, None, None, None], inverses)
-    nodes = [shape.polynomials(s.degree).dim for s in spaces]
+    nodes = [shape.element(s).dim for s in spaces]
     ends = np.cumsum([0, *(n * s.width for n, s in zip(nodes, spaces, strict=True))])
     first = np.cumsum([0, *(s.width for s in spaces)])
     out = np.zeros((count, ends[-1], ends[-1]))
@@ -120,7 +120,7 @@ def tensor_matrices(
         if not len(some):
             continue
         found = _closed(some, cells.dimension)
-        pairs = _pairs(shape, spaces[r].degree, spaces[s].degree)[found]
+        pairs = _pairs(shape, spaces[r], spaces[s])[found]
         # The pairs come first, as always after indices with a slice between them.
         factor = reference[:, *part][:, :, found[0], :, found[1]].transpose(1, 2, 3, 0)
         here = factor.reshape(count * a * b, -1) @ pairs.reshape(-1, m * n)
@@ -149,10 +149,10 @@ def _on_reference(tensors: np.ndarray, inverses: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _pairs(shape: Shape, row: int, column: int) -> np.ndarray:
+def _pairs(shape: Shape, row: Space, column: Space) -> np.ndarray:
     """Integrals of D_i f_m D_j f_n over the reference cell, shape (1 + d, 1 + d, m, n)."""
-    points, weights = quadrature(shape.dimension, row + column)
-    f, g = (shape.polynomials(k).basix_element.tabulate(1, points)[..., 0] for k in (row, column))
+    points, weights = quadrature(shape.dimension, row.highest + column.highest)
+    f, g = (shape.element(s).basix_element.tabulate(1, points)[..., 0] for s in (row, column))
     for table in (f, g):
         # Basis functions sum to one: what rounding leaves of it would add up over all cells.
         table[1:] -= table[1:].mean(axis=2, keepdims=True)

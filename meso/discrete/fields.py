@@ -95,12 +95,19 @@ def on_facets(field: Field, geometry: FacetGeometry) -> np.ndarray:
     return np.asarray(table @ nodal_values(field.data, geometry.cell))
 
 
-def continuous(name: str, unit: str, device: Device, degree: int, nodal: np.ndarray) -> Field:
-    """A field from the nodal values of a continuous Lagrange space, shape (nodes[, k])."""
+def continuous(
+    name: str,
+    unit: str,
+    device: Device,
+    degree: int,
+    nodal: np.ndarray,
+    family: str = "Lagrange",
+) -> Field:
+    """A field from the nodal values of a continuous space, shape (nodes[, k])."""
     nodal = nodal if nodal.ndim == 2 else nodal[:, None]
-    function = dolfinx.fem.Function(space(device, "Lagrange", degree, nodal.shape[1]))
+    function = dolfinx.fem.Function(space(device, family, degree, nodal.shape[1]))
     # Spaces of one degree share the order of their nodes, cell by cell.
-    dofs = lagrange(device, degree).dofs
+    dofs = lagrange(device, degree, family).dofs
     own = function.function_space.dofmap.list[: len(dofs)]
     function.x.array.reshape(nodal.shape)[own] = nodal[dofs]
     function.x.scatter_forward()

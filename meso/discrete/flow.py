@@ -1,8 +1,9 @@
 """The weak form of hydrodynamic flow, element by element.
 
-Spaces inside a cell: J in P_k, phi and the levels of walls in P_{k-1}. Lengths are scaled. Values
-of coefficients are one for each element, or where they vary inside it one for each point of the
-quadrature of degree 2k (in cells) or, for terms on facets, node of :attr:`FlowForms.points`.
+Spaces inside a cell: J in P_k, which may be enriched, phi and the levels of walls in P_{k-1}.
+Lengths are scaled. Values of coefficients are one for each element, or where they vary inside it
+one for each point of :meth:`FlowForms.quadrature` (in cells) or, for terms on facets, node of
+:attr:`FlowForms.points`.
 """
 
 from __future__ import annotations
@@ -25,12 +26,8 @@ from meso.equations import contacts, hydrodynamic, walls
 BoundaryIntegrand = Callable[..., Any]
 
 
-def _current(shape: Shape, order: int) -> ufl.FunctionSpace:
-    return shape.space(shape.polynomials(order, (shape.dimension,)))
-
-
-def _ds(shape: Shape, order: int) -> ufl.Measure:
-    return shape.ds(2 * order + 2 * (shape.degree - 1))
+def _ds(shape: Shape, current: Space) -> ufl.Measure:
+    return shape.ds(2 * current.degree + 2 * (shape.degree - 1))
 
 
 def _split(values: np.ndarray, axis: int, dimension: int) -> np.ndarray:
@@ -58,46 +55,52 @@ def _names(integrand: BoundaryIntegrand) -> tuple[str, ...]:
 @lru_cache(maxsize=64)
 def _boundary(
     shape: Shape,
-    order: int,
+    current: Space,
     integrands: tuple[BoundaryIntegrand, ...],
     names: tuple[str, ...],
     varying: tuple[bool, ...],
 ) -> Kernel:
     """Boundary terms of J, with the coefficients of these names."""
-    J, w = ufl.TrialFunction(_current(shape, order)), ufl.TestFunction(_current(shape, order))
-    nodal, n = shape.space(shape.inside(order)), walls.normal(shape.domain)
+    J, w = ufl.TrialFunction(shape.of(current)), ufl.TestFunction(shape.of(current))
+    nodal, n = shape.space(shape.inside(current.degree)), walls.normal(shape.domain)
     given = [ufl.Coefficient(nodal) if each else shape.constant() for each in varying]
     value = dict(zip(names, given, strict=True))
     terms = [of(J, w, n, **{name: value[name] for name in _names(of)}) for of in integrands]
-    return Kernel(sum(terms[1:], terms[0]) * _ds(shape, order), given)
+    return Kernel(sum(terms[1:], terms[0]) * _ds(shape, current), given)
 
 
 @lru_cache(maxsize=64)
-def _flux(shape: Shape, order: int) -> Kernel:
+def _flux(shape: Shape, current: Space) -> Kernel:
     """Level of a wall times the normal current."""
-    J = ufl.TrialFunction(_current(shape, order))
-    level = ufl.TestFunction(shape.space(shape.polynomials(order - 1)))
+    J = ufl.TrialFunction(shape.of(current))
+    level = ufl.TestFunction(shape.space(shape.polynomials(current.degree - 1)))
     n = ufl.FacetNormal(shape.domain)
-    return Kernel(walls.impenetrable(J, level, n) * _ds(shape, order))
+    return Kernel(walls.impenetrable(J, level, n) * _ds(shape, current))
 
 
 @lru_cache(maxsize=64)
-def _port(shape: Shape, order: int) -> Kernel:
+def _port(shape: Shape, current: Space) -> Kernel:
     """Current through a boundary."""
-    w = ufl.TestFunction(_current(shape, order))
-    return Kernel(contacts.potential(w, ufl.FacetNormal(shape.domain)) * _ds(shape, order))
+    w = ufl.TestFunction(shape.of(current))
+    return Kernel(contacts.potential(w, ufl.FacetNormal(shape.domain)) * _ds(shape, current))
 
 
 class FlowForms:
-    """Element tensors of hydrodynamic flow of degree k, ``order``, on the cells of this rank.
+    """Element tensors of hydrodynamic flow on the cells of this rank.
+
+    Args:
+        cells: Geometry.
+        order: Degree k of the current density.
+        enriched: Whether that has bubbles of degree k + 1.
 
     Attributes:
         points: Points in the reference cell, (p, d), that coefficients of boundary terms are
             given at: nodes of P_k inside of the cell, so that they may jump between cells.
     """
 
-    def __init__(self, cells: Cells, order: int) -> None:
+    def __init__(self, cells: Cells, order: int, *, enriched: bool = False) -> None:
         self.cells, self.order = cells, order
+        self.current = Space(order, cells.dimension, enriched)
         self.curved = Shape.kind(cells, straight=False)
         self.points: np.ndarray = self.curved.inside(order).basix_element.points
 
@@ -110,9 +113,13 @@ class FlowForms:
         bulk: np.ndarray,
     ) -> np.ndarray:
         """Conductor and continuity, shape (c, d p + q, d p + q); bulk of the augmentation."""
-        k, values = self.order, (stress, resistivity, bulk)
-        spaces = (Space(k, self.cells.dimension), Space(k - 1, 0))
-        return element_matrices(_conductor, self.cells, batch, straight, spaces, values, 2 * k)
+        spaces, values = (self.current, Space(self.order - 1, 0)), (stress, resistivity, bulk)
+        degree = 2 * self.current.highest
+        return element_matrices(_conductor, self.cells, batch, straight, spaces, values, degree)
+
+    def quadrature(self) -> np.ndarray:
+        """Points (q, d) in cells, where coefficients of the conductor are given."""
+        return self.cells.quadrature(2 * self.current.highest)[0]
 
     def boundary(
         self,
@@ -128,16 +135,16 @@ class FlowForms:
         names = tuple(sorted({name for of in integrands for name in _names(of)}))
         values = tuple(given(name) for name in names)
         varying = tuple(value.ndim == 2 for value in values)
-        kernel = _boundary(self.curved, self.order, integrands, names, varying)
+        kernel = _boundary(self.curved, self.current, integrands, names, varying)
         out, d = kernel(self.cells, cell, values, facet), self.cells.dimension
         return _split(_split(out, 2, d), 1, d)
 
     def flux(self, cell: np.ndarray, facet: np.ndarray) -> np.ndarray:
         """Levels of walls times J.n, on all nodes of the facets' cells, shape (f, q, p, d)."""
-        out = _flux(self.curved, self.order)(self.cells, cell, (), facet)
+        out = _flux(self.curved, self.current)(self.cells, cell, (), facet)
         return _split(out, 2, self.cells.dimension)
 
     def port(self, cell: np.ndarray, facet: np.ndarray) -> np.ndarray:
         """J.n, on all nodes of the facets' cells, shape (f, p, d)."""
-        out = _port(self.curved, self.order)(self.cells, cell, (), facet)
+        out = _port(self.curved, self.current)(self.cells, cell, (), facet)
         return _split(out, 1, self.cells.dimension)

@@ -22,6 +22,7 @@ import ufl
 
 from meso import _compat
 from meso.compiled import compiled
+from meso.discrete import elements
 from meso.discrete.cells import Cells
 
 _ffi = cffi.FFI()
@@ -48,15 +49,24 @@ def _domain(cell: str, degree: int) -> ufl.Mesh:
 
 
 class Space(NamedTuple):
-    """A field of a form inside a cell: degree, and number of components, 0 for a scalar."""
+    """A field of a form inside a cell: degree, and number of components, 0 for a scalar.
+
+    ``enriched`` with bubbles of degree k + 1 (:func:`meso.discrete.elements.enriched`).
+    """
 
     degree: int
     components: int
+    enriched: bool = False
 
     @property
     def width(self) -> int:
         """Number of values at a node."""
         return max(1, self.components)
+
+    @property
+    def highest(self) -> int:
+        """Degree of its polynomials."""
+        return self.degree + self.enriched
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +97,14 @@ class Shape:
         return ufl.FunctionSpace(self.domain, element)
 
     def of(self, space: Space) -> ufl.FunctionSpace:
-        """A Lagrange space inside a cell."""
-        shape = (space.components,) if space.components else ()
-        return self.space(self.polynomials(space.degree, shape))
+        """The space of a field inside a cell."""
+        return self.space(self.element(space, (space.components,) if space.components else ()))
+
+    def element(self, space: Space, shape: tuple[int, ...] = ()) -> Any:
+        """Element of a field, by default of one of its components."""
+        if space.enriched:
+            return elements.enriched(space.degree, shape)
+        return self.polynomials(space.degree, shape)
 
     def polynomials(self, degree: int, shape: tuple[int, ...] = ()) -> Any:
         """Lagrange element inside a cell."""

@@ -27,6 +27,7 @@ from meso.discrete.coefficients import Coefficients
 from meso.discrete.flow import BoundaryIntegrand, FlowForms
 from meso.discrete.own_terms import OwnTerms
 from meso.discrete.scalar import ScalarForms
+from meso.discrete.unknowns import Numbering, number_field
 from meso.equations import contacts, walls
 from meso.flow.angular import Moments, about
 
@@ -149,12 +150,14 @@ class Solutions:
         flux: Current into the device through each port, over all ranks, for each side, shape
             (ports, sides); empty where there are no ports.
         evidence: How the system was solved: method, unknowns, residual, ...
+        family: Of the space of the moments.
     """
 
     vector: np.ndarray
     scalar: np.ndarray
     flux: np.ndarray
     evidence: dict[str, object]
+    family: str = "Lagrange"
 
 
 def _value(coefficients: Mapping[str, OfFacets], on: OnFacets, name: str) -> np.ndarray:
@@ -163,6 +166,10 @@ def _value(coefficients: Mapping[str, OfFacets], on: OnFacets, name: str) -> np.
 
 class Discretisation:
     """Element matrices and loads of a problem.
+
+    Args:
+        problem: The problem.
+        enriched: Whether the moments have bubbles of degree k + 1.
 
     Attributes:
         problem: The problem.
@@ -173,16 +180,20 @@ class Discretisation:
         sides: Number of right-hand sides.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, *, enriched: bool = False) -> None:
         self.problem, self.device = problem, problem.device
         self.moments, self.laws = problem.moments, problem.laws
         self.cells: Cells = cells_of(problem.device)
-        self.vector: Lagrange = lagrange(problem.device, problem.order)
+        family = "enriched" if enriched else "Lagrange"
+        self.vector: Lagrange = lagrange(problem.device, problem.order, family)
         self.scalar: Lagrange = lagrange(problem.device, problem.order - 1)
-        self._forms = FlowForms(self.cells, problem.order)
+        self._forms = FlowForms(self.cells, problem.order, enriched=enriched)
         sticky = [name for name in self.device.boundaries if self.laws[name].sticks]
         nodes = [self.vector.nodes_on(self.device, name) for name in sticky]
         self.prescribed = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *nodes]))
+        points, weights = self.cells.quadrature(problem.order - 1)
+        #: Integrals of the basis functions of the potential over the reference cell, of area one.
+        self.scalar_means = 2 * weights @ self.scalar.values(points)
         self.loaded = problem.own is not None and problem.own.loads is not None
         self.sides = len(problem.ports) + (self.loaded or problem.held is not None)
 
@@ -313,7 +324,7 @@ class Discretisation:
     def _conductor(self, batch: np.ndarray, same: bool, moments: Moments) -> np.ndarray:
         coefficients, d = self.problem.coefficients, self.cells.dimension
         # Twice the degree is enough on curved cells: the divergence is still exact.
-        points, _ = self.cells.quadrature(2 * self.vector.degree)
+        points = self._forms.quadrature()
         at = self.cells.positions(batch, points[:1] if same else points)
         stress, relaxation = coefficients.stress(batch, at), coefficients.relaxation(batch, at)
         bulk = (augmentation(self.cells.measures(batch), d) * relaxation.T).T
@@ -338,6 +349,23 @@ class Discretisation:
         whole[:, : p * n, p * n :] = whole[:, p * n :, : p * n].swapaxes(1, 2)
         return whole
 
+    def with_boundary(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The same with the terms of the boundary laws, where multipliers keep walls tight."""
+        n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
+        cells, matrices = [np.empty(0, np.int64)], [np.zeros((0, n * p + q, n * p + q))]
+        for cell, matrix in self.boundary_matrices(nitsche=False):
+            cells.append(cell)
+            matrices.append(matrix)
+        on_boundary, place = np.unique(np.concatenate(cells), return_inverse=True)
+        boundary = np.zeros((len(on_boundary), *matrices[0].shape[1:]))
+        np.add.at(boundary, place, np.concatenate(matrices))
+        for batch, whole in self.cell_matrices():
+            order = np.argsort(batch)
+            mine = np.flatnonzero(np.isin(on_boundary, batch))
+            at = order[np.searchsorted(batch, on_boundary[mine], sorter=order)]
+            whole[at] += boundary[mine]
+            yield batch, whole
+
     def _members(self, batch: np.ndarray) -> Iterator[tuple[np.ndarray, Moments]]:
         """The cells of a batch, material by material where the angular matrices differ."""
         if not len(batch):
@@ -354,6 +382,19 @@ class Discretisation:
         assert self.problem.own is not None
         assert self.problem.own.loads is not None
         return self.problem.own.loads[batch]
+
+
+def levels_of_walls(
+    discrete: Discretisation, walls: Facets, twins: np.ndarray
+) -> tuple[np.ndarray, Numbering]:
+    """Numbers of the levels on each wall facet, (f, q), split at corners and between materials."""
+    problem, space = discrete.problem, discrete.scalar
+    phase = problem.phases[problem.device.cell_region[walls.cell]]
+    label = walls.piece * len(problem.phases) + phase
+    nodes = discrete.wall_nodes(walls, twins)
+    keys = np.column_stack([space.global_nodes[nodes.ravel()], np.repeat(label, nodes.shape[1])])
+    numbers = number_field(space, np.zeros(space.nodes, dtype=bool), extra=keys)
+    return numbers.extra.reshape(nodes.shape), numbers
 
 
 def augmentation(measure: np.ndarray, dimension: int) -> np.ndarray:

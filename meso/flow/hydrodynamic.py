@@ -33,6 +33,7 @@ from meso.flow.result import (
     ports_of,
 )
 from meso.flow.saddle import IterativeSystem
+from meso.flow.skeletal import SkeletalSystem
 from meso.flow.system import DirectSystem
 from meso.materials.material import Material
 from meso.mpi import largest
@@ -226,14 +227,23 @@ class Hydrodynamic:
             ConvergenceError: The system is singular, or the residual too large.
         """
         problem = self.problem()
-        system = IterativeSystem(problem) if self.iterative else DirectSystem(problem)
+        kind = DirectSystem
+        if self.iterative:
+            kind = IterativeSystem
+        elif problem.own is None and self.order >= 4:
+            kind = SkeletalSystem
+        system = kind(problem)
         solutions = system.solve()
         system.close()
         return driven(
             self,
             "hydrodynamic",
             solutions.flux,
-            mixture(self, solutions, joined=not problem.phases.any()),
+            mixture(
+                self,
+                solutions,
+                joined=not problem.phases.any() and solutions.family == "Lagrange",
+            ),
             solutions.evidence,
             slips=not self.terms,
             magnetic_field=self.magnetic_field,

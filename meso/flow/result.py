@@ -369,7 +369,7 @@ def mixture(model: Any, solutions: Any, *, joined: bool) -> Callable[[np.ndarray
         vector = np.tensordot(mix, moments, 1) * model.scales.current_density
         scalar = np.tensordot(mix, solutions.scalar, 1)
         return (
-            continuous("current_density", unit, device, order, vector),
+            continuous("current_density", unit, device, order, vector, solutions.family),
             cellwise("potential", "V", device, order - 1, scalar, joined=joined),
         )
 

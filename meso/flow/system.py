@@ -62,7 +62,7 @@ class DirectSystem:
         count, m, p, n = coupling.shape  # a rank may have no walls
         coupling, rows = coupling.reshape(count, m, p * n), rows.reshape(count, p * n)
         self.assembly.add_coupling(self.unknowns.wall, rows, coupling)
-        self._conductor(*self._boundary())
+        self._conductor()
 
     @cached_property
     def factor(self) -> Factor:
@@ -105,18 +105,6 @@ class DirectSystem:
         nodes = self.scalar.dofs[cells, self._outer(self.scalar)]
         return self.unknowns.scalar[self.phase[cells][:, None], nodes]
 
-    def _boundary(self) -> tuple[np.ndarray, np.ndarray]:
-        """Cells with boundary terms, and these, shape (b, m, m)."""
-        m = len(self._order)
-        cells, matrices = [np.empty(0, np.int64)], [np.zeros((0, m, m))]
-        for cell, matrix in self.discrete.boundary_matrices(nitsche=False):
-            cells.append(cell)
-            matrices.append(matrix)
-        unique, place = np.unique(np.concatenate(cells), return_inverse=True)
-        out = np.zeros((len(unique), m, m))
-        np.add.at(out, place, np.concatenate(matrices))
-        return unique, out
-
     @property
     def _order(self) -> np.ndarray:
         """Places in element matrices: outer moments, outer potential, and the inner ones."""
@@ -129,14 +117,10 @@ class DirectSystem:
             [*outer, moments[self.vector.interior].ravel(), potential[self.scalar.interior]]
         )
 
-    def _conductor(self, on_boundary: np.ndarray, boundary: np.ndarray) -> None:
+    def _conductor(self) -> None:
         place = self._order
         flat = (place[:, None] * len(place) + place).ravel()
-        for batch, whole in self.discrete.cell_matrices():
-            order = np.argsort(batch)
-            mine = np.flatnonzero(np.isin(on_boundary, batch))
-            at = order[np.searchsorted(batch, on_boundary[mine], sorter=order)]
-            whole[at] += boundary[mine]
+        for batch, whole in self.discrete.with_boundary():
             # In the order of memory, which whole[:, place[:, None], place] is not.
             matrix = whole.reshape(len(batch), -1).take(flat, axis=1).reshape(whole.shape)
             rows = self._moments_at(self.vector.dofs[batch][:, self._outer(self.vector)])

@@ -1,0 +1,204 @@
+"""Hydrodynamic flow in 2D with discontinuous potentials, positive definite in the skeleton of J.
+
+J is continuous in P_k with bubbles of degree k + 1, phi discontinuous in P_{k-1} (conforming
+Crouzeix-Raviart elements). Everything inside a cell is eliminated: bubbles and the potential but
+for its mean, a constant that sees no more than the flux out of the cell. What is left are J on
+vertices and edges, one mean for each cell, and the levels of walls,
+
+    [ S  C^T ] [J_skeleton  ]
+    [ C   0  ] [means, levels]
+
+which :mod:`meso.discrete.constrained` solves. Levels of walls as in :mod:`meso.flow.system`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from meso.device import Facets
+from meso.discrete.constrained import Constrained, Constraints
+from meso.discrete.periodic import twin_nodes
+from meso.discrete.skeleton import Skeleton, Sums
+from meso.discrete.unknowns import Numbering, kept
+from meso.flow.discretisation import Discretisation, Problem, Solutions, levels_of_walls
+from meso.mpi import total
+
+#: Penalties of the flux out of cells and through walls, over the Schur complements of these (the
+#: least one that a device may have): smaller ones cost digits, larger ones steps of refinement.
+CELLS, WALLS = 1e-4, 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condensed:
+    """A batch of cells after the elimination of what is inside.
+
+    Attributes:
+        cells: Cell numbers, shape (c,).
+        coupling: Of what is inside to the skeleton, shape (c, m, n).
+        own: What loads inside and held values do there, shape (c, m), or None.
+    """
+
+    cells: np.ndarray
+    coupling: np.ndarray
+    own: np.ndarray | None
+
+
+class SkeletalSystem:
+    """A hydrodynamic system without added terms, condensed and factorised."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, device = problem, problem.device
+        self.discrete = discrete = Discretisation(problem, enriched=True)
+        self.vector, self.sides = discrete.vector, discrete.sides
+        twins = twin_nodes(device, self.vector, problem.pairs)
+        keep = kept(self.vector, discrete.prescribed)
+        walls = discrete.facets(lambda law: law.impenetrable)
+        levels, numbers = levels_of_walls(discrete, walls, twins)
+        together = _neighbours(levels, self._nodes(walls))
+        self.unknowns = Skeleton(device, self.vector, keep, twins, 2, together)
+        self.batches: list[Condensed] = []
+        self._sums, self._load = Sums(self.unknowns, 2), np.zeros((self.unknowns.size, self.sides))
+        self._given = np.zeros((len(device.cell_region), self.sides))
+        self._flux = np.zeros(self.unknowns.rows.shape)
+        self._penalty = np.zeros(len(device.cell_region))
+        for batch, whole in discrete.with_boundary():
+            self._condense(batch, whole)
+        for side, name in enumerate(problem.ports):
+            facets, flux = discrete.port_flux(name)
+            rows = self._rows(facets)
+            np.add.at(self._load[:, side], rows[rows >= 0], -flux[rows >= 0])
+        constraints = self._constraints(walls, levels, numbers)
+        S, penalised = (self._sums.matrix(i) for i in range(2))
+        self.factor = Constrained(S, penalised, constraints, self.unknowns)
+
+    def _rows(self, facets: Facets) -> np.ndarray:
+        """Unknowns on facets, shape (f, p, 2)."""
+        first = self.unknowns.nodes[self._nodes(facets)][..., None]
+        return np.where(first >= 0, first + np.arange(2), -1)
+
+    def _nodes(self, facets: Facets) -> np.ndarray:
+        """Nodes on facets, shape (f, p)."""
+        return self.vector.dofs[facets.cell[:, None], self.vector.on_facet[facets.local]]
+
+    def _condense(self, batch: np.ndarray, whole: np.ndarray) -> None:
+        c, p, n = len(batch), 2 * self.vector.dofs.shape[1], 2 * self.vector.outer.stop
+        mean = np.zeros(whole.shape[1])
+        mean[p:] = self.discrete.scalar_means
+        measure = self.discrete.cells.measures(batch)
+        viscosity, friction = self._scales(batch)
+        # The means of what is inside, without which constants would be singular: as a penalty of
+        # the flux like that of the viscosity, which changes nothing where there is none.
+        whole[:, p:, p:] -= (
+            (measure / (viscosity + friction * measure))[:, None, None] * mean[p:, None] * mean[p:]
+        )
+        solved = np.linalg.solve(whole[:, n:, n:], whole[:, n:, :n])
+        S = whole[:, :n, :n] - whole[:, :n, n:] @ solved
+        flux = whole[:, p:, :n].sum(axis=1)
+        penalty = CELLS * measure / (viscosity + friction)
+        own = None
+        rows = self.unknowns.rows[batch]
+        if self.problem.held is not None:
+            held = self.problem.held[self.vector.dofs[batch]].reshape(c, p)[:, :n, None]
+            own = -(solved @ held)[..., 0]
+            there = rows >= 0
+            np.add.at(self._load[:, -1], rows[there], -(S @ held)[..., 0][there])
+            self._given[batch, -1] = -(flux * held[..., 0]).sum(axis=1)
+        self._sums.add(batch, S, S + flux[:, :, None] * (flux[:, None, :] / penalty[:, None, None]))
+        self._flux[batch], self._penalty[batch] = flux, penalty
+        self.batches.append(Condensed(cells=batch, coupling=solved, own=own))
+
+    def _scales(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Stress and relaxation of cells, at their centres."""
+        c = self.problem.coefficients
+        at = self.discrete.cells.positions(cells, np.full((1, 2), 1 / 3))
+        return tuple(np.reshape(of(cells, at), -1) for of in (c.stress, c.relaxation))  # type: ignore[return-value]
+
+    def _constraints(self, walls: Facets, levels: np.ndarray, numbers: Numbering) -> Constraints:
+        """No flux out of cells, nor through walls."""
+        discrete, unknowns, comm = self.discrete, self.unknowns, self.problem.device.comm
+        cells = len(self._flux)
+        coupling = discrete.wall_flux(walls)
+        count, q, p, n = coupling.shape
+        row = np.repeat(cells + levels.ravel(), p * n)
+        column = np.broadcast_to(self._rows(walls).reshape(count, 1, p * n), (count, q, p * n))
+        rows = np.concatenate([np.repeat(np.arange(cells), self._flux.shape[1]), row])
+        columns = np.concatenate([unknowns.rows.ravel(), column.ravel()])
+        values = np.concatenate([self._flux.ravel(), coupling.ravel()])
+        keep = columns >= 0
+        C = csr_matrix(
+            (values[keep], (rows[keep], columns[keep])),
+            shape=(cells + numbers.size, unknowns.size),
+        )
+        viscosity, friction = self._scales(walls.cell)
+        geometry = discrete.geometry(walls)
+        length = geometry.weight.sum(axis=1)
+        penalty = WALLS * length / q / (viscosity * discrete.vector.degree**2 / length + friction)
+        lumped = np.zeros(numbers.size)
+        np.add.at(lumped, levels, penalty[:, None])
+        # A rank's rows: its cells, and its part of the levels.
+        owned = cells + np.diff(numbers.starts)[comm.rank]
+        table = np.array(comm.allgather((cells, owned)))
+        first = np.concatenate([[0], np.cumsum(table[:, 1])])
+        rank = np.searchsorted(numbers.starts, numbers.to_global, side="right") - 1
+        there = first[rank] + table[rank, 0] + numbers.to_global - numbers.starts[rank]
+        own = first[comm.rank] + np.arange(cells)
+        return Constraints(
+            comm=comm,
+            matrix=C,
+            penalty=np.concatenate([self._penalty, lumped]),
+            apart=cells,
+            to_global=np.concatenate([own, there]).astype(np.int32),
+            owned=int(owned),
+            total=int(first[-1]),
+        )
+
+    def solve(self) -> Solutions:
+        """Solve for unit potentials on each port, and for what is held if there is anything."""
+        constraints = self.factor.constraints
+        given = np.zeros((constraints.size, self.sides))
+        given[: len(self._given)] = self._given
+        x, y = self.factor.solve(self._load, given)
+        vector = np.zeros((self.sides, self.vector.nodes, 2))
+        kept_here = self.unknowns.nodes >= 0
+        for a in range(2):
+            vector[:, kept_here, a] = x[self.unknowns.nodes[kept_here] + a].T
+        scalar = np.zeros((self.sides, *self.discrete.scalar.dofs.shape))
+        padded = np.vstack([x, np.zeros((1, self.sides))])
+        inside = 2 * (self.vector.interior.stop - self.vector.interior.start)
+        for batch in self.batches:
+            inner = -(batch.coupling @ padded[self.unknowns.rows[batch.cells]])
+            if batch.own is not None:
+                inner[..., -1] += batch.own
+            inner = inner.transpose(2, 0, 1)
+            nodes = self.vector.dofs[batch.cells][:, self.vector.interior]
+            vector[:, nodes] = inner[..., :inside].reshape(self.sides, *nodes.shape, 2)
+            means = y[batch.cells].T[..., None]
+            scalar[:, batch.cells] = inner[..., inside:] + means
+        if self.problem.held is not None:
+            vector[-1] += self.problem.held
+        ports = len(self.problem.ports)
+        flux = total(self.problem.device.comm, self._load[:, :ports].T @ x)
+        return Solutions(
+            vector=vector,
+            scalar=scalar,
+            flux=np.asarray(flux),
+            evidence=self.factor.evidence,
+            family=self.vector.family,
+        )
+
+    def close(self) -> None:
+        """Free the memory of the system, on all ranks together."""
+        self.factor.close()
+
+
+def _neighbours(levels: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Nodes of each two wall facets that share a level, shape (m, 2 p)."""
+    facets = np.repeat(np.arange(len(levels)), levels.shape[1])
+    order = np.argsort(levels.ravel(), kind="stable")
+    one, other = order[:-1], order[1:]
+    shared = levels.ravel()[one] == levels.ravel()[other]
+    pairs = np.unique(np.column_stack([facets[one], facets[other]])[shared], axis=0)
+    return nodes[pairs].reshape(len(pairs), 2 * nodes.shape[1])
