@@ -26,6 +26,7 @@ from meso.angular_momentum.system import Operator, System, neighbours
 from meso.angular_momentum.tensors import Transport
 from meso.device import Device, Facets
 from meso.discrete.cells import cells_of, facet_geometry, lagrange
+from meso.discrete.kernels import Space
 from meso.discrete.own_terms import OwnTerms, Quantity, Symbols, Term, own_terms
 from meso.discrete.scalar import ScalarForms
 from meso.equations.angular_momentum import hall_current
@@ -187,7 +188,7 @@ class Diffusion:
             values = [float(quantity(self.materials[name])) for name in device.regions]
             return np.array(values)[device.cell_region[cells]]
 
-        fields = [(self.order, len(self.components), 1.0, 1.0)]
+        fields = [(Space(self.order, len(self.components)), 1.0, 1.0)]
         return own_terms(device, fields, self.terms, symbols, sample)
 
     def solve(

@@ -11,12 +11,12 @@ import numpy as np
 
 
 @lru_cache(maxsize=32)
-def enriched(degree: int, shape: tuple[int, ...] = ()) -> Any:
+def enriched(degree: int, shape: tuple[int, ...] = (), *, broken: bool = False) -> Any:
     """P_k on the edges of a triangle, with bubbles of degree up to k + 1 inside.
 
     The continuous element of the conforming Crouzeix-Raviart family (M. Crouzeix, P.-A. Raviart,
     RAIRO 7, 33 (1973)): its bubbles meet every discontinuous P_{k-1} but the constant.
-    Nodes as of P_k on the edges, and as of P_{k+1} inside.
+    If ``broken`` it is discontinuous. Nodes as of P_k on the edges, and as of P_{k+1} inside.
     """
     triangle, legendre = basix.CellType.triangle, basix.PolynomialType.legendre
     points, weights = basix.make_quadrature(triangle, 2 * degree + 2)
@@ -44,6 +44,9 @@ def enriched(degree: int, shape: tuple[int, ...] = ()) -> Any:
         [inside],
         [],
     ]
+    if broken:
+        none = [np.zeros((0, 2))] * 3
+        nodes = [none, none, [np.concatenate([at for level in nodes for at in level])], []]
     values = [[np.eye(len(at))[:, None, :, None] for at in level] for level in nodes]
     element = basix.ufl.custom_element(
         triangle,
@@ -54,7 +57,7 @@ def enriched(degree: int, shape: tuple[int, ...] = ()) -> Any:
         0,
         basix.MapType.identity,
         basix.SobolevSpace.H1,
-        False,
+        broken,
         degree,
         degree + 1,
         basix.PolysetType.standard,

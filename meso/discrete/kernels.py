@@ -103,7 +103,7 @@ class Shape:
     def element(self, space: Space, shape: tuple[int, ...] = ()) -> Any:
         """Element of a field, by default of one of its components."""
         if space.enriched:
-            return elements.enriched(space.degree, shape)
+            return elements.enriched(space.degree, shape, broken=True)
         return self.polynomials(space.degree, shape)
 
     def polynomials(self, degree: int, shape: tuple[int, ...] = ()) -> Any:

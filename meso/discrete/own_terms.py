@@ -18,7 +18,9 @@ import ufl
 
 from meso.compiled import functional
 from meso.device import Device
+from meso.discrete.cells import cells_of
 from meso.discrete.expressions import coefficient
+from meso.discrete.kernels import Shape, Space
 from meso.errors import CaseError
 from meso.measures import NamedMeasure
 from meso.mpi import largest
@@ -72,7 +74,7 @@ class OwnTerms:
 
 def own_terms(
     device: Device,
-    fields: Sequence[tuple[int, int, float, float]],
+    fields: Sequence[tuple[Space, float, float]],
     terms: Sequence[Term],
     symbols_of: SymbolsOf,
     sample: Callable[[Quantity, np.ndarray, np.ndarray], np.ndarray],
@@ -81,9 +83,9 @@ def own_terms(
 
     Args:
         device: The device.
-        fields: Of each field its degree, its components (0 for a scalar), and the units of its
-            equation and of itself in scaled variables: tensors are multiplied by the first for
-            their test functions, and by the second for their trial functions.
+        fields: Each field, and the units of its equation and of itself in scaled variables:
+            tensors are multiplied by the first for their test functions, and by the second for
+            their trial functions.
         terms: The terms.
         symbols_of: From ``n``, ``x``, ``material``, ``dx`` and ``ds``, the trial functions and
             the test functions (one, or a tuple) to the symbols of the model.
@@ -95,16 +97,13 @@ def own_terms(
     """
     if not terms:
         return None
-    cell = {2: "triangle", 3: "tetrahedron"}[device.dimension]
-    elements = [
-        basix.ufl.element("Lagrange", cell, degree, shape=(n,) if n else (), discontinuous=True)
-        for degree, n, _, _ in fields
-    ]
+    shape = Shape.kind(cells_of(device), straight=True)
+    elements = [shape.of(field).ufl_element() for field, _, _ in fields]
     space = dolfinx.fem.functionspace(device.mesh, basix.ufl.mixed_element(elements))
     trial, test = ufl.TrialFunctions(space), ufl.TestFunctions(space)
     if len(fields) == 1:
         (trial,), (test,) = trial, test
-    highest = max(degree for degree, *_ in fields)
+    highest = max(field.highest for field, *_ in fields)
 
     def material(quantity: Quantity) -> Any:
         return coefficient(device, highest, lambda cells, x: sample(quantity, cells, x))

@@ -31,6 +31,10 @@ from meso.discrete.unknowns import Numbering, number_field
 from meso.equations import contacts, walls
 from meso.flow.angular import Moments, about
 
+#: Elements: continuous moments and potential; or moments with bubbles of degree k + 1, and
+#: discontinuous potential (:mod:`meso.flow.skeletal`).
+TAYLOR_HOOD, CROUZEIX_RAVIART = "Taylor-Hood", "Crouzeix-Raviart"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HalfRange:
@@ -114,6 +118,7 @@ class Problem:
         pairs: Periodic pairs of boundaries, the first is in ``ports``.
         members: Angular matrices of each material, by its index, where they differ from
             ``moments``.
+        elements: TAYLOR_HOOD or CROUZEIX_RAVIART.
         own: Terms that are added to the weak form; their loads are the last right-hand side.
         held: Moments at the nodes, shape (nodes, n), zero but where a law says that they stick, and
             there not on walls: the solution of the last right-hand side has these values.
@@ -129,6 +134,7 @@ class Problem:
     grounded: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...] = ()
     members: tuple[Moments, ...] = ()
+    elements: str = TAYLOR_HOOD
     own: OwnTerms | None = None
     held: np.ndarray | None = None
 
@@ -167,10 +173,6 @@ def _value(coefficients: Mapping[str, OfFacets], on: OnFacets, name: str) -> np.
 class Discretisation:
     """Element matrices and loads of a problem.
 
-    Args:
-        problem: The problem.
-        enriched: Whether the moments have bubbles of degree k + 1.
-
     Attributes:
         problem: The problem.
         cells: Geometry.
@@ -180,10 +182,11 @@ class Discretisation:
         sides: Number of right-hand sides.
     """
 
-    def __init__(self, problem: Problem, *, enriched: bool = False) -> None:
+    def __init__(self, problem: Problem) -> None:
         self.problem, self.device = problem, problem.device
         self.moments, self.laws = problem.moments, problem.laws
         self.cells: Cells = cells_of(problem.device)
+        enriched = problem.elements == CROUZEIX_RAVIART
         family = "enriched" if enriched else "Lagrange"
         self.vector: Lagrange = lagrange(problem.device, problem.order, family)
         self.scalar: Lagrange = lagrange(problem.device, problem.order - 1)
@@ -377,11 +380,23 @@ class Discretisation:
         for index in np.unique(phase):
             yield batch[phase == index], self.problem.members[index]
 
-    def cell_loads(self, batch: np.ndarray) -> np.ndarray:
+    def loads(self, batch: np.ndarray) -> np.ndarray:
         """Loads of added terms on moments and potential, shape (c, m)."""
         assert self.problem.own is not None
         assert self.problem.own.loads is not None
         return self.problem.own.loads[batch]
+
+    def given(self, batch: np.ndarray, matrix: np.ndarray, held: int) -> np.ndarray | None:
+        """Right-hand sides of added terms and held values, shape (c, m), if there are any.
+
+        ``matrix`` has the first columns of the element matrices, of as many moments as may be held.
+        """
+        out = self.loads(batch) if self.loaded else None
+        if self.problem.held is not None:
+            nodal = self.problem.held[self.vector.dofs[batch]].reshape(len(batch), -1)
+            lift = (matrix @ nodal[:, :held, None])[..., 0]
+            out = -lift if out is None else out - lift
+        return out
 
 
 def levels_of_walls(

@@ -18,11 +18,19 @@ import numpy as np
 from meso.boundary import Boundary, Contact, Wall
 from meso.device import Device
 from meso.discrete.coefficients import Coefficients, Scales, conductivity_scale
+from meso.discrete.kernels import Space
 from meso.discrete.own_terms import OwnTerms, Symbols, Term, own_terms
 from meso.equations import contacts, walls
 from meso.errors import CaseError
 from meso.flow.angular import two_harmonics
-from meso.flow.discretisation import Law, OfFacets, OnFacets, Problem
+from meso.flow.discretisation import (
+    CROUZEIX_RAVIART,
+    TAYLOR_HOOD,
+    Law,
+    OfFacets,
+    OnFacets,
+    Problem,
+)
 from meso.flow.magnetic import magnetic_term
 from meso.flow.result import (
     Flow,
@@ -46,6 +54,8 @@ CORNER_PENALTY = 100.0
 #: The same in 3D, where walls have no multiplier: smaller ones lose coercivity, larger ones lock
 #: on curved walls.
 WALL_PENALTY = 10.0
+#: Degree from which Crouzeix-Raviart elements are the better ones.
+ENRICHED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +93,9 @@ class Hydrodynamic:
         thickness: Thickness of a slab of 3D material, m; None for a 2D electron gas, a 3D mesh,
             or for currents per thickness.
         solver: "direct", "iterative" (3D), or "auto": direct in 2D, iterative in 3D.
+        elements: "Taylor-Hood"; "Crouzeix-Raviart" (direct, 2D, without terms that are no loads),
+            positive definite in the skeleton of J; or "auto", which prefers the latter where it is
+            at least as accurate: from degree 4.
         magnetic_field: Along z, T, in 2D; needs the Fermi wave vector of each material.
         terms: Functions from :class:`FlowSymbols` to UFL forms, which are added to the left-hand
             side of the weak form; in 3D, but for loads, of J and w only.
@@ -102,6 +115,7 @@ class Hydrodynamic:
         order: int | None = None,
         thickness: float | None = None,
         solver: str = "auto",
+        elements: str = "auto",
         magnetic_field: float = 0.0,
         terms: Sequence[Term] = (),
     ) -> None:
@@ -128,6 +142,7 @@ class Hydrodynamic:
         self.device, self.materials, self.boundaries = device, materials, boundaries
         self.order, self.thickness = order or device.order, thickness
         self.iterative = solver == "iterative" or (solver == "auto" and device.dimension == 3)
+        self.elements = elements
         # Viscous flow carries less: the scaled currents stay near one also where l is large.
         self.scales = Scales(
             length=device.extent,
@@ -175,9 +190,11 @@ class Hydrodynamic:
         """The discrete problem."""
         regions = [self.materials[name] for name in self.device.regions]
         _, phases = np.unique([regions.index(m) for m in regions], return_inverse=True)
+        elements, own = self._elements()
         return Problem(
             device=self.device,
             order=self.order,
+            elements=elements,
             moments=two_harmonics(self.device.dimension),
             coefficients=self.coefficients,
             phases=phases,
@@ -185,10 +202,22 @@ class Hydrodynamic:
             ports=ports_of(self.boundaries),
             grounded=tuple(n for n, law in self.boundaries.items() if isinstance(law, Contact)),
             pairs=periodic_pairs(self.boundaries),
-            own=self._own_terms(),
+            own=own,
         )
 
-    def _own_terms(self) -> OwnTerms | None:
+    def _elements(self) -> tuple[str, OwnTerms | None]:
+        """The elements, and added terms on them."""
+        if self.elements == CROUZEIX_RAVIART or (
+            self.elements == "auto" and self.device.dimension == 2 and self.order >= ENRICHED
+        ):
+            own = self._own_terms(enriched=True)
+            if own is None or not largest(self.device.comm, np.abs(own.matrices).max(initial=0.0)):
+                return CROUZEIX_RAVIART, own
+            if self.elements != "auto":
+                raise CaseError("terms: Crouzeix-Raviart elements take loads only")
+        return TAYLOR_HOOD, self._own_terms()
+
+    def _own_terms(self, *, enriched: bool = False) -> OwnTerms | None:
         device, k, d = self.device, self.order, self.device.dimension
         length, sigma = device.extent, self.scales.conductivity
 
@@ -205,8 +234,8 @@ class Hydrodynamic:
             )
 
         fields = [
-            (k, d, length ** (1 - d), sigma / length),
-            (k - 1, 0, length ** (2 - d) / sigma, 1.0),
+            (Space(k, d, enriched), length ** (1 - d), sigma / length),
+            (Space(k - 1, 0), length ** (2 - d) / sigma, 1.0),
         ]
         own = own_terms(device, fields, self.terms, symbols, self.coefficients.evaluate)
         if own is not None and self.iterative:
@@ -227,12 +256,7 @@ class Hydrodynamic:
             ConvergenceError: The system is singular, or the residual too large.
         """
         problem = self.problem()
-        kind = DirectSystem
-        if self.iterative:
-            kind = IterativeSystem
-        elif problem.own is None and self.order >= 4:
-            kind = SkeletalSystem
-        system = kind(problem)
+        system = IterativeSystem(problem) if self.iterative else direct_system(problem)
         solutions = system.solve()
         system.close()
         return driven(
@@ -242,9 +266,14 @@ class Hydrodynamic:
             mixture(
                 self,
                 solutions,
-                joined=not problem.phases.any() and solutions.family == "Lagrange",
+                joined=not problem.phases.any() and problem.elements == TAYLOR_HOOD,
             ),
-            solutions.evidence,
+            {"elements": problem.elements, **solutions.evidence},
             slips=not self.terms,
             magnetic_field=self.magnetic_field,
         )
+
+
+def direct_system(problem: Problem) -> DirectSystem | SkeletalSystem:
+    """The direct system for the elements of a problem."""
+    return (SkeletalSystem if problem.elements == CROUZEIX_RAVIART else DirectSystem)(problem)

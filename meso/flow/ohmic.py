@@ -18,6 +18,7 @@ from meso.discrete.cells import Lagrange, cells_of, lagrange
 from meso.discrete.coefficients import Coefficients, Scales, conductivity_scale
 from meso.discrete.expressions import coefficient, interpolated
 from meso.discrete.fields import Field, continuous
+from meso.discrete.kernels import Space
 from meso.discrete.own_terms import OwnTerms, Symbols, Term, own_terms
 from meso.discrete.periodic import ground_nodes, twin_nodes
 from meso.discrete.scalar import ScalarForms
@@ -193,7 +194,7 @@ class Ohmic:
             return OhmicSymbols(phi=trial, psi=test, conductivity=sigma, **common)
 
         unit = self.device.extent ** (2 - self.device.dimension) / self.scales.conductivity
-        fields = [(self.order, 0, unit, 1.0)]
+        fields = [(Space(self.order, 0), unit, 1.0)]
         return own_terms(self.device, fields, self.terms, symbols, self.coefficients.evaluate)
 
     def _conduction(self, space: Lagrange) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -115,7 +115,7 @@ class IterativeSystem:
             _scatter(forces[side], self.vector_numbers[facets.cell[:, None], nodes], -flux)
         if discrete.loaded:
             count, p = self.vector_numbers.shape
-            load = discrete.cell_loads(np.arange(count))
+            load = discrete.loads(np.arange(count))
             force = load[:, : p * self.count].reshape(count, p, self.count)
             _scatter(forces[-1], self.vector_numbers, force)
             _scatter(sources[-1], self.scalar_numbers, load[:, p * self.count :])

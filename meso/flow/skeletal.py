@@ -38,7 +38,7 @@ class Condensed:
     Attributes:
         cells: Cell numbers, shape (c,).
         coupling: Of what is inside to the skeleton, shape (c, m, n).
-        own: What loads inside and held values do there, shape (c, m), or None.
+        own: What loads and held values do there, shape (c, m), or None.
     """
 
     cells: np.ndarray
@@ -47,11 +47,11 @@ class Condensed:
 
 
 class SkeletalSystem:
-    """A hydrodynamic system without added terms, condensed and factorised."""
+    """A hydrodynamic system, condensed and factorised; added terms are loads."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem, device = problem, problem.device
-        self.discrete = discrete = Discretisation(problem, enriched=True)
+        self.discrete = discrete = Discretisation(problem)
         self.vector, self.sides = discrete.vector, discrete.sides
         twins = twin_nodes(device, self.vector, problem.pairs)
         keep = kept(self.vector, discrete.prescribed)
@@ -84,7 +84,7 @@ class SkeletalSystem:
         return self.vector.dofs[facets.cell[:, None], self.vector.on_facet[facets.local]]
 
     def _condense(self, batch: np.ndarray, whole: np.ndarray) -> None:
-        c, p, n = len(batch), 2 * self.vector.dofs.shape[1], 2 * self.vector.outer.stop
+        p, n = 2 * self.vector.dofs.shape[1], 2 * self.vector.outer.stop
         mean = np.zeros(whole.shape[1])
         mean[p:] = self.discrete.scalar_means
         measure = self.discrete.cells.measures(batch)
@@ -98,14 +98,15 @@ class SkeletalSystem:
         S = whole[:, :n, :n] - whole[:, :n, n:] @ solved
         flux = whole[:, p:, :n].sum(axis=1)
         penalty = CELLS * measure / (viscosity + friction)
+        load = self.discrete.given(batch, whole[:, :, :n], n)
         own = None
-        rows = self.unknowns.rows[batch]
-        if self.problem.held is not None:
-            held = self.problem.held[self.vector.dofs[batch]].reshape(c, p)[:, :n, None]
-            own = -(solved @ held)[..., 0]
-            there = rows >= 0
-            np.add.at(self._load[:, -1], rows[there], -(S @ held)[..., 0][there])
-            self._given[batch, -1] = -(flux * held[..., 0]).sum(axis=1)
+        if load is not None:
+            rows = self.unknowns.rows[batch]
+            own = np.linalg.solve(whole[:, n:, n:], load[:, n:, None])
+            outer = load[:, :n] - (whole[:, :n, n:] @ own)[..., 0]
+            np.add.at(self._load[:, -1], rows[rows >= 0], outer[rows >= 0])
+            self._given[batch, -1] = load[:, p:].sum(axis=1)
+            own = own[..., 0]
         self._sums.add(batch, S, S + flux[:, :, None] * (flux[:, None, :] / penalty[:, None, None]))
         self._flux[batch], self._penalty[batch] = flux, penalty
         self.batches.append(Condensed(cells=batch, coupling=solved, own=own))

@@ -125,16 +125,11 @@ class DirectSystem:
             matrix = whole.reshape(len(batch), -1).take(flat, axis=1).reshape(whole.shape)
             rows = self._moments_at(self.vector.dofs[batch][:, self._outer(self.vector)])
             rows = np.concatenate([rows.reshape(len(batch), -1), self.scalar_rows(batch)], axis=1)
-            load = None
-            if self.discrete.loaded:
+            load, moments = None, self.vector.dofs.shape[1] * self.moments.count
+            given = self.discrete.given(batch, whole[:, :, :moments], moments)
+            if given is not None:
                 load = np.zeros((len(batch), len(place), self.sides))
-                load[..., -1] = self.discrete.cell_loads(batch)[:, place]
-            if self.problem.held is not None:
-                load = np.zeros((len(batch), len(place), self.sides)) if load is None else load
-                held = np.zeros((len(batch), len(place)))
-                nodal = self.problem.held[self.vector.dofs[batch]].reshape(len(batch), -1)
-                held[:, : nodal.shape[1]] = nodal
-                load[..., -1] -= (matrix @ held[:, place, None])[..., 0]
+                load[..., -1] = given[:, place]
             self.assembly.add_cells(batch, matrix, rows, load)
 
     # -- solution ------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from meso.discrete.cells import cells_of, facet_geometry
 from meso.discrete.fields import Field, cellwise, continuous
 from meso.flow import Flow, Hydrodynamic
 from meso.flow.discretisation import Law
-from meso.flow.system import DirectSystem
+from meso.flow.hydrodynamic import direct_system
 from meso.observables.edges import wall_values
 from meso.orbital import vorticity
 
@@ -100,7 +100,13 @@ def error(field: Field, exact) -> float:
 
 
 def run(
-    device: Device, length: float, order: int, *, bend: bool, everything: bool = False
+    device: Device,
+    length: float,
+    order: int,
+    *,
+    bend: bool,
+    everything: bool = False,
+    elements: str = "auto",
 ) -> Errors:
     """Solve a manufactured problem.
 
@@ -111,6 +117,7 @@ def run(
         bend: True on the bend.
         everything: True for loads everywhere: sources, a wall that lets current through, and
             natural boundaries.
+        elements: As of Hydrodynamic.
     """
     extent = device.extent
     matter = Material(carriers="2d", conductivity=1.0, vorticity_diffusion_length=length * extent)
@@ -137,10 +144,11 @@ def run(
         }
         tractions = {**dict.fromkeys(laws, natural), "above": rough}
     loads = Loads(model, case, source=everything, tractions=tractions)
-    problem = Hydrodynamic(device, **options, terms=[loads]).problem()
-    system = DirectSystem(replace(problem, laws=laws))
+    problem = Hydrodynamic(device, **options, terms=[loads], elements=elements).problem()
+    system = direct_system(replace(problem, laws=laws))
     solutions = system.solve()
-    J = continuous("current_density", "A_per_m", device, order, solutions.vector[-1])
+    values, family = solutions.vector[-1], solutions.family
+    J = continuous("current_density", "A_per_m", device, order, values, family)
     phi = cellwise("potential", "V", device, order - 1, solutions.scalar[-1])
     flow = Flow(
         model="hydrodynamic",
