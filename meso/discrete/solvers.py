@@ -8,6 +8,7 @@ import dolfinx
 import numpy as np
 from petsc4py import PETSc
 
+from meso.discrete import definite as spd
 from meso.discrete import memory
 from meso.errors import ConvergenceError
 
@@ -198,18 +199,30 @@ def boomer_amg(pc: PETSc.PC) -> None:
 
 
 def factorised(
-    matrix: PETSc.Mat, *, symmetric: bool = True, definite: bool = False, fits: bool = False
+    matrix: PETSc.Mat,
+    *,
+    symmetric: bool = True,
+    definite: bool = False,
+    ordered: bool = False,
+    fits: bool = False,
 ) -> PETSc.Mat:
-    """MUMPS's factor of a matrix: LDL^T, without pivoting if it is definite, or LU.
+    """The factor of a matrix; :func:`method_of` says which.
 
-    With ``fits`` it is known already that there is enough memory.
+    Args:
+        matrix: The matrix, the upper half (SBAIJ, on one rank) or all of it.
+        symmetric: Whether it is.
+        definite: Whether it is symmetric positive definite too.
+        ordered: Whether its rows are in an order of elimination already (definite, on one rank).
+        fits: Whether it is known already that there is enough memory.
 
     Raises:
         CaseError: The machine has not the memory that this takes.
-        ConvergenceError: The matrix is singular, or memory ran out.
+        ConvergenceError: The matrix is singular or not definite, or memory ran out.
     """
     if not fits:
-        _require_memory(matrix, symmetric)
+        _require_memory(matrix, symmetric, definite)
+    if definite and spd.available(matrix.comm):
+        return spd.cholmod(matrix, ordered=ordered)
     if definite:
         matrix.setOption(PETSc.Mat.Option.SPD, True)
     pc = PETSc.PC().create(matrix.comm)
@@ -230,8 +243,17 @@ def factorised(
             f"the factorisation failed (MUMPS INFOG(1) = {status}, INFOG(2) ="
             f" {factor.getMumpsInfog(2)}): the system is singular or memory ran out"
         )
+    if definite and factor.getMumpsInfog(12) > 0:  # negative pivots
+        raise ConvergenceError("the factorisation failed: the matrix is not positive definite")
     free(pc)
     return factor
+
+
+def method_of(factor: PETSc.Mat, *, symmetric: bool = True) -> str:
+    """How a factor was made."""
+    if factor.getType() == "cholmod":
+        return "CHOLMOD LL^T"
+    return "MUMPS LDL^T" if symmetric else "MUMPS LU"
 
 
 def factor_of(matrix: PETSc.Mat, *, definite: bool) -> PETSc.Mat:
@@ -241,15 +263,19 @@ def factor_of(matrix: PETSc.Mat, *, definite: bool) -> PETSc.Mat:
     return factor
 
 
-def _require_memory(matrix: PETSc.Mat, symmetric: bool) -> None:
+def _require_memory(matrix: PETSc.Mat, symmetric: bool, definite: bool) -> None:
     """Raise a CaseError if the factors of a matrix do not fit into the memory there is."""
     comm, unknowns = matrix.comm.tompi4py(), matrix.getSize()[0]
     stored = matrix.getInfo(PETSc.Mat.InfoType.GLOBAL_SUM)["nz_used"]
     if symmetric and matrix.getType() != PETSc.Mat.Type.SEQSBAIJ:
         stored /= 2  # both triangles are there, one is factorised
+    if definite and spd.available(matrix.comm):
+        needed = memory.cholesky(unknowns, stored)
+    else:
+        needed = memory.factorisation(unknowns, stored, symmetric=symmetric)
     memory.require(
         comm,
-        memory.factorisation(unknowns, stored, symmetric=symmetric) / comm.size,
+        needed / comm.size,
         f"the factorisation of a matrix for {unknowns} unknowns",
         "larger cells (mesh.size), a lower flow.order or more memory would help",
     )
@@ -271,14 +297,14 @@ def solve_columns(factor: PETSc.Mat, right: np.ndarray) -> np.ndarray:
 
 
 class Factor(Solver):
-    """A factorised system: symmetric indefinite (MUMPS, LDL^T) or nonsymmetric (LU)."""
+    """A factorised system, with the options of :func:`factorised`."""
 
     def __init__(
-        self, matrix: PETSc.Mat, unknowns: Any, *, symmetric: bool = True, fits: bool = False
+        self, matrix: PETSc.Mat, unknowns: Any, *, symmetric: bool = True, **options: bool
     ) -> None:
         super().__init__(matrix, unknowns)
-        self.method = "MUMPS LDL^T" if symmetric else "MUMPS LU"
-        self._factor = factorised(matrix, symmetric=symmetric, fits=fits)
+        self._factor = factorised(matrix, symmetric=symmetric, **options)
+        self.method = method_of(self._factor, symmetric=symmetric)
 
     def close(self) -> None:
         """Free the factors, on all ranks together."""

