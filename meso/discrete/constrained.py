@@ -22,9 +22,10 @@ from meso.discrete.algebra import distributed, global_matrix
 from meso.discrete.solvers import (
     RESIDUAL,
     Solver,
-    factorised,
+    factor_of,
     free,
     gather,
+    method_of,
     solve_columns,
     spread,
 )
@@ -80,8 +81,8 @@ class Constrained(Solver):
         self.total += constraints.total
         self.C = distributed(constraints.matrix, constraints, unknowns)
         self.D = gather(constraints, constraints.penalty)
-        self._factor = factorised(self._penalised(penalised), definite=True)
-        self.method = "MUMPS"
+        self._factor = factor_of(self._penalised(penalised), definite=True, ordered=True, fits=True)
+        self.method = f"{method_of(self._factor)}, augmented Lagrangian"
 
     def _penalised(self, penalised: csr_matrix) -> PETSc.Mat:
         apart = self.constraints.apart
@@ -106,59 +107,69 @@ class Constrained(Solver):
         Raises:
             ConvergenceError: Refinement does not reach the accuracy that is asked for.
         """
-        sides = load.shape[1]
-        f = [gather(self.unknowns, column) for column in load.T]
-        g = [gather(self.constraints, column) for column in given.T]
-        x, y = [v.duplicate() for v in f], [v.duplicate() for v in g]
-        for each in (*x, *y):
-            each.set(0.0)
-        size = np.array([np.hypot(a.norm(), b.norm()) or 1.0 for a, b in zip(f, g, strict=True)])
-        rest, miss = [v.copy() for v in f], [v.copy() for v in g]
-        last, self.iterations = np.inf, 0
-        work = f[0].duplicate() if sides else None
-        while sides:
-            for i in range(sides):
-                # The force that the penalty makes of what the constraints miss.
-                miss[i].pointwiseDivide(miss[i], self.D)
-                self.C.multTransposeAdd(miss[i], rest[i], rest[i])
-            step = solve_columns(self._factor, np.column_stack([v.array_r for v in rest]))
-            error = np.zeros(sides)
-            for i in range(sides):
-                work.array[:] = step[:, i]
-                x[i].axpy(1.0, work)
-                force = miss[i].duplicate()
-                self.C.mult(work, force)
-                force.pointwiseDivide(force, self.D)
-                y[i].axpy(1.0, force)
-                y[i].axpy(-1.0, miss[i])
-                self.matrix.mult(x[i], rest[i])
-                self.C.multTransposeAdd(y[i], rest[i], rest[i])
-                rest[i].aypx(-1.0, f[i])
-                self.C.mult(x[i], miss[i])
-                miss[i].aypx(-1.0, g[i])
-                error[i] = np.hypot(rest[i].norm(), miss[i].norm()) / size[i]
-                free(force)
-            self.iterations += 1
-            worst = float(error.max())
-            if worst < ENOUGH or not worst < 0.5 * last or self.iterations == STEPS:
+        sides = [
+            _Side(self, gather(self.unknowns, f), gather(self.constraints, g))
+            for f, g in zip(load.T, given.T, strict=True)
+        ]
+        errors = [np.inf]
+        while sides and len(errors) <= STEPS:
+            force = np.column_stack([side.force() for side in sides])
+            steps = solve_columns(self._factor, force)
+            errors.append(max(side.add(own) for side, own in zip(sides, steps.T, strict=True)))
+            if errors[-1] < ENOUGH or not errors[-1] < errors[-2] / 2:
                 break
-            last = worst
-        else:
-            worst = 0.0
-        self.residual = max(self.residual, worst)
-        if not worst < RESIDUAL:
+        error = errors[-1] if sides else 0.0
+        self.iterations, self.residual = len(errors) - 1, max(self.residual, error)
+        if not error < RESIDUAL:
             raise ConvergenceError(
-                f"iterative refinement left a relative residual of {worst:.1e} after"
+                f"iterative refinement left a relative residual of {error:.1e} after"
                 f" {self.iterations} steps (limit {RESIDUAL:.0e})"
             )
-        out = (
-            np.column_stack([spread(self.unknowns, v) for v in x]),
-            np.column_stack([spread(self.constraints, v) for v in y]),
-        )
-        free(*f, *g, *x, *y, *rest, *miss)
-        return out
+        x, y = np.empty(load.shape), np.empty(given.shape)
+        for i, side in enumerate(sides):
+            x[:, i], y[:, i] = spread(self.unknowns, side.x), spread(self.constraints, side.y)
+            side.close()
+        return x, y
 
     def close(self) -> None:
         """Free the factors, on all ranks together."""
         free(self._factor, self.C, self.D)
         super().close()
+
+
+class _Side:
+    """A right-hand side, its solution so far, and what that leaves."""
+
+    def __init__(self, system: Constrained, f: PETSc.Vec, g: PETSc.Vec) -> None:
+        self._system, self._right = system, (f, g)
+        self._rest, self._miss = f.copy(), g.copy()
+        self.x, self.y, self._work = f.duplicate(), g.duplicate(), g.duplicate()
+        self.x.set(0.0)
+        self.y.set(0.0)
+        self._size = float(np.hypot(f.norm(), g.norm())) or 1.0
+
+    def force(self) -> np.ndarray:
+        """Right-hand side for the next step: with what the penalty makes of the constraints."""
+        self._miss.pointwiseDivide(self._miss, self._system.D)
+        self._system.C.multTransposeAdd(self._miss, self._rest, self._rest)
+        return np.array(self._rest.array_r)
+
+    def add(self, step: np.ndarray) -> float:
+        """Add a step; the relative residual after it."""
+        system, (f, g) = self._system, self._right
+        self._rest.array[:] = step
+        self.x.axpy(1.0, self._rest)
+        system.C.mult(self._rest, self._work)
+        self._work.pointwiseDivide(self._work, system.D)
+        self.y.axpy(1.0, self._work)
+        self.y.axpy(-1.0, self._miss)
+        system.matrix.mult(self.x, self._rest)
+        system.C.multTransposeAdd(self.y, self._rest, self._rest)
+        self._rest.aypx(-1.0, f)
+        system.C.mult(self.x, self._miss)
+        self._miss.aypx(-1.0, g)
+        return float(np.hypot(self._rest.norm(), self._miss.norm()) / self._size)
+
+    def close(self) -> None:
+        """Free the vectors, on all ranks together."""
+        free(*self._right, self._rest, self._miss, self.x, self.y, self._work)

@@ -38,7 +38,12 @@ class Field:
 
     @property
     def degree(self) -> int:
-        """Polynomial degree."""
+        """Degree up to which it has all polynomials."""
+        return int(self.data.function_space.element.basix_element.embedded_subdegree)
+
+    @property
+    def highest(self) -> int:
+        """Degree of its polynomials, in which it may be enriched."""
         return int(self.data.function_space.element.basix_element.degree)
 
     @property
@@ -142,9 +147,9 @@ def cellwise(
 
 def difference(fine: Field, coarse: Field) -> Field:
     """Fine minus coarse field, of a degree that is not higher, on the same mesh."""
-    points = fine.data.function_space.element.basix_element.points
-    values = fine.values - coarse.everywhere(points)
-    return cellwise(fine.name, fine.unit, fine.device, fine.degree, values)
+    points = lagrange(fine.device, fine.highest).points
+    values = fine.everywhere(points) - coarse.everywhere(points)
+    return cellwise(fine.name, fine.unit, fine.device, fine.highest, values)
 
 
 def gradient(field: Field, points: np.ndarray, cells: np.ndarray | None = None) -> np.ndarray:

@@ -256,9 +256,9 @@ def method_of(factor: PETSc.Mat, *, symmetric: bool = True) -> str:
     return "MUMPS LDL^T" if symmetric else "MUMPS LU"
 
 
-def factor_of(matrix: PETSc.Mat, *, definite: bool) -> PETSc.Mat:
-    """Factor of a symmetric matrix, which is freed: in parallel PETSc would keep it."""
-    factor = factorised(matrix, definite=definite)
+def factor_of(matrix: PETSc.Mat, **known: bool) -> PETSc.Mat:
+    """As :func:`factorised`; frees the matrix, which PETSc would keep in parallel."""
+    factor = factorised(matrix, **known)
     free(matrix)
     return factor
 

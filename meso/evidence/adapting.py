@@ -24,7 +24,8 @@ from meso.discrete.cells import cells_of, facet_vertices
 from meso.discrete.fields import difference
 from meso.errors import CaseError
 from meso.evidence.indicators import absolute_curl, energy, last_degrees
-from meso.flow.hydrodynamic import Hydrodynamic
+from meso.flow.discretisation import TAYLOR_HOOD
+from meso.flow.hydrodynamic import ENRICHED, Hydrodynamic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow, four_terminal, ports_of
 from meso.geometry.layers import SizeField
@@ -128,6 +129,8 @@ def adapt(case: Case, build: Build, progress: Progress) -> tuple[Device, Flow, A
         device = build(wanted)
         progress(f"solving {case.flow.model} flow twice on {device.cells} cells")
         order = case.flow.order or device.order
+        # What a degree more changes, and not other elements.
+        same = {"elements": TAYLOR_HOOD} if case.flow.viscous and order < ENRICHED else {}
         flows = [
             _MODELS[case.flow.model](
                 device,
@@ -136,6 +139,7 @@ def adapt(case: Case, build: Build, progress: Progress) -> tuple[Device, Flow, A
                 order=k,
                 thickness=case.geometry.thickness,
                 solver=case.flow.solver,
+                **same,
             ).solve()
             for k in (order, order + 1)
         ]

@@ -7,6 +7,7 @@ from itertools import pairwise
 import basix
 import numpy as np
 
+from meso.discrete.cells import lagrange
 from meso.discrete.expressions import cell_integrals
 from meso.discrete.fields import Field
 from meso.equations import dissipation, vorticity
@@ -24,7 +25,7 @@ def energy(flow: Flow, density: Field, voltage: Field | None = None) -> np.ndarr
         voltage: Potential; with it the coupling 2 |int phi div J| is added, which vanishes for an
             exact flow.
     """
-    J, degree = density.function(), 2 * density.degree
+    J, degree = density.function(), 2 * density.highest
     heat = TABLE["heat"].expression
     assert heat is not None
     out = cell_integrals(flow.device, heat(symbols(flow, J)), degree=degree)
@@ -37,7 +38,7 @@ def energy(flow: Flow, density: Field, voltage: Field | None = None) -> np.ndarr
 def absolute_curl(density: Field) -> np.ndarray:
     """Integral of |curl J| over each cell of this rank."""
     size = vorticity.size(density.function())
-    return cell_integrals(density.device, size, degree=2 * density.degree)
+    return cell_integrals(density.device, size, degree=2 * density.highest)
 
 
 def last_degrees(density: Field) -> np.ndarray:
@@ -46,14 +47,14 @@ def last_degrees(density: Field) -> np.ndarray:
     The parts are those of an orthogonal basis in each cell; without a part of degree k - 1 both
     are 0.
     """
-    k, values = density.degree, density.values
+    k, highest = density.degree, density.highest
     if k < 1:
-        return np.zeros((len(values), 2))
-    points = density.data.function_space.element.basix_element.points
+        return np.zeros((len(density.values), 2))
+    points = lagrange(density.device, highest).points
     basis = basix.tabulate_polynomials(
-        basix.PolynomialType.legendre, basix.CellType.triangle, k, points
+        basix.PolynomialType.legendre, basix.CellType.triangle, highest, points
     )
-    modes = np.linalg.inv(basis.T) @ values
+    modes = np.linalg.inv(basis.T) @ density.everywhere(points)
     starts = [k * (k - 1) // 2, k * (k + 1) // 2, (k + 1) * (k + 2) // 2]
     squares = (modes**2).sum(axis=2)
     return np.stack([squares[:, a:b].sum(axis=1) for a, b in pairwise(starts)], axis=1)

@@ -388,7 +388,7 @@ def relative_divergence(density: Field) -> float:
     if density.degree == 0:
         return 0.0
     squares = dissipation.divergence(density.function())
-    dx = ufl.dx(domain=device.mesh, degree=2 * density.degree - 2)
+    dx = ufl.dx(domain=device.mesh, degree=2 * density.highest - 2)
     whole = device.integrate(squares * dx)
     mean = np.sqrt(whole / device.measure) * device.extent
     return float(mean / (density.extrema()[1] or 1.0))

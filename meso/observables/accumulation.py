@@ -108,7 +108,7 @@ def _moments(density: Field, surface: _Surface) -> np.ndarray:
         owner[batch[one]] = candidates[everywhere[one].argmax(axis=1)]
 
     moment = np.zeros((len(device.pieces), density.components))
-    degree = density.degree + cells.dimension * (cells.degree - 1)
+    degree = density.highest + cells.dimension * (cells.degree - 1)
     whole = cell_integrals(device, density.function(), degree=degree)
     whole = whole.reshape(cells.count, density.components)
     sure = owner >= 0
