@@ -11,7 +11,6 @@ goes down by D over the Schur complement each time, some 1e-4.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
@@ -19,6 +18,7 @@ from petsc4py import PETSc
 from scipy.sparse import csr_matrix, diags, triu
 
 from meso.discrete.algebra import distributed, global_matrix
+from meso.discrete.skeleton import Skeleton, Sums
 from meso.discrete.solvers import (
     RESIDUAL,
     Solver,
@@ -67,21 +67,19 @@ class Constrained(Solver):
     """A factorised system with constraints.
 
     Args:
-        S: Upper triangle in local numbers.
-        penalised: The same with the penalty of the first constraints.
+        sums: S, and S with the penalty of the first constraints; emptied.
         constraints: C and D.
         unknowns: Numbering of x.
     """
 
-    def __init__(
-        self, S: csr_matrix, penalised: csr_matrix, constraints: Constraints, unknowns: Any
-    ) -> None:
-        super().__init__(global_matrix(S, unknowns, half=True), unknowns)
+    def __init__(self, sums: Sums, constraints: Constraints, unknowns: Skeleton) -> None:
+        super().__init__(global_matrix(sums.pop(), unknowns, half=True), unknowns)
         self.constraints = constraints
         self.total += constraints.total
         self.C = distributed(constraints.matrix, constraints, unknowns)
         self.D = gather(constraints, constraints.penalty)
-        self._factor = factor_of(self._penalised(penalised), definite=True, ordered=True, fits=True)
+        penalised = self._penalised(sums.pop())
+        self._factor = factor_of(penalised, definite=True, ordered=unknowns.ordered, fits=True)
         self.method = f"{method_of(self._factor)}, augmented Lagrangian"
 
     def _penalised(self, penalised: csr_matrix) -> PETSc.Mat:

@@ -20,6 +20,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 #: Bytes for each entry of an element matrix that is being assembled, at most at a time; those
 #: that stay; for each entry of the matrix in PETSc and MUMPS; for each entry of the factors of
 #: MUMPS, and of CHOLMOD.
+_KEPT = 36
 _ASSEMBLED, _LEFT, _STORED, _FACTOR, _CHOLESKY = 48, 10, 28, 13, 9
 #: Share of the entries of element matrices that are left when they are added.
 _DISTINCT = 0.73
@@ -78,6 +79,11 @@ def cholesky(unknowns: int, stored: float) -> float:
     """Bytes that CHOLMOD takes for the factor of a definite matrix in 2D."""
     fill = 0.66 * log2(max(unknowns**2 / max(stored, 1.0), 2.0)) - 2.0
     return stored * (_STORED + _CHOLESKY * max(fill, 1.5))
+
+
+def skeleton(unknowns: int, stored: float) -> float:
+    """Bytes that a condensed system with constraints takes on one rank, as :func:`cholesky`."""
+    return _KEPT * stored + cholesky(unknowns, stored)
 
 
 def iterative(unknowns: int) -> float:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import numpy as np
 from petsc4py import PETSc
-from scipy.sparse import csr_matrix, triu
+from scipy.sparse import coo_matrix, csr_matrix
 
 from meso.device import Device
 from meso.discrete.cells import Lagrange
 from meso.discrete.solvers import free
 from meso.discrete.unknowns import number_field
 
+#: Vertices and edges that the factorisation may order by itself.
+SMALL = 1000
+
 
 class Skeleton:
     """The unknowns of a vector field that are not inside cells.
 
-    On one rank they are ordered by nested dissection.
+    On one rank they are ordered by nested dissection, unless they are few.
 
     Args:
         device: The device.
@@ -39,7 +42,9 @@ class Skeleton:
         entity: Vertex or edge of each unknown, in ascending order.
         of_cell: Vertices and edges of each cell, -1 without unknowns, shape (c, e).
         local: Which of these each row of a cell belongs to, shape (n,).
-        graph: Which of them share a cell, with higher ones and themselves.
+        entities: Number of vertices and edges.
+        blocks: Those of them that share a cell, i n + j with i <= j < n, in ascending order.
+        ordered: Whether the order is one of elimination.
     """
 
     def __init__(
@@ -66,15 +71,15 @@ class Skeleton:
         for entity, own in enumerate(at):
             there = found[:, entity] >= 0
             owner[own[there]] = found[there, entity, None]
-        graph, order = _neighbours(found, count), np.arange(count)
-        if self.comm.size == 1:
-            links = _neighbours(owner[numbers.nodes[together]], count)
-            order = _dissection((graph + links).tocsr())
-        self.graph = triu(graph[order][:, order], format="csr")
-        self.graph.sort_indices()
+        order = np.arange(count)
+        self.ordered = self.comm.size == 1 and count > SMALL
+        if self.ordered:
+            links = owner[numbers.nodes[together]]
+            order = _dissection(count, np.concatenate([_pairs(found), _pairs(links)]))
         position = np.empty(count + 1, dtype=np.int64)
         position[order], position[-1] = np.arange(count), -1
         self.of_cell, owner = position[found], position[owner[:-1]]
+        self.entities, self.blocks = count, np.unique(_pairs(self.of_cell) @ [count, 1])
         by = np.argsort(owner, kind="stable")
         self.entity = np.repeat(owner[by], components)
         which = np.concatenate([np.full(len(own), i) for i, own in enumerate(entities)])
@@ -97,31 +102,37 @@ class Skeleton:
         """Number of unknowns of this rank."""
         return len(self.to_global)
 
+    @property
+    def entries(self) -> int:
+        """Entries of the upper triangle of a matrix."""
+        sizes = np.bincount(self.entity, minlength=self.entities)
+        row, column = np.divmod(self.blocks, self.entities)
+        return int((sizes[row] * sizes[column]).sum() - (sizes * (sizes - 1) // 2).sum())
+
 
 class Sums:
     """Upper triangles of symmetric matrices of one pattern, added up from element matrices."""
 
     def __init__(self, skeleton: Skeleton, count: int) -> None:
-        self._skeleton, graph, owner = skeleton, skeleton.graph, skeleton.entity
-        sizes = np.bincount(owner, minlength=graph.shape[0])
+        self._skeleton, owner, n = skeleton, skeleton.entity, skeleton.entities
+        sizes = np.bincount(owner, minlength=n)
         self._first = first = np.concatenate([[0], np.cumsum(sizes)])
-        width = sizes[graph.indices]
+        row, column = np.divmod(skeleton.blocks, n)
+        width = sizes[column]
         ends = np.cumsum(width)
-        before = np.concatenate([[0], ends])[graph.indptr]
+        before = np.concatenate([[0], ends])[np.searchsorted(row, np.arange(n + 1))]
         #: Where blocks start in the first row of their entity.
-        self._start = ends - width - np.repeat(before[:-1], np.diff(graph.indptr))
+        self._start = ends - width - before[row]
         inside = np.arange(skeleton.size) - first[owner]
         length = np.diff(before)[owner] - inside
         self.indptr = np.concatenate([[0], np.cumsum(length)])
-        columns = np.repeat(first[graph.indices] - (ends - width), width)
+        columns = np.repeat(first[column] - (ends - width), width)
         columns = (columns + np.arange(len(columns))).astype(np.int32)
         # The row of an unknown has what the first row of its entity has, from its diagonal on.
         shift = before[owner] + inside - self.indptr[:-1]
         self.indices = columns[np.repeat(shift, length) + np.arange(self.indptr[-1])]
         self._row = self.indptr[:-1] - inside
-        row = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
-        self._blocks = row * graph.shape[0] + graph.indices
-        self._values = np.zeros((count, self.indptr[-1] + 1))
+        self._values = [np.zeros(self.indptr[-1] + 1) for _ in range(count)]
 
     def add(self, cells: np.ndarray, *matrices: np.ndarray) -> None:
         """Add matrices of cells, shape (c, n, n), one to each sum."""
@@ -129,7 +140,7 @@ class Sums:
         p, q = np.triu_indices(entities.shape[1])
         one, other = entities[cells][:, p], entities[cells][:, q]
         low, high = np.minimum(one, other), np.maximum(one, other)
-        block = np.searchsorted(self._blocks, low * s.graph.shape[0] + high)
+        block = np.searchsorted(s.blocks, low * s.entities + high)
         start = np.where(low < 0, 0, self._start[block] - self._first[high])
         pair = np.zeros((entities.shape[1],) * 2, dtype=np.int64)
         pair[p, q] = pair[q, p] = np.arange(len(p))
@@ -148,24 +159,25 @@ class Sums:
             own[twice] *= 2
             np.add.at(values, slots.ravel(), own.ravel())
 
-    def matrix(self, which: int) -> csr_matrix:
-        """One of the sums, in the numbers of this rank."""
-        shape = (self._skeleton.size,) * 2
-        return csr_matrix((self._values[which, :-1], self.indices, self.indptr), shape=shape)
+    def pop(self) -> csr_matrix:
+        """The first matrix of those that are left, in the numbers of this rank."""
+        values = self._values.pop(0)[:-1]
+        return csr_matrix((values, self.indices, self.indptr), shape=(self._skeleton.size,) * 2)
 
 
-def _neighbours(of_cell: np.ndarray, count: int) -> csr_matrix:
-    """Which entities share a cell."""
-    keep = of_cell >= 0
-    pointer = np.concatenate([[0], np.cumsum(keep.sum(axis=1))])
-    ones = np.ones(pointer[-1], dtype=np.int32)
-    incidence = csr_matrix((ones, of_cell[keep], pointer), shape=(len(of_cell), count))
-    return (incidence.T @ incidence).tocsr()
+def _pairs(groups: np.ndarray) -> np.ndarray:
+    """Each two members of groups (g, k) and each by itself, the lower first, without those < 0."""
+    p, q = np.triu_indices(groups.shape[1])
+    pairs = np.stack([groups[:, p], groups[:, q]], axis=-1).reshape(-1, 2)
+    pairs = np.sort(pairs, axis=1)
+    return pairs[pairs[:, 0] >= 0]
 
 
-def _dissection(graph: csr_matrix) -> np.ndarray:
-    """The order of elimination that nested dissection finds."""
-    csr = graph.indptr, graph.indices, np.ones(graph.nnz)
+def _dissection(count: int, pairs: np.ndarray) -> np.ndarray:
+    """The order of elimination that nested dissection of a graph finds."""
+    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(count, count)).tocsr()
+    graph = graph + graph.T
+    csr = graph.indptr, graph.indices, graph.data
     matrix = PETSc.Mat().createAIJ(graph.shape, csr=csr, comm=PETSc.COMM_SELF)
     rows, columns = matrix.getOrdering(PETSc.Mat.OrderingType.ND)
     order = np.array(rows.indices)

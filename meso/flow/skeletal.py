@@ -19,6 +19,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from meso.device import Facets
+from meso.discrete import memory
+from meso.discrete.cells import facet_vertices
 from meso.discrete.constrained import Constrained, Constraints
 from meso.discrete.periodic import twin_nodes
 from meso.discrete.skeleton import Skeleton, Sums
@@ -59,6 +61,7 @@ class SkeletalSystem:
         levels, numbers = levels_of_walls(discrete, walls, twins)
         together = _neighbours(levels, self._nodes(walls))
         self.unknowns = Skeleton(device, self.vector, keep, twins, 2, together)
+        self._require_memory()
         self.batches: list[Condensed] = []
         self._sums, self._load = Sums(self.unknowns, 2), np.zeros((self.unknowns.size, self.sides))
         self._given = np.zeros((len(device.cell_region), self.sides))
@@ -71,8 +74,22 @@ class SkeletalSystem:
             rows = self._rows(facets)
             np.add.at(self._load[:, side], rows[rows >= 0], -flux[rows >= 0])
         constraints = self._constraints(walls, levels, numbers)
-        S, penalised = (self._sums.matrix(i) for i in range(2))
-        self.factor = Constrained(S, penalised, constraints, self.unknowns)
+        self.factor = Constrained(self._sums, constraints, self.unknowns)
+        del self._sums
+
+    def _require_memory(self) -> None:
+        """Raise a CaseError if there is too little memory, before any is taken."""
+        device, unknowns = self.problem.device, self.unknowns
+        p, q = self.vector.dofs.shape[1], self.discrete.scalar.dofs.shape[1]
+        outer = 2 * self.vector.outer.stop
+        own = memory.skeleton(unknowns.size, unknowns.entries)
+        own += 8 * len(device.cell_region) * outer * (2 * p + q - outer)
+        memory.require(
+            device.comm,
+            own,
+            f"the direct solution for {unknowns.total} unknowns on {device.cells} cells",
+            "larger cells (mesh.size) or more memory would help",
+        )
 
     def _rows(self, facets: Facets) -> np.ndarray:
         """Unknowns on facets, shape (f, p, 2)."""
@@ -134,8 +151,8 @@ class SkeletalSystem:
             shape=(cells + numbers.size, unknowns.size),
         )
         viscosity, friction = self._scales(walls.cell)
-        geometry = discrete.geometry(walls)
-        length = geometry.weight.sum(axis=1)
+        ends = discrete.cells.corners[walls.cell[:, None], facet_vertices(2)[walls.local]]
+        length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
         penalty = WALLS * length / q / (viscosity * discrete.vector.degree**2 / length + friction)
         lumped = np.zeros(numbers.size)
         np.add.at(lumped, levels, penalty[:, None])
