@@ -16,13 +16,19 @@ _LEAF = 2
 _ROUNDS = 2
 
 
-def dissection(centres: np.ndarray, edges: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+def dissection(
+    centres: np.ndarray,
+    edges: np.ndarray,
+    nodes: np.ndarray,
+    more: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
     """Where each node (vertex, edge, degree of freedom) comes in the order of elimination.
 
     Args:
         centres: Positions of cells, shape (c, 2).
         edges: Numbers of their edges, shape (c, 3).
         nodes: Nodes of each cell, from zero, shape (c, n).
+        more: Cells, shape (m,), and nodes that they are coupled to as well, shape (m, k).
 
     Returns:
         Place of each node, shape (nodes,).
@@ -30,9 +36,12 @@ def dissection(centres: np.ndarray, edges: np.ndarray, nodes: np.ndarray) -> np.
     path, depth = _halves(centres, _neighbours(edges))
     count = nodes.max(initial=-1) + 1
     low, high = np.full(count, (1 << depth) - 1), np.zeros(count, dtype=np.int64)
-    for column in nodes.T:
-        np.minimum.at(low, column, path)
-        np.maximum.at(high, column, path)
+    touched = [(column, path) for column in nodes.T]
+    if more is not None:
+        touched += [(column, path[more[0]]) for column in more[1].T]
+    for column, part in touched:
+        np.minimum.at(low, column, part)
+        np.maximum.at(high, column, part)
     # How far up is the part in which all cells of a node lie: it comes last there.
     height = np.frexp(low ^ high)[1]
     place = np.empty(count, dtype=np.int64)

@@ -8,12 +8,11 @@ added up without sorting.
 from __future__ import annotations
 
 import numpy as np
-from petsc4py import PETSc
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import csr_matrix
 
 from meso.device import Device
-from meso.discrete.cells import Lagrange
-from meso.discrete.solvers import free
+from meso.discrete.cells import Lagrange, cells_of
+from meso.discrete.dissection import dissection
 from meso.discrete.unknowns import number_field
 
 #: Vertices and edges that the factorisation may order by itself.
@@ -31,7 +30,7 @@ class Skeleton:
         keep: Nodes with an unknown, the same on all ranks.
         twins: Pairs of nodes that are one.
         components: Number of components.
-        together: Nodes that a matrix will couple beside those of cells, shape (m, n).
+        together: Cells (m,) and nodes (m, n) that a matrix will couple to their nodes as well.
 
     Attributes:
         nodes: First unknown at each node of this rank, -1 where there are none.
@@ -54,7 +53,7 @@ class Skeleton:
         keep: np.ndarray,
         twins: np.ndarray,
         components: int,
-        together: np.ndarray,
+        together: tuple[np.ndarray, np.ndarray],
     ) -> None:
         self.comm = device.comm
         numbers = number_field(space, keep, twins=twins)
@@ -71,14 +70,16 @@ class Skeleton:
         for entity, own in enumerate(at):
             there = found[:, entity] >= 0
             owner[own[there]] = found[there, entity, None]
-        order = np.arange(count)
+        place = np.arange(count)
         self.ordered = self.comm.size == 1 and count > SMALL
         if self.ordered:
-            links = owner[numbers.nodes[together]]
-            order = _dissection(count, np.concatenate([_pairs(found), _pairs(links)]))
-        position = np.empty(count + 1, dtype=np.int64)
-        position[order], position[-1] = np.arange(count), -1
-        self.of_cell, owner = position[found], position[owner[:-1]]
+            cells = cells_of(device)
+            centres = cells.positions(np.arange(cells.count), np.full((1, 2), 1 / 3))[:, 0]
+            edges = np.stack([space.dofs[:, own[0]] for own in entities[-3:]], axis=1)
+            more = together[0], owner[numbers.nodes[together[1]]]
+            place = dissection(centres, edges, found % (count + 1), more)[:count]
+            place = np.argsort(np.argsort(place))
+        self.of_cell, owner = np.append(place, -1)[found], place[owner[:-1]]
         self.entities, self.blocks = count, np.unique(_pairs(self.of_cell) @ [count, 1])
         by = np.argsort(owner, kind="stable")
         self.entity = np.repeat(owner[by], components)
@@ -171,15 +172,3 @@ def _pairs(groups: np.ndarray) -> np.ndarray:
     pairs = np.stack([groups[:, p], groups[:, q]], axis=-1).reshape(-1, 2)
     pairs = np.sort(pairs, axis=1)
     return pairs[pairs[:, 0] >= 0]
-
-
-def _dissection(count: int, pairs: np.ndarray) -> np.ndarray:
-    """The order of elimination that nested dissection of a graph finds."""
-    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(count, count)).tocsr()
-    graph = graph + graph.T
-    csr = graph.indptr, graph.indices, graph.data
-    matrix = PETSc.Mat().createAIJ(graph.shape, csr=csr, comm=PETSc.COMM_SELF)
-    rows, columns = matrix.getOrdering(PETSc.Mat.OrderingType.ND)
-    order = np.array(rows.indices)
-    free(matrix, rows, columns)
-    return order

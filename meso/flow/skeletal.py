@@ -59,7 +59,7 @@ class SkeletalSystem:
         keep = kept(self.vector, discrete.prescribed)
         walls = discrete.facets(lambda law: law.impenetrable)
         levels, numbers = levels_of_walls(discrete, walls, twins)
-        together = _neighbours(levels, self._nodes(walls))
+        together = _neighbours(levels, walls.cell, self._nodes(walls))
         self.unknowns = Skeleton(device, self.vector, keep, twins, 2, together)
         self._require_memory()
         self.batches: list[Condensed] = []
@@ -212,11 +212,14 @@ class SkeletalSystem:
         self.factor.close()
 
 
-def _neighbours(levels: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-    """Nodes of each two wall facets that share a level, shape (m, 2 p)."""
+def _neighbours(
+    levels: np.ndarray, cells: np.ndarray, nodes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cells (m,) of wall facets, and nodes (m, p) of other ones that share a level with these."""
     facets = np.repeat(np.arange(len(levels)), levels.shape[1])
     order = np.argsort(levels.ravel(), kind="stable")
     one, other = order[:-1], order[1:]
     shared = levels.ravel()[one] == levels.ravel()[other]
     pairs = np.unique(np.column_stack([facets[one], facets[other]])[shared], axis=0)
-    return nodes[pairs].reshape(len(pairs), 2 * nodes.shape[1])
+    one, other = np.concatenate([pairs, pairs[:, ::-1]]).T
+    return cells[one], nodes[other]
