@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import os
 import sys
 import time
@@ -238,6 +239,14 @@ def _start(options: argparse.Namespace) -> None:
     import meso.results.output
     import meso.results.running  # noqa: F401
 
+    _loaded()
+
+
+def _loaded() -> None:
+    """From now on signals raise exceptions, and garbage is collected, apart from what is loaded."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
     interrupts.raise_exceptions()
 
 
@@ -297,7 +306,7 @@ def _sweep(options: argparse.Namespace, root: bool) -> int:
     case, directory = _load(options, root, "_sweep")
     if options.jobs == 1:
         _start(options)
-    interrupts.raise_exceptions()
+    _loaded()
     rows = sweep(
         options.case,
         options.over,
@@ -403,7 +412,7 @@ def _bands(options: argparse.Namespace, root: bool) -> None:
         from mpi4py import MPI
 
         arguments["comm"] = MPI.COMM_WORLD
-    interrupts.raise_exceptions()
+    _loaded()
     found = coefficients(case.model, progress=_progress(options, root), **arguments)
     if root:
         paths = write(found, directory, case.name, case.title)
