@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import basix
-import basix.ufl
 import numpy as np
 
 
@@ -21,6 +20,8 @@ def geometry(mesh: Any) -> tuple[np.ndarray, np.ndarray, int]:
 
 def coordinate_element(cell: str, degree: int, dimension: int) -> Any:
     """Lagrange coordinate element with equally spaced nodes."""
+    import basix.ufl  # not above: the process of Gmsh needs no UFL
+
     return basix.ufl.element(
         "Lagrange",
         cell,

@@ -215,16 +215,20 @@ def _load(options: argparse.Namespace, root: bool, suffix: str = "") -> tuple[An
     """The case, and where its results go; ``suffix`` is that of the standard directory.
 
     Gmsh is loaded at the same time in a process of its own; there are cases that do not need it.
+    Commands that make one mesh, whose directory has no suffix, let it begin with that.
     """
     from meso.geometry import formats, gmsh_process
 
     if root and getattr(options, "jobs", 1) == 1:  # else the workers do
         gmsh_process.start()
     from meso.case import Case
+    from meso.results import mesh
 
     case = Case.load(options.case, options.set)
     if case.geometry.file.suffix.lower() in formats.IMPORTED:
         gmsh_process.stop()
+    elif root and not suffix:
+        mesh.begin(case, trusted=options.trust, many_cells=options.yes)
     standard = case.output.directory or Path("results") / options.case.stem
     if suffix:
         standard = standard.with_name(standard.name + suffix)

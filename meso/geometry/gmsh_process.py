@@ -62,6 +62,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.owner = os.getpid()
+        self.asked: tuple[str, Source] | None = None  # what has not been answered yet
         self.folder = tempfile.mkdtemp(prefix="meso-")
         self.connection, other = Pipe()
         # Without the folder of the user's work (-P): a gmsh.py there is not meant.
@@ -111,19 +112,31 @@ def stop() -> None:
         ended.stop()
 
 
+def ask(what: str, source: Source) -> None:
+    """Let the process begin with what will be wanted of :func:`call`."""
+    start()
+    assert _current is not None
+    with _without_sigpipe():
+        _current.connection.send((what, replace(source, path=source.path.absolute()), os.getcwd()))
+    _current.asked = what, source
+
+
 def call(what: str, source: Source, progress: Progress = lambda text: None) -> Any:
     """What a function of :mod:`meso.geometry.meshing` returns, or raises, in the process.
 
     A GeometryError if Gmsh crashes. Progress is called with lines of text meanwhile.
     """
+    if _current and _current.asked and _current.asked != (what, source):
+        stop()
     start()
     assert _current is not None
     connection = _current.connection
     path = source.path.absolute()
     answer: tuple[str, Any] | None = None
     try:
-        with _without_sigpipe():
-            connection.send((what, replace(source, path=path), os.getcwd()))
+        if not _current.asked:
+            ask(what, source)
+        _current.asked = None
         while (message := connection.recv())[0] != "ended":
             if message[0] == "progress":
                 progress(message[1])
