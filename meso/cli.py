@@ -10,9 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from meso import __version__, interrupts
@@ -281,13 +279,13 @@ def _run(options: argparse.Namespace, root: bool) -> None:
     from mpi4py import MPI
 
     from meso.files.directory import hold
+    from meso.geometry import gmsh_process
     from meso.results.running import run
 
     with hold(directory, MPI.COMM_WORLD, record="summary.json"):
         options.directory_used = directory
         if root and not options.no_figures and options.format == "vtu":
-            # While another process makes the mesh; nothing else imports Matplotlib.
-            Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()
+            gmsh_process.load("figures")  # after the mesh, while this process solves
         result = run(case, **wishes)
         text = result.table()
         wishes["progress"]("writing files and drawing pictures")

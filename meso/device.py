@@ -278,10 +278,10 @@ def _plan(source: Source, progress: Progress) -> Plan:
     if kind == "imported":
         return plan_of(read_mesh(path), path, source.unit)
     try:
-        return gmsh_process.call("plan", source, progress)
+        return gmsh_process.call("geometry.meshing.plan", source, progress)
     except FlatCellsError:
         source = replace(source, sizes=replace(source.sizes, stretched=False))
-        return gmsh_process.call("plan", source, progress)
+        return gmsh_process.call("geometry.meshing.plan", source, progress)
 
 
 def device_of(
@@ -294,5 +294,7 @@ def device_of(
 
 def bounding_box(source: Source, comm: MPI.Comm | None) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper corner of a drawing, m, shape (d,) each, without a mesh."""
-    low, high = on_root(comm or MPI.COMM_SELF, lambda: gmsh_process.call("bounding_box", source))
+    low, high = on_root(
+        comm or MPI.COMM_SELF, lambda: gmsh_process.call("geometry.meshing.bounding_box", source)
+    )
     return low * source.unit, high * source.unit

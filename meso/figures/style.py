@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BytesIO
 from math import floor, log10
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -142,14 +143,35 @@ def store(figure: Figure, path: Path) -> Path:
     Raises:
         MesoError: It cannot be written.
     """
-    path = Path(path)
-    picture = BytesIO()
-    # Runs of equal bytes are what pictures are full of; looking for more takes longer.
-    how = {"compress_level": 1, "compress_type": zlib.Z_RLE}
-    figure.savefig(picture, dpi=DPI, pil_kwargs=how)
+    path, drawn = Path(path), FigureCanvasAgg(figure)
+    drawn.draw()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, picture.getvalue())
+        replace_file(path, _png(np.asarray(drawn.buffer_rgba())))
     except OSError as error:
         raise MesoError(f"{path}: cannot be written ({error.strerror})") from error
     return path
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    """A picture (rows, columns, 4) as PNG.
+
+    Each row is told by its difference from that above. Pillow tries all filters on each row, which
+    takes three times as long, for files of the same size.
+    """
+    rows, columns, _ = pixels.shape
+    flat = pixels.reshape(rows, -1)
+    lines = np.full((rows, 1 + flat.shape[1]), 2, dtype=np.uint8)  # 2: filter "up"
+    lines[:, 1:] = np.diff(flat, axis=0, prepend=np.zeros_like(flat[:1]))
+    per_metre = round(DPI / 0.0254)
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", columns, rows, 8, 6, 0, 0, 0),
+        b"pHYs": struct.pack(">IIB", per_metre, per_metre, 1),
+        b"IDAT": zlib.compress(lines, 1),
+        b"IEND": b"",
+    }
+    chunks = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts.items()
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)

@@ -3,6 +3,7 @@
 So that they can be interrupted, and that a crash of theirs is an error like others. The process
 loads them once and is kept; each drawing is then read in a fork of it, because Gmsh keeps macros
 and, after an error, statements of one drawing for the next. It knows nothing of MPI; rank 0 has it.
+As one that may fork it also draws the pictures, with what it loads while this process solves.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -62,7 +64,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.owner = os.getpid()
-        self.asked: tuple[str, Source] | None = None  # what has not been answered yet
+        self.asked: tuple[str, Source | Path] | None = None  # what has not been answered yet
         self.folder = tempfile.mkdtemp(prefix="meso-")
         self.connection, other = Pipe()
         # Without the folder of the user's work (-P): a gmsh.py there is not meant.
@@ -112,30 +114,52 @@ def stop() -> None:
         ended.stop()
 
 
-def ask(what: str, source: Source) -> None:
+def is_running() -> bool:
+    """Whether there is a process."""
+    return (
+        _current is not None and _current.owner == os.getpid() and _current.process.poll() is None
+    )
+
+
+def load(module: str) -> None:
+    """Let the process, if there is one, load a module of meso when it has nothing else to do."""
+    if is_running():
+        assert _current is not None
+        with suppress(ConnectionError), _without_sigpipe():
+            _current.connection.send(("load", module, ""))
+
+
+def ask(what: str, subject: Source | Path) -> None:
     """Let the process begin with what will be wanted of :func:`call`."""
     start()
     assert _current is not None
+    path = _path(subject).absolute()
+    sent = path if isinstance(subject, Path) else replace(subject, path=path)
     with _without_sigpipe():
-        _current.connection.send((what, replace(source, path=source.path.absolute()), os.getcwd()))
-    _current.asked = what, source
+        _current.connection.send((what, sent, os.getcwd()))
+    _current.asked = what, subject
 
 
-def call(what: str, source: Source, progress: Progress = lambda text: None) -> Any:
-    """What a function of :mod:`meso.geometry.meshing` returns, or raises, in the process.
+def call(what: str, subject: Source | Path, progress: Progress = lambda text: None) -> Any:
+    """What a function of meso ("geometry.meshing.plan") returns, or raises, in the process.
 
-    A GeometryError if Gmsh crashes. Progress is called with lines of text meanwhile.
+    A GeometryError if the process crashes. Progress is called with lines of text meanwhile.
+
+    Args:
+        what: A function of the subject and of ``progress``, which loads no MPI.
+        subject: What is to be read.
+        progress: Called with what the function tells.
     """
-    if _current and _current.asked and _current.asked != (what, source):
+    if _current and _current.asked and _current.asked != (what, subject):
         stop()
     start()
     assert _current is not None
     connection = _current.connection
-    path = source.path.absolute()
+    given = _path(subject)
     answer: tuple[str, Any] | None = None
     try:
         if not _current.asked:
-            ask(what, source)
+            ask(what, subject)
         _current.asked = None
         while (message := connection.recv())[0] != "ended":
             if message[0] == "progress":
@@ -144,18 +168,22 @@ def call(what: str, source: Source, progress: Progress = lambda text: None) -> A
                 answer = message
     except (EOFError, ConnectionError):
         stop()
-        raise MesoError(f"{source.path}: the process of Gmsh has ended") from None
+        raise MesoError(f"{given}: the process of Gmsh has ended") from None
     except BaseException:
         stop()
         raise
     if not _FORKS:
         stop()
     if answer is None:
-        raise GeometryError(f"{source.path}: {_cause(message[1])}")
+        raise GeometryError(f"{given}: {_cause(message[1])}")
     kind, value = answer
     if kind == "error":
-        raise _relative(value, path, source.path)
+        raise _relative(value, given.absolute(), given)
     return value
+
+
+def _path(subject: Source | Path) -> Path:
+    return subject if isinstance(subject, Path) else subject.path
 
 
 @contextmanager
@@ -222,8 +250,12 @@ def serve(descriptor: int, folder: str) -> None:
     with suppress(EOFError, ConnectionError):
         while True:
             request = connection.recv()
+            if request[0] == "load":
+                with suppress(ImportError, OSError):
+                    import_module(f"meso.{request[1]}")
+                continue
             # Some errors make Gmsh write files into the current folder.
-            os.chdir(request[2] if request[1].trusted else folder)
+            os.chdir(request[2] if getattr(request[1], "trusted", False) else folder)
             code = 0
             if not _FORKS:
                 _work(connection, request)
@@ -237,19 +269,20 @@ def serve(descriptor: int, folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _work(connection: Connection, request: tuple[str, Source, str]) -> None:
+def _work(connection: Connection, request: tuple[str, Source | Path, str]) -> None:
     """Do one thing and answer with a result or an error."""
-    what, source, _ = request
+    what, subject, _ = request
+    module, _, name = what.rpartition(".")
     try:
-        from meso.geometry import meshing
+        function = getattr(import_module(f"meso.{module}"), name)
     except (ImportError, OSError) as error:  # without the library ctypes raises the second
         connection.send(("error", MesoError(f"Gmsh cannot be loaded: {error}")))
         return
     try:
-        found = getattr(meshing, what)(source, lambda text: connection.send(("progress", text)))
+        found = function(subject, lambda text: connection.send(("progress", text)))
         connection.send(("done", found))
     except Exception as error:
-        connection.send(("error", _explained(error, source.path)))
+        connection.send(("error", _explained(error, _path(subject))))
 
 
 def _explained(error: Exception, path: Path) -> Exception:

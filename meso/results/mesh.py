@@ -36,7 +36,9 @@ def begin(case: Case, *, trusted: bool = False, many_cells: bool = False) -> Non
     # The others need the box around the drawing, more of the solver, or an earlier mesh.
     if not (varies or case.angular_momentum or case.mesh.adapt):
         with suppress(MesoError, ConnectionError):
-            gmsh_process.ask("plan", source(case, trusted=trusted, many_cells=many_cells))
+            gmsh_process.ask(
+                "geometry.meshing.plan", source(case, trusted=trusted, many_cells=many_cells)
+            )
 
 
 def source(
