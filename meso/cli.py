@@ -66,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(told(error), file=sys.stderr, flush=True)
         return _abort(1)
     finally:
+        if "meso.geometry.gmsh_process" in sys.modules:
+            sys.modules["meso.geometry.gmsh_process"].forget()  # after an error
         interrupts.raise_exceptions()
 
 

@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from math import floor, log10
 from pathlib import Path
 from typing import Any
@@ -143,11 +144,13 @@ def store(figure: Figure, path: Path) -> Path:
     Raises:
         MesoError: It cannot be written.
     """
-    path, drawn = Path(path), FigureCanvasAgg(figure)
-    drawn.draw()
+    path, picture = Path(path), BytesIO()
+    figure.savefig(picture, dpi=DPI, format="rgba")
+    columns, rows = figure.canvas.get_width_height()
+    pixels = np.frombuffer(picture.getbuffer(), dtype=np.uint8).reshape(rows, columns, 4)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, _png(np.asarray(drawn.buffer_rgba())))
+        replace_file(path, _png(pixels))
     except OSError as error:
         raise MesoError(f"{path}: cannot be written ({error.strerror})") from error
     return path

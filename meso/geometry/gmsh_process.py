@@ -121,6 +121,12 @@ def is_running() -> bool:
     )
 
 
+def forget() -> None:
+    """Nobody wants the answer to what has been asked."""
+    if _current and _current.asked:
+        stop()
+
+
 def load(module: str) -> None:
     """Let the process, if there is one, load a module of meso when it has nothing else to do."""
     if is_running():
@@ -130,7 +136,8 @@ def load(module: str) -> None:
 
 
 def ask(what: str, subject: Source | Path) -> None:
-    """Let the process begin with what will be wanted of :func:`call`."""
+    """Let the process begin with what will be wanted of :func:`call`, unless it is forgotten."""
+    forget()
     start()
     assert _current is not None
     path = _path(subject).absolute()
@@ -150,8 +157,8 @@ def call(what: str, subject: Source | Path, progress: Progress = lambda text: No
         subject: What is to be read.
         progress: Called with what the function tells.
     """
-    if _current and _current.asked and _current.asked != (what, subject):
-        stop()
+    if _current and _current.asked != (what, subject):
+        forget()
     start()
     assert _current is not None
     connection = _current.connection
