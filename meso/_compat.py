@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import basix
@@ -31,6 +32,7 @@ def coordinate_element(cell: str, degree: int, dimension: int) -> Any:
     )
 
 
+@lru_cache
 def scalar_element(cell: str, degree: int) -> Any:
     """Basix Lagrange element with equally spaced nodes, for tabulation."""
     return basix.create_element(

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import basix
+import basix.ufl
 import dolfinx
 import numpy as np
 
@@ -22,6 +23,8 @@ from meso.device import Device
 Made = TypeVar("Made")
 
 _SIMPLEX = {1: "interval", 2: "triangle", 3: "tetrahedron"}
+#: Elements know nothing of meshes: each is made once.
+_element = lru_cache(basix.ufl.element)
 # Numbers that one batch of element arrays may hold.
 _BATCH = 3_000_000
 
@@ -141,7 +144,9 @@ def of_device(make: Callable[..., Made]) -> Callable[..., Made]:
 def space(device: Device, family: str, degree: int, components: int) -> Any:
     """A DOLFINx space of "Lagrange" or "DG" functions; scalars have one component."""
     shape = (components,) if components > 1 else ()
-    return dolfinx.fem.functionspace(device.mesh, (family, degree, shape))
+    mesh = device.mesh
+    element = _element(family, mesh.basix_cell(), degree, shape=shape, dtype=mesh.geometry.x.dtype)
+    return dolfinx.fem.functionspace(mesh, element)
 
 
 @of_device
