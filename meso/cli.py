@@ -287,7 +287,7 @@ def _run(options: argparse.Namespace, root: bool) -> None:
     with hold(directory, MPI.COMM_WORLD, record="summary.json"):
         options.directory_used = directory
         if root and not options.no_figures and options.format == "vtu":
-            gmsh_process.load("figures")  # after the mesh, while this process solves
+            gmsh_process.load("figures")  # while this process solves
         result = run(case, **wishes)
         text = result.table()
         wishes["progress"]("writing files and drawing pictures")

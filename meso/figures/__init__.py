@@ -53,8 +53,9 @@ def draw(directory: Path, *, processes: int = 1) -> list[Path]:
 
 
 def draw_shared(directory: Path, progress: object = None) -> list[Path]:
-    """The same where forks are harmless: in the process of Gmsh."""
-    return draw(directory, processes=min(4, len(os.sched_getaffinity(0))))
+    """The same by some processes, where forks are harmless: in the process of Gmsh."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return draw(directory, processes=min(4, cores))
 
 
 def _shared(pictures: list[tuple[Path, Make]], processes: int) -> bool:

@@ -65,6 +65,7 @@ class _Process:
     def __init__(self) -> None:
         self.owner = os.getpid()
         self.asked: tuple[str, Source | Path] | None = None  # what has not been answered yet
+        self.later = ""  # a module to load after the next answer
         self.folder = tempfile.mkdtemp(prefix="meso-")
         self.connection, other = Pipe()
         # Without the folder of the user's work (-P): a gmsh.py there is not meant.
@@ -128,11 +129,10 @@ def forget() -> None:
 
 
 def load(module: str) -> None:
-    """Let the process, if there is one, load a module of meso when it has nothing else to do."""
+    """Let the process, if there is one, load a module of meso after its next answer."""
     if is_running():
         assert _current is not None
-        with suppress(ConnectionError), _without_sigpipe():
-            _current.connection.send(("load", module, ""))
+        _current.later = module
 
 
 def ask(what: str, subject: Source | Path) -> None:
@@ -161,18 +161,21 @@ def call(what: str, subject: Source | Path, progress: Progress = lambda text: No
         forget()
     start()
     assert _current is not None
-    connection = _current.connection
     given = _path(subject)
     answer: tuple[str, Any] | None = None
     try:
         if not _current.asked:
             ask(what, subject)
         _current.asked = None
-        while (message := connection.recv())[0] != "ended":
+        while (message := _current.connection.recv())[0] != "ended":
             if message[0] == "progress":
                 progress(message[1])
             else:
                 answer = message
+        if _current.later:
+            with _without_sigpipe():
+                _current.connection.send(("load", _current.later, ""))
+            _current.later = ""
     except (EOFError, ConnectionError):
         stop()
         raise MesoError(f"{given}: the process of Gmsh has ended") from None

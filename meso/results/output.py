@@ -118,7 +118,7 @@ def _draw(folder: Path) -> None:
     """Draw the pictures, by several processes where that is possible."""
     # Who has Matplotlib loaded may have set it up, and another process would not know.
     if "matplotlib" not in sys.modules and gmsh_process.is_running():
-        gmsh_process.load("figures")
+        gmsh_process.load("figures")  # its fork has done so; for the next time
         with suppress(MesoError):  # such as a full memory: one picture at a time takes less
             gmsh_process.call("figures.draw_shared", folder)
             return
