@@ -27,11 +27,13 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from select import poll
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meso.errors import CaseError, GeometryError, MesoError
-from meso.geometry.groups import Groups
-from meso.geometry.layers import Sizes
+
+if TYPE_CHECKING:  # nothing that takes long to load: the process is the first thing to be started
+    from meso.geometry.groups import Groups
+    from meso.geometry.layers import Sizes
 
 Progress = Callable[[str], None]
 
