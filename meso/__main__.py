@@ -1,5 +1,6 @@
 """``python3 -m meso`` is ``meso``."""
 
+import gc
 import sys
 
 from meso import interrupts
@@ -8,6 +9,7 @@ from meso import interrupts
 def main() -> int:
     """Run the command line; returns the exit code."""
     interrupts.end_at_once()  # before anything else is loaded
+    gc.disable()  # until all is loaded: that is no garbage
     from meso import cli
 
     code = cli.main()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import basix
-import basix.ufl
 import numpy as np
 
 
@@ -21,6 +21,8 @@ def geometry(mesh: Any) -> tuple[np.ndarray, np.ndarray, int]:
 
 def coordinate_element(cell: str, degree: int, dimension: int) -> Any:
     """Lagrange coordinate element with equally spaced nodes."""
+    import basix.ufl  # not above: the process of Gmsh needs no UFL
+
     return basix.ufl.element(
         "Lagrange",
         cell,
@@ -30,6 +32,7 @@ def coordinate_element(cell: str, degree: int, dimension: int) -> Any:
     )
 
 
+@lru_cache
 def scalar_element(cell: str, degree: int) -> Any:
     """Basix Lagrange element with equally spaced nodes, for tabulation."""
     return basix.create_element(

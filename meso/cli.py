@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from meso import __version__, interrupts
@@ -67,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(told(error), file=sys.stderr, flush=True)
         return _abort(1)
     finally:
+        if "meso.geometry.gmsh_process" in sys.modules:
+            sys.modules["meso.geometry.gmsh_process"].forget()  # after an error
         interrupts.raise_exceptions()
 
 
@@ -214,16 +215,20 @@ def _load(options: argparse.Namespace, root: bool, suffix: str = "") -> tuple[An
     """The case, and where its results go; ``suffix`` is that of the standard directory.
 
     Gmsh is loaded at the same time in a process of its own; there are cases that do not need it.
+    Commands that make one mesh, whose directory has no suffix, let it begin with that.
     """
     from meso.geometry import formats, gmsh_process
 
     if root and getattr(options, "jobs", 1) == 1:  # else the workers do
         gmsh_process.start()
     from meso.case import Case
+    from meso.results import mesh
 
     case = Case.load(options.case, options.set)
     if case.geometry.file.suffix.lower() in formats.IMPORTED:
         gmsh_process.stop()
+    elif root and not suffix:
+        mesh.begin(case, trusted=options.trust, many_cells=options.yes)
     standard = case.output.directory or Path("results") / options.case.stem
     if suffix:
         standard = standard.with_name(standard.name + suffix)
@@ -238,6 +243,14 @@ def _start(options: argparse.Namespace) -> None:
     import meso.results.output
     import meso.results.running  # noqa: F401
 
+    _loaded()
+
+
+def _loaded() -> None:
+    """From now on signals raise exceptions, and garbage is collected, apart from what is loaded."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
     interrupts.raise_exceptions()
 
 
@@ -268,13 +281,13 @@ def _run(options: argparse.Namespace, root: bool) -> None:
     from mpi4py import MPI
 
     from meso.files.directory import hold
+    from meso.geometry import gmsh_process
     from meso.results.running import run
 
     with hold(directory, MPI.COMM_WORLD, record="summary.json"):
         options.directory_used = directory
         if root and not options.no_figures and options.format == "vtu":
-            # While another process makes the mesh; nothing else imports Matplotlib.
-            Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()
+            gmsh_process.load("figures")  # while this process solves
         result = run(case, **wishes)
         text = result.table()
         wishes["progress"]("writing files and drawing pictures")
@@ -297,7 +310,7 @@ def _sweep(options: argparse.Namespace, root: bool) -> int:
     case, directory = _load(options, root, "_sweep")
     if options.jobs == 1:
         _start(options)
-    interrupts.raise_exceptions()
+    _loaded()
     rows = sweep(
         options.case,
         options.over,
@@ -403,7 +416,7 @@ def _bands(options: argparse.Namespace, root: bool) -> None:
         from mpi4py import MPI
 
         arguments["comm"] = MPI.COMM_WORLD
-    interrupts.raise_exceptions()
+    _loaded()
     found = coefficients(case.model, progress=_progress(options, root), **arguments)
     if root:
         paths = write(found, directory, case.name, case.title)

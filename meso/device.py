@@ -233,8 +233,7 @@ class Device:
             trusted=trusted,
             many_cells=many_cells,
         )
-        plan = on_root(comm, lambda: _plan(source, progress))
-        return cls._distribute(plan, unit, source.path, comm, order=order)
+        return device_of(source, comm, progress)
 
     @classmethod
     def _distribute(
@@ -279,29 +278,23 @@ def _plan(source: Source, progress: Progress) -> Plan:
     if kind == "imported":
         return plan_of(read_mesh(path), path, source.unit)
     try:
-        return gmsh_process.call("plan", source, progress)
+        return gmsh_process.call("geometry.meshing.plan", source, progress)
     except FlatCellsError:
         source = replace(source, sizes=replace(source.sizes, stretched=False))
-        return gmsh_process.call("plan", source, progress)
+        return gmsh_process.call("geometry.meshing.plan", source, progress)
 
 
-def bounding_box(
-    path: Path,
-    *,
-    length_unit: float,
-    parameters: Mapping[str, float],
-    groups: Groups | None,
-    trusted: bool = False,
-    comm: MPI.Comm,
-) -> tuple[np.ndarray, np.ndarray]:
+def device_of(
+    source: Source, comm: MPI.Comm = MPI.COMM_WORLD, progress: Progress = lambda text: None
+) -> Device:
+    """What :meth:`Device.from_gmsh` returns, of a drawing and sizes in the unit of its file."""
+    plan = on_root(comm, lambda: _plan(source, progress))
+    return Device._distribute(plan, source.unit, source.path, comm, order=source.sizes.order)
+
+
+def bounding_box(source: Source, comm: MPI.Comm | None) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper corner of a drawing, m, shape (d,) each, without a mesh."""
-    source = Source(
-        path=Path(path),
-        unit=length_unit,
-        parameters=dict(parameters),
-        sizes=Sizes(order=None),
-        groups=groups,
-        trusted=trusted,
+    low, high = on_root(
+        comm or MPI.COMM_SELF, lambda: gmsh_process.call("geometry.meshing.bounding_box", source)
     )
-    low, high = on_root(comm, lambda: gmsh_process.call("bounding_box", source))
-    return low * length_unit, high * length_unit
+    return low * source.unit, high * source.unit

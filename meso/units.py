@@ -119,6 +119,19 @@ def _parse_unit(text: str) -> pint.Quantity:
         raise CaseError(f'"{text}" is not a unit') from None
 
 
+def _simple(text: str, units: tuple[str, ...]) -> Decimal | None:
+    """Factor of a wanted unit with a prefix, or of a plain multiple like eV; None for others."""
+    for symbol, definition in _UNITS.items():
+        prefix = text.removesuffix(symbol)
+        if prefix + symbol == text and (not prefix or prefix in _PREFIXES):
+            number, _, base = definition.partition(" * ")
+            if not number[0].isdigit() or base not in _UNITS:
+                number, base = "1", symbol
+            if base in units:
+                return Decimal(_PREFIXES.get(prefix, "1")) * Decimal(number)
+    return None
+
+
 def _units_like(name: str) -> str:
     # The common slip is the case of a letter: "ev", "NM".
     spellings = (prefix + symbol for prefix in ("", *_PREFIXES) for symbol in _UNITS)
@@ -146,8 +159,10 @@ def _parse(value: object, units: tuple[str, ...]) -> float:
             raise CaseError(f'cannot read "{value}"; expected {_expected(units)}')
         number, text = Decimal(match["number"]), match["unit"]
         if text is not None:
-            unit = _parse_unit(text)
-            factor = next((unit.m_as(u) for u in units if unit.is_compatible_with(u)), None)
+            factor = _simple(text, units)
+            if factor is None:
+                unit = _parse_unit(text)
+                factor = next((unit.m_as(u) for u in units if unit.is_compatible_with(u)), None)
             if factor is None:
                 found = _dimension(unit)
                 raise CaseError(f'found "{value}" ({found}); expected {_expected(units)}')

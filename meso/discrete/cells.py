@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import basix
+import basix.ufl
 import dolfinx
 import numpy as np
 
@@ -23,6 +24,8 @@ from meso.discrete.elements import enriched
 Made = TypeVar("Made")
 
 _SIMPLEX = {1: "interval", 2: "triangle", 3: "tetrahedron"}
+#: Elements know nothing of meshes: each is made once.
+_element = lru_cache(basix.ufl.element)
 # Numbers that one batch of element arrays may hold.
 _BATCH = 3_000_000
 
@@ -142,9 +145,14 @@ def of_device(make: Callable[..., Made]) -> Callable[..., Made]:
 @of_device
 def space(device: Device, family: str, degree: int, components: int) -> Any:
     """A DOLFINx space of "Lagrange", "enriched" or "DG" functions; scalars have one component."""
-    shape = (components,) if components > 1 else ()
-    element = enriched(degree, shape) if family == "enriched" else (family, degree, shape)
-    return dolfinx.fem.functionspace(device.mesh, element)
+    mesh, shape = device.mesh, (components,) if components > 1 else ()
+    if family == "enriched":
+        element = enriched(degree, shape)
+    else:
+        element = _element(
+            family, mesh.basix_cell(), degree, shape=shape, dtype=mesh.geometry.x.dtype
+        )
+    return dolfinx.fem.functionspace(mesh, element)
 
 
 _nodal = of_device(Lagrange)
@@ -300,6 +308,26 @@ class FacetGeometry:
         return tables[self.local]
 
 
+def _along_facets(element: Any, points: np.ndarray) -> np.ndarray:
+    """A basis at points (d + 1, q, d) of all facets, with its derivatives along the facets.
+
+    Shape (d + 1, 1 + (d - 1) + (d - 1)^2, q, n): values, first and second derivatives.
+    """
+    facets, q, d = points.shape
+    corner = _facet_corners(d)
+    along = corner[:, 1:] - corner[:, :1]
+    steps = np.eye(d, dtype=int)
+    pairs = [basix.index(*(one + other)) for one in steps for other in steps]
+    table = element.tabulate(2, points.reshape(-1, d))[..., 0]
+    value, slope, bend = (
+        part.reshape(-1, facets, q * part.shape[-1]).swapaxes(0, 1)
+        for part in (table[:1], table[1 : d + 1], table[pairs])
+    )
+    twice = along[:, :, None, :, None] * along[:, None, :, None, :]
+    first, second = along @ slope, twice.reshape(facets, -1, d * d) @ bend
+    return np.concatenate([value, first, second], axis=1).reshape(facets, -1, q, table.shape[-1])
+
+
 def facet_geometry(
     cells: Cells,
     cell: np.ndarray,
@@ -308,23 +336,16 @@ def facet_geometry(
     weight: np.ndarray | None = None,
 ) -> FacetGeometry:
     """Geometry of boundary facets at points (q, d - 1) of the reference facet."""
-    d = cells.dimension
+    d, q = cells.dimension, len(points)
     inside = facet_points(points)
-    shape = (len(cell), len(points), d)
-    position, first = np.empty(shape), np.empty((*shape, d - 1))
-    second = np.empty((*shape, d - 1, d - 1))
-    steps = np.eye(d, dtype=int)
-    pairs = [basix.index(*(one + other)) for one in steps for other in steps]
-    for i, corner in enumerate(_facet_corners(d)):
-        here = local == i
-        along = corner[1:] - corner[0]
-        table = cells.element.tabulate(2, inside[i])[:, :, :, 0]
-        nodes = cells.nodes[cell[here]]
-        position[here] = table[0] @ nodes
-        tangents = np.tensordot(along, table[1 : d + 1], 1)[:, None] @ nodes
-        first[here] = np.moveaxis(tangents, 0, -1)
-        bends = np.tensordot(np.kron(along, along), table[pairs], 1)[:, None] @ nodes
-        second[here] = np.moveaxis(bends, 0, -1).reshape(second[here].shape)
+    tables = _along_facets(cells.element, inside)
+    found = np.empty((len(cell), tables.shape[1] * q, d))
+    for number, table in enumerate(tables):
+        here = local == number
+        found[here] = table.reshape(-1, table.shape[-1]) @ cells.nodes[cell[here]]
+    found = found.reshape(len(cell), tables.shape[1], q, d)
+    position, first = found[:, 0], np.moveaxis(found[:, 1:d], 1, -1)
+    second = np.moveaxis(found[:, d:], 1, -1).reshape(*first.shape, d - 1)
     normal: np.ndarray = (
         np.stack([first[..., 1, 0], -first[..., 0, 0]], axis=-1)
         if d == 2

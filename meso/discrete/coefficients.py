@@ -21,8 +21,6 @@ from meso.mpi import largest, smallest, together
 #: A quantity of a material, be it constant or at positions.
 Quantity = Callable[[Any], Any]
 
-#: Points along a side of the box in which a profile is sampled before there is a mesh.
-_SAMPLES = {2: 129, 3: 33}
 #: Degree of the quadrature whose points a profile is checked at.
 _CHECKED = 8
 
@@ -170,28 +168,6 @@ def conductivity_scale(
         return material.conductivity / np.maximum(1.0, np.square(ratio))
 
     return extremes(device, materials, carried)[1]
-
-
-def shortest_diffusion_length(
-    material: Material, low: np.ndarray, high: np.ndarray
-) -> float | None:
-    """Shortest vorticity diffusion length in a box, m, for sizes before there is a mesh.
-
-    None if there is none or it is data of a mesh. Where profiles are not positive and finite in the
-    box there is no conductor, or there will be an error once there is a mesh.
-    """
-    profiles = material.profiles
-    if not {"mean_free_path", "vorticity_diffusion_length"} & profiles.keys():
-        return material.vorticity_diffusion_length  # type: ignore[return-value]
-    if any(profile.data is not None for profile in profiles.values()):
-        return None
-    count = _SAMPLES[len(low)]
-    axes = [np.linspace(a, b, count) for a, b in zip(low, high, strict=True)]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    length = material.local(grid, checked=False).vorticity_diffusion_length
-    assert length is not None
-    length = length[np.isfinite(length) & (length > 0)]
-    return float(length.min()) if length.size else None
 
 
 def _conductivity(material: Material) -> Any:

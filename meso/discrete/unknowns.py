@@ -62,9 +62,12 @@ def number_field(
     comm = space.space.mesh.comm
     keys = np.empty((0, 2), dtype=np.int64) if extra is None else extra.astype(np.int64)
     twins = np.empty((0, 2), dtype=np.int64) if twins is None else twins
-    everywhere = np.unique(np.concatenate(comm.allgather(keys)), axis=0)
-    ranges = np.array(comm.allgather(space.index_map.local_range[0]))
-    owner = np.searchsorted(ranges, everywhere[:, 0], side="right") - 1
+    ranges, known_keys = zip(*comm.allgather((space.index_map.local_range[0], keys)), strict=True)
+    every = np.concatenate(known_keys)
+    # A pair as one number, in the same order.
+    pair = np.array([every[:, 1].max(initial=0) + 1, 1])
+    everywhere = np.unique(every @ pair)
+    owner = np.searchsorted(ranges, everywhere // pair[0], side="right") - 1
 
     known = space.global_nodes
     second = twins[np.argsort(twins[:, 0])]
@@ -89,7 +92,8 @@ def number_field(
     rows.scatter_forward()
 
     within = np.arange(len(everywhere)) - np.searchsorted(owner, np.arange(comm.size))[owner]
-    extra_rows = (starts[owner] + table[owner, 0] + within)[_find(everywhere, keys)]
+    place = np.searchsorted(everywhere, keys @ pair)
+    extra_rows = (starts[owner] + table[owner, 0] + within)[place]
     everything = np.concatenate([rows.array, extra_rows])
     to_global, local = np.unique(everything, return_inverse=True)
     if len(to_global) and to_global[0] < 0:
@@ -238,11 +242,3 @@ def number(
 def _phases(comm: MPI.Comm, phase: np.ndarray) -> int:
     """Number of phases over all ranks."""
     return comm.allreduce(int(phase.max(initial=0)), op=MPI.MAX) + 1
-
-
-def _find(table: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Positions of ``keys`` in the sorted rows of ``table``."""
-    if not len(keys):
-        return np.empty(0, dtype=np.int64)
-    low = int(table[:, 1].max()) + 1
-    return np.searchsorted(table[:, 0] * low + table[:, 1], keys[:, 0] * low + keys[:, 1])

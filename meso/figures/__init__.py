@@ -5,7 +5,10 @@ Everything is read from the files of the result: pictures can be drawn again at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,27 +24,63 @@ from meso.files.naming import free
 if TYPE_CHECKING:
     from meso.device import Device
 
+#: What makes a picture, when it is its turn.
+Make = Callable[[], Figure]
+
 __all__ = ["Drawn", "draw", "draw_mesh"]
 
 
-def draw(directory: Path) -> list[Path]:
+def draw(directory: Path, *, processes: int = 1) -> list[Path]:
     """Draw the pictures of a result into its folder ``figures``.
 
     Args:
         directory: A result directory with ``.vtu`` fields.
+        processes: How many draw; those beside this one are forks of it.
 
     Returns:
         The files.
     """
     out, taken = Path(directory) / "figures", set[str]()
     with matplotlib.rc_context(STYLE):
-        return [
-            store(figure, out / f"{free(name, taken)}.png")
-            for name, figure in _pictures(Drawn(Path(directory)))
+        pictures = [
+            (out / f"{free(name, taken)}.png", make)
+            for name, make in _pictures(Drawn(Path(directory)))
         ]
+        if processes == 1 or len(pictures) > 255 or not _shared(pictures, processes):
+            for path, make in pictures:
+                store(make(), path)
+    return [path for path, _ in pictures]
 
 
-def _pictures(result: Drawn) -> Iterator[tuple[str, Figure]]:
+def draw_shared(directory: Path, progress: object = None) -> list[Path]:
+    """The same by some processes, where forks are harmless: in the process of Gmsh."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return draw(directory, processes=min(4, cores))
+
+
+def _shared(pictures: list[tuple[Path, Make]], processes: int) -> bool:
+    """Draw by forks of this process and by itself; False if a fork did not come to its end."""
+    # A byte for each picture: who is free takes the next one.
+    left, numbers = os.pipe()
+    os.write(numbers, bytes(range(len(pictures))))
+    os.close(numbers)
+
+    def work() -> None:
+        while taken := os.read(left, 1):
+            path, make = pictures[taken[0]]
+            store(make(), path)
+
+    forks = [get_context("fork").Process(target=work) for _ in range(processes - 1)]
+    for fork in forks:
+        fork.start()
+    work()
+    os.close(left)
+    for fork in forks:
+        fork.join()
+    return not any(fork.exitcode for fork in forks)
+
+
+def _pictures(result: Drawn) -> Iterator[tuple[str, Make]]:
     """Maps of the fields (sections in 3D), and profiles."""
     curls = [name for name in ("orbital_density", "vorticity") if name in result.columns]
     others = [
@@ -50,26 +89,26 @@ def _pictures(result: Drawn) -> Iterator[tuple[str, Figure]]:
         if name not in ("current_density", "potential", *curls) and not name.startswith("inverse_")
     ]
     if "current_density" in result.columns:
-        yield "current", maps.current(result)
+        yield "current", partial(maps.current, result)
     for curl in curls[:1]:
-        yield curl, maps.signed(result, curl)
+        yield curl, partial(maps.signed, result, curl)
     if "potential" in result.columns:
-        yield "potential", maps.scalar(result, "potential")
+        yield "potential", partial(maps.scalar, result, "potential")
     for name in others:
         signed = name in TABLE and TABLE[name].signed
-        yield name, (maps.signed if signed else maps.scalar)(result, name)
+        yield name, partial(maps.signed if signed else maps.scalar, result, name)
     if (edges := profiles.edges(result)) is not None:
-        yield "edges", edges
+        yield "edges", lambda: edges
     for name in result.probes:
-        yield f"probe_{name}", profiles.probe(result, name)
+        yield f"probe_{name}", partial(profiles.probe, result, name)
     for kind, text, tables in (("", "wall", result.edges), ("probe_", "probe", result.probes)):
         for name, columns in tables.items():
             if profiles.has_densities(columns):
                 title = f"{result.title}: {text} “{name}”"
-                yield f"densities_{kind}{name}", profiles.densities(columns, title)
+                yield f"densities_{kind}{name}", partial(profiles.densities, columns, title)
     for name, columns in result.distributions.items():
         title = f"{result.title}:\ndistribution at “{name}”"
-        yield f"distribution_{name}", profiles.distribution(columns, title)
+        yield f"distribution_{name}", partial(profiles.distribution, columns, title)
 
 
 def draw_mesh(device: Device, path: Path) -> None:

@@ -6,8 +6,9 @@ field one by one needs them along and across the walls, wherever these point.
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from meso.discrete.sparse import Rows
 from meso.flow.discretisation import Discretisation, trace
@@ -76,8 +77,7 @@ def _turned(normal: np.ndarray) -> np.ndarray:
 
 def _sorted(directions: np.ndarray) -> np.ndarray:
     """Orthonormal columns, put where their entries are largest, shape (m, d, d)."""
-    out = np.empty_like(directions)
-    for sorted_, columns in zip(out, directions, strict=True):
-        rows, order = linear_sum_assignment(-np.abs(columns))
-        sorted_[:, rows] = columns[:, order]
-    return out
+    axes = np.arange(directions.shape[1])
+    orders = np.array(list(permutations(axes)))
+    best = np.abs(directions[:, axes, orders]).sum(axis=2).argmax(axis=1)
+    return np.take_along_axis(directions, orders[best][:, None], axis=2)

@@ -3,6 +3,7 @@
 So that they can be interrupted, and that a crash of theirs is an error like others. The process
 loads them once and is kept; each drawing is then read in a fork of it, because Gmsh keeps macros
 and, after an error, statements of one drawing for the next. It knows nothing of MPI; rank 0 has it.
+As one that may fork it also draws the pictures, with what it loads while this process solves.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from select import poll
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meso.errors import CaseError, GeometryError, MesoError
-from meso.geometry.groups import Groups
-from meso.geometry.layers import Sizes
+
+if TYPE_CHECKING:  # nothing that takes long to load: the process is the first thing to be started
+    from meso.geometry.groups import Groups
+    from meso.geometry.layers import Sizes
 
 Progress = Callable[[str], None]
 
@@ -62,6 +66,8 @@ class _Process:
 
     def __init__(self) -> None:
         self.owner = os.getpid()
+        self.asked: tuple[str, Source | Path] | None = None  # what has not been answered yet
+        self.later = ""  # a module to load after the next answer
         self.folder = tempfile.mkdtemp(prefix="meso-")
         self.connection, other = Pipe()
         # Without the folder of the user's work (-P): a gmsh.py there is not meant.
@@ -111,38 +117,85 @@ def stop() -> None:
         ended.stop()
 
 
-def call(what: str, source: Source, progress: Progress = lambda text: None) -> Any:
-    """What a function of :mod:`meso.geometry.meshing` returns, or raises, in the process.
+def is_running() -> bool:
+    """Whether there is a process."""
+    return (
+        _current is not None and _current.owner == os.getpid() and _current.process.poll() is None
+    )
 
-    A GeometryError if Gmsh crashes. Progress is called with lines of text meanwhile.
-    """
+
+def forget() -> None:
+    """Nobody wants the answer to what has been asked."""
+    if _current and _current.asked:
+        stop()
+
+
+def load(module: str) -> None:
+    """Let the process, if there is one, load a module of meso after its next answer."""
+    if is_running():
+        assert _current is not None
+        _current.later = module
+
+
+def ask(what: str, subject: Source | Path) -> None:
+    """Let the process begin with what will be wanted of :func:`call`, unless it is forgotten."""
+    forget()
     start()
     assert _current is not None
-    connection = _current.connection
-    path = source.path.absolute()
+    path = _path(subject).absolute()
+    sent = path if isinstance(subject, Path) else replace(subject, path=path)
+    with _without_sigpipe():
+        _current.connection.send((what, sent, os.getcwd()))
+    _current.asked = what, subject
+
+
+def call(what: str, subject: Source | Path, progress: Progress = lambda text: None) -> Any:
+    """What a function of meso ("geometry.meshing.plan") returns, or raises, in the process.
+
+    A GeometryError if the process crashes. Progress is called with lines of text meanwhile.
+
+    Args:
+        what: A function of the subject and of ``progress``, which loads no MPI.
+        subject: What is to be read.
+        progress: Called with what the function tells.
+    """
+    if _current and _current.asked != (what, subject):
+        forget()
+    start()
+    assert _current is not None
+    given = _path(subject)
     answer: tuple[str, Any] | None = None
     try:
-        with _without_sigpipe():
-            connection.send((what, replace(source, path=path), os.getcwd()))
-        while (message := connection.recv())[0] != "ended":
+        if not _current.asked:
+            ask(what, subject)
+        _current.asked = None
+        while (message := _current.connection.recv())[0] != "ended":
             if message[0] == "progress":
                 progress(message[1])
             else:
                 answer = message
+        if _current.later:
+            with _without_sigpipe():
+                _current.connection.send(("load", _current.later, ""))
+            _current.later = ""
     except (EOFError, ConnectionError):
         stop()
-        raise MesoError(f"{source.path}: the process of Gmsh has ended") from None
+        raise MesoError(f"{given}: the process of Gmsh has ended") from None
     except BaseException:
         stop()
         raise
     if not _FORKS:
         stop()
     if answer is None:
-        raise GeometryError(f"{source.path}: {_cause(message[1])}")
+        raise GeometryError(f"{given}: {_cause(message[1])}")
     kind, value = answer
     if kind == "error":
-        raise _relative(value, path, source.path)
+        raise _relative(value, given.absolute(), given)
     return value
+
+
+def _path(subject: Source | Path) -> Path:
+    return subject if isinstance(subject, Path) else subject.path
 
 
 @contextmanager
@@ -209,8 +262,12 @@ def serve(descriptor: int, folder: str) -> None:
     with suppress(EOFError, ConnectionError):
         while True:
             request = connection.recv()
+            if request[0] == "load":
+                with suppress(ImportError, OSError):
+                    import_module(f"meso.{request[1]}")
+                continue
             # Some errors make Gmsh write files into the current folder.
-            os.chdir(request[2] if request[1].trusted else folder)
+            os.chdir(request[2] if getattr(request[1], "trusted", False) else folder)
             code = 0
             if not _FORKS:
                 _work(connection, request)
@@ -224,19 +281,20 @@ def serve(descriptor: int, folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _work(connection: Connection, request: tuple[str, Source, str]) -> None:
+def _work(connection: Connection, request: tuple[str, Source | Path, str]) -> None:
     """Do one thing and answer with a result or an error."""
-    what, source, _ = request
+    what, subject, _ = request
+    module, _, name = what.rpartition(".")
     try:
-        from meso.geometry import meshing
+        function = getattr(import_module(f"meso.{module}"), name)
     except (ImportError, OSError) as error:  # without the library ctypes raises the second
         connection.send(("error", MesoError(f"Gmsh cannot be loaded: {error}")))
         return
     try:
-        found = getattr(meshing, what)(source, lambda text: connection.send(("progress", text)))
+        found = function(subject, lambda text: connection.send(("progress", text)))
         connection.send(("done", found))
     except Exception as error:
-        connection.send(("error", _explained(error, source.path)))
+        connection.send(("error", _explained(error, _path(subject))))
 
 
 def _explained(error: Exception, path: Path) -> Exception:

@@ -251,6 +251,6 @@ def check_drawings(points: Sequence[Point], trusted: bool = False) -> None:
             trusted=trusted,
         )
         try:
-            gmsh_process.call("bounding_box", source)
+            gmsh_process.call("geometry.meshing.bounding_box", source)
         except GeometryError as error:
             raise GeometryError(f"{error} (at {point.name})") from None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import dolfinx
@@ -16,6 +18,7 @@ from meso.errors import CaseError, MesoError
 from meso.files.directory import copy_written, hold, is_result, new_result
 from meso.files.naming import file_names
 from meso.files.vtu import vtk_nodes, write_pvd, write_vtu
+from meso.geometry import gmsh_process
 from meso.mpi import on_root, together
 from meso.observables.corners import clipped
 from meso.observables.edges import WallValues, profile, surface, wall_values
@@ -106,11 +109,22 @@ def _write(result: Result, folder: Path, final: Path, figures: bool, format: str
         text = json.dumps(numbers, indent=2, default=_plain) + "\n"
         (folder / "summary.json").write_text(text, encoding="utf-8")
         if figures and format == "vtu":
-            from meso.figures import draw
-
-            draw(folder)
+            _draw(folder)
 
     on_root(comm, finish)
+
+
+def _draw(folder: Path) -> None:
+    """Draw the pictures, by several processes where that is possible."""
+    # Who has Matplotlib loaded may have set it up, and another process would not know.
+    if "matplotlib" not in sys.modules and gmsh_process.is_running():
+        gmsh_process.load("figures")  # its fork has done so; for the next time
+        with suppress(MesoError):  # such as a full memory: one picture at a time takes less
+            gmsh_process.call("figures.draw_shared", folder)
+            return
+    from meso.figures import draw
+
+    draw(folder)
 
 
 def _plain(value: object) -> object:

@@ -14,12 +14,10 @@ from mpi4py import MPI
 
 from meso.angular_momentum import report
 from meso.angular_momentum.diffusion import Diffusion
-from meso.angular_momentum.lengths import combined
-from meso.angular_momentum.problem import problem, wall_layers
+from meso.angular_momentum.problem import problem
 from meso.case import Case
 from meso.compiled import announced
-from meso.device import Device, bounding_box
-from meso.discrete.coefficients import shortest_diffusion_length
+from meso.device import Device, device_of
 from meso.discrete.fields import Field
 from meso.discrete.own_terms import Term
 from meso.discrete.sampling import check_places
@@ -33,15 +31,15 @@ from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow, check_device
-from meso.geometry.layers import Layer, SizeField
+from meso.geometry.layers import SizeField
 from meso.mpi import failing_together
 from meso.observables import corners
 from meso.observables.accumulation import EdgeMoment, edge_moments
 from meso.observables.derived import derive
 from meso.observables.grazing import iteration_tolerance
 from meso.orbital import couplings, orbital_density, vorticity
+from meso.results.mesh import source
 from meso.results.result import Result
-from meso.units import is_number
 
 Progress = Callable[[str], None]
 
@@ -80,71 +78,12 @@ def build_device(
         wanted = SizeField.anything()
     if not geometry.is_drawing and (mesh.size or mesh.wall_size):
         raise CaseError(("mesh", f"{geometry.file.name} is a mesh already: no size applies"))
-    drawing: dict[str, Any] = {
-        "length_unit": geometry.length_unit,
-        "parameters": geometry.parameters,
-        "groups": geometry.groups,
-        "trusted": trusted,
-        "comm": comm,
-    }
-    layers: dict[str, Layer] = {}
-    interface = None
-    if geometry.is_drawing:
-        # Adapted meshes resolve layers of the flow where the target needs it.
-        viscous = case.flow.viscous and wanted is None
-        layer, interface = _layers(case, _thinnest(case, drawing) if viscous else None)
-        layers = dict.fromkeys(case.walls, layer) if layer else {}
-    device = Device.from_gmsh(
-        geometry.file,
-        order=case.flow.degree,
-        size=mesh.size,
-        layers=layers,
-        interface=interface,
-        known_only=True,
-        coarsen=mesh.wall_size is None,
-        geometry_order=mesh.geometry_order,
-        wanted=wanted,
-        many_cells=many_cells,
-        progress=progress,
-        **drawing,
-    )
+    wish = source(case, wanted, trusted=trusted, many_cells=many_cells, comm=comm)
+    device = device_of(wish, comm, progress)
     check_device(device, case.region_materials, case.boundaries)
     case.current_unit(device.dimension)
     check_places(device, case.output)
     return device
-
-
-def _layers(case: Case, decay: float | None) -> tuple[Layer | None, Layer | None]:
-    """Flat cells at walls and at interfaces, for the flow's decay length and the densities'."""
-    wall = interface = None
-    size = case.mesh.wall_size
-    if decay:
-        wall, interface = Layer(decay=decay, size=size), Layer(decay=decay)
-    elif size:
-        wall = Layer(size=size, reach=10 * size)
-    if own := wall_layers(case):
-        wall = combined([*own, *([wall] if wall and wall.decay else [])])
-        plain = [Layer(decay=layer.decay) for layer in own]
-        interface = combined([*plain, *([interface] if interface else [])])
-    return wall, interface
-
-
-def _thinnest(case: Case, drawing: Mapping[str, Any]) -> float | None:
-    """Decay length of the thinnest layer at walls, m; None if there is none.
-
-    That of the vorticity, or in the kinetic model the mean free path of all collisions.
-    """
-    materials = list(case.region_materials.values())
-    low = high = np.zeros(2)
-    if any(material.varies for material in materials):
-        low, high = bounding_box(case.geometry.file, **drawing)
-    lengths = [shortest_diffusion_length(material, low, high) for material in materials]
-    shortest = min((length for length in lengths if length), default=None)
-    if shortest is None or not case.flow.kinetic:
-        return shortest
-    paths = [(m.mean_free_path, m.electron_electron_mean_free_path) for m in materials]
-    most = max(path / between if is_number(path) else 0.0 for path, between in paths)
-    return shortest * 2.0 / float(np.sqrt(1 + most))  # 1/(1/lambda + 1/lambda_ee) over l
 
 
 # --- the solution

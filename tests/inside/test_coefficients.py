@@ -13,8 +13,8 @@ from meso.discrete.coefficients import (
     Scales,
     conductivity_scale,
     extremes,
-    shortest_diffusion_length,
 )
+from meso.results.mesh import shortest_diffusion_length
 
 ROUNDING = 1e-14
 

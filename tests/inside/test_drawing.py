@@ -17,6 +17,7 @@ from meso import _compat, figures
 from meso.figures import maps, style
 from meso.figures.cells import Grid, boundary, chains
 from meso.files.vtu import read_vtu, vtk_lattice, vtk_nodes, write_vtu
+from meso.geometry import gmsh_process
 
 ribbon, ring = test_figures.ribbon, test_figures.ring  # fixtures
 
@@ -63,6 +64,14 @@ def test_parts_of_several_ranks_are_one_picture(ribbon: Path, tmp_path: Path) ->
     numbers["mesh"]["ranks"] = 3
     (split / "summary.json").write_text(json.dumps(numbers))
     for one, two in zip(figures.draw(ribbon), figures.draw(split), strict=True):
+        np.testing.assert_array_equal(imread(one), imread(two))
+
+
+def test_forks_draw_the_same(ribbon: Path, tmp_path: Path) -> None:
+    shutil.copytree(ribbon, tmp_path / "copy")
+    shared = gmsh_process.call("figures.draw_shared", tmp_path / "copy")
+    for one, two in zip(figures.draw(ribbon), shared, strict=True):
+        assert one.name == two.name
         np.testing.assert_array_equal(imread(one), imread(two))
 
 

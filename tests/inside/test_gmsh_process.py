@@ -5,6 +5,7 @@ import sys
 
 CODE = """
 import sys
+from meso import figures
 from meso.geometry import meshing
 sys.exit(", ".join({"dolfinx", "mpi4py", "petsc4py"} & set(sys.modules)) or 0)
 """

@@ -1,0 +1,143 @@
+"""The mesh that a case asks for, before there is one: light, so that Gmsh can begin with it early.
+
+What resolves the layers of a case is known from its materials, and from the box around the drawing
+where these vary.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from meso.case import Case
+from meso.errors import MesoError
+from meso.geometry import gmsh_process
+from meso.geometry.gmsh_process import Source
+from meso.geometry.layers import Layer, SizeField, Sizes
+from meso.materials.material import Material
+from meso.units import is_number
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+#: Points along a side of the box in which a profile is sampled before there is a mesh.
+_SAMPLES = {2: 129, 3: 33}
+
+
+def begin(case: Case, *, trusted: bool = False, many_cells: bool = False) -> None:
+    """Let Gmsh make the mesh of a case while this process loads the solver.
+
+    For one process, or rank 0; what is wrong is told when the mesh is asked for.
+    """
+    varies = any(material.varies for material in case.region_materials.values())
+    # The others need the box around the drawing, more of the solver, or an earlier mesh.
+    if not (varies or case.angular_momentum or case.mesh.adapt):
+        with suppress(MesoError, ConnectionError):
+            gmsh_process.ask(
+                "geometry.meshing.plan", source(case, trusted=trusted, many_cells=many_cells)
+            )
+
+
+def source(
+    case: Case,
+    wanted: SizeField | None = None,
+    *,
+    trusted: bool = False,
+    many_cells: bool = False,
+    comm: MPI.Comm | None = None,
+) -> Source:
+    """The drawing of a case with the sizes of its cells, vorticity layers resolved.
+
+    What is ``trusted`` and ``many_cells`` see :func:`meso.run`; ``wanted`` are sizes that a
+    solution asks for, where the mesh is adapted. With a communicator all ranks call this.
+    """
+    geometry, mesh, unit = case.geometry, case.mesh, case.geometry.length_unit
+    drawing = Source(
+        path=geometry.file,
+        unit=unit,
+        parameters=dict(geometry.parameters),
+        sizes=Sizes(
+            order=case.flow.degree,
+            bulk=None if mesh.size is None else mesh.size / unit,
+            coarsen=mesh.wall_size is None,
+            known_only=True,
+            stretched=wanted is None,
+            wanted=wanted.over(unit) if wanted else None,
+        ),
+        geometry_order=mesh.geometry_order,
+        groups=geometry.groups,
+        trusted=trusted,
+        many_cells=many_cells,
+    )
+    if not geometry.is_drawing:
+        return drawing
+    # Adapted meshes resolve layers of the flow where the target needs it.
+    viscous = case.flow.viscous and wanted is None
+    wall, interface = _layers(case, _thinnest(case, drawing, comm) if viscous else None)
+    layers = dict.fromkeys(case.walls, wall.over(unit)) if wall else {}
+    interface = interface.over(unit) if interface else None
+    return replace(drawing, sizes=replace(drawing.sizes, layers=layers, interface=interface))
+
+
+def _layers(case: Case, decay: float | None) -> tuple[Layer | None, Layer | None]:
+    """Flat cells at walls and at interfaces, for the flow's decay length and the densities'."""
+    wall = interface = None
+    size = case.mesh.wall_size
+    if decay:
+        wall, interface = Layer(decay=decay, size=size), Layer(decay=decay)
+    elif size:
+        wall = Layer(size=size, reach=10 * size)
+    if case.angular_momentum:
+        from meso.angular_momentum.lengths import combined
+        from meso.angular_momentum.problem import wall_layers
+
+        if own := wall_layers(case):
+            wall = combined([*own, *([wall] if wall and wall.decay else [])])
+            plain = [Layer(decay=layer.decay) for layer in own]
+            interface = combined([*plain, *([interface] if interface else [])])
+    return wall, interface
+
+
+def _thinnest(case: Case, drawing: Source, comm: MPI.Comm | None) -> float | None:
+    """Decay length of the thinnest layer at walls, m; None if there is none.
+
+    That of the vorticity, or in the kinetic model the mean free path of all collisions.
+    """
+    materials = list(case.region_materials.values())
+    low = high = np.zeros(2)
+    if any(material.varies for material in materials):
+        from meso.device import bounding_box
+
+        low, high = bounding_box(drawing, comm)
+    lengths = [shortest_diffusion_length(material, low, high) for material in materials]
+    shortest = min((length for length in lengths if length), default=None)
+    if shortest is None or not case.flow.kinetic:
+        return shortest
+    paths = [(m.mean_free_path, m.electron_electron_mean_free_path) for m in materials]
+    most = max(path / between if is_number(path) else 0.0 for path, between in paths)
+    return shortest * 2.0 / float(np.sqrt(1 + most))  # 1/(1/lambda + 1/lambda_ee) over l
+
+
+def shortest_diffusion_length(
+    material: Material, low: np.ndarray, high: np.ndarray
+) -> float | None:
+    """Shortest vorticity diffusion length in a box, m, for sizes before there is a mesh.
+
+    None if there is none or it is data of a mesh. Where profiles are not positive and finite in the
+    box there is no conductor, or there will be an error once there is a mesh.
+    """
+    profiles = material.profiles
+    if not {"mean_free_path", "vorticity_diffusion_length"} & profiles.keys():
+        return material.vorticity_diffusion_length  # type: ignore[return-value]
+    if any(profile.data is not None for profile in profiles.values()):
+        return None
+    count = _SAMPLES[len(low)]
+    axes = [np.linspace(a, b, count) for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    length = material.local(grid, checked=False).vorticity_diffusion_length
+    assert length is not None
+    length = length[np.isfinite(length) & (length > 0)]
+    return float(length.min()) if length.size else None
