@@ -90,7 +90,7 @@ class Skeleton:
         self.nodes = new[numbers.nodes]
         here = self.nodes[space.dofs[:, space.outer]][..., None]
         rows = np.where(here >= 0, here + np.arange(components), -1)
-        self.rows = rows.reshape(len(rows), -1).astype(np.int32)
+        self.rows = rows.reshape(len(rows), components * space.outer.stop).astype(np.int32)
         to_global = components * numbers.to_global[by][:, None] + np.arange(components)
         self.to_global = to_global.ravel().astype(np.int32)
         if self.comm.size == 1:
