@@ -131,6 +131,11 @@ class Hydrodynamic:
             raise CaseError(
                 ("flow.solver", 'found "iterative"; 2D devices have the direct solver only')
             )
+        if elements not in ("auto", TAYLOR_HOOD, CROUZEIX_RAVIART):
+            known = f'"{TAYLOR_HOOD}", "{CROUZEIX_RAVIART}" or "auto"'
+            raise CaseError(("elements", f"found {elements!r}; must be {known}"))
+        if elements == CROUZEIX_RAVIART and device.dimension == 3:
+            raise CaseError(("elements", f"{CROUZEIX_RAVIART} elements are for 2D"))
         if magnetic_field:
             problems = list(magnetic_problems(materials))
             if device.dimension != 2:
