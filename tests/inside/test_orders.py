@@ -252,7 +252,9 @@ def test_orders_with_all_loads(meshes, bend, ratio, elements, order):
         for level in (1, 2)
     )
     found = coarse.orders(fine)
-    wanted = order + (1 if ratio > 1 else 0)
-    # Walls of degree 4 have normals of the order 4, and a load along them.
-    assert found["J"] > (min(wanted, 4.9) if bend else wanted) - 0.4
+    if order == 5 and ratio > 1:
+        # Nothing but friction holds a flow without walls: rounding leaves as much.
+        assert fine.J < 1e-9 if not bend else fine.J < 1e-7
+        return
+    assert found["J"] > order + (0.6 if ratio > 1 else -0.4)
     assert found["phi"] > order - 0.4
