@@ -2,6 +2,7 @@
 
     python3 benchmarks/slip_cylinder.py              # the table of benchmarks/README.md
     python3 benchmarks/slip_cylinder.py --full       # all of NGSolve's meshes, not the likely ones
+    python3 benchmarks/slip_cylinder.py --growth     # degree 4 on 12, 50 and 200 thousand cells
     python3 benchmarks/slip_cylinder.py --smallest   # one mesh for each code: does it still run?
 
 Both codes get the same problem (`slip_cylinder_exact`), choose their best order and mesh, and are
@@ -19,7 +20,10 @@ import os
 import time
 from dataclasses import replace
 from datetime import date
+from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -32,7 +36,7 @@ import meso
 from meso.device import plan_of
 from meso.discrete.cells import lagrange
 from meso.flow.discretisation import Law, trace
-from meso.flow.system import DirectSystem
+from meso.flow.hydrodynamic import direct_system
 from meso.geometry.simplices import Drawing
 
 try:
@@ -49,6 +53,9 @@ MESHES = [
     for around in (7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
     for inner in ((0.65,), (0.68,), (0.7,), (0.62, 0.82))
 ]
+#: Rings of --growth, and cell sizes of NGSolve with about as many cells.
+GROWTH = {"tiny": (8, 0.07), "12k": (25, 0.0218), "50k": (52, 0.0105), "200k": (103, 0.0053)}
+ELEMENTS = ("Crouzeix-Raviart", "Taylor-Hood")
 PEERS = {"NGSolve H(div)-HDG": "hdg", "NGSolve Taylor-Hood": "th", "NGSolve p-dc": "p-dc"}
 
 
@@ -118,12 +125,11 @@ class Meso:
         order: Polynomial degree of the current.
         around: Vertices on each circle.
         radii: Of the circles.
+        elements: As of Hydrodynamic.
     """
 
-    name = "meso"
-
-    def __init__(self, order: int, around: int, radii: tuple[float, ...]) -> None:
-        self.order, self.rings = order, (around, radii)
+    def __init__(self, order: int, around: int, radii: tuple[float, ...], elements: str) -> None:
+        self.order, self.rings, self.elements = order, (around, radii), elements
         self.seconds = self.clock = np.inf
 
     def run(self) -> None:
@@ -137,13 +143,15 @@ class Meso:
             # The outer circle has a law that no device has: its current is given.
             boundaries={"inner": meso.Wall(specularity=0.0), "outer": meso.Contact(potential=0.0)},
             order=self.order,
+            elements=self.elements,
         )
-        space = lagrange(self.device, self.order)
+        family = "enriched" if self.elements == ELEMENTS[0] else "Lagrange"
+        space = lagrange(self.device, self.order, family)
         held = np.zeros((space.nodes, 2))
         held[space.nodes_on(self.device, "outer"), 0] = 1.0
         laws = {**model.laws(), "outer": Law(sticks=True)}
         problem = replace(model.problem(), laws=laws, held=held, ports=(), grounded=())
-        system = DirectSystem(problem)
+        system = direct_system(problem)
         current = system.solve().vector[-1]
         facets = self.device.facets_on("inner")
         geometry = system.discrete.geometry(facets)
@@ -164,6 +172,7 @@ class Meso:
         """What was found."""
         return {
             "order": self.order,
+            "elements": self.elements,
             "cells": self.device.cells,
             "unknowns": self.unknowns,
             "seconds": self.seconds,
@@ -175,10 +184,11 @@ class Meso:
 def candidates(options: argparse.Namespace) -> dict[str, list]:
     """Orders and meshes that each code is tried with."""
     if options.smallest:
-        out = {"meso": [Meso(4, 10, (0.5, 0.65, 1.0))]}
+        out = {"meso": [Meso(4, 12, (0.5, 0.65, 1.0), each) for each in ELEMENTS]}
         shortlist = [("p-dc", 5, 0.3, 0.3), ("th", 7, 0.6, 0.6), ("hdg", 7, 0.6, 0.6)]
     else:
-        out = {"meso": [Meso(k, *mesh) for k in range(4, 10) for mesh in MESHES]}
+        tried = product(range(4, 10), MESHES, ELEMENTS)
+        out = {"meso": [Meso(k, *mesh, each) for k, mesh, each in tried]}
         shortlist = []
         if ngsolve:
             shortlist = ngsolve.all_cases() if options.full else list(ngsolve.SHORTLIST)
@@ -199,7 +209,11 @@ def main() -> None:
     parser.add_argument("--targets", type=float, nargs="+", default=[1e-4, 1e-6, 1e-8])
     parser.add_argument("--alone", action="store_true", help="meso only")
     parser.add_argument("--smallest", action="store_true", help="one mesh, one error, two runs")
+    parser.add_argument("--growth", nargs="*", choices=GROWTH, help="degree 4, large meshes")
     options = parser.parse_args()
+    if options.growth is not None:
+        growth(options.growth or list(GROWTH)[1:], 1 if options.alone else 1 + len(PEERS))
+        return
     if options.smallest:
         options.rounds, options.repeats, options.targets = 1, 2, [1e-4]
     codes = candidates(options)
@@ -219,6 +233,36 @@ def main() -> None:
         mine = best(rows["meso"], target)
         for name in rows:
             print(line(target, name, best(rows[name], target), mine))
+
+
+def growth(sizes: list[str], codes: int) -> None:
+    """Print time and memory of degree 4 on large meshes, each run in a process of its own."""
+    print(versions())
+    print("| mesh | code | cells | unknowns | time, s | by the clock | memory, GB | error |")
+    print("|---|---|---|---|---|---|---|---|")
+    names = [*ELEMENTS, *(PEERS.values() if ngsolve else [])][: len(ELEMENTS) + codes - 1]
+    for size, name in product(sizes, names):
+        with get_context("spawn").Pool(1) as pool:
+            row = pool.apply(alone, (name, *GROWTH[size]))
+        print(
+            f"| {size} | {name} | {row['cells']} | {row['unknowns']} | {row['seconds']:.2f}"
+            f" | {row['clock']:.2f} | {row['memory']:.2f} | {row['wall_error']:.1e} |",
+            flush=True,
+        )
+
+
+def alone(name: str, rings: int, h: float) -> dict:
+    """One mesh of degree 4 in one code; a coarse one before, which loads forms."""
+    cases = []
+    for count, size in ((4, 0.2), (rings, h)):
+        if name in ELEMENTS:
+            radii = tuple(np.linspace(0.5, 1.0, count + 1))
+            cases.append(Meso(4, round(9.4 * count), radii, name))
+        else:
+            cases.append(ngsolve.Candidate(name, 4, size, size))
+    for case in cases:
+        case.run()
+    return {**case.row(), "memory": getrusage(RUSAGE_SELF).ru_maxrss / 1e6}
 
 
 def versions() -> str:
