@@ -76,7 +76,13 @@ def hall_bar() -> dict[str, list]:
 def ring() -> dict[str, list]:
     """No walls at all."""
     matter = material(mean_free_path=60e-9)
-    return results(solve(draw("corbino", matter, ("source", "drain")), matter))
+    return without_curl(results(solve(draw("corbino", matter, ("source", "drain")), matter)))
+
+
+def without_curl(found: dict[str, list]) -> dict[str, list]:
+    """Flow along a gradient: what is left of its curl is the rounding of second derivatives."""
+    derived = ("vorticity", "orbital_density", "edges vorticity", "moments", "extrema")
+    return {name: values for name, values in found.items() if name not in derived}
 
 
 def ohmic() -> dict[str, list]:
@@ -88,10 +94,8 @@ def ohmic() -> dict[str, list]:
         "bottom": Contact(current=1e-7),
         "edges": Wall(specularity=0),
     }
-    out = results(Ohmic(device, materials={"metal": material()}, boundaries=laws).solve())
-    # A gradient has no curl: what is left of it, and of L_z, is the rounding of second derivatives.
-    derived = ("vorticity", "orbital_density", "edges vorticity", "moments", "extrema")
-    return {name: values for name, values in out.items() if name not in derived}
+    flow = Ohmic(device, materials={"metal": material()}, boundaries=laws).solve()
+    return without_curl(results(flow))
 
 
 DIFFUSE = Wall(specularity=0.0)
