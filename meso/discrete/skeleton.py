@@ -127,11 +127,9 @@ class Sums:
         inside = np.arange(skeleton.size) - first[owner]
         length = np.diff(before)[owner] - inside
         self.indptr = np.concatenate([[0], np.cumsum(length)])
-        columns = np.repeat(first[column] - (ends - width), width)
-        columns = (columns + np.arange(len(columns))).astype(np.int32)
+        columns = _ranges(first[column], width)
         # The row of an unknown has what the first row of its entity has, from its diagonal on.
-        shift = before[owner] + inside - self.indptr[:-1]
-        self.indices = columns[np.repeat(shift, length) + np.arange(self.indptr[-1])]
+        self.indices = columns[_ranges(before[owner] + inside, length)]
         self._row = self.indptr[:-1] - inside
         self._values = [np.zeros(self.indptr[-1] + 1) for _ in range(count)]
 
@@ -164,6 +162,14 @@ class Sums:
         """The first matrix of those that are left, in the numbers of this rank."""
         values = self._values.pop(0)[:-1]
         return csr_matrix((values, self.indices, self.indptr), shape=(self._skeleton.size,) * 2)
+
+
+def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Numbers from each start on, one range after the other."""
+    before = np.cumsum(counts) - counts
+    out = np.repeat((starts - before).astype(np.int32), counts)
+    out += np.arange(len(out), dtype=np.int32)
+    return out
 
 
 def _pairs(groups: np.ndarray) -> np.ndarray:

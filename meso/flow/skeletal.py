@@ -111,19 +111,19 @@ class SkeletalSystem:
         whole[:, p:, p:] -= (
             (measure / (viscosity + friction * measure))[:, None, None] * mean[p:, None] * mean[p:]
         )
-        solved = np.linalg.solve(whole[:, n:, n:], whole[:, n:, :n])
+        load, right, own = self.discrete.given(batch, whole[:, :, :n], n), whole[:, n:, :n], None
+        if load is not None:
+            right = np.concatenate([right, load[:, n:, None]], axis=2)
+        solved = np.linalg.solve(whole[:, n:, n:], right)
+        if load is not None:
+            solved, own = solved[..., :n], solved[..., n]
+            rows = self.unknowns.rows[batch]
+            outer = load[:, :n] - (whole[:, :n, n:] @ own[..., None])[..., 0]
+            np.add.at(self._load[:, -1], rows[rows >= 0], outer[rows >= 0])
+            self._given[batch, -1] = load[:, p:].sum(axis=1)
         S = whole[:, :n, :n] - whole[:, :n, n:] @ solved
         flux = whole[:, p:, :n].sum(axis=1)
         penalty = CELLS * measure / (viscosity + friction)
-        load = self.discrete.given(batch, whole[:, :, :n], n)
-        own = None
-        if load is not None:
-            rows = self.unknowns.rows[batch]
-            own = np.linalg.solve(whole[:, n:, n:], load[:, n:, None])
-            outer = load[:, :n] - (whole[:, :n, n:] @ own)[..., 0]
-            np.add.at(self._load[:, -1], rows[rows >= 0], outer[rows >= 0])
-            self._given[batch, -1] = load[:, p:].sum(axis=1)
-            own = own[..., 0]
         self._sums.add(batch, S, S + flux[:, :, None] * (flux[:, None, :] / penalty[:, None, None]))
         self._flux[batch], self._penalty[batch] = flux, penalty
         self.batches.append(Condensed(cells=batch, coupling=solved, own=own))
