@@ -159,13 +159,17 @@ class _Triangular:
 
 
 class Multigrid:
-    """One V-cycle of algebraic multigrid, or another of PETSc's preconditioners."""
+    """One V-cycle of algebraic multigrid."""
 
-    def __init__(self, matrix: PETSc.Mat, kind: str | None = None) -> None:
+    def __init__(self, matrix: PETSc.Mat) -> None:
         self.matrix, self._pc = matrix, PETSc.PC().create(matrix.comm)
         self._pc.setOperators(matrix)
-        boomer_amg(self._pc) if kind is None else self._pc.setType(kind)
+        self._choose(self._pc)
         self._pc.setUp()
+
+    @staticmethod
+    def _choose(pc: PETSc.PC) -> None:
+        boomer_amg(pc)
 
     def apply(self, x: PETSc.Vec, y: PETSc.Vec) -> None:
         """Apply it."""
@@ -176,9 +180,24 @@ class Multigrid:
         free(self._pc, self.matrix)
 
 
-def masses(matrix: BlockMatrix) -> Multigrid:
-    """Preconditioner of a mass matrix."""
-    return Multigrid(matrix.assembled(), PETSc.PC.Type.BJACOBI)
+class Incomplete(Multigrid):
+    """Incomplete factors of the part of a mass matrix that each rank has.
+
+    Its entries are as small as cells are, which is no reason to call them zero.
+    """
+
+    def __init__(self, matrix: BlockMatrix) -> None:
+        super().__init__(matrix.assembled())
+
+    @staticmethod
+    def _choose(pc: PETSc.PC) -> None:
+        prefix, options = f"meso_mass_{id(pc):x}_", PETSc.Options()
+        pc.setType(PETSc.PC.Type.BJACOBI)
+        pc.setOptionsPrefix(prefix)
+        options[f"{prefix}sub_pc_factor_zeropivot"] = 1e-300
+        pc.setFromOptions()
+        pc.setUp()
+        options.delValue(f"{prefix}sub_pc_factor_zeropivot")
 
 
 class Sum:

@@ -20,7 +20,7 @@ from meso.device import Facets
 from meso.discrete import memory
 from meso.discrete.cells import Lagrange, lagrange
 from meso.discrete.periodic import ground_nodes, twin_nodes
-from meso.discrete.saddle import Multigrid, Saddle, Sum, TwoLevels, darcy, masses
+from meso.discrete.saddle import Incomplete, Multigrid, Saddle, Sum, TwoLevels, darcy
 from meso.discrete.scalar import ScalarForms
 from meso.discrete.sparse import BlockMatrix, Rows, interpolation
 from meso.discrete.stars import Stars, star_nodes
@@ -109,14 +109,14 @@ class PlanarSystem:
         nodal = np.zeros(u.numbering.size)
         scatter(nodal, v, diagonal[:, self.vector.outer])
         schur = Sum(
-            masses(viscous(self.discrete, p, s)),
+            Incomplete(viscous(self.discrete, p, s)),
             Multigrid(darcy(linear.source, nodal, DARCY, linear.ohmic)),
             linear.tents(p, s),
         )
         W, level = self._wall_matrices()
         inverse = TwoLevels(A, linear.stars(u), linear.hats(u), linear.images, linear.coarse)
         method = "GMRES, Cahouet-Chabard, stars of vertices"
-        return Saddle(method, A, [(B, C), (W, None)], inverse, [schur, masses(level)])
+        return Saddle(method, A, [(B, C), (W, None)], inverse, [schur, Incomplete(level)])
 
     @property
     def _current(self) -> int:
@@ -178,8 +178,10 @@ class PlanarSystem:
         W = BlockMatrix(w, self.rows[0], numbers, self._on(walls))
         W.add(each, self._through(walls))
         mass = ScalarForms(self.discrete.cells, self.scalar).facet_mass(walls.cell, walls.local)
+        # Nodes of facets are those of Gauss and Lobatto: sums over rows are a mass matrix.
+        lumped = mass.sum(axis=2) / self.discrete.penalties(walls)[:, None]
         level = BlockMatrix(w, w, numbers, numbers)
-        level.add(each, mass / self.discrete.penalties(walls)[:, None, None])
+        level.add(each, lumped[:, :, None] * np.eye(lumped.shape[1]))
         return W, level
 
     # -- solution ------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import numpy as np
 
 from meso.discrete import memory
 from meso.discrete.periodic import ground_nodes, twin_nodes
-from meso.discrete.saddle import Components, Multigrid, Saddle, Sum, darcy, masses
+from meso.discrete.saddle import Components, Incomplete, Multigrid, Saddle, Sum, darcy
 from meso.discrete.scalar import ScalarForms
 from meso.discrete.sparse import BlockMatrix, Rows
 from meso.discrete.unknowns import kept, number_cells, number_field
@@ -81,7 +81,7 @@ class IterativeSystem:
         diagonal = np.zeros(u.numbering.size)
         scatter(diagonal, numbers, relaxation(self.discrete))
         stiffness = Multigrid(darcy(B, diagonal, DARCY))
-        schur = Sum(masses(viscous(self.discrete, p, self.scalar_numbers)), stiffness)
+        schur = Sum(Incomplete(viscous(self.discrete, p, self.scalar_numbers)), stiffness)
         method = "GMRES, Cahouet-Chabard, BoomerAMG"
         return Saddle(method, A, [(B, None)], Components(components), [schur])
 
