@@ -303,7 +303,9 @@ class TwoLevels:
         free(self.hats, self.images, self.coarse, self.factor, *self.work)
 
 
-def darcy(B: BlockMatrix, diagonal: np.ndarray, factor: float, more: BlockMatrix | None = None):
+def darcy(
+    B: BlockMatrix, diagonal: np.ndarray, factor: float, more: BlockMatrix | None = None
+) -> PETSc.Mat:
     """The Schur complement of ohmic flow, factor times B D^-1 B^T and more.
 
     B knows of contacts and walls; D, of the relaxation, is given at local nodes.

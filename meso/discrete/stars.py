@@ -92,9 +92,7 @@ class Stars:
 Members = tuple[int, int, np.ndarray, np.ndarray, np.ndarray]
 
 
-def _brought_together(
-    rows: Rows, starts: np.ndarray, *parts: np.ndarray
-) -> tuple[np.ndarray, ...]:
+def _brought_together(rows: Rows, starts: np.ndarray, *parts: np.ndarray) -> tuple[np.ndarray, ...]:
     """Parts of stars where their vertices belong."""
     comm = rows.comm
     if comm.size == 1:

