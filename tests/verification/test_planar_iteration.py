@@ -7,6 +7,7 @@ from math import radians
 import numpy as np
 import pytest
 from conftest import draw, material, thorough
+from test_conservation import largest_current, normal_current
 
 from meso import CaseError, Contact, Device, Material, Periodic, Profile, Wall
 from meso.exact import Bend
@@ -25,7 +26,12 @@ def flow(device: Device, matter, laws, solver: str = "iterative", order: int = 4
         matter = dict.fromkeys(device.regions, matter)
     boundaries = {**{n: law for n, law in ENDS.items() if n in device.boundaries}, **laws}
     return Hydrodynamic(
-        device, materials=matter, boundaries=boundaries, order=order, solver=solver
+        device,
+        materials=matter,
+        boundaries=boundaries,
+        order=order,
+        solver=solver,
+        elements="Taylor-Hood",
     ).solve()
 
 
@@ -118,13 +124,17 @@ def test_direct_and_iterative_solvers_agree(case):
         for quantity in ("current", "potential"):
             values = [[getattr(t, quantity) for t in f.values()] for f in (one, other)]
             near(*values, 1e-10)
-    near(found.current_density.x.array, direct.current_density.x.array, 1e-7)
+    near(found.current_density.x.array, direct.current_density.x.array, 1e-8)
     near(found.potential.x.array, direct.potential.x.array, 1e-6)
+    walls = [name for name, law in laws.items() if isinstance(law, Wall)]
+    for i, piece in enumerate(device.pieces):
+        if piece.boundary in walls and found.contacts:
+            assert abs(normal_current(found, i)) < 1e-11 * largest_current(found)
     for name, law in direct.boundaries.items():
         if isinstance(law, Wall) and law.slip_length != 0:
             one, other = found.profile(name, 2), direct.profile(name, 2)
             for column, values in other.items():
-                near(one[column], values, 1e-6)
+                near(one[column], values, 1e-8)
 
 
 def near(found, wanted, relative: float) -> None:
