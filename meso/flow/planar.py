@@ -12,8 +12,6 @@ penalty f on J.n is in A, so that the Schur complement of h is close to (h/f, et
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from meso.device import Facets
@@ -25,7 +23,7 @@ from meso.discrete.scalar import ScalarForms
 from meso.discrete.sparse import BlockMatrix, Rows, interpolation
 from meso.discrete.stars import Stars, star_nodes
 from meso.discrete.unknowns import Numbering, kept, number_cells, number_field
-from meso.flow.discretisation import Discretisation, Problem, Solutions
+from meso.flow.discretisation import Discretisation, Problem, Solutions, levels_of_walls
 from meso.flow.saddle import relaxation, scatter, viscous
 
 #: Factor of K: 0.7 measured best for degree 4, with twice or half of it a few iterations more.
@@ -41,13 +39,13 @@ class PlanarSystem:
         self.vector, self.scalar = discrete.vector, discrete.scalar
         self.count = discrete.moments.count
         self.phase = problem.phases[device.cell_region]
-        self.twins = twin_nodes(device, self.vector, problem.pairs)
+        twins = twin_nodes(device, self.vector, problem.pairs)
         keep = kept(self.vector, discrete.prescribed)
-        vector = number_field(self.vector, keep, twins=self.twins)
+        vector = number_field(self.vector, keep, twins=twins)
         self.vector_numbers = vector.nodes[self.vector.dofs[:, self.vector.outer]]
         scalar, self.scalar_numbers = self._potential(self.scalar)
         self.walls = discrete.facets(lambda law: law.impenetrable)
-        levels, self.level_numbers = self._levels()
+        self.level_numbers, levels = levels_of_walls(discrete, self.walls, twins)
         self.rows = (
             Rows(vector, device.comm, self.count),
             Rows(scalar, device.comm),
@@ -76,16 +74,6 @@ class PlanarSystem:
         grounds = ground_nodes(problem.device, space, problem.grounded, problem.pairs)
         return number_cells(space, grounds, self.phase)
 
-    def _levels(self) -> tuple[Numbering, np.ndarray]:
-        """Numbering of the levels of walls, as the direct system has them, and their numbers."""
-        walls, nodes = self.walls, self.discrete.wall_nodes(self.walls, self.twins)
-        label = walls.piece * len(self.problem.phases) + self.phase[walls.cell]
-        labels = np.repeat(label, nodes.shape[1])
-        keys = np.column_stack([self.scalar.global_nodes[nodes.ravel()], labels])
-        nothing = np.zeros(self.scalar.nodes, dtype=bool)
-        numbering = number_field(self.scalar, nothing, extra=keys)
-        return numbering, numbering.extra.reshape(nodes.shape)
-
     def _on(self, facets: Facets) -> np.ndarray:
         """Local numbers of J on facets, shape (f, p)."""
         nodes = self.vector.dofs[facets.cell[:, None], self.vector.on_facet[facets.local]]
@@ -98,7 +86,7 @@ class PlanarSystem:
         A, B, C = BlockMatrix(u, u, v, v), BlockMatrix(p, u, s, v), BlockMatrix(p, p, s, s)
         linear, n = _Linear(self), self.count
         diagonal = relaxation(self.discrete)
-        for cells, whole in self._cells():
+        for cells, whole in self.discrete.with_boundary():
             fluxes = whole[:, self._current :, : self._current]
             linear.add_ohmic(cells, fluxes, diagonal[cells])
             matrix, flux, bubbles = self._condensed(cells, whole)
@@ -106,6 +94,9 @@ class PlanarSystem:
             B.add(cells, flux)
             C.add(cells, bubbles)
             linear.add(cells, matrix)
+        through = self._in_cells(self.walls)
+        B.add(self.walls.cell, through)
+        linear.source.add(self.walls.cell, linear.of_scalar.T @ through)
         nodal = np.zeros(u.numbering.size)
         scatter(nodal, v, diagonal[:, self.vector.outer])
         schur = Sum(
@@ -123,38 +114,22 @@ class PlanarSystem:
         """Number of unknowns of J in a cell."""
         return self.count * self.vector.dofs.shape[1]
 
-    def _cells(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Cells of a batch, and their matrices with all boundary terms."""
-        on_boundary, boundary = self._boundary()
-        for batch, whole in self.discrete.cell_matrices():
-            order = np.argsort(batch)
-            mine = np.flatnonzero(np.isin(on_boundary, batch))
-            at = order[np.searchsorted(batch, on_boundary[mine], sorter=order)]
-            whole[at] += boundary[mine]
-            yield batch, whole
-
-    def _boundary(self) -> tuple[np.ndarray, np.ndarray]:
-        """Cells with boundary terms, and these; the flux through walls is one of them."""
-        walls, m = self.walls, self._current + self.scalar.dofs.shape[1]
-        flux, through = self._through(walls), np.zeros((len(walls.cell), m, m))
-        rows = self._current + self.scalar.on_facet[walls.local]
-        places = np.arange(self._current).reshape(-1, self.count)
-        columns = places[self.vector.on_facet].reshape(3, flux.shape[2])[walls.local]
-        here = np.arange(len(flux))[:, None, None]
-        through[here, rows[:, :, None], columns[:, None, :]] = flux
-        parts = [(walls.cell, through + through.swapaxes(1, 2))]
-        parts += self.discrete.boundary_matrices(nitsche=False)
-        cells, matrices = zip(*parts, strict=True)
-        unique, place = np.unique(np.concatenate(cells), return_inverse=True)
-        out = np.zeros((len(unique), m, m))
-        np.add.at(out, place, np.concatenate(matrices))
-        return unique, out
-
     def _through(self, walls: Facets) -> np.ndarray:
         """Integrals of levels of walls times J.n, shape (f, q, p n)."""
         flux = self.discrete.wall_flux(walls)
         count, q, p, n = flux.shape  # a rank may have no walls
         return flux.reshape(count, q, p * n)
+
+    def _in_cells(self, walls: Facets) -> np.ndarray:
+        """The same between the potential and the outer unknowns of J in cells."""
+        flux, n = self._through(walls), self.count
+        outer = np.arange(n * self.vector.outer.stop).reshape(-1, n)
+        out = np.zeros((len(flux), self.scalar.dofs.shape[1], outer.size))
+        columns = outer[self.vector.on_facet].reshape(3, -1)[walls.local]
+        rows = self.scalar.on_facet[walls.local]
+        here = np.arange(len(flux))[:, None, None]
+        out[here, rows[:, :, None], columns[:, None, :]] = flux
+        return out
 
     def _condensed(
         self, cells: np.ndarray, whole: np.ndarray
