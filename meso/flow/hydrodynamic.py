@@ -98,7 +98,8 @@ class Hydrodynamic:
         thickness: Thickness of a slab of 3D material, m; None for a 2D electron gas, a 3D mesh,
             or for currents per thickness.
         solver: "direct", "iterative", or "auto": iterative in 3D; direct in 2D, but iterative
-            where that does not fit into memory, and on several ranks for large devices. In 2D a magnetic field and terms need "direct".
+            where that does not fit into memory, and on several ranks for large devices. In 2D a
+            magnetic field and terms need "direct".
         elements: "Taylor-Hood"; "Crouzeix-Raviart" (direct, 2D, without terms that are no loads),
             positive definite in the skeleton of J; or "auto", which prefers the latter where it is
             at least as accurate, from degree 4, and the system is solved directly.
