@@ -41,6 +41,10 @@ class CaseError(MesoError, ValueError):
         return "\n  ".join([f"{self.file}: {len(lines)} problems", *lines])
 
 
+class TooLargeError(CaseError):
+    """A solution needs more memory than there is."""
+
+
 class GeometryError(MesoError):
     """A drawing or a mesh cannot be used."""
 

@@ -93,6 +93,7 @@ def solve(
     device: meso.Device,
     matter: meso.Material | dict[str, meso.Material],
     order: int = 4,
+    solver: str = "auto",
     **laws: meso.Contact | meso.Wall | meso.Periodic,
 ) -> meso.flow.Flow:
     """Hydrodynamic flow; source at 1 mV and drain at 0 V unless they are given."""
@@ -104,7 +105,7 @@ def solve(
         if name in device.boundaries
     }
     return meso.flow.Hydrodynamic(
-        device, materials=matter, boundaries={**contacts, **laws}, order=order
+        device, materials=matter, boundaries={**contacts, **laws}, order=order, solver=solver
     ).solve()
 
 

@@ -127,6 +127,9 @@ def _not_available(case: Tables) -> Problems:
             yield "flow.magnetic_field", f"{found}; needs the hydrodynamic or the kinetic model"
         elif not flow.kinetic:
             yield from magnetic_problems(case.used_materials)
+            if flow.solver == "iterative":
+                text = 'found "iterative"; a magnetic field needs the direct solver'
+                yield "flow.solver", f"{text} in the hydrodynamic model"
         if case.mesh.adapt is not None:
             yield "mesh.adapt", "is without a magnetic field"
     if not flow.kinetic:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mpi4py import MPI
 
-from meso.errors import CaseError
+from meso.errors import TooLargeError
 
 _CGROUPS = Path("/sys/fs/cgroup")
 #: Bytes for each entry of an element matrix that is being assembled, at most at a time; those
@@ -29,7 +29,7 @@ _SMALL = 50e6
 
 
 def require(comm: MPI.Comm, needed: float, what: str, hint: str) -> None:
-    """Raise a CaseError on all ranks if ``what`` needs more memory than there is.
+    """Raise a TooLargeError on all ranks if ``what`` needs more memory than there is.
 
     ``needed`` are bytes of this rank; ``hint`` says what would help.
     """
@@ -49,7 +49,7 @@ def require(comm: MPI.Comm, needed: float, what: str, hint: str) -> None:
     wanted, there, where = worst
     if wanted > there:
         sizes = f"{wanted / 1e9:.3g} GB of memory, but {there / 1e9:.3g} GB are free {where}"
-        raise CaseError(("flow", f"{what} needs about {sizes}; {hint}"))
+        raise TooLargeError(("flow", f"{what} needs about {sizes}; {hint}"))
 
 
 def direct(unknowns: int, entries: float, dimension: int, *, symmetric: bool = True) -> float:
@@ -89,6 +89,11 @@ def skeleton(unknowns: int, stored: float) -> float:
 def iterative(unknowns: int) -> float:
     """Bytes that an iterative 3D system takes, over all ranks."""
     return 3500.0 * unknowns
+
+
+def planar(unknowns: int) -> float:
+    """Bytes that an iterative 2D system takes, over all ranks."""
+    return 1900.0 * unknowns
 
 
 def moments(unknowns: int, sides: int) -> float:

@@ -1,69 +1,68 @@
-"""Saddle points in 3D: GMRES with a Schur complement and algebraic multigrid.
+"""Saddle points: GMRES with a Schur complement, multigrid and Schwarz methods.
 
     [ A  B^T ] [J  ]
-    [ B   0  ] [phi]
+    [ B  -C  ] [phi]
 
-The preconditioner is block triangular (Schur complement on the right), A^-1 one V-cycle for each
-component of J, the inverse of the Schur complement the sum of two (J. Cahouet, J.-P. Chabard, Int.
-J. Numer. Methods Fluids 8, 869 (1988)), S^-1 = M^-1 + K^-1.
+The preconditioner is block triangular (Schur complement on the right), the inverse of the Schur
+complement of the potential the sum of two (J. Cahouet, J.-P. Chabard, Int. J. Numer. Methods Fluids
+8, 869 (1988)), S^-1 = M^-1 + K^-1. Further multipliers may follow the potential. Preconditioners
+have ``apply(x, y)`` and ``close()``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from petsc4py import PETSc
 
-from meso.discrete.solvers import Krylov, boomer_amg, free
+from meso.discrete.solvers import Krylov, boomer_amg, factorised, free
 from meso.discrete.sparse import BlockMatrix, Rows
+from meso.discrete.stars import Stars
 
 #: Relative residual at which the iteration stops.
 TOLERANCE = 1e-10
 #: More iterations than any device should need.
 MAX_ITERATIONS = 400
-#: Factor of K = DARCY B D^-1 B^T, as D^-1 overrates the inverse of a mass matrix of quadratic
-#: elements (0.25 to 0.5 measured alike; on flat cells a third fewer iterations than with
-#: (sigma grad phi, grad psi)).
-DARCY = 0.35
+#: Weight of the solutions in stars: eigenvalues are between 0 and 3, those of smooth errors small.
+DAMPING = 1 / 1.75
 
 
 class Saddle(Krylov):
     """The coupled system with its preconditioner.
 
     Args:
+        method: Its name.
         A: Of J.
-        B: Of its divergence.
-        components: Diagonal blocks of A, one for each component.
-        mass: M, for viscous flow.
-        diagonal: D, of the relaxation, at local nodes: K is for ohmic flow.
+        multipliers: Of the potential, and of further fields: B, and C or None.
+        inverse: Preconditioner of A.
+        schur: Preconditioners of the Schur complements of the multipliers.
     """
 
     def __init__(
         self,
+        method: str,
         A: BlockMatrix,
-        B: BlockMatrix,
-        components: Sequence[BlockMatrix],
-        mass: BlockMatrix,
-        diagonal: np.ndarray,
+        multipliers: Sequence[tuple[BlockMatrix, BlockMatrix | None]],
+        inverse: Any,
+        schur: Sequence[Any],
     ) -> None:
-        self.rows: tuple[Rows, Rows] = A.rows, B.rows
-        self.parts = A.assembled(), B.assembled()
-        Bt = PETSc.Mat().createTranspose(self.parts[1])
-        nest = [[self.parts[0], Bt], [self.parts[1], None]]
+        self.rows: list[Rows] = [A.columns, *(B.rows for B, _ in multipliers)]
+        down = [B.assembled() for B, _ in multipliers]
+        across = [PETSc.Mat().createTranspose(B) for B in down]
+        own = [None if C is None else C.assembled() for _, C in multipliers]
+        self.parts = [A.assembled(), *down, *(C for C in own if C is not None)]
+        nest = [[self.parts[0], *across]]
+        for i, B in enumerate(down):
+            nest.append([B, *(C if i == j else None for j, C in enumerate(own))])
         matrix = PETSc.Mat().createNest(nest, comm=A.rows.comm)
         matrix.setUp()
         most, kind = MAX_ITERATIONS, PETSc.KSP.Type.FGMRES
         super().__init__(matrix, None, "GMRES", kind, rtol=TOLERANCE, most=most)
         self._solver.setGMRESRestart(100)
-        self.method, self.limit = "GMRES, Cahouet-Chabard, BoomerAMG", 100 * TOLERANCE
-        scale = self.rows[0].gather(np.repeat(diagonal[:, None], self.rows[0].block, axis=1))
-        self._preconditioner = _Preconditioner(
-            Bt,
-            [_preconditioner(part.assembled()) for part in components],
-            _preconditioner(mass.assembled(), PETSc.PC.Type.BJACOBI),
-            _preconditioner(_darcy(self.parts[1], scale)),
-        )
+        self.method, self.limit = method, 100 * TOLERANCE
+        self._preconditioner = _Triangular(across, inverse, schur)
         pc = self._solver.getPC()
         pc.setType(PETSc.PC.Type.PYTHON)
         pc.setPythonContext(self._preconditioner)
@@ -86,9 +85,13 @@ class Saddle(Krylov):
         Raises:
             ConvergenceError: The iteration stagnates.
         """
-        u, p = self.rows
+        u, p, *more = self.rows
+        rest = [np.zeros(rows.size) for rows in more]
         loads = [
-            PETSc.Vec().createNest([u.gather(f), p.gather(q)], comm=u.comm)
+            PETSc.Vec().createNest(
+                [rows.gather(part) for rows, part in zip(self.rows, [f, q, *rest], strict=True)],
+                comm=u.comm,
+            )
             for f, q in zip(forces, sources, strict=True)
         ]
         sides, last = range(len(loads)), level[-1] if len(level) else None
@@ -100,7 +103,7 @@ class Saddle(Krylov):
                 found[side] = solution, residual
         if last is not None:
             everywhere, nothing = loads[last].duplicate(), loads[last].duplicate()
-            everywhere.getNestSubVecs()[0].set(0.0)
+            everywhere.set(0.0)
             everywhere.getNestSubVecs()[1].set(1.0)
             nothing.set(0.0)
             for side in level[:-1]:
@@ -115,7 +118,7 @@ class Saddle(Krylov):
         ]
         out = []
         for side in sides:
-            vector, scalar = found[side][0].getNestSubVecs()
+            vector, scalar, *_ = found[side][0].getNestSubVecs()
             out.append((u.spread(vector), p.spread(scalar)[:, 0]))
         free(*loads, *(part for pair in found.values() for part in pair))
         return out, np.array(flux).reshape(ports, len(loads))
@@ -127,57 +130,196 @@ class Saddle(Krylov):
         free(*self.parts)
 
 
-class _Preconditioner:
-    """Upper triangular: phi = -(M^-1 + K^-1) r_phi, then J = A^-1 (r_J - B^T phi)."""
+class _Triangular:
+    """Upper triangular: phi = -S^-1 r_phi, then J = A^-1 (r_J - B^T phi)."""
 
-    def __init__(
-        self, Bt: PETSc.Mat, cycles: list[PETSc.PC], mass: PETSc.PC, stiffness: PETSc.PC
-    ) -> None:
-        self.Bt, self.cycles, self.mass, self.stiffness = Bt, cycles, mass, stiffness
+    def __init__(self, across: list[PETSc.Mat], inverse: Any, schur: Sequence[Any]) -> None:
+        self.across, self.inverse, self.schur = across, inverse, list(schur)
         self.work: list[PETSc.Vec] = []
 
     def close(self) -> None:
-        """Free matrices and factors."""
-        pcs = [*self.cycles, self.mass, self.stiffness]
-        free(*pcs, *(pc.getOperators()[0] for pc in pcs), *self.work, self.Bt)
+        """Free it."""
+        for part in (self.inverse, *self.schur):
+            part.close()
+        free(*self.work, *self.across)
 
     def apply(self, pc: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
-        (force, source), (u, phi) = x.getNestSubVecs(), y.getNestSubVecs()
+        (force, *sources), (u, *multipliers) = x.getNestSubVecs(), y.getNestSubVecs()
         if not self.work:
-            # Velocity, potential, and one component of the velocity twice.
-            first = self.cycles[0].getOperators()[0]
-            self.work = [force.duplicate(), source.duplicate(), *first.createVecs()]
-        rest, other, right, left = self.work
-        self.mass.apply(source, phi)
-        self.stiffness.apply(source, other)
-        phi.axpy(1.0, other)
-        phi.scale(-1.0)
-        self.Bt.mult(phi, rest)
-        rest.aypx(-1.0, force)
+            self.work = [force.duplicate()]
+        rest = self.work[0]
+        force.copy(rest)
+        for transpose, part, source, found in zip(
+            self.across, self.schur, sources, multipliers, strict=True
+        ):
+            part.apply(source, found)
+            transpose.multAdd(found, rest, rest)
+            found.scale(-1.0)
+        self.inverse.apply(rest, u)
+
+
+class Multigrid:
+    """One V-cycle of algebraic multigrid."""
+
+    def __init__(self, matrix: PETSc.Mat) -> None:
+        self.matrix, self._pc = matrix, PETSc.PC().create(matrix.comm)
+        self._pc.setOperators(matrix)
+        self._choose(self._pc)
+        self._pc.setUp()
+
+    @staticmethod
+    def _choose(pc: PETSc.PC) -> None:
+        boomer_amg(pc)
+
+    def apply(self, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        """Apply it."""
+        self._pc.apply(x, y)
+
+    def close(self) -> None:
+        """Free matrix and factors."""
+        free(self._pc, self.matrix)
+
+
+class Incomplete(Multigrid):
+    """Incomplete factors of the part of a mass matrix that each rank has.
+
+    Its entries are as small as cells are, which is no reason to call them zero.
+    """
+
+    def __init__(self, matrix: BlockMatrix) -> None:
+        super().__init__(matrix.assembled())
+
+    @staticmethod
+    def _choose(pc: PETSc.PC) -> None:
+        prefix, options = f"meso_mass_{id(pc):x}_", PETSc.Options()
+        pc.setType(PETSc.PC.Type.BJACOBI)
+        pc.setOptionsPrefix(prefix)
+        options[f"{prefix}sub_pc_factor_zeropivot"] = 1e-300
+        pc.setFromOptions()
+        pc.setUp()
+        options.delValue(f"{prefix}sub_pc_factor_zeropivot")
+
+
+class Sum:
+    """The sum of two preconditioners, the second one of unknowns that ``hats`` interpolates."""
+
+    def __init__(self, first: Any, second: Any, hats: BlockMatrix | None = None) -> None:
+        self.first, self.second = first, second
+        self.hats = None if hats is None else hats.assembled()
+        self.work: list[PETSc.Vec] = []
+
+    def apply(self, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        """Apply it."""
+        if not self.work:
+            few = () if self.hats is None else self.hats.createVecs()[:1]
+            self.work = [x.duplicate(), *few, *(vec.duplicate() for vec in few)]
+        other = self.work[0]
+        self.first.apply(x, y)
+        if self.hats is None:
+            self.second.apply(x, other)
+            y.axpy(1.0, other)
+        else:
+            self.hats.multTranspose(x, self.work[1])
+            self.second.apply(*self.work[1:])
+            self.hats.multAdd(self.work[2], y, y)
+
+    def close(self) -> None:
+        """Free it."""
+        self.first.close()
+        self.second.close()
+        free(*self.work, *([] if self.hats is None else [self.hats]))
+
+
+class Components:
+    """A V-cycle for each component of a vector field, from the diagonal blocks of its matrix."""
+
+    def __init__(self, blocks: Sequence[BlockMatrix]) -> None:
+        self.cycles = [Multigrid(block.assembled()) for block in blocks]
+        self.work = self.cycles[0].matrix.createVecs()
+
+    def apply(self, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        """Apply it."""
+        right, left = self.work
         count = len(self.cycles)
-        residual, result = rest.array_r.reshape(-1, count), u.array.reshape(-1, count)
+        residual, result = x.array_r.reshape(-1, count), y.array.reshape(-1, count)
         for a, cycle in enumerate(self.cycles):
             right.array[:] = residual[:, a]
             cycle.apply(right, left)
             result[:, a] = left.array_r
 
-
-def _preconditioner(matrix: PETSc.Mat, kind: str | None = None) -> PETSc.PC:
-    """One V-cycle of algebraic multigrid, or another kind."""
-    pc = PETSc.PC().create(matrix.comm)
-    pc.setOperators(matrix)
-    boomer_amg(pc) if kind is None else pc.setType(kind)
-    pc.setUp()
-    return pc
+    def close(self) -> None:
+        """Free it."""
+        for cycle in self.cycles:
+            cycle.close()
+        free(*self.work)
 
 
-def _darcy(B: PETSc.Mat, scale: PETSc.Vec) -> PETSc.Mat:
-    """The Schur complement of ohmic flow, K; it knows of contacts and walls what B knows."""
+class TwoLevels:
+    """Stars, then continuous linear functions, then stars again.
+
+    Args:
+        A: The matrix.
+        stars: Its stars.
+        hats: P, which interpolates linear functions.
+        images: A P.
+        coarse: P^T A P, which is factorised: algebraic multigrid does not know what penalties on
+            walls in all directions leave of it (four times the iterations where l is large).
+    """
+
+    def __init__(
+        self,
+        A: BlockMatrix,
+        stars: Stars,
+        hats: BlockMatrix,
+        images: BlockMatrix,
+        coarse: BlockMatrix,
+    ) -> None:
+        self.A, self.stars, self.hats = A.assembled(), stars, hats.assembled()
+        self.images, self.coarse = images.assembled(), coarse.assembled()
+        aij = self.coarse.convert(PETSc.Mat.Type.AIJ, PETSc.Mat())
+        self.factor = factorised(aij, fits=True)
+        free(aij)
+        few = self.hats.createVecs()[0]
+        self.work = [*self.A.createVecs(), few, few.duplicate()]
+
+    def apply(self, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        """Apply it."""
+        rest, more, load, found = self.work
+        self.stars.apply(x, y)
+        y.scale(DAMPING)
+        self.hats.multTranspose(x, load)
+        self.images.multTranspose(y, found)
+        load.axpy(-1.0, found)
+        self.factor.solve(load, found)
+        self.hats.multAdd(found, y, y)
+        self.A.mult(y, rest)
+        rest.aypx(-1.0, x)
+        self.stars.apply(rest, more)
+        y.axpy(DAMPING, more)
+
+    def close(self) -> None:
+        """Free all but A."""
+        self.stars.close()
+        free(self.hats, self.images, self.coarse, self.factor, *self.work)
+
+
+def darcy(
+    B: BlockMatrix, diagonal: np.ndarray, factor: float, more: BlockMatrix | None = None
+) -> PETSc.Mat:
+    """The Schur complement of ohmic flow, factor times B D^-1 B^T and more.
+
+    B knows of contacts and walls; D, of the relaxation, is given at local nodes.
+    """
+    u = B.columns
+    scale = u.gather(np.repeat(diagonal[:, None], u.block, axis=1))
     scale.reciprocal()
     scale.sqrtabs()
-    scaled = B.copy()
+    scaled = B.assembled().copy()
     scaled.diagonalScale(R=scale)
     K = scaled.matTransposeMult(scaled)
-    K.scale(DARCY)
+    if more is not None:
+        K.axpy(1.0, more.assembled())
+        free(more.mat)
+    K.scale(factor)
     free(scaled, scale)
     return K

@@ -110,6 +110,8 @@ class BlockMatrix:
 
     def add(self, cells: np.ndarray, values: np.ndarray) -> None:
         """Add matrices of cells (c,): (c, m, n), with blocks (c, m, row block, n, column block)."""
+        if not len(cells):
+            return
         add = PETSc.InsertMode.ADD_VALUES
         rows, columns = (numbers[cells] for numbers in self._numbers)
         flat = np.ascontiguousarray(values).reshape(len(cells), -1)
@@ -142,3 +144,24 @@ def _expanded(numbers: np.ndarray, block: int) -> np.ndarray:
     out = block * numbers[..., None] + np.arange(block, dtype=np.int32)
     out = np.where(numbers[..., None] < 0, -1, out)
     return np.ascontiguousarray(out.reshape(len(numbers), -1))
+
+
+def interpolation(
+    rows: Rows,
+    columns: Rows,
+    row_numbers: np.ndarray,
+    column_numbers: np.ndarray,
+    table: np.ndarray,
+) -> BlockMatrix:
+    """What takes a field of few unknowns, ``columns``, to one of more, component by component.
+
+    ``table`` are the functions of the few at the nodes of the others in a cell, shape (m, n).
+    """
+    there, block = row_numbers >= 0, rows.block
+    count = np.bincount(row_numbers[there], minlength=rows.numbering.size).astype(float)
+    count = rows.spread(rows.gather(np.repeat(count, block)))[:, 0]
+    weight = np.where(there, 1.0 / count[row_numbers], 0.0)
+    values = np.multiply.outer(weight[:, :, None] * table, np.eye(block))
+    out = BlockMatrix(rows, columns, row_numbers, column_numbers)
+    out.add(np.arange(len(values)), values.transpose(0, 1, 3, 2, 4))
+    return out

@@ -130,6 +130,17 @@ def jumps(space: Lagrange, phase: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.column_stack([space.global_nodes[place[:, 1]], place[:, 0]]), place
 
 
+def number_cells(
+    space: Lagrange, prescribed: np.ndarray, phase: np.ndarray
+) -> tuple[Numbering, np.ndarray]:
+    """Number a field that may jump between phases, and its local numbers in cells, shape (c, p)."""
+    extra, place = jumps(space, phase)
+    numbering = number_field(space, kept(space, prescribed, inside=True), extra=extra)
+    numbers = np.tile(numbering.nodes, (_phases(space.space.mesh.comm, phase), 1))
+    numbers[place[:, 0], place[:, 1]] = numbering.extra
+    return numbering, numbers[phase[:, None], space.dofs]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknowns:
     """Local numbering of a coupled system and its global counterpart.

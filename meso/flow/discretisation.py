@@ -252,6 +252,18 @@ class Discretisation:
         nodes = self.vector.on_facet[walls.local][:, None, :]
         return flux[here, levels, nodes] @ self.moments.flux
 
+    def penalties(self, walls: Facets) -> np.ndarray:
+        """Mean factor of the penalty on J_n on each facet, shape (f,)."""
+        at = self.cells.positions(walls.cell, self._forms.points)
+        on = OnFacets(cell=walls.cell, position=at, height=self.geometry(walls).height)
+        out = np.empty(len(walls.cell))
+        for name, law in self.laws.items():
+            here = walls.boundary == self.device.boundaries.index(name)
+            if law.penalty is not None and here.any():
+                factor = law.penalty(on)
+                out[here] = factor.reshape(len(out), -1).mean(axis=1)[here]
+        return out
+
     def boundary_matrices(self, *, nitsche: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Cells (f,) and matrices of the boundary laws, (f, m, m).
 

@@ -88,7 +88,7 @@ class SkeletalSystem:
             device.comm,
             own,
             f"the direct solution for {unknowns.total} unknowns on {device.cells} cells",
-            "larger cells (mesh.size) or more memory would help",
+            'larger cells (mesh.size), flow.solver = "iterative" or more memory would help',
         )
 
     def _rows(self, facets: Facets) -> np.ndarray:
