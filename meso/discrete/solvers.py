@@ -233,6 +233,8 @@ def factorised(
     factor = pc.getFactorMatrix()
     factor.setMumpsIcntl(7, 2)  # approximate minimum fill: 10 % less time than PORD
     factor.setMumpsIcntl(14, 40)  # room for delayed pivots, per cent
+    if symmetric:
+        factor.setMumpsIcntl(6, 0)  # zeros on the diagonal may stay there: up to half of the time
     try:
         pc.setUp()
     except PETSc.Error as error:

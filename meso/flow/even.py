@@ -98,7 +98,7 @@ class EvenParity:
     def conductance(self) -> np.ndarray:
         """The upper bound, S (S/m without thickness), shape (ports, ports)."""
         load, given, constant = self.data()
-        reduced = load - _each(self.system, given)
+        reduced = load - _each(self.system, given) if self.pairs else load
         start = constant - ((load + reduced) * given).sum(axis=(1, 2))
         h = given + self._best(reduced, total(self.device.comm, start))
         first = np.tensordot(load, h, ((1, 2), (1, 2)))
@@ -171,7 +171,7 @@ class EvenParity:
         if not grounded and self.device.comm.rank == 0:
             diagonal[0, 0] = diagonal[0, 1]
         matrix = matrix + diags(diagonal.ravel())
-        factor = Factor(over_ranks(matrix, rows), rows)
+        factor = Factor(over_ranks(matrix, rows), rows, definite=True)
         x = factor.solve(loads.reshape(len(loads), diagonal.size).T)
         factor.close()
         return x.T.reshape(loads.shape)

@@ -53,7 +53,13 @@ class Scalars:
 
     def sum(self, weights: Sequence[float] | np.ndarray) -> csr_matrix:
         """A sum of the matrices."""
-        values = np.asarray(weights) @ self.values
+        return self._with(np.asarray(weights) @ self.values)
+
+    def each(self) -> list[csr_matrix]:
+        """The matrices, which share the values."""
+        return [self._with(values) for values in self.values]
+
+    def _with(self, values: np.ndarray) -> csr_matrix:
         return csr_matrix((values, self.indices, self.indptr), shape=(self.size, self.size))
 
     def explicit(self, moments: Moments, columns: np.ndarray) -> bsr_matrix:
@@ -199,15 +205,19 @@ class Kronecker:
         scalars = [k.on(rows, size) for k in self.scalars]
         return Kronecker(scalars, self.members, [b.on(rows, size) for b in self.boundaries])
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """A x, shape (rows, N), once; :meth:`prepared` is for many."""
+    def __call__(self, x: np.ndarray, count: int | None = None) -> np.ndarray:
+        """A x, shape (rows, N), once; :meth:`prepared` is for many.
+
+        With a count only so many moments of it, the first ones.
+        """
         y = np.zeros_like(x)
-        for k, member in zip(self.scalars, self.members, strict=True):
-            for unit, angular in zip(np.eye(5), angular_parts(member), strict=True):
-                if angular.any():
-                    y += k.sum(unit) @ (x @ angular.T)
         for part in self.boundaries:
             part.add(x, y)
+        y = np.ascontiguousarray(y[:, :count])
+        for k, member in zip(self.scalars, self.members, strict=True):
+            for matrix, angular in zip(k.each(), angular_parts(member)[:, :count], strict=True):
+                if angular.any():
+                    y += matrix @ (x @ angular.T)
         return y
 
     def prepared(
@@ -231,8 +241,11 @@ class Kronecker:
     def explicit(self, columns: np.ndarray) -> bsr_matrix:
         """The matrix of some moments, cosine and sine of each harmonic by turns."""
         pairs = zip(self.scalars, self.members, strict=True)
-        conductor = sum(k.explicit(m, columns) for k, m in pairs)
-        return conductor + sum(part.explicit(columns) for part in self.boundaries)
+        first, *others = (k.explicit(m, columns) for k, m in pairs)
+        # Sums with the conductor take long: those of boundaries come first.
+        if self.boundaries:
+            others.append(sum(part.explicit(columns) for part in self.boundaries))
+        return sum(others, first)
 
 
 def angular_parts(moments: Moments) -> np.ndarray:
@@ -265,14 +278,20 @@ def scalar_matrices(
         stiffness, mass = (
             dolfinx.fem.assemble_matrix(functional(f * dx)) for f in (gradients, values)
         )
-        k, m = stiffness.data.reshape(-1, 2, 2), mass.data / device.extent**2
-        xx, xy, yx, yy = k[:, 0, 0], k[:, 0, 1], k[:, 1, 0], k[:, 1, 1]
-        values = np.array([xx + yy, xx - yy, xy + yx, xy - yx, m])
+        xx, xy, yx, yy = stiffness.data.reshape(-1, 4).T
+        values = np.empty((5, len(xx)))
+        np.add(xx, yy, out=values[0])
+        np.subtract(xx, yy, out=values[1])
+        np.add(xy, yx, out=values[2])
+        np.subtract(xy, yx, out=values[3])
+        np.divide(mass.data, device.extent**2, out=values[4])
+        pointer, indices = mass.indptr, mass.indices
         # Columns of nodes that other ranks alone touch are theirs.
-        size = len(mass.indptr) - 1
-        own = mass.indices < size
-        pointer = np.concatenate([[0], np.cumsum(own, dtype=np.int32)])[mass.indptr]
-        out.append(Scalars(pointer, mass.indices[own], values[:, own]))
+        own = indices < len(pointer) - 1
+        if not own.all():
+            pointer = np.concatenate([[0], np.cumsum(own, dtype=np.int32)])[pointer]
+            indices, values = indices[own], values[:, own]
+        out.append(Scalars(pointer, indices, values))
     return out
 
 
