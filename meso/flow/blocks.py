@@ -30,10 +30,11 @@ class Block:
         self.factor, self.width, self.columns = factor, width, columns
 
     def solve(self, r: np.ndarray, z: np.ndarray) -> None:
-        """Solve for these moments of r, shape (owned, N), and put them in z."""
-        own = r[:, self.columns]
-        right = own.reshape(self.width * len(r), self.columns.size // self.width)
-        z[:, self.columns] = solve_columns(self.factor, right).reshape(own.shape)
+        """Solve for these moments of r, shape (N, owned), and put them in z."""
+        own = r[self.columns].reshape(-1, self.width, r.shape[1])
+        right = own.swapaxes(1, 2).reshape(len(own), -1)
+        found = solve_columns(self.factor, right.T).T.reshape(len(own), -1, self.width)
+        z[self.columns] = found.swapaxes(1, 2).reshape(len(self.columns), -1)
 
     def close(self) -> None:
         """Free the factor, which other blocks may share, on all ranks together."""

@@ -7,8 +7,8 @@ which DOLFINx assembles material by material, and small angular matrices S_ij, C
 act at quadrature points in the frame of the normal, where cosines and sines decouple. Memory is
 proportional to the number of moments.
 
-Arrays of moments have shape (rows, N), cosine and sine by turns. Each rank has what its own cells
-contribute to the rows that it touches.
+Arrays of moments have shape (rows, N), or in iterations (N, rows), cosine and sine by turns. Each
+rank has what its own cells contribute to the rows that it touches.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from scipy.sparse import bsr_matrix, coo_matrix, csr_matrix, diags, kron
 from meso.compiled import functional
 from meso.device import Device
 from meso.discrete.cells import FacetGeometry, cells_of, facet_geometry, lagrange, space
+from meso.discrete.sparse import Times
 from meso.equations import moments as equations
 from meso.flow.angular import Moments, about
 from meso.flow.discretisation import trace
@@ -83,7 +84,7 @@ class Scalars:
 class Product:
     """The conductor's terms of one material, from moments ``source`` to ``target``, or of all.
 
-    Their scalar matrices stand side by side, column by column: one sparse product for all.
+    Their scalar matrices stand side by side: one sparse product for all.
     """
 
     def __init__(
@@ -111,17 +112,19 @@ class Product:
         # The antisymmetric part cancels inside the material.
         values[np.abs(values) < 1e-13 * np.abs(scalars.values).max(initial=0.0)] = 0.0
         count, n = len(values), scalars.size
-        columns = count * scalars.indices[:, None] + np.arange(count, dtype=np.int32)
-        self.matrix = csr_matrix(
+        columns = scalars.indices[:, None] + n * np.arange(count, dtype=np.int32)
+        matrix = csr_matrix(
             (values.T.ravel(), columns.ravel(), count * scalars.indptr), shape=(n, count * n)
         )
-        self.matrix.eliminate_zeros()
-        self.angular = angular[used].transpose(2, 0, 1).reshape(angular.shape[2], -1)
-        self.targets = angular.shape[1]
+        matrix.eliminate_zeros()
+        targets = angular.shape[1]
+        self.product = Times(matrix, targets)
+        self.angular = angular[used].swapaxes(0, 1).reshape(targets * count, -1)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Of x, shape (rows, sources): shape (rows, targets)."""
-        return self.matrix @ (x @ self.angular).reshape(self.matrix.shape[1], self.targets)
+        """Of x, shape (sources, rows): shape (targets, rows), until the next call."""
+        np.matmul(self.angular, x, out=self.product.argument.reshape(len(self.angular), -1))
+        return self.product()
 
 
 class Boundary:
@@ -223,7 +226,10 @@ class Kronecker:
     def prepared(
         self, target: np.ndarray | None = None, source: np.ndarray | None = None
     ) -> Callable[[np.ndarray], np.ndarray]:
-        """The same map, faster; or what the conductor alone carries from some moments to others."""
+        """The same map, faster; or what the conductor alone carries from some moments to others.
+
+        Of arrays moment by moment, (N, rows); a result is there until the next call.
+        """
         pairs = zip(self.scalars, self.members, strict=True)
         first, *others = (Product(k, m, target, source) for k, m in pairs)
         boundaries = self.boundaries if target is None else ()
@@ -233,7 +239,7 @@ class Kronecker:
             for product in others:
                 y += product(x)
             for part in boundaries:
-                part.add(x, y)
+                part.add(x.T, y.T)
             return y
 
         return apply
