@@ -74,22 +74,26 @@ def iterate(
     precondition: Map,
     load: np.ndarray,
     tolerance: float,
-    size: Callable[[np.ndarray], float],
+    size: Callable[[np.ndarray], float] | float | None = None,
     method: str = PETSc.KSP.Type.CG,
 ) -> tuple[np.ndarray, int, float]:
     """Solve A x = b, both on owned rows: x, the number of iterations and the relative residual.
 
     A is symmetric and positive where conjugate gradients apply it to. The root of r.P^-1 r of the
     residual r (with GMRES the norm of P^-1 r) is relative to the size that the solution so far
-    has. Too many iterations, or what is not finite, are a ConvergenceError.
+    has, by default to what it is at first. Too many iterations, or what is not finite, are a
+    ConvergenceError.
     """
     x, b = operator.matrix.createVecs()
     b.array[:] = load.ravel()
-    error = np.inf
+    error, first = np.inf, 1.0
 
     def converged(_: PETSc.KSP, iteration: int, norm: float) -> int:
-        nonlocal error
-        error = norm / size(x.array_r.reshape(load.shape))
+        nonlocal error, first
+        if iteration == 0:
+            first = norm or 1.0
+        own = size(x.array_r.reshape(load.shape)) if callable(size) else size
+        error = norm / (own or first)
         if not np.isfinite(error):
             return PETSc.KSP.ConvergedReason.DIVERGED_NANORINF
         return error < tolerance and PETSc.KSP.ConvergedReason.CONVERGED_ATOL

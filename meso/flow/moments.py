@@ -218,16 +218,17 @@ class IterativeMoments:
         # The force without what potentials balance, which rounding would amplify.
         right = right.copy()
         right[:2] = self.friction(self.saddle(right[:2]).T).T
-        z = self.precondition(force)
-        symmetric = self.problem.symmetric
-        size = float(np.sqrt(total(self.comm, np.vdot(force if symmetric else z, z)))) or 1.0
+        symmetric, size = self.problem.symmetric, None
+        if begin is not None:
+            z = self.precondition(force)
+            size = float(np.sqrt(total(self.comm, np.vdot(force if symmetric else z, z))))
         x, iterations, error = iterate(
             self.operator,
             self.precondition,
             right,
             # There is no symmetry that would square the error of currents.
             self.tolerance if symmetric else 5e-3 * self.tolerance,
-            lambda _: size,
+            size,
             "cg" if symmetric else "gmres",
         )
         self.iterations = max(self.iterations, iterations)
