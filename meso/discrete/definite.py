@@ -8,6 +8,9 @@ from petsc4py import PETSc
 
 from meso.errors import ConvergenceError
 
+#: Operations for each entry of the factor from which it is supernodal. CHOLMOD's own 40 is best for
+#: the factorisation; up to this solutions for 4 to 8 right-hand sides take up to a third less.
+_SUPERNODAL = 120
 #: PETSc's error for a pivot that is not positive.
 _NOT_POSITIVE = 81
 
@@ -18,7 +21,7 @@ def available(comm: Any) -> bool:
 
 
 def cholmod(matrix: PETSc.Mat, *, ordered: bool) -> PETSc.Mat:
-    """CHOLMOD's supernodal factor L L^T of a matrix.
+    """CHOLMOD's factor L L^T of a matrix.
 
     Its own ordering is approximate minimum degree, or METIS's if that leaves much fill; with
     ``ordered`` the rows are in the order of elimination already.
@@ -28,8 +31,13 @@ def cholmod(matrix: PETSc.Mat, *, ordered: bool) -> PETSc.Mat:
     """
     pc = PETSc.PC().create(matrix.comm)
     prefix = f"meso_definite_{id(pc):x}_"
-    # Small matrices would get L D L^T otherwise, which takes indefinite ones too.
-    settings: dict[str, Any] = {"mat_cholmod_factor": "SUPERNODAL", "mat_cholmod_print": 0}
+    settings: dict[str, Any] = {
+        "mat_cholmod_print": 0,
+        "mat_cholmod_supernodal_switch": _SUPERNODAL,
+        # Small matrices would get L D L^T otherwise, which takes indefinite ones too.
+        "mat_cholmod_final_asis": 0,
+        "mat_cholmod_final_ll": 1,
+    }
     if ordered:
         settings["mat_cholmod_nmethods"] = 1
     options = PETSc.Options()

@@ -12,7 +12,7 @@ from meso.discrete.solvers import free
 from meso.discrete.sparse import Rows
 from meso.errors import ConvergenceError
 
-#: A linear map of arrays of shape (n, columns).
+#: A linear map of arrays, which are as :class:`Rows` says.
 Map = Callable[[np.ndarray], np.ndarray]
 #: Iterations at most.
 MOST = {PETSc.KSP.Type.CG: 2000, PETSc.KSP.Type.GMRES: 500}
@@ -21,12 +21,12 @@ MOST = {PETSc.KSP.Type.CG: 2000, PETSc.KSP.Type.GMRES: 500}
 class Shell:
     """A map of arrays as a matrix or a preconditioner of PETSc."""
 
-    def __init__(self, function: Map, columns: int) -> None:
-        self.function, self.columns = function, columns
+    def __init__(self, function: Map, rows: Rows) -> None:
+        self.function, self.rows = function, rows
 
     def mult(self, _: Any, x: PETSc.Vec, y: PETSc.Vec) -> None:
         """Apply it."""
-        y.array[:] = self.function(x.array_r.reshape(-1, self.columns)).ravel()
+        y.array[:] = self.function(self.rows.shaped(x.array_r)).ravel()
 
     apply = mult
 
@@ -42,7 +42,7 @@ class Operator:
         columns = columns or rows
         self.rows = rows
         matrix = PETSc.Mat().createPython((rows.size, columns.size), comm=PETSc.COMM_SELF)
-        matrix.setPythonContext(Shell(local, columns.block))
+        matrix.setPythonContext(Shell(local, columns))
         matrix.setUp()
         if rows.comm.size > 1:
             shape, inner = (rows.shape, columns.shape), matrix
@@ -54,10 +54,10 @@ class Operator:
         self._x, self._y = matrix.createVecs()
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Of owned rows, shape (owned, columns)."""
+        """Of owned rows."""
         self._x.array[:] = x.ravel()
         self.matrix.mult(self._x, self._y)
-        return np.array(self._y.array_r).reshape(-1, self.rows.block)
+        return self.rows.shaped(np.array(self._y.array_r))
 
     def spread(self, owned: np.ndarray) -> np.ndarray:
         """Results at all rows of this rank from owned ones."""
@@ -74,22 +74,26 @@ def iterate(
     precondition: Map,
     load: np.ndarray,
     tolerance: float,
-    size: Callable[[np.ndarray], float],
+    size: Callable[[np.ndarray], float] | float | None = None,
     method: str = PETSc.KSP.Type.CG,
 ) -> tuple[np.ndarray, int, float]:
     """Solve A x = b, both on owned rows: x, the number of iterations and the relative residual.
 
     A is symmetric and positive where conjugate gradients apply it to. The root of r.P^-1 r of the
     residual r (with GMRES the norm of P^-1 r) is relative to the size that the solution so far
-    has. Too many iterations, or what is not finite, are a ConvergenceError.
+    has, by default to what it is at first. Too many iterations, or what is not finite, are a
+    ConvergenceError.
     """
     x, b = operator.matrix.createVecs()
     b.array[:] = load.ravel()
-    error = np.inf
+    error, first = np.inf, 1.0
 
     def converged(_: PETSc.KSP, iteration: int, norm: float) -> int:
-        nonlocal error
-        error = norm / size(x.array_r.reshape(load.shape))
+        nonlocal error, first
+        if iteration == 0:
+            first = norm or 1.0
+        own = size(x.array_r.reshape(load.shape)) if callable(size) else size
+        error = norm / (own or first)
         if not np.isfinite(error):
             return PETSc.KSP.ConvergedReason.DIVERGED_NANORINF
         return error < tolerance and PETSc.KSP.ConvergedReason.CONVERGED_ATOL
@@ -105,7 +109,7 @@ def iterate(
     ksp.setConvergenceTest(converged)
     pc = ksp.getPC()
     pc.setType(PETSc.PC.Type.PYTHON)
-    pc.setPythonContext(Shell(precondition, operator.rows.block))
+    pc.setPythonContext(Shell(precondition, operator.rows))
     ksp.solve(b, x)
     reason, iterations = ksp.getConvergedReason(), ksp.getIterationNumber()
     found = np.array(x.array_r).reshape(load.shape)

@@ -233,6 +233,8 @@ def factorised(
     factor = pc.getFactorMatrix()
     factor.setMumpsIcntl(7, 2)  # approximate minimum fill: 10 % less time than PORD
     factor.setMumpsIcntl(14, 40)  # room for delayed pivots, per cent
+    if symmetric:
+        factor.setMumpsIcntl(6, 0)  # zeros on the diagonal may stay there: up to half of the time
     try:
         pc.setUp()
     except PETSc.Error as error:
@@ -282,18 +284,19 @@ def _require_memory(matrix: PETSc.Mat, symmetric: bool, definite: bool) -> None:
 
 
 def solve_columns(factor: PETSc.Mat, right: np.ndarray) -> np.ndarray:
-    """Solve with a factor for several right-hand sides at once, on owned rows, (owned, sides)."""
+    """Solve with a factor for several right-hand sides at once, on owned rows, (owned, sides).
+
+    The columns of the result are contiguous, those of the argument better are.
+    """
     sides, comm = right.shape[1], factor.comm
     shape = ((len(right), factor.getSize()[0]), (sides, sides))
-    b = PETSc.Mat().createDense(shape, array=np.asfortranarray(right), comm=comm)
-    x = PETSc.Mat().createDense(shape, comm=comm)
-    b.assemble()
-    x.setUp()
-    x.assemble()
+    given, found = np.asfortranarray(right), np.empty(right.shape, order="F")
+    b, x = (PETSc.Mat().createDense(shape, array=a, comm=comm) for a in (given, found))
+    for part in (b, x):
+        part.assemble()
     factor.matSolve(b, x)
-    values = np.array(x.getDenseArray(readonly=True))
     free(b, x)
-    return values
+    return found
 
 
 class Factor(Solver):

@@ -19,6 +19,9 @@ from meso.discrete.unknowns import Numbering
 class Rows:
     """Rows or columns of matrices: a numbered field, in blocks of components.
 
+    Values are arrays (n, block), node by node; on each rank component by component, (block, n),
+    if they are ``apart``.
+
     Attributes:
         owned: Scalar rows of this rank.
         total: Scalar rows of all ranks.
@@ -26,13 +29,24 @@ class Rows:
         to_global: Scalar row of each.
     """
 
-    def __init__(self, numbering: Numbering, comm: MPI.Comm, block: int = 1) -> None:
-        self.numbering, self.comm, self.block = numbering, comm, block
+    def __init__(
+        self, numbering: Numbering, comm: MPI.Comm, block: int = 1, *, apart: bool = False
+    ) -> None:
+        self.numbering, self.comm, self.block, self.apart = numbering, comm, block, apart
         self.first, last = (block * int(n) for n in numbering.starts[comm.rank : comm.rank + 2])
         self.owned, self.total = last - self.first, block * numbering.total
         rows = numbering.to_global.astype(np.int32)
-        self.map = PETSc.LGMap().create(rows, bsize=block, comm=comm)
-        self.to_global = (block * rows[:, None] + np.arange(block, dtype=np.int32)).ravel()
+        components = np.arange(block, dtype=np.int32)
+        if apart:
+            starts = numbering.starts.astype(np.int32)
+            rank = np.searchsorted(starts, rows, side="right") - 1
+            first, count = starts[rank], np.diff(starts)[rank]
+            own = block * first + components[:, None] * count + (rows - first)
+            self.to_global = own.ravel()
+            self.map = PETSc.LGMap().create(self.to_global, comm=comm)
+        else:
+            self.to_global = (block * rows[:, None] + components).ravel()
+            self.map = PETSc.LGMap().create(rows, bsize=block, comm=comm)
         self.size = len(self.to_global)
 
     @property
@@ -40,13 +54,17 @@ class Rows:
         """Scalar rows of this rank and of all."""
         return self.owned, self.total
 
+    def shaped(self, values: np.ndarray) -> np.ndarray:
+        """A vector as an array of components."""
+        return values.reshape((self.block, -1) if self.apart else (-1, self.block))
+
     def gather(self, local: np.ndarray) -> PETSc.Vec:
-        """Sum of what all ranks contribute at their local numbers, (n, block) or (n,)."""
+        """Sum of what all ranks contribute at their local numbers, of any shape of these."""
         return gather(self, local.ravel())
 
     def spread(self, vector: PETSc.Vec) -> np.ndarray:
-        """Values at this rank's local numbers, shape (n, block)."""
-        return spread(self, vector).reshape(-1, self.block)
+        """Values at this rank's local numbers."""
+        return self.shaped(spread(self, vector))
 
 
 class BlockMatrix:
@@ -125,6 +143,37 @@ class BlockMatrix:
         """The matrix."""
         self.mat.assemble()
         return self.mat
+
+
+class Times:
+    """A sparse matrix times several columns, which are apart in memory.
+
+    PETSc takes four of them at a time, in two thirds of the time that SciPy takes.
+
+    Args:
+        matrix: The matrix, of this rank.
+        count: Number of columns.
+    """
+
+    def __init__(self, matrix: csr_matrix, count: int) -> None:
+        csr = matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32), matrix.data
+        self._matrix = PETSc.Mat().createAIJ(matrix.shape, csr=csr, comm=PETSc.COMM_SELF)
+        rows, columns = matrix.shape
+        #: To be filled, shape (count, columns of the matrix).
+        self.argument = np.zeros((count, columns))
+        self._found = np.zeros((count, rows))
+        self._dense = [
+            PETSc.Mat().createDense(a.T.shape, array=a.T, comm=PETSc.COMM_SELF)
+            for a in (self.argument, self._found)
+        ]
+        for dense in self._dense:
+            dense.assemble()
+
+    def __call__(self) -> np.ndarray:
+        """The product with the argument, (count, rows of the matrix), until the next call."""
+        right, left = self._dense
+        self._matrix.matMult(right, result=left)
+        return self._found
 
 
 def _incidence(numbers: np.ndarray, count: int) -> csr_matrix:

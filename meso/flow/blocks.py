@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.sparse import bsr_matrix, csr_matrix, identity, kron, triu
+from scipy.sparse import bsr_matrix, csr_matrix, identity, kron
 
 from meso.discrete.algebra import global_matrix
 from meso.discrete.solvers import factor_of, free, solve_columns
@@ -30,10 +30,11 @@ class Block:
         self.factor, self.width, self.columns = factor, width, columns
 
     def solve(self, r: np.ndarray, z: np.ndarray) -> None:
-        """Solve for these moments of r, shape (owned, N), and put them in z."""
-        own = r[:, self.columns]
-        right = own.reshape(self.width * len(r), self.columns.size // self.width)
-        z[:, self.columns] = solve_columns(self.factor, right).reshape(own.shape)
+        """Solve for these moments of r, shape (N, owned), and put them in z."""
+        own = r[self.columns].reshape(-1, self.width, r.shape[1])
+        right = own.swapaxes(1, 2).reshape(len(own), -1)
+        found = solve_columns(self.factor, right.T).T.reshape(len(own), -1, self.width)
+        z[self.columns] = found.swapaxes(1, 2).reshape(len(self.columns), -1)
 
     def close(self) -> None:
         """Free the factor, which other blocks may share, on all ranks together."""
@@ -95,8 +96,14 @@ def _matrix(
 def over_ranks(local: bsr_matrix | csr_matrix, rows: Rows) -> Any:
     """A symmetric matrix, for a factorisation, from what each rank contributes to it."""
     if local.format == "bsr":  # half of the blocks first, which takes half of the memory
-        row = np.repeat(np.arange(len(local.indptr) - 1), np.diff(local.indptr))
-        upper = local.indices >= row
-        pointer = np.concatenate([[0], np.cumsum(upper)])[local.indptr]
-        local = bsr_matrix((local.data[upper], local.indices[upper], pointer), shape=local.shape)
-    return global_matrix(triu(local).tocsr(), rows, half=True)
+        local = bsr_matrix(_upper(local), shape=local.shape).tocsr()
+    return global_matrix(csr_matrix(_upper(local), shape=local.shape), rows, half=True)
+
+
+def _upper(local: bsr_matrix | csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values, columns and pointers of its entries or blocks on the diagonal and above."""
+    count = len(local.indptr) - 1
+    row = np.repeat(np.arange(count, dtype=local.indices.dtype), np.diff(local.indptr))
+    upper = local.indices >= row
+    pointer = np.concatenate([[0], np.cumsum(upper, dtype=local.indptr.dtype)])[local.indptr]
+    return local.data[upper], local.indices[upper], pointer

@@ -155,12 +155,9 @@ class Certificate:
             for p, m in zip(penalty.members, system.members, strict=True)
         ]
         boundaries = [*system.boundaries, *penalty.boundaries]
-        matrix = Kronecker(system.scalars, penalised, boundaries).explicit(both)
-        factor = Factor(over_ranks(matrix, rows), rows)
-        del matrix
-        load = [
-            self._flux(n) - self.system(u)[:, :2] for n, u in zip(self.sides, moments, strict=True)
-        ]
+        stiff = Kronecker(system.scalars, penalised, boundaries)
+        factor = Factor(over_ranks(stiff.explicit(both), rows), rows, definite=True)
+        load = [self._flux(n) - self.system(u, 2) for n, u in zip(self.sides, moments, strict=True)]
         right = np.zeros((len(load), numbers.size, 2))
         for side, own in enumerate(load):
             np.add.at(right[side], numbers.nodes, own)

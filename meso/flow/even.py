@@ -98,7 +98,7 @@ class EvenParity:
     def conductance(self) -> np.ndarray:
         """The upper bound, S (S/m without thickness), shape (ports, ports)."""
         load, given, constant = self.data()
-        reduced = load - _each(self.system, given)
+        reduced = load - _each(self.system, given) if self.pairs else load
         start = constant - ((load + reduced) * given).sum(axis=(1, 2))
         h = given + self._best(reduced, total(self.device.comm, start))
         first = np.tensordot(load, h, ((1, 2), (1, 2)))
@@ -156,9 +156,10 @@ class EvenParity:
         for side, own in enumerate(load):
             np.add.at(loads[side], numbers.nodes, own)
         system = self.system.on(numbers.nodes, numbers.size)
-        rows = Rows(numbers, self.device.comm, self.count)
         if self.direct:
+            rows = Rows(numbers, self.device.comm, self.count)
             return self._factorised(system, rows, loads)[:, numbers.nodes]
+        rows = Rows(numbers, self.device.comm, self.count, apart=True)
         return self._iterated(system, rows, loads, start)[:, numbers.nodes]
 
     def _factorised(self, system: Kronecker, rows: Rows, loads: np.ndarray) -> np.ndarray:
@@ -171,7 +172,7 @@ class EvenParity:
         if not grounded and self.device.comm.rank == 0:
             diagonal[0, 0] = diagonal[0, 1]
         matrix = matrix + diags(diagonal.ravel())
-        factor = Factor(over_ranks(matrix, rows), rows)
+        factor = Factor(over_ranks(matrix, rows), rows, definite=True)
         x = factor.solve(loads.reshape(len(loads), diagonal.size).T)
         factor.close()
         return x.T.reshape(loads.shape)
@@ -182,15 +183,15 @@ class EvenParity:
         comm, last = self.device.comm, len(self.names) - 1
         operator = Operator(system.prepared(), rows)
         precondition = Sweep(rows, system, [], self._blocks(system, rows))
-        found = np.zeros((len(loads), rows.owned // self.count, self.count))
+        found = np.zeros((len(loads), self.count, rows.owned // self.count))
         for side, own in enumerate(loads):
             if side == last and not self.pairs:
                 # At one potential of all contacts there is nothing but this potential.
                 found[side] = -found.sum(axis=0)
-                found[side, :, 0] += 1.0
+                found[side, 0] += 1.0
                 continue
-            vector = rows.gather(own)
-            load = np.array(vector.array_r).reshape(-1, self.count)
+            vector = rows.gather(own.T)
+            load = rows.shaped(np.array(vector.array_r))
             free(vector)
             least = 1e-14 * start[side]
 
@@ -201,7 +202,7 @@ class EvenParity:
 
             found[side], iterations, _ = iterate(operator, precondition, load, self.tolerance, size)
             self.iterations = max(self.iterations, iterations)
-        out = np.array([operator.spread(x) for x in found])
+        out = np.array([operator.spread(x).T for x in found])
         precondition.close()
         operator.close()
         return out

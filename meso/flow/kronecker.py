@@ -7,8 +7,8 @@ which DOLFINx assembles material by material, and small angular matrices S_ij, C
 act at quadrature points in the frame of the normal, where cosines and sines decouple. Memory is
 proportional to the number of moments.
 
-Arrays of moments have shape (rows, N), cosine and sine by turns. Each rank has what its own cells
-contribute to the rows that it touches.
+Arrays of moments have shape (rows, N), or in iterations (N, rows), cosine and sine by turns. Each
+rank has what its own cells contribute to the rows that it touches.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from scipy.sparse import bsr_matrix, coo_matrix, csr_matrix, diags, kron
 from meso.compiled import functional
 from meso.device import Device
 from meso.discrete.cells import FacetGeometry, cells_of, facet_geometry, lagrange, space
+from meso.discrete.sparse import Times
 from meso.equations import moments as equations
 from meso.flow.angular import Moments, about
 from meso.flow.discretisation import trace
@@ -53,7 +54,13 @@ class Scalars:
 
     def sum(self, weights: Sequence[float] | np.ndarray) -> csr_matrix:
         """A sum of the matrices."""
-        values = np.asarray(weights) @ self.values
+        return self._with(np.asarray(weights) @ self.values)
+
+    def each(self) -> list[csr_matrix]:
+        """The matrices, which share the values."""
+        return [self._with(values) for values in self.values]
+
+    def _with(self, values: np.ndarray) -> csr_matrix:
         return csr_matrix((values, self.indices, self.indptr), shape=(self.size, self.size))
 
     def explicit(self, moments: Moments, columns: np.ndarray) -> bsr_matrix:
@@ -77,7 +84,7 @@ class Scalars:
 class Product:
     """The conductor's terms of one material, from moments ``source`` to ``target``, or of all.
 
-    Their scalar matrices stand side by side, column by column: one sparse product for all.
+    Their scalar matrices stand side by side: one sparse product for all.
     """
 
     def __init__(
@@ -105,17 +112,19 @@ class Product:
         # The antisymmetric part cancels inside the material.
         values[np.abs(values) < 1e-13 * np.abs(scalars.values).max(initial=0.0)] = 0.0
         count, n = len(values), scalars.size
-        columns = count * scalars.indices[:, None] + np.arange(count, dtype=np.int32)
-        self.matrix = csr_matrix(
+        columns = scalars.indices[:, None] + n * np.arange(count, dtype=np.int32)
+        matrix = csr_matrix(
             (values.T.ravel(), columns.ravel(), count * scalars.indptr), shape=(n, count * n)
         )
-        self.matrix.eliminate_zeros()
-        self.angular = angular[used].transpose(2, 0, 1).reshape(angular.shape[2], -1)
-        self.targets = angular.shape[1]
+        matrix.eliminate_zeros()
+        targets = angular.shape[1]
+        self.product = Times(matrix, targets)
+        self.angular = angular[used].swapaxes(0, 1).reshape(targets * count, -1)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Of x, shape (rows, sources): shape (rows, targets)."""
-        return self.matrix @ (x @ self.angular).reshape(self.matrix.shape[1], self.targets)
+        """Of x, shape (sources, rows): shape (targets, rows), until the next call."""
+        np.matmul(self.angular, x, out=self.product.argument.reshape(len(self.angular), -1))
+        return self.product()
 
 
 class Boundary:
@@ -199,21 +208,28 @@ class Kronecker:
         scalars = [k.on(rows, size) for k in self.scalars]
         return Kronecker(scalars, self.members, [b.on(rows, size) for b in self.boundaries])
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """A x, shape (rows, N), once; :meth:`prepared` is for many."""
+    def __call__(self, x: np.ndarray, count: int | None = None) -> np.ndarray:
+        """A x, shape (rows, N), once; :meth:`prepared` is for many.
+
+        With a count only so many moments of it, the first ones.
+        """
         y = np.zeros_like(x)
-        for k, member in zip(self.scalars, self.members, strict=True):
-            for unit, angular in zip(np.eye(5), angular_parts(member), strict=True):
-                if angular.any():
-                    y += k.sum(unit) @ (x @ angular.T)
         for part in self.boundaries:
             part.add(x, y)
+        y = np.ascontiguousarray(y[:, :count])
+        for k, member in zip(self.scalars, self.members, strict=True):
+            for matrix, angular in zip(k.each(), angular_parts(member)[:, :count], strict=True):
+                if angular.any():
+                    y += matrix @ (x @ angular.T)
         return y
 
     def prepared(
         self, target: np.ndarray | None = None, source: np.ndarray | None = None
     ) -> Callable[[np.ndarray], np.ndarray]:
-        """The same map, faster; or what the conductor alone carries from some moments to others."""
+        """The same map, faster; or what the conductor alone carries from some moments to others.
+
+        Of arrays moment by moment, (N, rows); a result is there until the next call.
+        """
         pairs = zip(self.scalars, self.members, strict=True)
         first, *others = (Product(k, m, target, source) for k, m in pairs)
         boundaries = self.boundaries if target is None else ()
@@ -223,7 +239,7 @@ class Kronecker:
             for product in others:
                 y += product(x)
             for part in boundaries:
-                part.add(x, y)
+                part.add(x.T, y.T)
             return y
 
         return apply
@@ -231,8 +247,11 @@ class Kronecker:
     def explicit(self, columns: np.ndarray) -> bsr_matrix:
         """The matrix of some moments, cosine and sine of each harmonic by turns."""
         pairs = zip(self.scalars, self.members, strict=True)
-        conductor = sum(k.explicit(m, columns) for k, m in pairs)
-        return conductor + sum(part.explicit(columns) for part in self.boundaries)
+        first, *others = (k.explicit(m, columns) for k, m in pairs)
+        # Sums with the conductor take long: those of boundaries come first.
+        if self.boundaries:
+            others.append(sum(part.explicit(columns) for part in self.boundaries))
+        return sum(others, first)
 
 
 def angular_parts(moments: Moments) -> np.ndarray:
@@ -265,14 +284,20 @@ def scalar_matrices(
         stiffness, mass = (
             dolfinx.fem.assemble_matrix(functional(f * dx)) for f in (gradients, values)
         )
-        k, m = stiffness.data.reshape(-1, 2, 2), mass.data / device.extent**2
-        xx, xy, yx, yy = k[:, 0, 0], k[:, 0, 1], k[:, 1, 0], k[:, 1, 1]
-        values = np.array([xx + yy, xx - yy, xy + yx, xy - yx, m])
+        xx, xy, yx, yy = stiffness.data.reshape(-1, 4).T
+        values = np.empty((5, len(xx)))
+        np.add(xx, yy, out=values[0])
+        np.subtract(xx, yy, out=values[1])
+        np.add(xy, yx, out=values[2])
+        np.subtract(xy, yx, out=values[3])
+        np.divide(mass.data, device.extent**2, out=values[4])
+        pointer, indices = mass.indptr, mass.indices
         # Columns of nodes that other ranks alone touch are theirs.
-        size = len(mass.indptr) - 1
-        own = mass.indices < size
-        pointer = np.concatenate([[0], np.cumsum(own, dtype=np.int32)])[mass.indptr]
-        out.append(Scalars(pointer, mass.indices[own], values[:, own]))
+        own = indices < len(pointer) - 1
+        if not own.all():
+            pointer = np.concatenate([[0], np.cumsum(own, dtype=np.int32)])[pointer]
+            indices, values = indices[own], values[:, own]
+        out.append(Scalars(pointer, indices, values))
     return out
 
 

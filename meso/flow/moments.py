@@ -50,16 +50,16 @@ class Saddle:
         self._factor = factor_of(matrix, definite=False)
 
     def __call__(self, force: np.ndarray) -> np.ndarray:
-        """J of a force, both on owned rows, (owned, 2)."""
+        """J of a force, both on owned rows, (2, owned)."""
         right = self._right.array
         right[:] = 0.0
-        right[: force.size] = force.ravel()
+        right[: force.size] = force.T.ravel()
         self._factor.solve(self._right, self.left)
-        return np.asarray(self.left.array_r[: force.size].reshape(force.shape))
+        return np.asarray(self.left.array_r[: force.size].reshape(-1, 2).T)
 
     def solve(self, r: np.ndarray, z: np.ndarray) -> None:
-        """Put J of a force in the first two columns."""
-        z[:, :2] = self(r[:, :2])
+        """Put J of a force in the first two rows."""
+        z[:2] = self(r[:2])
 
     def close(self) -> None:
         """Free it, on all ranks together."""
@@ -78,7 +78,8 @@ class IterativeMoments:
         self.vector, self.sides = self.system.vector, self.system.sides
         keep = np.ones(self.vector.nodes, dtype=bool)
         numbers = number_field(self.vector, keep, twins=self.system.twins)
-        self.rows, self.pair = (Rows(numbers, self.comm, n) for n in (self.count, 2))
+        self.rows = Rows(numbers, self.comm, self.count, apart=True)
+        self.pair = Rows(numbers, self.comm, 2)
         memory.require(
             self.comm,
             memory.moments(self.rows.total, self.sides) / self.comm.size,
@@ -121,7 +122,7 @@ class IterativeMoments:
 
         def apply(x: np.ndarray) -> np.ndarray:
             y = rest(x)
-            y[:, :2] += (turning @ x[:, :2].ravel()).reshape(-1, 2)
+            y[:2] += (turning @ x[:2].T.ravel()).reshape(-1, 2).T
             return y
 
         self.operator = Operator(apply, self.rows)
@@ -138,7 +139,7 @@ class IterativeMoments:
         # m = 3, 7, ... twice, and once 1, 5, ...: the hydrodynamic problem is the largest factor.
         halves = (pairs[::2], pairs[1::2]) if self._coupled() else (pairs[:0], pairs)
         half, other = blocks(self.rows, self.rest, halves, paired=self.paired)
-        #: Forces on owned rows to moments there, shape (owned, N).
+        #: Forces on owned rows to moments there, shape (N, owned).
         self.precondition = Sweep(self.rows, self.rest, half, [self.saddle, *other])
 
     def _coupled(self) -> bool:
@@ -168,11 +169,11 @@ class IterativeMoments:
         fits = start is not None and start.shape[:2] == (self.sides, self.vector.nodes)
         scalar = np.zeros((self.sides, *system.scalar.dofs.shape))
         scalar_rows = system.scalar_rows(np.arange(len(scalar[0])))
-        loads = np.zeros((self.sides, self.pair.owned // 2, self.count))
+        loads = np.zeros((self.sides, self.count, self.pair.owned // 2))
         found, products = np.zeros_like(loads), np.zeros_like(loads)
         for side, own in enumerate(system.assembly.load.T):
             load = gather(unknowns, own)
-            loads[side, :, :2] = load.array_r[: self.pair.owned].reshape(-1, 2)
+            loads[side, :2] = load.array_r[: self.pair.owned].reshape(-1, 2).T
             free(load)
             if side == ports - 1 and not problem.pairs:
                 # All contacts at one potential carry no current.
@@ -182,7 +183,7 @@ class IterativeMoments:
             begin = self._owned(start[side]) if start is not None and fits else None
             found[side] = self._iterate(loads[side], begin)
             products[side] = self.operator(found[side])
-            self.saddle((loads[side] - products[side])[:, :2])
+            self.saddle((loads[side] - products[side])[:2])
             values = spread(unknowns, self.saddle.left)
             scalar[side] = np.where(scalar_rows >= 0, values[scalar_rows], 0.0)
         power = np.tensordot(loads, found, ((1, 2), (1, 2)))
@@ -192,7 +193,7 @@ class IterativeMoments:
         pairs = ", cosine and sine in pairs" if self.paired else ""
         name = "conjugate gradients" if problem.symmetric else "GMRES"
         return Solutions(
-            vector=np.array([self.operator.spread(x)[nodes] for x in found]),
+            vector=np.array([self.operator.spread(x)[:, nodes].T for x in found]),
             scalar=scalar,
             flux=np.asarray(total(self.comm, power))[:ports],
             evidence={
@@ -209,24 +210,25 @@ class IterativeMoments:
         touched = np.zeros((numbers.size, self.count))
         touched[numbers.nodes, : nodal.shape[1]] = nodal
         first, last = numbers.starts[rank : rank + 2]
-        return touched[(numbers.to_global >= first) & (numbers.to_global < last)]
+        return touched[(numbers.to_global >= first) & (numbers.to_global < last)].T
 
     def _iterate(self, force: np.ndarray, begin: np.ndarray | None) -> np.ndarray:
         """Moments for a force, both on owned rows, from a start."""
         right = force if begin is None else force - self.operator(begin)
         # The force without what potentials balance, which rounding would amplify.
         right = right.copy()
-        right[:, :2] = self.friction(self.saddle(right[:, :2]))
-        z = self.precondition(force)
-        symmetric = self.problem.symmetric
-        size = float(np.sqrt(total(self.comm, np.vdot(force if symmetric else z, z)))) or 1.0
+        right[:2] = self.friction(self.saddle(right[:2]).T).T
+        symmetric, size = self.problem.symmetric, None
+        if begin is not None:
+            z = self.precondition(force)
+            size = float(np.sqrt(total(self.comm, np.vdot(force if symmetric else z, z))))
         x, iterations, error = iterate(
             self.operator,
             self.precondition,
             right,
             # There is no symmetry that would square the error of currents.
             self.tolerance if symmetric else 5e-3 * self.tolerance,
-            lambda _: size,
+            size,
             "cg" if symmetric else "gmres",
         )
         self.iterations = max(self.iterations, iterations)

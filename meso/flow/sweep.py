@@ -30,7 +30,7 @@ class Solve(Protocol):
     columns: np.ndarray
 
     def solve(self, r: np.ndarray, z: np.ndarray) -> None:
-        """Solve for these moments of r, shape (owned, N), and put them in z."""
+        """Solve for these moments of r, shape (N, owned), and put them in z."""
 
     def close(self) -> None:
         """Free the memory, on all ranks together."""
@@ -47,7 +47,7 @@ class Sweep:
         if not first:
             return
         one, two = (np.sort(np.concatenate([f.columns for f in half])) for half in (first, second))
-        ones, twos = (Rows(rows.numbering, rows.comm, len(half)) for half in (one, two))
+        ones, twos = (Rows(rows.numbering, rows.comm, len(half), apart=True) for half in (one, two))
         self._couplings = [
             Operator(operator.prepared(two, one), twos, ones),
             Operator(operator.prepared(one, two), ones, twos),
@@ -55,18 +55,18 @@ class Sweep:
         self._columns = one, two
 
     def __call__(self, r: np.ndarray) -> np.ndarray:
-        """P^-1 r, shape (owned, N)."""
+        """P^-1 r, shape (N, owned)."""
         z, load = np.zeros_like(r), r
         if self._couplings:
             (forth, back), (one, two) = self._couplings, self._columns
             for half in self._twice:
                 half.solve(r, z)
             load = r.copy()
-            load[:, two] -= forth(z[:, one])
+            load[two] -= forth(z[one])
         for half in self._once:
             half.solve(load, z)
         if self._couplings:
-            load[:, one] -= back(z[:, two])
+            load[one] -= back(z[two])
             for half in self._twice:
                 half.solve(load, z)
         return z
