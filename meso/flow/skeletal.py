@@ -132,7 +132,8 @@ class SkeletalSystem:
         """Stress and relaxation of cells, at their centres."""
         c = self.problem.coefficients
         at = self.discrete.cells.positions(cells, np.full((1, 2), 1 / 3))
-        return tuple(np.reshape(of(cells, at), -1) for of in (c.stress, c.relaxation))  # type: ignore[return-value]
+        stress, relaxation = c.stress(cells, at), c.relaxation(cells, at)
+        return stress.reshape(len(cells)), relaxation.reshape(len(cells))
 
     def _constraints(self, walls: Facets, levels: np.ndarray, numbers: Numbering) -> Constraints:
         """No flux out of cells, nor through walls."""
