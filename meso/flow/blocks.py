@@ -16,7 +16,7 @@ from scipy.sparse import bsr_matrix, csr_matrix, identity, kron
 from meso.discrete.algebra import global_matrix
 from meso.discrete.solvers import factor_of, free, solve_columns
 from meso.discrete.sparse import Rows
-from meso.flow.kronecker import Kronecker, angular_parts
+from meso.flow.kronecker import Kronecker, angular_parts, on_or_above
 
 #: (1 - p)/(1 + p) below which cosine and sine are taken as a pair: p = 0.98. Pairs need fewer
 #: iterations from p = 0.9, but cost more in all (measured).
@@ -94,16 +94,12 @@ def _matrix(
 
 
 def over_ranks(local: bsr_matrix | csr_matrix, rows: Rows) -> Any:
-    """A symmetric matrix, for a factorisation, from what each rank contributes to it."""
-    if local.format == "bsr":  # half of the blocks first, which takes half of the memory
-        local = bsr_matrix(_upper(local), shape=local.shape).tocsr()
-    return global_matrix(csr_matrix(_upper(local), shape=local.shape), rows, half=True)
+    """A symmetric matrix, for a factorisation, from what each rank contributes to it.
 
-
-def _upper(local: bsr_matrix | csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values, columns and pointers of its entries or blocks on the diagonal and above."""
-    count = len(local.indptr) - 1
-    row = np.repeat(np.arange(count, dtype=local.indices.dtype), np.diff(local.indptr))
-    upper = local.indices >= row
-    pointer = np.concatenate([[0], np.cumsum(upper, dtype=local.indptr.dtype)])[local.indptr]
-    return local.data[upper], local.indices[upper], pointer
+    Blocks below the diagonal are not looked at.
+    """
+    whole = local.tocsr()
+    upper, indptr = on_or_above(whole.indptr, whole.indices)
+    half = csr_matrix((whole.data[upper], whole.indices[upper], indptr), shape=whole.shape)
+    del whole
+    return global_matrix(half, rows, half=True)

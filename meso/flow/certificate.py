@@ -156,7 +156,7 @@ class Certificate:
         ]
         boundaries = [*system.boundaries, *penalty.boundaries]
         stiff = Kronecker(system.scalars, penalised, boundaries)
-        factor = Factor(over_ranks(stiff.explicit(both), rows), rows, definite=True)
+        factor = Factor(over_ranks(stiff.explicit(both, half=True), rows), rows, definite=True)
         load = [self._flux(n) - self.system(u, 2) for n, u in zip(self.sides, moments, strict=True)]
         right = np.zeros((len(load), numbers.size, 2))
         for side, own in enumerate(load):

@@ -163,7 +163,7 @@ class EvenParity:
         return self._iterated(system, rows, loads, start)[:, numbers.nodes]
 
     def _factorised(self, system: Kronecker, rows: Rows, loads: np.ndarray) -> np.ndarray:
-        matrix = system.explicit(np.arange(self.count))
+        matrix = system.explicit(np.arange(self.count), half=True)
         # There is no sine of m = 0, and without contacts any level will do: the functional depends
         # on neither.
         diagonal = np.zeros((rows.numbering.size, self.count))

@@ -63,12 +63,16 @@ class Scalars:
     def _with(self, values: np.ndarray) -> csr_matrix:
         return csr_matrix((values, self.indices, self.indptr), shape=(self.size, self.size))
 
-    def explicit(self, moments: Moments, columns: np.ndarray) -> bsr_matrix:
-        """The conductor's terms of some moments as one matrix."""
-        angular = angular_parts(moments)[:, columns[:, None], columns]
-        blocks = np.tensordot(self.values, angular, (0, 0))
-        shape = (len(columns) * self.size,) * 2
-        return bsr_matrix((blocks, self.indices, self.indptr), shape=shape)
+    def explicit(self, moments: Moments, columns: np.ndarray, *, half: bool = False) -> bsr_matrix:
+        """The conductor's terms of some moments as one matrix, or half of its blocks."""
+        indptr, indices, values = self.indptr, self.indices, self.values
+        if half:
+            upper, indptr = on_or_above(indptr, indices)
+            indices, values = indices[upper], values[:, upper]
+        n = len(columns)
+        angular = angular_parts(moments)[:, columns[:, None], columns].reshape(-1, n * n)
+        blocks = np.ascontiguousarray((angular.T @ values).T).reshape(-1, n, n)
+        return bsr_matrix((blocks, indices, indptr), shape=(n * self.size,) * 2)
 
     def on(self, rows: np.ndarray, size: int) -> Scalars:
         """The matrices on numbered rows, several of which may be one."""
@@ -244,14 +248,29 @@ class Kronecker:
 
         return apply
 
-    def explicit(self, columns: np.ndarray) -> bsr_matrix:
-        """The matrix of some moments, cosine and sine of each harmonic by turns."""
+    def explicit(self, columns: np.ndarray, *, half: bool = False) -> bsr_matrix:
+        """The matrix of some moments, cosine and sine of each harmonic by turns.
+
+        Half of it are the blocks on the diagonal and above, all that a factorisation needs.
+        """
         pairs = zip(self.scalars, self.members, strict=True)
-        first, *others = (k.explicit(m, columns) for k, m in pairs)
+        first, *others = (k.explicit(m, columns, half=half) for k, m in pairs)
         # Sums with the conductor take long: those of boundaries come first.
         if self.boundaries:
-            others.append(sum(part.explicit(columns) for part in self.boundaries))
+            boundary = sum(part.explicit(columns) for part in self.boundaries)
+            if half:
+                upper, indptr = on_or_above(boundary.indptr, boundary.indices)
+                rest = boundary.data[upper], boundary.indices[upper], indptr
+                boundary = bsr_matrix(rest, shape=boundary.shape)
+            others.append(boundary)
         return sum(others, first)
+
+
+def on_or_above(indptr: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which entries of a sparse matrix are on the diagonal or above, and pointers to these."""
+    row = np.repeat(np.arange(len(indptr) - 1, dtype=indices.dtype), np.diff(indptr))
+    upper = indices >= row
+    return upper, np.concatenate([[0], np.cumsum(upper, dtype=indptr.dtype)])[indptr]
 
 
 def angular_parts(moments: Moments) -> np.ndarray:
@@ -291,7 +310,8 @@ def scalar_matrices(
         np.add(xy, yx, out=values[2])
         np.subtract(xy, yx, out=values[3])
         np.divide(mass.data, device.extent**2, out=values[4])
-        pointer, indices = mass.indptr, mass.indices
+        # Copies, or the matrix of the masses would stay with them; SciPy wants both of one type.
+        pointer, indices = mass.indptr.astype(np.int32), mass.indices.copy()
         # Columns of nodes that other ranks alone touch are theirs.
         own = indices < len(pointer) - 1
         if not own.all():
