@@ -31,18 +31,18 @@ def cholmod(matrix: PETSc.Mat, *, ordered: bool) -> PETSc.Mat:
     """
     pc = PETSc.PC().create(matrix.comm)
     prefix = f"meso_definite_{id(pc):x}_"
+    database = f"{prefix}mat_cholmod_"
     settings: dict[str, Any] = {
-        "mat_cholmod_print": 0,
-        "mat_cholmod_supernodal_switch": _SUPERNODAL,
+        "print": 0,
         # Small matrices would get L D L^T otherwise, which takes indefinite ones too.
-        "mat_cholmod_final_asis": 0,
-        "mat_cholmod_final_ll": 1,
+        "final_asis": 0,
+        "final_ll": 1,
     }
-    if ordered:
-        settings["mat_cholmod_nmethods"] = 1
+    # Skeletons, which are ordered, are solved with a few times; preconditioners often.
+    settings |= {"nmethods": 1} if ordered else {"supernodal_switch": _SUPERNODAL}
     options = PETSc.Options()
     for key, value in settings.items():
-        options[prefix + key] = value
+        options[database + key] = value
     pc.setOptionsPrefix(prefix)
     pc.setOperators(matrix)
     pc.setType(PETSc.PC.Type.CHOLESKY)
@@ -60,7 +60,7 @@ def cholmod(matrix: PETSc.Mat, *, ordered: bool) -> PETSc.Mat:
         ) from error
     finally:
         for key in settings:
-            options.delValue(prefix + key)
+            options.delValue(database + key)
     factor = pc.getFactorMatrix()
     pc.destroy()
     return factor
