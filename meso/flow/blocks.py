@@ -31,10 +31,11 @@ class Block:
 
     def solve(self, r: np.ndarray, z: np.ndarray) -> None:
         """Solve for these moments of r, shape (N, owned), and put them in z."""
-        own = r[self.columns].reshape(-1, self.width, r.shape[1])
-        right = own.swapaxes(1, 2).reshape(len(own), -1)
-        found = solve_columns(self.factor, right.T).T.reshape(len(own), -1, self.width)
-        z[self.columns] = found.swapaxes(1, 2).reshape(len(self.columns), -1)
+        rows, sides = r.shape[1], len(self.columns) // self.width  # a rank may have no rows
+        own = r[self.columns].reshape(sides, self.width, rows).swapaxes(1, 2)
+        right = own.reshape(sides, rows * self.width)
+        found = solve_columns(self.factor, right.T).T.reshape(sides, rows, self.width)
+        z[self.columns] = found.swapaxes(1, 2).reshape(len(self.columns), rows)
 
     def close(self) -> None:
         """Free the factor, which other blocks may share, on all ranks together."""
