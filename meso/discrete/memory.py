@@ -20,8 +20,9 @@ _CGROUPS = Path("/sys/fs/cgroup")
 #: Bytes for each entry of an element matrix that is being assembled, at most at a time; those
 #: that stay; for each entry of the matrix in PETSc and MUMPS; for each entry of the factors of
 #: MUMPS, and of CHOLMOD.
-_KEPT = 36
 _ASSEMBLED, _LEFT, _STORED, _FACTOR, _CHOLESKY = 48, 10, 28, 13, 9
+#: Bytes for each entry of a matrix with constraints, beside its penalised copy and the factor.
+_KEPT = 52
 #: Share of the entries of element matrices that are left when they are added.
 _DISTINCT = 0.73
 #: Bytes that any process has, so that nobody needs to ask, which takes milliseconds.
