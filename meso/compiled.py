@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.util
 import os
 import platform
+import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import cffi
 import dolfinx
 import numpy as np
 import ufl
@@ -101,6 +104,28 @@ def compiled(ufl_object: Any) -> Any:
         _told.set(None)
         say("compiling weak forms, each once on this machine")
     return found
+
+
+def library(name: str, header: str, source: str) -> Any:
+    """Functions in C, with their declarations, in the same cache."""
+    key = hashlib.sha256("\n".join([header, source, *_FLAGS]).encode()).hexdigest()[:16]
+    module = f"meso_{name}_{key}"
+    with _alone():
+        folder = _folder() / name
+        path = folder / (module + sysconfig.get_config_var("EXT_SUFFIX"))
+        if not path.exists():
+            folder.mkdir(exist_ok=True)
+            builder = cffi.FFI()
+            builder.cdef(header)
+            builder.set_source(module, source, extra_compile_args=_FLAGS)
+            with tempfile.TemporaryDirectory(dir=folder) as own:
+                os.replace(builder.compile(own), path)
+    spec = importlib.util.spec_from_file_location(module, path)
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found.lib
 
 
 #: Who is told that a form was compiled.

@@ -255,7 +255,7 @@ class _Part:
         """As of :meth:`System.solve`; ``missing`` has the shape (n, sides)."""
         own, sides = self.system.own, loads.shape[3]
         symmetric = self.operator.symmetric and (own is None or own.symmetric)
-        assembly = Assembly(self.unknowns, sides, symmetric)
+        assembly = Assembly(self.unknowns, sides, symmetric, own=own is not None)
         outer = self.space.dofs[:, self.space.outer]
         lifted = bool(np.any(given))
         for batch, matrix in self._cells():

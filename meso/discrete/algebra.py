@@ -14,6 +14,7 @@ import numpy as np
 from petsc4py import PETSc
 from scipy.sparse import coo_matrix, csr_matrix, triu
 
+from meso.discrete.loops import eliminate
 from meso.discrete.solvers import Factor, Iterative, free
 from meso.discrete.unknowns import Unknowns
 
@@ -53,11 +54,13 @@ class Assembly:
         unknowns: The numbering.
         sides: Number of right-hand sides.
         symmetric: Whether all matrices are symmetric.
+        own: Whether terms of a user take part: unknowns inside cells are pivoted then.
     """
 
     unknowns: Unknowns
     sides: int
     symmetric: bool = True
+    own: bool = False
     load: np.ndarray = field(init=False)
     batches: list[Condensed] = field(default_factory=list)
     _triplets: list[tuple[np.ndarray, ...]] = field(default_factory=list)
@@ -89,15 +92,11 @@ class Assembly:
         remaining = matrix[:, :outer, :outer]
         outer_load = None if load is None else load[:, :outer]
         if matrix.shape[1] > outer:
-            right = matrix[:, outer:, :outer]
+            left, solved = eliminate(matrix, outer, load, pivoting=self.own or not self.symmetric)
+            remaining, coupling, own = left, solved, None
             if load is not None:
-                right = np.concatenate([right, load[:, outer:]], axis=2)
-            solved = np.linalg.solve(matrix[:, outer:, outer:], right)
-            coupling = solved[:, :, :outer]
-            own = None if load is None else solved[:, :, outer:]
-            remaining = remaining - matrix[:, :outer, outer:] @ coupling
-            if outer_load is not None:
-                outer_load = outer_load - matrix[:, :outer, outer:] @ own
+                remaining, outer_load = left[..., :outer], left[..., outer:]
+                coupling, own = solved[..., :outer], solved[..., outer:]
             self.batches.append(
                 Condensed(cells=cells, rows=rows, coupling=coupling, own=own, given=given)
             )

@@ -24,6 +24,7 @@ import basix.ufl
 import numpy as np
 import ufl
 
+from meso.discrete import loops
 from meso.discrete.cells import Cells, quadrature
 from meso.discrete.kernels import Kernel, Shape, Space
 
@@ -113,7 +114,6 @@ def tensor_matrices(
     first = np.cumsum([0, *(s.width for s in spaces)])
     out = np.zeros((count, ends[-1], ends[-1]))
     for r, s in product(range(len(spaces)), repeat=2):
-        m, n, a, b = nodes[r], nodes[s], spaces[r].width, spaces[s].width
         part = np.s_[first[r] : first[r + 1], :, first[s] : first[s + 1]]
         # Pairs of derivatives that occur at all, and the integrals of these.
         some = np.argwhere(found_in[part].any(axis=(0, 2)))
@@ -123,11 +123,7 @@ def tensor_matrices(
         pairs = _pairs(shape, spaces[r], spaces[s])[found]
         # The pairs come first, as always after indices with a slice between them.
         factor = reference[:, *part][:, :, found[0], :, found[1]].transpose(1, 2, 3, 0)
-        here = factor.reshape(count * a * b, -1) @ pairs.reshape(-1, m * n)
-        here = here.reshape(count, a, b, m, n)
-        rows = out[:, ends[r] : ends[r + 1], ends[s] : ends[s + 1]]
-        for i, j in product(range(a), range(b)):
-            rows[:, i::a, j::b] = here[:, i, j]
+        loops.expand(out, (ends[r], ends[s]), factor, pairs)
     return out
 
 

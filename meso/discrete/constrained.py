@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from mpi4py import MPI
 from petsc4py import PETSc
-from scipy.sparse import csr_matrix, diags, triu
+from scipy.sparse import csr_matrix, diags
 
 from meso.discrete.algebra import distributed, global_matrix
 from meso.discrete.skeleton import Skeleton, Sums
@@ -78,23 +78,24 @@ class Constrained(Solver):
         self.total += constraints.total
         self.C = distributed(constraints.matrix, constraints, unknowns)
         self.D = gather(constraints, constraints.penalty)
-        penalised = self._penalised(sums.pop())
+        penalised = self._penalised(sums)
         self._factor = factor_of(penalised, definite=True, ordered=unknowns.ordered, fits=True)
         self.method = f"{method_of(self._factor)}, augmented Lagrangian"
 
-    def _penalised(self, penalised: csr_matrix) -> PETSc.Mat:
+    def _penalised(self, sums: Sums) -> PETSc.Mat:
         apart = self.constraints.apart
         if self.unknowns.comm.size == 1:
             C = self.constraints.matrix[apart:]
-            penalty = C.T @ diags(1 / self.D.array_r[apart:]) @ C
-            return global_matrix((penalised + triu(penalty)).tocsr(), self.unknowns, half=True)
+            sums.penalise(C.T @ diags(1 / self.D.array_r[apart:]) @ C)
+            return global_matrix(sums.pop(), self.unknowns, half=True)
         # Walls may continue on other ranks.
         scale = self.D.duplicate()
         scale.array[:] = 1 / np.sqrt(self.D.array_r)
         scale.array[:apart] = 0.0
         C = self.C.copy()
         C.diagonalScale(L=scale)
-        matrix, penalty = global_matrix(penalised, self.unknowns, half=False), C.transposeMatMult(C)
+        matrix = global_matrix(sums.pop(), self.unknowns, half=False)
+        penalty = C.transposeMatMult(C)
         matrix.axpy(1.0, penalty)
         free(scale, C, penalty)
         return matrix

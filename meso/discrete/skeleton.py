@@ -11,6 +11,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from meso.device import Device
+from meso.discrete import loops
 from meso.discrete.cells import Lagrange, cells_of
 from meso.discrete.dissection import dissection
 from meso.discrete.unknowns import number_field
@@ -30,7 +31,7 @@ class Skeleton:
         keep: Nodes with an unknown, the same on all ranks.
         twins: Pairs of nodes that are one.
         components: Number of components.
-        together: Cells (m,) and nodes (m, n) that a matrix will couple to their nodes as well.
+        together: Cells (m,) and nodes (m, n) that matrices couple to each other, cell or not.
 
     Attributes:
         nodes: First unknown at each node of this rank, -1 where there are none.
@@ -42,7 +43,7 @@ class Skeleton:
         of_cell: Vertices and edges of each cell, -1 without unknowns, shape (c, e).
         local: Which of these each row of a cell belongs to, shape (n,).
         entities: Number of vertices and edges.
-        blocks: Those of them that share a cell, i n + j with i <= j < n, in ascending order.
+        blocks: Those of them that are coupled, i n + j with i <= j < n, in ascending order.
         ordered: Whether the order is one of elimination.
     """
 
@@ -79,8 +80,11 @@ class Skeleton:
             more = together[0], owner[numbers.nodes[together[1]]]
             place = dissection(centres, edges, found % (count + 1), more)[:count]
             place = np.argsort(np.argsort(place))
-        self.of_cell, owner = np.append(place, -1)[found], place[owner[:-1]]
-        self.entities, self.blocks = count, np.unique(_pairs(self.of_cell) @ [count, 1])
+        place = np.append(place, -1)
+        self.of_cell, owner = place[found], place[owner]
+        pairs = np.concatenate([_pairs(self.of_cell), _pairs(owner[numbers.nodes[together[1]]])])
+        self.entities, self.blocks = count, np.unique(pairs @ [count, 1])
+        owner = owner[:-1]
         by = np.argsort(owner, kind="stable")
         self.entity = np.repeat(owner[by], components)
         which = np.concatenate([np.full(len(own), i) for i, own in enumerate(entities)])
@@ -112,9 +116,9 @@ class Skeleton:
 
 
 class Sums:
-    """Upper triangles of symmetric matrices of one pattern, added up from element matrices."""
+    """Upper triangles of two matrices of one pattern, added up: without and with a penalty."""
 
-    def __init__(self, skeleton: Skeleton, count: int) -> None:
+    def __init__(self, skeleton: Skeleton) -> None:
         self._skeleton, owner, n = skeleton, skeleton.entity, skeleton.entities
         sizes = np.bincount(owner, minlength=n)
         self._first = first = np.concatenate([[0], np.cumsum(sizes)])
@@ -131,36 +135,40 @@ class Sums:
         # The row of an unknown has what the first row of its entity has, from its diagonal on.
         self.indices = columns[_ranges(before[owner] + inside, length)]
         self._row = self.indptr[:-1] - inside
-        self._values = [np.zeros(self.indptr[-1] + 1) for _ in range(count)]
+        self._values = [np.zeros(self.indptr[-1]) for _ in range(2)]
 
-    def add(self, cells: np.ndarray, *matrices: np.ndarray) -> None:
-        """Add matrices of cells, shape (c, n, n), one to each sum."""
-        s, rows, entities = self._skeleton, self._skeleton.rows[cells], self._skeleton.of_cell
+    def add(
+        self, cells: np.ndarray, matrices: np.ndarray, flux: np.ndarray, penalty: np.ndarray
+    ) -> None:
+        """Add matrices of cells, (c, n, n), to both, and flux flux^T / penalty to the second.
+
+        ``flux`` is (c, n), ``penalty`` (c,).
+        """
+        s, entities = self._skeleton, self._skeleton.of_cell[cells]
         p, q = np.triu_indices(entities.shape[1])
-        one, other = entities[cells][:, p], entities[cells][:, q]
+        one, other = entities[:, p], entities[:, q]
         low, high = np.minimum(one, other), np.maximum(one, other)
         block = np.searchsorted(s.blocks, low * s.entities + high)
-        start = np.where(low < 0, 0, self._start[block] - self._first[high])
-        pair = np.zeros((entities.shape[1],) * 2, dtype=np.int64)
+        starts = np.where(low < 0, 0, self._start[block] - self._first[high])
+        pair = np.zeros((entities.shape[1],) * 2, dtype=np.int32)
         pair[p, q] = pair[q, p] = np.arange(len(p))
-        n = rows.shape[1]
-        i, j = np.triu_indices(n)
-        a, b = rows.take(i, axis=1), rows.take(j, axis=1)
-        slots = start.take(pair[s.local[i], s.local[j]], axis=1)
-        low, high = np.minimum(a, b), np.maximum(a, b)
-        slots += self._row[low]
-        slots += high
-        slots[low < 0] = -1
-        twice = (a == b) & (i != j)
-        for values, matrix in zip(self._values, matrices, strict=True):
-            own = matrix.reshape(len(matrix), -1).take(i * n + j, axis=1)
-            # Nodes of a cell may be twins: their coupling counts on both sides of the diagonal.
-            own[twice] *= 2
-            np.add.at(values, slots.ravel(), own.ravel())
+        pairs, rows = pair[s.local[:, None], s.local], s.rows[cells]
+        plain, penalised = self._values
+        loops.scatter(plain, rows, starts, pairs, self._row, matrices)
+        loops.scatter(penalised, rows, starts, pairs, self._row, matrices, flux, penalty)
+
+    def penalise(self, penalty: csr_matrix) -> None:
+        """Add a symmetric matrix to the one with the penalty."""
+        s, entries = self._skeleton, penalty.tocoo()
+        upper = entries.row <= entries.col
+        a, b = entries.row[upper], entries.col[upper]
+        block = np.searchsorted(s.blocks, s.entity[a] * s.entities + s.entity[b])
+        slots = self._row[a] + self._start[block] - self._first[s.entity[b]] + b
+        np.add.at(self._values[-1], slots, entries.data[upper])
 
     def pop(self) -> csr_matrix:
         """The first matrix of those that are left, in the numbers of this rank."""
-        values = self._values.pop(0)[:-1]
+        values = self._values.pop(0)
         return csr_matrix((values, self.indices, self.indptr), shape=(self._skeleton.size,) * 2)
 
 

@@ -145,7 +145,7 @@ class Ohmic:
             twins=twins,
         )
         rows = unknowns.scalar[0]
-        assembly = Assembly(unknowns, sides, own is None or own.symmetric)
+        assembly = Assembly(unknowns, sides, own is None or own.symmetric, own=own is not None)
         for batch, matrix in self._conduction(space):
             nodes, load = space.dofs[batch][:, space.outer], None
             if own is not None:

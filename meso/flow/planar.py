@@ -17,6 +17,7 @@ import numpy as np
 from meso.device import Facets
 from meso.discrete import memory
 from meso.discrete.cells import Lagrange, lagrange
+from meso.discrete.loops import eliminate
 from meso.discrete.periodic import ground_nodes, twin_nodes
 from meso.discrete.saddle import Incomplete, Multigrid, Saddle, Sum, TwoLevels, darcy
 from meso.discrete.scalar import ScalarForms
@@ -136,15 +137,11 @@ class PlanarSystem:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Matrices of the outer unknowns of J, of their divergence, and -C."""
         m, o = self._current, self.count * self.vector.outer.stop
-        matrix, flux = whole[:, :o, :o], whole[:, m:, :o]
-        if m == o:
-            return matrix, flux, np.zeros((len(cells), flux.shape[1], flux.shape[1]))
-        outer = np.r_[:o, m : whole.shape[1]]
-        coupling = whole[:, o:m, outer]
-        solved = np.linalg.solve(whole[:, o:m, o:m], coupling)
-        self._inner.append((cells, solved))
-        less = coupling.swapaxes(1, 2) @ solved
-        return matrix - less[:, :o, :o], flux - less[:, o:, :o], -less[:, o:, o:]
+        order = np.r_[:o, m : whole.shape[1], o:m]
+        left, solved = eliminate(whole[:, order[:, None], order], o + whole.shape[1] - m)
+        if m > o:
+            self._inner.append((cells, solved))
+        return left[:, :o, :o], left[:, o:, :o], left[:, o:, o:]
 
     def _wall_matrices(self) -> tuple[BlockMatrix, BlockMatrix]:
         """W, and the Schur complement of the levels."""

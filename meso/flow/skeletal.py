@@ -22,6 +22,7 @@ from meso.device import Facets
 from meso.discrete import memory
 from meso.discrete.cells import facet_vertices
 from meso.discrete.constrained import Constrained, Constraints
+from meso.discrete.loops import eliminate
 from meso.discrete.periodic import twin_nodes
 from meso.discrete.skeleton import Skeleton, Sums
 from meso.discrete.unknowns import Numbering, kept
@@ -63,7 +64,7 @@ class SkeletalSystem:
         self.unknowns = Skeleton(device, self.vector, keep, twins, 2, together)
         self._require_memory()
         self.batches: list[Condensed] = []
-        self._sums, self._load = Sums(self.unknowns, 2), np.zeros((self.unknowns.size, self.sides))
+        self._sums, self._load = Sums(self.unknowns), np.zeros((self.unknowns.size, self.sides))
         self._given = np.zeros((len(device.cell_region), self.sides))
         self._flux = np.zeros(self.unknowns.rows.shape)
         self._penalty = np.zeros(len(device.cell_region))
@@ -111,22 +112,21 @@ class SkeletalSystem:
         whole[:, p:, p:] -= (
             (measure / (viscosity + friction * measure))[:, None, None] * mean[p:, None] * mean[p:]
         )
-        load, right, own = self.discrete.given(batch, whole[:, :, :n], n), whole[:, n:, :n], None
-        if load is not None:
-            right = np.concatenate([right, load[:, n:, None]], axis=2)
-        solved = np.linalg.solve(whole[:, n:, n:], right)
-        if load is not None:
-            solved, own = solved[..., :n], solved[..., n]
+        load, own = self.discrete.given(batch, whole[:, :, :n], n), None
+        if load is None:
+            S, coupling = eliminate(whole, n)
+        else:
+            left, inner = eliminate(whole, n, load[..., None])
+            S, outer = left[..., :n], left[..., n]
+            coupling, own = np.ascontiguousarray(inner[..., :n]), inner[..., n].copy()
             rows = self.unknowns.rows[batch]
-            outer = load[:, :n] - (whole[:, :n, n:] @ own[..., None])[..., 0]
             np.add.at(self._load[:, -1], rows[rows >= 0], outer[rows >= 0])
             self._given[batch, -1] = load[:, p:].sum(axis=1)
-        S = whole[:, :n, :n] - whole[:, :n, n:] @ solved
         flux = whole[:, p:, :n].sum(axis=1)
         penalty = CELLS * measure / (viscosity + friction)
-        self._sums.add(batch, S, S + flux[:, :, None] * (flux[:, None, :] / penalty[:, None, None]))
+        self._sums.add(batch, S, flux, penalty)
         self._flux[batch], self._penalty[batch] = flux, penalty
-        self.batches.append(Condensed(cells=batch, coupling=solved, own=own))
+        self.batches.append(Condensed(cells=batch, coupling=coupling, own=own))
 
     def _scales(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Stress and relaxation of cells, at their centres."""
@@ -216,11 +216,11 @@ class SkeletalSystem:
 def _neighbours(
     levels: np.ndarray, cells: np.ndarray, nodes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cells (m,) of wall facets, and nodes (m, p) of other ones that share a level with these."""
+    """Cells (m,) of wall facets, and nodes (m, 2p) of these and of others that share a level."""
     facets = np.repeat(np.arange(len(levels)), levels.shape[1])
     order = np.argsort(levels.ravel(), kind="stable")
     one, other = order[:-1], order[1:]
     shared = levels.ravel()[one] == levels.ravel()[other]
     pairs = np.unique(np.column_stack([facets[one], facets[other]])[shared], axis=0)
     one, other = np.concatenate([pairs, pairs[:, ::-1]]).T
-    return cells[one], nodes[other]
+    return cells[one], np.concatenate([nodes[one], nodes[other]], axis=1)

@@ -52,7 +52,9 @@ class DirectSystem:
         )
         if condensed:
             self._require_memory()
-        self.assembly = Assembly(self.unknowns, self.sides, symmetric=problem.symmetric)
+        self.assembly = Assembly(
+            self.unknowns, self.sides, problem.symmetric, own=problem.own is not None
+        )
         for side, name in enumerate(problem.ports):
             facets, flux = discrete.port_flux(name)
             load = np.zeros((*flux.shape, self.sides))

@@ -56,13 +56,16 @@ def test_sums_are_those_of_triplets(across: int) -> None:
     skeleton = Skeleton(device, space, keep, twins, 2, together)
     assert skeleton.ordered == (skeleton.entities > SMALL)
     cells, n = np.arange(len(skeleton.rows)), skeleton.rows.shape[1]
-    matrices = np.random.default_rng(1).random((2, len(cells), n, n))
-    matrices += matrices.swapaxes(2, 3)
-    sums = Sums(skeleton, 2)
+    random = np.random.default_rng(1)
+    matrices = random.random((len(cells), n, n))
+    matrices += matrices.swapaxes(1, 2)
+    flux, penalty = random.random((len(cells), n)), 1 + random.random(len(cells))
+    sums = Sums(skeleton)
     for batch in np.array_split(cells, 3):
-        sums.add(batch, *matrices[:, batch])
+        sums.add(batch, matrices[batch], flux[batch], penalty[batch])
     assert sums.indptr[-1] == skeleton.entries
-    for own in matrices:
+    penalties = flux[:, :, None] * flux[:, None, :] / penalty[:, None, None]
+    for own in (matrices, matrices + penalties):
         rows = np.broadcast_to(skeleton.rows[:, :, None], own.shape)
         columns = rows.swapaxes(1, 2)
         there = (rows >= 0) & (columns >= 0)

@@ -1,0 +1,122 @@
+"""Loops over cells for which NumPy has no product: in C, compiled like the weak forms, once.
+
+In NumPy the elimination of what is inside cells takes some twenty times as long, adding up element
+matrices ten times.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cffi
+import numpy as np
+
+from meso.compiled import library
+
+_HEADER = """
+int64_t eliminate(int64_t, int, int, int, const double *, const double *, double *, double *);
+void scatter(int64_t, int, int, const int32_t *, const int64_t *, const int32_t *,
+             const int64_t *, const double *, const double *, const double *, double *);
+void expand(int64_t, int, int, int, int, int, int, int, int, const double *, const double *,
+            double *, double *);
+"""
+_ffi = cffi.FFI()
+
+
+@cache
+def _loops() -> Any:
+    return library("loops", _HEADER, Path(__file__).with_suffix(".c").read_text())
+
+
+def eliminate(
+    matrices: np.ndarray, outer: int, load: np.ndarray | None = None, *, pivoting: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Eliminate all but the first unknowns of each system.
+
+    Symmetric ones need no pivoting where what is inside is definite, or of the kind
+    [[A, B^T], [B, -C]] with A definite; others, and where that fails, are left to LAPACK.
+
+    Args:
+        matrices: Shape (c, n + m, n + m).
+        outer: n.
+        load: Right-hand sides, shape (c, n + m, r).
+        pivoting: Whether it is needed.
+
+    Returns:
+        What is left of matrices and right-hand sides, (c, n, n + r); A_ii^-1 A_io and
+        A_ii^-1 b_i, (c, m, n + r).
+    """
+    count, inner = len(matrices), matrices.shape[1] - outer
+    load = np.zeros((count, outer + inner, 0)) if load is None else load
+    if not pivoting:
+        columns = outer + load.shape[2]
+        left, solved = np.empty((count, outer, columns)), np.empty((count, inner, columns))
+        given = _doubles(matrices), _doubles(load), _writable(left), _writable(solved)
+        if _loops().eliminate(count, outer, inner, load.shape[2], *given) == -1:
+            return left, solved
+    right = np.concatenate([matrices[:, :, :outer], load], axis=2)
+    solved = np.linalg.solve(matrices[:, outer:, outer:], right[:, outer:])
+    return right[:, :outer] - matrices[:, :outer, outer:] @ solved, solved
+
+
+def scatter(
+    values: np.ndarray,
+    rows: np.ndarray,
+    starts: np.ndarray,
+    pair: np.ndarray,
+    row: np.ndarray,
+    matrices: np.ndarray,
+    flux: np.ndarray | None = None,
+    penalty: np.ndarray | None = None,
+) -> None:
+    """Add matrices of cells, and flux flux^T / penalty, to the upper triangle of a sparse matrix.
+
+    Args:
+        values: Of the sparse matrix, that of row a and column b >= a at row[a] + start + b.
+        rows: Unknowns of each cell, -1 for none, shape (c, n).
+        starts: Of the blocks of each pair of entities of a cell, shape (c, p).
+        pair: Which pair of them a pair of unknowns belongs to, shape (n, n).
+        row: Shape (size,).
+        matrices: Shape (c, n, n).
+        flux: Shape (c, n).
+        penalty: Shape (c,).
+    """
+    _loops().scatter(
+        len(rows),
+        rows.shape[1],
+        starts.shape[1],
+        _integers(rows, "int32"),
+        _integers(starts, "int64"),
+        _integers(pair, "int32"),
+        _integers(row, "int64"),
+        _doubles(matrices),
+        _ffi.NULL if flux is None else _doubles(flux),
+        _ffi.NULL if penalty is None else _doubles(penalty),
+        _writable(values),
+    )
+
+
+def expand(out: np.ndarray, corner: tuple[int, int], factor: np.ndarray, table: np.ndarray) -> None:
+    """Write the sums over p of factor (c, a, b, p) times table (p, m, n) into a block of matrices.
+
+    ``out`` has matrices (c, s, s); in the block, from ``corner`` on, nodes come before components.
+    """
+    (count, a, b, p), (_, m, n) = factor.shape, table.shape
+    work = np.empty(m * n)
+    given = _doubles(factor), _doubles(table), _writable(work), _writable(out)
+    _loops().expand(count, out.shape[1], *corner, a, b, m, n, p, *given)
+
+
+def _doubles(array: np.ndarray) -> Any:
+    return _ffi.from_buffer("double[]", np.ascontiguousarray(array, dtype=float))
+
+
+def _integers(array: np.ndarray, kind: str) -> Any:
+    return _ffi.from_buffer(f"{kind}_t[]", np.ascontiguousarray(array, dtype=kind))
+
+
+def _writable(array: np.ndarray) -> Any:
+    assert array.dtype == float
+    return _ffi.from_buffer("double[]", array, require_writable=True)
