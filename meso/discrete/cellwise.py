@@ -1,14 +1,15 @@
-"""Element matrices of bilinear forms, by compiled kernels or from the reference cell.
+"""Element matrices of bilinear forms, from products of functions on the reference cell.
 
-All straight cells in which coefficients are constant are alike. There the integrand of a form in
-which the coefficients c_k enter linearly is
+The integrand of a form in which coefficients c_k enter linearly is
 
     sum_k c_k T^k_{(a i)(b j)} D_i v_a D_j u_b,     c_0 = 1, D_0 = 1, D_i = d/dx_i,
 
-with constant tensors T^k, and the element matrix a product of these and of integrals of D_i f_m
-D_j f_n over the reference cell, which many cells share. FFCx does not see that: its kernels take 2
-to 8 times as long. The tensors are read off from the compiled form: with affine trial and test
+with constant tensors T^k. They are read off from the compiled form: with affine trial and test
 functions and a quadrature of one point its element matrix is the tensor. They serve all degrees.
+
+An element matrix is a sum of these, in derivatives of the reference cell, times D_i f_m D_j f_n:
+times the integrals of these products on straight cells with constant coefficients, point by point
+on others. FFCx does not see this: its kernels of vector fields take 2 to 8 times as long.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ import basix.ufl
 import numpy as np
 import ufl
 
-from meso.discrete import loops
-from meso.discrete.cells import Cells, quadrature
+from meso.discrete.cells import Cells, inverse, quadrature
 from meso.discrete.kernels import Kernel, Shape, Space
 
 #: From trial functions, test functions and coefficients to the integrand of a bilinear form: a
@@ -45,52 +45,23 @@ def element_matrices(
     """Element matrices, (c, m, m), in scaled lengths: by fields, their nodes, their components.
 
     Coefficients enter the integrand linearly, with values (c,), or (c, q) at the points of the
-    quadrature.
+    quadrature of that degree.
     """
-    sampled = tuple(v.ndim == 2 for v in values)
-    if straight and not any(sampled):
-        return _from_reference(integrand, cells, batch, spaces, values)
-    kernel = _kernel(integrand, Shape.kind(cells, straight), spaces, sampled, degree)
-    return kernel(cells, batch, values)
-
-
-@lru_cache(maxsize=256)
-def _kernel(
-    integrand: Integrand,
-    shape: Shape,
-    spaces: tuple[Space, ...],
-    sampled: tuple[bool, ...],
-    degree: int,
-) -> Kernel:
-    elements = [shape.of(s).ufl_element() for s in spaces]
-    given = [shape.sampled(degree) if each else shape.constant() for each in sampled]
-    return _compiled(integrand, shape, elements, given, degree)
-
-
-def _compiled(
-    integrand: Integrand, shape: Shape, elements: list[Any], given: list[Any], degree: int
-) -> Kernel:
-    one = len(elements) == 1
-    space = shape.space(elements[0] if one else basix.ufl.mixed_element(elements))
-    trial, test = ufl.TrialFunction(space), ufl.TestFunction(space)
-    u, v = ((trial,), (test,)) if one else (ufl.split(trial), ufl.split(test))
-    return Kernel(integrand(*u, *v, *given) * shape.dx(degree), given)
-
-
-def _from_reference(
-    integrand: Integrand,
-    cells: Cells,
-    batch: np.ndarray,
-    spaces: tuple[Space, ...],
-    values: Sequence[np.ndarray],
-) -> np.ndarray:
-    """Straight cells with coefficients (c,)."""
     shape = Shape.kind(cells, straight=True)
     tensors = _tensors(integrand, shape, tuple(s.components for s in spaces), len(values))
-    coefficients = np.column_stack([np.ones(len(batch)), *values])
-    mean = coefficients @ tensors.reshape(len(tensors), -1)
     occurring: np.ndarray = np.asarray(tensors.any(axis=0))
-    return tensor_matrices(cells, batch, spaces, mean.reshape(-1, *occurring.shape), occurring)
+    flat = tensors.reshape(len(tensors), -1)
+    if straight and all(v.ndim == 1 for v in values):
+        own = np.column_stack([np.ones(len(batch)), *values]) @ flat
+        return tensor_matrices(cells, batch, spaces, own.reshape(-1, *occurring.shape), occurring)
+    points, weights = cells.quadrature(degree)
+    inverses, determinant = inverse(cells.jacobians(batch, points))
+    count, at = len(batch), determinant.shape
+    given = [np.broadcast_to(v.reshape(count, v.size // max(1, count)), at) for v in values]
+    scaled = np.stack([np.ones(at), *given], axis=-1) * (determinant * weights)[..., None]
+    own = (scaled @ flat).reshape(-1, *occurring.shape)
+    reference = _on_reference(own, inverses.reshape(-1, *inverses.shape[2:]))
+    return _products(shape, spaces, reference.reshape(*at, *occurring.shape), occurring, degree)
 
 
 def tensor_matrices(
@@ -105,34 +76,52 @@ def tensor_matrices(
     The components a and b of all fields count: tensors are (c, n, 1 + d, n, 1 + d). ``occurring``
     tells which entries are not always zero; by default all are looked through.
     """
-    shape, count = Shape.kind(cells, straight=True), len(batch)
-    found_in: np.ndarray = np.asarray(tensors.any(axis=0)) if occurring is None else occurring
+    shape = Shape.kind(cells, straight=True)
+    found: np.ndarray = np.asarray(tensors.any(axis=0)) if occurring is None else occurring
     inverses, determinant = cells.derivatives(batch)
     reference = _on_reference(tensors * determinant[:, None, None, None, None], inverses)
+    return _products(shape, spaces, reference[:, None], found, None)
+
+
+def _products(
+    shape: Shape,
+    spaces: tuple[Space, ...],
+    reference: np.ndarray,
+    occurring: np.ndarray,
+    degree: int | None,
+) -> np.ndarray:
+    """Sums of tensors of cells times products of functions on the reference cell.
+
+    The tensors are (c, q, n, 1 + d, n, 1 + d), at the points of a quadrature of some degree, or
+    there is one of a cell, for integrals.
+    """
+    count, q = reference.shape[:2]
     nodes = [shape.element(s).dim for s in spaces]
     ends = np.cumsum([0, *(n * s.width for n, s in zip(nodes, spaces, strict=True))])
     first = np.cumsum([0, *(s.width for s in spaces)])
     out = np.zeros((count, ends[-1], ends[-1]))
     for r, s in product(range(len(spaces)), repeat=2):
+        m, n, a, b = nodes[r], nodes[s], spaces[r].width, spaces[s].width
         part = np.s_[first[r] : first[r + 1], :, first[s] : first[s + 1]]
-        # Pairs of derivatives that occur at all, and the integrals of these.
-        some = np.argwhere(found_in[part].any(axis=(0, 2)))
-        if not len(some):
+        found = _pairs(occurring[part], shape.dimension)
+        if not found:
             continue
-        found = _closed(some, cells.dimension)
-        pairs = _pairs(shape, spaces[r], spaces[s])[found]
-        # The pairs come first, as always after indices with a slice between them.
-        factor = reference[:, *part][:, :, found[0], :, found[1]].transpose(1, 2, 3, 0)
-        loops.expand(out, (ends[r], ends[s]), factor, pairs)
+        table = _table(shape, spaces[r], spaces[s], degree, found)
+        block = reference[:, :, *part]
+        each = np.stack([block[:, :, :, i, :, j] for i, j in found], axis=-1)
+        # Cells and components, times pairs and points.
+        factor = each.transpose(0, 2, 3, 4, 1).reshape(count * a * b, len(found) * q)
+        here = (factor @ table).reshape(count, a, b, m, n)
+        rows = out[:, ends[r] : ends[r + 1], ends[s] : ends[s + 1]]
+        for i, j in product(range(a), range(b)):
+            rows[:, i::a, j::b] = here[:, i, j]
     return out
 
 
-def _closed(some: np.ndarray, d: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs on the reference cell: values stay values, derivatives become all of them."""
-    kinds = {(bool(i), bool(j)) for i, j in some}
-    every = [p for p in product(range(d + 1), repeat=2) if (p[0] > 0, p[1] > 0) in kinds]
-    i, j = np.array(every).T
-    return i, j
+def _pairs(occurring: np.ndarray, d: int) -> tuple[tuple[int, ...], ...]:
+    """Pairs of derivatives on the reference cell that occur: none, or all of them."""
+    kinds = {(bool(i), bool(j)) for i, j in np.argwhere(occurring.any(axis=(0, 2)))}
+    return tuple(p for p in product(range(d + 1), repeat=2) if (p[0] > 0, p[1] > 0) in kinds)
 
 
 def _on_reference(tensors: np.ndarray, inverses: np.ndarray) -> np.ndarray:
@@ -144,15 +133,38 @@ def _on_reference(tensors: np.ndarray, inverses: np.ndarray) -> np.ndarray:
     return (left @ K.swapaxes(1, 2)).reshape(count, n, e, n, e)
 
 
-@lru_cache(maxsize=64)
-def _pairs(shape: Shape, row: Space, column: Space) -> np.ndarray:
-    """Integrals of D_i f_m D_j f_n over the reference cell, shape (1 + d, 1 + d, m, n)."""
-    points, weights = quadrature(shape.dimension, row.highest + column.highest)
+@lru_cache(maxsize=32)
+def _table(
+    shape: Shape,
+    row: Space,
+    column: Space,
+    degree: int | None,
+    pairs: tuple[tuple[int, ...], ...],
+) -> np.ndarray:
+    """Products D_i f_m D_j f_n on the reference cell, for the pairs i, j, shape (pairs q, m n).
+
+    At the points of a quadrature of some degree, or else their integrals, (pairs, m n).
+    """
+    exact = row.highest + column.highest if degree is None else degree
+    points, weights = quadrature(shape.dimension, exact)
     f, g = (shape.element(s).basix_element.tabulate(1, points)[..., 0] for s in (row, column))
     for table in (f, g):
         # Basis functions sum to one: what rounding leaves of it would add up over all cells.
         table[1:] -= table[1:].mean(axis=2, keepdims=True)
-    return (f.swapaxes(1, 2) * weights)[:, None] @ g
+    if degree is None:
+        return np.stack([((f[i].T * weights) @ g[j]).ravel() for i, j in pairs])
+    each = np.stack([f[i][:, :, None] * g[j][:, None, :] for i, j in pairs])
+    return each.reshape(len(pairs) * len(points), -1)
+
+
+def _compiled(
+    integrand: Integrand, shape: Shape, elements: list[Any], given: list[Any], degree: int
+) -> Kernel:
+    one = len(elements) == 1
+    space = shape.space(elements[0] if one else basix.ufl.mixed_element(elements))
+    trial, test = ufl.TrialFunction(space), ufl.TestFunction(space)
+    u, v = ((trial,), (test,)) if one else (ufl.split(trial), ufl.split(test))
+    return Kernel(integrand(*u, *v, *given) * shape.dx(degree), given)
 
 
 @lru_cache(maxsize=128)

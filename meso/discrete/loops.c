@@ -7,12 +7,6 @@
 #define LANES 8
 typedef double lanes __attribute__((vector_size(8 * LANES)));
 
-static void subtract(double *restrict y, const double *restrict x, double a, int n)
-{
-    for (int j = 0; j < n; j++)
-        y[j] -= a * x[j];
-}
-
 /* y[j] -= sum over k < count of f[k] x[k][j], for j from `begin` to `end`; rows of x have `width`. */
 static void reduce(lanes *restrict y, const lanes *restrict x, const lanes *restrict f, int count,
                    int width, int begin, int end)
@@ -111,56 +105,35 @@ int64_t eliminate(int64_t count, int n, int m, int r, const double *matrices, co
     return bad;
 }
 
-/* Adds matrices of cells, (c, n, n), and with weights (c,) those of f f^T / weight, f (c, n), to
-   the upper triangle of a sparse matrix. Its entry in row a and column b >= a has the place
-   row[a] + start + b, with the start of the block of the two entities: of each pair of entities of
-   a cell, (c, p), and `pair` (n, n) tells which one. */
-void scatter(int64_t count, int n, int p, const int32_t *rows, const int64_t *start,
+/* Adds matrices of cells, the first n columns of (c, n, width), to the upper triangle of a sparse
+   matrix, and with f f^T / weight, f (c, n), weight (c,), to that of another of the same pattern.
+   The entry in row a and column b >= a has the place row[a] + start + b, with the start of the
+   block of the two entities: of each pair of entities of a cell, (c, p), and `pair` (n, n) tells
+   which one. */
+void scatter(int64_t count, int n, int width, int p, const int32_t *rows, const int64_t *start,
              const int32_t *pair, const int64_t *row, const double *matrices, const double *f,
-             const double *weight, double *values)
+             const double *weight, double *plain, double *penalised)
 {
     for (int64_t c = 0; c < count; c++) {
         const int32_t *at = rows + c * n;
-        const double *own = matrices + c * n * n, *g = f + (weight ? c * n : 0);
+        const double *own = matrices + c * n * width, *g = f + c * n;
         const int64_t *first = start + c * p;
         for (int i = 0; i < n; i++) {
             const int32_t a = at[i];
             if (a < 0)
                 continue;
-            const double scaled = weight ? g[i] / weight[c] : 0.0;
+            const double scaled = g[i] / weight[c];
             for (int j = i; j < n; j++) {
                 const int32_t b = at[j];
                 if (b < 0)
                     continue;
                 const int32_t low = a < b ? a : b, high = a < b ? b : a;
-                double value = own[i * n + j] + (weight ? scaled * g[j] : 0.0);
                 /* Nodes of a cell may be twins: both sides of the diagonal. */
-                if (a == b && i != j)
-                    value *= 2;
-                values[row[low] + first[pair[i * n + j]] + high] += value;
+                const double times = a == b && i != j ? 2.0 : 1.0;
+                const int64_t slot = row[low] + first[pair[i * n + j]] + high;
+                plain[slot] += times * own[i * width + j];
+                penalised[slot] += times * (own[i * width + j] + scaled * g[j]);
             }
         }
     }
-}
-
-/* A block of element matrices (c, size, size), of fields with a and b components and m and n
-   nodes: the sums over p of factor (c, a, b, p) times table (p, m, n), placed from (row, column).
-   `sum` has room for one of them. */
-void expand(int64_t count, int size, int row, int column, int a, int b, int m, int n, int p,
-            const double *factor, const double *table, double *sum, double *out)
-{
-    const int flat = m * n;
-    for (int64_t c = 0; c < count; c++)
-        for (int i = 0; i < a; i++)
-            for (int j = 0; j < b; j++) {
-                const double *f = factor + ((c * a + i) * b + j) * p;
-                for (int s = 0; s < flat; s++)
-                    sum[s] = f[0] * table[s];
-                for (int q = 1; q < p; q++)
-                    subtract(sum, table + q * flat, -f[q], flat);
-                double *to = out + (c * size + row + i) * size + column + j;
-                for (int s = 0; s < m; s++)
-                    for (int t = 0; t < n; t++)
-                        to[(int64_t)s * a * size + t * b] = sum[s * n + t];
-            }
 }

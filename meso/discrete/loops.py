@@ -17,10 +17,8 @@ from meso.compiled import library
 
 _HEADER = """
 int64_t eliminate(int64_t, int, int, int, const double *, const double *, double *, double *);
-void scatter(int64_t, int, int, const int32_t *, const int64_t *, const int32_t *,
-             const int64_t *, const double *, const double *, const double *, double *);
-void expand(int64_t, int, int, int, int, int, int, int, int, const double *, const double *,
-            double *, double *);
+void scatter(int64_t, int, int, int, const int32_t *, const int64_t *, const int32_t *,
+             const int64_t *, const double *, const double *, const double *, double *, double *);
 """
 _ffi = cffi.FFI()
 
@@ -62,51 +60,41 @@ def eliminate(
 
 
 def scatter(
-    values: np.ndarray,
-    rows: np.ndarray,
-    starts: np.ndarray,
-    pair: np.ndarray,
-    row: np.ndarray,
+    plain: np.ndarray,
+    penalised: np.ndarray,
     matrices: np.ndarray,
-    flux: np.ndarray | None = None,
-    penalty: np.ndarray | None = None,
+    flux: np.ndarray,
+    penalty: np.ndarray,
+    rows: np.ndarray,
+    places: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    """Add matrices of cells, and flux flux^T / penalty, to the upper triangle of a sparse matrix.
+    """Add matrices of cells to the upper triangle of a sparse matrix and of a penalised one.
 
     Args:
-        values: Of the sparse matrix, that of row a and column b >= a at row[a] + start + b.
-        rows: Unknowns of each cell, -1 for none, shape (c, n).
-        starts: Of the blocks of each pair of entities of a cell, shape (c, p).
-        pair: Which pair of them a pair of unknowns belongs to, shape (n, n).
-        row: Shape (size,).
-        matrices: Shape (c, n, n).
+        plain: Values of the first.
+        penalised: Values of the second, which has flux flux^T / penalty as well.
+        matrices: Shape (c, n, n); may have more columns, which are ignored.
         flux: Shape (c, n).
         penalty: Shape (c,).
+        rows: Unknowns of each cell, -1 for none, shape (c, n).
+        places: Row a and column b >= a are at row[a] + start + b: ``row`` (size,), starts of the
+            blocks of each pair of entities of a cell, (c, p), and which pair two unknowns of a
+            cell belong to, (n, n).
     """
+    row, starts, pair = places
     _loops().scatter(
         len(rows),
         rows.shape[1],
+        matrices.shape[2],
         starts.shape[1],
         _integers(rows, "int32"),
         _integers(starts, "int64"),
         _integers(pair, "int32"),
         _integers(row, "int64"),
-        _doubles(matrices),
-        _ffi.NULL if flux is None else _doubles(flux),
-        _ffi.NULL if penalty is None else _doubles(penalty),
-        _writable(values),
+        *(_doubles(each) for each in (matrices, flux, penalty)),
+        _writable(plain),
+        _writable(penalised),
     )
-
-
-def expand(out: np.ndarray, corner: tuple[int, int], factor: np.ndarray, table: np.ndarray) -> None:
-    """Write the sums over p of factor (c, a, b, p) times table (p, m, n) into a block of matrices.
-
-    ``out`` has matrices (c, s, s); in the block, from ``corner`` on, nodes come before components.
-    """
-    (count, a, b, p), (_, m, n) = factor.shape, table.shape
-    work = np.empty(m * n)
-    given = _doubles(factor), _doubles(table), _writable(work), _writable(out)
-    _loops().expand(count, out.shape[1], *corner, a, b, m, n, p, *given)
 
 
 def _doubles(array: np.ndarray) -> Any:

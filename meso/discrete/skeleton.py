@@ -142,7 +142,7 @@ class Sums:
     ) -> None:
         """Add matrices of cells, (c, n, n), to both, and flux flux^T / penalty to the second.
 
-        ``flux`` is (c, n), ``penalty`` (c,).
+        ``flux`` is (c, n), ``penalty`` (c,); further columns of the matrices are ignored.
         """
         s, entities = self._skeleton, self._skeleton.of_cell[cells]
         p, q = np.triu_indices(entities.shape[1])
@@ -152,10 +152,9 @@ class Sums:
         starts = np.where(low < 0, 0, self._start[block] - self._first[high])
         pair = np.zeros((entities.shape[1],) * 2, dtype=np.int32)
         pair[p, q] = pair[q, p] = np.arange(len(p))
-        pairs, rows = pair[s.local[:, None], s.local], s.rows[cells]
+        places = self._row, starts, pair[s.local[:, None], s.local]
         plain, penalised = self._values
-        loops.scatter(plain, rows, starts, pairs, self._row, matrices)
-        loops.scatter(penalised, rows, starts, pairs, self._row, matrices, flux, penalty)
+        loops.scatter(plain, penalised, matrices, flux, penalty, s.rows[cells], places)
 
     def penalise(self, penalty: csr_matrix) -> None:
         """Add a symmetric matrix to the one with the penalty."""

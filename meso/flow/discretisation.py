@@ -371,9 +371,11 @@ class Discretisation:
         for cell, matrix in self.boundary_matrices(nitsche=False):
             cells.append(cell)
             matrices.append(matrix)
-        on_boundary, place = np.unique(np.concatenate(cells), return_inverse=True)
-        boundary = np.zeros((len(on_boundary), *matrices[0].shape[1:]))
-        np.add.at(boundary, place, np.concatenate(matrices))
+        cell, boundary = np.concatenate(cells), np.concatenate(matrices)
+        order = np.argsort(cell, kind="stable")
+        on_boundary, first = np.unique(cell[order], return_index=True)
+        if len(cell):  # `np.add.at` takes five times as long
+            boundary = np.add.reduceat(boundary[order], first)
         for batch, whole in self.cell_matrices():
             order = np.argsort(batch)
             mine = np.flatnonzero(np.isin(on_boundary, batch))

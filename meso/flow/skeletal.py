@@ -40,13 +40,12 @@ class Condensed:
 
     Attributes:
         cells: Cell numbers, shape (c,).
-        coupling: Of what is inside to the skeleton, shape (c, m, n).
-        own: What loads and held values do there, shape (c, m), or None.
+        inner: Coupling of what is inside to the skeleton, and what loads and held values do there
+            if there are any, shape (c, m, n) or (c, m, n + 1).
     """
 
     cells: np.ndarray
-    coupling: np.ndarray
-    own: np.ndarray | None
+    inner: np.ndarray
 
 
 class SkeletalSystem:
@@ -112,21 +111,17 @@ class SkeletalSystem:
         whole[:, p:, p:] -= (
             (measure / (viscosity + friction * measure))[:, None, None] * mean[p:, None] * mean[p:]
         )
-        load, own = self.discrete.given(batch, whole[:, :, :n], n), None
-        if load is None:
-            S, coupling = eliminate(whole, n)
-        else:
-            left, inner = eliminate(whole, n, load[..., None])
-            S, outer = left[..., :n], left[..., n]
-            coupling, own = np.ascontiguousarray(inner[..., :n]), inner[..., n].copy()
-            rows = self.unknowns.rows[batch]
+        load = self.discrete.given(batch, whole[:, :, :n], n)
+        left, inner = eliminate(whole, n, None if load is None else load[..., None])
+        if load is not None:
+            rows, outer = self.unknowns.rows[batch], left[..., n]
             np.add.at(self._load[:, -1], rows[rows >= 0], outer[rows >= 0])
             self._given[batch, -1] = load[:, p:].sum(axis=1)
         flux = whole[:, p:, :n].sum(axis=1)
         penalty = CELLS * measure / (viscosity + friction)
-        self._sums.add(batch, S, flux, penalty)
+        self._sums.add(batch, left, flux, penalty)
         self._flux[batch], self._penalty[batch] = flux, penalty
-        self.batches.append(Condensed(cells=batch, coupling=coupling, own=own))
+        self.batches.append(Condensed(cells=batch, inner=inner))
 
     def _scales(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Stress and relaxation of cells, at their centres."""
@@ -188,9 +183,10 @@ class SkeletalSystem:
         padded = np.vstack([x, np.zeros((1, self.sides))])
         inside = 2 * (self.vector.interior.stop - self.vector.interior.start)
         for batch in self.batches:
-            inner = -(batch.coupling @ padded[self.unknowns.rows[batch.cells]])
-            if batch.own is not None:
-                inner[..., -1] += batch.own
+            rows = self.unknowns.rows[batch.cells]
+            inner = -(batch.inner[..., : rows.shape[1]] @ padded[rows])
+            if batch.inner.shape[2] > rows.shape[1]:
+                inner[..., -1] += batch.inner[..., -1]
             inner = inner.transpose(2, 0, 1)
             nodes = self.vector.dofs[batch.cells][:, self.vector.interior]
             vector[:, nodes] = inner[..., :inside].reshape(self.sides, *nodes.shape, 2)
