@@ -3,12 +3,16 @@
     Omega = (curl J)/e,        L = kappa curl J,        kappa = hbar^2 / (2 eps_F e)
 
 (T. Valet et al. 2025, eq. 7; e < 0 is the charge of the carriers, so L is antiparallel to the
-curl of the charge current.) In 2D both are components along z. L is in J s/m^2 for a 2D electron
-gas, J s/m^3 for a 3D metal. How it is divided among the walls:
+curl of the charge current.) In 2D both are components along z. In a crystal kappa is a tensor,
+L^j = kappa^j_ik d_i J_k (eq. 6), and there is one for the spin as well. L is in J s/m^2 for a 2D
+electron gas, J s/m^3 for a 3D metal. How it is divided among the walls:
 :mod:`meso.observables.accumulation`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import basix
 import dolfinx
@@ -25,12 +29,19 @@ from meso.discrete.expressions import cell_integrals, interpolated
 from meso.discrete.fields import Field, cellwise, continuous
 from meso.discrete.solvers import mass_solved
 from meso.equations.derived import TABLE
-from meso.equations.vorticity import curl
+from meso.equations.vorticity import contraction, curl
 from meso.flow.result import Flow
-from meso.observables.accumulation import EdgeMoment, edge_moments
-from meso.observables.edges import wall_values
+from meso.observables.accumulation import EdgeMoment, couplings, edge_moments
+from meso.observables.edges import WallValues, wall_values
 
-__all__ = ["EdgeMoment", "couplings", "edge_moments", "orbital_density", "vorticity"]
+__all__ = [
+    "EdgeMoment",
+    "couplings",
+    "edge_moments",
+    "orbital_density",
+    "spin_density",
+    "vorticity",
+]
 
 
 def vorticity(flow: Flow) -> Field:
@@ -47,25 +58,83 @@ def vorticity(flow: Flow) -> Field:
     Returns:
         Field in 1/(m^3 s) (1/(m^2 s) for a 2D electron gas), in 3D with three components.
     """
-    degree = max(1, flow.fields["current_density"].degree - 1)
-    if flow.kinetic:
-        values = _cell_by_cell(flow, degree)
-    else:
-        device, nodes = flow.device, lagrange(flow.device, degree)
-        walls = _wall_nodes(flow, degree)
-        values = np.empty((*nodes.dofs.shape, 1 if device.dimension == 2 else 3))
-        for region in range(len(device.regions)):
-            chosen = device.cell_region == region
-            values[chosen] = _projection(flow, degree, region, *walls[region])[nodes.dofs[chosen]]
+
+    def at_walls(values: WallValues) -> np.ndarray:
+        size = 1 if flow.device.dimension == 2 else 3
+        return values.vorticity.reshape(*values.current.shape[:2], size) * ELECTRON_CHARGE
+
+    found = curl(flow.fields["current_density"].function())
+    degree, values = _made(flow, found, at_walls)
     unit = TABLE["vorticity"].unit_in(flow.sheet)
     return cellwise("vorticity", unit, flow.device, degree, values / ELECTRON_CHARGE)
 
 
-def _cell_by_cell(flow: Flow, degree: int) -> np.ndarray:
-    """Curl J in each cell, (c, nodes, 1); its mean in cells that touch a wall."""
+def orbital_density(flow: Flow, omega: Field) -> Field:
+    """Orbital density L = kappa e Omega, or L^j = kappa^j_ik d_i J_k (T. Valet et al., eq. 6-7).
+
+    Args:
+        flow: A solved flow whose materials have an orbital coupling.
+        omega: Its vorticity.
+
+    Returns:
+        Field in J s/m^3 (J s/m^2 for a 2D electron gas). In 2D L_z; of a tensor all components.
+    """
+    return _density(flow, omega, "orbital")
+
+
+def spin_density(flow: Flow, omega: Field) -> Field:
+    """The same of the spin: S = kappa e Omega or S^j = kappa^j_ik d_i J_k, kappa of the spin.
+
+    Args:
+        flow: A solved flow whose materials have a spin coupling.
+        omega: Its vorticity.
+
+    Returns:
+        Field as that of the orbital density.
+    """
+    return _density(flow, omega, "spin")
+
+
+def _density(flow: Flow, omega: Field, channel: str) -> Field:
+    device, name, kappa = flow.device, f"{channel}_density", couplings(flow, channel)
+    assert kappa is not None
+    unit = TABLE[name].unit_in(flow.sheet)
+    if kappa.ndim == 1:
+        factor = (kappa * ELECTRON_CHARGE)[device.cell_region]
+        return cellwise(name, unit, device, omega.degree, omega.values * factor[:, None, None])
+    d, size = device.dimension, np.abs(kappa).max() or 1.0
+    kappa = np.ascontiguousarray(kappa[..., :d, :d]) / size  # nothing depends on z in 2D
+    flat = kappa.reshape(len(kappa), 1, -1)[device.cell_region]
+    entries = iter(cellwise("kappa", "", device, 0, flat).function())
+    tensor = ufl.as_tensor([[[next(entries) for _ in range(d)] for _ in range(d)] for _ in "xyz"])
+    found = contraction(flow.fields["current_density"].function(), tensor)
+    degree, values = _made(flow, found, lambda at: at.contracted(kappa))
+    return cellwise(name, unit, device, degree, values * size)
+
+
+#: Of what is to be found, from values at facets of walls: shape (f, q, components).
+_AtWalls = Callable[[WallValues], np.ndarray]
+
+
+def _made(flow: Flow, found: Any, at_walls: _AtWalls) -> tuple[int, np.ndarray]:
+    """What derivatives of J make, as :func:`vorticity`: degree, and values (c, nodes, k)."""
+    degree = max(1, flow.fields["current_density"].degree - 1)
+    if flow.kinetic:
+        return degree, _cell_by_cell(flow, degree, found)
     device, nodes = flow.device, lagrange(flow.device, degree)
-    found = curl(flow.fields["current_density"].function())
-    values = interpolated("curl", "", device, degree, found).values
+    walls = _wall_nodes(flow, degree, at_walls, found.ufl_shape[0] if found.ufl_shape else 1)
+    values = np.empty((*nodes.dofs.shape, walls[0][1].shape[1]))
+    for region in range(len(device.regions)):
+        chosen = device.cell_region == region
+        nodal = _projection(flow, degree, region, found, *walls[region])
+        values[chosen] = nodal[nodes.dofs[chosen]]
+    return degree, values
+
+
+def _cell_by_cell(flow: Flow, degree: int, found: Any) -> np.ndarray:
+    """An expression in each cell, (c, nodes, k); its mean in cells that touch a wall."""
+    device, nodes = flow.device, lagrange(flow.device, degree)
+    values = interpolated("found", "", device, degree, found).values
     walls = [i for i, n in enumerate(device.boundaries) if isinstance(flow.boundaries.get(n), Wall)]
     facets = device.facets.of(np.isin(device.facets.boundary, walls))
     touched = np.zeros(nodes.nodes)
@@ -74,28 +143,28 @@ def _cell_by_cell(flow: Flow, degree: int) -> np.ndarray:
     quadrature = 2 * degree + 2 * (cells_of(device).degree - 1)
     parts = (found, ufl.as_ufl(1.0))
     whole, size = (cell_integrals(device, part, degree=quadrature) for part in parts)
-    values[near] = (whole / size)[near, None, None]
+    values[near] = (whole.reshape(len(size), 1, -1) / size[:, None, None])[near]
     return values
 
 
-def _wall_nodes(flow: Flow, degree: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of each region: nodes on walls and curl J there, means of the facets that meet in a node."""
+def _wall_nodes(
+    flow: Flow, degree: int, at_walls: _AtWalls, components: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of each region: nodes on walls and values there, means of the facets that meet in a node."""
     device, space = flow.device, lagrange(flow.device, degree)
     kind = basix.CellType.interval if device.dimension == 2 else basix.CellType.triangle
     variant = basix.LagrangeVariant.gll_warped
     at = basix.create_element(basix.ElementFamily.P, kind, degree, variant).points
     # Nodes of the cell at these points, by number of the facet.
     position = np.stack([cdist(inside, space.points).argmin(axis=1) for inside in facet_points(at)])
-    components = 1 if device.dimension == 2 else 3
     sums = np.zeros((len(device.regions), space.nodes, components + 1))
     for name, law in flow.boundaries.items():
         if not isinstance(law, Wall) or not flow.viscous:
             continue
         values = wall_values(flow, name, at)
         node = space.dofs[values.facets.cell[:, None], position[values.facets.local]]
-        curls = values.vorticity.reshape(*node.shape, components) * ELECTRON_CHARGE
-        curls = np.concatenate([curls, np.ones((*node.shape, 1))], axis=2)
-        np.add.at(sums, (values.region[:, None], node), curls)
+        found = np.concatenate([at_walls(values), np.ones((*node.shape, 1))], axis=2)
+        np.add.at(sums, (values.region[:, None], node), found)
     out = []
     for own in sums:
         totals = np.stack([space.shared_sum(part) for part in own.T])
@@ -105,9 +174,9 @@ def _wall_nodes(flow: Flow, degree: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _projection(
-    flow: Flow, degree: int, region: int, wall: np.ndarray, given: np.ndarray
+    flow: Flow, degree: int, region: int, found: Any, wall: np.ndarray, given: np.ndarray
 ) -> np.ndarray:
-    """L2 projection of curl J over a region, (nodes, components), with given values at walls."""
+    """L2 projection of an expression over a region, (nodes, k), with given values at walls."""
     device, nodes = flow.device, lagrange(flow.device, degree)
     own = np.flatnonzero(device.cell_region == region).astype(np.int32)
     dx = ufl.Measure("dx", domain=device.mesh, subdomain_data=[(1, own)], subdomain_id=1)
@@ -118,15 +187,14 @@ def _projection(
     fixed[wall] = True
     known = np.zeros((nodes.nodes, given.shape[1]))
     known[wall] = given
-    start = continuous("curl at walls", "", device, degree, known).function()
+    start = continuous("at walls", "", device, degree, known).function()
 
     u, v = ufl.TrialFunction(nodes.space), ufl.TestFunction(nodes.space)
     condition = dolfinx.fem.dirichletbc(0.0, np.flatnonzero(fixed).astype(np.int32), nodes.space)
     matrix = assemble_matrix(functional(u * v * dx), bcs=[condition])
     matrix.assemble()
     target = space(device, "Lagrange", degree, given.shape[1])
-    rest = curl(flow.fields["current_density"].function()) - start
-    load = functional(ufl.inner(rest, ufl.TestFunction(target)) * dx)
+    load = functional(ufl.inner(found - start, ufl.TestFunction(target)) * dx)
     vector = dolfinx.fem.assemble_vector(load)
     vector.scatter_reverse(dolfinx.la.InsertMode.add)
     vector.scatter_forward()
@@ -134,27 +202,3 @@ def _projection(
     right[nodes.dofs] = vector.array.reshape(known.shape)[target.dofmap.list[: len(nodes.dofs)]]
     right[fixed] = 0.0
     return known + mass_solved(matrix, nodes.index_map, right)
-
-
-def couplings(flow: Flow) -> np.ndarray | None:
-    """Kappa of each region, J s/A; None if a material has none."""
-    values = [flow.materials[name].orbital_coupling for name in flow.device.regions]
-    return None if any(v is None for v in values) else np.array(values, dtype=float)
-
-
-def orbital_density(flow: Flow, omega: Field) -> Field:
-    """Orbital density L = kappa e Omega (T. Valet et al. 2025, eq. 7).
-
-    Args:
-        flow: A solved flow whose materials have an orbital coupling.
-        omega: Its vorticity.
-
-    Returns:
-        Field in J s/m^3 (J s/m^2 for a 2D electron gas).
-    """
-    kappa = couplings(flow)
-    assert kappa is not None
-    factor = (kappa * ELECTRON_CHARGE)[flow.device.cell_region]
-    unit = TABLE["orbital_density"].unit_in(flow.sheet)
-    values = omega.values * factor[:, None, None]
-    return cellwise("orbital_density", unit, flow.device, omega.degree, values)

@@ -39,7 +39,10 @@ NAMES = {
         *("Bounds", "Flow", "Hydrodynamic", "Kinetic", "Ohmic", "Terminal"),
         "conductance_bounds",
     },
-    "meso.orbital": {"EdgeMoment", "couplings", "edge_moments", "orbital_density", "vorticity"},
+    "meso.orbital": {
+        *("EdgeMoment", "couplings", "edge_moments", "orbital_density", "spin_density"),
+        "vorticity",
+    },
     "meso.exact": {"Bend", "Corbino", "Layers", "Ribbon", "RoundWire"},
     "meso.exact_kinetic": {"KineticRibbon"},
     "meso.errors": {"MesoError", "CaseError", "GeometryError", "ConvergenceError", "known"},

@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import Any
 
 _LAZY = {
-    "LEVI_CIVITA": "tensors",
+    "LEVI_CIVITA": ".materials.crystal",
     "ONE": "tensors",
     "RESERVOIR": "surfaces",
     "Densities": "densities",
@@ -35,8 +35,8 @@ _LAZY = {
     "one_way": "inverse",
     "powers": "power_balance",
     "precession_block": "tensors",
-    "rotated": "tensors",
-    "rotation": "tensors",
+    "rotated": ".materials.crystal",
+    "rotation": ".materials.crystal",
     "shortest": "lengths",
     "two_way": "inverse",
 }
@@ -47,6 +47,6 @@ __all__ = sorted(_LAZY)
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'meso.angular_momentum' has no attribute '{name}'")
-    value = getattr(import_module(f"meso.angular_momentum.{_LAZY[name]}"), name)
+    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
     globals()[name] = value
     return value

@@ -19,7 +19,6 @@ from meso.angular_momentum.tensors import (
     hall_block,
     material,
     precession_block,
-    rotation,
 )
 from meso.boundary import Periodic
 from meso.case import Case
@@ -36,7 +35,8 @@ def transports(case: Case, dimension: int) -> dict[str, Transport]:
     for region in case.regions:
         diffusivity: dict[tuple[str, str], Any] = {}
         relaxation: dict[tuple[str, str], Any] = {}
-        hall, chi, turns = {}, {}, []
+        hall, chi = {}, {}
+        crystals = [case.region_materials[region].orientation]
         for name, channel in table.channels.items():
             own = channel.of(region)
             diffusivity[name, name] = _diffusivity(own)
@@ -45,12 +45,12 @@ def transports(case: Case, dimension: int) -> dict[str, Transport]:
                 hall[name] = hall_block(np.array(own.hall_conductivity))
             if own.susceptibility is not None:
                 chi[name] = own.susceptibility
-            if own.orientation is not None:
-                turns.append(rotation(own.orientation.axis, np.deg2rad(own.orientation.angle)))
+            crystals.append(own.orientation)
         if table.spin_orbital is not None:
             _mix(table.spin_orbital.of(region), diffusivity, relaxation)
-        if len(turns) == 2 and not np.allclose(turns[0], turns[1]):
-            text = f"region {region}: the channels have different orientations"
+        turns = [crystal.matrix for crystal in crystals if crystal is not None] or [ONE]
+        if not np.allclose(turns, turns[0]):
+            text = f"region {region}: its material and channels have different orientations"
             raise CaseError(("angular_momentum", f"{text}; a crystal has one"))
         try:
             out[region] = material(
@@ -59,7 +59,7 @@ def transports(case: Case, dimension: int) -> dict[str, Transport]:
                 relaxation=relaxation,
                 hall=hall,
                 susceptibility=chi,
-                orientation=turns[0] if turns else None,
+                orientation=turns[0],
                 dimension=dimension,
             )
         except CaseError as error:

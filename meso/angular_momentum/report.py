@@ -74,27 +74,27 @@ def solve(problem: Diffusion, flow: Flow, coupling: str) -> tuple[Flow, Part]:
 
 
 def totals(part: Part, fields: Mapping[str, Field]) -> dict[str, Field]:
-    """Diffusive plus vorticity-made orbital density, for each component that has both."""
-    local = fields.get("orbital_density")
+    """Diffusive density plus what gradients of the current make, where a component has both."""
     out = {}
     for name in part.densities.components:
+        channel, axis = name.rsplit("_", 1)
+        local = fields.get(f"{channel}_density")
         column = None if local is None else _column(name, local.components)
         if local is None or column is None:
             continue
         own = part.densities.field(name)
         points = lagrange(own.device, own.degree).points
         values = own.values[..., 0] + local.everywhere(points)[..., column]
-        key = f"orbital_total_density_{name[-1]}"
+        key = f"{channel}_total_density_{axis}"
         out[key] = cellwise(key, own.unit, own.device, own.degree, values)
     return out
 
 
 def _column(name: str, components: int) -> int | None:
-    """Place of a component in what the vorticity makes, a number or a vector; None without one."""
-    channel, axis = name.rsplit("_", 1)
-    if channel != "orbital" or (components == 1 and axis != "z"):
+    """Place of a component in what gradients make, L_z or a vector; None without one."""
+    if components == 1 and name[-1] != "z":
         return None
-    return "xyz".index(axis) if components > 1 else 0
+    return "xyz".index(name[-1]) if components > 1 else 0
 
 
 def _normals(problem: Diffusion, flow: Flow) -> list[tuple[np.ndarray, np.ndarray] | None]:
@@ -215,13 +215,14 @@ class _Row(NamedTuple):
     piece: EdgeMoment
     name: str
     diffusive: float
-    local: float | None  # what the vorticity makes
+    local: float | None  # what the vorticity, or of a tensor all of the gradient, makes
     decay: Decay | None
 
 
 def _rows(result: Result, part: Part) -> Iterator[_Row]:
-    made = [np.ravel(piece.moment) for piece in result.edge_moments]
+    both = {"orbital": result.edge_moments, "spin": result.spin_moments}
     for name in part.densities.components:
+        made = [np.ravel(piece.moment) for piece in both[name.rsplit("_", 1)[0]]]
         for i, piece in enumerate(part.moments[name]):
             measure = 1.0 if result.device.dimension == 3 else piece.measure
             column = _column(name, len(made[i])) if i < len(made) else None

@@ -14,18 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
+from meso.materials.crystal import LEVI_CIVITA, rotated
 
 CHANNELS = ("spin", "orbital")
 AXES = ("x", "y", "z")
 ONE = np.eye(3)
-#: The antisymmetric unit tensor.
-LEVI_CIVITA = np.array(
-    [[[(i - j) * (j - k) * (k - i) / 2 for k in range(3)] for j in range(3)] for i in range(3)]
-)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,26 +138,6 @@ def precession_block(rate: Sequence[float]) -> np.ndarray:
 def conversion(to_orbital: float, to_spin: float) -> np.ndarray:
     """Relaxation between (spin, orbital) that conserves their sum; rates of loss of each, 1/s."""
     return np.array([[to_orbital, -to_spin], [-to_orbital, to_spin]])
-
-
-def rotation(axis: Sequence[float], angle: float) -> np.ndarray:
-    """Proper rotation about an axis by an angle in radians, shape (3, 3)."""
-    n = np.asarray(axis, dtype=float)
-    length = np.linalg.norm(n)
-    if n.shape != (3,) or not length > 0:
-        raise CaseError(("axis", f"found {axis!r}; must be three numbers, not all zero"))
-    return np.asarray(Rotation.from_rotvec(angle * n / length).as_matrix())
-
-
-def rotated(block: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """A block with all its indices turned by a proper rotation."""
-    if np.shape(turn) != (3, 3) or not np.allclose(turn @ turn.T, ONE, atol=1e-9):
-        raise CaseError(("orientation", "must be a rotation matrix, (3, 3) and orthogonal"))
-    if np.linalg.det(turn) < 0:
-        raise CaseError(("orientation", "must be a proper rotation, with determinant +1"))
-    for axis in range(block.ndim):
-        block = np.moveaxis(np.tensordot(turn, block, (1, axis)), 0, axis)
-    return block
 
 
 Blocks = Mapping[tuple[str, str], np.ndarray]

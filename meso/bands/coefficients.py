@@ -32,6 +32,8 @@ MISSING = {
 }
 #: A tensor is called isotropic if it differs from its scalar by less than this.
 _ISOTROPIC = 1e-3
+#: J s/A, a millionth of a part of what free electrons of 1 eV have.
+_NO_COUPLING = 1e-9 * HBAR**2 / ELEMENTARY_CHARGE**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,7 +43,7 @@ class Coefficients:
     Attributes:
         model: Name of the model.
         carriers: "2d" or "3d".
-        values: Quantity -> scalar.
+        values: Quantity -> scalar; couplings to the current are tensors if no scalar will do.
         scattering: Rates γ_m/γ_1 that differ from one, for `Material.scattering`.
         results: The tensors.
         missing: What the user has to supply, name -> what it is.
@@ -74,8 +76,9 @@ class Coefficients:
         """All values with errors, what is missing, and warnings."""
         lines = [f"{self.model} (carriers = {self.carriers!r})"]
         for key, v in self.values.items():
-            error = "" if v.error is None else f" ± {v.error:.2g}"
-            lines.append(f"  {key:<28} {v.value:.6g}{error} {v.unit}")
+            error = "" if v.error is None else f" ± {np.max(v.error):.2g}"
+            size = "" if np.ndim(v.value) == 0 else "tensor, at most "
+            lines.append(f"  {key:<28} {size}{_largest(v.value):.6g}{error} {v.unit}")
             lines.append(f"      {v.method}")
         for key, rate in self.scattering.items():
             lines.append(f"  scattering.{key:<17} {rate:.6g}")
@@ -149,14 +152,21 @@ def coefficients(
     add("mean_free_path", surface.mean_free_path(mean, d), "m", surface, both)
     add("density_of_states", surface.density_of_states, f"1/(J m^{d})", surface, surface.error)
     add("fermi_velocity", surface.velocity, "m/s", surface, surface.error)
-    if "L" in model.operators:
-        kappa = orbital_coupling(model, temperature=temperature, **how)
-        results["orbital_coupling"] = kappa
+    for key, letter in (("orbital_coupling", "L"), ("spin_coupling", "S")):
+        if letter not in model.operators:
+            continue
+        kappa = orbital_coupling(model, operator=letter, temperature=temperature, **how)
+        nothing = np.abs(kappa.value).max() < _NO_COUPLING
+        if letter == "S" and nothing:
+            continue  # without spin-orbit coupling
+        results[key] = kappa
         value, rest = curl_coefficient(kappa.value)
-        if rest > _ISOTROPIC:
-            text = f"κ ∇×J leaves {100 * rest:.2g} % of the tensor; shear counts too"
-            warnings.append(f"orbital_coupling: {text}")
-        add("orbital_coupling", value, "J*s/A", kappa, kappa.relative_error)
+        if rest > _ISOTROPIC and not nothing:
+            text = f"a tensor; κ ∇×J would leave {100 * rest:.2g} % of it: shear counts too"
+            warnings.append(f"{key}: {text}")
+            values[key] = kappa
+        else:
+            add(key, value, "J*s/A", kappa, kappa.relative_error)
     for key, letter in (("spin_hall_conductivity", "S"), ("orbital_hall_conductivity", "L")):
         if letter not in model.operators:
             continue
@@ -182,6 +192,12 @@ def coefficients(
         missing=MISSING,
         warnings=tuple(warnings),
     )
+
+
+def _largest(value: Any) -> float:
+    """A number, or the entry of a tensor with the largest magnitude."""
+    flat = np.ravel(value)
+    return float(flat[np.argmax(np.abs(flat))])
 
 
 def _validate(results: Mapping[str, Quantity], **rates: Any) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meso.angular_momentum.tensors import LEVI_CIVITA
 from meso.bands.engine import Integrand
 from meso.bands.geometry import Bands, Electrons
 from meso.bands.kmesh import Mesh
@@ -29,6 +28,7 @@ from meso.bands.response import Sums, respond
 from meso.bands.result import Quantity
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
+from meso.materials.crystal import LEVI_CIVITA
 
 #: k_B T in eV where a grid needs a smooth Fermi surface: room temperature.
 TEMPERATURE = 0.025

@@ -17,7 +17,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from meso.angular_momentum.tensors import LEVI_CIVITA
 from meso.bands.geometry import Bands, Electrons
 from meso.bands.kmesh import Mesh
 from meso.bands.model import Array, Model
@@ -25,6 +24,7 @@ from meso.bands.model import operator as operator_of
 from meso.bands.response import check_choice, respond
 from meso.bands.result import Quantity
 from meso.constants import ELEMENTARY_CHARGE, HBAR
+from meso.materials.crystal import LEVI_CIVITA
 
 Definition = Literal["band-projected", "conventional"]
 

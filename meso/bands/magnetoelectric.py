@@ -26,7 +26,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from meso.angular_momentum.tensors import LEVI_CIVITA
 from meso.bands.geometry import Bands, Electrons
 from meso.bands.kmesh import Mesh
 from meso.bands.model import Array, Floats, Model, check_positive
@@ -34,6 +33,7 @@ from meso.bands.response import check_choice, respond
 from meso.bands.result import Quantity
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
+from meso.materials.crystal import LEVI_CIVITA
 
 Definition = Literal["covariant", "printed"]
 _REFERENCE = "Cullen et al., Quantum geometry and dipolar dynamics (2025)"

@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 from scipy.linalg import block_diag
 
-from meso.angular_momentum.tensors import LEVI_CIVITA
 from meso.bands.model import Array, Floats, spin_operator, with_spin
 from meso.errors import CaseError, known
+from meso.materials.crystal import LEVI_CIVITA
 
 #: The ten integrals of a bond, in the order of the tables.
 INTEGRALS = ("sss", "sps", "pps", "ppp", "sds", "pds", "pdp", "dds", "ddp", "ddd")

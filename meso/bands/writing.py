@@ -12,6 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from meso.bands.coefficients import Coefficients
 from meso.bands.diffusivity import Diffusivity, Normalisation
 from meso.errors import CaseError
@@ -27,8 +29,10 @@ def material_text(found: Coefficients, title: str = "") -> str:
 
     tables: dict[str, Any] = {"carriers": found.carriers}
     for key, v in found.values.items():
-        error = "" if v.error is None else f"; estimated error {v.error:.2g} {v.unit}"
-        tables[key] = [{"value": v.text, "source": v.source, "method": v.method + error}]
+        error = "" if v.error is None else f"; estimated error {np.max(v.error):.2g} {v.unit}"
+        tensor = np.ndim(v.value) > 0
+        value = {"tensor": v.value.tolist(), "unit": v.unit} if tensor else v.text
+        tables[key] = [{"value": value, "source": v.source, "method": v.method + error}]
     if found.scattering:
         tables["scattering"] = dict(found.scattering)
     head = [f"# {line}" for line in (title, f"Computed from {found.model}.") if line]

@@ -5,41 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from math import inf, isfinite
+from math import inf
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, SkipValidation, ValidationInfo
 
 from meso.errors import CaseError
-from meso.units import factor, is_number, quantity, unit
+from meso.materials.crystal import Orientation, nested, read_tensor
+from meso.units import is_number, quantity, unit
 
 AXES = ("x", "y", "z")
 _HALL_UNIT = re.compile(r"\(?\s*(?:hbar|ħ|\u210f)\s*/\s*(2?)\s*e\s*\)?")
-
-
-def _read(value: object, units: tuple[str, ...], shapes: tuple[tuple[int, ...], ...]) -> Any:
-    """A number in SI, or a tensor { tensor = [...], unit = "..." } as nested tuples."""
-    if not isinstance(value, Mapping):
-        return quantity(value, *units)
-    if set(value) != {"tensor", "unit"}:
-        found = ", ".join(map(str, value)) or "nothing"
-        raise CaseError(f'found a table with {found}; a tensor needs tensor = [...] and unit = "…"')
-    scale = factor(value["unit"], *units)
-    try:
-        array = np.asarray(value["tensor"], dtype=float)
-    except (TypeError, ValueError):
-        raise CaseError("the rows of the tensor differ in length, or are not numbers") from None
-    if array.shape not in shapes:
-        wanted = " or ".join(" × ".join(map(str, shape)) for shape in shapes)
-        raise CaseError(f"found a tensor of shape {array.shape}; must be {wanted}")
-    if not np.isfinite(array).all():
-        raise CaseError("found entries that are not finite")
-    return _nested(array * scale)
-
-
-def _nested(array: np.ndarray) -> Any:
-    return float(array) if array.ndim == 0 else tuple(_nested(part) for part in array)
 
 
 def _units(info: ValidationInfo, bulk: str, sheet: str) -> tuple[str, ...]:
@@ -54,7 +31,7 @@ def _hall(value: object, info: ValidationInfo) -> Any:
     if isinstance(value, str) and (match := _HALL_UNIT.search(value)):
         half = 0.5 if match[1] else 1.0
         value = " ".join((value[: match.start()] + " " + value[match.end() :]).split())
-    return _nested(half * np.array(_read(value, _units(info, "S/m", "S"), ((3, 3, 3),))))
+    return nested(half * np.array(read_tensor(value, _units(info, "S/m", "S"), ((3, 3, 3),))))
 
 
 def _positive(value: float) -> float:
@@ -97,7 +74,7 @@ def _by_axis(bulk: str, sheet: str) -> BeforeValidator:
 
 
 def _tensor(unit: str, *shapes: tuple[int, ...]) -> BeforeValidator:
-    return BeforeValidator(lambda value: _read(value, (unit,), shapes))
+    return BeforeValidator(lambda value: read_tensor(value, (unit,), shapes))
 
 
 POSITIVE, NOT_NEGATIVE = AfterValidator(_positive), AfterValidator(_not_negative)
@@ -106,18 +83,6 @@ Velocity = Annotated[Any, SkipValidation, NOT_NEGATIVE, _tensor("m/s", (3, 3))]
 Number = Annotated[float, unit("m^2/s")]
 Rate = Annotated[float, unit("Hz"), NOT_NEGATIVE]
 Conductance = Annotated[float, unit("m/s", "J*s/m^2", "J*s/m"), NOT_NEGATIVE]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orientation:
-    """Rotation of a crystal: about an axis by an angle in degrees."""
-
-    angle: float
-    axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
-
-    def __post_init__(self) -> None:
-        if not isfinite(self.angle) or not any(self.axis):
-            raise CaseError("angle must be finite, and axis not zero")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,9 +43,12 @@ def problems(case: Tables, given: Mapping[str, Any]) -> Problems:
         if flow.model not in TABLE[name].models:
             models = " or ".join(f'"{model}"' for model in TABLE[name].models)
             yield "output.fields", f'"{name}" needs flow.model = {models}'
-    if "orbital_density" in (output.fields or ()):
-        text = "missing; give it, or orbital_coupling, for the field orbital_density"
-        yield from ((f"materials.{name}.fermi_energy", text) for name in _uncoupled(case))
+    for key, channel in (("fermi_energy", "orbital"), ("spin_coupling", "spin")):
+        if f"{channel}_density" in (output.fields or ()):
+            other = ", or orbital_coupling," if channel == "orbital" else ""
+            text = f"missing; give it{other} for the field {channel}_density"
+            bare = _uncoupled(case, channel)
+            yield from ((f"materials.{name}.{key}", text) for name in bare)
 
 
 def warnings(case: Tables) -> Iterator[str]:
@@ -60,9 +63,9 @@ def warnings(case: Tables) -> Iterator[str]:
                 yield f"materials.{name}.{key}: {text}"
 
 
-def _uncoupled(case: Tables) -> list[str]:
-    """Materials whose orbital coupling is not known."""
-    return [n for n, material in case.used_materials.items() if material.orbital_coupling is None]
+def _uncoupled(case: Tables, channel: str = "orbital") -> list[str]:
+    """Materials whose orbital coupling, or that of the spin, is not known."""
+    return [n for n, m in case.used_materials.items() if m.coupling(channel) is None]
 
 
 def _names(key: str, found: Iterable[str], wanted: Iterable[str], what: str) -> Problems:
@@ -75,17 +78,23 @@ def _names(key: str, found: Iterable[str], wanted: Iterable[str], what: str) -> 
 
 def default_fields(case: Tables) -> tuple[str, ...]:
     """The fields that the model provides and the materials suffice for."""
-    table, coupled = case.angular_momentum, not _uncoupled(case)
-    out = ["current_density", "potential"]
+    table, out = case.angular_momentum, ["current_density", "potential"]
+    coupled = [
+        channel
+        for channel in ("orbital", "spin")
+        if case.couples(channel, shear=not case.flow.viscous)
+    ]
     if case.flow.viscous:
-        out += ["vorticity", "orbital_density"] if coupled else ["vorticity"]
+        out.append("vorticity")
+    out += [f"{channel}_density" for channel in coupled]
     for name, channel in table.channels.items():
         what = "spin_density" if name == "spin" else "orbital_diffusive_density"
         out += [f"{what}_{axis}" for axis in channel.components]
     if table.coupling != "none":
         out += ["inverse_current_density", "inverse_potential"]
-    if case.flow.viscous and coupled and table.orbital is not None:
-        out += [f"orbital_total_density_{axis}" for axis in table.orbital.components]
+    for name in coupled:
+        if name in table.channels:
+            out += [f"{name}_total_density_{axis}" for axis in table.channels[name].components]
     return tuple(out)
 
 

@@ -275,6 +275,15 @@ class Tables:
         """The materials that a region is made of."""
         return {n: m for n, m in self.materials.items() if n in self.regions.values()}
 
+    def couples(self, channel: str, *, shear: bool = False) -> bool:
+        """Whether gradients of the current make a known density of "orbital" or "spin".
+
+        With ``shear``: whether they do so in a flow without vorticity, too.
+        """
+        values = [getattr(m, f"{channel}_coupling") for m in self.used_materials.values()]
+        known = all(value is not None for value in values)
+        return known and (not shear or any(isinstance(value, tuple) for value in values))
+
     @property
     def carriers(self) -> str:
         """Carriers of all regions, "2d" or "3d"."""

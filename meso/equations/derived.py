@@ -29,6 +29,7 @@ class Derived:
             components as the device has dimensions. None for fields that are found in another way.
         models: The models of flow that have it.
         signed: Whether figures show zero in the middle of their colours.
+        stem: What the names of its components begin with in tables; by default its own.
     """
 
     label: str
@@ -37,10 +38,17 @@ class Derived:
     expression: Callable[[Any], Expr] | None = None
     models: tuple[str, ...] = ("ohmic", "hydrodynamic", "kinetic")
     signed: bool = False
+    stem: str = ""
 
     def unit_in(self, sheet: bool) -> str:
         """Unit in a 2D electron gas, or in a metal."""
         return self.sheet_unit if sheet and self.sheet_unit else self.unit
+
+
+def component(name: str, axis: str) -> str:
+    """How tables call a component of a field: without an axis the field itself."""
+    stem = TABLE[name].stem if name in TABLE else ""
+    return f"{stem or name}_{axis}" if axis else name
 
 
 def _stress(of: Any) -> Expr:
@@ -65,16 +73,12 @@ def _viscous_heat(of: Any) -> Expr:
     return dissipation.in_conductor(of.J, 0.0, _stress(of))
 
 
+def _density(label: str, stem: str = "") -> Derived:
+    return Derived(label=label, unit="J_s_per_m3", sheet_unit="J_s_per_m2", signed=True, stem=stem)
+
+
 def _angular_momentum(label: str, symbol: str) -> dict[str, Derived]:
-    return {
-        axis: Derived(
-            label=f"{label} ${symbol}_{axis}$",
-            unit="J_s_per_m3",
-            sheet_unit="J_s_per_m2",
-            signed=True,
-        )
-        for axis in "xyz"
-    }
+    return {axis: _density(f"{label} ${symbol}_{axis}$") for axis in "xyz"}
 
 
 def _current(label: str) -> Derived:
@@ -96,15 +100,17 @@ TABLE: dict[str, Derived] = {
     "current_density": _current("current density"),
     "potential": Derived(label="electrochemical potential φ", unit="V"),
     "vorticity": Derived(label="vorticity Ω", unit="per_m3_s", sheet_unit="per_m2_s", signed=True),
-    "orbital_density": Derived(
-        label="orbital density $L_z$", unit="J_s_per_m3", sheet_unit="J_s_per_m2", signed=True
-    ),
+    # What gradients of the current make; of a tensor kappa all three components, in 2D too.
+    "orbital_density": _density("orbital density $L_z$"),
+    # "spin_density_z" is what diffuses.
+    "spin_density": _density("spin density $S_z$ of the current", "spin_density_local"),
     "heat": _power("dissipated power", _heat, "ohmic", "hydrodynamic"),
     "viscous_heat": _power("power dissipated by viscosity", _viscous_heat, "hydrodynamic"),
     **{
         f"{name}_{axis}": row
         for name, label, symbol in (
             ("spin_density", "diffusive spin density", "S"),
+            ("spin_total_density", "whole spin density", "S"),
             ("orbital_diffusive_density", "diffusive orbital density", "L"),
             ("orbital_total_density", "whole orbital density", "L"),
         )

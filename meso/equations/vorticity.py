@@ -1,12 +1,15 @@
 """Vorticity of the current, and the orbital angular momentum that it makes (Valet et al., eq. 7).
 
 Omega = (curl J)/e,     L = kappa curl J,     kappa = hbar^2/(2 eps_F e),     e < 0
+
+In a crystal L^j = kappa^j_ik d_i J_k: shear counts as well (eq. 6). The spin has its own kappa.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from ufl import as_vector
 from ufl import curl as _curl
 
 Expr = Any
@@ -27,6 +30,18 @@ def vorticity(J: Expr, charge: float) -> Expr:
     return curl(J) / charge
 
 
+def contraction(J: Expr, coupling: Expr) -> Expr:
+    """kappa^j_ik d_i J_k, kappa of shape (m, d, d): a vector of m components."""
+    m, d, _ = coupling.ufl_shape
+    return as_vector(
+        [sum(coupling[j, i, k] * J[k].dx(i) for i in range(d) for k in range(d)) for j in range(m)]
+    )
+
+
 def orbital_density(J: Expr, coupling: Expr) -> Expr:
-    """L = kappa curl J, in J s/m^3 (J s/m^2 in a sheet); kappa in J s/A."""
-    return coupling * curl(J)
+    """L = kappa curl J, or of a tensor kappa^j_ik d_i J_k, in J s/m^3 (J s/m^2 in a sheet).
+
+    kappa is in J s/A.
+    """
+    tensor = getattr(coupling, "ufl_shape", ())
+    return contraction(J, coupling) if tensor else coupling * curl(J)

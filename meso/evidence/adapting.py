@@ -186,8 +186,10 @@ def _target(case: Case, flow: Flow) -> tuple[np.ndarray, str]:
     cut = flow.per_thickness
     if wish.target == "edge_moment":
         moments = edge_moments(flow, orbital_density(flow, vorticity(flow)))
-        per_piece = np.array([m.moment for m in moments], dtype=float)
-        return np.bincount(_chains(flow), per_piece), "J s/m" if cut else "J s"
+        chains = _chains(flow)
+        found = np.zeros((max(chains, default=-1) + 1, np.size(moments[0].moment)))
+        np.add.at(found, chains, [np.ravel(m.moment) for m in moments])
+        return found.ravel(), "J s/m" if cut else "J s"
     if wish.target == "conductance":
         unit = "S/m" if cut else "S"
         if len(flow.contacts) > 1:

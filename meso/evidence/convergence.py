@@ -205,17 +205,19 @@ def quantities(flow: Flow) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray
     values = [t.current for t in terminals.values()] + [t.potential for t in terminals.values()]
     if couplings(flow) is not None:
         for moment in edge_moments(flow, orbital_density(flow, vorticity(flow))):
-            names.append(moment.wall)
-            units.append("J s")
-            values.append(float(moment.moment))  # type: ignore[arg-type]
+            found = np.ravel(moment.moment).tolist()
+            axes = ("",) if len(found) == 1 else ("_x", "_y", "_z")
+            names += [moment.wall + axis for axis in axes]
+            units += ["J s"] * len(found)
+            values += found
     return tuple(names), tuple(units), np.array(values)
 
 
 def _doubt(flow: Flow) -> tuple[np.ndarray, float]:
     """What is in doubt of each edge moment, as in :func:`quantities`, and the least size."""
     pieces = flow.device.pieces
-    if couplings(flow) is None:
+    if (kappa := couplings(flow)) is None:
         return np.empty(0), 0.0
     walls = [isinstance(law_of(flow.boundaries, piece.boundary), Wall) for piece in pieces]
-    _, doubt, size = wall_moments(flow)
-    return doubt[walls], NOTHING * float(size.max(initial=0.0))
+    _, doubt, size = wall_moments(flow, kappa)
+    return doubt[walls].ravel(), NOTHING * float(size.max(initial=0.0))

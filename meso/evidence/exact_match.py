@@ -9,6 +9,7 @@ import numpy as np
 from meso.boundary import Contact, Wall
 from meso.discrete.cells import cells_of, facet_geometry
 from meso.flow.result import Flow, periodic_pairs
+from meso.materials.material import Material
 from meso.mpi import concatenated
 
 #: Relative differences, of areas and of normals, below which a device is a rectangle.
@@ -56,11 +57,21 @@ def closed_form(flow: Flow) -> dict[str, Any] | None:
         "vorticity_diffusion_length_m": material.vorticity_diffusion_length,
         "slip_rate_per_m": rate,
         "drude_current_density": float(material.conductivity) * voltage / length,  # type: ignore[arg-type]
-        "orbital_coupling_J_s_per_A": material.orbital_coupling,
+        "orbital_coupling_J_s_per_A": _along(material, across, inward),
         "center_m": (corner + across * width / 2).tolist(),
         "along": inward.tolist(),
         "across": across.tolist(),
     }
+
+
+def _along(material: Material, across: np.ndarray, along: np.ndarray) -> Any:
+    """Kappa of L = kappa curl J in a flow that varies across its direction; of a tensor three."""
+    if not isinstance(material.orbital_coupling, tuple):
+        return material.orbital_coupling
+    kappa = material.coupling("orbital")
+    assert kappa is not None
+    # d_i J_k = -a_i t_k curl J, across a = z x t.
+    return (-(kappa[:, :2, :2] @ along) @ across).tolist()
 
 
 def _ends(flow: Flow) -> tuple[str, str, float] | None:

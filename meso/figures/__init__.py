@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import matplotlib
 from matplotlib.figure import Figure
 
-from meso.equations.derived import TABLE
 from meso.figures import maps, profiles
 from meso.figures.data import Drawn
 from meso.figures.style import STYLE, store
@@ -85,7 +84,7 @@ def _pictures(result: Drawn) -> Iterator[tuple[str, Make]]:
     curls = [name for name in ("orbital_density", "vorticity") if name in result.columns]
     others = [
         name
-        for name in result.columns
+        for name in filter(result.has, result.columns)
         if name not in ("current_density", "potential", *curls) and not name.startswith("inverse_")
     ]
     if "current_density" in result.columns:
@@ -95,7 +94,7 @@ def _pictures(result: Drawn) -> Iterator[tuple[str, Make]]:
     if "potential" in result.columns:
         yield "potential", partial(maps.scalar, result, "potential")
     for name in others:
-        signed = name in TABLE and TABLE[name].signed
+        signed = result.is_signed(name)
         yield name, partial(maps.signed if signed else maps.scalar, result, name)
     if (edges := profiles.edges(result)) is not None:
         yield "edges", lambda: edges

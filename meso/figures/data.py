@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from meso.constants import ELECTRON_CHARGE, HBAR
-from meso.equations.derived import TABLE
+from meso.equations.derived import TABLE, component
 from meso.figures.cells import (
     Extent,
     Grid,
@@ -62,7 +62,16 @@ class Drawn:
         mesh, extrema = self.summary["mesh"], self.summary["extrema"]
         self.dimension = d = 3 if "volume_m3" in mesh else 2
         self.nodes, columns, _ = _joined(directory / "fields", mesh["ranks"], d)
-        self.columns = {name: where for name, where in columns.items() if name in extrema}
+        columns = {name: where for name, where in columns.items() if name in extrema}
+        self._parent = dict[str, tuple[str, str]]()
+        self.columns = dict[str, slice]()
+        for name, where in columns.items():
+            if where.stop - where.start <= d:
+                self.columns[name] = where
+                continue
+            for i, axis in enumerate("xyz"):  # of a vector that has more than the plane has
+                self._parent[component(name, axis)] = (name, axis)
+                self.columns[component(name, axis)] = slice(where.start + i, where.start + i + 1)
         points = self.nodes[..., :d]
         self.box = np.array([points.min(axis=(0, 1)), points.max(axis=(0, 1))])
         self.probes, self.edges, self.distributions = (
@@ -107,13 +116,35 @@ class Drawn:
 
     def readable(self, field: str) -> tuple[float, str]:
         """SI per unit and unit of a field, angular momentum in multiples of ħ."""
-        unit = self.summary["extrema"][field]["unit"]
+        unit = self.unit(field)
         if unit.startswith("J_s_"):
             return HBAR, unit.replace("J_s_", "hbar_")
         return 1.0, unit
 
+    def unit(self, field: str) -> str:
+        """SI unit of a field."""
+        return str(self.summary["extrema"][self._parent.get(field, (field, ""))[0]]["unit"])
+
+    def is_signed(self, field: str) -> bool:
+        """Whether zero is in the middle of the colours of a field."""
+        name = self._parent.get(field, (field, ""))[0]
+        return name in TABLE and TABLE[name].signed
+
+    def has(self, field: str) -> bool:
+        """Whether a field is there, and, if it is a component of a vector, more than rounding."""
+        if field not in self._parent:
+            return field in self.columns
+        name = self._parent[field][0]
+        sizes = {
+            k: np.abs(self.at_nodes(k)).max() for k, of in self._parent.items() if of[0] == name
+        }
+        return bool(sizes[field] > 1e-9 * max(sizes.values()))
+
     def label(self, field: str) -> str:
         """How a field is called in pictures."""
+        if field in self._parent:
+            name, axis = self._parent[field]
+            return TABLE[name].label.replace("_z$", f"_{axis}$")
         return self.summary["extrema"][field].get("label") or TABLE[field].label
 
     def plane(self, across: int) -> Plane:
@@ -190,7 +221,11 @@ class Drawn:
         half = ribbon.width / 2
         inside = np.where(np.abs(y) <= half * (1 + 1e-9), np.clip(y, -half, half), np.nan)
         curl, current = ribbon.curl(inside), ribbon.current_density(inside)
-        kappa = form["orbital_coupling_J_s_per_A"]
+        kappa, name = form["orbital_coupling_J_s_per_A"], "orbital_density"
+        if isinstance(kappa, list):
+            made = {component(name, a): k for a, k in zip("xyz", kappa, strict=True)}
+        else:
+            made = {} if kappa is None else {name: kappa}
         return {
             "y": y,
             "along": np.array(form["along"]),
@@ -198,7 +233,7 @@ class Drawn:
             # With the conductor on the left, t is along the ribbon on its right side.
             "current_density_t": -np.sign(y) * current,
             "vorticity": curl / ELECTRON_CHARGE,
-            **({} if kappa is None else {"orbital_density": curl * kappa / HBAR}),
+            **{name: curl * kappa / HBAR for name, kappa in made.items()},
         }
 
 
@@ -215,7 +250,9 @@ def _joined(
         if values.ndim == 1:
             of_cells[name] = values
             continue
-        joined.append(values[..., :space] if values.ndim == 3 else values[..., None])
+        # In the plane vectors have a third component for ParaView; densities have one of their own.
+        width = 3 if name.endswith("_density") and name in TABLE and TABLE[name].signed else space
+        joined.append(values[..., :width] if values.ndim == 3 else values[..., None])
         columns[name] = slice(at, at + joined[-1].shape[2])
         at = columns[name].stop
     return np.concatenate(joined, axis=2), columns, of_cells

@@ -73,7 +73,7 @@ def scalar(result: Drawn, field: str) -> Figure:
     if field == "potential":
         low, high = result.potentials
         lines = np.linspace(low, high, 22)[1:-1] if high > low else []
-    unit = scale(max(abs(low), abs(high)), result.summary["extrema"][field]["unit"])
+    unit = scale(max(abs(low), abs(high)), result.unit(field))
     how = {"cmap": "cividis", "vmin": low / unit.factor, "vmax": high / unit.factor}
     for panel in sheet.panels:
         values = panel.grid[field]
@@ -101,7 +101,10 @@ def signed(result: Drawn, field: str) -> Figure:
     fields = [panel.grid[field] / factor for panel in sheet.panels]
     label, values = result.label(field), fields
     if fields[0].ndim == 3:
+        found = result.label(field)
         symbol, label = ("L", "orbital density") if factor != 1 else ("Ω", "vorticity")
+        if "S_z" in found:
+            symbol, label = "S", "spin density"
         first, second, across = sheet.panels
         which = [first.plane.across, second.plane.across, second.plane.across]
         values = [f[axis] for f, axis in zip(fields, which, strict=True)]
@@ -147,7 +150,7 @@ def _wall_values(result: Drawn, field: str) -> np.ndarray:
     """Rows (x, y, value, segment) of a field along all walls of a 2D device, SI."""
     rows = [np.empty((0, 4))]
     for number, columns in enumerate(result.edges.values()):
-        value: Any = columns.get(f"{field}_{result.summary['extrema'][field]['unit']}")
+        value: Any = columns.get(f"{field}_{result.unit(field)}")
         if value is not None:
             segment = columns["segment"] + 1000 * number
             rows.append(np.column_stack([columns["x_m"], columns["y_m"], value, segment]))
@@ -159,7 +162,7 @@ def _floor(result: Drawn, field: str) -> float:
 
     A flow without vorticity shall not look like one with vorticity because of rounding.
     """
-    diffusive = "diffusive" in field or "total" in field or field.startswith("spin")
+    diffusive = result.label(field).startswith(("diffusive", "whole"))
     if diffusive or not {"current_density", "vorticity"} <= result.columns.keys():
         return 0.0
     largest = {name: result.at_nodes(name) for name in ("current_density", "vorticity", field)}

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from meso.constants import HBAR
+from meso.equations.derived import component
 from meso.figures.cells import chains, cut, straight
 from meso.figures.data import Columns, Drawn
 from meso.figures.sheets import AXES
@@ -27,7 +28,13 @@ from meso.files.vtu import degree_of
 
 _EXACT: dict[str, Any] = {"color": "black", "linewidth": 1.0, "linestyle": (0, (5, 4)), "zorder": 5}
 # What probes show, by symbol.
-_SHOWN = {"J": "current_density", "L": "orbital_density", "Ω": "vorticity", "φ": "potential"}
+_SHOWN = {
+    "J": "current_density",
+    "L": "orbital_density",
+    "S": "spin_density",
+    "Ω": "vorticity",
+    "φ": "potential",
+}
 _SOURCE = {
     "current_density": "Valet et al. 2025, eq. 9",
     "vorticity": "curl of eq. 9",
@@ -76,7 +83,8 @@ def _line(number: int, label: str) -> dict[str, Any]:
 
 def _column(columns: Columns, start: str) -> tuple[np.ndarray, str] | None:
     """A column and its unit; densities in multiples of the reduced Planck constant."""
-    names = [name for name in columns if name.startswith(f"{start}_")]
+    # Not a component, of which a field of another name may have columns.
+    names = [name for name in columns if re.match(rf"{start}_(?![xyz]_|local_)", name)]
     names.sort(key=lambda name: "hbar" not in name)
     return (columns[names[0]], names[0].removeprefix(f"{start}_")) if names else None
 
@@ -95,13 +103,15 @@ def _wall_tables(result: Drawn) -> Figure | None:
         for name, columns in result.edges.items()
         for count, segment in enumerate(np.unique(columns["segment"]))
     ]
-    kinds = [("orbital_density", "$L_z$"), ("vorticity", "Ω")]
-    curls = [kind for kind in kinds if _column(walls[0][1], kind[0])][:1]
+    everything = {k: np.concatenate([wall[k] for _, wall, _ in walls]) for k in walls[0][1]}
+    kinds = ("L", "S") if _components(everything, "orbital_density", "L") else ("S", "Ω")
+    found = [part for symbol in kinds for part in _components(everything, _SHOWN[symbol], symbol)]
+    shown = [(key, label) for label, _, _, key in found]
     rows = []
-    for key, label in (*curls, ("current_density_t", "$J_t$")):
-        found = [(i, *wall, _column(wall[1], key)) for i, wall in enumerate(walls)]
-        row = Row(label=label, unit=next(c[1] for *_, c in found if c))
-        for i, name, columns, count, column in found:
+    for key, label in (*shown, ("current_density_t", "$J_t$")):
+        lines = [(i, *wall, _column(wall[1], key)) for i, wall in enumerate(walls)]
+        row = Row(label=label, unit=next(c[1] for *_, c in lines if c))
+        for i, name, columns, count, column in lines:
             if column is None:
                 continue
             several = len(np.unique(result.edges[name]["segment"])) > 1
@@ -170,9 +180,10 @@ def probe(result: Drawn, name: str) -> Figure:
     if found["L"]:
         found["Ω"] = []
     if exact and found["J"]:
-        (_, x, unit), (_, y, _) = found["J"]
-        found["J"] = [("$J$", x * exact["along"][0] + y * exact["along"][1], unit)]
-    if any(found[symbol] for symbol in "JLΩ") and found["φ"]:
+        (_, x, unit, _), (_, y, _, _) = found["J"]
+        along = x * exact["along"][0] + y * exact["along"][1]
+        found["J"] = [("$J$", along, unit, "current_density")]
+    if any(found[symbol] for symbol in "JLSΩ") and found["φ"]:
         # A probe along an equipotential would show nothing but errors of discretisation.
         low, high = result.potentials
         if exact or np.ptp(_finite(found["φ"][0][1])) < 1e-3 * (high - low):
@@ -180,14 +191,15 @@ def probe(result: Drawn, name: str) -> Figure:
     for symbol, lines in found.items():
         if not lines:
             continue
-        several, known = len(lines) > 1, exact.get(_SHOWN[symbol])
+        several, source = len(lines) > 1, _SOURCE.get(_SHOWN[symbol])
         row = Row(label=f"${symbol}$" if several else lines[0][0], unit=lines[0][2])
-        for i, (text, values, _) in enumerate(lines):
-            label = text if several else "_" if known is None else "meso"
+        known = [key for *_, key in lines if key in exact]
+        for i, (text, values, _, _) in enumerate(lines):
+            label = text if several else "meso" if known else "_"
             row.lines.append((s, values, {"color": LINES[i], "label": label}))
-        if known is not None:
-            text = f"closed form, {_SOURCE[_SHOWN[symbol]]}"
-            row.lines.append((s, known, {**_EXACT, "label": text}))
+        for i, key in enumerate(known):
+            text = "_" if i else f"closed form, {source}"
+            row.lines.append((s, exact[key], {**_EXACT, "label": text}))
         rows.append(row)
     return _figure(f"{result.title}: probe “{name}”", axis, rows, length_scale(float(np.ptp(s))))
 
@@ -196,16 +208,19 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def _components(columns: Columns, key: str, symbol: str) -> list[tuple[str, np.ndarray, str]]:
-    """Label, values, unit of a scalar, or of the components of a vector, in 3D if not nothing."""
+def _components(columns: Columns, key: str, symbol: str) -> list[tuple[str, np.ndarray, str, str]]:
+    """Label, values, unit, name of a scalar, or of components of a vector, of three if not nothing.
+
+    Names are as in the table, without the unit.
+    """
     found = [
-        (f"${symbol}_{axis}$", *column)
+        (f"${symbol}_{axis}$", *column, component(key, axis))
         for axis in AXES
-        if (column := _column(columns, f"{key}_{axis}")) is not None
+        if (column := _column(columns, component(key, axis))) is not None
     ]
     if not found and (scalar := _column(columns, key)) is not None:
-        return [("$L_z$" if symbol == "L" else symbol, *scalar)]
-    sizes = [float(np.nanmax(np.abs(values), initial=0.0)) for _, values, _ in found]
+        return [(f"${symbol}_z$" if symbol in "LS" else symbol, *scalar, key)]
+    sizes = [float(np.nanmax(np.abs(values), initial=0.0)) for _, values, *_ in found]
     large = [size > 1e-3 * max(sizes) or len(found) < 3 for size in sizes]
     return [part for part, kept in zip(found, large, strict=True) if kept] or found[:1]
 
@@ -218,10 +233,10 @@ def has_densities(columns: Columns) -> bool:
 def densities(columns: Columns, title: str) -> Figure:
     """Angular momentum along a probe or the smooth pieces of a wall, from the columns of its table.
 
-    What diffuses, what the vorticity makes, and their sum.
+    What diffuses, what gradients of the current make, and their sum.
     """
-    s, whole = columns["s_m"], np.zeros(len(columns["s_m"]))
-    segments = columns.get("segment", whole)
+    s = columns["s_m"]
+    segments = columns.get("segment", np.zeros(len(s)))
     rows: list[Row] = []
     for name in columns:
         match = _DIFFUSIVE.fullmatch(name)
@@ -230,11 +245,14 @@ def densities(columns: Columns, title: str) -> Figure:
         channel, axis, unit = match.groups()
         lines: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
         lines["diffusive (Hall current)"] = columns[name], {"color": LINES[0]}
-        starts = (f"orbital_density_{axis}", *(["orbital_density"] if axis == "z" else []))
-        local = next((columns[key] for at in starts if (key := f"{at}_{unit}") in columns), None)
-        if channel != "spin" and local is not None:
+        whole = f"{channel.removesuffix('_diffusive')}_density"
+        both = [component(whole, axis), *([whole] if axis == "z" else [])]
+        start = next((at for at in both if f"{at}_{unit}" in columns), None)
+        if start is not None:
+            local = columns[f"{start}_{unit}"]
             dashed = {"color": "black", "linestyle": (0, (5, 4)), "linewidth": 1.2}
-            lines["from vorticity"] = local, {"color": LINES[1]}
+            made = "from vorticity" if start == whole else "from gradients of J"
+            lines[made] = local, {"color": LINES[1]}
             lines["sum"] = columns[name] + local, dashed
         sizes = {text: np.nanmax(np.abs(y), initial=0.0) for text, (y, _) in lines.items()}
         small = [text for text, size in sizes.items() if 0 < size < _SMALL * max(sizes.values())]

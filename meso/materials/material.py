@@ -26,6 +26,14 @@ from pydantic import BeforeValidator, SkipValidation, ValidationInfo
 
 from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.errors import CaseError, known
+from meso.materials.crystal import (
+    LEVI_CIVITA,
+    Orientation,
+    as_tensor,
+    nested,
+    read_tensor,
+    rotated,
+)
 from meso.materials.profile import Profile, read_profile
 from meso.units import is_number, quantity, unit
 
@@ -67,6 +75,14 @@ def _reader(*units: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+def _coupling(value: object) -> Any:
+    """A number, { tensor = …, unit = … }, or nested lists in SI, as a case file has it."""
+    if isinstance(value, list | tuple):
+        return nested(as_tensor(value, (3, 3, 3)))
+    return read_tensor(value, ("J*s/A",), ((3, 3, 3),))
+
+
+_Coupling = Annotated[Any, SkipValidation, BeforeValidator(_coupling)]
 _Conductivity = Annotated[float | Profile, SkipValidation, _reader("S", "S/m")]
 _Length = Annotated[float | Profile, SkipValidation, _reader("m")]
 
@@ -92,8 +108,11 @@ class Material:
         fermi_energy: ε_F in J, from the band edge.
         vorticity_diffusion_length: l in m; derived from λ and the scattering unless given, but
             None where λ varies.
-        orbital_coupling: κ in J s/A, orbital density per curl of the charge current density;
-            derived as ħ²/(2 ε_F e), which is negative, unless given.
+        orbital_coupling: κ in J s/A: of L = κ ∇×J, J of charge, or the tensor κ^j_ik, [j][i][k],
+            of L^j = κ^j_ik ∂_iJ_k along the axes of the crystal; derived as ħ²/(2 ε_F e), which is
+            negative, unless given.
+        spin_coupling: The same of the spin S.
+        orientation: Of the crystal: turns the tensors to the axes of the device.
         fermi_wavevector: k_F in 1/m, which a magnetic field needs: sqrt(2 pi n) for the density n
             of a 2D electron gas with two spins.
         provenance: quantity -> where its value comes from; derived ones are added.
@@ -112,7 +131,9 @@ class Material:
     electron_electron_mean_free_path: Annotated[float, unit("m")] = inf
     fermi_energy: Annotated[float, unit("J")] | None = None
     vorticity_diffusion_length: _Length | None = None
-    orbital_coupling: Annotated[float, unit("J*s/A")] | None = None
+    orbital_coupling: _Coupling | None = None
+    spin_coupling: _Coupling | None = None
+    orientation: Orientation | None = None
     fermi_wavevector: Annotated[float, unit("1/m")] | None = None
     provenance: dict[str, str] = field(default_factory=dict, compare=False)
 
@@ -120,6 +141,9 @@ class Material:
         problems = tuple(self._problems())
         if problems:
             raise CaseError(*problems)
+        for key in ("orbital_coupling", "spin_coupling"):
+            if np.ndim(value := getattr(self, key)):  # an array could not be compared
+                object.__setattr__(self, key, nested(as_tensor(value, (3, 3, 3))))
         derived: dict[str, tuple[float, str]] = {}
         if self.vorticity_diffusion_length is None and is_number(self.mean_free_path):
             derived["vorticity_diffusion_length"] = self._diffusion_length()
@@ -199,12 +223,28 @@ class Material:
                 if key == "mean_free_path":
                     rule += '; without one, use flow.model = "ohmic"'
                 yield key, f"found {value!r}; must be {rule}"
-        coupling = self.orbital_coupling
-        if coupling is not None and not (is_number(coupling) and isfinite(coupling)):
-            yield "orbital_coupling", f"found {coupling!r}; must be finite"
+        for key in ("orbital_coupling", "spin_coupling"):
+            yield from _coupling_problems(key, getattr(self, key))
         if self.mean_free_path is None and self.electron_electron_mean_free_path != inf:
             yield "electron_electron_mean_free_path", "has no effect without mean_free_path"
         yield from _scattering_problems(self.scattering, self.carriers)
+
+    # --- what gradients of the current make
+
+    def coupling(self, channel: str) -> np.ndarray | None:
+        """κ^j_ik in J s/A along the axes of the device, as [j, i, k].
+
+        Args:
+            channel: "orbital" or "spin".
+
+        Returns:
+            Shape (3, 3, 3), of a number κ κ ε_jik; None if it is not known.
+        """
+        value = getattr(self, f"{channel}_coupling")
+        if value is None or is_number(value):
+            return None if value is None else value * LEVI_CIVITA
+        kappa = np.array(value)
+        return kappa if self.orientation is None else rotated(kappa, self.orientation.matrix)
 
     # --- the closure
 
@@ -344,6 +384,16 @@ def _is_positive(value: object, *, finite: bool = True) -> bool:
     return is_number(value) and value > 0 and (isfinite(value) or not finite)
 
 
+def _coupling_problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, list | tuple | np.ndarray):
+        try:
+            as_tensor(value, (3, 3, 3))
+        except CaseError as error:
+            yield key, str(error)
+    elif value is not None and not (is_number(value) and isfinite(value)):
+        yield key, f"found {value!r}; must be finite"
+
+
 def _scattering_problems(scattering: object, carriers: str) -> Iterator[tuple[str, str]]:
     if isinstance(scattering, str):
         if scattering not in SCATTERING:
@@ -369,9 +419,9 @@ def _scattering_problems(scattering: object, carriers: str) -> Iterator[tuple[st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One published value: a string with its unit, the reference, and how it was obtained."""
+    """One published value, as a case file has it, the reference, and how it was obtained."""
 
-    value: str
+    value: Any
     source: str
     method: str = ""
 

@@ -29,14 +29,14 @@ _CANDIDATES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeMoment:
-    """Orbital angular momentum that belongs to a smooth piece of a wall.
+    """Orbital angular momentum, or spin, that belongs to a smooth piece of a wall.
 
     Attributes:
         wall: Name of the wall.
         measure: Length of the piece, m (its area, m^2, in 3D).
         center: Centroid of the piece, m.
         moment: Integral of L_z over the points nearer to it than to other walls, J s (J s/m
-            for a 3D metal of unknown thickness); in 3D of the vector L, J s.
+            for a 3D metal of unknown thickness); in 3D, and of a tensor kappa, of the vector L.
     """
 
     wall: str
@@ -50,17 +50,36 @@ class EdgeMoment:
         return self.measure
 
 
+def couplings(flow: Flow, channel: str = "orbital") -> np.ndarray | None:
+    """Kappa of each region along the axes of the device, J s/A; None if a material has none.
+
+    Args:
+        flow: A flow.
+        channel: "orbital" or "spin".
+
+    Returns:
+        Shape (regions,), or (regions, 3, 3, 3) as [j, i, k] if one of them is a tensor.
+    """
+    materials = [flow.materials[name] for name in flow.device.regions]
+    values = [getattr(material, f"{channel}_coupling") for material in materials]
+    if any(v is None for v in values):
+        return None
+    if any(np.ndim(v) for v in values):
+        return np.array([material.coupling(channel) for material in materials])
+    return np.array(values, dtype=float)
+
+
 def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
     """Divide the orbital angular momentum among the walls: each point goes to the nearest.
 
     Across a ribbon this is the integral over half its width,
     hbar^2 (J_centre - J_wall) / (2 eps_F e) per length of the wall. Walls continue across
     periodic pairs. Of a kinetic flow what its harmonics miss at walls is added
-    (:mod:`meso.observables.grazing`).
+    (:mod:`meso.observables.grazing`) to the moments that gradients of the current make.
 
     Args:
         flow: A solved flow.
-        density: Its orbital density.
+        density: Its orbital density, or that of the spin.
 
     Returns:
         One entry for each smooth piece of a wall.
@@ -72,8 +91,11 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
         return []
     moment = np.asarray(total(device.comm, _moments(density, _Surface(flow, walls))))
     moment *= flow.thickness or 1.0
-    if flow.kinetic and density.name == "orbital_density":
-        moment[:, 0] += wall_moments(flow)[0]
+    channel = {"orbital_density": "orbital", "spin_density": "spin"}.get(density.name)
+    if flow.kinetic and channel is not None:
+        kappa = couplings(flow, channel)
+        assert kappa is not None
+        moment += wall_moments(flow, kappa)[0]
     centers = piece_centers(device)
     return [
         EdgeMoment(

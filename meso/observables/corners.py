@@ -135,10 +135,10 @@ def extrema(field: Field, corners: Sequence[Corner]) -> Extrema:
 def extrema_of(flow: Flow, fields: Mapping[str, Field]) -> dict[str, Extrema]:
     """Extrema of the fields of a flow, the same on every rank.
 
-    The vorticity of a kinetic flow has none: it diverges at rough walls.
+    What derivatives of a kinetic flow make has none: they diverge at rough walls.
     """
     corners = singular_corners(flow.device, flow.boundaries)
-    without = ("vorticity", "orbital_density") if flow.kinetic else ()
+    without = ("vorticity", "orbital_density", "spin_density") if flow.kinetic else ()
     return {name: extrema(f, corners) for name, f in fields.items() if name not in without}
 
 

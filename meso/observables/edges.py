@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -29,6 +30,7 @@ class WallValues:
         position: m, shape (f, q, d).
         current: J, shape (f, q, d).
         vorticity: Omega = (curl J)/e, shape (f, q), in 3D (f, q, 3).
+        density: J as a field.
     """
 
     facets: Facets
@@ -37,6 +39,24 @@ class WallValues:
     position: np.ndarray
     current: np.ndarray
     vorticity: np.ndarray
+    density: Field
+
+    def contracted(self, tensors: np.ndarray) -> np.ndarray:
+        """T^a_ik d_i J_k, T of each region, shape (regions, m, 3, 3): shape (f, q, m).
+
+        Derivatives along the wall are those of the solution; those across it make the curl that
+        the slip law gives: what the curl of the solution misses, c, is n_i (c x n)_k.
+        """
+        normal, slope = self.geometry.normal, _slopes(self.density, self.geometry)
+        d = normal.shape[-1]
+        missing = self.vorticity.reshape(*slope.shape[:2], -1) * ELECTRON_CHARGE - _curl(slope)
+        if d == 2:
+            across = np.stack([-normal[..., 1], normal[..., 0]], axis=-1) * missing
+        else:
+            across = np.cross(missing, normal)
+        slope = slope + normal[..., :, None] * across[..., None, :]
+        tensor = tensors[self.region][..., :d, :d].reshape(len(slope), -1, d * d)
+        return np.asarray(slope.reshape(*slope.shape[:2], d * d) @ tensor.swapaxes(1, 2))
 
     @property
     def tangential_current(self) -> np.ndarray:
@@ -73,7 +93,9 @@ def wall_values(
         rates = material_values(device, flow.materials, law.slip_rate, facets.cell, at)
     slips = bool(np.isfinite(rates).all())
     plane = device.dimension == 2
-    curl = np.zeros((*current.shape[:2], 1)) if slips and plane else _curl(density, geometry)
+    curl = (
+        np.zeros((*current.shape[:2], 1)) if slips and plane else _curl(_slopes(density, geometry))
+    )
     if slips:
         bend = BEND[law.law] if isinstance(law, Wall) else 2.0
         rates = rates[..., None] if rates.ndim == 2 else rates[:, None, None]
@@ -87,19 +109,24 @@ def wall_values(
         position=geometry.position * device.extent,
         current=current,
         vorticity=(curl[..., 0] if plane else curl) / ELECTRON_CHARGE,
+        density=density,
     )
 
 
-def _curl(density: Field, geometry: FacetGeometry) -> np.ndarray:
-    """Curl of the solution at points of facets, shape (f, q, 1) or (f, q, 3)."""
+def _slopes(density: Field, geometry: FacetGeometry) -> np.ndarray:
+    """d_i J_k of the solution at points of facets, shape (f, q, d, d)."""
     d = geometry.normal.shape[-1]
-    pairs = ((0, 1),) if d == 2 else ((1, 2), (2, 0), (0, 1))
-    curl = np.empty((*geometry.weight.shape, len(pairs)))
+    out = np.empty((*geometry.weight.shape, d, d))
     for i, points in enumerate(geometry.points):
         here = geometry.local == i
-        slope = gradient(density, points, geometry.cell[here])
-        curl[here] = np.stack([slope[..., i, k] - slope[..., k, i] for i, k in pairs], axis=-1)
-    return curl
+        out[here] = gradient(density, points, geometry.cell[here])
+    return out
+
+
+def _curl(slope: np.ndarray) -> np.ndarray:
+    """Curl from derivatives d_i J_k, shape (..., 1) or (..., 3)."""
+    pairs = ((0, 1),) if slope.shape[-1] == 2 else ((1, 2), (2, 0), (0, 1))
+    return np.stack([slope[..., i, k] - slope[..., k, i] for i, k in pairs], axis=-1)
 
 
 def _with_shear(curl: np.ndarray, normal: np.ndarray, turned: np.ndarray) -> np.ndarray:
@@ -128,12 +155,17 @@ def piece_centers(device: Device) -> np.ndarray:
 
 
 def profile(
-    flow: Flow, wall: str, points: int, fields: Sequence[Field] = ()
+    flow: Flow,
+    wall: str,
+    points: int,
+    fields: Sequence[Field] = (),
+    made: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> dict[str, np.ndarray]:
     """In 2D: values along a wall in order, the same on every rank.
 
-    Columns "segment", "s", "x", "y", "J_t", "vorticity", "region", and scalar ``fields``: one row
-    for each of ``points`` per facet, piece by piece; s starts from zero in each.
+    Columns "segment", "s", "x", "y", "J_t", "vorticity", "region", scalar ``fields``, and what
+    tensors contract with the gradient of J (``made``, :meth:`WallValues.contracted`), "NAME_x", …:
+    one row for each of ``points`` per facet, piece by piece; s starts from zero in each.
     """
     device, cells = flow.device, cells_of(flow.device)
     s = np.arange(points + 1) / points
@@ -155,7 +187,7 @@ def profile(
         "y": values.position[..., 1],
         "J_t": values.tangential_current,
         "vorticity": values.vorticity,
-        **{field.name: on_facets(field, values.geometry)[..., 0] for field in fields},
+        **_others(values, fields, made),
     }
     rows = _facet_rows(flow, values, columns)
     # The end of a facet is the beginning of the next; that of the last one ends the piece.
@@ -166,12 +198,17 @@ def profile(
 
 
 def surface(
-    flow: Flow, wall: str, degree: int, fields: Sequence[Field] = ()
+    flow: Flow,
+    wall: str,
+    degree: int,
+    fields: Sequence[Field] = (),
+    made: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> dict[str, np.ndarray]:
     """In 3D: values at points of a quadrature of a wall, the same on every rank.
 
     Columns "segment", "x", "y", "z", "normal_x", ..., "area" (the weight), "J_x", ...,
-    "vorticity_x", ..., "region", and scalar ``fields``: one row a point, piece by piece.
+    "vorticity_x", ..., "region", and ``fields`` and ``made`` as in :func:`profile`: one row a
+    point, piece by piece.
     """
     values = wall_values(flow, wall, *cells_of(flow.device).facet_quadrature(degree))
     columns = dict(zip("xyz", np.moveaxis(values.position, 2, 0), strict=True))
@@ -179,9 +216,18 @@ def surface(
     columns["area"] = values.geometry.weight * flow.device.extent**2
     columns |= _components("J", values.current)
     columns |= _components("vorticity", values.vorticity)
-    columns |= {field.name: on_facets(field, values.geometry)[..., 0] for field in fields}
+    columns |= _others(values, fields, made)
     rows = _facet_rows(flow, values, columns)
     return {name: column.ravel() for name, column in rows.items()}
+
+
+def _others(
+    values: WallValues, fields: Sequence[Field], made: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    columns = {field.name: on_facets(field, values.geometry)[..., 0] for field in fields}
+    for name, tensors in made.items():
+        columns |= _components(name, values.contracted(tensors))
+    return columns
 
 
 def _components(name: str, values: np.ndarray) -> dict[str, np.ndarray]:

@@ -66,19 +66,24 @@ def iteration_tolerance(boundaries: Mapping[str, Boundary], wanted: float | None
     return min(largest, wanted / 20 * ratio**1.6)
 
 
-def wall_moments(flow: Flow) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the last harmonics leave of the orbital moment at each piece of a wall.
+def wall_moments(flow: Flow, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the last harmonics leave of the moment at each piece of a wall.
 
-    The moment is kappa times the circulation around the part of the device that belongs to a wall;
-    the wall's share of it is the integral of J_t.
+    The moment is kappa times the circulation around the part of the device that belongs to a wall,
+    or, of a tensor, the integral of kappa^j_ik n_i J_k around it; as J.n = 0 the wall's share is
+    that of J_t times kappa, or times kappa^j_ik n_i t_k.
+
+    Args:
+        flow: A kinetic flow.
+        kappa: Of each region, shape (regions,) or (regions, 3, 3, 3).
 
     Returns:
         To be added to the moment of each piece of the boundary, how much of the sum is in doubt,
         and |kappa| times the integral of |J_t|; J s (J s/m for a 3D metal of unknown thickness),
-        shape (pieces,).
+        shape (pieces, 1), or (pieces, 3) for tensors.
     """
     device = flow.device
-    out = np.zeros((3, len(device.pieces)))
+    out = np.zeros((3, len(device.pieces), 1 if kappa.ndim == 1 else 3))
     assert flow.distribution is not None
     harmonics = flow.distribution.harmonics
     walls = {n: law for n, law in flow.boundaries.items() if isinstance(law, Wall)}
@@ -86,7 +91,6 @@ def wall_moments(flow: Flow) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     odd = flow.distribution.odd
     quadrature = cells_of(device).facet_quadrature(2 * odd.degree + 2)
     regions = [flow.materials[region] for region in device.regions]
-    coupling = np.array([m.orbital_coupling for m in regions], dtype=float)
     paths = np.array([_path(m, harmonics) for m in regions])
     turns = np.array([_turning(flow, i) for i in range(len(regions))])
     for name, law in walls.items():
@@ -99,19 +103,29 @@ def wall_moments(flow: Flow) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         angle = np.arctan2(geometry.normal[..., 1], geometry.normal[..., 0])[..., None]
         angle = angle * np.arange(1, harmonics, 2)
         sines = np.cos(angle) * moments[..., 1::2] - np.sin(angle) * moments[..., ::2]
-        share = coupling[region, None] * geometry.weight * device.extent
-        missing = share * (sines @ functional)
+        share = _factors(kappa[region], geometry.normal)
+        share = share * (geometry.weight * device.extent)[..., None]
+        missing = share * (sines @ functional)[..., None]
         # The trace is the curvature: the derivative of the normal has no other component.
         bend = geometry.curvature.trace(axis1=-2, axis2=-1) / device.extent
         bend = np.minimum(1.0, harmonics * paths[region, None] * (abs(bend) + turns[region, None]))
         np.add.at(out[0], facets.piece, missing.sum(axis=1))
         early = stopped / np.sqrt(max(ratio, _SMOOTH))
-        size = np.abs(share * sines[..., 0])
-        doubt = np.abs(missing) * bend + early * size
+        size = np.abs(share * sines[..., :1])
+        doubt = np.abs(missing) * bend[..., None] + early * size
         np.add.at(out[1], facets.piece, doubt.sum(axis=1))
         np.add.at(out[2], facets.piece, size.sum(axis=1))
     added, doubt, size = np.asarray(total(device.comm, out)) * (flow.thickness or 1.0)
     return added, doubt, size
+
+
+def _factors(kappa: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """Of facets, kappa or kappa^j_ik n_i t_k with t = z x n, shape (f, q, 1) or (f, q, 3)."""
+    if kappa.ndim == 1:
+        return np.broadcast_to(kappa[:, None, None], (*normal.shape[:2], 1))
+    t = np.stack([-normal[..., 1], normal[..., 0]], axis=-1)
+    pairs = (normal[..., :, None] * t[..., None, :]).reshape(*normal.shape[:2], 4)
+    return np.asarray(pairs @ kappa[..., :2, :2].reshape(len(kappa), 3, 4).swapaxes(1, 2))
 
 
 def _path(material: Material, harmonics: int) -> float:

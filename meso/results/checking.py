@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from math import inf, isinf
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -182,7 +182,9 @@ def material_report(name: str | None) -> str:
     for quantity, values in found.entries.items():
         for entry in values:
             method = f", {entry.method}" if entry.method else ""
-            lines.append(f"  {quantity:<34} {entry.value}{method}\n      {entry.source}")
+            value = entry.value
+            shown = _number(value["tensor"], value["unit"]) if isinstance(value, dict) else value
+            lines.append(f"  {quantity:<34} {shown}{method}\n      {entry.source}")
     lines += [f"  scattering.{key:<23} {rate:g}" for key, rate in found.scattering.items()]
     return "\n".join(lines)
 
@@ -203,7 +205,10 @@ def _material(material: Material) -> str:
         "fermi_energy": "J",
         "vorticity_diffusion_length": "m",
         "orbital_coupling": "J s/A",
+        "spin_coupling": "J s/A",
     }
+    if material.spin_coupling is None:
+        del units["spin_coupling"]  # hardly ever known
     rows = [(quantity, getattr(material, quantity), unit) for quantity, unit in units.items()]
     varying = isinstance(material.mean_free_path, Profile)
     if material.mean_free_path and not varying:
@@ -214,10 +219,17 @@ def _material(material: Material) -> str:
             follows = quantity == "vorticity_diffusion_length" and varying
             shown = "varies with mean_free_path" if follows else "unknown"
         else:
-            shown = f"{value} {unit}" if isinstance(value, Profile) else f"{value:.6g} {unit}"
+            shown = f"{value} {unit}" if isinstance(value, Profile) else _number(value, unit)
         source = material.provenance.get(quantity, "")
         lines.append(f"  {quantity:<34} {shown:<22} {source}".rstrip())
     return "\n".join(lines)
+
+
+def _number(value: Any, unit: str) -> str:
+    """A number, or what of a tensor fits into a line."""
+    if not np.ndim(value):
+        return f"{value:.6g} {unit}"
+    return f"tensor {' × '.join(map(str, np.shape(value)))}, up to {np.abs(value).max():.6g} {unit}"
 
 
 def environment() -> str:

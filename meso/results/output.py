@@ -14,6 +14,7 @@ import numpy as np
 from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.discrete.cells import cells_of
 from meso.discrete.sampling import probe_points
+from meso.equations.derived import TABLE, component
 from meso.errors import CaseError, MesoError
 from meso.files.directory import copy_written, hold, is_result, new_result
 from meso.files.naming import file_names
@@ -27,7 +28,12 @@ from meso.results.result import Result
 from meso.results.summary import summary
 
 # Fields that are densities of angular momentum, also told in units of ħ.
-_DENSITIES = ("spin_density_", "orbital_diffusive_density_", "orbital_total_density_")
+_DENSITIES = (
+    *("spin_density_", "spin_total_density_"),
+    *("orbital_diffusive_density_", "orbital_total_density_"),
+)
+# What gradients of the current make.
+_MADE = ("orbital_density", "spin_density")
 
 
 def save(result: Result, directory: Path, *, figures: bool = True, format: str = "vtu") -> None:
@@ -154,12 +160,12 @@ def _probe(result: Result, name: str) -> dict[str, np.ndarray]:
 
 def _columns(name: str, unit: str, values: np.ndarray) -> dict[str, np.ndarray]:
     """A field as columns: one, or one for each component; in units of ħ too where that suits."""
-    axes = [f"_{axis}" for axis in "xyz"[: values.shape[1]]] if values.ndim > 1 else [""]
+    axes = "xyz"[: values.shape[1]] if values.ndim > 1 else [""]
     units = {unit: values}
-    if name == "orbital_density" or name.startswith(_DENSITIES):
+    if name in _MADE or name.startswith(_DENSITIES):
         units[unit.replace("J_s_", "hbar_")] = values / HBAR
     return {
-        f"{name}{axis}_{unit}": values if values.ndim == 1 else values[:, i]
+        f"{component(name, axis)}_{unit}": values if values.ndim == 1 else values[:, i]
         for unit, values in units.items()
         for i, axis in enumerate(axes)
     }
@@ -174,22 +180,26 @@ def _edge(result: Result, wall: str) -> dict[str, np.ndarray]:
     flow = result.flow
     unit = flow.fields["current_density"].unit
     extra = [field for name, field in result.fields.items() if name.startswith(_DENSITIES)]
+    # At a rough wall the vorticity of a kinetic flow diverges: there is no value to tell.
+    curls = {} if result.case.flow.kinetic else _curls(result)
+    made = {TABLE[n].stem or n: kappa for n, kappa in curls.items() if kappa.ndim > 1}
     if result.device.dimension == 2:
-        rows = profile(flow, wall, flow.order, extra)
+        rows = profile(flow, wall, flow.order, extra, made)
         columns = {f"{key}_m": rows[key] for key in "sxy"}
         columns[f"current_density_t_{unit}"] = rows["J_t"]
         vorticity = rows["vorticity"]
     else:
-        rows = surface(flow, wall, flow.order, extra)
+        rows = surface(flow, wall, flow.order, extra, made)
         columns = {f"{axis}_m": rows[axis] for axis in "xyz"}
         columns |= {f"normal_{axis}": rows[f"normal_{axis}"] for axis in "xyz"}
         columns["area_m2"] = rows["area"]
         columns |= {f"current_density_{axis}_{unit}": rows[f"J_{axis}"] for axis in "xyz"}
         vorticity = np.column_stack([rows[f"vorticity_{axis}"] for axis in "xyz"])
-    # At a rough wall the vorticity of a kinetic flow diverges: there is no value to tell.
-    curls = {} if result.case.flow.kinetic else _curls(result)
     for name, factor in curls.items():
-        value = (vorticity.T * factor[rows["region"].astype(int)]).T
+        if factor.ndim == 1:
+            value = (vorticity.T * factor[rows["region"].astype(int)]).T
+        else:
+            value = np.column_stack([rows[component(name, axis)] for axis in "xyz"])
         columns |= _columns(name, result.fields[name].unit, value)
     for field in extra:
         columns |= _columns(field.name, field.unit, rows[field.name])
@@ -198,14 +208,17 @@ def _edge(result: Result, wall: str) -> dict[str, np.ndarray]:
 
 
 def _curls(result: Result) -> dict[str, np.ndarray]:
-    """Fields that are multiples of the vorticity, and their factor in each region."""
+    """Fields that are multiples of the vorticity, and their factor in each region.
+
+    Of those that are made of all of the gradient of J, the tensor kappa.
+    """
     out: dict[str, np.ndarray] = {}
     if "vorticity" in result.fields:
         out["vorticity"] = np.ones(len(result.device.regions))
-    if "orbital_density" in result.fields:
-        kappa = couplings(result.flow)
+    for name in [name for name in _MADE if name in result.fields]:
+        kappa = couplings(result.flow, name.removesuffix("_density"))
         assert kappa is not None
-        out["orbital_density"] = kappa * ELECTRON_CHARGE
+        out[name] = kappa * ELECTRON_CHARGE if kappa.ndim == 1 else kappa
     return out
 
 
@@ -244,7 +257,10 @@ def _walls(result: Result, path: Path) -> None:
     }
     vorticity, region = joined(lambda v: v.vorticity), joined(lambda v: v.region)
     for name, factor in _curls(result).items():
-        data[name] = vorticity * factor[region][:, None, None]
+        if factor.ndim == 1:
+            data[name] = vorticity * factor[region][:, None, None]
+        else:
+            data[name] = joined(lambda v, kappa=factor: v.contracted(kappa))  # type: ignore[misc]
     counts = [len(values.region) for values in walls.values()]
     cell_data = {
         "wall": np.repeat(np.arange(len(walls)), counts),

@@ -36,6 +36,7 @@ class Result:
         fields: All fields, by name; ``written`` names those that go into files.
         edge_moments: Orbital angular momentum of each smooth piece of a wall; empty without
             orbital coupling.
+        spin_moments: The same of the spin that gradients of the current make.
         warnings: What a careful user should know.
         seconds: Wall-clock time of each phase.
         convergence: How a kinetic flow converges with the harmonics, with estimates of its errors.
@@ -61,6 +62,7 @@ class Result:
     adaptivity: Adaptivity | None = None
     derived: Mapping[str, Derived] = field(default_factory=dict)
     extrema: Mapping[str, Extrema] = None  # type: ignore[assignment]
+    spin_moments: tuple[EdgeMoment, ...] = ()
 
     def __post_init__(self) -> None:
         if self.extrema is None:

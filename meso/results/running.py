@@ -37,7 +37,7 @@ from meso.observables import corners
 from meso.observables.accumulation import EdgeMoment, edge_moments
 from meso.observables.derived import derive
 from meso.observables.grazing import iteration_tolerance
-from meso.orbital import couplings, orbital_density, vorticity
+from meso.orbital import couplings, orbital_density, spin_density, vorticity
 from meso.results.mesh import source
 from meso.results.result import Result
 
@@ -150,7 +150,7 @@ def run(
                     coupling = case.angular_momentum.coupling
                     flow, part = report.solve(diffusion, flow, coupling)
         with clock.phase("orbital", "vorticity and orbital density"):
-            fields, moments = _fields(case, flow, derived)
+            fields, moments, spins = _fields(case, flow, derived)
         if part is not None:
             fields |= part.fields | report.totals(part, fields)
         found = corners.extrema_of(flow, fields)
@@ -159,6 +159,7 @@ def run(
             flow=flow,
             fields=fields,
             edge_moments=moments,
+            spin_moments=spins,
             warnings=(
                 *case.warnings,
                 *_warnings(case, flow, evidence["convergence"]),
@@ -259,7 +260,7 @@ def solve(
     given["magnetic_field"] = case.flow.magnetic_field
     if not case.flow.kinetic:
         return Hydrodynamic(device, order=case.flow.order, terms=terms, **given).solve(), None
-    if all(m.orbital_coupling is not None for m in case.used_materials.values()):
+    if any(case.couples(channel) for channel in ("orbital", "spin")):
         wanted = case.flow.tolerance if case.flow.harmonics == "auto" else None
         given["tolerance"] = iteration_tolerance(case.boundaries, wanted)
 
@@ -283,21 +284,22 @@ def solve(
 
 def _fields(
     case: Case, flow: Flow, own: Mapping[str, Derived]
-) -> tuple[dict[str, Field], tuple[EdgeMoment, ...]]:
-    """Fields that follow from a flow, and the orbital moments of its walls."""
+) -> tuple[dict[str, Field], tuple[EdgeMoment, ...], tuple[EdgeMoment, ...]]:
+    """Fields that follow from a flow, and the orbital moments and spins of its walls."""
     fields = dict(flow.fields)
-    moments: tuple[EdgeMoment, ...] = ()
-    # Potential flow has no vorticity, unless somebody wants to see that.
+    moments: dict[str, tuple[EdgeMoment, ...]] = {"orbital_density": (), "spin_density": ()}
+    # Potential flow has no vorticity, unless somebody wants to see that; but it has shear.
     asked = set(case.output.fields or ())
-    if case.flow.viscous or {"vorticity", "orbital_density"} & asked:
+    if case.flow.viscous or {"vorticity", *moments} & asked:
         fields["vorticity"] = vorticity(flow)
-        if couplings(flow) is not None:
-            fields["orbital_density"] = orbital_density(flow, fields["vorticity"])
-            moments = tuple(edge_moments(flow, fields["orbital_density"]))
+        for name, density in (("orbital", orbital_density), ("spin", spin_density)):
+            if couplings(flow, name) is not None:
+                found = fields[f"{name}_density"] = density(flow, fields["vorticity"])
+                moments[found.name] = tuple(edge_moments(flow, found))
     for name, of in {**TABLE, **own}.items():
         if of.expression is not None and (name in own or name in asked):
             fields[name] = derive(flow, name, of)
-    return fields, moments
+    return fields, moments["orbital_density"], moments["spin_density"]
 
 
 def _warnings(case: Case, flow: Flow, convergence: Convergence | None) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import dolfinx
@@ -124,17 +125,17 @@ def numbers(result: Result) -> dict[str, float]:
     for name, value in result.resistances.items():
         out[f"resistance.{name}_ohm{per.removeprefix('_per')}"] = value
     out[f"dissipated_power_W{per}"] = flow.dissipated_power
-    axes = ("",) if result.device.dimension == 2 else ("_x", "_y", "_z")
-    for wall in result.walls:
-        own = [m for m in result.edge_moments if m.wall == wall]
+    for wall, (channel, pieces) in product(result.walls, _moments_of(result).items()):
+        own = [m for m in pieces if m.wall == wall]
         groups = {wall: own} if own else {}
         if len(own) > 1:  # the walls of a ribbon are one group whose two moments cancel
             groups |= {f"{wall}.{i + 1}": [moment] for i, moment in enumerate(own)}
         for name, some in groups.items():
-            for key, value in _moment(result, some).items():
+            for key, value in _moment(result, some, channel).items():
                 if "_hbar" in key:
-                    parts = zip(axes, np.atleast_1d(value), strict=True)
-                    out |= {f"{name}.{key}{axis}": part for axis, part in parts}
+                    parts = np.atleast_1d(value)
+                    axes = ("",) if len(parts) == 1 else ("_x", "_y", "_z")
+                    out |= {f"{name}.{key}{a}": x for a, x in zip(axes, parts, strict=True)}
     out["cells"] = result.device.cells
     return {key: value if isinstance(value, int) else float(value) for key, value in out.items()}
 
@@ -167,24 +168,32 @@ def _places(device: Device, name: str) -> list[dict[str, Any]]:
 def _wall(result: Result, name: str) -> dict[str, Any]:
     key = _BOUNDARY[result.device.dimension]
     out: dict[str, Any] = {key: sum(p.measure for p in result.device.pieces if p.boundary == name)}
-    if own := [m for m in result.edge_moments if m.wall == name]:
-        out |= _moment(result, own)
-        out["segments"] = [
-            {key: m.measure, "center_m": list(m.center), **_moment(result, [m])} for m in own
-        ]
+    for channel, moments in _moments_of(result).items():
+        own = [m for m in moments if m.wall == name]
+        if own:
+            out |= _moment(result, own, channel)
+            places = [{key: m.measure, "center_m": list(m.center)} for m in own]
+            segments = out.setdefault("segments", places)
+            for segment, m in zip(segments, own, strict=True):
+                segment |= _moment(result, [m], channel)
     return out
 
 
-def _moment(result: Result, pieces: Sequence[EdgeMoment]) -> dict[str, Any]:
-    """A moment in 2D per length of the wall, in 3D as the vector that it is."""
+def _moments_of(result: Result) -> dict[str, tuple[EdgeMoment, ...]]:
+    """What gradients of the current make at the pieces of walls, by kind."""
+    return {"orbital_moment": result.edge_moments, "spin_moment": result.spin_moments}
+
+
+def _moment(result: Result, pieces: Sequence[EdgeMoment], channel: str) -> dict[str, Any]:
+    """A moment in 2D per length of the wall, in 3D as it is; a vector as three numbers."""
     moment, unit = np.sum([m.moment for m in pieces], axis=0), ""
     if result.device.dimension == 2:
         # J s over metres of wall, and over the thickness where that is not known.
         unit = "_per_m2" if result.per_thickness else "_per_m"
         moment = moment / sum(m.measure for m in pieces)
     return {
-        f"orbital_moment_J_s{unit}": moment.tolist(),
-        f"orbital_moment_hbar{unit}": (moment / HBAR).tolist(),
+        f"{channel}_J_s{unit}": moment.tolist(),
+        f"{channel}_hbar{unit}": (moment / HBAR).tolist(),
     }
 
 
@@ -234,11 +243,13 @@ def table(result: Result) -> str:
     lines += _moments(result)
     lines += _accuracy(result)
     lines += report.lines(result)
-    if (found := result.extrema.get("orbital_density")) is not None:
-        field = result.fields["orbital_density"]
+    for name in ("orbital_density", "spin_density"):
+        if (found := result.extrema.get(name)) is None:
+            continue
+        field, what = result.fields[name], name.replace("_", " ")
         low, high = found.low + 0.0, found.high + 0.0
         per = field.unit.removeprefix("J_s_per_").replace("m2", "m²").replace("m3", "m³")
-        what = "|orbital density|" if field.components > 1 else "orbital density"
+        what = f"|{what}|" if field.components > 1 else what
         lines += ["", f"  {what} from {low / HBAR:.6g} to {high / HBAR:.6g} ħ/{per}"]
     if (done := result.adaptivity) is not None:
         lines += [
@@ -288,21 +299,25 @@ def _accuracy(result: Result) -> list[str]:
 
 
 def _moments(result: Result) -> list[str]:
-    """Orbital moment of each smooth piece of a wall."""
-    moments = [m for m in result.edge_moments if m.measure > 0]
-    if not moments:
-        return []
-    if result.device.dimension == 2:
-        title = "orbital moment " + ("ħ/m²" if result.per_thickness else "ħ/m")
-        rows = ["", f"  {'wall':<16}{'length nm':>18}{title:>24}"]
+    """Orbital moment, and spin, of each smooth piece of a wall."""
+    rows = []
+    for channel, found in _moments_of(result).items():
+        moments = [m for m in found if m.measure > 0]
+        if not moments:
+            continue
+        title, vector = channel.replace("_", " "), np.size(moments[0].moment) > 1
+        if vector:
+            title += " x, y, z"
+        if solid := result.device.dimension == 3:
+            rows += ["", f"  {'wall':<16}{'area nm²':>14}{title + ' ħ':>42}"]
+        else:
+            title += " ħ/m²" if result.per_thickness else " ħ/m"
+            rows += ["", f"  {'wall':<16}{'length nm':>18}{title:>{42 if vector else 24}}"]
         for m in moments:
-            value = np.asarray(m.moment) / m.measure / HBAR
-            rows.append(f"  {m.wall:<16}{m.measure * 1e9:>18.6g}{value:>24.6g}")
-        return rows
-    rows = ["", f"  {'wall':<16}{'area nm²':>14}{'orbital moment x, y, z ħ':>42}"]
-    for m in moments:
-        vector = np.asarray(m.moment) / HBAR
-        vector[np.abs(vector) < 1e-10 * np.abs(vector).max()] = 0.0
-        parts = "".join(f"{value:>14.5g}" for value in vector)
-        rows.append(f"  {m.wall:<16}{m.measure * 1e18:>14.6g}{parts}")
+            parts = np.atleast_1d(m.moment) / HBAR / (1.0 if solid else m.measure)
+            if vector:
+                parts[np.abs(parts) < 1e-10 * np.abs(parts).max()] = 0.0
+            value = "".join(f"{x:>14.5g}" if vector else f"{x:>24.6g}" for x in parts)
+            size = f"{m.measure * 1e18:>14.6g}" if solid else f"{m.measure * 1e9:>18.6g}"
+            rows.append(f"  {m.wall:<16}{size}{value}")
     return rows
