@@ -128,6 +128,44 @@ def test_ribbon_has_a_closed_form(any_tensor: meso.Result, tmp_path: Path) -> No
     assert {f"spin_density_local_{a}.png" for a in "xyz"} <= figures
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"materials.m.spin_coupling": [[1, 2], [3]]}, "spin_coupling: the rows of the tensor"),
+        ({"materials.m.spin_coupling": [0.0]}, "of shape (1,); must be 3 × 3 × 3"),
+        ({"materials.m.spin_coupling": {"tensor": [1]}}, "needs tensor = [...] and unit"),
+        ({"materials.m.orientation": {"angle": 1, "axis": [0, 0, 0]}}, "axis not zero"),
+        ({"output.fields": ["spin_density"]}, "m.spin_coupling: missing; give it for the field"),
+    ],
+)
+def test_messages(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(meso.CaseError) as caught:
+        meso.Case.from_dict(TABLES, overrides=changes)
+    assert message in str(caught.value)
+
+
+def test_crystals_have_one_orientation() -> None:
+    """That of a material turns the tensors of angular momentum, too."""
+    hall = np.zeros((3, 3, 3))
+    hall[1, 2, 0] = 1e5  # S_z flows along y of the crystal, for a field along x
+    spin = {"hall_conductivity": {"tensor": hall.tolist(), "unit": "S/m"}}
+    spin |= {"diffusivity": "1e-4 m^2/s", "diffusion_length": "5 nm"}
+    quarter = {"angle": 90}
+    at_walls = []
+    for material, channel in ((None, None), (quarter, None), (None, quarter)):
+        given = {"orientation": channel} if channel else {}
+        changes = {"materials.m.orientation": material} if material else {}
+        changes["angular_momentum"] = {"spin": spin | given}
+        result = meso.run(meso.Case.from_dict(TABLES, overrides=changes))
+        at_walls.append(result.angular_momentum.moments["spin_z"][0].moment)
+    assert abs(at_walls[1]) < 1e-6 * abs(at_walls[0])
+    assert at_walls[2] == at_walls[1]
+    changes = {"materials.m.orientation": {"angle": 30}}
+    changes["angular_momentum"] = {"spin": spin | {"orientation": quarter}}
+    with pytest.raises(meso.CaseError, match="material and channels have different orientations"):
+        meso.run(meso.Case.from_dict(TABLES, overrides=changes))
+
+
 KINETIC = {**SHEET, "flow.model": "kinetic", "flow.harmonics": 8, "flow.estimate": False}
 PERIODIC = {
     "geometry.file": str(GEOMETRIES / "ribbon_period.geo"),

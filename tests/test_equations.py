@@ -174,6 +174,10 @@ IN_SQUARE = {
         lambda f: vorticity.orbital_density(f.J, 3.0) * f.psi,
         lambda x, y: 3 * (y - 2) * (1 + x),
     ),
+    "orbital density of a crystal": (
+        lambda f: vorticity.orbital_density(f.J, ufl.as_tensor(THETA[:, :2, :2].tolist()))[1],
+        lambda x, y: np.einsum("ik,ikxy->xy", THETA[1, :2, :2], dJ(x, y)),
+    ),
 }
 ON_RIGHT = {
     "friction": (
