@@ -20,16 +20,18 @@ import ufl
 
 from meso.angular_momentum import wellposed
 from meso.angular_momentum.densities import Densities
-from meso.angular_momentum.forms import at_points, by_region, tested
+from meso.angular_momentum.forms import at_points, broken, by_region, tested
 from meso.angular_momentum.surfaces import Surface, evaluated
 from meso.angular_momentum.system import Operator, System, neighbours
 from meso.angular_momentum.tensors import Transport
 from meso.device import Device, Facets
 from meso.discrete.cells import cells_of, facet_geometry, lagrange
+from meso.discrete.expressions import interpolated
+from meso.discrete.fields import Field
 from meso.discrete.kernels import Space
 from meso.discrete.own_terms import OwnTerms, Quantity, Symbols, Term, own_terms
 from meso.discrete.scalar import ScalarForms
-from meso.equations.angular_momentum import hall_current
+from meso.equations.angular_momentum import flux, hall_current
 from meso.errors import CaseError, known
 from meso.flow.result import Flow
 from meso.mpi import total
@@ -83,6 +85,7 @@ class Diffusion:
         solver: "direct", "iterative" or "auto": direct in 2D, iterative in 3D.
         terms: Functions from :class:`DiffusionSymbols` to UFL forms, which are added to the
             left-hand side of the weak form.
+        perpendicular_field: E_z in V/m of a 2D mesh, beside the field of a flow.
 
     Raises:
         CaseError: Unknown names, wrong shapes, or a problem that is not well posed.
@@ -102,9 +105,10 @@ class Diffusion:
         sheet: bool = False,
         solver: str = "auto",
         terms: Sequence[Term] = (),
+        perpendicular_field: float = 0.0,
     ) -> None:
         self.device, self.components = device, tuple(components)
-        self.terms = tuple(terms)
+        self.terms, self.perpendicular_field = tuple(terms), perpendicular_field
         self.materials, self.surfaces = materials, dict(surfaces or {})
         self.pairs, self.order = tuple(pairs), order or device.order
         self.thickness, self.sheet = thickness, sheet
@@ -144,6 +148,9 @@ class Diffusion:
                 found = self.materials[name].components
                 text = f"region {name} has {found} components; must be {n}"
                 problems.append(("angular_momentum", text))
+        if self.perpendicular_field and device.dimension == 3:
+            text = "is for a 2D mesh: in 3D contacts make the field"
+            problems.append(("angular_momentum.perpendicular_field", text))
         secondary = {second for _, second in self.pairs}
         for name in self.surfaces:
             if name not in device.boundaries:
@@ -201,7 +208,7 @@ class Diffusion:
 
         Args:
             field: A solved flow, a uniform field (3,) in V/m, a function of positions (..., d) in
-                m with values (..., 3), or None for no field.
+                m with values (..., 3), or None for no other than the perpendicular one.
             source: f, function of positions (c, q, d) and regions (c,), values (c, q, n).
 
         Raises:
@@ -212,6 +219,8 @@ class Diffusion:
             f = at_points(device, self.degree, lambda x: source(x, device.cell_region))
             made = self._tested(lambda v: ufl.dot(v, f))
         loads = made + self.injection
+        if field is None and self.perpendicular_field:
+            field = (0.0, 0.0, self.perpendicular_field)
         if field is not None:
             loads += self._hall(field)
         if self.own is not None and self.own.loads is not None:
@@ -235,6 +244,22 @@ class Diffusion:
         omega, reaction = solution.values[..., 0], solution.reaction[..., 0]
         return self.densities(omega, reaction, solution.evidence, made)
 
+    def flux(self, component: str, densities: Densities, flow: Flow) -> Field:
+        """The current J^{ia} of a component, a vector in space, in J/m^2 (J/m in a sheet).
+
+        Args:
+            component: One of those that are solved for.
+            densities: A solution.
+            flow: The flow whose field drives the Hall current.
+        """
+        device, a = self.device, self.components.index(component)
+        omega = broken(device, self.order, densities.omega)
+        theta, D = (by_region(device, of) for of in (self.hall, self.operator.diffusion))
+        value = flux(self._field_of(flow), omega, D, theta, a)
+        channel, axis = component.rsplit("_", 1)
+        unit = "J_per_m" if self.sheet else "J_per_m2"
+        return interpolated(f"{channel}_flux_{axis}", unit, device, max(self.order - 1, 0), value)
+
     @property
     def degree(self) -> int:
         """Degree of the quadrature."""
@@ -249,15 +274,28 @@ class Diffusion:
         """Load of the Hall current, shape (c, nodes, n)."""
         device, theta = self.device, by_region(self.device, self.hall)
         if isinstance(field, Flow):
-            E = -ufl.grad(field.potential)
+            E = self._field_of(field)
         elif callable(field):
             E = at_points(device, self.degree, field)
         else:
             E = np.asarray(field, dtype=float)
             if E.shape != (3,):
                 raise CaseError(("field", f"found shape {E.shape}; must be (3,), V/m"))
-            E = dolfinx.fem.Constant(device.mesh, E)
+            E = self._constant(E)
         return self._tested(lambda v: hall_current(v, E, theta))
+
+    def _field_of(self, flow: Flow) -> Any:
+        E = -ufl.grad(flow.potential)
+        if not self.perpendicular_field:
+            return E
+        return ufl.as_vector([E[0], E[1], self._constant(self.perpendicular_field)])
+
+    def _constant(self, value: Any) -> Any:
+        return dolfinx.fem.Constant(self.device.mesh, value)
+
+    def perpendicular_load(self) -> np.ndarray:
+        """Load of the Hall current of the perpendicular field, shape (c, nodes, n)."""
+        return self._hall((0.0, 0.0, self.perpendicular_field))
 
     def _tested(self, integrand: Callable[[Any], Any]) -> np.ndarray:
         """A load in the conductor, shape (c, nodes, n)."""

@@ -134,6 +134,8 @@ def two_way(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response
     given[:, :n, -1] = values
     loads = np.zeros((*space.dofs.shape, n + 1, sides))
     loads[:, :, :n, -1] = diffusion.injection
+    if diffusion.perpendicular_field:
+        loads[:, :, :n, -1] += diffusion.perpendicular_load()
     solution = charge.solve(charge.coupled, held, loads, given)
     omega, phi = solution.values[:, :, :n], solution.values[:, :, n]
     state, offset, mix = charge.driven(phi, omega, flow.boundaries)

@@ -12,7 +12,7 @@ from meso.angular_momentum.inverse import conductivity
 from meso.angular_momentum.system import facets_between
 from meso.discrete.cells import lagrange
 from meso.equations.angular_momentum import diffusion as diffused
-from meso.equations.angular_momentum import relaxation
+from meso.equations.angular_momentum import hall_current, relaxation
 from meso.flow.result import Flow
 from meso.measures import NamedMeasure
 
@@ -32,7 +32,9 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
 
     Returns:
         "contacts", "joule", "diffusion", "relaxation", "walls", "interfaces", and "injection",
-        which is not a number where densities are held: that work is not counted.
+        which is not a number where densities are held: that work is not counted. With a
+        perpendicular field E_z also "field", the work on the inverse current along z, as that of
+        contacts; Joule heat is without sigma E_z^2.
     """
     device, coefficients = diffusion.device, diffusion.operator
     omega = broken(device, diffusion.order, densities.omega)
@@ -64,6 +66,10 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
     else:
         work = float((diffusion.injection * densities.omega).sum())
         out["injection"] = device.comm.allreduce(work)
+    if diffusion.perpendicular_field:
+        theta = by_region(device, diffusion.hall)
+        inverse = hall_current(omega, (0.0, 0.0, diffusion.perpendicular_field), theta)
+        out["field"] = device.integrate(inverse * diffusion.dx)
     factor = flow.thickness or 1.0
     return {
         "contacts": flow.dissipated_power,

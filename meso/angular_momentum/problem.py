@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import permutations, product
 from math import inf
 from typing import Any
 
@@ -12,6 +13,7 @@ from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.lengths import layer, lengths
 from meso.angular_momentum.surfaces import Surface
 from meso.angular_momentum.tensors import (
+    CHANNELS,
     ONE,
     Transport,
     conversion,
@@ -94,6 +96,13 @@ def _block(value: Any) -> np.ndarray:
     return np.array(value) * (ONE if np.ndim(value) == 0 else 1.0)
 
 
+def _joined(names: Sequence[str], given: Mapping[tuple[str, str], Any]) -> np.ndarray:
+    """Blocks between channels, numbers or (3, 3), as the matrix of some components, (n, n)."""
+    blocks = [[_block(given.get((to, by), 0.0)) for by in CHANNELS] for to in CHANNELS]
+    at = [[f"{channel}_{axis}" for channel in CHANNELS for axis in AXES].index(n) for n in names]
+    return np.block(blocks)[np.ix_(at, at)]
+
+
 def _mix(mixing: Mixing, diffusivity: Any, relaxation: Any) -> None:
     spin, orbital = "spin", "orbital"
     if mixing.polarization is not None:
@@ -115,8 +124,7 @@ def surfaces(case: Case) -> dict[str, Surface]:
     crossed = table.spin_orbital.boundaries if table.spin_orbital else {}
     for boundary in case.boundaries:
         laws = {c: channel.boundaries.get(boundary, Law()) for c, channel in table.channels.items()}
-        V, j = np.zeros((n, n)), np.zeros(n)
-        held = np.full(n, np.nan)
+        j, held = np.zeros(n), np.full(n, np.nan)
         for a, first in enumerate(names):
             channel, axis = first.rsplit("_", 1)
             law = laws[channel]
@@ -124,13 +132,11 @@ def surfaces(case: Case) -> dict[str, Surface]:
             held[a] = (law.density or {}).get(axis, np.nan)
             if law.law == "reservoir":
                 held[a] = 0.0
-            whole = _block(law.relaxation_velocity or 0.0)
-            for b, second in enumerate(names):
-                other, along = second.rsplit("_", 1)
-                if other == channel:
-                    V[a, b] = whole[AXES.index(axis), AXES.index(along)]
-                elif boundary in crossed and axis == along:
-                    V[a, b] = getattr(crossed[boundary], f"{channel}_from_{other}")
+        velocities = {(c, c): law.relaxation_velocity or 0.0 for c, law in laws.items()}
+        if boundary in crossed:
+            for to, by in permutations(laws):
+                velocities[to, by] = getattr(crossed[boundary], f"{to}_from_{by}")
+        V = _joined(names, velocities)
         if V.any() or j.any() or not np.isnan(held).all():
             out[boundary] = Surface(
                 velocity=V if V.any() else None,
@@ -146,8 +152,9 @@ def problem(case: Case, device: Device, terms: Sequence[Term] = ()) -> Diffusion
     conductances = {}
     for key, interface in table.interfaces.items():
         first, second = (name.strip() for name in key.split("|"))
-        g = [getattr(interface, name.rsplit("_", 1)[0]) or 0.0 for name in table.components]
-        conductances[first, second] = np.diag(g)
+        both = product(CHANNELS, CHANNELS)
+        g = {(to, by): interface.between(to, by) for to, by in both}
+        conductances[first, second] = _joined(table.components, g)
     periodic = [(n, b.to) for n, b in case.boundaries.items() if isinstance(b, Periodic)]
     return Diffusion(
         device,
@@ -161,6 +168,7 @@ def problem(case: Case, device: Device, terms: Sequence[Term] = ()) -> Diffusion
         sheet=case.carriers == "2d",
         solver=case.flow.solver,
         terms=terms,
+        perpendicular_field=table.perpendicular_field,
     )
 
 

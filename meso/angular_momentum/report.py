@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,13 +34,15 @@ _SAMPLES, _DEPTH = 193, 8.0
 class Part:
     """The part of a result that is about angular momentum.
 
-    Moments are integrals of the diffusive density that belongs to each piece of a wall, by
-    component; decays those fitted at the same pieces, None where there is no fit.
+    Fluxes are those that the case asks for, by name of the field. Moments are integrals of the
+    diffusive density that belongs to each piece of a wall, by component; decays those fitted at the
+    same pieces, None where there is no fit.
     """
 
     problem: Diffusion
     densities: Densities
     response: Response | None
+    fluxes: Mapping[str, Field]
     moments: Mapping[str, tuple[EdgeMoment, ...]]
     decays: Mapping[str, tuple[Decay | None, ...]]
 
@@ -50,11 +52,16 @@ class Part:
         found = [self.densities.field(name) for name in self.densities.components]
         if self.response is not None:
             found += [self.response.current_density, self.response.potential]
-        return {field.name: field for field in found}
+        return {field.name: field for field in found} | dict(self.fluxes)
 
 
-def solve(problem: Diffusion, flow: Flow, coupling: str) -> tuple[Flow, Part]:
-    """Densities in a flow, and another flow if it was solved together with them ("two-way")."""
+def solve(
+    problem: Diffusion, flow: Flow, coupling: str, asked: Collection[str] = ()
+) -> tuple[Flow, Part]:
+    """Densities in a flow, and another flow if it was solved together with them ("two-way").
+
+    Among the fields that are ``asked`` for by name, fluxes are computed.
+    """
     response = None
     if coupling == "two-way":
         flow, densities, response = two_way(problem, flow)
@@ -67,6 +74,11 @@ def solve(problem: Diffusion, flow: Flow, coupling: str) -> tuple[Flow, Part]:
         problem=problem,
         densities=densities,
         response=response,
+        fluxes={
+            name: problem.flux(component, densities, flow)
+            for component in names
+            if (name := "_flux_".join(component.rsplit("_", 1))) in asked
+        },
         moments={name: tuple(edge_moments(flow, densities.field(name))) for name in names},
         decays=_decays(densities, _normals(problem, flow)),
     )

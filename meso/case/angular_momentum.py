@@ -73,8 +73,9 @@ def _by_axis(bulk: str, sheet: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-def _tensor(unit: str, *shapes: tuple[int, ...]) -> BeforeValidator:
-    return BeforeValidator(lambda value: read_tensor(value, (unit,), shapes))
+def _tensor(units: str | tuple[str, ...], *shapes: tuple[int, ...]) -> BeforeValidator:
+    known = (units,) if isinstance(units, str) else units
+    return BeforeValidator(lambda value: read_tensor(value, known, shapes))
 
 
 POSITIVE, NOT_NEGATIVE = AfterValidator(_positive), AfterValidator(_not_negative)
@@ -82,7 +83,9 @@ Diffusivity = Annotated[Any, SkipValidation, _tensor("m^2/s", (3, 3), (3, 3, 3, 
 Velocity = Annotated[Any, SkipValidation, NOT_NEGATIVE, _tensor("m/s", (3, 3))]
 Number = Annotated[float, unit("m^2/s")]
 Rate = Annotated[float, unit("Hz"), NOT_NEGATIVE]
-Conductance = Annotated[float, unit("m/s", "J*s/m^2", "J*s/m"), NOT_NEGATIVE]
+#: Of an interface, by channel or between them: a number or a matrix along x, y, z of the device.
+_Crossed = Annotated[Any, SkipValidation, _tensor(("m/s", "J*s/m^2", "J*s/m"), (3, 3))]
+Conductance = Annotated[_Crossed, NOT_NEGATIVE]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,10 +220,19 @@ class SpinOrbital(Mixing):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
-    """Conductance between two regions by channel: 𝒥 = g(ω⁻ − ω⁺); m/s where χ is not given."""
+    """Conductance between two regions by channel: 𝒥 = g(ω⁻ − ω⁺); m/s where χ is not given.
+
+    Between the channels: the current of the first that a step of the second drives.
+    """
 
     spin: Conductance | None = None
     orbital: Conductance | None = None
+    spin_from_orbital: _Crossed | None = None
+    orbital_from_spin: _Crossed | None = None
+
+    def between(self, to: str, by: str) -> Any:
+        """Of the current of one channel that a step of another drives: a number or (3, 3)."""
+        return getattr(self, to if to == by else f"{to}_from_{by}") or 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +246,8 @@ class AngularMomentum:
     interfaces: dict[str, Interface] = field(default_factory=dict)
     # The inverse effect on the charge current: as a consequence, or solved together.
     coupling: Literal["none", "one-way", "two-way"] = "none"
+    # E_z in V/m of a 2D mesh, the section of a conductor that carries a current along z.
+    perpendicular_field: Annotated[float, unit("V/m")] = 0.0
 
     def __post_init__(self) -> None:
         if self.coupling != "none" and not self.channels:
@@ -244,6 +258,13 @@ class AngularMomentum:
             if len(name.split("|")) != 2:
                 text = 'the name must be of two regions, e.g. "top|bottom"'
                 raise CaseError((f"interfaces.{name}", text))
+        for name, interface in self.interfaces.items():
+            crossed = interface.spin_from_orbital or interface.orbital_from_spin
+            if crossed and len(self.channels) < 2:
+                text = "spin and orbital conductances mix only where there are both channels"
+                raise CaseError((f"interfaces.{name}", text))
+        if self.perpendicular_field and not self.channels:
+            raise CaseError(("perpendicular_field", "needs a channel, spin or orbital"))
 
     @property
     def channels(self) -> dict[str, Channel]:

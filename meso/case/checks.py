@@ -43,6 +43,10 @@ def problems(case: Tables, given: Mapping[str, Any]) -> Problems:
         if flow.model not in TABLE[name].models:
             models = " or ".join(f'"{model}"' for model in TABLE[name].models)
             yield "output.fields", f'"{name}" needs flow.model = {models}'
+        channel, _, axis = name.partition("_flux_")
+        if axis and f"{channel}_{axis}" not in case.angular_momentum.components:
+            text = f'"{name}" needs the component {axis} of angular_momentum.{channel}'
+            yield "output.fields", text
     for key, channel in (("fermi_energy", "orbital"), ("spin_coupling", "spin")):
         if f"{channel}_density" in (output.fields or ()):
             other = ", or orbital_coupling," if channel == "orbital" else ""

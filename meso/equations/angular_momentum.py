@@ -45,6 +45,19 @@ def hall_current(v: Expr, E: Expr, theta: Any) -> Expr:
     )
 
 
+def flux(E: Expr, omega: Expr, D: Any, theta: Any, component: int) -> Expr:
+    """J^{ia} = Theta^{ia}_k E_k - (D chi)^{ia}_{kb} d_k omega_b of one component, a vector."""
+    (along, _, fields), a = _ranges(theta), component
+    _, _, _, others = _ranges(D)
+    return ufl.as_vector(
+        [
+            sum(theta[i, a, k] * E[k] for k in fields[: len(E)])
+            - sum(D[i, a, k, b] * omega[b].dx(k) for k, b in product(along, others))
+            for i in along
+        ]
+    )
+
+
 def inverse_current(omega: Expr, theta: Any) -> Expr:
     """The charge current Theta^{ia}_k d_i omega_a that a gradient drives, a vector in space."""
     along, components, _ = _ranges(theta)

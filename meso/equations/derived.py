@@ -116,6 +116,14 @@ TABLE: dict[str, Derived] = {
         )
         for axis, row in _angular_momentum(label, symbol).items()
     },
+    # Vectors in space, of one component each.
+    **{
+        f"{name}_flux_{axis}": Derived(
+            label=f"flux of ${symbol}_{axis}$", unit="J_per_m2", sheet_unit="J_per_m"
+        )
+        for name, symbol in (("spin", "S"), ("orbital", "L"))
+        for axis in "xyz"
+    },
     "inverse_current_density": _current("current density of the inverse effect"),
     "inverse_potential": Derived(label="potential of the inverse effect", unit="V"),
 }

@@ -147,8 +147,8 @@ def run(
             part = None
             if diffusion := diffusions.get(id(flow.device)):
                 with clock.phase("angular momentum", "diffusion of angular momentum"):
-                    coupling = case.angular_momentum.coupling
-                    flow, part = report.solve(diffusion, flow, coupling)
+                    asked, coupling = case.output.fields or (), case.angular_momentum.coupling
+                    flow, part = report.solve(diffusion, flow, coupling, asked)
         with clock.phase("orbital", "vorticity and orbital density"):
             fields, moments, spins = _fields(case, flow, derived)
         if part is not None:
