@@ -100,7 +100,8 @@ def _pictures(result: Drawn) -> Iterator[tuple[str, Make]]:
         yield "edges", lambda: edges
     for name in result.probes:
         yield f"probe_{name}", partial(profiles.probe, result, name)
-    for kind, text, tables in (("", "wall", result.edges), ("probe_", "probe", result.probes)):
+    lines = result.edges if result.dimension == 2 else {}  # in 3D points of surfaces
+    for kind, text, tables in (("", "wall", lines), ("probe_", "probe", result.probes)):
         for name, columns in tables.items():
             if profiles.has_densities(columns):
                 title = f"{result.title}: {text} “{name}”"

@@ -177,18 +177,46 @@ def test_messages(changes: dict[str, Any], message: str) -> None:
     assert message in str(caught.value)
 
 
+FILM = {
+    "geometry": {
+        "file": str(GEOMETRIES / "film.geo"),
+        "length_unit": "nm",
+        "parameters": {"length": 60, "width": 40, "size": 20},
+    },
+    "regions": {"metal": "m"},
+    "boundaries": {
+        "source": {"contact": {"potential": "1 mV"}},
+        "drain": {"contact": {"potential": 0}},
+        "surfaces": {"wall": {"specularity": 0}},
+        "sides": {"wall": {"specularity": 0}},
+    },
+}
+
+
 def test_perpendicular_field_is_for_sections() -> None:
-    film = {
-        "geometry": {"file": str(GEOMETRIES / "film.geo"), "length_unit": "nm"},
-        "regions": {"metal": "m"},
-        "boundaries": {
-            "source": {"contact": {"potential": 1}},
-            "drain": {"contact": {"potential": 0}},
-            "surfaces": {"wall": {"specularity": 0}},
-            "sides": {"wall": {"specularity": 0}},
-        },
-        "angular_momentum": {"spin": SPIN, "perpendicular_field": "1 V/m"},
-        "output": {},
-    }
+    film = {"angular_momentum": {"spin": SPIN, "perpendicular_field": "1 V/m"}, "output": {}}
     with pytest.raises(meso.CaseError, match="perpendicular_field: is for a 2D mesh"):
-        meso.run(meso.Case.from_dict(layers(**film)))
+        meso.run(meso.Case.from_dict(layers(**FILM, **film)))
+
+
+def test_pictures_in_3d(tmp_path: Path) -> None:
+    """Sections of each density, and its profiles along probes."""
+    line = {"from": ["30 nm", "20 nm", "0 nm"], "to": ["30 nm", "20 nm", "20 nm"], "points": 41}
+    spin = SPIN | {"components": ["y", "z"]}
+    output = {"probes": {"up": line}}
+    film = layers(**FILM, angular_momentum={"spin": spin}, output=output)
+    meso.run(meso.Case.from_dict(film)).save(tmp_path / "out")
+    figures = {path.stem for path in (tmp_path / "out" / "figures").iterdir()}
+    assert {"spin_density_y", "spin_density_z", "densities_probe_up", "probe_up"} <= figures
+
+
+def test_flux_in_3d() -> None:
+    """𝒥^{zy} across a film far from its sides; sigma_H eps_zyx is negative."""
+    spin = SPIN | {"components": ["y"]}
+    film = layers(**FILM, angular_momentum={"spin": spin}, output={"fields": ["spin_flux_y"]})
+    result = meso.run(meso.Case.from_dict(film))
+    z = np.array([4.0, 10.0, 15.0]) * NM
+    found = result.sample(np.column_stack([[30 * NM] * 3, [20 * NM] * 3, z]))["spin_flux_y"]
+    theta = -HBAR / ELEMENTARY_CHARGE * 1e5 * 1e-3 / (60 * NM)
+    exact = theta * (1 - np.cosh((z - 10 * NM) / (4 * NM)) / np.cosh(2.5))
+    assert np.abs(found - np.column_stack([0 * z, 0 * z, exact])).max() < 0.03 * abs(theta)
