@@ -33,6 +33,7 @@ from meso.discrete.scalar import ScalarForms
 from meso.discrete.unknowns import Unknowns, jumps, kept, number_field
 from meso.equations import angular_momentum
 from meso.errors import CaseError
+from meso.mpi import concatenated, largest
 
 #: From values (c, nodes, n) to what is missing in the balance of each component, (n,).
 Defect = Callable[[np.ndarray], np.ndarray]
@@ -113,7 +114,8 @@ class System:
     Components may be ``held`` at nodes, (nodes, n), and ``own`` terms added to the weak form.
 
     Raises:
-        CaseError: A conductance between regions that are joined continuously by a third.
+        CaseError: A conductance between regions that are joined continuously by a third, or that
+            meet across a periodic pair.
     """
 
     def __init__(
@@ -133,16 +135,20 @@ class System:
         self.scale = 1 / np.sqrt(size.max(axis=0) / device.dimension)
         self.forms = ScalarForms(cells, space, bend=2 * (cells.degree - 1))
         phase = phases(device, operator.conductance)
-        if phase.any() and pairs:
-            text = "conductances and periodic pairs do not go together"
-            raise CaseError(("angular_momentum.interfaces", text))
         self.region_phase, self.cell_phase = phase, phase[device.cell_region]
         extra, place = jumps(space, self.cell_phase)
+        twins = twin_nodes(device, space, pairs)
+        if phase.any() and len(twins):
+            _check_twins(space, self.cell_phase, twins)
+            stands = twins[np.argsort(twins[:, 0])]
+            at = np.minimum(np.searchsorted(stands[:, 0], extra[:, 0]), len(stands) - 1)
+            second = stands[at, 0] == extra[:, 0]
+            extra[second, 0] = stands[at[second], 1]
         self.numbers = number_field(
             space,
             kept(space, np.empty(0, np.int64)),
             extra=extra,
-            twins=twin_nodes(device, space, pairs),
+            twins=twins,
         )
         # Number of the unknowns at each node by phase.
         self.node = np.tile(self.numbers.nodes, (int(phase.max(initial=0)) + 1, 1))
@@ -205,6 +211,22 @@ class System:
             key = (len(group), *self.device.comm.allgather(here))
             found.setdefault(key, (operator, []))[1].append(group)
         yield from found.values()
+
+
+def _check_twins(space: Lagrange, phase: np.ndarray, twins: np.ndarray) -> None:
+    """Each phase continues across a periodic pair: there is no conductance on its boundaries."""
+    comm, wrong = space.space.mesh.comm, False
+    known = space.global_nodes
+    count = int(largest(comm, float(phase.max(initial=0)))) + 1
+    for p in range(count):
+        touched = np.zeros(space.nodes)
+        touched[space.dofs[phase == p].ravel()] = 1.0
+        nodes = np.unique(concatenated(comm, known[space.shared_sum(touched) > 0]))
+        first, second = np.isin(twins, nodes).T
+        wrong |= bool((first != second).any())
+    if wrong:
+        text = "regions that a conductance separates meet across a periodic pair; let each go on"
+        raise CaseError(("angular_momentum.interfaces", f"{text} as itself on the other side"))
 
 
 def _together(whole: np.ndarray, at: np.ndarray) -> np.ndarray:

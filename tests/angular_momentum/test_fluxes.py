@@ -220,3 +220,64 @@ def test_flux_in_3d() -> None:
     theta = -HBAR / ELEMENTARY_CHARGE * 1e5 * 1e-3 / (60 * NM)
     exact = theta * (1 - np.cosh((z - 10 * NM) / (4 * NM)) / np.cosh(2.5))
     assert np.abs(found - np.column_stack([0 * z, 0 * z, exact])).max() < 0.03 * abs(theta)
+
+
+#: Two layers that go on across the pair "a", "b", or, upright, change there.
+STACK = """
+SetFactory("OpenCASCADE");
+Rectangle(1) = {0, 0, 0, %(w)s, %(h)s};
+Rectangle(2) = {%(x)s, %(y)s, 0, %(w)s, %(h)s};
+BooleanFragments{ Surface{1}; Delete; }{ Surface{2}; Delete; }
+e = 1e-3;
+a() = Curve In BoundingBox{-e, -e, -e, e, 20 + e, e};
+b() = Curve In BoundingBox{20 - e, -e, -e, 20 + e, 20 + e, e};
+all() = Abs(CombinedBoundary{ Surface{1, 2}; });
+all() -= {a(), b()};
+Periodic Curve{b()} = {a()} Translate{20, 0, 0};
+Physical Surface("lower") = {1};
+Physical Surface("upper") = {2};
+Physical Curve("a") = {a()};
+Physical Curve("b") = {b()};
+Physical Curve("edges") = {all()};
+"""
+
+
+def periodic(path: Path, **shape: float) -> dict[str, Any]:
+    path.write_text(STACK % shape)
+    return {
+        "geometry": {"file": str(path), "length_unit": "nm"},
+        "boundaries": {
+            "a": {"periodic": {"to": "b", "voltage": "2 mV"}},
+            "edges": {"wall": {"specularity": 0}},
+        },
+    }
+
+
+INTERFACE = {
+    "spin": SPIN | {"regions": {"upper": {"hall_conductivity": "0 S/m"}}},
+    "interfaces": {"lower|upper": {"spin": "1e4 m/s"}},
+}
+
+
+def test_conductance_in_a_periodic_device(tmp_path: Path) -> None:
+    """The same as between contacts: no end effect."""
+    y = np.concatenate([np.linspace(0.1, 9.99, 20), np.linspace(10.01, 19.9, 20)]) * NM
+    found = []
+    for more in ({}, periodic(tmp_path / "flat.geo", w=20, h=10, x=0, y=10)):
+        case = meso.Case.from_dict(layers(angular_momentum=INTERFACE, output={}, **more))
+        result = meso.run(case)
+        for x in (0.001, 7.0):
+            at = np.column_stack([0 * y + x * NM, y])
+            found.append(result.sample(at)["spin_density_z"])
+    scale = np.abs(found[0]).max()
+    step = found[0][20] - found[0][19]
+    assert abs(step) > 0.1 * scale
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=0, atol=1e-5 * scale)
+
+
+def test_conductance_across_a_periodic_pair(tmp_path: Path) -> None:
+    upright = periodic(tmp_path / "upright.geo", w=10, h=20, x=10, y=0)
+    case = meso.Case.from_dict(layers(angular_momentum=INTERFACE, output={}, **upright))
+    with pytest.raises(meso.CaseError, match="meet across a periodic pair"):
+        meso.run(case)
