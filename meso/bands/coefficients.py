@@ -14,7 +14,8 @@ import numpy as np
 
 from meso.bands.boltzmann import relaxation_rates
 from meso.bands.diffusivity import Diffusivity, Normalisation, diffusivity
-from meso.bands.fermi import TEMPERATURE, curl_coefficient, fermi_surface, orbital_coupling
+from meso.bands.fermi import TEMPERATURE, curl_coefficient, density_couplings, fermi_surface
+from meso.bands.geometry import Electrons
 from meso.bands.hall import hall_conductivity
 from meso.bands.model import Floats, Model, check_positive
 from meso.bands.result import Quantity
@@ -152,10 +153,12 @@ def coefficients(
     add("mean_free_path", surface.mean_free_path(mean, d), "m", surface, both)
     add("density_of_states", surface.density_of_states, f"1/(J m^{d})", surface, surface.error)
     add("fermi_velocity", surface.velocity, "m/s", surface, surface.error)
-    for key, letter in (("orbital_coupling", "L"), ("spin_coupling", "S")):
-        if letter not in model.operators:
-            continue
-        kappa = orbital_coupling(model, operator=letter, temperature=temperature, **how)
+    names = {"L": "orbital_coupling", "S": "spin_coupling"}
+    present = [letter for letter in names if letter in model.operators]
+    electrons = Electrons(model, float(energy), float(temperature))
+    found = density_couplings(electrons, kmesh, present, **options) if present else []
+    for letter, kappa in zip(present, found, strict=True):
+        key = names[letter]
         nothing = np.abs(kappa.value).max() < _NO_COUPLING
         if letter == "S" and nothing:
             continue  # without spin-orbit coupling

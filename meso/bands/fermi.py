@@ -12,6 +12,7 @@ contradicts its own eq. 7.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -42,13 +43,14 @@ def averages(at: Bands) -> tuple[NDArray, ...]:
     return at.surface.sum(axis=1), (at.surface * speed).sum(axis=1), k
 
 
-def couplings(at: Bands, matrix: Array) -> tuple[NDArray, ...]:
-    """The same and M (3, 3, 3) of an operator at each k."""
-    product = at.mixing[:, :, None] @ at.between(matrix[None])[:, None]
-    w = (product - product.conj().swapaxes(-1, -2)) / 2j
-    v = at.within(at.slope)
-    m = np.einsum("kn,kijnm,klmn->kjil", at.surface, w, v, optimize=True).real
-    return *averages(at), m
+def couplings(at: Bands, matrices: Sequence[Array]) -> tuple[NDArray, ...]:
+    """The same and M (3, 3, 3) of each of some operators at each k."""
+    v, out = at.within(at.slope), []
+    for matrix in matrices:
+        product = at.mixing[:, :, None] @ at.between(matrix[None])[:, None]
+        w = (product - product.conj().swapaxes(-1, -2)) / 2j
+        out.append(np.einsum("kn,kijnm,klmn->kjil", at.surface, w, v, optimize=True).real)
+    return *averages(at), *out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -155,27 +157,39 @@ def orbital_coupling(
     Raises:
         CaseError: No such operator, or no Fermi surface at this energy.
     """
-    integrand = partial(couplings, matrix=operator_of(model, operator))
     electrons = Electrons(model, float(energy), float(temperature))
-    axes = ["", "", "vv", "avv"]
-    sums = _respond(electrons, integrand, kmesh, axes, tolerance=tolerance, **options)
-    *_, k, m = sums.values
+    return density_couplings(electrons, kmesh, (operator,), tolerance=tolerance, **options)[0]
+
+
+def density_couplings(
+    electrons: Electrons, kmesh: int | Mesh, operators: Sequence[str], **options: Any
+) -> list[Quantity]:
+    """κ of several operators, as :func:`orbital_coupling`, from one sum over k."""
+    matrices = [operator_of(electrons.model, name) for name in operators]
+    axes = ["", "", "vv", *["avv"] * len(operators)]
+    sums = _respond(electrons, partial(couplings, matrices=matrices), kmesh, axes, **options)
+    k, errors, out = sums.values[2], sums.errors, []
     inverse, scale = np.linalg.pinv(k, rcond=1e-10), HBAR**2 / ELEMENTARY_CHARGE**2
-    kappa, wrong = scale * m @ inverse, None
-    if sums.errors is not None:
-        # First order in the errors of M and K.
-        *_, k_error, m_error = sums.errors
-        wrong = (scale * m_error + np.abs(kappa) @ k_error) @ np.abs(inverse)
-    return Quantity(
-        name=f"coupling of {operator} to gradients of the current, [component, gradient, current]",
-        value=kappa,
-        unit="J s/A",
-        error=wrong,
-        provenance=sums.provenance(
+    for i, operator in enumerate(operators, start=3):
+        kappa, wrong = scale * sums.values[i] @ inverse, None
+        if errors is not None:
+            # First order in the errors of M and K.
+            wrong = (scale * errors[i] + np.abs(kappa) @ errors[2]) @ np.abs(inverse)
+        what = f"coupling of {operator} to gradients of the current"
+        provenance = sums.provenance(
             "interband density for a common shift of the Fermi surface",
             "Valet et al. (2025), eq. 6-7, sign of A as in Valet and Raimondi",
-        ),
-    )
+        )
+        out.append(
+            Quantity(
+                name=f"{what}, [component, gradient, current]",
+                value=kappa,
+                unit="J s/A",
+                error=wrong,
+                provenance=provenance,
+            )
+        )
+    return out
 
 
 def curl_coefficient(kappa: Floats) -> tuple[float, float]:
