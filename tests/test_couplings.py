@@ -262,6 +262,10 @@ def test_film_in_3d(tmp_path: Path) -> None:
     for a, b in zip(number.edge_moments, isotropic.edge_moments, strict=True):
         near(b.moment, a.moment)
     found.save(tmp_path / "out")
+    numbers = json.loads((tmp_path / "out" / "summary.json").read_text())
+    near(numbers["couplings_J_s_per_A"]["orbital_density"]["metal"], turned)
+    figures = {path.stem for path in (tmp_path / "out" / "figures").iterdir()}
+    assert {f"orbital_density_{axis}" for axis in "xyz"} <= figures
     walls = read_vtu(tmp_path / "out" / "walls" / "part0.vtu")[1]
     assert walls["orbital_density"].shape[-1] == 3
     rows = table(tmp_path / "out" / "edges" / "surfaces.csv")

@@ -66,10 +66,10 @@ class Drawn:
         self._parent = dict[str, tuple[str, str]]()
         self.columns = dict[str, slice]()
         for name, where in columns.items():
-            if where.stop - where.start <= d:
+            if name not in self.summary.get("couplings_J_s_per_A", ()):
                 self.columns[name] = where
                 continue
-            for i, axis in enumerate("xyz"):  # of a vector that has more than the plane has
+            for i, axis in enumerate("xyz"):  # a tensor makes each of them
                 self._parent[component(name, axis)] = (name, axis)
                 self.columns[component(name, axis)] = slice(where.start + i, where.start + i + 1)
         points = self.nodes[..., :d]

@@ -22,6 +22,7 @@ from meso.evidence.adapting import Adaptivity
 from meso.geometry import gmsh_process
 from meso.observables.accumulation import EdgeMoment
 from meso.observables.edges import piece_centers
+from meso.orbital import couplings
 from meso.results.result import Result
 
 # Keys of the measures of boundaries and of the device, by its dimension.
@@ -90,6 +91,8 @@ def summary(result: Result) -> dict[str, Any]:
         out["resistances_ohm" + per.removeprefix("_per")] = result.resistances
     out[f"dissipated_power_W{per}"] = flow.dissipated_power
     out["walls"] = {name: _wall(result, name) for name in result.walls}
+    if tensors := _tensors(result):
+        out["couplings_J_s_per_A"] = tensors
     if result.angular_momentum is not None:
         out["angular_momentum"] = report.summary(result)
     out["extrema"] = {name: _extrema(result, name) for name in result.fields}
@@ -176,6 +179,16 @@ def _wall(result: Result, name: str) -> dict[str, Any]:
             segments = out.setdefault("segments", places)
             for segment, m in zip(segments, own, strict=True):
                 segment |= _moment(result, [m], channel)
+    return out
+
+
+def _tensors(result: Result) -> dict[str, Any]:
+    """Of densities that tensors make: kappa of each region, [j][i][k] along the device's axes."""
+    out = {}
+    for channel in ("orbital", "spin"):
+        name, kappa = f"{channel}_density", couplings(result.flow, channel)
+        if name in result.fields and kappa is not None and kappa.ndim > 1:
+            out[name] = dict(zip(result.device.regions, kappa.tolist(), strict=True))
     return out
 
 
