@@ -52,8 +52,9 @@ NAMES = {
         *("Coefficients", "Diffusivity", "FermiSurface", "Mesh", "Normalisation", "Quantity"),
         *("check_model", "coefficients", "curl_coefficient", "diffusivities", "diffusivity"),
         *("dipole", "fermi_lines", "fermi_surface", "hall_conductivity", "interband_density"),
-        *("models", "orbital_coupling", "orbital_magnetoelectric", "plane", "relaxation_rates"),
-        *("torque", "uniform", "validate"),
+        *("kubo_ladder", "models", "orbital_coupling", "orbital_magnetoelectric", "plane"),
+        *("quantum_kinetic", "relaxation_rates", "scatterers", "torque", "uniform", "validate"),
+        *("vertex_correction", "weak_limit"),
     },
     "meso.bands.models": {
         *("TABLES", "BccP", "ElectronGas", "GappedLattice", "Model", "RadialTangential"),

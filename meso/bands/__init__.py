@@ -15,10 +15,13 @@ from meso.bands import models
 from meso.bands.boltzmann import relaxation_rates
 from meso.bands.coefficients import Coefficients, coefficients
 from meso.bands.diffusivity import Diffusivity, Normalisation, diffusivities, diffusivity
+from meso.bands.disorder import scatterers
 from meso.bands.fermi import FermiSurface, curl_coefficient, fermi_surface, orbital_coupling
 from meso.bands.hall import hall_conductivity
-from meso.bands.interband import interband_density, torque
+from meso.bands.interband import interband_density, torque, vertex_correction
+from meso.bands.kinetics import quantum_kinetic, weak_limit
 from meso.bands.kmesh import Mesh, fermi_lines, plane, uniform
+from meso.bands.ladder import kubo_ladder
 from meso.bands.magnetoelectric import dipole, orbital_magnetoelectric
 from meso.bands.model import check_model
 from meso.bands.result import Quantity
@@ -41,12 +44,17 @@ __all__ = [
     "fermi_surface",
     "hall_conductivity",
     "interband_density",
+    "kubo_ladder",
     "models",
     "orbital_coupling",
     "orbital_magnetoelectric",
     "plane",
+    "quantum_kinetic",
     "relaxation_rates",
+    "scatterers",
     "torque",
     "uniform",
     "validate",
+    "vertex_correction",
+    "weak_limit",
 ]

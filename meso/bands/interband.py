@@ -28,7 +28,8 @@ from meso.bands.engine import integrate
 from meso.bands.fermi import TEMPERATURE
 from meso.bands.geometry import Bands, Electrons
 from meso.bands.kmesh import Mesh, fermi_lines, plane, uniform
-from meso.bands.model import SIGMA, Floats, Model, check_positive
+from meso.bands.model import SIGMA, Array, Floats, Model, check_positive
+from meso.bands.model import operator as operator_of
 from meso.bands.result import Quantity
 from meso.constants import ELECTRON_CHARGE, ELEMENTARY_CHARGE, HBAR
 from meso.errors import CaseError
@@ -43,24 +44,36 @@ def _sea(at: Bands) -> tuple[NDArray]:
     return (at.back(at.connection * ratio[:, None]),)
 
 
+def _both(x: NDArray) -> NDArray:
+    """x_n + x_m of (…, N)."""
+    return x[..., :, None] + x[..., None, :]
+
+
+def _disorder(at: Bands, found: Distribution) -> NDArray:
+    """What scatterers make of a unit force along each direction, as ⟨n|ρ|m⟩ (K, 3, N, N)."""
+    density = at.between(found.density[None])[:, None]
+    change = _both(at.surface)[:, None] * at.between(found.arriving[None])
+    change = change - _both(found.shift(at) * at.surface[:, None]) * density
+    return -1j * np.pi * at.inverse_gap[:, None] * change
+
+
 def _surface(at: Bands, found: Distribution, gradient: Floats) -> tuple[NDArray, NDArray]:
     """The parts that a distribution on the Fermi surface makes, in the basis of the model.
 
     That of disorder for a unit force along each direction (K, 3, N, N); −½(f_n + f_m) A^i summed
     over i, of distributions f_n = δ(ε_n − E_F) v_n·C_i with C_i in the columns of `gradient`.
     """
-    weight = at.surface
+    f = np.einsum("kan,ai,kn->kin", at.velocity, gradient, at.surface)
+    mixed = -0.5 * (_both(f) * at.connection).sum(axis=1)
+    return at.back(_disorder(at, found)), at.back(mixed)
 
-    def both(x: NDArray) -> NDArray:
-        return x[..., :, None] + x[..., None, :]
 
-    density = at.between(found.density[None])[:, None]
-    change = both(weight)[:, None] * at.between(found.arriving[None])
-    change = change - both(found.shift(at) * weight[:, None]) * density
-    disorder = -1j * np.pi * at.inverse_gap[:, None] * change
-    f = np.einsum("kan,ai,kn->kin", at.velocity, gradient, weight)
-    mixed = -0.5 * (both(f) * at.connection).sum(axis=1)
-    return at.back(disorder), at.back(mixed)
+def _turned(at: Bands, found: Distribution, matrix: Array) -> tuple[NDArray]:
+    """Tr[ρ ½{∂_iH, X_n^j}] of the disorder part as [i, j, k] at each k: flow, component, force."""
+    x = at.within(at.between(matrix[None]))
+    flow = at.slope[:, :, None] @ x[:, None]
+    flow = (flow + flow.conj().swapaxes(-1, -2)) / 2
+    return (np.einsum("kfnm,kijmn->kijf", _disorder(at, found), flow, optimize=True).real,)
 
 
 def _parts(
@@ -210,4 +223,39 @@ def torque(
         unit="C/m",
         parts=parts,
         provenance=_provenance(electrons, label),
+    )
+
+
+def vertex_correction(
+    model: Model, operator: str = "S", *, energy: float, kmesh: int = 64
+) -> Quantity:
+    """What point scatterers add to a Hall conductivity, of the order of the intrinsic one.
+
+    The disorder part of the interband density matrix in the current ½{∂_iH, X_n} of what stays
+    within bands. For a conserved X that is its current; for others it is one definition of several,
+    and none that eq. 3 of Valet et al. (2025) would give: the formula is not in print.
+
+    Args:
+        model: A model of the plane without lattice.
+        operator: "S", "L", "J", or "1".
+        energy: Fermi energy in eV.
+        kmesh: Points of each Fermi line.
+
+    Returns:
+        σ^{ij}_k as [i, j, k] in (ħ/e) S, to be added to that of `hall_conductivity`.
+
+    Raises:
+        CaseError: A lattice, no such operator, or no Fermi line.
+    """
+    electrons = Electrons(model, float(energy))
+    lines = fermi_lines(model, energy, kmesh)
+    found = solve(electrons, lines)
+    integrand = partial(_turned, found=found, matrix=operator_of(model, operator))
+    (value,) = integrate(electrons, lines, integrand)
+    scale = np.sign(ELECTRON_CHARGE) * ELEMENTARY_CHARGE**2 / HBAR * model.degeneracy
+    return Quantity(
+        name=f"vertex correction of the Hall conductivity of {operator}",
+        value=scale * value,
+        unit="(hbar/e) S",
+        provenance=_provenance(electrons, lines.label),
     )

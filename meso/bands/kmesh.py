@@ -248,7 +248,9 @@ def fermi_lines(model: Model, energy: float, rays: int = 64) -> Mesh:
     )
 
 
-def plane(model: Model, energy: float, rays: int = 64, radial: int = 48) -> Mesh:
+def plane(
+    model: Model, energy: float, rays: int = 64, radial: int = 48, *, principal: bool = False
+) -> Mesh:
     """All k of the plane, in rings between the Fermi lines.
 
     Args:
@@ -256,6 +258,8 @@ def plane(model: Model, energy: float, rays: int = 64, radial: int = 48) -> Mesh
         energy: The Fermi energy in eV.
         rays: Directions.
         radial: Gauss points in each ring.
+        principal: Put the Fermi lines in the middle of rings with an even number of points, which
+            integrate a pole there as a principal value.
 
     Raises:
         CaseError: A Fermi line does not go round the origin, or two of them touch.
@@ -268,6 +272,9 @@ def plane(model: Model, energy: float, rays: int = 64, radial: int = 48) -> Mesh
             lines.append(r)
     if any((b <= a).any() for a, b in zip(lines[1:], lines[2:], strict=False)):
         raise CaseError(("energy", "the Fermi lines touch"))
+    if principal:
+        lines = _about(lines)
+        radial += radial % 2
     x, w = np.polynomial.legendre.leggauss(radial)
     x, w = (x[:, None] + 1) / 2, w[:, None] / 2
     points, weights = [], []
@@ -283,6 +290,16 @@ def plane(model: Model, energy: float, rays: int = 64, radial: int = 48) -> Mesh
         weights=(np.concatenate(weights) * r).ravel() / (2 * pi * rays),
         label=f"{rays} rays with {len(r)} Gauss points",
     )
+
+
+def _about(lines: list[Floats]) -> list[Floats]:
+    """Borders of rings that have the lines, but for the first, in their middle."""
+    borders = [lines[0]]
+    for n, line in enumerate(lines[1:], 1):
+        gaps = [line - lines[n - 1], *(other - line for other in lines[n + 1 : n + 2])]
+        half = np.min(gaps, axis=0) / 2
+        borders += [line - half, line + half]
+    return borders
 
 
 def _scale(model: Model) -> float:
