@@ -207,8 +207,8 @@ def diffusivities(
     electrons = Electrons(model, float(energies[0]))
     mesh = mesh_for(electrons, kmesh, options)
     chosen = tuple("xyz".index(d) for d in directions)
-    if len(chosen) < 3 and mesh.group is not None and len(mesh.group) not in (1, 8):
-        chosen = (0, 1, 2)  # the average over a group mixes directions
+    if mesh.group is not None and np.any(mesh.group[:, ~np.eye(mesh.points.shape[1], dtype=bool)]):
+        chosen = (0, 1, 2)  # the average over the group mixes directions
     operators = channels(model).astype(complex)
     integrand = Conduction(
         energies=[float(energy) for energy in energies],

@@ -148,7 +148,7 @@ def _radial(model: Model, energy: float, strength: float, rays: int) -> int:
     if not len(depth):
         raise CaseError(("energy", f"no Fermi line of {model.name} at {energy:g} eV"))
     width = np.abs(rough.self_energy.imag).max()
-    return int(np.clip(14 * np.sqrt(depth.max() / width), 64, 400))
+    return int(np.clip(20 * np.sqrt(depth.max() / width), 96, 400))
 
 
 def scatterers(

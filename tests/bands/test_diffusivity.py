@@ -148,6 +148,15 @@ def test_several_energies_at_once():
     np.testing.assert_allclose(both[1].value, alone.value, rtol=1e-12)
 
 
+@pytest.mark.parametrize("exchange", [(0, 0, 0.2), (0.1, 0, 0.2)])
+def test_one_direction_of_the_gradient_is_enough(exchange):
+    """Also where eight operations are not the reflections: about an exchange field along z."""
+    model = models.BccP(spin_orbit=0.05, exchange=exchange)
+    some = bands.diffusivity(model, 0.5, 0.1, 6, directions="x", error=False)
+    every = bands.diffusivity(model, 0.5, 0.1, 6, error=False)
+    np.testing.assert_allclose(some.value[:, 0], every.value[:, 0], atol=1e-9 * every.value.max())
+
+
 def test_normalisations_and_efficiencies():
     found = bands.diffusivity(models.BccP(spin_orbit=0.05), 0.5, 0.1, 16)
     printed, trace = found.blocks("printed"), found.blocks(bands.Normalisation.TRACE)

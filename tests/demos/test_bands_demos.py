@@ -25,6 +25,7 @@ def test_edge_accumulation(tmp_path):
     assert found["L_edge"] == pytest.approx(2.16257e13, rel=1e-5)
     assert found["gamma2"] == pytest.approx(0.5, rel=1e-12)
     assert found["projected"] == 0 and found["conventional"] > 3e5
+    assert found["texture"] < 1e-12
 
 
 @pytest.mark.thorough
@@ -59,3 +60,30 @@ def test_magnetoelectric(tmp_path):
     assert found["sum above the edge as printed"] > 0
     for forbidden in ("extrinsic for E along y", "intrinsic for E along x"):
         assert found[forbidden] < 1e-9 * found["largest extrinsic"]
+
+
+def test_orbital_diffusion_from_its_table(tmp_path):
+    """Curves on fine grids, as they are in the repository."""
+    found = run("bands_orbital_diffusion", tmp_path)
+    # Orbital currents become spin currents, and turn, far more than the other way round.
+    assert found["Ta polarization l"] > found["Ta polarization s"] > 0
+    assert found["Ta swapping l"] > found["Ta swapping s"] > 0
+
+
+def test_kubo(tmp_path):
+    found = run("bands_kubo", tmp_path, [0.1, 0.3])
+    for key in ("density", "current", "Hall"):
+        assert found[f"Kubo - kinetic, {key}"] < 1e-8
+    assert found["field + disorder"] < 1e-12 * found["field"]
+    assert found["principal"] == pytest.approx(0.04 * found["field"], rel=0.1)
+    assert found["Hall, weakest"] == pytest.approx(found["Hall, limit"], rel=0.01)
+
+
+def test_toy_diffusion(tmp_path):
+    found = run("bands_toy_diffusion", tmp_path, 12, 9, 3)
+    assert found["two channels"] < 1e-12
+    assert found["m and -m"] < 1e-10
+    # A spin across the field changes the sign of its diffusivity as it precesses faster.
+    assert found["s_x across, J = 0.02"] > 0 > found["s_x across, J = 0.2"]
+    assert found["s_x along m, J = 1"] > 0
+    assert found["across over free, J = Γ/2, ξ = 0"] > 0 > found["across over free, J = 2Γ, ξ = 0"]

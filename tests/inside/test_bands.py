@@ -126,3 +126,21 @@ def test_operators_by_name():
 def test_sites_by_position():
     r = np.array([[0, 0, 0], [0.1, 0, 0], [1.5, 1.5, 1.5], [3.0, 0, 0.05]])
     assert same_sites(r, 3 * np.eye(3)) == [0, 0, 1, 0]
+
+
+def test_semiclassical_orbital_magnetoelectric_effect():
+    """[C] eq. 57: the curl of the quantum metric is the covariant itinerant part, to all digits."""
+
+    def itinerant(tilt, energy):
+        model = models.TiltedDirac(mass=1.0, velocity=2.0, tilt=tilt)
+        line = bands.fermi_lines(model, energy, 32)
+        at = Electrons(model, energy).bands(line.points, line.bands)
+        metric = np.einsum("kabnn->kabn", at.metric).real
+        # −Σ ∂f/∂k_x g_yy + Σ ∂f/∂k_y g_yx for a field along y.
+        flow = np.einsum("k,kan,kbn,kn->ab", line.weights, at.velocity, metric[:, 1], at.surface)
+        return (flow[0, 1] - flow[1, 0]) / tilt
+
+    for energy in (1.3, 2.5):
+        found = (4 * itinerant(1e-3, energy) - itinerant(2e-3, energy)) / 3
+        exact = (energy**2 - 1) / (16 * np.pi * energy**3)
+        assert found == pytest.approx(exact, rel=1e-9)
