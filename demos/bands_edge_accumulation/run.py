@@ -81,22 +81,22 @@ def ribbon_material() -> Material:
     )
 
 
-def vanadium(energies: np.ndarray, definition: str, n: int = 10) -> np.ndarray:
+def vanadium(energies: np.ndarray, definition: str, n: int) -> np.ndarray:
     """Orbital Hall conductivity of V without spin-orbit coupling, (ħ/|e|) S/m."""
     metal = models.SlaterKosterBcc("V")
     return np.array(
         [
-            bands.hall_conductivity(metal, "L", energy=e, kmesh=n, definition=definition).value[
-                0, 1, 2
-            ]
+            bands.hall_conductivity(
+                metal, "L", energy=e, kmesh=n, definition=definition, error=False
+            ).value[0, 1, 2]
             for e in energies
         ]
     )
 
 
-def run(folder: Path, energies: np.ndarray | None = None) -> dict[str, float]:
+def run(folder: Path, energies: np.ndarray | None = None, n: int = 24) -> dict[str, float]:
     """All panels in one figure; returns the numbers that the text quotes."""
-    energies = np.linspace(-6, 6, 25) if energies is None else energies
+    energies = np.linspace(-6, 6, 41) if energies is None else energies
     strengths = np.linspace(0.02, 0.98, 25)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(12, 7.4), dpi=120, layout="constrained")
@@ -152,8 +152,8 @@ def run(folder: Path, energies: np.ndarray | None = None) -> dict[str, float]:
         twin.set_ylabel("$L_z$ (10¹³ ħ/m²)")
 
         # What other works compute for light metals, and what remains of it in eq. 4.
-        usual = vanadium(energies, "conventional")
-        projected = vanadium(energies, "band-projected")
+        usual = vanadium(energies, "conventional", n)
+        projected = vanadium(energies, "band-projected", 6)
         d.plot(energies, usual / 1e5, color=LINES[1], label="conventional")
         d.plot(energies, projected / 1e5, color=LINES[0], label="band-projected")
         d.axvline(0, color="0.6", linewidth=0.8)
