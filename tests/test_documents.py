@@ -478,3 +478,23 @@ def test_bands_case(device: Path) -> None:
     assert {"angular_momentum_diffusivity", "orbital_hall_conductivity"} <= set(tensors)
     (material,) = (device / "results" / "Ta").glob("*.toml")
     assert "conductivity" in run(["docker/run", "meso", "material", str(material)], device)
+
+
+def test_papers_leave_nothing_out() -> None:
+    """Every numbered equation has a row, and no row an empty cell."""
+    sections = re.split(r"^## ", (ROOT / "docs/papers.md").read_text(encoding="utf-8"), flags=re.M)
+    last = {"[V]": (10, 0), "[VR]": (15, 0), "[N]": (15, 36), "[C]": (9, 57)}
+    for section in sections[1:]:
+        rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+        found: dict[bool, set[int]] = {False: set(), True: set()}
+        for row in rows:
+            cells = [cell.strip() for cell in row.strip("|").split(" | ")]
+            assert len(cells) == 4 and all(cells), row
+            if cells[0].startswith(("Fig", "S Fig", "Table", "after")):
+                continue
+            for first, end in re.findall(r"(\d+)[ab]?(?:–(\d+))?", cells[0]):
+                found[cells[0].startswith("S ")] |= set(range(int(first), int(end or first) + 1))
+        main, supplement = last[section.split()[0]]
+        assert found[False] == set(range(1, main + 1)), section.split()[0]
+        numbers = set(range(1, supplement + 1))
+        assert found[True] == (numbers - set(range(1, 10)) if main == 9 else numbers)
