@@ -8,13 +8,15 @@ from itertools import permutations, product
 import numpy as np
 from scipy.spatial import cKDTree
 
+from meso._compat import scalar_element
 from meso.boundary import Wall, law_of
-from meso.discrete.cells import cells_of, facet_geometry, lagrange, quadrature
+from meso.discrete.cells import Lagrange, cells_of, facet_geometry, lagrange, quadrature
 from meso.discrete.expressions import cell_integrals
 from meso.discrete.fields import Field, nodal_values
 from meso.discrete.periodic import translation
 from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import concatenated, total
+from meso.observables.cutting import corner_quadrature
 from meso.observables.edges import piece_centers
 from meso.observables.grazing import wall_moments
 
@@ -23,6 +25,8 @@ _PARTS = 4
 # Distances that differ by less than this part of the device are equal.
 _EQUAL = 1e-9
 _BATCH = 4_000_000
+# Points in each of these, about.
+_POINTS = 400
 # Points of walls among which the nearest wall is looked for.
 _CANDIDATES = 8
 
@@ -137,19 +141,73 @@ def _moments(density: Field, surface: _Surface) -> np.ndarray:
     np.add.at(moment, owner[sure], whole[sure])
 
     # Cells that lie between two walls are cut finely.
-    inner = quadrature(cells.dimension, max(4, density.degree) if cells.dimension == 2 else 2)
-    points, weights = _divided(*inner, _PARTS)
-    weights = weights * device.extent**cells.dimension
-    table, basis = space.values(points), density.table(points)
-    step = max(1, _BATCH // (len(points) * (len(candidates) + density.components + 9)))
+    divided = _cut if cells.dimension == 2 else _counted
+    step = max(1, _BATCH // (_POINTS * (len(candidates) + density.components + 9)))
     for batch in _batches(np.flatnonzero(~sure), step):
-        at = table @ distance[space.dofs[batch]]
-        equal = at <= at.min(axis=2, keepdims=True) + _EQUAL
-        part = equal / equal.sum(axis=2, keepdims=True)
-        weight = cells.determinants(batch, points) * weights
-        share = weight[..., None] * (basis @ nodal_values(density.data, batch))
-        moment[candidates] += np.tensordot(part, share, ((0, 1), (0, 1)))
+        moment[candidates] += divided(density, space, batch, distance[space.dofs[batch]])
     return moment
+
+
+def _counted(
+    density: Field, space: Lagrange, batch: np.ndarray, distance: np.ndarray
+) -> np.ndarray:
+    """Integrals over what of some cells is nearest to each wall, shape (walls, components).
+
+    Each point of a quadrature counts for the nearest; distances are given at the nodes of the
+    space, shape (c, n, walls).
+    """
+    cells = cells_of(density.device)
+    points, weights = _divided(*quadrature(cells.dimension, 2), _PARTS)
+    at = space.values(points) @ distance
+    equal = at <= at.min(axis=2, keepdims=True) + _EQUAL
+    part = equal / equal.sum(axis=2, keepdims=True)
+    weight = cells.determinants(batch, points) * weights * density.device.extent**cells.dimension
+    share = weight[..., None] * (density.table(points) @ nodal_values(density.data, batch))
+    return np.asarray(np.tensordot(part, share, ((0, 1), (0, 1))))
+
+
+def _cut(density: Field, space: Lagrange, batch: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """The same for triangles, which are cut along the line where two walls are equally near."""
+    device, cells = density.device, cells_of(density.device)
+    # What is integrated is a polynomial, given by its values at nodes.
+    degree = density.highest + 2 * (cells.degree - 1)
+    # No space of a mesh, which all ranks would have to make.
+    smooth = scalar_element("triangle", degree)
+    values = density.table(smooth.points) @ nodal_values(density.data, batch)
+    values *= cells.determinants(batch, smooth.points)[..., None] * device.extent**2
+
+    corners = _divided(np.eye(3)[:, 1:], np.ones(3), _PARTS)[0].reshape(-1, 3, 2)
+    at = (space.values(corners.reshape(-1, 2)) @ distance).reshape(len(batch), len(corners), 3, -1)
+    near = at <= at.min(axis=3, keepdims=True) + _EQUAL
+    everywhere, somewhere = near.all(axis=2), near.any(axis=2)
+    nearest = at.argmin(axis=3)
+    inside = nearest == nearest[..., :1]
+    single = inside.sum(axis=2, keepdims=True) == 1
+    alone = np.where(single, inside, ~inside).argmax(axis=2)  # the corner that is to be cut off
+    first, other = (np.take_along_axis(nearest, (alone[..., None] + i) % 3, 2) for i in (0, 1))
+    # Parts belong to those who are near everywhere, or to all who are where three walls meet; to
+    # one of two, but for the corner that is cut off.
+    equal = np.where(everywhere.any(axis=2, keepdims=True), everywhere, somewhere)
+    two = ~everywhere.any(axis=2) & (somewhere.sum(axis=2) == 2)
+    rest = np.eye(at.shape[3])[other[..., 0]]
+    share = np.where(two[..., None], rest, equal / equal.sum(axis=2, keepdims=True))
+    points, weights = _divided(*quadrature(2, degree), _PARTS)
+    amount = weights[:, None] * (smooth.tabulate(0, points)[0, :, :, 0] @ values)
+    amount = amount.reshape(len(batch), len(corners), -1, density.components).sum(axis=2)
+    out = np.asarray(np.tensordot(share, amount, ((0, 1), (0, 1))))
+
+    cell, part = np.nonzero(two)
+    if not len(cell):
+        return out
+    owner, other = first[cell, part, 0], other[cell, part, 0]
+    order = (alone[cell, part, None] + np.arange(3)) % 3
+    difference = distance[cell, :, owner] - distance[cell, :, other]
+    points, weights = corner_quadrature(space, corners[part[:, None], order], difference, degree)
+    basis = smooth.tabulate(0, points.reshape(-1, 2))[0, :, :, 0].reshape(*weights.shape, -1)
+    amount = (weights[:, None] @ basis @ values[cell])[:, 0]
+    np.add.at(out, owner, amount)
+    np.add.at(out, other, -amount)
+    return out
 
 
 class _Surface:

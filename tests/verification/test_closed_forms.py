@@ -171,6 +171,19 @@ def test_bend(scattering, law, order):
         assert np.abs(curl - exact.curl(radius)).max() < 4 * WALL * largest
 
 
+@pytest.mark.parametrize(("length", "limit"), [(100e-9, 5e-5), (30e-9, 5e-6), (10e-9, 1e-6)])
+def test_bend_orbital_moment(length, limit):
+    """What is nearer to either wall, up to the circle between them; on 114 to 2033 cells."""
+    matter, wall = material(mean_free_path=length), Wall(specularity=0.0)
+    device = draw("annulus", matter, ("inner", "outer"))
+    flow, exact = solve(device, matter, inner=wall, outer=wall), exact_bend(matter, wall, wall)
+    x, weights = np.polynomial.legendre.leggauss(60)
+    for moment in edge_moments(flow, orbital_density(flow, vorticity(flow))):
+        r = {"inner": 125e-9, "outer": 175e-9}[moment.wall] + 25e-9 * x
+        integral = pi / 2 * 25e-9 * weights @ (r * exact.curl(r))
+        assert moment.moment == pytest.approx(matter.orbital_coupling * integral, rel=limit, abs=0)
+
+
 @pytest.mark.parametrize("angle", [30.0, 300.0])
 def test_bend_with_different_walls(angle):
     """One specular and one diffuse wall, sharp and long bends, a thin layer."""
