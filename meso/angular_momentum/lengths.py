@@ -10,6 +10,10 @@ import numpy as np
 from meso.angular_momentum.tensors import Transport, symbol
 from meso.geometry.layers import Layer
 
+# Radians of a curved wall per cell: around a hole that is smaller than the decay length, densities
+# vary over its radius.
+_TURN = 0.12
+
 
 def decay_lengths(transport: Transport, normal: np.ndarray) -> np.ndarray:
     """Complex decay lengths l of exp(-y/l) along a direction, shortest |l| last, shape (n,).
@@ -51,7 +55,7 @@ def layer(decay: float, size: float | None = None) -> Layer:
         decay: The length, m.
         size: Cell size at the wall, m, if it is given.
     """
-    return Layer(decay=decay, size=size, finer=0.7, wider=1.5)
+    return Layer(decay=decay, size=size, finer=0.7, wider=1.5, turn=_TURN)
 
 
 def combined(layers: Sequence[Layer]) -> Layer:
@@ -64,4 +68,9 @@ def combined(layers: Sequence[Layer]) -> Layer:
     for one in layers:
         ratio = (small / (one.finer * one.decay)) ** (1 / 3)
         wider = max(wider, one.wider * one.decay / finest.decay * ratio)
-    return replace(finest, wider=wider, longest=max(one.decay for one in layers))
+    return replace(
+        finest,
+        wider=wider,
+        longest=max(one.decay for one in layers),
+        turn=min(one.turn for one in layers),
+    )

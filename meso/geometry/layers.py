@@ -46,6 +46,7 @@ class Layer:
         finer: Factor on a size that follows from ``decay``.
         wider: Factor on a reach that follows from it.
         longest: Longest decay length that it is to resolve, if there are several.
+        turn: Radians of a curved boundary in the plane per cell, if less than anywhere.
     """
 
     size: float | None = None
@@ -54,6 +55,7 @@ class Layer:
     finer: float = 1.0
     wider: float = 1.0
     longest: float = 0.0
+    turn: float = np.inf
 
     def __post_init__(self) -> None:
         if self.decay <= 0 and not (self.size and self.reach):

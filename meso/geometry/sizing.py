@@ -31,6 +31,8 @@ _THICKNESS = 15.0  # of a layer of flat cells, in its decay length: the vorticit
 _IMPOSSIBLE = {2: 2e7, 3: 1e7}  # cells
 _LAYER_SHARE = 0.5  # of the budget of a solid that layers at walls may always take
 _CELLS = {2: "cells", 3: "tetrahedra"}
+# Largest increase of the cell size with distance where a field varies over a radius of curvature.
+_ROUND_GROWTH = 0.15
 _FILM = ". Thin layers are affordable where the drawing has them, like geometries/film.geo"
 
 
@@ -83,6 +85,7 @@ def mesh_drawing(
     wanted, narrowest = shape_sizes(path, coarse, nodes, sizes)
     flat = None
     if dimension == 2:
+        wanted = _round_enough(walls, nodes, wanted)
         if sizes.stretched and not between:
             flat = _flat_layer(walls, sizes.degree, narrowest)
         wanted = np.minimum(bulk, wanted if flat is None else _flat_enough(walls, nodes, wanted))
@@ -215,6 +218,18 @@ def _flat_layer(walls: list[_Wall], degree: int, narrowest: float) -> float | No
         field.setNumber(boundary, key, value)
     field.setAsBoundaryLayer(boundary)
     return float(np.log(1 + thickness * (ratio - 1) / size) / np.log(ratio))
+
+
+def _round_enough(walls: list[_Wall], nodes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Sizes near curved walls for what varies over the radius of curvature."""
+    for wall in walls:
+        for curve in wall.tags:
+            if np.isfinite(wall.layer.turn) and not drawing.is_straight(curve):
+                at, curvature = curvatures(curve)
+                with np.errstate(divide="ignore"):
+                    size = wall.layer.turn / curvature
+                wanted = np.minimum(wanted, graded(nodes, at, size, _ROUND_GROWTH))
+    return wanted
 
 
 def _flat_enough(walls: list[_Wall], nodes: np.ndarray, wanted: np.ndarray) -> np.ndarray:

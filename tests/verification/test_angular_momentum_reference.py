@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import thorough
+from scipy.special import iv, ivp, kv, kvp
 
 from meso import Contact, Device, Layer, Material, Wall
 from meso.angular_momentum import (
@@ -183,8 +184,8 @@ def across(
 
 
 def polar(found: Densities, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Radial and azimuthal component at seven angles."""
-    angle = np.linspace(0.1, 6.1, 7)
+    """Radial and azimuthal component all around."""
+    angle = np.linspace(0.0, 2 * np.pi, 720, endpoint=False)
     e = np.column_stack([np.cos(angle), np.sin(angle)])
     # A hair inside the wall; the error that makes is below 1e-8.
     X = np.column_stack(list(found.sample(radius * e).values()))
@@ -232,6 +233,35 @@ def test_hollow_wire(tmp_path: Path, order: int) -> None:
     ):
         error = np.abs(polar(found, radius)[1] - data[key]).max()
         assert error < ACCURACY[order] * data["X_phi_R2"]
+
+
+HOLES = [(0.1, 4e-6), (0.56, 0.0), (1.1, 0.0), (1.6, -3e-6)]
+
+
+@pytest.mark.parametrize(("ratio", "swapping"), HOLES)
+def test_holes_below_the_decay_length(tmp_path: Path, ratio: float, swapping: float) -> None:
+    """Densities vary over the radius of the hole: everywhere within 1e-6 on the default mesh."""
+    D, tau, velocity, hall = 1e-5, 2e-12, 50.0, 2.5e-5
+    decay = float(np.sqrt(D * tau))
+    R1, R2 = ratio * decay, (ratio + 2.5) * decay
+    # X = a I_1(r/l) + b K_1(r/l); n·J = V X outside, 0 inside, with the flux of swapping -B X/r.
+    rows = [
+        [D * ivp(1, R2 / decay) / decay, D * kvp(1, R2 / decay) / decay],
+        [D * ivp(1, R1 / decay) / decay, D * kvp(1, R1 / decay) / decay],
+    ]
+    bessel = np.array([[iv(1, r / decay), kv(1, r / decay)] for r in (R2, R1)])
+    rates = np.array([[velocity - swapping / R2], [-swapping / R1]])
+    a, b = np.linalg.solve(rows + rates * bessel, [hall, hall])
+    device = section(tmp_path, R2, R1, 4, decay)
+    block = diffusion_block(D, swapping=swapping)
+    found = across(device, 4, block, tau, hall, {"outer": Surface(velocity=velocity)})
+    near = R1 * (1 + np.array([1e-11, 0.02, 0.05, 0.15, 0.35]))
+    radii = np.append(near, R2 * (1 - 1e-11))
+    exact = a * iv(1, radii / decay) + b * kv(1, radii / decay)
+    for radius, value in zip(radii, exact, strict=True):
+        radial, azimuthal = polar(found, radius)
+        error = np.maximum(np.abs(azimuthal - value), np.abs(radial)).max()
+        assert error < 1e-6 * np.abs(exact).max()
 
 
 @pytest.mark.parametrize("order", ACCURACY)
