@@ -79,7 +79,7 @@ class Coefficients:
         for key, v in self.values.items():
             error = "" if v.error is None else f" ± {np.max(v.error):.2g}"
             size = "" if np.ndim(v.value) == 0 else "tensor, at most "
-            lines.append(f"  {key:<28} {size}{_largest(v.value):.6g}{error} {v.unit}")
+            lines.append(f"  {key:<28} {size}{_largest(v.value) + 0.0:.6g}{error} {v.unit}")
             lines.append(f"      {v.method}")
         for key, rate in self.scattering.items():
             lines.append(f"  scattering.{key:<17} {rate:.6g}")

@@ -61,7 +61,7 @@ class Quantity:
         value = np.asarray(self.value)
         if value.ndim == 0:
             shown = "" if self.error is None else f" ± {float(self.error):.2g}"
-            lines.append(f"  {float(value):.8g}{shown}")
+            lines.append(f"  {float(value) + 0.0:.8g}{shown}")
         else:
             lines += [f"  {line}" for line in _entries(value, self.error)]
         lines += [f"  {_said(key, item)}" for key, item in self.provenance.items()]

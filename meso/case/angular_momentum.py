@@ -16,7 +16,9 @@ from meso.materials.crystal import Orientation, nested, read_tensor
 from meso.units import is_number, quantity, unit
 
 AXES = ("x", "y", "z")
-_HALL_UNIT = re.compile(r"\(?\s*(?:hbar|ħ|\u210f)\s*/\s*(2?)\s*e\s*\)?")
+_HALL_UNIT = re.compile(
+    r"\(?\s*(?:hbar|ħ|\u210f)\s*/\s*(?:(2?)\s*e|\(\s*(2?)\s*e\s*\))(?![^\W\d_])\s*\)?"
+)
 
 
 def _units(info: ValidationInfo, bulk: str, sheet: str) -> tuple[str, ...]:
@@ -28,9 +30,11 @@ def _units(info: ValidationInfo, bulk: str, sheet: str) -> tuple[str, ...]:
 def _hall(value: object, info: ValidationInfo) -> Any:
     """sigma_H in units of hbar/e, whichever was stated."""
     half = 1.0
-    if isinstance(value, str) and (match := _HALL_UNIT.search(value)):
-        half = 0.5 if match[1] else 1.0
-        value = " ".join((value[: match.start()] + " " + value[match.end() :]).split())
+    text = value.get("unit") if isinstance(value, Mapping) else value
+    if isinstance(text, str) and (match := _HALL_UNIT.search(text)):
+        half = 0.5 if match[1] or match[2] else 1.0
+        text = " ".join((text[: match.start()] + " " + text[match.end() :]).split())
+        value = {**value, "unit": text} if isinstance(value, Mapping) else text
     return nested(half * np.array(read_tensor(value, _units(info, "S/m", "S"), ((3, 3, 3),))))
 
 

@@ -65,6 +65,12 @@ def warnings(case: Tables) -> Iterator[str]:
             if is_number(value) and not low <= value <= high:
                 text = f"{value:g} {unit} is unusual; a number without unit is in SI units"
                 yield f"materials.{name}.{key}: {text}"
+    for name, channel in case.angular_momentum.channels.items():
+        hall = [channel.of(region).hall_conductivity for region in case.regions]
+        fed = any(law.current or law.density for law in channel.boundaries.values())
+        if not fed and hall == [None] * len(hall) and case.angular_momentum.spin_orbital is None:
+            text = "no hall_conductivity, and no boundary with a current or density: it stays zero"
+            yield f"angular_momentum.{name}: {text}"
 
 
 def _uncoupled(case: Tables, channel: str = "orbital") -> list[str]:

@@ -75,6 +75,13 @@ def _nonempty(table: dict[str, Any]) -> dict[str, Any]:
     return table
 
 
+def _channels(table: Any) -> Any:
+    if table == {}:
+        text = "empty; give [angular_momentum.orbital] or [angular_momentum.spin], or remove it"
+        raise CaseError(text)
+    return table
+
+
 Length = Annotated[float, unit("m"), AfterValidator(_positive)]
 Positive = Annotated[float, NUMBER, AfterValidator(_positive)]
 Flag = Annotated[bool, Field(strict=True)]
@@ -247,7 +254,9 @@ class Tables:
     regions: Annotated[dict[str, str], AfterValidator(_nonempty)]
     boundaries: Annotated[dict[str, Boundary], AfterValidator(_nonempty)]
     flow: Flow
-    angular_momentum: AngularMomentum = field(default_factory=AngularMomentum)
+    angular_momentum: Annotated[AngularMomentum, BeforeValidator(_channels)] = field(
+        default_factory=AngularMomentum
+    )
     output: Output = field(default_factory=Output)
 
     @property

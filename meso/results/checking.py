@@ -60,7 +60,8 @@ def report(
         found += diffusion.warnings
         decay = ", ".join(f"{x * 1e9:.4g}" for x in lengths(diffusion.materials.values()))
         names = ", ".join(diffusion.components)
-        lines.append(f"  angular momentum {names}: decay lengths {decay or 'none'} nm")
+        what = f"decay lengths {decay} nm" if decay else "no decay length: nothing relaxes"
+        lines.append(f"  angular momentum {names}: {what}")
     lines += ["", mesh_quality(device)]
     lines += [f"  warning: {text}" for text in found] or ["  nothing wrong found"]
     return "\n".join(lines)

@@ -11,7 +11,9 @@ import pytest
 
 import meso
 from meso import Case, CaseError
+from meso.cli import main
 from meso.constants import ELEMENTARY_CHARGE, HBAR
+from meso.exact import Ribbon
 
 GEOMETRIES = Path(__file__).parents[2] / "geometries"
 CASE: dict[str, Any] = {
@@ -138,6 +140,90 @@ def test_run(solved: meso.Result) -> None:
     assert part is not None and np.abs(part.densities.imbalance).max() < 1e-12
     decays = part.decays["orbital_z"]
     assert all(d is not None and d.length == pytest.approx(decay, rel=1e-5) for d in decays)
+
+
+@pytest.mark.parametrize("decay", [6.6, 60.0, 300.0])
+def test_moments_of_half_the_width(decay: float) -> None:
+    """Of both mechanisms, also where cells lie across the middle: within 1e-6."""
+    found = meso.run(
+        case(
+            f'angular_momentum.orbital.diffusion_length="{decay} nm"',
+            'materials.Cr.mean_free_path="50 nm"',
+            "geometry.parameters.length=73",
+            'boundaries.source.contact.potential="7.3 mV"',
+        )
+    )
+    length, matter = decay * 1e-9, found.case.materials["Cr"]
+    flux = HBAR / ELEMENTARY_CHARGE * 8.2e5 * 1e5
+    diffusive = flux * length**2 / 1e-5 * (1 - 1 / np.cosh(25e-9 / length))
+    exact = Ribbon(
+        width=50e-9,
+        diffusion_length=matter.vorticity_diffusion_length,
+        slip_rate=matter.slip_rate(0.0),
+        drive=matter.conductivity * 1e5,
+    )
+    assert found.angular_momentum is not None and matter.orbital_coupling is not None
+    local = matter.orbital_coupling * exact.half_moment
+    for moments, value in (
+        (found.angular_momentum.moments["orbital_z"], diffusive),
+        (found.edge_moments, local),
+    ):
+        for moment in moments:
+            per_length = moment.moment / moment.measure * np.sign(moment.center[1])
+            assert per_length == pytest.approx(value, rel=1e-6, abs=0)
+
+
+def test_units_of_papers() -> None:
+    """As they are written in papers; the convention may stand in the unit of a tensor, too."""
+    key = "angular_momentum.orbital.hall_conductivity"
+    for text, value in (
+        ("1e5 (hbar/e) (ohm cm)^-1", 1e7),
+        ("1e5 (ħ/e) (Ω cm)^-1", 1e7),
+        ("1e5 hbar/(2e) S/m", 5e4),
+        ("1e5 (hbar/(2 e)) S/m", 5e4),
+        ("1e5 ħ/2e Ω⁻¹cm⁻¹", 5e6),
+    ):
+        orbital = case(f'{key}="{text}"').angular_momentum.orbital
+        assert orbital is not None and orbital.hall_conductivity == value
+    ones = [[[1.0] * 3] * 3] * 3
+    orbital = case(f'{key}={{tensor={ones},unit="(hbar/2e) S/cm"}}').angular_momentum.orbital
+    assert orbital is not None and np.all(np.array(orbital.hall_conductivity) == 50.0)
+    with pytest.raises(CaseError, match="conductivity"):
+        case(f'{key}="1e5 hbar/eV S/m"')
+
+
+def test_a_channel_without_source_warns() -> None:
+    """Neither Hall current nor injection; an explicit zero is a wish."""
+    tables = {**CASE, "angular_momentum": {"orbital": dict(CASE["angular_momentum"]["orbital"])}}
+    del tables["angular_momentum"]["orbital"]["hall_conductivity"]
+
+    def warned(*overrides: str) -> bool:
+        warnings = Case.from_dict(tables, overrides=overrides).warnings
+        return any("angular_momentum.orbital: no hall_conductivity" in text for text in warnings)
+
+    at = "angular_momentum.orbital"
+    assert warned() and not warned(f'{at}.hall_conductivity="0 S/m"')
+    assert warned(f'{at}.boundaries.edges="reservoir"')
+    assert not warned(f'{at}.boundaries.edges={{current={{z="1e-7 J/m^2"}}}}')
+
+
+def test_an_empty_table_is_refused() -> None:
+    """It does nothing; what is meant is missing."""
+    with pytest.raises(CaseError, match=r"empty; give \[angular_momentum.orbital\]"):
+        Case.from_dict({**CASE, "angular_momentum": {}})
+
+
+def test_no_decay_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Said in words."""
+    at = "angular_momentum.orbital"
+    channel = {"orbital": CASE["angular_momentum"]["orbital"]}
+    without = Case.from_dict(
+        {**CASE, "angular_momentum": channel},
+        overrides=[f'{at}.diffusion_length="inf"', f'{at}.boundaries.edges="reservoir"'],
+    )
+    (tmp_path / "case.toml").write_text(without.to_toml())
+    assert main(["check", str(tmp_path / "case.toml")]) == 0
+    assert "orbital_z: no decay length: nothing relaxes" in capsys.readouterr().out
 
 
 def test_files(solved: meso.Result, tmp_path: Path) -> None:
