@@ -243,10 +243,16 @@ def _rows(result: Result, part: Part) -> Iterator[_Row]:
             yield _Row(i, piece, name, diffusive, local, part.decays[name][i])
 
 
+def _moment_unit(result: Result) -> str:
+    """How keys of moments end."""
+    if result.device.dimension == 3:
+        return ""
+    return "_per_m2" if result.per_thickness else "_per_m"
+
+
 def _walls(result: Result, part: Part) -> dict[str, list[dict[str, Any]]]:
     """Moments of both mechanisms and decay lengths at each piece of each wall."""
-    solid = result.device.dimension == 3
-    unit = "" if solid else "_per_m2" if result.per_thickness else "_per_m"
+    unit = _moment_unit(result)
     out: dict[str, list[dict[str, Any]]] = {name: [] for name in result.walls}
     pieces: dict[int, dict[str, Any]] = {}
     for row in _rows(result, part):
@@ -271,6 +277,25 @@ def _walls(result: Result, part: Part) -> dict[str, list[dict[str, Any]]]:
             }
             entry |= {f"fitted_{k}_m": v for k, v in found.items() if v is not None}
         pieces[row.number][row.name] = entry
+    return out
+
+
+def numbers(result: Result) -> dict[str, float]:
+    """Moments of the densities at each piece of each wall, and ratios, for a row of a sweep."""
+    part, out = result.angular_momentum, dict[str, float]()
+    if part is None:
+        return out
+    unit = _moment_unit(result)
+    rows = list(_rows(result, part))
+    pieces: dict[str, list[int]] = {}
+    for row in rows:
+        pieces.setdefault(row.piece.wall, []).append(row.number)
+    for row in rows:
+        own = list(dict.fromkeys(pieces[row.piece.wall]))
+        place = f"{row.piece.wall}.{own.index(row.number) + 1}" if len(own) > 1 else row.piece.wall
+        out[f"{place}.{row.name}.diffusive_moment_hbar{unit}"] = row.diffusive / HBAR
+        if row.local:
+            out[f"{place}.{row.name}.diffusive_over_vorticity"] = row.diffusive / row.local
     return out
 
 

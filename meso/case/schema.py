@@ -190,6 +190,8 @@ class Probe:
     from_: Point
     to: Point
     points: Annotated[int, Field(strict=True, ge=2, le=1_000_000)] = 101
+    # Of an instrument: full width at half maximum of the Gaussian that it averages over.
+    resolution: Length | None = None
 
     def __post_init__(self) -> None:
         if len(self.from_) != len(self.to):

@@ -22,8 +22,12 @@ _INSIDE = 1e-8
 _NEAR_CURVED = 1e-3
 
 
-def locate(device: Device, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def locate(
+    device: Device, points: np.ndarray, *, strict: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the cell of this rank that holds each point (m, d), in metres.
+
+    Points that are beside a curved cell by a little belong to it, unless this is ``strict``.
 
     Returns:
         Cell numbers, -1 where the point is not on this rank or lies in a cell of another rank
@@ -38,7 +42,8 @@ def locate(device: Device, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     which, candidate, at = _candidates(device, points)
     outside = np.maximum(-at, 0).max(axis=1, initial=0.0)
     outside = np.maximum(outside, at.sum(axis=1) - 1)
-    for tolerance in (_INSIDE, np.where(cells.affine[candidate], _INSIDE, _NEAR_CURVED)):
+    near = np.where(cells.affine[candidate], _INSIDE, _NEAR_CURVED)
+    for tolerance in (_INSIDE,) if strict else (_INSIDE, near):
         good = (outside < tolerance) & (first[which] == np.iinfo(np.int64).max)
         # The smallest number comes last, and stays.
         order = np.flatnonzero(good)
@@ -119,7 +124,7 @@ def check_places(device: Device, output: Output) -> list[str]:
         count = _inside(device, probe_points(probe, device.dimension))
         if not count:
             problems.append((f"output.probes.{name}", "the line lies outside the device"))
-        elif count < probe.points:
+        elif count < probe.points and probe.resolution is None:  # a spot sees beyond the walls
             warnings.append(
                 f"output.probes.{name}: {probe.points - count} of {probe.points} points lie"
                 " outside the conductor; their rows are nan"

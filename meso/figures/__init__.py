@@ -104,8 +104,10 @@ def _pictures(result: Drawn) -> Iterator[tuple[str, Make]]:
     for kind, text, tables in (("", "wall", lines), ("probe_", "probe", result.probes)):
         for name, columns in tables.items():
             if profiles.has_densities(columns):
-                title = f"{result.title}: {text} “{name}”"
-                yield f"densities_{kind}{name}", partial(profiles.densities, columns, title)
+                title, note = f"{result.title}: {text} “{name}”", ""
+                if text == "probe":
+                    note = profiles.spot(result, name)
+                yield f"densities_{kind}{name}", partial(profiles.densities, columns, title, note)
     for name, columns in result.distributions.items():
         title = f"{result.title}:\ndistribution at “{name}”"
         yield f"distribution_{name}", partial(profiles.distribution, columns, title)

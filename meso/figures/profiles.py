@@ -40,17 +40,18 @@ _SOURCE = {
     "vorticity": "curl of eq. 9",
     "orbital_density": "eq. 10",
 }
-_DIFFUSIVE = re.compile(r"(spin|orbital_diffusive)_density_([xyz])_(hbar_per_m[23])")
+_DIFFUSIVE = re.compile(r"(seen_)?(spin|orbital_diffusive)_density_([xyz])_(hbar_per_m[23])")
 # Lines below this part of the largest have a panel of their own.
 _SMALL = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One panel: its label and unit, and lines (position in m, values, style)."""
+    """One panel: its label, unit and note, and lines (position in m, values, style)."""
 
     label: str
     unit: str
+    note: str = ""
     lines: list[tuple[np.ndarray, np.ndarray, dict[str, Any]]] = field(default_factory=list)
 
 
@@ -70,7 +71,7 @@ def _figure(
         panel.margins(x=0, y=0.05 if legends else 0.12)
         labels = panel.get_legend_handles_labels()[1]
         if labels and (legends or panel is panels[0]):
-            panel.legend(loc="best", ncols=1 + len(labels) // 6)
+            panel.legend(loc="best", ncols=1 + len(labels) // 6, title=row.note or None)
     panels[-1].set_xlabel(f"{along} ({length.name})")
     return figure
 
@@ -201,7 +202,20 @@ def probe(result: Drawn, name: str) -> Figure:
             text = "_" if i else f"closed form, {source}"
             row.lines.append((s, exact[key], {**_EXACT, "label": text}))
         rows.append(row)
+    for i, line in enumerate(_components(columns, "seen_orbital_density", "L")):
+        text, values, unit, _ = line
+        how = {"color": LINES[i], "label": spot(result, name)}
+        rows.append(Row(label=f"{text} seen", unit=unit, lines=[(s, values, how)]))
     return _figure(f"{result.title}: probe “{name}”", axis, rows, length_scale(float(np.ptp(s))))
+
+
+def spot(result: Drawn, name: str) -> str:
+    """What a probe is seen with."""
+    width = result.summary.get("resolutions_m", {}).get(name)
+    if width is None:
+        return ""
+    unit = length_scale(width)
+    return f"seen with {width / unit.factor:.4g} {unit.name} (FWHM)"
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
@@ -230,10 +244,11 @@ def has_densities(columns: Columns) -> bool:
     return any(_DIFFUSIVE.fullmatch(name) for name in columns)
 
 
-def densities(columns: Columns, title: str) -> Figure:
+def densities(columns: Columns, title: str, note: str = "") -> Figure:
     """Angular momentum along a probe or the smooth pieces of a wall, from the columns of its table.
 
-    What diffuses, what gradients of the current make, and their sum.
+    What diffuses, what gradients of the current make, and their sum; below it what an instrument of
+    finite resolution, which the note names, sees of them.
     """
     s = columns["s_m"]
     segments = columns.get("segment", np.zeros(len(s)))
@@ -242,10 +257,10 @@ def densities(columns: Columns, title: str) -> Figure:
         match = _DIFFUSIVE.fullmatch(name)
         if match is None:
             continue
-        channel, axis, unit = match.groups()
+        seen, channel, axis, unit = match.groups(default="")
         lines: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
         lines["diffusive (Hall current)"] = columns[name], {"color": LINES[0]}
-        whole = f"{channel.removesuffix('_diffusive')}_density"
+        whole = f"{seen}{channel.removesuffix('_diffusive')}_density"
         both = [component(whole, axis), *([whole] if axis == "z" else [])]
         start = next((at for at in both if f"{at}_{unit}" in columns), None)
         if start is not None:
@@ -257,7 +272,8 @@ def densities(columns: Columns, title: str) -> Figure:
         sizes = {text: np.nanmax(np.abs(y), initial=0.0) for text, (y, _) in lines.items()}
         small = [text for text, size in sizes.items() if 0 < size < _SMALL * max(sizes.values())]
         for texts in (list(lines), *([text] for text in small)):
-            row = Row(label=f"${'S' if channel == 'spin' else 'L'}_{axis}$", unit=unit)
+            symbol = f"${'S' if channel == 'spin' else 'L'}_{axis}$"
+            row = Row(label=f"{symbol} seen" if seen else symbol, unit=unit, note=note * bool(seen))
             for count, segment in enumerate(np.unique(segments)):
                 here = segments == segment
                 for text in texts:

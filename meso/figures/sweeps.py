@@ -22,10 +22,10 @@ from meso.figures.style import (
     store,
     zero_line,
 )
-from meso.files.headline import headline
+from meso.files.headline import headline_of
 from meso.units import is_number
 
-_UNITS = ("ohm", "ohm_m", "S", "S_per_m", "A", "A_per_m")
+_UNITS = ("ohm", "ohm_m", "S", "S_per_m", "A", "A_per_m", "hbar", "hbar_per_m", "hbar_per_m2")
 _STYLES = ("-", "--", ":", "-.")
 _MANY = 20.0  # largest over smallest value of a logarithmic axis
 
@@ -34,7 +34,7 @@ def draw_sweep(directory: Path) -> Path | None:
     """Draw the table of a sweep, ``sweep.json``, to ``sweep.png``, if there is anything to draw."""
     table = json.loads((directory / "sweep.json").read_text())
     rows = [row for row in table["points"] if row["status"] == "done"]
-    shown = list(dict.fromkeys(key for row in rows for key in headline(row["results"])))
+    shown = headline_of([row["results"] for row in rows])
     across = next(
         (a for a in table["over"] if sum(is_number(v) for v in a["values"]) > 1), table["over"][0]
     )
@@ -90,7 +90,7 @@ def _draw(
                 axis.set_minor_formatter(NullFormatter())
     zero_line(axes)
     axes.set_xlabel(plain(across["key"]) + (f" ({x_unit.name})" if x_unit.name else ""))
-    kinds = ("resistance", "conductance", "current")
+    kinds = ("resistance", "conductance", "current", "moment")
     what = next((kind for kind in kinds if kind in shown[0]), "")
     if len(shown) == 1 and what != "conductance":
         what += f" “{plain(_name(shown[0]))}”"
@@ -113,7 +113,7 @@ def _label(key: str, others: list[tuple[dict[str, Any], Any]]) -> str:
 
 def _name(column: str) -> str:
     """A column without its unit, "resistance.hall_ohm" as "hall"."""
-    for ending in (*(f"_{unit}" for unit in _UNITS), ".current"):
+    for ending in (*(f"_{unit}" for unit in _UNITS), ".current", "_moment"):
         column = column.removesuffix(ending)
     return column.removeprefix("resistance.")
 

@@ -23,6 +23,7 @@ from meso.geometry import gmsh_process
 from meso.mpi import on_root, together
 from meso.observables.corners import clipped
 from meso.observables.edges import WallValues, profile, surface, wall_values
+from meso.observables.spot import seen
 from meso.orbital import couplings
 from meso.results.result import Result
 from meso.results.summary import summary
@@ -149,20 +150,31 @@ def _csv(path: Path, columns: dict[str, np.ndarray]) -> None:
 
 def _probe(result: Result, name: str) -> dict[str, np.ndarray]:
     """Columns along a probe: position, arc length, fields."""
-    points = probe_points(result.case.output.probes[name], result.device.dimension)
+    probe = result.case.output.probes[name]
+    points = probe_points(probe, result.device.dimension)
     values = result.sample(points)
     columns = {f"{axis}_m": points[:, i] for i, axis in enumerate("xyz"[: points.shape[1]])}
     columns["s_m"] = np.linspace(0.0, np.linalg.norm(points[-1] - points[0]), len(points))
     for key in result.written:
         columns |= _columns(key, result.fields[key].unit, values[key])
+    if probe.resolution is not None:
+        fields = [result.fields[key] for key in result.written if _is_density(key)]
+        found = seen(result.device, fields, points, probe.resolution)
+        for field in fields:
+            columns |= _columns(f"seen_{field.name}", field.unit, found[field.name])
     return columns
+
+
+def _is_density(name: str) -> bool:
+    """Whether a field is a density of angular momentum."""
+    return name in _MADE or name.startswith(_DENSITIES)
 
 
 def _columns(name: str, unit: str, values: np.ndarray) -> dict[str, np.ndarray]:
     """A field as columns: one, or one for each component; in units of ħ too where that suits."""
     axes = "xyz"[: values.shape[1]] if values.ndim > 1 else [""]
     units = {unit: values}
-    if name in _MADE or name.startswith(_DENSITIES):
+    if _is_density(name.removeprefix("seen_")):
         units[unit.replace("J_s_", "hbar_")] = values / HBAR
     return {
         f"{component(name, axis)}_{unit}": values if values.ndim == 1 else values[:, i]

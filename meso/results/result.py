@@ -24,6 +24,7 @@ from meso.flow.result import Flow, Terminal, four_terminal
 from meso.mpi import failing_together
 from meso.observables.accumulation import EdgeMoment
 from meso.observables.corners import Extrema, extrema_of
+from meso.observables.spot import seen
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,16 +130,25 @@ class Result:
             raise CaseError(f'no field "{name}"; {known(name, self.fields)}')
         return self.fields[name].function()
 
-    def sample(self, points: Any) -> dict[str, np.ndarray]:
+    def sample(self, points: Any, *, resolution: float | None = None) -> dict[str, np.ndarray]:
         """Values of all fields at points, the same on every rank.
 
         Args:
             points: Coordinates in metres, shape (m, 2), in 3D (m, 3).
+            resolution: Of an instrument, m: the fields averaged over a Gaussian of this full width
+                at half maximum along the line through the points, which must be straight. Outside
+                of the conductor they count as zero.
 
         Returns:
             By name: shape (m,), or (m, 2) and (m, 3) for vectors; SI, NaN outside the device.
+
+        Raises:
+            CaseError: A resolution for points that are on no straight line.
         """
-        return sample(self.device, list(self.fields.values()), points)
+        fields = list(self.fields.values())
+        if resolution is None:
+            return sample(self.device, fields, points)
+        return seen(self.device, fields, points, resolution)
 
     def summary(self) -> dict[str, Any]:
         """What ``summary.json`` holds: plain numbers, texts, lists and dictionaries, SI units."""

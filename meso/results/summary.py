@@ -95,6 +95,9 @@ def summary(result: Result) -> dict[str, Any]:
         out["couplings_J_s_per_A"] = tensors
     if result.angular_momentum is not None:
         out["angular_momentum"] = report.summary(result)
+    probes = case.output.probes
+    if widths := {n: p.resolution for n, p in probes.items() if p.resolution is not None}:
+        out["resolutions_m"] = widths
     out["extrema"] = {name: _extrema(result, name) for name in result.fields}
     out["closed_form"] = result.closed_form
     if result.adaptivity is not None:
@@ -139,6 +142,7 @@ def numbers(result: Result) -> dict[str, float]:
                     parts = np.atleast_1d(value)
                     axes = ("",) if len(parts) == 1 else ("_x", "_y", "_z")
                     out |= {f"{name}.{key}{a}": x for a, x in zip(axes, parts, strict=True)}
+    out |= report.numbers(result)
     out["cells"] = result.device.cells
     return {key: value if isinstance(value, int) else float(value) for key, value in out.items()}
 

@@ -27,7 +27,7 @@ from typing import Any
 from meso.case import Case
 from meso.errors import CaseError, ConvergenceError, GeometryError
 from meso.files.directory import hold, is_result, on_root, staged
-from meso.files.headline import headline
+from meso.files.headline import headline, headline_of
 from meso.results.grid import (
     Axis,
     Point,
@@ -362,7 +362,7 @@ def _head(
 def report(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table for the terminal: swept values, the results that matter most, warnings."""
     done = [row for row in rows if row["status"] == "done"]
-    shown = list(dict.fromkeys(key for row in done for key in headline(row["results"])))[:6]
+    shown = headline_of([row["results"] for row in done])[:6]
     lines = [[*rows[0]["swept"], *shown]]
     for row in rows:
         cells = [short(value) for value in row["swept"].values()]

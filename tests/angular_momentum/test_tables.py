@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import erf
 
 import meso
 from meso import Case, CaseError
 from meso.cli import main
 from meso.constants import ELEMENTARY_CHARGE, HBAR
-from meso.exact import Ribbon
+from meso.exact import Bend, Ribbon
 
 GEOMETRIES = Path(__file__).parents[2] / "geometries"
 CASE: dict[str, Any] = {
@@ -224,6 +225,112 @@ def test_no_decay_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     (tmp_path / "case.toml").write_text(without.to_toml())
     assert main(["check", str(tmp_path / "case.toml")]) == 0
     assert "orbital_z: no decay length: nothing relaxes" in capsys.readouterr().out
+
+
+def test_resolution_of_a_ribbon(solved: meso.Result) -> None:
+    """A Gaussian over sinh(y/l), zero beyond the walls: exponentials times error functions."""
+    half, decay = 25e-9, 6.6e-9
+    y = np.linspace(-1.5 * half, 1.5 * half, 31)
+    flux = HBAR / ELEMENTARY_CHARGE * 8.2e5 * 1e5
+    size = flux * decay / 1e-5 / np.cosh(half / decay)
+    for width in (0.5e-9, 3e-9, 20e-9):
+        s = width / np.sqrt(8 * np.log(2))
+
+        def blurred(a: float, s: float = s) -> np.ndarray:  # of exp(ay)
+            ends = [erf((side * half - y - a * s**2) / (np.sqrt(2) * s)) for side in (1, -1)]
+            return np.exp(a * y + (a * s) ** 2 / 2) * (ends[0] - ends[1]) / 2
+
+        exact = size * (blurred(1 / decay) - blurred(-1 / decay)) / 2
+        found = solved.sample(np.column_stack([np.full_like(y, 30e-9), y]), resolution=width)
+        wrong = np.abs(found["orbital_diffusive_density_z"] - exact).max()
+        assert wrong < 1e-6 * np.abs(exact).max()
+        both = found["orbital_diffusive_density_z"] + found["orbital_density"]
+        np.testing.assert_allclose(found["orbital_total_density_z"], both, atol=1e-12 * size)
+    # However the line is walked, and from wherever; a uniform field is an error function.
+    turned = np.column_stack([np.full(4, 30e-9), [40e-9, 10e-9, -2e-9, 25e-9]])
+    found = solved.sample(turned, resolution=5e-9)["potential"] / 3e-3
+    s = 5e-9 / np.sqrt(8 * np.log(2))
+    exact = [
+        (erf((half - v) / s / 2**0.5) + erf((half + v) / s / 2**0.5)) / 2 for v in turned[:, 1]
+    ]
+    np.testing.assert_allclose(found, exact, atol=1e-9)
+
+
+def test_resolution_at_curved_walls() -> None:
+    """Along a radius of a bend, in whatever cells it is: the closed form, averaged."""
+    nm = 1e-9
+    found = meso.run(Case.load(GEOMETRIES.parent / "demos" / "bend" / "case.toml"))
+    matter = next(iter(found.case.materials.values()))
+    slip = matter.slip_rate(0.0)
+    exact = Bend(
+        inner=100 * nm,
+        outer=200 * nm,
+        diffusion_length=matter.vorticity_diffusion_length,
+        inner_slip=slip,
+        outer_slip=slip,
+        drive=matter.conductivity * 1e-3 / (np.pi / 2),
+    )
+    r, (x, weights) = np.linspace(80, 220, 15) * nm, np.polynomial.legendre.leggauss(400)
+    places, s = (150 + 50 * x) * nm, 15 * nm / np.sqrt(8 * np.log(2))
+    kernel = np.exp(-(((r[:, None] - places) / s) ** 2) / 2) / (s * np.sqrt(2 * np.pi))
+    assert matter.orbital_coupling is not None
+    wanted = matter.orbital_coupling * kernel @ (50 * nm * weights * exact.curl(places))
+    for angle in (0.3, np.pi / 4, 1.2):
+        points = r[:, None] * [np.cos(angle), np.sin(angle)]
+        seen = found.sample(points, resolution=15 * nm)["orbital_density"]
+        assert np.abs(seen - wanted).max() < 1e-4 * np.abs(wanted).max()
+
+
+def test_resolution_is_refused() -> None:
+    """Of no length, and for points on no line."""
+    probe = 'output.probes.p={from=["30 nm","0 nm"],to=["30 nm","25 nm"],resolution="0 nm"}'
+    with pytest.raises(CaseError, match="positive"):
+        case(probe)
+    found = meso.run(case("flow.order=2"))
+    for points in ([[1e-8, 0], [1e-8, 1e-8], [2e-8, 0]], [[1e-8, 0], [1e-8, 0]]):
+        with pytest.raises(CaseError, match="on a straight line"):
+            found.sample(points, resolution=1e-8)
+    with pytest.raises(CaseError, match="positive"):
+        found.sample([[1e-8, 0], [2e-8, 0]], resolution=0.0)
+
+
+def test_resolution_in_files(tmp_path: Path) -> None:
+    """Columns of what is seen, from beyond one wall to beyond the other; figures; the summary."""
+    probe = '{from=["30 nm","-50 nm"],to=["30 nm","50 nm"],points=41,resolution="20 nm"}'
+    found = meso.run(case(f"output.probes.across={probe}"))
+    assert not any("outside" in text for text in found.warnings)
+    found.save(tmp_path / "out")
+    table = np.genfromtxt(tmp_path / "out" / "probes" / "across.csv", delimiter=",", names=True)
+    points = np.column_stack([table["x_m"], table["y_m"]])
+    seen = found.sample(points, resolution=20e-9)
+    for name in ("orbital_density", "orbital_diffusive_density_z", "spin_density_z"):
+        np.testing.assert_allclose(table[f"seen_{name}_hbar_per_m3"], seen[name] / HBAR, rtol=1e-12)
+    assert np.isnan(table["orbital_density_hbar_per_m3"][0])
+    assert "seen_current_density_x_A_per_m2" not in table.dtype.names
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["resolutions_m"] == {"across": 20e-9}
+    assert (tmp_path / "out" / "figures" / "densities_probe_across.png").is_file()
+    assert Case.load(tmp_path / "out" / "case.toml").output.probes["across"].resolution == 20e-9
+
+
+def test_sweep_of_the_hall_conductivity(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moments of both mechanisms are in the table, and are what is shown: nothing else changes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "case.toml").write_text(case("flow.order=2").to_toml())
+    key = "angular_momentum.orbital.hall_conductivity"
+    rows = meso.sweep(tmp_path / "case.toml", [f"{key}=0 S/m,1e3 S/m,1e4 S/m"])
+    moments = [row["results"]["edges.2.orbital_z.diffusive_moment_hbar_per_m2"] for row in rows]
+    assert moments[0] == 0 and moments[2] == pytest.approx(10 * moments[1], rel=1e-9)
+    local = rows[1]["results"]["edges.2.orbital_moment_hbar_per_m2"]
+    ratio = rows[1]["results"]["edges.2.orbital_z.diffusive_over_vorticity"]
+    assert ratio == pytest.approx(moments[1] / local, rel=1e-12)
+    capsys.readouterr()
+    main(["sweep", str(tmp_path / "case.toml"), "--over", f"{key}=1e3 S/m,1e4 S/m", "--no-figures"])
+    text = next(line for line in capsys.readouterr().out.splitlines() if "moment" in line)
+    assert "edges.1.orbital_z.diffusive_moment" in text and "edges.1.orbital_moment" in text
+    assert "edges.2" not in text and "conductance" not in text
 
 
 def test_files(solved: meso.Result, tmp_path: Path) -> None:
