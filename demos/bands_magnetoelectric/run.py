@@ -11,18 +11,29 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from meso import bands
 from meso.bands import models
-from meso.constants import ELEMENTARY_CHARGE
+from meso.constants import ELECTRON_MASS, ELEMENTARY_CHARGE, HBAR
 from meso.figures.style import LINES, STYLE
 
 #: α = 4 eV Å, m = 10 meV, v_t = 0.2 α/ħ, as in the figures of the paper.
 CONE = models.TiltedDirac(mass=0.01, velocity=4.0, tilt=0.8)
-#: The density of the orbital moment is −(e/2)⟨r × v⟩ = (e/2)⟨v × r⟩.
+#: The density of the orbital moment is −(e/2)⟨r × v⟩ = (e/2)⟨v × r⟩; the paper's −(e/2)⟨L⟩ with
+#: its ⟨L⟩ = ⟨v × r⟩ of eq. 49 is the negative of it.
 HALF_CHARGE = ELEMENTARY_CHARGE / 2
+#: Of dipole density per field: e/V, in aF; of moment density per field: μ_B/(V nm), in pA m/V.
+CHARGE_PER_VOLT = ELEMENTARY_CHARGE * 1e18
+MAGNETON = ELEMENTARY_CHARGE * HBAR / (2 * ELECTRON_MASS) * 1e9 * 1e12
+
+
+def beside(axes: Axes, unit: float, name: str, place: float = 1.0) -> None:
+    """A second scale of the same axis, in another unit."""
+    scale = axes.secondary_yaxis(place, functions=(lambda y: y / unit, lambda y: y * unit))
+    scale.set_ylabel(name)
 
 
 def run(folder: Path, points: int = 41) -> dict[str, float]:
@@ -42,15 +53,17 @@ def run(folder: Path, points: int = 41) -> dict[str, float]:
         return HALF_CHARGE * np.array([r[part][field] for r in results])
 
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(11, 3.8), dpi=130, layout="constrained")
+        figure = Figure(figsize=(14, 4.0), dpi=130, layout="constrained")
         FigureCanvasAgg(figure)
         a, b, c = figure.subplots(1, 3)
         # Fig. 1. The dipole and the moment of its convection: one shape, present in the gap.
         a.plot(meV, np.array(dipoles) * 1e18, color=LINES[0])
-        a.set(xlabel="E$_F$ (meV)", ylabel="dipole/E (aF)", title="dipole")
+        a.set(xlabel="E$_F$ (meV)", ylabel="dipole/E (aF)", title="dipole", ylim=(0, None))
+        convected = np.abs(along(covariant, "dipole", 1)) * 1e12
         twin = a.twinx()
-        twin.plot(meV, np.abs(along(covariant, "dipole", 1)) * 1e12, "--", color=LINES[1])
-        twin.set_ylabel("|moment|/E, convected (pA m/V)")
+        twin.plot(meV, convected / MAGNETON, "--", color=LINES[1])
+        twin.set(ylim=(0, None), ylabel="|moment|/E, convected (μ$_B$/(V nm))")
+        beside(a, CHARGE_PER_VOLT, "e/V", 1.22)
 
         # Fig. 2. As printed, the sum changes its sign at the band edge and jumps; with the
         # covariant derivative it is continuous, falls, and keeps its sign.
@@ -62,6 +75,7 @@ def run(folder: Path, points: int = 41) -> dict[str, float]:
         wrong = sum(along(printed, p, 1) for p in ("dipole", "itinerant", "local"))
         b.plot(meV, wrong * 1e12, ":", color="k", label="sum as printed")
         b.set(xlabel="E$_F$ (meV)", ylabel="moment/E (pA m/V)", title="intrinsic, E along y")
+        beside(b, MAGNETON, "μ$_B$/(V nm)")
         b.legend()
 
         # Fig. 3. Scattering answers to a field along x only, the intrinsic part to one along y.
@@ -69,6 +83,7 @@ def run(folder: Path, points: int = 41) -> dict[str, float]:
         extrinsic = along(covariant, "extrinsic", 0)
         c.plot(meV, extrinsic * 1e12, color=LINES[2], label="extrinsic, E along x")
         c.set(xlabel="E$_F$ (meV)", ylabel="moment/E (pA m/V)", title="τ = 10 fs")
+        beside(c, MAGNETON, "μ$_B$/(V nm)")
         c.legend()
         folder.mkdir(parents=True, exist_ok=True)
         figure.savefig(folder / "figure.png")
@@ -76,6 +91,7 @@ def run(folder: Path, points: int = 41) -> dict[str, float]:
     return {
         "dipole in the gap": float(dipoles[0]),
         "sum in the gap": float(total[0]),
+        "the same in μ_B/(V nm)": float(total[0] * 1e12 / MAGNETON),
         "sum above the edge": float(total[edge]),
         "sum above the edge as printed": float(wrong[edge]),
         "extrinsic for E along y": float(np.abs(along(covariant, "extrinsic", 1)).max()),

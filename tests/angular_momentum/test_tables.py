@@ -54,6 +54,10 @@ CASE: dict[str, Any] = {
 }
 
 
+#: For what does not depend on the mesh.
+COARSE = 'mesh.wall_size="8 nm"'
+
+
 def case(*overrides: str) -> Case:
     """The case with changes as on the command line."""
     return Case.from_dict(CASE, overrides=overrides)
@@ -286,7 +290,7 @@ def test_resolution_is_refused() -> None:
     probe = 'output.probes.p={from=["30 nm","0 nm"],to=["30 nm","25 nm"],resolution="0 nm"}'
     with pytest.raises(CaseError, match="positive"):
         case(probe)
-    found = meso.run(case("flow.order=2"))
+    found = meso.run(case(COARSE))
     for points in ([[1e-8, 0], [1e-8, 1e-8], [2e-8, 0]], [[1e-8, 0], [1e-8, 0]]):
         with pytest.raises(CaseError, match="on a straight line"):
             found.sample(points, resolution=1e-8)
@@ -297,7 +301,7 @@ def test_resolution_is_refused() -> None:
 def test_resolution_in_files(tmp_path: Path) -> None:
     """Columns of what is seen, from beyond one wall to beyond the other; figures; the summary."""
     probe = '{from=["30 nm","-50 nm"],to=["30 nm","50 nm"],points=41,resolution="20 nm"}'
-    found = meso.run(case(f"output.probes.across={probe}"))
+    found = meso.run(case(f"output.probes.across={probe}", COARSE))
     assert not any("outside" in text for text in found.warnings)
     found.save(tmp_path / "out")
     table = np.genfromtxt(tmp_path / "out" / "probes" / "across.csv", delimiter=",", names=True)
@@ -318,7 +322,7 @@ def test_sweep_of_the_hall_conductivity(
 ) -> None:
     """Moments of both mechanisms are in the table, and are what is shown: nothing else changes."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "case.toml").write_text(case("flow.order=2").to_toml())
+    (tmp_path / "case.toml").write_text(case(COARSE).to_toml())
     key = "angular_momentum.orbital.hall_conductivity"
     rows = meso.sweep(tmp_path / "case.toml", [f"{key}=0 S/m,1e3 S/m,1e4 S/m"])
     moments = [row["results"]["edges.2.orbital_z.diffusive_moment_hbar_per_m2"] for row in rows]

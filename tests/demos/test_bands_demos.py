@@ -54,6 +54,10 @@ def test_magnetoelectric(tmp_path):
     assert found["dipole in the gap"] == pytest.approx(dipole, rel=1e-9)
     speed = 0.8e-10 * ELEMENTARY_CHARGE / HBAR
     assert found["sum in the gap"] == pytest.approx(-dipole * speed / 2, rel=1e-9)
+    magneton = 9.2740100783e-24  # J/T, and A m^2/(V m) are 1e9 A m^2/(V nm)
+    assert found["the same in μ_B/(V nm)"] * magneton * 1e9 == pytest.approx(
+        found["sum in the gap"], rel=1e-8
+    )
     # Covariant: continuous at the band edge, within 18 % at 5 % above it; printed: jumps.
     edge = found["sum above the edge"]
     assert edge < 0 and edge == pytest.approx(found["sum in the gap"], rel=0.2)
