@@ -312,13 +312,13 @@ def lines(result: Result) -> list[str]:
         f"{'decay length nm':>24}",
     ]
     for row in _rows(result, part):
-        local = "" if row.local is None else f"{row.local / HBAR:.6g}"
+        local = "" if row.local is None else f"{row.local / HBAR + 0.0:.6g}"
         decay = ""
         if row.decay is not None:
             decay = f"{row.decay.length * 1e9:.5g} ± {row.decay.uncertainty * 1e9:.1g}"
             if row.decay.second is not None:
                 decay += f"; {row.decay.second * 1e9:.4g}"
-        value = f"{row.diffusive / HBAR:>18.6g}"
+        value = f"{row.diffusive / HBAR + 0.0:>18.6g}"
         out.append(f"  {row.piece.wall:<16}{row.name:<14}{value}{local:>18}{decay:>24}")
     if part.response is not None:
         unit = "A/m" if result.per_thickness else "A"
