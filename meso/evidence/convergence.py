@@ -14,8 +14,9 @@ device is wide: they are not extrapolated, and their error is
 
 The factors make the estimates cover the error in nearly all of 80 ribbons (docs/verification.md).
 The error of the mesh is the change with the polynomial degree, from k to k + 1, on large meshes
-from k to k - 1, which is pessimistic. It is taken with all harmonics: beams through an opening need
-finer cells than few harmonics show. These are estimates, not bounds.
+from k to k - 1, which is pessimistic. It is taken with all harmonics: beams through an opening, and
+what comes in flat along a wall, need finer cells than few harmonics show. "auto" raises what the
+larger error is of, the harmonics or the degree. These are estimates, not bounds.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ from meso.observables.accumulation import edge_moments
 from meso.observables.grazing import wall_moments
 from meso.orbital import couplings, orbital_density, vorticity
 
-#: Harmonics with which "auto" begins, and at most.
-FIRST, MOST = 4, 128
+#: Harmonics with which "auto" begins, and at most; its highest degree.
+FIRST, MOST, HIGHEST = 4, 128, 8
 #: Part of kappa times the current along a wall that is no moment: at specular walls there is none.
 NOTHING = 1e-3
 
 #: Cells up to which one degree more is cheap.
 SMALL = 3000
+#: Estimated error above which a result comes with a warning, and of what these are.
+LARGE, _WHAT = 0.1, ("currents and potentials", "edge moments")
 #: Errors that nobody has estimated.
 UNKNOWN = (float("nan"), float("nan"))
 
@@ -128,8 +131,29 @@ class Convergence:
 
     @property
     def converged(self) -> bool:
-        """Whether the extrapolated values are within the tolerance."""
-        return self.tolerance is None or max(self.error_extrapolated) <= self.tolerance
+        """Whether the extrapolated values are within the tolerance, as far as errors are known."""
+        worst = np.nanmax([*self.error_extrapolated, *self.mesh, 0.0])
+        return self.tolerance is None or bool(worst <= self.tolerance)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is too uncertain to be used, or not as certain as was asked for."""
+        out = []
+        number, mesh = self.harmonics[-1], self.mesh
+        if not self.converged:
+            left, coarse = max(self.error_extrapolated), np.nanmax([*mesh, 0.0])
+            out.append(
+                f"{number} harmonics leave an estimated error of {left:.1e}, the mesh one of"
+                f" {coarse:.1e}: more than flow.tolerance = {self.tolerance:g}"
+            )
+        for what, parts in zip(_WHAT, zip(self.error, mesh, strict=True), strict=True):
+            if np.nansum(parts) > LARGE:
+                out.append(
+                    f"the estimated error of {what} is {np.nansum(parts):.0%}: {parts[0]:.1%} from"
+                    f" {number} harmonics, {parts[1]:.1%} from the mesh; more flow.harmonics, or"
+                    " smaller cells (mesh.size, mesh.wall_size), would tell"
+                )
+        return out
 
     def table(self) -> dict[str, Any]:
         """What summary.json says of it."""
@@ -161,41 +185,67 @@ def converge(
     Args:
         solve: Flow for a number of harmonics and a degree, from an earlier flow.
         order: Polynomial degree.
-        harmonics: N, or "auto" to double it until the extrapolated values are converged.
+        harmonics: N, or "auto" to double it, or to raise the degree, until the extrapolated values
+            are converged.
         tolerance: For "auto".
-        estimate: False to solve for N alone.
+        estimate: False to solve for N alone, and for "auto" not to look at the mesh.
     """
     auto = harmonics == "auto"
-    levels = [FIRST if auto else int(harmonics)]
-    while auto and 2 * levels[-1] <= MOST:
-        levels.append(2 * levels[-1])
+    levels = [FIRST, 2 * FIRST, 4 * FIRST] if auto else [int(harmonics)]
     while not auto and estimate and len(levels) < 3 and levels[0] >= 4:
         levels.insert(0, max(2, levels[0] // 4 * 2))
+    found: dict[tuple[int, int], np.ndarray] = {}
+
+    def solved(number: int, degree: int, start: Flow | None = None) -> Flow:
+        out = solve(number, degree, start)
+        found[number, degree] = quantities(out)[2]
+        return out
+
     flow: Flow | None = None
-    values: list[np.ndarray] = []
-    for done, number in enumerate(levels, start=1):
-        flow = solve(number, order, flow)
-        names, units, found = quantities(flow)
-        doubt, least = _doubt(flow)
-        values.append(found)
-        result = Convergence(
-            harmonics=tuple(levels[:done]),
-            names=names,
-            units=units,
-            values=np.array(values),
-            doubt=np.concatenate([np.zeros(len(names) - len(doubt)), doubt]),
-            least=least,
-            mesh=UNKNOWN,
-            tolerance=tolerance if auto else None,
-        )
-        if auto and done >= 3 and result.converged:
-            break
-    assert flow is not None
-    if estimate:
-        other = order + 1 if flow.device.cells < SMALL or order == 2 else order - 1
-        change = quantities(solve(number, other, None))[2] - values[-1]
-        result = replace(result, mesh=result._relative(change))
-    return flow, result
+    for number in levels:
+        flow = solved(number, order, flow)
+    while True:
+        assert flow is not None
+        most = levels[-1]
+        result = _convergence(flow, levels, [found[n, order] for n in levels], auto, tolerance)
+        other, beside = order, None
+        if estimate:
+            other = order + 1 if flow.device.cells < SMALL or order == 2 else order - 1
+            beside = None if (most, other) in found else solved(most, other)
+            change = found[most, other] - found[most, order]
+            result = replace(result, mesh=result._relative(change))
+        if not auto or result.converged:
+            return flow, result
+        coarse = estimate and order < HIGHEST and max(result.mesh) > tolerance
+        more = 2 * most <= MOST and max(result.error_extrapolated) > tolerance
+        if more and not (coarse and max(result.mesh) > max(result.error_extrapolated)):
+            levels.append(2 * most)
+            flow = solved(levels[-1], order, flow)
+        elif coarse:
+            order, levels = order + 1, levels[-3:]
+            flow = beside if beside is not None and other == order else solved(most, order)
+            for number in levels[:-1]:
+                solved(number, order)
+        else:
+            return flow, result
+
+
+def _convergence(
+    flow: Flow, levels: list[int], values: list[np.ndarray], auto: bool, tolerance: float
+) -> Convergence:
+    """What the numbers of harmonics of one degree tell, the last of which are those of a flow."""
+    names, units, _ = quantities(flow)
+    doubt, least = _doubt(flow)
+    return Convergence(
+        harmonics=tuple(levels),
+        names=names,
+        units=units,
+        values=np.array(values),
+        doubt=np.concatenate([np.zeros(len(names) - len(doubt)), doubt]),
+        least=least,
+        mesh=UNKNOWN,
+        tolerance=tolerance if auto else None,
+    )
 
 
 def quantities(flow: Flow) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:

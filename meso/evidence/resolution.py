@@ -11,11 +11,14 @@ from meso.boundary import Boundary, Wall
 from meso.device import Device, Facets
 from meso.discrete.cells import cells_of, facet_geometry
 from meso.discrete.coefficients import Quantity, extremes, material_values
+from meso.flow.result import Flow
 from meso.materials.material import Material
 from meso.mpi import largest
 
 #: Knudsen number above which the two harmonics are no longer a description of the flow.
 LARGE_KNUDSEN = 0.2
+#: Divergence of a current, times the size of the device over the largest current, that is large.
+LEAK = 1.0
 
 
 def knudsen_number(
@@ -100,3 +103,14 @@ def warnings(
             " model is an extrapolation above about 0.2"
         )
     return out
+
+
+def leaks(flow: Flow) -> list[str]:
+    """A current whose divergence, zero but for the mesh, is not small."""
+    divergence = flow.evidence["divergence_relative"]
+    if divergence < LEAK:
+        return []
+    return [
+        f"the divergence of the current is {divergence:.2g} of the largest current density over the"
+        " size of the device: smaller cells (mesh.size, mesh.wall_size) would conserve it better"
+    ]

@@ -14,6 +14,9 @@ from meso.flow.even import EvenParity
 from meso.flow.result import Flow, ports_of
 from meso.requirements import bounds_problems
 
+#: Distance of the bounds over the upper one from which on a result comes with a warning.
+APART = 0.2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
@@ -36,6 +39,20 @@ class Bounds:
     leak: float
     reason: str
     domain: str
+
+    @property
+    def warnings(self) -> list[str]:
+        """Bounds so far apart that what is between them says little."""
+        if self.lower is None:
+            return []
+        low, high = np.diag(self.lower), np.diag(self.upper)
+        gap = float(((high - low) / high).max())
+        if gap < APART:
+            return []
+        return [
+            f"the bounds of the conductance are {gap:.0%} apart: more flow.harmonics, or smaller"
+            " cells (mesh.size, mesh.wall_size), bring them closer"
+        ]
 
     def table(self, per: str) -> dict[str, Any]:
         """What summary.json says of it."""

@@ -26,7 +26,7 @@ from meso.errors import CaseError, ConvergenceError
 from meso.evidence import exact_match, resolution
 from meso.evidence.adapting import adapt
 from meso.evidence.convergence import Convergence, converge
-from meso.flow.bounds import conductance_bounds
+from meso.flow.bounds import Bounds, conductance_bounds
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
@@ -162,7 +162,7 @@ def run(
             spin_moments=spins,
             warnings=(
                 *case.warnings,
-                *_warnings(case, flow, evidence["convergence"]),
+                *_warnings(case, flow, evidence["convergence"], evidence["bounds"]),
                 *filter(None, [corners.warning(found, fields)]),
                 *(evidence["adaptivity"].warnings if evidence["adaptivity"] else ()),
                 *(part.densities.warnings if part else ()),
@@ -302,16 +302,17 @@ def _fields(
     return fields, moments["orbital_density"], moments["spin_density"]
 
 
-def _warnings(case: Case, flow: Flow, convergence: Convergence | None) -> list[str]:
+def _warnings(
+    case: Case, flow: Flow, convergence: Convergence | None, bounds: Bounds | None
+) -> list[str]:
     out = check_places(flow.device, case.output)
     if case.flow.viscous:
         out += resolution.warnings(
             flow.device, case.region_materials, case.boundaries, kinetic=case.flow.kinetic
         )
-    if convergence is not None and not convergence.converged:
-        out.append(
-            f"{convergence.harmonics[-1]} harmonics leave an estimated error of"
-            f" {max(convergence.error_extrapolated):.1e}, more than flow.tolerance ="
-            f" {case.flow.tolerance:g}"
-        )
+    if convergence is not None:
+        out += convergence.warnings
+        out += resolution.leaks(flow)
+    if bounds is not None:
+        out += bounds.warnings
     return out
