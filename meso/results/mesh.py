@@ -90,8 +90,8 @@ def _layers(case: Case, decay: float | None) -> tuple[Layer | None, Layer | None
     wall = interface = None
     size = case.mesh.wall_size
     if decay:
-        # Measured on ribbons: moments within 1e-4 for lambda/W from .01 to 2, either scattering.
-        finer = min(1.0, (_PLAIN / _harmonics(case)) ** 0.6)
+        # Measured on ribbons of .01 to .3 mean free paths: moments within some 1e-4 of fine cells.
+        finer = min(1.0, (_PLAIN / _harmonics(case)) ** 0.75)
         wall = Layer(decay=decay, size=size, finer=finer, wider=1.0 if size else finer)
         interface = Layer(decay=decay)
     elif size:
