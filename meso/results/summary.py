@@ -95,8 +95,9 @@ def summary(result: Result) -> dict[str, Any]:
         out["couplings_J_s_per_A"] = tensors
     if result.angular_momentum is not None:
         out["angular_momentum"] = report.summary(result)
-    seen = {name: probe.resolution for name, probe in case.output.probes.items()}
-    out["resolutions_m"] = {name: width for name, width in seen.items() if width is not None}
+    probes = case.output.probes.items()
+    if seen := {name: probe.resolution for name, probe in probes if probe.resolution}:
+        out["resolutions_m"] = seen
     out["extrema"] = {name: _extrema(result, name) for name in result.fields}
     out["closed_form"] = result.closed_form
     if result.adaptivity is not None:
