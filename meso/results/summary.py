@@ -71,15 +71,7 @@ def summary(result: Result) -> dict[str, Any]:
         },
     }
     if flow.periodic:
-        out["periodic"] = {
-            name: {
-                "to": law.to,
-                **_terminal(result, name),
-                "segments": _places(device, name),
-                "segments_to": _places(device, law.to),
-            }
-            for name, law in case.periodic.items()
-        }
+        out["periodic"] = {name: _pair(result, name) for name in case.periodic}
     if len(contacts) > 1:
         out["conductance_matrix_contacts"] = contacts
         out[f"conductance_matrix_S{per}"] = flow.conductance_matrix.tolist()
@@ -105,6 +97,17 @@ def summary(result: Result) -> dict[str, Any]:
     out["wall_clock_s"] = result.seconds
     out["warnings"] = list(result.warnings)
     return out
+
+
+def _pair(result: Result, name: str) -> dict[str, Any]:
+    """A periodic pair."""
+    other = result.case.periodic[name].to
+    return {
+        "to": other,
+        **_terminal(result, name),
+        "segments": _places(result.device, name),
+        "segments_to": _places(result.device, other),
+    }
 
 
 def numbers(result: Result) -> dict[str, float]:
