@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,12 @@ _LENGTH = _in("m", 1e-10)
 _SLOPE = _in("J*m", ELEMENTARY_CHARGE * 1e-10)
 _WHOLE, _TEXT = _is(int, "an integer"), _is(str, "a text")
 _FILES = ("hr", "win", "centres")
+
+
+def _seedname(value: Any) -> Any:
+    return _TEXT(value) if isinstance(value, str) else _list(_TEXT)(value)
+
+
 _MODELS: Mapping[str, Mapping[str, Reader]] = {
     "RadialTangential": dict(mass=number, spin_orbit=_ENERGY),
     "ElectronGas": dict(
@@ -73,6 +79,8 @@ _MODELS: Mapping[str, Mapping[str, Reader]] = {
     "SlaterKosterBcc": dict(metal=_TEXT, spin_orbit=_ENERGY, exchange=_list(_ENERGY)),
     "Wannier90": dict(
         **dict.fromkeys(_FILES, _TEXT),
+        seedname=_seedname,
+        resolution=_ENERGY,
         lattice=_list(_list(_LENGTH)),
         orbitals=_list(_TEXT),
         sites=_list(_WHOLE),
@@ -80,7 +88,7 @@ _MODELS: Mapping[str, Mapping[str, Reader]] = {
         energy=_ENERGY,
     ),
 }
-_REQUIRED = {"SlaterKosterBcc": "metal", "Wannier90": "hr"}
+_REQUIRED = {"SlaterKosterBcc": "metal", "Wannier90": "seedname"}
 _BANDS: Mapping[str, Reader] = dict(
     **dict.fromkeys(("energy", "broadening", "temperature"), _ENERGY),
     **dict.fromkeys(("kmesh", "processes"), _WHOLE),
@@ -136,7 +144,9 @@ class BandsCase:
             for name, readers in (("model", _MODELS[kind]), ("bands", _BANDS), ("output", _OUTPUT))
         )
         required = _REQUIRED.get(kind)
-        if required and required not in tables["model"]:
+        if "hr" in arguments and "seedname" in arguments:
+            problems.append(("model.hr", "is of the seedname; give one of the two"))
+        elif required and not {required, "hr"} & arguments.keys():
             problems.append((f"model.{required}", f"missing; {kind} needs it"))
         for key in arguments.keys() & _FILES:
             file = path.parent / arguments[key]
@@ -146,11 +156,21 @@ class BandsCase:
             arguments[key] = file
         if problems:
             raise CaseError(*problems)
+        resolution = arguments.pop("resolution", None)
+        if "hr" in arguments:
+            arguments["seedname"] = arguments.pop("hr")
+        elif "seedname" in arguments:
+            names = arguments["seedname"]
+            several = not isinstance(names, str)
+            found = [path.parent / n for n in (names if several else [names])]
+            arguments["seedname"] = found if several else found[0]
         try:
             model = getattr(models, kind)(**arguments)
         except CaseError as error:
             under = ((f"model.{key}" if key else "model", text) for key, text in error.problems)
             raise CaseError(*under) from None
+        if resolution is not None:
+            model = replace(model, resolution=resolution)
         name = output.get("name", path.stem if path.stem != "case" else path.parent.name)
         return cls(
             title=str(tables.get("title", "")),

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from meso.bands.model import Array, Floats, Model
 from meso.bands.symmetry import pad
 
-#: Levels closer than this (eV) belong to one group.
+#: Levels closer than this (eV) belong to one group, or than the `resolution` of a model.
 DEGENERATE = 1e-7
 
 
@@ -88,7 +88,8 @@ class Bands:
     @cached_property
     def labels(self) -> NDArray[np.integer]:
         """Number of the group that each band belongs to (K, N)."""
-        gaps = np.diff(self.energies, axis=1, prepend=self.energies[:, :1]) > DEGENERATE
+        least = max(DEGENERATE, getattr(self.model, "resolution", 0.0))
+        gaps = np.diff(self.energies, axis=1, prepend=self.energies[:, :1]) > least
         return np.cumsum(gaps, axis=1)
 
     @cached_property

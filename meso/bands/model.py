@@ -122,6 +122,7 @@ class TightBinding:
     operators: Mapping[str, Array] = field(default_factory=dict)
     degeneracy: int = 1
     centres: Floats | None = None
+    resolution: float = 0.0
 
     def __post_init__(self) -> None:
         count, size = np.shape(self.hoppings)[:2]
