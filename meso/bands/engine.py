@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from math import pi
 from typing import Any, TypeAlias
@@ -18,16 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meso.bands.geometry import Bands, Electrons
-from meso.bands.kmesh import GENERIC, Mesh
+from meso.bands.kmesh import Mesh, cells
 from meso.bands.model import Floats
+from meso.bands.symmetry import averaging
 from meso.errors import CaseError, ConvergenceError
 
 Progress = Callable[[str], None]
 Integrand: TypeAlias = Callable[[Bands], tuple[NDArray, ...]]
+#: What may be hidden within a step, squared and for a unit of weight/step², at a batch of k.
+Unseen: TypeAlias = Callable[[Bands, Any], NDArray]
 BATCH = 512
-#: Of the adaptive integral: cells along each reciprocal vector to start with, Gauss points along
-#: each direction of a cell.
-_START, _ORDER = 4, 4
+#: Of the adaptive integral: cells along each reciprocal vector to start with; Gauss points along
+#: the edges of a cell, in different places, so that none is on a diagonal, where symmetry holds
+#: bands together; how much of the error is in the cells that are divided.
+_START, _ORDERS, _SHARE = {2: 16, 3: 4}, (4, 5, 3), 0.5
 #: Errors below this are not reduced: what is zero by symmetry has no relative error.
 _FLOOR = 1e-11
 
@@ -42,13 +46,19 @@ def integrate(
     comm: Any = None,
     progress: Progress | None = None,
 ) -> tuple[NDArray, ...]:
-    """Σ_k weight · integrand, over processes of this machine or the ranks of a communicator."""
+    """Σ_k weight · integrand, over processes of this machine or the ranks of a communicator.
+
+    With the interleaved grids of a mesh as the first axis, if it has them.
+    """
+    weights = mesh.weights
+    if mesh.parts is not None:
+        weights = weights[:, None] * (mesh.parts[:, None] == np.arange(mesh.parts.max() + 1))
     batches = [slice(s, s + batch) for s in range(0, len(mesh.points), batch)]
 
     def work(part: slice) -> list[NDArray]:
         line = None if mesh.bands is None else mesh.bands[part]
         values = integrand(electrons.bands(mesh.points[part], line))
-        return [np.tensordot(mesh.weights[part], value, axes=1) for value in values]
+        return [np.tensordot(weights[part], value, axes=(0, 0)) for value in values]
 
     mine = batches if comm is None else batches[comm.rank :: comm.size]
     found = _mapped(work, mine, processes)
@@ -102,15 +112,21 @@ def adaptive(
     integrand: Integrand,
     *,
     tolerance: float,
+    symmetry: tuple[Floats, Sequence[str]] | None = None,
+    unseen: Unseen | None = None,
     most: int = 2_000_000,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> tuple[tuple[NDArray, ...], tuple[NDArray, ...], str]:
     """∫ d^dk/(2π)^d over the Brillouin zone, with cells divided where an integrand is sharp.
 
-    A cell is integrated by Gauss points; its error is what dividing it changes. In each round those
-    cells are divided that hold most of the error, until that is within the tolerance, relative to
-    the largest entry of the result, or more than `most` wave vectors were used.
+    A cell is integrated by Gauss points; its error is what dividing it changes. Where bands nearly
+    touch or cross the Fermi level, that is of either sign and independent of other cells: errors
+    add up in square. In each round those cells are divided that hold most of the error, until it
+    is within the tolerance, relative to the largest entry of the result, or more than `most` wave
+    vectors were used. Of cells that symmetry maps on each other one is computed, and tensors are
+    averaged: `symmetry` is a group and the kinds of axes, as for `symmetry.average`. What may be
+    `unseen` between the points counts as an error as well.
 
     Returns:
         The integrals, their estimated errors, and a text for the report.
@@ -119,67 +135,93 @@ def adaptive(
         ConvergenceError: The tolerance is not reached within the limit.
         CaseError: The model has no lattice.
     """
-    name, lattice = electrons.model.name, electrons.model.lattice
-    if lattice is None:
-        raise CaseError(("lattice", f"{name} has none: no Brillouin zone to refine"))
-    reciprocal = 2 * pi * np.linalg.inv(lattice).T
-    d = len(reciprocal)
-    x, w = np.polynomial.legendre.leggauss(_ORDER)
-    nodes = np.array(list(product((x + 1) / 2, repeat=d)))
-    weights = np.array([np.prod(p) for p in product(w / 2, repeat=d)])
-    weights = weights * abs(np.linalg.det(reciprocal)) / (2 * pi) ** d
+    model = electrons.model
+    if model.lattice is None:
+        raise CaseError(("lattice", f"{model.name} has none: no Brillouin zone to refine"))
+    d = model.dimension
+    group, axes = symmetry or (np.eye(d)[None], None)
+    corner, count, steps = cells(model, group, _START[d])
+    nodes, weights = _gauss(d)
+    weights = weights * abs(np.linalg.det(steps)) / (2 * pi) ** d
     corners = np.array(list(product((0.0, 1.0), repeat=d)))
+    probe = integrand(electrons.bands(np.full((1, d), 0.1234)))
+    shapes = [v.shape[1:] for v in probe]
+    turns = [
+        averaging(group, *both) for both in zip(axes or [""] * len(shapes), shapes, strict=True)
+    ]
 
-    def work(cells: tuple[Floats, Floats]) -> NDArray:
-        origin, size = cells
-        k = origin[:, None] + size[:, None, None] * nodes
-        values = integrand(electrons.bands(k.reshape(-1, d) @ reciprocal))
-        flat = np.concatenate([v.reshape(len(v), -1) for v in values], axis=1)
-        return weights @ flat.reshape(len(origin), len(nodes), -1) * (size**d)[:, None]
+    def work(part: tuple[Floats, Floats, Floats]) -> NDArray:
+        low, size, times = part
+        k = (low[:, None] + size[:, None, None] * nodes).reshape(-1, d) @ steps
+        scale, at = times * size**d, electrons.bands(k)
+        found = []
+        for value, turn in zip(integrand(at), turns, strict=True):
+            each = np.tensordot(weights, value.reshape(len(low), len(nodes), -1), (0, 1))
+            found.append(scale[:, None] * (each if turn is None else each @ turn))
+        miss = np.zeros(len(low))
+        if unseen is not None:
+            h = size * (abs(np.linalg.det(steps)) / len(nodes)) ** (1 / d)
+            squares = unseen(at, np.repeat(h, len(nodes))).reshape(len(low), -1)
+            miss = pi * (scale / h**2) ** 2 * (squares @ weights**2)
+        return np.column_stack([*found, miss])
 
-    def integrals(origin: Floats, size: Floats) -> NDArray:
-        group = max(1, BATCH // len(nodes))
-        starts = range(0, len(origin), group)
-        jobs = [(origin[s : s + group], size[s : s + group]) for s in starts]
-        return np.concatenate(list(_mapped(work, jobs, processes)))
+    def integrals(*parts: Floats) -> tuple[NDArray, NDArray]:
+        step = max(1, BATCH // len(nodes))
+        jobs = [tuple(p[s : s + step] for p in parts) for s in range(0, len(parts[0]), step)]
+        found = np.concatenate(list(_mapped(work, jobs, processes)))
+        return found[:, :-1], found[:, -1]
 
-    origin = np.array(list(product(np.arange(_START), repeat=d)))
-    origin = (origin + GENERIC[:d]) / _START  # off the lines of symmetry
-    size = np.full(len(origin), 1 / _START)
-    value = integrals(origin, size)
+    low, size, times = corner.astype(float), np.ones(len(corner)), count.astype(float)
+    value, miss = integrals(low, size, times)
     error = np.zeros_like(value)
-    divided, used = np.arange(len(origin)), len(origin) * len(nodes)
+    divided, used = np.arange(len(low)), len(low) * len(nodes)
     while True:
-        children = origin[divided][:, None] + corners * size[divided][:, None, None] / 2
-        origin = np.concatenate([np.delete(origin, divided, axis=0), children.reshape(-1, d)])
-        halves = np.repeat(size[divided] / 2, len(corners))
-        size = np.concatenate([np.delete(size, divided), halves])
-        fine = integrals(origin[-len(halves) :], halves)
-        used += len(halves) * len(nodes)
+        children = (low[divided][:, None] + corners * size[divided][:, None, None] / 2).reshape(
+            -1, d
+        )
+        half, same = (np.repeat(x[divided], len(corners)) for x in (size / 2, times))
+        fine, new = integrals(children, half, same)
+        used += len(half) * len(nodes)
         together = fine.reshape(len(divided), len(corners), -1).sum(axis=1)
-        change = np.repeat((together - value[divided]) / len(corners), len(corners), axis=0)
-        value = np.concatenate([np.delete(value, divided, axis=0), fine])
-        error = np.concatenate([np.delete(error, divided, axis=0), change])
-        total, bound = value.sum(axis=0), np.abs(error).sum(axis=0)
+        # Each child has its share of the change, in square.
+        change = np.repeat((together - value[divided]) / len(corners) ** 0.5, len(corners), axis=0)
+        low, size, times, value, error, miss = (
+            np.concatenate([np.delete(old, divided, axis=0), added])
+            for old, added in (
+                *((low, children), (size, half), (times, same)),
+                *((value, fine), (error, change), (miss, new)),
+            )
+        )
+        total, bound = value.sum(axis=0), np.sqrt((error**2).sum(axis=0))
+        if bound.max(initial=0.0) > _FLOOR:  # else it is zero by symmetry
+            bound = np.where(bound > _FLOOR, np.hypot(bound, np.sqrt(miss.sum())), bound)
         scale, worst = np.abs(total).max(initial=0.0), bound.max(initial=0.0)
         if progress is not None:
             progress(f"{used} wave vectors, error {worst / max(scale, 1e-300):.2g}")
         if worst <= max(tolerance * scale, _FLOOR):
             break
         if used > most:
+            # As for independent points; close to a surface of jumps a little better.
+            needed = used * (worst / (tolerance * scale)) ** 2 if scale > 0 else np.inf
             raise ConvergenceError(
                 f"adaptive integration over k: error {worst / scale:.2g} of the result after"
-                f" {used} wave vectors; asked for {tolerance:.2g}"
+                f" {used} wave vectors; asked for {tolerance:.2g}, which needs about {needed:.1g}"
             )
-        each = np.abs(error).max(axis=1)
+        each = np.hypot(np.abs(error).max(axis=1), np.sqrt(miss))
         order = np.argsort(-each)
-        share = np.cumsum(each[order]) <= 0.7 * each.sum()
+        share = np.cumsum(each[order]) <= _SHARE * each.sum()
         divided = order[: max(int(share.sum()), 1)]
-    shapes = [v.shape[1:] for v in integrand(electrons.bands(origin[:1] @ reciprocal))]
     ends = np.cumsum([int(np.prod(s)) for s in shapes])[:-1]
     values, errors = (
         tuple(p.reshape(s) for p, s in zip(np.split(flat, ends), shapes, strict=True))
         for flat in (total, bound)
     )
-    text = f"adaptive: {used} wave vectors, {len(value)} cells, order {_ORDER}"
+    text = f"adaptive: {used} wave vectors, {len(value)} cells, {len(group)} operations"
     return values, errors, text
+
+
+def _gauss(d: int) -> tuple[Floats, Floats]:
+    """Gauss points of the unit cube (number, d) and weights."""
+    rules = [np.polynomial.legendre.leggauss(order) for order in _ORDERS[:d]]
+    nodes = np.array(list(product(*((x + 1) / 2 for x, _ in rules))))
+    return nodes, np.array([np.prod(p) for p in product(*(w / 2 for _, w in rules))])

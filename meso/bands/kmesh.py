@@ -7,7 +7,7 @@ also for a sharp Fermi step. Fermi lines themselves are meshes, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import permutations
@@ -34,6 +34,8 @@ class Mesh:
         group: Operations that the result is to be averaged over, or None.
         bands: On a Fermi line, the band that crosses the energy at each point.
         coarse: The mesh that an error is estimated with, or None.
+        parts: Which of 2^d interleaved grids each point is of, or None.
+        step: (Volume of a cell)^(1/d) of a grid in 1/Å, or None.
     """
 
     points: Floats
@@ -42,6 +44,8 @@ class Mesh:
     group: Floats | None = None
     bands: NDArray[np.integer] | None = None
     coarse: Mesh | None = None
+    parts: NDArray[np.integer] | None = None
+    step: float | None = None
 
     @property
     def on_fermi_surface(self) -> bool:
@@ -65,7 +69,11 @@ def _bcc_constant(lattice: Floats) -> float:
 
 
 def uniform(
-    model: Model, n: int, *, symmetry: str | Floats = "auto", generic: bool = False
+    model: Model,
+    n: int,
+    *,
+    symmetry: str | Floats = "auto",
+    generic: bool | Sequence[float] | Floats = False,
 ) -> Mesh:
     """Equally spaced points of a Brillouin zone, off its centre, reduced by symmetry.
 
@@ -76,7 +84,8 @@ def uniform(
         symmetry: "auto" finds the point group of the model; "mirror" takes reflections x, y, z only
             (bcc; the caller knows that the model has them); "none"; or a group of matrices.
         generic: Use symmetry for averaging only, with a grid that misses all lines of symmetry:
-            what is special there has no weight in an integral, but has on a symmetric grid.
+            what is special there has no weight in an integral, but has on a symmetric grid. Or the
+            offset of that grid, in steps.
 
     Raises:
         CaseError: The model has no lattice, or n or symmetry make no sense.
@@ -102,8 +111,12 @@ def uniform(
         group = mirrors
     total, steps, count = n**d, 2 * pi / n * np.linalg.inv(lattice).T, np.ones(1)
     whole = f"{n}{'²³'[d - 2]} of the zone"
-    if generic:
-        at = _grid(*[np.arange(n)] * d) + GENERIC[:d]
+    parts = None
+    general = not isinstance(generic, bool) or generic
+    if general:
+        at = _grid(*[np.arange(n)] * d)
+        parts = at % 2 @ 2 ** np.arange(d) if n % 2 == 0 else None
+        at = at + (GENERIC[:d] if isinstance(generic, bool) else np.asarray(generic))
     elif constant and n % 2 == 0 and len(group) in (8, 48) and _contains(group, mirrors):
         odd, count = _bcc_wedge(n, len(group))
         at, count = odd / 2, 8 * count
@@ -112,11 +125,18 @@ def uniform(
         odd, count = _wedge(steps, n, group)
         at = odd / 2
     label = f"{len(at)} points for {whole} ({len(group)} operations)"
-    if generic:
+    if general:
         averaged = f", averaged over {len(group)} operations" if len(group) > 1 else ""
         label = f"{len(at)} general points of the zone{averaged}"
-    weights = count / (total * abs(np.linalg.det(lattice))) * np.ones(len(at))
-    return Mesh(points=at @ steps, weights=weights, label=label, group=group)
+    volume = total * abs(np.linalg.det(lattice))
+    return Mesh(
+        points=at @ steps,
+        weights=count / volume * np.ones(len(at)),
+        label=label,
+        group=group,
+        parts=parts,
+        step=2 * pi / volume ** (1 / d),
+    )
 
 
 def _grid(*axes: NDArray) -> NDArray:
@@ -156,6 +176,39 @@ def _bcc_wedge(n: int, operations: int) -> tuple[NDArray, NDArray]:
     if operations == 8:
         return odd, np.ones(len(odd))
     return _orbits(odd, (np.eye(3, dtype=int)[:, o] for o in permutations(range(3))), number)
+
+
+def cells(model: Model, group: Floats, n: int) -> tuple[NDArray, NDArray, Floats]:
+    """Cells that fill a Brillouin zone, one of each set that symmetry maps on each other.
+
+    Only operations that map cells on cells count: all of a cubic lattice, which has cubes as cells;
+    fewer where cells are parallelepipeds.
+
+    Args:
+        model: A model with a lattice.
+        group: Its operations.
+        n: Cells along each reciprocal vector; along 2π/a of a bcc lattice.
+
+    Returns:
+        The lowest corner of each in cells, the size of each set, and the edges as rows in 1/Å.
+    """
+    lattice = np.asarray(model.lattice)
+    d, constant = len(lattice), _bcc_constant(lattice)
+    steps = 2 * pi / n * (np.eye(3) / constant if constant else np.linalg.inv(lattice).T)
+    change = steps @ group.swapaxes(1, 2) @ np.linalg.inv(steps)
+    signed = (np.abs(np.abs(change).sum(axis=1) - 1) < 1e-9).all(axis=1)
+    signed &= (np.abs(change - np.rint(change)) < 1e-9).all(axis=(1, 2))
+    shape = (2 * n, n, n) if constant else (n,) * d
+
+    def number(p: NDArray) -> NDArray:
+        cell = (p - 1) // 2
+        if constant:  # (1, 1, 0) and (1, 0, 1) times 2π/a are reciprocal vectors
+            cell[:, 0] += n * (cell[:, 1:] // n).sum(axis=1)
+        return np.ravel_multi_index(tuple((cell % shape).T), shape)
+
+    odd = 2 * _grid(*map(np.arange, shape)) + 1
+    first, count = _orbits(odd, np.rint(change[signed]).astype(int), number)
+    return (first - 1) // 2, count, steps
 
 
 def _wedge(steps: Floats, n: int, group: Floats) -> tuple[NDArray, NDArray]:

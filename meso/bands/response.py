@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meso.bands.engine import Integrand, adaptive, integrate
+from meso.bands.engine import Integrand, Unseen, adaptive, integrate
 from meso.bands.geometry import Electrons
 from meso.bands.kmesh import Mesh, fermi_lines, plane, uniform
 from meso.bands.model import Model, check_hermitian, check_positive
@@ -58,15 +58,15 @@ def respond(
     surface: bool = False,
     generic: bool = False,
     tolerance: float | None = None,
+    unseen: Unseen | None = None,
     **options: Any,
 ) -> Sums:
     """Integrate over k, on a mesh or with as many points (rays, for a model without lattice).
 
     `axes` are the kinds of the last axes of each value of the integrand, see `average`. What
     matters only at the Fermi surface has `surface`; a `generic` grid misses lines of symmetry, see
-    `uniform`; a relative `tolerance` refines k adaptively instead of a grid. Options are
-    `symmetry`, `error` (False: do not estimate it from half as many points), and those of
-    `integrate`.
+    `uniform`; a relative `tolerance` refines k adaptively instead of a grid, see `adaptive` for
+    `unseen`. Options are `symmetry`, `error` (False: do not estimate it), and those of `integrate`.
 
     Raises:
         CaseError: Unknown options, energy outside the bands, or a Hamiltonian that is not
@@ -76,23 +76,67 @@ def respond(
     line = kmesh.on_fermi_surface if isinstance(kmesh, Mesh) else electrons.model.lattice is None
     if electrons.temperature != 0 or (surface and not line):
         check_positive(temperature=electrons.temperature)
-    how = {key: value for key, value in options.items() if key not in ("symmetry", "error")}
     errors = None
     if tolerance is None:
         mesh = mesh_for(electrons, kmesh, options, surface=surface, generic=generic)
-        values, grid = integrate(electrons, mesh, integrand, **how), {"grid": mesh.label}
-        if mesh.coarse is not None:
-            rough = integrate(electrons, mesh.coarse, integrand, **{**how, "progress": None})
-            errors = tuple(np.abs(a - b) for a, b in zip(values, rough, strict=True))
-            grid["error from"] = mesh.coarse.label
+        values, errors, grid = _on_grid(electrons, mesh, integrand, axes, options)
     else:
         check_positive(tolerance=tolerance)
         mesh = mesh_for(electrons, 8, options, surface=surface)
-        how = {key: how[key] for key in ("processes", "progress") if key in how}
-        values, errors, text = adaptive(electrons, integrand, tolerance=tolerance, **how)
+        how = {key: options[key] for key in ("processes", "progress") if key in options}
+        symmetry = None if mesh.group is None else (mesh.group, axes)
+        values, errors, text = adaptive(
+            electrons,
+            integrand,
+            tolerance=tolerance,
+            symmetry=symmetry,
+            unseen=unseen,
+            **how,
+        )
+        values = tuple(average(v, mesh.group, a) for v, a in zip(values, axes, strict=True))
         grid = {"grid": text}
-    values = tuple(average(v, mesh.group, a) for v, a in zip(values, axes, strict=True))
     return Sums(values=values, errors=errors, electrons=electrons, mesh=mesh, grid=grid)
+
+
+def _on_grid(
+    electrons: Electrons,
+    mesh: Mesh,
+    integrand: Integrand,
+    axes: Sequence[str],
+    options: Mapping[str, Any],
+) -> tuple[tuple[NDArray, ...], tuple[NDArray, ...] | None, dict[str, str]]:
+    """Integrals on a mesh, averaged, with their errors and what a report says of the mesh.
+
+    The error is how far the farthest other answer is that the same work could have given: each of
+    the interleaved grids of every other point, and the coarse mesh. It is not divided by the root
+    of their number, as for independent values with a variance: near a crossing of bands an
+    integrand goes as 1/q², and a distribution with P(> x) ∝ x^(−3/2) has none.
+    """
+    how = {key: value for key, value in options.items() if key not in ("symmetry", "error")}
+
+    def on(mesh: Mesh) -> list[NDArray]:
+        """By interleaved grid."""
+        found = integrate(electrons, mesh, integrand, **how)
+        each = found if mesh.parts is not None else [value[None] for value in found]
+        return [average(v, mesh.group, a) for v, a in zip(each, axes, strict=True)]
+
+    parts, grid = on(mesh), {"grid": mesh.label}
+    values = tuple(part.sum(axis=0) for part in parts)
+    others = [part * len(part) for part in parts]
+    if mesh.coarse is not None:
+        how["progress"] = None
+        rough = on(mesh.coarse)
+        others = [
+            np.concatenate([a, b.sum(axis=0)[None]]) for a, b in zip(others, rough, strict=True)
+        ]
+        grid["error from"] = mesh.coarse.label
+    if not options.get("error", True) or (mesh.parts is None and mesh.coarse is None):
+        return values, None, grid
+    if mesh.parts is not None:
+        interleaved = f"{len(parts[0])} interleaved grids"
+        grid["error from"] = "; ".join([interleaved, *filter(None, [grid.get("error from")])])
+    errors = tuple(np.abs(o - v).max(axis=0) for o, v in zip(others, values, strict=True))
+    return values, errors, grid
 
 
 def mesh_for(

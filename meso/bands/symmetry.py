@@ -105,3 +105,14 @@ def average(value: NDArray, group: Floats | None, axes: str) -> NDArray:
     # What cancels does so up to the order of the sum.
     out[np.abs(out) < 1e-14 * np.abs(value).max(initial=0.0)] = 0.0
     return out.reshape(value.shape)
+
+
+def averaging(group: Floats | None, axes: str, shape: tuple[int, ...]) -> NDArray | None:
+    """`average` for tensors of a shape as a matrix that multiplies them from the right, flattened.
+
+    None where there is nothing to do.
+    """
+    if group is None or len(group) <= 1 or not axes:
+        return None
+    size = int(np.prod(shape))
+    return average(np.eye(size).reshape(size, *shape), group, axes).reshape(size, size)
