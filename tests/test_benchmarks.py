@@ -75,3 +75,13 @@ def test_bands() -> None:
     assert vanadium[0] == pytest.approx(vanadium[1], rel=1e-9)
     assert tantalum[0] == pytest.approx(tantalum[1], rel=1e-9)
     assert "reading" in rows[-1]["what"]
+
+
+def test_errors_of_bands() -> None:
+    """Most reported errors cover the true ones, also on few points."""
+    _, rows = table("bands_errors.py")
+    assert len(rows) == 3
+    for column in (1, 4):
+        counts = [list(row.values())[column].split(" of ") for row in rows]
+        covered, of = (sum(int(count[n]) for count in counts) for n in (0, 1))
+        assert covered >= 0.9 * of

@@ -30,8 +30,9 @@ Unseen: TypeAlias = Callable[[Bands, Any], NDArray]
 BATCH = 512
 #: Of the adaptive integral: cells along each reciprocal vector to start with; Gauss points along
 #: the edges of a cell, in different places, so that none is on a diagonal, where symmetry holds
-#: bands together; how much of the error is in the cells that are divided.
-_START, _ORDERS, _SHARE = {2: 16, 3: 4}, (4, 5, 3), 0.5
+#: bands together; how much of the error is in the cells that are divided; standard deviations that
+#: an error stands for.
+_START, _ORDERS, _SHARE, _SIGMAS = {2: 16, 3: 4}, (4, 5, 3), 0.5, 2.0
 #: Errors below this are not reduced: what is zero by symmetry has no relative error.
 _FLOOR = 1e-11
 
@@ -122,11 +123,11 @@ def adaptive(
 
     A cell is integrated by Gauss points; its error is what dividing it changes. Where bands nearly
     touch or cross the Fermi level, that is of either sign and independent of other cells: errors
-    add up in square. In each round those cells are divided that hold most of the error, until it
-    is within the tolerance, relative to the largest entry of the result, or more than `most` wave
-    vectors were used. Of cells that symmetry maps on each other one is computed, and tensors are
-    averaged: `symmetry` is a group and the kinds of axes, as for `symmetry.average`. What may be
-    `unseen` between the points counts as an error as well.
+    add up in square, and twice the root of their sum is reported. In each round those cells are
+    divided that hold most of the error, until it is within the tolerance, relative to the largest
+    entry of the result, or more than `most` wave vectors were used. Of cells that symmetry maps on
+    each other one is computed, and tensors are averaged: `symmetry` is a group and the kinds of
+    axes, as for `symmetry.average`. What may be `unseen` between the points counts as an error too.
 
     Returns:
         The integrals, their estimated errors, and a text for the report.
@@ -192,7 +193,7 @@ def adaptive(
                 *((value, fine), (error, change), (miss, new)),
             )
         )
-        total, bound = value.sum(axis=0), np.sqrt((error**2).sum(axis=0))
+        total, bound = value.sum(axis=0), _SIGMAS * np.sqrt((error**2).sum(axis=0))
         if bound.max(initial=0.0) > _FLOOR:  # else it is zero by symmetry
             bound = np.where(bound > _FLOOR, np.hypot(bound, np.sqrt(miss.sum())), bound)
         scale, worst = np.abs(total).max(initial=0.0), bound.max(initial=0.0)
