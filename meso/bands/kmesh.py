@@ -115,7 +115,7 @@ def uniform(
     general = not isinstance(generic, bool) or generic
     if general:
         at = _grid(*[np.arange(n)] * d)
-        parts = at % 2 @ 2 ** np.arange(d) if n % 2 == 0 else None
+        parts = at % 2 @ 2 ** np.arange(d)
         at = at + (GENERIC[:d] if isinstance(generic, bool) else np.asarray(generic))
     elif constant and n % 2 == 0 and len(group) in (8, 48) and _contains(group, mirrors):
         odd, count = _bcc_wedge(n, len(group))

@@ -122,7 +122,8 @@ def _on_grid(
 
     parts, grid = on(mesh), {"grid": mesh.label}
     values = tuple(part.sum(axis=0) for part in parts)
-    others = [part * len(part) for part in parts]
+    share = np.ones(1) if mesh.parts is None else np.bincount(mesh.parts) / len(mesh.points)
+    others = [(part.T / share).T for part in parts]
     if mesh.coarse is not None:
         how["progress"] = None
         rough = on(mesh.coarse)
