@@ -110,6 +110,7 @@ class TightBinding:
         operators: "S" and "L" in ħ.
         degeneracy: 2 where spin is left out.
         centres: Positions r of the orbitals in Å; None: all at the lattice points.
+        resolution: In eV; levels closer than the hoppings can tell count as degenerate.
 
     Raises:
         CaseError: The Hamiltonian is not Hermitian, or shapes do not fit.
