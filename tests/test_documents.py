@@ -206,7 +206,13 @@ def test_commands(block: Block, tmp_path: Path, monkeypatch, capsys) -> None:
         assert main(arguments) == 2
         assert re.search("no such file|cannot read|no result", capsys.readouterr().err, re.I)
         if arguments[1].startswith(ours) and arguments[0] in ("run", "sweep", "compare", "check"):
-            meso.Case.load(ROOT / arguments[1], settings(arguments))
+            try:
+                meso.Case.load(ROOT / arguments[1], settings(arguments))
+            except meso.CaseError as error:
+                # A material that an earlier line makes.
+                made = any(of_meso(each)[:1] == ["bands"] for each in commands(block.text))
+                if not (made and "no material file" in str(error)):
+                    raise
 
 
 # --- case files --------------------------------------------------------------------------------
