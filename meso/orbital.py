@@ -143,7 +143,8 @@ def _cell_by_cell(flow: Flow, degree: int, found: Any) -> np.ndarray:
     quadrature = 2 * degree + 2 * (cells_of(device).degree - 1)
     parts = (found, ufl.as_ufl(1.0))
     whole, size = (cell_integrals(device, part, degree=quadrature) for part in parts)
-    values[near] = (whole.reshape(len(size), 1, -1) / size[:, None, None])[near]
+    # A rank may have no cells.
+    values[near] = (whole.reshape(len(size), 1, values.shape[2]) / size[:, None, None])[near]
     return values
 
 

@@ -49,13 +49,14 @@ class WallValues:
         """
         normal, slope = self.geometry.normal, _slopes(self.density, self.geometry)
         d = normal.shape[-1]
-        missing = self.vorticity.reshape(*slope.shape[:2], -1) * ELECTRON_CHARGE - _curl(slope)
+        shape = (*slope.shape[:2], 1 if d == 2 else 3)  # a rank may have no facets
+        missing = self.vorticity.reshape(shape) * ELECTRON_CHARGE - _curl(slope)
         if d == 2:
             across = np.stack([-normal[..., 1], normal[..., 0]], axis=-1) * missing
         else:
             across = np.cross(missing, normal)
         slope = slope + normal[..., :, None] * across[..., None, :]
-        tensor = tensors[self.region][..., :d, :d].reshape(len(slope), -1, d * d)
+        tensor = tensors[self.region][..., :d, :d].reshape(len(slope), tensors.shape[1], d * d)
         return np.asarray(slope.reshape(*slope.shape[:2], d * d) @ tensor.swapaxes(1, 2))
 
     @property
