@@ -1,7 +1,7 @@
 """Loops over cells for which NumPy has no product: in C, compiled like the weak forms, once.
 
-In NumPy the elimination of what is inside cells takes some twenty times as long, adding up element
-matrices ten times.
+In NumPy the elimination of what is inside cells takes four times as long, adding up element
+matrices three times (degree 4).
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ from meso.mpi import largest
 
 #: Knudsen number above which the two harmonics are no longer a description of the flow.
 LARGE_KNUDSEN = 0.2
-#: Divergence of a current, times the size of the device over the largest current, that is large.
+#: Divergence of a current, times the size of the device over the largest current, that is large:
+#: as if all of it were lost on the way. Resolved ribbons have 1e-5, beams through a slit 0.2.
 LEAK = 1.0
 
 

@@ -1,0 +1,50 @@
+"""Loops in C against NumPy."""
+
+import numpy as np
+import pytest
+
+from meso.discrete.loops import eliminate
+
+
+def systems(definite: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Eleven systems, so that the last three do not fill a vector: 5 unknowns outside, 7 inside.
+
+    Those inside are of the kind [[A, B^T], [B, 0]], or have nothing on their diagonal.
+    """
+    random = np.random.default_rng(1)
+    roots = random.standard_normal((11, 12, 12))
+    matrices = roots @ roots.swapaxes(1, 2) + np.eye(12)
+    matrices[:, 9:, 9:] = 0.0
+    if not definite:
+        matrices[:, range(5, 12), range(5, 12)] = 0.0
+    return matrices, random.standard_normal((11, 12, 2))
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("definite", [False, True])
+def test_elimination(definite, loaded):
+    """Schur complements and inner solutions, to rounding; by LAPACK where a pivot vanishes."""
+    matrices, load = systems(definite)
+    left, solved = eliminate(matrices, 5, load if loaded else None)
+    right = np.concatenate([matrices[:, :, :5], load[..., : 2 * loaded]], axis=2)
+    inner = np.linalg.solve(matrices[:, 5:, 5:], right[:, 5:])
+    # Twelve unknowns, whose condition numbers are up to 1e3.
+    np.testing.assert_allclose(solved, inner, rtol=0, atol=1e-11 * np.abs(inner).max())
+    outer = right[:, :5] - matrices[:, :5, 5:] @ inner
+    np.testing.assert_allclose(left, outer, rtol=0, atol=1e-11 * np.abs(outer).max())
+
+
+def test_matrices_without_symmetry():
+    """With pivoting, these are solved as well."""
+    matrices = np.random.default_rng(2).standard_normal((3, 6, 6))
+    left, solved = eliminate(matrices, 2, pivoting=True)
+    inner = np.linalg.solve(matrices[:, 2:, 2:], matrices[:, 2:, :2])
+    np.testing.assert_allclose(solved, inner, rtol=1e-12)
+    np.testing.assert_allclose(left, matrices[:, :2, :2] - matrices[:, :2, 2:] @ inner, rtol=1e-10)
+
+
+def test_no_cells():
+    """A rank may have none."""
+    left, solved = eliminate(np.zeros((0, 12, 12)), 5)
+    assert left.shape == (0, 5, 5)
+    assert solved.shape == (0, 7, 5)
