@@ -19,6 +19,26 @@ def geometry(mesh: Any) -> tuple[np.ndarray, np.ndarray, int]:
     return g.x, np.asarray(dofmap), cmap.degree
 
 
+def with_nodes(mesh: Any, points: np.ndarray) -> Any:
+    """The same mesh, its topology shared, with its nodes at other points, shape (n, d)."""
+    import dolfinx
+    import ufl
+
+    g = mesh.geometry
+    cmap = g.cmaps[0] if hasattr(g, "cmaps") else g.cmap
+    moved = dolfinx.cpp.mesh.Geometry_float64(
+        g.index_map(),
+        geometry(mesh)[1],
+        getattr(cmap, "_cpp_object", cmap),
+        np.ascontiguousarray(points),
+        g.input_global_indices,
+    )
+    cpp = dolfinx.cpp.mesh.Mesh_float64(mesh.comm, mesh._cpp_object.topology, moved)
+    out = dolfinx.mesh.Mesh(cpp, ufl.Mesh(mesh.ufl_domain().ufl_coordinate_element()))
+    out.name = mesh.name
+    return out
+
+
 def coordinate_element(cell: str, degree: int, dimension: int) -> Any:
     """Lagrange coordinate element with equally spaced nodes."""
     import basix.ufl  # not above: the process of Gmsh needs no UFL

@@ -15,16 +15,17 @@ from mpi4py import MPI
 
 from meso import _compat
 from meso.errors import FlatCellsError, GeometryError
-from meso.geometry import formats, gmsh_process
+from meso.geometry import formats, gmsh_process, moving
+from meso.geometry.curving import EDGES
 from meso.geometry.foreign import read_mesh
 from meso.geometry.gmsh_process import Progress, Source
 from meso.geometry.groups import Groups
 from meso.geometry.layers import DEFAULT_ORDER, Layer, SizeField, Sizes
-from meso.geometry.pieces import Facets, Piece
+from meso.geometry.pieces import Boundary, Facets, Piece
 from meso.geometry.planning import Plan, plan_of
 from meso.geometry.simplices import CELL
 from meso.measures import NamedMeasure, integrate
-from meso.mpi import on_root
+from meso.mpi import concatenated, largest, on_root, smallest, together, total
 from meso.units import quantity
 
 __all__ = ["DEFAULT_ORDER", "Device", "Facets", "Piece", "plan_of"]
@@ -150,6 +151,91 @@ class Device:
         from meso.discrete.sampling import sample_functions
 
         return sample_functions(self, {"f": function}, points)["f"]
+
+    def moved(self, displacement: np.ndarray) -> Device:
+        """The device whose nodes have moved, with the same cells, names and boundary facets.
+
+        Corners between pieces, and which facets are opposite to one another on periodic pairs,
+        stay what they are. All ranks call this.
+
+        Args:
+            displacement: How far each geometry node of this rank moves, m, shape (n, d); of a
+                node that several ranks have, what its owner says counts.
+
+        Returns:
+            The new device.
+
+        Raises:
+            GeometryError: A cell would fold over, or nearly so.
+        """
+        x, nodes, degree = _compat.geometry(self.mesh)
+        d, index_map = self.dimension, self.mesh.geometry.index_map()
+        step = dolfinx.la.vector(index_map, d)
+        step.array[:] = np.reshape(displacement, (len(x), d)).ravel()
+        step.scatter_forward()
+        before, change = x[:, :d], step.array.reshape(-1, d)
+        after = before + change
+        self._check_cells(before, change, nodes, degree)
+        boundary = Boundary(
+            points=after,
+            cell=self.facets.cell,
+            nodes=nodes[self.facets.cell],
+            local=self.facets.local,
+            degree=degree,
+            name=self.facets.boundary,
+            names=self.boundaries,
+            corners=np.empty(0, np.int64),
+            path=self.source,
+        )
+        sizes, inside = together(self.comm, boundary.sizes)
+        places = np.column_stack([self.facets.piece, self.facets.order])
+        facets, pieces = moving.measured(
+            self.facets,
+            self.pieces,
+            concatenated(self.comm, sizes),
+            concatenated(self.comm, places),
+            d == 2,
+        )
+        corners = after[nodes[:, : d + 1]]
+        edges = np.linalg.norm(np.diff(corners[:, EDGES[d]], axis=2), axis=-1)
+        wide = [
+            largest(self.comm, corners[..., i].max(initial=-np.inf))
+            - smallest(self.comm, corners[..., i].min(initial=np.inf))
+            for i in range(d)
+        ]
+        return replace(
+            self,
+            mesh=_compat.with_nodes(self.mesh, after),
+            facets=facets,
+            pieces=pieces,
+            extent=max(wide),
+            measure=total(self.comm, inside.sum()),
+            smallest_cell=smallest(self.comm, edges.min(initial=np.inf)),
+        )
+
+    def _check_cells(
+        self, before: np.ndarray, change: np.ndarray, nodes: np.ndarray, degree: int
+    ) -> None:
+        """Raise a GeometryError if a cell folds over where nodes move by ``change``."""
+
+        def kept(part: float) -> np.ndarray:
+            return moving.least_determinants(before, before + part * change, nodes, degree)
+
+        def least(part: float) -> float:
+            # What is no number does not fit either.
+            return smallest(self.comm, np.nan_to_num(kept(part), nan=-1.0).min(initial=1.0))
+
+        if least(1.0) >= moving.LEAST:
+            return
+        bad = np.flatnonzero(~(kept(1.0) >= moving.LEAST))
+        places = before[nodes[bad, : self.dimension + 1]].mean(axis=1) / self.length_unit
+        found = concatenated(self.comm, places)
+        part = moving.largest_step(lambda part: least(part) >= moving.LEAST)
+        place = ", ".join(f"{x:.6g}" for x in found[0])
+        raise GeometryError(
+            f"{self.source}: {len(found)} cells would fold over where the nodes move, the first"
+            f" near ({place}); {part:.3g} of the displacement is possible"
+        )
 
     @classmethod
     def from_gmsh(

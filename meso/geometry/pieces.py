@@ -96,6 +96,21 @@ class Boundary:
             raise GeometryError(f"{self.path}: a boundary cell is degenerate")
         return found
 
+    def sizes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Length (3D: area) of each facet, and its part of the area (volume) inside, by Green."""
+        if self.points.shape[1] == 2:
+            inner, weight = np.polynomial.legendre.leggauss(self.degree + 4)
+            at, weight = (inner[:, None] + 1) / 2, weight / 2
+            x, u = self.maps(at)
+            normal, flux = u, cross(x, u)
+        else:
+            # x . (x_u x x_v) has degree 3g - 2 in each facet; |x_u x x_v| is smooth.
+            at, weight = basix.make_quadrature(basix.CellType.triangle, 8 if self.degree > 1 else 1)
+            x, u, v = self.maps(at)
+            normal = np.cross(u, v)
+            flux = (x * normal).sum(axis=2)
+        return self.lengths(normal) @ weight, flux @ weight / self.points.shape[1]
+
     def joined(self) -> tuple[Facets, tuple[Piece, ...], float]:
         """The facets, their smooth pieces, and the area (3D: volume) inside, by Green."""
         places, pieces, measure = _curves(self) if self.points.shape[1] == 2 else _surfaces(self)
@@ -112,12 +127,9 @@ Joined = tuple[dict[str, np.ndarray], tuple[Piece, ...], float]
 
 def _curves(boundary: Boundary) -> Joined:
     """Chain the facets of each boundary into smooth pieces, the conductor on the left."""
-    inner, weight = np.polynomial.legendre.leggauss(boundary.degree + 4)
-    s = np.concatenate([[0.0], (inner + 1) / 2, [1.0]])
-    positions, tangents = boundary.maps(s[:, None])
-    speed = boundary.lengths(tangents)
-    length = speed[:, 1:-1] @ (weight / 2)
-    following = _following(boundary, tangents / speed[:, :, None])
+    length, area = boundary.sizes()
+    tangents = boundary.maps(np.array([[0.0], [1.0]]))[1]
+    following = _following(boundary, tangents / boundary.lengths(tangents)[:, :, None])
     piece = np.full(len(length), -1)
     order, start = np.zeros(len(length), dtype=np.int64), np.zeros(len(length))
     pieces: list[Piece] = []
@@ -133,8 +145,7 @@ def _curves(boundary: Boundary) -> Joined:
             i = int(following[i])
         name = boundary.names[boundary.name[head]]
         pieces.append(Piece(boundary=name, measure=float(total), closed=i >= 0))
-    area = float((cross(positions, tangents)[:, 1:-1] @ (weight / 4)).sum())
-    return {"piece": piece, "start": start, "order": order}, tuple(pieces), area
+    return {"piece": piece, "start": start, "order": order}, tuple(pieces), float(area.sum())
 
 
 def _following(boundary: Boundary, tangents: np.ndarray) -> np.ndarray:
@@ -161,14 +172,10 @@ def _following(boundary: Boundary, tangents: np.ndarray) -> np.ndarray:
 def _surfaces(boundary: Boundary) -> Joined:
     """Join the facets of each boundary across the edges where the wall does not turn."""
     count = len(boundary.local)
-    # x . (x_u x x_v) has degree 3g - 2 in each facet; |x_u x x_v| is smooth.
-    at, weight = basix.make_quadrature(basix.CellType.triangle, 8 if boundary.degree > 1 else 1)
-    x, u, v = boundary.maps(np.concatenate([at, _MIDDLES]))
+    area, volume = boundary.sizes()
+    _, u, v = boundary.maps(_MIDDLES)
     normal = np.cross(u, v)
-    size = boundary.lengths(normal)
-    area = size[:, : len(at)] @ weight
-    volume = float(((x * normal).sum(axis=2)[:, : len(at)] @ weight).sum()) / 3
-    one, two = _smooth_pairs(boundary, (normal / size[:, :, None])[:, len(at) :])
+    one, two = _smooth_pairs(boundary, normal / boundary.lengths(normal)[:, :, None])
     graph = coo_matrix((np.ones(len(one)), (one, two)), shape=(count, count))
     number, label = connected_components(graph, directed=False)
 
@@ -190,7 +197,7 @@ def _surfaces(boundary: Boundary) -> Joined:
         Piece(boundary=boundary.names[o], measure=float(m), closed=bool(i == 3 * n))
         for o, m, i, n in zip(owner, measure, inside, sizes, strict=True)
     )
-    return {"piece": piece, "start": np.zeros(count), "order": order}, pieces, volume
+    return {"piece": piece, "start": np.zeros(count), "order": order}, pieces, float(volume.sum())
 
 
 def _smooth_pairs(boundary: Boundary, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
