@@ -17,6 +17,7 @@ from meso.equations import dissipation
 from meso.equations.derived import TABLE
 from meso.errors import CaseError
 from meso.errors import known as suggestion
+from meso.flow.adjoint import Adjoint
 from meso.materials.material import Material
 
 
@@ -61,6 +62,7 @@ class Flow:
         slips: Whether the slip law alone tells the vorticity at walls: in the hydrodynamic model,
             but not in a magnetic field, nor with terms that were added.
         magnetic_field: Along z, T.
+        adjoint: Derivatives of the flow (:mod:`meso.flow.adjoint`), where they were asked for.
     """
 
     model: str
@@ -81,6 +83,7 @@ class Flow:
     unit_moments: Any = None
     slips: bool = True
     magnetic_field: float = 0.0
+    adjoint: Adjoint | None = None
 
     @property
     def viscous(self) -> bool:
