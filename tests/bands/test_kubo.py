@@ -42,7 +42,7 @@ class OneSpin:
     ("model", "rays"),
     [
         (RASHBA, 8),
-        (TILTED, 24),
+        (TILTED, 16),
         (models.RadialTangential(mass=UNIT_MASS), 8),
         (OneSpin(0.3), 8),
     ],
