@@ -35,7 +35,7 @@ _LAZY = {
     "GeometryError": "meso.errors",
     "MesoError": "meso.errors",
 }
-_MODULES = ("angular_momentum", "bands", "exact", "exact_kinetic", "flow", "orbital")
+_MODULES = ("angular_momentum", "bands", "exact", "exact_kinetic", "flow", "gradients", "orbital")
 
 __all__ = ["__version__", *_LAZY, *_MODULES]
 

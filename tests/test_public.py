@@ -18,6 +18,7 @@ TESTS = Path(__file__).parent
 PUBLIC = {
     *("meso", "meso.angular_momentum", "meso.bands", "meso.bands.models", "meso.cli"),
     *("meso.constants", "meso.errors", "meso.exact", "meso.exact_kinetic", "meso.flow"),
+    "meso.gradients",
     "meso.orbital",
 }
 #: What each of them promises: a change here is a change for users, and belongs into CHANGELOG.md.
@@ -26,7 +27,7 @@ NAMES = {
         *("Case", "Contact", "Device", "Groups", "Layer", "Material", "Periodic", "Profile"),
         *("Result", "Selector", "Wall", "compare", "four_terminal", "quantity", "run", "sweep"),
         *("CaseError", "ConvergenceError", "GeometryError", "MesoError"),
-        *("angular_momentum", "bands", "exact", "exact_kinetic", "flow", "orbital"),
+        *("angular_momentum", "bands", "exact", "exact_kinetic", "flow", "gradients", "orbital"),
         "__version__",
     },
     "meso.angular_momentum": {
@@ -43,6 +44,7 @@ NAMES = {
         *("EdgeMoment", "couplings", "edge_moments", "orbital_density", "spin_density"),
         "vorticity",
     },
+    "meso.gradients": {"Gradient", "Input", "gradient", "inputs_of", "moved", "velocities"},
     "meso.exact": {"Bend", "Corbino", "Layers", "Ribbon", "RoundWire"},
     "meso.exact_kinetic": {"KineticRibbon"},
     "meso.errors": {"MesoError", "CaseError", "GeometryError", "ConvergenceError", "known"},
@@ -138,7 +140,7 @@ FLOORS = [
     *("errors", "constants", "units", "interrupts", "mpi", "_compat", "equations", "materials"),
     *("boundary", "geometry", "requirements", "files", "case", "compiled", "measures", "device"),
     *("sensitivities", "discrete", "flow", "observables", "orbital", "angular_momentum", "bands"),
-    *("evidence", "exact", "exact_kinetic", "figures", "results", "cli", "__main__"),
+    *("evidence", "exact", "exact_kinetic", "figures", "results", "gradients", "cli", "__main__"),
 ]
 
 

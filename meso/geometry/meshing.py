@@ -38,12 +38,12 @@ def plan(source: Source, progress: Progress) -> Plan:
 def bounding_box(source: Source, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper corner of a drawing, in its unit, shape (d,) each."""
     drawing.start()
-    dimension = _open(source)
+    dimension = open_source(source)
     low, high = drawing.bounding_box()
     return low[:dimension], high[:dimension]
 
 
-def _open(source: Source) -> int:
+def open_source(source: Source) -> int:
     """Open a drawing or CAD file; returns its dimension."""
     if formats.kind(source.path) == "cad":
         open_cad(source.path, source.groups, source.unit)
@@ -56,7 +56,7 @@ def _open(source: Source) -> int:
 
 def _meshed(source: Source, progress: Progress) -> Plan:
     """Open a drawing, mesh it with the wanted sizes and read the mesh."""
-    path, dimension = source.path, _open(source)
+    path, dimension = source.path, open_source(source)
     if dimension == 3 and source.sizes.wanted:
         raise CaseError(("mesh.adapt", f"adapt is for 2D drawings, but {path.name} is 3D"))
     sizes = source.sizes.resolved(source.sizes.order or DEFAULT_ORDER[dimension])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from meso.mpi import failing_together
 from meso.observables.accumulation import EdgeMoment
 from meso.observables.corners import Extrema, extrema_of
 from meso.observables.spot import seen
+
+if TYPE_CHECKING:
+    from meso.gradients.derivatives import Gradient, Method
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -149,6 +152,25 @@ class Result:
         if resolution is None:
             return sample(self.device, fields, points)
         return seen(self.device, fields, points, resolution)
+
+    def gradient(
+        self,
+        output: str | Sequence[str] | None = None,
+        of: str | Sequence[str] | None = None,
+        *,
+        method: Method = "auto",
+    ) -> Gradient:
+        """Derivatives of the numbers of this result in the inputs of its case.
+
+        Args:
+            output: Names of outputs, such as "edges.orbital_moment"; all by default.
+            of: Dotted keys of inputs, such as "materials.Ti.mean_free_path"; by default all
+                continuous numbers that the case gives.
+            method: As of :func:`meso.gradients.derivatives`.
+        """
+        from meso.gradients import gradient
+
+        return gradient(self, output, of, method=method)
 
     def summary(self) -> dict[str, Any]:
         """What ``summary.json`` holds: plain numbers, texts, lists and dictionaries, SI units."""

@@ -80,10 +80,15 @@ def build_device(
         raise CaseError(("mesh", f"{geometry.file.name} is a mesh already: no size applies"))
     wish = source(case, wanted, trusted=trusted, many_cells=many_cells, comm=comm)
     device = device_of(wish, comm, progress)
+    check_fit(case, device)
+    return device
+
+
+def check_fit(case: Case, device: Device) -> None:
+    """Raise a CaseError if a case and a device do not belong together."""
     check_device(device, case.region_materials, case.boundaries)
     case.current_unit(device.dimension)
     check_places(device, case.output)
-    return device
 
 
 # --- the solution
@@ -94,6 +99,7 @@ def run(
     *,
     comm: MPI.Comm = MPI.COMM_WORLD,
     progress: Progress = lambda text: None,
+    device: Device | None = None,
     earlier: Flow | None = None,
     trusted: bool = False,
     many_cells: bool = False,
@@ -108,6 +114,7 @@ def run(
         comm: Communicator; all ranks call this function. An error on some of them only, for
             instance in ``progress``, ends all processes (:func:`meso.mpi.failing_together`).
         progress: Called with a line of text at the beginning of each phase.
+        device: What the case's drawing makes, if it is there already; it may have moved.
         earlier: Flow of a similar case: if its mesh and boundaries are the same, an iteration
             begins with it.
         trusted: True if the drawing may run commands and write files.
@@ -132,17 +139,18 @@ def run(
 
     def build(wanted: SizeField | None = None) -> Device:
         with clock.phase("mesh", f"meshing {case.geometry.file.name}"):
-            device = build_device(
+            built = device or build_device(
                 case, comm, wanted, trusted=trusted, many_cells=many_cells, progress=progress
             )
         if case.angular_momentum:
             # Whether it is well posed is decided before anything is solved.
-            diffusions[id(device)] = problem(case, device, angular_momentum_terms)
-        return device
+            diffusions[id(built)] = problem(case, built, angular_momentum_terms)
+        return built
 
     with failing_together(comm), announced(progress):
         with located(case):
             _check_terms(case, terms, angular_momentum_terms)
+            _check_device(case, device)
             flow, evidence = _solve(case, build, clock, earlier, terms)
             part = None
             if diffusion := diffusions.get(id(flow.device)):
@@ -174,6 +182,13 @@ def run(
             extrema=found,
             **evidence,
         )
+
+
+def _check_device(case: Case, device: Device | None) -> None:
+    if device is not None and case.mesh.adapt is not None:
+        raise CaseError(("mesh.adapt", "makes meshes of its own: it takes no device"))
+    if device is not None:
+        check_fit(case, device)
 
 
 def _check_terms(case: Case, terms: Sequence[Term], densities: Sequence[Term]) -> None:

@@ -1,0 +1,162 @@
+"""Derivatives by central differences on the same mesh, moved where the drawing moves.
+
+For every model, output and input. Two steps, h and 2h, give the derivative to fourth order, and
+what the two differ by an upper estimate of its error; where an input ends, as at specularity 0, all
+steps go to one side. No mesh is made anew, so that nothing but rounding and the solvers' tolerance
+is left of noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from meso.case import Case
+from meso.device import Device
+from meso.errors import CaseError, GeometryError
+from meso.gradients import outputs
+from meso.gradients.inputs import Input, moved
+from meso.results.result import Result
+from meso.results.running import run
+
+#: Step over the size of the input: rounding of direct solvers, 1e-13, is 1e-10 of a derivative.
+STEP = 1e-3
+#: Numbers of steps, weights for the derivative times h, and those of a lower order beside.
+Stencil = tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]]
+_CENTRAL: Stencil = ((-2, -1, 1, 2), (1 / 12, -2 / 3, 2 / 3, -1 / 12), (0.0, -1 / 2, 1 / 2, 0.0))
+_FORWARD: Stencil = (
+    (0, 1, 2, 3, 4),
+    (-25 / 12, 4.0, -3.0, 4 / 3, -1 / 4),
+    (-11 / 6, 3.0, -3 / 2, 1 / 3, 0.0),
+)
+_BACKWARD: Stencil = (
+    tuple(-i for i in _FORWARD[0]),
+    tuple(-w for w in _FORWARD[1]),
+    tuple(-w for w in _FORWARD[2]),
+)
+
+Progress = Callable[[str], None]
+
+
+def differences(
+    result: Result,
+    names: Sequence[str],
+    wanted: Sequence[Input],
+    *,
+    velocities: Mapping[str, np.ndarray],
+    progress: Progress = lambda text: None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives of outputs in inputs, and estimates of their errors, shape (o, i) each.
+
+    Args:
+        result: The result.
+        names: Columns of outputs.
+        wanted: The inputs.
+        velocities: Of the nodes, by parameter of the drawing.
+        progress: Called with a line of text for each input.
+
+    Raises:
+        CaseError: An input that no step is possible from.
+    """
+    found = np.zeros((len(names), len(wanted)))
+    errors = np.zeros_like(found)
+    base = settled(result)
+    known = _values(result, names)
+    for i, one in enumerate(wanted):
+        progress(f"differences in {one.key}")
+        at = Moved(base, result, one, velocities.get(one.parameter))
+        numbers, weights, lower = at.stencil()
+        rows = np.array([known if k == 0 else _values(at.run(k), names) for k in numbers])
+        found[:, i] = np.dot(weights, rows - known) / at.step
+        errors[:, i] = np.abs(np.dot(lower, rows - known) / at.step - found[:, i])
+    return found, errors
+
+
+def settled(result: Result) -> Case:
+    """The case of a result with nothing that a run would decide anew."""
+    case, flow = result.case, result.flow
+    changes: dict[str, Any] = {"flow.order": flow.order}
+    if result.convergence is not None:
+        changes |= {"flow.harmonics": result.convergence.harmonics[-1], "flow.estimate": False}
+    if case.flow.bounds:
+        changes["flow.bounds"] = False
+    given = dict(case.given)
+    if case.mesh.adapt is not None:
+        given["mesh"] = {k: v for k, v in given["mesh"].items() if k != "adapt"}
+    fields = case.output.fields
+    if fields is not None:  # what the model provides does not depend on the inputs
+        changes["output.fields"] = list(fields)
+    return moved(replace(case, given=given), changes)
+
+
+class Moved:
+    """The case and device of a result with one input moved in steps.
+
+    Args:
+        case: The settled case.
+        result: The result.
+        one: The input.
+        velocity: Of the nodes per unit of the input, None if it does not move them.
+    """
+
+    def __init__(self, case: Case, result: Result, one: Input, velocity: np.ndarray | None) -> None:
+        self.case, self.result, self.one, self.velocity = case, result, one, velocity
+        self.step = STEP * size(case, one, result.device)
+
+    def stencil(self) -> Stencil:
+        """Steps that the case permits."""
+        problem: Exception | None = None
+        for stencil in (_CENTRAL, _FORWARD, _BACKWARD):
+            try:
+                for k in stencil[0]:
+                    self.moved(k)
+            except (CaseError, GeometryError) as error:
+                problem = problem or error
+                continue
+            return stencil
+        raise CaseError((self.one.key, f"no step is possible from {self.one.value:g}: {problem}"))
+
+    def moved(self, k: int) -> Case:
+        """The case after k steps."""
+        return moved(self.case, {self.one.key: self.one.value + k * self.step})
+
+    def device(self, k: int) -> Device:
+        """The device after k steps."""
+        device = self.result.device
+        return device if self.velocity is None else device.moved(k * self.step * self.velocity)
+
+    def run(self, k: int) -> Result:
+        """The result after k steps."""
+        device = self.device(k)
+        return run(self.moved(k), comm=device.comm, device=device)
+
+
+def size(case: Case, one: Input, device: Device) -> float:
+    """What a change of an input is to be compared with: its value, if that is not zero."""
+    if one.value:
+        return abs(one.value)
+    if one.uncertainty:
+        return one.uncertainty
+    last = one.key.split(".")[-1]
+    materials = case.used_materials.values()
+    paths = [m.mean_free_path for m in materials if isinstance(m.mean_free_path, float)]
+    potentials = [abs(c.potential or 0.0) for c in case.contacts.values()]
+    voltages = [abs(p.voltage or 0.0) for p in case.periodic.values()]
+    sizes = {
+        "potential": max([*potentials, *voltages]) or 1e-3,
+        "voltage": max([*potentials, *voltages]) or 1e-3,
+        "slip_length": min(paths, default=1e-3 * device.extent),
+        "magnetic_field": 0.1,
+    }
+    if one.parameter:
+        return device.extent / device.length_unit
+    return sizes.get(last, 1.0)
+
+
+def _values(result: Result, names: Sequence[str]) -> np.ndarray:
+    probes = [name for name in names if name.startswith("probe.")]
+    found = outputs.values(result, probes)
+    return np.array([found[name] for name in names])

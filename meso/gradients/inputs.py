@@ -1,0 +1,209 @@
+"""The continuous inputs of a case: their values, and the case with one of them moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass, replace
+from functools import reduce
+from math import isfinite
+from typing import Any
+
+from meso.case import Case
+from meso.case.schema import KEYS, KINDS
+from meso.errors import CaseError, known
+from meso.materials.material import SCATTERING, conductivity_unit
+from meso.units import is_number
+
+#: Numbers of a case that vary continuously, by the last word of their key, and their SI units.
+UNITS = {
+    "conductivity": "S/m",
+    "mean_free_path": "m",
+    "electron_electron_mean_free_path": "m",
+    "fermi_energy": "J",
+    "vorticity_diffusion_length": "m",
+    "orbital_coupling": "J*s/A",
+    "spin_coupling": "J*s/A",
+    "fermi_wavevector": "1/m",
+    "thickness": "m",
+    "specularity": "",
+    "slip_length": "m",
+    "potential": "V",
+    "voltage": "V",
+    "current": "A",
+    "magnetic_field": "T",
+    "hall_conductivity": "hbar/e S/m",
+    "diffusivity": "m^2/s",
+    "divergence": "m^2/s",
+    "swapping": "m^2/s",
+    "cubic_anisotropy": "m^2/s",
+    "relaxation_time": "s",
+    "diffusion_length": "m",
+    "susceptibility": "J*s^2/m^3",
+    "relaxation_velocity": "m/s",
+    "angle": "deg",
+    "spin_to_orbital": "Hz",
+    "orbital_to_spin": "Hz",
+    "conductance": "m/s",
+}
+#: Tables by the name of the key above; each has numbers of its own names.
+_TABLES = {"parameters": "", "scattering": "", "current": "J/m^2", "density": "J*s/m^3"}
+#: What the other tables of a case are for.
+_REASONS = {
+    "mesh": "is about the mesh: results do not depend on it but for their errors",
+    "flow": "is a choice of the model or its discretisation",
+    "output": "says what is written, not what is solved",
+    "title": "does not change any result",
+    "regions": "is a name",
+    "geometry": "is no number that may vary",
+}
+_KINDS = {name: kind for kind, name in KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """A continuous number of a case.
+
+    Attributes:
+        key: Dotted key, as ``meso sweep --over`` has it.
+        value: In SI units; parameters of a drawing in the unit of that.
+        unit: The SI unit; empty for numbers, and parameters of a drawing.
+        uncertainty: One standard deviation in the same unit; 0 if the case states none.
+    """
+
+    key: str
+    value: float
+    unit: str = ""
+    uncertainty: float = 0.0
+
+    @property
+    def parameter(self) -> str:
+        """The name of a parameter of the drawing; empty for all others."""
+        start = "geometry.parameters."
+        return self.key.removeprefix(start) if self.key.startswith(start) else ""
+
+
+def inputs_of(case: Case, keys: Sequence[str] | None = None) -> tuple[Input, ...]:
+    """Continuous inputs of a case.
+
+    Args:
+        case: The case.
+        keys: Those that are wanted; all that the case gives by default.
+
+    Raises:
+        CaseError: A key that the case does not have, or one of something discrete.
+    """
+    found = {one.key: one for one in _all(case)}
+    if keys is None:
+        return tuple(found.values())
+    out, problems = [], []
+    for key in keys:
+        if key not in found and (extra := _input(case, key)):
+            found[key] = extra
+        if key in found:
+            out.append(found[key])
+        else:
+            problems.append((key, _why_not(case, key, found)))
+    if problems:
+        raise CaseError(*problems, file=None if case.file is None else str(case.file))
+    return tuple(out)
+
+
+def moved(case: Case, values: Mapping[str, Any]) -> Case:
+    """The case with other values of some keys, in SI units.
+
+    Raises:
+        CaseError: A value that the case does not permit.
+    """
+    changes: dict[str, Any] = {"geometry.file": str(case.geometry.file)}
+    for key, value in values.items():
+        head, _, rate = key.rpartition(".scattering.")
+        if head and isinstance(name := case.materials[head.split(".")[1]].scattering, str):
+            rates = {f"gamma{m}": x for m, x in SCATTERING[name].items()}
+            changes[f"{head}.scattering"] = rates | {rate: value}
+        else:
+            changes[key] = value
+    return replace(Case.from_dict(case.given, overrides=changes), file=case.file)
+
+
+def _all(case: Case) -> Iterator[Input]:
+    keys = [key for key, _ in _leaves(case.given)]
+    for name, material in case.used_materials.items():
+        # A law by its name stands for numbers, too.
+        if isinstance(material.scattering, str) and case.flow.viscous:
+            keys.append(f"materials.{name}.scattering.gamma2")
+    for key in keys:
+        if one := _input(case, key):
+            yield one
+
+
+def _leaves(table: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{head}{key}.")
+        else:
+            yield f"{head}{key}", value
+
+
+def _input(case: Case, key: str) -> Input | None:
+    """The input of a key, None if it is none."""
+    path = key.split(".")
+    unit = _unit(case, path)
+    value = None if unit is None else _value(case, path)
+    if value is None or not is_number(value) or not isfinite(value):
+        return None
+    if path[0] == "materials" and path[1] not in case.used_materials:
+        return None
+    return Input(key=key, value=float(value), unit=str(unit))
+
+
+def _unit(case: Case, path: list[str]) -> str | None:
+    """SI unit of a continuous number, None for all others."""
+    if path[0] not in ("geometry", "materials", "boundaries", "flow", "angular_momentum"):
+        return None
+    if len(path) > 2 and path[-2] in _TABLES:
+        return _TABLES[path[-2]]
+    if path[-1] == "conductivity":
+        return conductivity_unit(case.carriers)
+    if path[-1] == "current" and (case.carriers == "3d" and case.geometry.thickness is None):
+        return "A/m"
+    return UNITS.get(path[-1])
+
+
+def _value(case: Case, path: list[str]) -> Any:
+    """What a checked case has at a key, None for nothing."""
+    if path[-2:-1] == ["scattering"] and len(path) == 4 and path[1] in case.materials:
+        return _rate(case.materials[path[1]].scattering, path[3])
+    names = {key: name for name, key in KEYS.items()}
+
+    def inside(thing: Any, name: str) -> Any:
+        if isinstance(thing, Mapping):
+            return thing.get(name)
+        if name in _KINDS.values() and type(thing) in _KINDS:
+            return thing if _KINDS[type(thing)] == name else None
+        return getattr(thing, names.get(name, name), None) if is_dataclass(thing) else None
+
+    return reduce(inside, path, case)
+
+
+def _rate(scattering: str | Mapping[str, float], name: str) -> float | None:
+    """A relaxation rate, also of a law that has a name."""
+    if not isinstance(scattering, str):
+        return scattering.get(name)
+    order = name.removeprefix("gamma")
+    return SCATTERING[scattering].get(int(order), 1.0) if order.isdigit() else None
+
+
+def _why_not(case: Case, key: str, found: Mapping[str, Input]) -> str:
+    """Why there is no derivative in a key."""
+    path = key.split(".")
+    given: Any = dict(_leaves(case.given)).get(key, _value(case, path))
+    if given is None or _unit(case, path) is None and path[0] not in case.given:
+        return f"no such input; {known(key, found)}"
+    if is_dataclass(given) or isinstance(given, Mapping | list | tuple):
+        return f"found {'a profile or tensor' if _unit(case, path) is not None else 'a table'}"
+    if _unit(case, path) is None:
+        why = _REASONS.get(path[0], "is no continuous number")
+        return f"found {given!r}; {why}: there is no derivative in it (meso sweep varies it)"
+    if isinstance(given, str | float):
+        return f"found {given!r}; is not finite, or belongs to a material that no region has"
+    return f"found {given!r}; there is no derivative in it"

@@ -1,0 +1,124 @@
+"""The numbers of a result that may be differentiated, by the names of a sweep's columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from meso.discrete.sampling import probe_points
+from meso.errors import CaseError, known
+from meso.results.result import Result
+from meso.results.summary import numbers
+
+#: Columns that are no results, or do not depend on the inputs continuously.
+_OTHER = re.compile(r"cells|harmonics|estimated_error_.*|conductance_(lower|upper)_.*")
+_SUFFIX = re.compile(r"_(A|V|S|ohm|W|hbar|J|J_s)(_per_m2|_per_m|_m)?(?=(_[xyz])?$)")
+_AXES = "xyz"
+
+
+def short(column: str) -> str:
+    """The name of a column without its unit."""
+    return _SUFFIX.sub("", column)
+
+
+def unit(column: str) -> str:
+    """The unit in the name of a column; empty for ratios."""
+    found = _SUFFIX.search(column)
+    if not found:
+        return ""
+    text = found[0][1:].replace("hbar", "ħ").replace("_per_", "/").replace("m2", "m²")
+    return text.replace("ohm", "Ω").replace("_", " ")
+
+
+def values(result: Result, probes: Iterable[str] = ()) -> dict[str, float]:
+    """The outputs of a result by column, and values along its probes by name."""
+    out = {key: value for key, value in numbers(result).items() if not _OTHER.fullmatch(key)}
+    per = "_per_m" if result.per_thickness else ""
+    contacts = list(result.flow.contacts)
+    if len(contacts) > 2:
+        matrix = result.conductance_matrix
+        out |= {
+            f"conductance_matrix.{a}.{b}_S{per}": float(matrix[i, j])
+            for i, a in enumerate(contacts)
+            for j, b in enumerate(contacts)
+        }
+    if (part := result.angular_momentum) is not None:
+        names = part.densities.components
+        absorbed = {f"outflow.{b}": flux for b, flux in part.densities.outflow.items()}
+        for what, fluxes in {**absorbed, "relaxed": part.densities.relaxed}.items():
+            for name, x in zip(names, fluxes, strict=True):
+                out[f"angular_momentum.{what}.{name}_J{per}"] = float(x)
+        if part.response is not None:
+            out |= {
+                f"inverse.{name}.{key}": value
+                for name, terminal in part.response.contacts.items()
+                for key, value in ((f"current_A{per}", terminal.current),)
+            }
+    return out | {name: _sampled(result, name) for name in probes}
+
+
+def chosen(result: Result, names: Sequence[str] | None) -> tuple[str, ...]:
+    """Columns of outputs by name, with or without unit, ``edges.orbital_moment`` or turned about.
+
+    Args:
+        result: The result.
+        names: The names; all columns by default, without those that are zero by construction.
+
+    Raises:
+        CaseError: A name that is no output.
+    """
+    columns = values(result)
+    if names is None:
+        return tuple(columns)
+    by_name = {short(column): column for column in columns}
+    out, problems = [], []
+    for name in names:
+        first, *others = name.split(".")
+        turned = ".".join([*others, first])
+        for key in (name, turned):
+            if key in columns or key in by_name:
+                out.append(key if key in columns else by_name[key])
+                break
+        else:
+            if first == "probe":
+                _sampled(result, name)
+                out.append(name)
+            else:
+                text = f'no output "{name}"; {known(name, [*by_name, "probe.NAME.FIELD.NUMBER"])}'
+                problems.append(text)
+    if problems:
+        raise CaseError(*problems, file=None if result.case.file is None else str(result.case.file))
+    return tuple(dict.fromkeys(out))
+
+
+def _sampled(result: Result, name: str) -> float:
+    """The value of ``probe.NAME.FIELD[.component].NUMBER``, points counted from 0."""
+    probes, where = result.case.output.probes, name.split(".")
+    axis = where.pop(3) if len(where) == 5 else None
+    if len(where) != 4 or not where[3].isdigit():
+        text = "found a probe without field and number; e.g. probe.across.current_density.x.200"
+        raise CaseError((name, text))
+    _, line, field, number = where
+    if line not in probes:
+        raise CaseError((name, f'no probe "{line}"; {known(line, probes)}'))
+    if field not in result.fields:
+        raise CaseError((name, f'no field "{field}"; {known(field, result.fields)}'))
+    probe = probes[line]
+    points = probe_points(probe, result.device.dimension)
+    if int(number) >= len(points):
+        raise CaseError((name, f"found point {number}; must be in 0 … {len(points) - 1}"))
+    if probe.resolution is None:
+        found = np.ravel(result.sample(points[[int(number)]])[field])
+    else:
+        found = np.reshape(
+            result.sample(points, resolution=probe.resolution)[field][int(number)], -1
+        )
+    axes = _AXES[: len(found)] if len(found) > 1 else ""
+    if (axis or "") not in ([*axes] if axes else [""]):
+        raise CaseError((name, f"found component {axis!r}; {known(axis or '', axes)}"))
+    value = float(found[axes.index(axis) if axis else 0])
+    if not np.isfinite(value):
+        raise CaseError((name, "this point lies outside the conductor"))
+    return value
