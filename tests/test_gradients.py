@@ -11,6 +11,7 @@ from conftest import GEOMETRIES
 
 import meso
 from meso.exact import Ribbon
+from meso.gradients import Gradient, gradient, inputs_of, moved, velocities
 
 RIBBON: dict[str, Any] = {
     "geometry": {
@@ -18,7 +19,7 @@ RIBBON: dict[str, Any] = {
         "length_unit": "nm",
         "parameters": {"width": 60, "length": 150},
     },
-    "mesh": {"size": "20 nm", "wall_size": "6 nm"},
+    "mesh": {"size": "30 nm", "wall_size": "15 nm"},
     "materials": {
         "metal": {
             "carriers": "2d",
@@ -34,7 +35,7 @@ RIBBON: dict[str, Any] = {
         "drain": {"contact": {"potential": "0 V"}},
         "edges": {"wall": {"specularity": 0.3}},
     },
-    "flow": {"model": "hydrodynamic"},
+    "flow": {"model": "hydrodynamic", "order": 6},
 }
 
 
@@ -80,14 +81,93 @@ def exact(output: str, **changes: float) -> float:
     )
     if output == "conductance":
         return flow.current / 1e-3
-    return -abs(matter.orbital_coupling) * flow.half_moment / meso.constants.HBAR
+    return abs(matter.orbital_coupling) * flow.half_moment / meso.constants.HBAR
+
+
+@pytest.fixture(scope="module")
+def found(ribbon: meso.Result) -> Gradient:
+    return gradient(ribbon, ["conductance", "edges.1.orbital_moment"], of=list(PARAMETERS))
 
 
 @pytest.mark.parametrize("key", PARAMETERS)
 @pytest.mark.parametrize("output", ["conductance", "edges.1.orbital_moment"])
-def test_ribbon_against_the_closed_form(ribbon, output, key):
-    found = ribbon.gradient(output, of=key)
+def test_ribbon_against_the_closed_form(found, output, key):
     name = key.split(".")[-1]
     wanted = slope(lambda x: exact(output, **{name: x}), PARAMETERS[key])
-    sign = np.sign(found.values[0] * exact(output))
-    assert found.of(output, key) == pytest.approx(sign * wanted, rel=1e-7)
+    assert found.of(output, key) == pytest.approx(wanted, rel=1e-7)
+
+
+def test_numbers_go_with_their_names(ribbon, found):
+    assert found.outputs == ("conductance_S", "edges.1.orbital_moment_hbar_per_m")
+    assert [one.key for one in found.inputs] == list(PARAMETERS)
+    assert found.methods == ("differences",) * 2
+    assert found.values[0] == pytest.approx(ribbon.conductance_matrix[0, 0], rel=1e-12)
+    path = found.inputs[1]
+    assert (path.value, path.unit, path.uncertainty) == (30e-9, "m", 0.0)
+    per_cent = found.derivatives * [one.value for one in found.inputs] / found.values[:, None]
+    np.testing.assert_allclose(found.relative(), per_cent)
+    assert (found.errors <= 1e-5 * np.abs(found.derivatives)).all()
+    turned = ribbon.gradient("orbital_moment.edges.1", of="boundaries.source.contact.potential")
+    assert turned.outputs == found.outputs[1:]
+    assert turned.relative()[0, 0] == pytest.approx(1.0, rel=1e-10)
+
+
+# -- where an input ends ---------------------------------------------------------------------------
+
+
+def test_one_sided():
+    """Specularity 0 is the least there is: all steps go upwards."""
+    edge = {"boundaries.edges.wall.specularity": 0.0}
+    rough = meso.run(case(**edge))
+    found = rough.gradient("conductance", of=[*edge])
+    at = np.linspace(0.0, 0.01, 5)
+    wanted = np.polyfit(at, [exact("conductance", specularity=x) for x in at], 4)[-2]
+    assert found.derivatives[0, 0] == pytest.approx(wanted, rel=1e-7)
+
+
+def test_laws_by_name_have_rates():
+    plain = {"materials.metal.scattering": "radial-tangential"}
+    assert "materials.metal.scattering.gamma2" in [one.key for one in inputs_of(case(**plain))]
+    other = moved(case(**plain), {"materials.metal.scattering.gamma2": 0.75})
+    assert other.materials["metal"].gamma2 == 0.75
+
+
+# -- refusals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("materials.metal.mean_free_pat", 'did you mean "materials.metal.mean_free_path"?'),
+        ("flow.order", "found 6; is a choice of the model or its discretisation"),
+        ("mesh.size", "found '30 nm'; is about the mesh"),
+        ("materials.metal.carriers", "found '2d'; is no continuous number"),
+        ("geometry.parameters.widht", 'did you mean "geometry.parameters.width"?'),
+        ("boundaries.edges", "found a table"),
+    ],
+)
+def test_unknown_and_discrete_inputs(key, words):
+    with pytest.raises(meso.CaseError) as caught:
+        inputs_of(case(), [key])
+    assert str(caught.value).startswith(f"{key}: ")
+    assert words in str(caught.value)
+
+
+def test_unknown_outputs(ribbon):
+    with pytest.raises(meso.CaseError, match='no output "edge.1.orbital_moment"; did you mean "ed'):
+        ribbon.gradient("edge.1.orbital_moment")
+    with pytest.raises(meso.CaseError, match='no probe "across"; known: none'):
+        ribbon.gradient("probe.across.potential.3")
+    with pytest.raises(meso.CaseError, match='found method "adjiont"; did you mean "adjoint"'):
+        ribbon.gradient("conductance", method="adjiont")
+
+
+def test_curves_that_come_and_go():
+    """At fillet = 0 a corner is sharp: with any other value there is an arc."""
+    channel = {
+        "geometry.file": str(GEOMETRIES / "constriction.geo"),
+        "geometry.parameters": {"width": 60, "length": 150, "opening": 30, "neck": 10, "fillet": 0},
+    }
+    result = meso.run(case(**channel, **{"flow.order": 2, "mesh.size": "30 nm"}))
+    with pytest.raises(meso.GeometryError, match="has other curves at geometry.parameters.fillet"):
+        velocities(result.case, result.device, ["fillet"])

@@ -149,8 +149,7 @@ def run(
 
     with failing_together(comm), announced(progress):
         with located(case):
-            _check_terms(case, terms, angular_momentum_terms)
-            _check_device(case, device)
+            _check(case, terms, angular_momentum_terms, device)
             flow, evidence = _solve(case, build, clock, earlier, terms)
             part = None
             if diffusion := diffusions.get(id(flow.device)):
@@ -184,15 +183,12 @@ def run(
         )
 
 
-def _check_device(case: Case, device: Device | None) -> None:
-    if device is not None and case.mesh.adapt is not None:
-        raise CaseError(("mesh.adapt", "makes meshes of its own: it takes no device"))
-    if device is not None:
-        check_fit(case, device)
-
-
-def _check_terms(case: Case, terms: Sequence[Term], densities: Sequence[Term]) -> None:
+def _check(
+    case: Case, terms: Sequence[Term], densities: Sequence[Term], device: Device | None
+) -> None:
     problems = []
+    if device is not None and case.mesh.adapt is not None:
+        problems.append(("mesh.adapt", "makes meshes of its own: it takes no device"))
     if terms and case.flow.kinetic:
         problems.append(("flow.model", "the kinetic model takes no added terms"))
     if terms and case.mesh.adapt is not None:
@@ -201,6 +197,8 @@ def _check_terms(case: Case, terms: Sequence[Term], densities: Sequence[Term]) -
         problems.append(("angular_momentum", "missing: there are added terms for it"))
     if problems:
         raise CaseError(*problems)
+    if device is not None:
+        check_fit(case, device)
 
 
 @dataclass(slots=True)
