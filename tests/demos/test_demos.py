@@ -370,6 +370,7 @@ def test_vicinity_ohmic() -> None:
     np.testing.assert_allclose((4 * found[0] - found[1]) / 3, exact, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_vicinity_becomes_ohmic() -> None:
     """As l -> 0 each resistance tends to the ohmic one, and does it linearly, by wall layers."""
     ohmic = vicinity(("flow.model", "ohmic"))

@@ -174,7 +174,8 @@ def test_estimates(path, p):
 
 
 @pytest.mark.parametrize(
-    ("path", "p"), [(0.1, 0.0), (0.1, 0.5), (0.5, 0.0), (1.0, 0.0), (1.0, 0.9), (0.3, 0.97)]
+    ("path", "p"),
+    [(0.1, 0.0), (0.1, 0.5), (0.5, 0.0), (1.0, 0.0), thorough(1.0, 0.9), (0.3, 0.97)],
 )
 def test_auto(path, p):
     """Currents and edge moments within the tolerance, and not by many harmonics too many."""
