@@ -196,6 +196,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--unit", default="nm", help="unit of a drawing or mesh (default nm)")
     add("--picture", type=Path, default="mesh.png", metavar="FILE.png", help="default: mesh.png")
 
+    text = "a commented case for a drawing or mesh, with its names filled in; runs as it is"
+    add = command("new", _new, text, quiet=False)
+    add("file", type=Path, metavar="FILE")
+    add("--unit", default="nm", help="unit of its coordinates (default nm)")
+    text = "default: beside the drawing, with its name"
+    add("--output", type=Path, metavar="CASE.toml", help=text)
+
     add = command("plot", _plot, "draw the pictures of a result directory again")
     add("directory", **directory)
 
@@ -383,6 +390,19 @@ def _mesh(options: argparse.Namespace, root: bool) -> None:
     draw_mesh(device, options.picture)
     if root:
         print(f"{text}\n  picture in {options.picture}")
+
+
+def _new(options: argparse.Namespace, root: bool) -> None:
+    _start(options)
+    from meso.device import Device
+    from meso.mpi import on_root
+    from meso.results.drafting import write_draft
+
+    path = options.output or options.file.with_suffix(".toml")
+    device = Device.from_gmsh(options.file, length_unit=options.unit, **_wishes(options, root))
+    on_root(device.comm, lambda: write_draft(device, options.unit, path))
+    if root:
+        print(f"  written: {path}\n  check it, fill in your material, then: meso run {path}")
 
 
 def _plot(options: argparse.Namespace, root: bool) -> None:

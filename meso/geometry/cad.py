@@ -15,8 +15,9 @@ import gmsh
 import numpy as np
 
 from meso.errors import GeometryError, known
-from meso.geometry.drawing import KIND, read_text, run_gmsh
+from meso.geometry.drawing import KIND, run_gmsh
 from meso.geometry.groups import Groups, Selector
+from meso.geometry.scripts import read_text
 
 _MEASURES = {1: "length", 2: "area", 3: "volume"}
 _LISTED = 40  # entities in a message

@@ -41,7 +41,7 @@ def open_geo(path: Path, parameters: Mapping[str, float], *, trusted: bool = Fal
     parameter. Raises a GeometryError for an unknown variable, a script that must not run, and one
     that Gmsh refuses (its message is shown).
     """
-    text = read_text(path)
+    text = scripts.read_text(path)
     for name, value in parameters.items():
         text = _assign(text, name, float(value))
     # Gmsh drops the last statement of a file that has no final newline.
@@ -51,12 +51,12 @@ def open_geo(path: Path, parameters: Mapping[str, float], *, trusted: bool = Fal
     known = set(re.findall(r"[A-Za-z_]\w*", without_comments(text)))
     for name in parameters:
         if name not in known and "Include" not in text and "Merge" not in text:
-            variables = _variables(text)
-            near = get_close_matches(name, variables, n=1)
+            names = scripts.variables(text)
+            near = get_close_matches(name, names, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else ""
             raise GeometryError(
                 f"{path}: the drawing has no variable '{name}' (geometry.parameters){hint}"
-                f" It has: {', '.join(variables) or 'none'}"
+                f" It has: {', '.join(names) or 'none'}"
             )
     with tempfile.TemporaryDirectory(prefix="meso-") as folder:
         copy = Path(folder) / path.name
@@ -82,28 +82,14 @@ def _assign(text: str, name: str, value: float) -> str:
     return text
 
 
-def _variables(text: str) -> list[str]:
-    inside = " ".join(re.findall(r"(?s)DefineConstant\s*\[(.*?)\]\s*;", text))
-    plain = re.findall(r"(?m)^\s*([A-Za-z_]\w*)\s*=(?!=)", text)
-    return sorted({*re.findall(r"([A-Za-z_]\w*)\s*=", inside), *plain})
-
-
 def open_mesh(path: Path, *, trusted: bool = False) -> None:
     """Open a ``.msh`` file; raises a GeometryError for a missing one or one that is no mesh."""
-    read_text(path)
+    scripts.read_text(path)
     if not scripts.is_mesh(path):
         raise GeometryError(f"{path}: no mesh of Gmsh: such a file begins with $MeshFormat")
     if not trusted:
         scripts.check_options(path)
     run_gmsh(path, lambda: gmsh.open(str(path)))
-
-
-def read_text(path: Path) -> str:
-    """The text of a file, or a GeometryError."""
-    try:
-        return path.read_text(errors="replace")
-    except OSError as error:
-        raise GeometryError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def run_gmsh(path: Path, action: Callable[[], Any], hide: str = "") -> Any:

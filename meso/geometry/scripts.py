@@ -263,3 +263,26 @@ def _refusal(path: Path, text: str, token: _Token, why: str) -> GeometryError:
         f"{path}, line {line}: {why}: {statement}\n  Drawings may not; if you trust whoever wrote"
         " this one, allow it with --trust (trusted = True in Python)"
     )
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, or a GeometryError."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError as error:
+        raise GeometryError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def variables(text: str) -> list[str]:
+    """Names of what a script assigns: the variables that may be set from outside."""
+    inside = " ".join(re.findall(r"(?s)DefineConstant\s*\[(.*?)\]\s*;", text))
+    plain = re.findall(r"(?m)^\s*([A-Za-z_]\w*)\s*=(?!=)", text)
+    return sorted({*re.findall(r"([A-Za-z_]\w*)\s*=", inside), *plain})
+
+
+def constants(text: str) -> dict[str, str]:
+    """Those that are given a number as such, with it: what a drawing is to be varied by."""
+    number = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+    inside = " ".join(re.findall(r"(?s)DefineConstant\s*\[(.*?)\]\s*;", text))
+    found = re.findall(rf"([A-Za-z_]\w*)\s*=\s*\{{?\s*({number})\s*(?=[,}}]|$)", inside)
+    return dict(found + re.findall(rf"(?m)^([A-Za-z_]\w*)\s*=\s*({number})\s*;", text))

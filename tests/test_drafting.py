@@ -1,0 +1,69 @@
+"""meso new: a case for a drawing, which runs as it is."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import meso
+from meso.cli import main
+
+GEOMETRIES = Path(__file__).parents[1] / "geometries"
+
+
+@pytest.mark.parametrize(
+    ("drawing", "contacts"),
+    [
+        ("hall_bar", ["source", "drain", "probe1", "probe2", "probe3", "probe4"]),
+        ("annulus", ["source", "drain"]),
+        ("ribbon_period", ["source", "drain"]),
+    ],
+)
+def test_names_of_the_drawing_are_filled_in(tmp_path, capsys, drawing, contacts):
+    shutil.copy(GEOMETRIES / f"{drawing}.geo", tmp_path)
+    assert main(["new", str(tmp_path / f"{drawing}.geo"), "--unit", "um"]) == 0
+    path = tmp_path / f"{drawing}.toml"
+    assert str(path) in capsys.readouterr().out
+    case = meso.Case.load(path)
+    assert case.geometry.length_unit == 1e-6
+    assert set(case.contacts) == set(contacts)
+    driven = [contact.potential for contact in case.contacts.values()]
+    assert driven[:2] == [1e-3, 0.0] and set(driven[2:]) <= {None}
+    # What a comment says of the drawing's numbers is right, too.
+    text = path.read_text()
+    if "# parameters" in text:
+        path.write_text(text.replace("# parameters", "parameters"))
+        assert meso.Case.load(path).geometry.parameters
+
+
+def test_contacts_are_guessed(tmp_path):
+    """Where no name tells: the smallest boundaries, and the case says that it guessed."""
+    text = (GEOMETRIES / "ribbon.geo").read_text().replace('"source"', '"a"')
+    (tmp_path / "ribbon.geo").write_text(text.replace('"drain"', '"b"'))
+    assert main(["new", str(tmp_path / "ribbon.geo")]) == 0
+    path = tmp_path / "ribbon.toml"
+    assert set(meso.Case.load(path).contacts) == {"a", "b"}
+    assert path.read_text().count("a guess") == 2
+
+
+def test_it_runs(tmp_path, monkeypatch, capsys):
+    """From a drawing to a result in two commands, with a name that TOML wants in quotes."""
+    text = (GEOMETRIES / "ribbon.geo").read_text().replace('"metal"', '"my metal"')
+    (tmp_path / "ribbon.geo").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "ribbon.geo", "--output", "cases/first.toml"]) == 0
+    assert main(["run", "cases/first.toml", "--no-figures"]) == 0
+    assert (tmp_path / "results/ribbon/summary.json").exists()
+    assert "conductance" in capsys.readouterr().out
+
+
+def test_what_is_there_is_kept(tmp_path, capsys):
+    shutil.copy(GEOMETRIES / "ribbon.geo", tmp_path)
+    (tmp_path / "ribbon.toml").write_text("mine")
+    assert main(["new", str(tmp_path / "ribbon.geo")]) == 2
+    assert "exists; choose another name" in capsys.readouterr().err
+    assert (tmp_path / "ribbon.toml").read_text() == "mine"
+    assert main(["new", str(tmp_path / "ribbon.geo"), "--output", str(tmp_path / "case.txt")]) == 2
+    assert "must end in .toml" in capsys.readouterr().err
