@@ -19,7 +19,7 @@ from meso.discrete.solvers import Factor, Iterative, free
 from meso.discrete.unknowns import Unknowns
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Condensed:
     """One batch of cells after the elimination of its inner unknowns.
 
@@ -29,6 +29,7 @@ class Condensed:
         coupling: A_ii^-1 A_io, shape (c, m, n).
         own: A_ii^-1 b_i, shape (c, m, sides), or None without inner loads.
         given: Prescribed values at the outer positions, shape (c, n, sides), or None.
+        block: A_ii, shape (c, m, m), or None if no other loads will come.
     """
 
     cells: np.ndarray
@@ -36,6 +37,7 @@ class Condensed:
     coupling: np.ndarray
     own: np.ndarray | None
     given: np.ndarray | None
+    block: np.ndarray | None = None
 
     def inner(self, solution: np.ndarray) -> np.ndarray:
         """Inner unknowns, shape (c, m, sides), from the local solution, shape (n, sides)."""
@@ -55,12 +57,14 @@ class Assembly:
         sides: Number of right-hand sides.
         symmetric: Whether all matrices are symmetric.
         own: Whether terms of a user take part: unknowns inside cells are pivoted then.
+        keep: Whether other loads will come, for :meth:`respond`.
     """
 
     unknowns: Unknowns
     sides: int
     symmetric: bool = True
     own: bool = False
+    keep: bool = False
     load: np.ndarray = field(init=False)
     batches: list[Condensed] = field(default_factory=list)
     _triplets: list[tuple[np.ndarray, ...]] = field(default_factory=list)
@@ -97,9 +101,8 @@ class Assembly:
             if load is not None:
                 remaining, outer_load = left[..., :outer], left[..., outer:]
                 coupling, own = solved[..., :outer], solved[..., outer:]
-            self.batches.append(
-                Condensed(cells=cells, rows=rows, coupling=coupling, own=own, given=given)
-            )
+            block = matrix[:, outer:, outer:].copy() if self.keep else None
+            self.batches.append(Condensed(cells, rows, coupling, own, given, block))
         self.add_matrix(rows, remaining)
         if given is not None:
             lifted = remaining @ given
@@ -132,6 +135,34 @@ class Assembly:
         """Add loads, shape (..., sides), at local unknowns, shape (...), -1 ignored."""
         keep = rows >= 0
         np.add.at(self.load, rows[keep], load[keep])
+
+    def respond(
+        self, factor: Factor | Iterative, rows: np.ndarray, loads: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The solution for another load of cells, without what is given; of symmetric matrices.
+
+        Args:
+            factor: What :meth:`factorise` or :meth:`iterative` returned.
+            rows: Local unknowns of the outer positions of all cells, (c, o), -1 for none.
+            loads: On all positions of the cells, outer ones first, (c, n).
+
+        Returns:
+            At the local unknowns, and at all positions of the cells, (n,) and (c, n).
+        """
+        o = rows.shape[1]
+        outer, inner = loads[:, :o].copy(), np.zeros((len(loads), loads.shape[1] - o))
+        for part in self.batches:
+            outer[part.cells] -= (loads[part.cells, None, o:] @ part.coupling)[:, 0]
+        right = np.zeros((self.unknowns.size, 1))
+        keep = rows >= 0
+        right[:, 0] = np.bincount(rows[keep], outer[keep], minlength=len(right))
+        x = factor.solve(right)[:, 0]
+        at = np.where(keep, x[rows], 0.0) if len(x) else np.zeros(rows.shape)
+        for part in self.batches:
+            assert part.block is not None
+            own = np.linalg.solve(part.block, loads[part.cells, o:, None])
+            inner[part.cells] = (own - part.coupling @ at[part.cells, :, None])[..., 0]
+        return x, np.concatenate([at, inner], axis=1)
 
     def _add(self, a: np.ndarray, b: np.ndarray, values: np.ndarray) -> None:
         low, high = (a, b) if not self.symmetric else (np.minimum(a, b), np.maximum(a, b))

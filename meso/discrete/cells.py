@@ -271,6 +271,29 @@ def cells_of(device: Device) -> Cells:
     return Cells(device)
 
 
+def at_geometry_nodes(device: Device, cell: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Sums over all ranks at the nodes of the geometry of what belongs to nodes of cells.
+
+    Args:
+        device: The device.
+        cell: Cells of this rank, shape (e,).
+        values: At their geometry nodes, shape (e, g, k).
+
+    Returns:
+        Shape (local geometry nodes, k), zero at ghosts.
+    """
+    x, dofmap, _ = _compat.geometry(device.mesh)
+    index_map, k = device.mesh.geometry.index_map(), values.shape[2]
+    nodes = dofmap[cell].ravel()
+    vector = dolfinx.la.vector(index_map, k)
+    for a in range(k):
+        vector.array[a::k] = np.bincount(nodes, values[..., a].ravel(), minlength=len(x))
+    vector.scatter_reverse(dolfinx.la.InsertMode.add)
+    out = np.array(vector.array).reshape(-1, k)
+    out[index_map.size_local :] = 0.0
+    return out
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FacetGeometry:
     """Boundary facets at points of the reference facet.

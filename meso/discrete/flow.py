@@ -26,7 +26,8 @@ from meso.equations import contacts, hydrodynamic, walls
 BoundaryIntegrand = Callable[..., Any]
 
 
-def _ds(shape: Shape, current: Space) -> ufl.Measure:
+def boundary_measure(shape: Shape, current: Space) -> ufl.Measure:
+    """Integrals over boundary facets."""
     return shape.ds(2 * current.degree + 2 * (shape.degree - 1))
 
 
@@ -36,7 +37,8 @@ def _split(values: np.ndarray, axis: int, dimension: int) -> np.ndarray:
     return values.reshape(*before, values.shape[axis] // dimension, dimension, *after)
 
 
-def _conductor(J: Any, phi: Any, w: Any, psi: Any, stress: Any, resistivity: Any, bulk: Any) -> Any:
+def conductor(J: Any, phi: Any, w: Any, psi: Any, stress: Any, resistivity: Any, bulk: Any) -> Any:
+    """The weak form of the conductor and of continuity."""
     return (
         hydrodynamic.relaxation(J, w, resistivity)
         + hydrodynamic.viscosity(J, w, stress)
@@ -47,7 +49,7 @@ def _conductor(J: Any, phi: Any, w: Any, psi: Any, stress: Any, resistivity: Any
 
 
 @lru_cache(maxsize=64)
-def _names(integrand: BoundaryIntegrand) -> tuple[str, ...]:
+def coefficient_names(integrand: BoundaryIntegrand) -> tuple[str, ...]:
     """The coefficients of a boundary term."""
     return tuple(signature(integrand).parameters)[3:]
 
@@ -65,8 +67,10 @@ def _boundary(
     nodal, n = shape.space(shape.inside(current.degree)), walls.normal(shape.domain)
     given = [ufl.Coefficient(nodal) if each else shape.constant() for each in varying]
     value = dict(zip(names, given, strict=True))
-    terms = [of(J, w, n, **{name: value[name] for name in _names(of)}) for of in integrands]
-    return Kernel(sum(terms[1:], terms[0]) * _ds(shape, current), given)
+    terms = [
+        of(J, w, n, **{name: value[name] for name in coefficient_names(of)}) for of in integrands
+    ]
+    return Kernel(sum(terms[1:], terms[0]) * boundary_measure(shape, current), given)
 
 
 @lru_cache(maxsize=64)
@@ -75,14 +79,16 @@ def _flux(shape: Shape, current: Space) -> Kernel:
     J = ufl.TrialFunction(shape.of(current))
     level = ufl.TestFunction(shape.space(shape.polynomials(current.degree - 1)))
     n = ufl.FacetNormal(shape.domain)
-    return Kernel(walls.impenetrable(J, level, n) * _ds(shape, current))
+    return Kernel(walls.impenetrable(J, level, n) * boundary_measure(shape, current))
 
 
 @lru_cache(maxsize=64)
 def _port(shape: Shape, current: Space) -> Kernel:
     """Current through a boundary."""
     w = ufl.TestFunction(shape.of(current))
-    return Kernel(contacts.potential(w, ufl.FacetNormal(shape.domain)) * _ds(shape, current))
+    return Kernel(
+        contacts.potential(w, ufl.FacetNormal(shape.domain)) * boundary_measure(shape, current)
+    )
 
 
 class FlowForms:
@@ -115,7 +121,7 @@ class FlowForms:
         """Conductor and continuity, shape (c, d p + q, d p + q); bulk of the augmentation."""
         spaces, values = (self.current, Space(self.order - 1, 0)), (stress, resistivity, bulk)
         degree = 2 * self.current.highest
-        return element_matrices(_conductor, self.cells, batch, straight, spaces, values, degree)
+        return element_matrices(conductor, self.cells, batch, straight, spaces, values, degree)
 
     def quadrature(self) -> np.ndarray:
         """Points (q, d) in cells, where coefficients of the conductor are given."""
@@ -132,7 +138,7 @@ class FlowForms:
 
         They ask for their coefficients by name: (f,), or (f, p) at :attr:`points`.
         """
-        names = tuple(sorted({name for of in integrands for name in _names(of)}))
+        names = tuple(sorted({name for of in integrands for name in coefficient_names(of)}))
         values = tuple(given(name) for name in names)
         varying = tuple(value.ndim == 2 for value in values)
         kernel = _boundary(self.curved, self.current, integrands, names, varying)

@@ -69,7 +69,7 @@ class Saddle(Krylov):
 
     def solve(
         self, forces: np.ndarray, sources: np.ndarray, ports: int, level: Sequence[int]
-    ) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
+    ) -> tuple[list[list[np.ndarray]], np.ndarray]:
         """Solve for all sides, one after the other.
 
         Args:
@@ -80,12 +80,13 @@ class Saddle(Krylov):
                 of them needs no solution of its own.
 
         Returns:
-            J and the potential at local numbers for each side, and the currents, (ports, sides).
+            J, (n, components), and each multiplier, (m,), at local numbers for each side, and the
+            currents, (ports, sides).
 
         Raises:
             ConvergenceError: The iteration stagnates.
         """
-        u, p, *more = self.rows
+        u, _, *more = self.rows
         rest = [np.zeros(rows.size) for rows in more]
         loads = [
             PETSc.Vec().createNest(
@@ -118,8 +119,9 @@ class Saddle(Krylov):
         ]
         out = []
         for side in sides:
-            vector, scalar, *_ = found[side][0].getNestSubVecs()
-            out.append((u.spread(vector), p.spread(scalar)[:, 0]))
+            vector, *scalars = found[side][0].getNestSubVecs()
+            pairs = zip(self.rows[1:], scalars, strict=True)
+            out.append([u.spread(vector), *(rows.spread(x)[:, 0] for rows, x in pairs)])
         free(*loads, *(part for pair in found.values() for part in pair))
         return out, np.array(flux).reshape(ports, len(loads))
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ufl import Identity, Jacobian, Mesh, dot, grad, inv, outer, sqrt
+from ufl import Identity, Mesh, SpatialCoordinate, dot, grad, inv, outer, sqrt
+from ufl.classes import ReferenceGrad
 from ufl.geometry import ReferenceNormal
 
 Expr = Any
@@ -25,7 +26,9 @@ def along(J: Expr, n: Expr) -> Expr:
 
 def normal(domain: Mesh) -> Expr:
     """Outward unit normal by the map of the cell, so that it has a gradient on curved cells."""
-    N = dot(inv(Jacobian(domain)).T, ReferenceNormal(domain))
+    # Spelt so, its gradient can be differentiated in the shape, which that of a Jacobian can not.
+    map_ = ReferenceGrad(SpatialCoordinate(domain))
+    N = dot(inv(map_).T, ReferenceNormal(domain))
     return N / sqrt(dot(N, N))
 
 

@@ -56,7 +56,7 @@ class Adjoint(ABC):
             current: d T / d J at the nodes of each cell of this rank, in the order of
                 ``flow.fields["current_density"].values``, shape (c, n, d); None for zero. Cells
                 that share a node add up.
-            potential: The same of ``flow.fields["potential"].values``, shape (c, q).
+            potential: The same of ``flow.fields["potential"].values``, shape (c, q, 1).
 
         Returns:
             Its derivatives; ``given`` has those in what the ports are given.
@@ -73,3 +73,10 @@ class Adjoint(ABC):
     @abstractmethod
     def close(self) -> None:
         """Free what is kept, on all ranks together."""
+
+
+def of_ports(mix: Mix, ports: tuple[str, ...]) -> np.ndarray:
+    """How much of each port there is, (ports,)."""
+    if isinstance(mix, str):
+        return np.array([float(port == mix) for port in ports])
+    return np.asarray(mix, dtype=float)

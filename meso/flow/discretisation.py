@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -157,6 +157,8 @@ class Solutions:
             (ports, sides); empty where there are no ports.
         evidence: How the system was solved: method, unknowns, residual, ...
         family: Of the space of the moments.
+        levels: Levels of walls at the nodes of each facet of ``Device.facets``, zero but on walls,
+            shape (sides, f, q).
     """
 
     vector: np.ndarray
@@ -164,6 +166,7 @@ class Solutions:
     flux: np.ndarray
     evidence: dict[str, object]
     family: str = "Lagrange"
+    levels: np.ndarray | None = None
 
 
 def _value(coefficients: Mapping[str, OfFacets], on: OnFacets, name: str) -> np.ndarray:
@@ -190,7 +193,7 @@ class Discretisation:
         family = "enriched" if enriched else "Lagrange"
         self.vector: Lagrange = lagrange(problem.device, problem.order, family)
         self.scalar: Lagrange = lagrange(problem.device, problem.order - 1)
-        self._forms = FlowForms(self.cells, problem.order, enriched=enriched)
+        self.forms = FlowForms(self.cells, problem.order, enriched=enriched)
         sticky = [name for name in self.device.boundaries if self.laws[name].sticks]
         nodes = [self.vector.nodes_on(self.device, name) for name in sticky]
         self.prescribed = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *nodes]))
@@ -206,6 +209,25 @@ class Discretisation:
         """Facets of the boundaries whose laws are wanted."""
         chosen = np.array([wanted(self.laws[name]) for name in self.device.boundaries], dtype=bool)
         return self.device.facets.of(chosen[self.device.facets.boundary])
+
+    @cached_property
+    def walls(self) -> np.ndarray:
+        """Which facets of the device keep the normal current out, in the order of ``facets``."""
+        tight = [self.laws[name].impenetrable for name in self.device.boundaries]
+        return np.flatnonzero(np.array(tight, dtype=bool)[self.device.facets.boundary])
+
+    def spread_levels(self, on_walls: np.ndarray) -> np.ndarray:
+        """Levels of all facets from those of walls, (sides, walls, q)."""
+        sides, _, q = on_walls.shape
+        out = np.zeros((sides, len(self.device.facets.cell), q))
+        out[:, self.walls] = on_walls
+        return out
+
+    def levels_of_potential(self, scalar: np.ndarray) -> np.ndarray:
+        """Levels of all facets where those of walls are the potential there, from (sides, c, q)."""
+        walls = self.device.facets.of(self.walls)
+        nodes = self.scalar.on_facet[walls.local]
+        return self.spread_levels(scalar[:, walls.cell[:, None], nodes])
 
     def geometry(self, facets: Facets) -> FacetGeometry:
         """Facets at the quadrature points of boundary terms."""
@@ -240,13 +262,13 @@ class Discretisation:
     def port_flux(self, name: str) -> tuple[Facets, np.ndarray]:
         """Facets of a port, and the integrals of J_n over them, shape (f, p, n)."""
         facets = self.device.facets_on(name)
-        flux = self._forms.port(facets.cell, facets.local)
+        flux = self.forms.port(facets.cell, facets.local)
         here = np.arange(len(flux))[:, None]
         return facets, flux[here, self.vector.on_facet[facets.local]] @ self.moments.flux
 
     def wall_flux(self, walls: Facets) -> np.ndarray:
         """Integrals of levels of walls times J_n, on nodes of facets, shape (f, q, p, n)."""
-        flux = self._forms.flux(walls.cell, walls.local)
+        flux = self.forms.flux(walls.cell, walls.local)
         here = np.arange(len(flux))[:, None, None]
         levels = self.scalar.on_facet[walls.local][:, :, None]
         nodes = self.vector.on_facet[walls.local][:, None, :]
@@ -254,7 +276,7 @@ class Discretisation:
 
     def penalties(self, walls: Facets) -> np.ndarray:
         """Mean factor of the penalty on J_n on each facet, shape (f,)."""
-        at = self.cells.positions(walls.cell, self._forms.points)
+        at = self.cells.positions(walls.cell, self.forms.points)
         on = OnFacets(cell=walls.cell, position=at, height=self.geometry(walls).height)
         out = np.empty(len(walls.cell))
         for name, law in self.laws.items():
@@ -285,16 +307,16 @@ class Discretisation:
                 if law.half_range is not None:
                     self._spread(matrix, facets, geometry, law.half_range.angular(geometry))
                 if integrands:
-                    at = self.cells.positions(cell, self._forms.points)
+                    at = self.cells.positions(cell, self.forms.points)
                     on = OnFacets(cell=cell, position=at, height=geometry.height)
                     # The first moments are the current density.
-                    matrix[:, :, :d, :, :d] += self._forms.boundary(
+                    matrix[:, :, :d, :, :d] += self.forms.boundary(
                         integrands, cell, local, partial(_value, given, on)
                     )
                 whole = np.zeros((len(cell), p * n + q, p * n + q))
                 whole[:, : p * n, : p * n] = matrix.reshape(-1, p * n, p * n)
                 if walled:
-                    flux = self._forms.flux(cell, local).reshape(-1, q, p * n)
+                    flux = self.forms.flux(cell, local).reshape(-1, q, p * n)
                     whole[:, p * n :, : p * n] = flux
                     whole[:, : p * n, p * n :] = flux.swapaxes(1, 2)
                 yield cell, whole
@@ -339,15 +361,15 @@ class Discretisation:
     def _conductor(self, batch: np.ndarray, same: bool, moments: Moments) -> np.ndarray:
         coefficients, d = self.problem.coefficients, self.cells.dimension
         # Twice the degree is enough on curved cells: the divergence is still exact.
-        points = self._forms.quadrature()
+        points = self.forms.quadrature()
         at = self.cells.positions(batch, points[:1] if same else points)
         stress, relaxation = coefficients.stress(batch, at), coefficients.relaxation(batch, at)
         bulk = (augmentation(self.cells.measures(batch), d) * relaxation.T).T
         if moments.hydrodynamic:
-            return self._forms.conductor(batch, same, stress, relaxation, bulk)
+            return self.forms.conductor(batch, same, stress, relaxation, bulk)
         # The first moments are the current density.
         nothing = np.zeros_like(relaxation)
-        flow = self._forms.conductor(batch, same, nothing, nothing, bulk)
+        flow = self.forms.conductor(batch, same, nothing, nothing, bulk)
         c, n, p, q = len(batch), moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
         matrix, whole = np.zeros((c, p, n, p, n)), np.zeros((c, p * n + q, p * n + q))
         matrix[:, :, :d, :, :d] = flow[:, : p * d, : p * d].reshape(c, p, d, p, d)

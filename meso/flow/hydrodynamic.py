@@ -31,6 +31,7 @@ from meso.flow.discretisation import (
     OnFacets,
     Problem,
 )
+from meso.flow.hydrodynamic_adjoint import HydrodynamicAdjoint
 from meso.flow.magnetic import magnetic_term
 from meso.flow.planar import PlanarSystem
 from meso.flow.result import (
@@ -204,8 +205,13 @@ class Hydrodynamic:
     def _penalty(self, on: OnFacets) -> np.ndarray:
         stress = self.coefficients.stress(on.cell, on.position)
         relaxation = self.coefficients.relaxation(on.cell, on.position)
+        of_stress, of_relaxation = self.penalty_parts(on.height)
+        return (stress.T * of_stress + relaxation.T * of_relaxation).T
+
+    def penalty_parts(self, height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Factors of stress and relaxation in the penalty on J.n, for heights of cells."""
         factor = (WALL_PENALTY if self.device.dimension == 3 else CORNER_PENALTY) * self.order**2
-        return factor * (stress.T / on.height + relaxation.T * on.height).T
+        return factor / height, factor * height
 
     def problem(self) -> Problem:
         """The discrete problem."""
@@ -269,23 +275,27 @@ class Hydrodynamic:
         return own
 
     def _system(
-        self,
+        self, *, keep: bool = False
     ) -> tuple[Problem, DirectSystem | SkeletalSystem | IterativeSystem | PlanarSystem]:
         """The discrete problem, and what solves it."""
         problem = self.problem()
         if self.iterative:
             planar = self.device.dimension == 2
-            return problem, PlanarSystem(problem) if planar else IterativeSystem(problem)
+            return problem, PlanarSystem(problem, keep=keep) if planar else IterativeSystem(problem)
         try:
-            return problem, direct_system(problem)
+            return problem, direct_system(problem, keep=keep)
         except TooLargeError:
             if self.solver != "auto" or self.elements == CROUZEIX_RAVIART or self.terms:
                 raise
             problem = replace(problem, elements=TAYLOR_HOOD)
-            return problem, PlanarSystem(problem)
+            return problem, PlanarSystem(problem, keep=keep)
 
-    def solve(self) -> Flow:
+    def solve(self, *, keep: bool = False) -> Flow:
         """Solve for the potentials and currents that the boundaries are given.
+
+        Args:
+            keep: True to keep what derivatives need: the flow has an ``adjoint`` then, unless
+                there are terms or a magnetic field.
 
         Returns:
             The flow.
@@ -293,9 +303,14 @@ class Hydrodynamic:
         Raises:
             ConvergenceError: The system is singular, or the residual too large.
         """
-        problem, system = self._system()
+        problem, system = self._system(keep=keep)
         solutions = system.solve()
-        system.close()
+        adjoint = None
+        if keep and not self.terms:
+            discrete = system.discrete
+            adjoint = HydrodynamicAdjoint(self, discrete, solutions, system.respond, system.close)
+        else:
+            system.close()
         return driven(
             self,
             "hydrodynamic",
@@ -308,9 +323,11 @@ class Hydrodynamic:
             {"elements": problem.elements, **solutions.evidence},
             slips=not self.terms,
             magnetic_field=self.magnetic_field,
+            adjoint=adjoint,
         )
 
 
-def direct_system(problem: Problem) -> DirectSystem | SkeletalSystem:
-    """The direct system for the elements of a problem."""
-    return (SkeletalSystem if problem.elements == CROUZEIX_RAVIART else DirectSystem)(problem)
+def direct_system(problem: Problem, *, keep: bool = False) -> DirectSystem | SkeletalSystem:
+    """The direct system for the elements of a problem; ``keep`` it for other loads."""
+    kind = SkeletalSystem if problem.elements == CROUZEIX_RAVIART else DirectSystem
+    return kind(problem, keep=keep)

@@ -25,6 +25,7 @@ from meso.discrete.scalar import ScalarForms
 from meso.discrete.unknowns import kept, number
 from meso.equations import ohmic
 from meso.errors import CaseError
+from meso.flow.ohmic_adjoint import OhmicAdjoint, OhmicSystem
 from meso.flow.result import (
     Flow,
     check_device,
@@ -100,8 +101,12 @@ class Ohmic:
         )
         self.coefficients = Coefficients(device, materials, self.scales)
 
-    def solve(self) -> Flow:
+    def solve(self, *, keep: bool = False) -> Flow:
         """Solve for the potentials and currents that the boundaries are given.
+
+        Args:
+            keep: True to keep what derivatives need: the flow has an ``adjoint`` then, unless
+                there are terms.
 
         Returns:
             The flow.
@@ -110,18 +115,20 @@ class Ohmic:
             ConvergenceError: The system is singular, or the residual too large.
         """
         device, space, own = self.device, lagrange(self.device, self.order), self._own_terms()
-        nodal, evidence = self._unit_potentials(space, own)
+        keep = keep and not self.terms
+        nodal, evidence, system = self._unit_potentials(space, own, keep=keep)
 
         def mixed(mix: np.ndarray) -> tuple[Field, Field]:
             voltage = continuous("potential", "V", device, self.order, nodal @ mix)
             return self._current_density(voltage.function()), voltage
 
         flux = self._fluxes(space, nodal, own)
-        return driven(self, "ohmic", flux, mixed, evidence, slips=False)
+        adjoint = OhmicAdjoint(self, space, nodal, flux, system) if keep else None
+        return driven(self, "ohmic", flux, mixed, evidence, slips=False, adjoint=adjoint)
 
     def _unit_potentials(
-        self, space: Lagrange, own: OwnTerms | None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+        self, space: Lagrange, own: OwnTerms | None, *, keep: bool
+    ) -> tuple[np.ndarray, dict[str, Any], OhmicSystem]:
         """Solutions at the nodes, (nodes, sides), for unit potentials, and how they were found.
 
         A unit potential at a contact; a unit step from the second boundary of a pair to the first,
@@ -145,8 +152,9 @@ class Ohmic:
             twins=twins,
         )
         rows = unknowns.scalar[0]
-        assembly = Assembly(unknowns, sides, own is None or own.symmetric, own=own is not None)
-        for batch, matrix in self._conduction(space):
+        symmetric = own is None or own.symmetric
+        assembly = Assembly(unknowns, sides, symmetric, own=own is not None, keep=keep)
+        for batch, matrix in self.conduction(space):
             nodes, load = space.dofs[batch][:, space.outer], None
             if own is not None:
                 matrix = matrix + own.matrices[batch]
@@ -154,11 +162,13 @@ class Ohmic:
                 load = np.zeros((*matrix.shape[:2], sides))
                 load[..., -1] = own.loads[batch]
             assembly.add_cells(batch, matrix, rows[nodes], load, given=given[nodes])
+        factor = None
         if unknowns.total:
             factor = assembly.iterative() if self.iterative else assembly.factorise()
             x = factor.solve(assembly.load)
             evidence = factor.evidence
-            factor.close()
+            if not keep:
+                factor.close()
         else:  # all nodes are on contacts
             x = np.zeros((unknowns.size, sides))
             evidence = {"method": "nothing to solve", "unknowns": 0, "residual": 0.0}
@@ -166,7 +176,7 @@ class Ohmic:
         nodal[rows >= 0] += x[rows[rows >= 0]]
         for part in assembly.batches:
             nodal[space.dofs[part.cells][:, space.interior]] = part.inner(x)
-        return nodal, evidence
+        return nodal, evidence, OhmicSystem(space, assembly, factor, rows)
 
     def _fluxes(self, space: Lagrange, nodal: np.ndarray, own: OwnTerms | None) -> np.ndarray:
         """Scaled currents by consistent fluxes, G_ij = a(phi_j, phi_i), shape (ports, sides).
@@ -176,7 +186,7 @@ class Ohmic:
         """
         ports = len(ports_of(self.boundaries))
         flux = np.zeros((ports, nodal.shape[1]))
-        for batch, matrix in self._conduction(space):
+        for batch, matrix in self.conduction(space):
             values = nodal[space.dofs[batch]]
             # A constant carries no current: without it nothing is left for rounding to add up.
             slopes = values - values.mean(axis=1, keepdims=True)
@@ -197,7 +207,7 @@ class Ohmic:
         fields = [(Space(self.order, 0), unit, 1.0)]
         return own_terms(self.device, fields, self.terms, symbols, self.coefficients.evaluate)
 
-    def _conduction(self, space: Lagrange) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def conduction(self, space: Lagrange) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Cells of a batch and their matrices of (sigma grad phi, grad psi), shape (c, n, n)."""
         cells = cells_of(self.device)
         forms = ScalarForms(cells, space, bend=2 * (cells.degree - 1))

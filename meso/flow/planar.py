@@ -34,15 +34,15 @@ DARCY = 0.7
 class PlanarSystem:
     """A moment system in 2D with its preconditioner; it has no loads but those of ports."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, *, keep: bool = False) -> None:
         self.problem, device = problem, problem.device
         self.discrete = discrete = Discretisation(problem)
         self.vector, self.scalar = discrete.vector, discrete.scalar
         self.count = discrete.moments.count
         self.phase = problem.phases[device.cell_region]
         twins = twin_nodes(device, self.vector, problem.pairs)
-        keep = kept(self.vector, discrete.prescribed)
-        vector = number_field(self.vector, keep, twins=twins)
+        carried = kept(self.vector, discrete.prescribed)
+        vector = number_field(self.vector, carried, twins=twins)
         self.vector_numbers = vector.nodes[self.vector.dofs[:, self.vector.outer]]
         scalar, self.scalar_numbers = self._potential(self.scalar)
         self.walls = discrete.facets(lambda law: law.impenetrable)
@@ -55,6 +55,8 @@ class PlanarSystem:
         self._require_memory()
         # A_ii^-1 (A_io, B_i^T) of the unknowns of J inside cells.
         self._inner: list[tuple[np.ndarray, np.ndarray]] = []
+        # A_ii of these, if other loads will come.
+        self._keep, self._blocks = keep, list[np.ndarray]()
         self.solver = self._assembled()
 
     def _require_memory(self) -> None:
@@ -141,6 +143,8 @@ class PlanarSystem:
         left, solved = eliminate(whole[:, order[:, None], order], o + whole.shape[1] - m)
         if m > o:
             self._inner.append((cells, solved))
+            if self._keep:
+                self._blocks.append(whole[:, o:m, o:m].copy())
         return left[:, :o, :o], left[:, o:, :o], left[:, o:, o:]
 
     def _wall_matrices(self) -> tuple[BlockMatrix, BlockMatrix]:
@@ -173,20 +177,51 @@ class PlanarSystem:
         contacts = [i for i, name in enumerate(ports) if name in grounded]
         sources = np.zeros((len(ports), self.rows[1].numbering.size))
         found, flux = self.solver.solve(self._forces(), sources, len(ports), contacts)
-        vector = np.zeros((len(ports), self.vector.nodes, self.count))
-        scalar = np.zeros((len(ports), *self.scalar_numbers.shape))
+        own = [np.zeros((len(cells), 1)) for cells, _ in self._inner]
+        return self._solutions(found, flux, own)
+
+    def respond(self, loads: np.ndarray) -> Solutions:
+        """The solution for other loads on the moments and the potential of cells, (c, m)."""
+        m, o = self._current, self.count * self.vector.outer.stop
+        force, source, own = loads[:, :o].copy(), loads[:, m:].copy(), []
+        for (cells, solved), block in zip(self._inner, self._blocks, strict=True):
+            inner = loads[cells, o:m]
+            own.append(np.linalg.solve(block, inner[..., None])[..., 0])
+            out = (inner[:, None] @ solved)[:, 0]
+            force[cells] -= out[:, :o]
+            source[cells] -= out[:, o:]
+        forces = np.zeros((1, self.rows[0].numbering.size, self.count))
+        sources = np.zeros((1, self.rows[1].numbering.size))
+        scatter(forces[0], self.vector_numbers, force.reshape(len(force), o // self.count, -1))
+        scatter(sources[0], self.scalar_numbers, source)
+        return self._solutions(*self.solver.solve(forces, sources, 0, []), own)
+
+    def _solutions(
+        self, found: list[list[np.ndarray]], flux: np.ndarray, own: list[np.ndarray]
+    ) -> Solutions:
+        """At all nodes, with what loads do to the unknowns of J inside cells, (c, m) each."""
+        vector = np.zeros((len(found), self.vector.nodes, self.count))
+        scalar = np.zeros((len(found), *self.scalar_numbers.shape))
         nodes = self.rows[0].numbering.nodes
-        for current, potential, (u, p) in zip(vector, scalar, found, strict=True):
+        for current, potential, (u, p, _) in zip(vector, scalar, found, strict=True):
             current[nodes >= 0] = u[nodes[nodes >= 0]]
             there = self.scalar_numbers >= 0
             potential[there] = p[self.scalar_numbers[there]]
-            for cells, solved in self._inner:
+            for (cells, solved), more in zip(self._inner, own, strict=True):
                 dofs = self.vector.dofs[cells]
                 outer = current[dofs[:, self.vector.outer]].reshape(len(cells), -1)
                 outer = np.concatenate([outer, potential[cells]], axis=1)[..., None]
                 inner = dofs[:, self.vector.interior]
-                current[inner] = -(solved @ outer).reshape(*inner.shape, self.count)
-        return Solutions(vector=vector, scalar=scalar, flux=flux, evidence=self.solver.evidence)
+                values = more - (solved @ outer)[..., 0]
+                current[inner] = values.reshape(*inner.shape, self.count)
+        beside = np.stack([h[self.level_numbers] for *_, h in found])
+        return Solutions(
+            vector=vector,
+            scalar=scalar,
+            flux=flux,
+            evidence=self.solver.evidence,
+            levels=self.discrete.levels_of_potential(scalar) + self.discrete.spread_levels(beside),
+        )
 
     def close(self) -> None:
         """Free the memory of the system, on all ranks together."""

@@ -260,6 +260,35 @@ def drive(
     return potential, current
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriveResponse:
+    """How a number T that is linear in the potentials of ports, t V, follows what they are given.
+
+    Attributes:
+        potential: V of all ports, (n,).
+        floating: z with z G = t for ports of given currents and zero for others, (n,): what
+            changes G changes T by -z dG V beside what changes t.
+        given: d T / d (what each port is given: potential or current), (n,).
+    """
+
+    potential: np.ndarray
+    floating: np.ndarray
+    given: np.ndarray
+
+
+def drive_response(
+    names: tuple[str, ...], boundaries: Mapping[str, Boundary], response: np.ndarray, t: np.ndarray
+) -> DriveResponse:
+    """Derivatives of :func:`drive`; ``t`` are those of a number in the potentials, (n,)."""
+    potential, _ = drive(names, boundaries, response)
+    free = np.array([_given(boundaries[name])[0] is None for name in names], dtype=bool)
+    z, given = np.zeros(len(names)), np.array(t, dtype=float)
+    if free.any():
+        z[free] = np.linalg.solve(response[np.ix_(free, free)].T, t[free])
+        given = np.where(free, z, t - z @ response)
+    return DriveResponse(potential=potential, floating=z, given=given)
+
+
 def _given(law: Boundary) -> tuple[float | None, float | None]:
     """Potential (or voltage) and current that a port is given."""
     if isinstance(law, Periodic):

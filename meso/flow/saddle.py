@@ -95,18 +95,32 @@ class IterativeSystem:
             nodes = self.vector.on_facet[facets.local]
             scatter(forces[side], self.vector_numbers[facets.cell[:, None], nodes], -flux)
         if discrete.loaded:
-            count, p = self.vector_numbers.shape
-            load = discrete.loads(np.arange(count))
-            force = load[:, : p * self.count].reshape(count, p, self.count)
-            scatter(forces[-1], self.vector_numbers, force)
-            scatter(sources[-1], self.scalar_numbers, load[:, p * self.count :])
+            self._scatter(forces[-1], sources[-1], discrete.loads(np.arange(len(self.scalar.dofs))))
         return (forces[:, :, None] @ self.frames)[:, :, 0], sources
+
+    def _scatter(self, forces: np.ndarray, sources: np.ndarray, load: np.ndarray) -> None:
+        """Add loads of cells, (c, m)."""
+        count, p = self.vector_numbers.shape
+        force = load[:, : p * self.count].reshape(count, p, self.count)
+        scatter(forces, self.vector_numbers, force)
+        scatter(sources, self.scalar_numbers, load[:, p * self.count :])
 
     def solve(self) -> Solutions:
         """Solve for unit potentials on each port, and for the loads if there are any."""
-        ports, sides = self.problem.ports, self.discrete.sides
+        ports = self.problem.ports
         contacts = [i for i, name in enumerate(ports) if name in self.problem.grounded]
-        found, flux = self.solver.solve(*self._loads(), len(ports), contacts)
+        return self._solutions(*self.solver.solve(*self._loads(), len(ports), contacts))
+
+    def respond(self, loads: np.ndarray) -> Solutions:
+        """The solution for other loads on the moments and the potential of cells, (c, m)."""
+        forces = np.zeros((1, self.rows[0].numbering.size, self.count))
+        sources = np.zeros((1, self.rows[1].numbering.size))
+        self._scatter(forces[0], sources[0], loads)
+        forces = (forces[:, :, None] @ self.frames)[:, :, 0]
+        return self._solutions(*self.solver.solve(forces, sources, 0, []))
+
+    def _solutions(self, found: list[list[np.ndarray]], flux: np.ndarray) -> Solutions:
+        sides = len(found)
         vector = np.zeros((sides, self.vector.nodes, self.count))
         scalar = np.zeros((sides, *self.scalar_numbers.shape))
         nodes, there = self.rows[0].numbering.nodes, self.scalar_numbers >= 0
@@ -114,7 +128,13 @@ class IterativeSystem:
             u = (self.frames @ u[..., None])[..., 0]
             vector[side, nodes >= 0] = u[nodes[nodes >= 0]]
             scalar[side][there] = p[self.scalar_numbers[there]]
-        return Solutions(vector=vector, scalar=scalar, flux=flux, evidence=self.solver.evidence)
+        return Solutions(
+            vector=vector,
+            scalar=scalar,
+            flux=flux,
+            evidence=self.solver.evidence,
+            levels=self.discrete.levels_of_potential(scalar),
+        )
 
     def close(self) -> None:
         """Free the memory of the system, on all ranks together."""

@@ -42,25 +42,28 @@ class Condensed:
         cells: Cell numbers, shape (c,).
         inner: Coupling of what is inside to the skeleton, and what loads and held values do there
             if there are any, shape (c, m, n) or (c, m, n + 1).
+        block: The matrix of what is inside, (c, m, m), if other loads will come.
     """
 
     cells: np.ndarray
     inner: np.ndarray
+    block: np.ndarray | None = None
 
 
 class SkeletalSystem:
     """A hydrodynamic system, condensed and factorised; added terms are loads."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem, device = problem, problem.device
+    def __init__(self, problem: Problem, *, keep: bool = False) -> None:
+        self.problem, self._keep, device = problem, keep, problem.device
         self.discrete = discrete = Discretisation(problem)
         self.vector, self.sides = discrete.vector, discrete.sides
         twins = twin_nodes(device, self.vector, problem.pairs)
-        keep = kept(self.vector, discrete.prescribed)
+        carried = kept(self.vector, discrete.prescribed)
         walls = discrete.facets(lambda law: law.impenetrable)
         levels, numbers = levels_of_walls(discrete, walls, twins)
+        self._levels = levels
         together = _neighbours(levels, walls.cell, self._nodes(walls))
-        self.unknowns = Skeleton(device, self.vector, keep, twins, 2, together)
+        self.unknowns = Skeleton(device, self.vector, carried, twins, 2, together)
         self._require_memory()
         self.batches: list[Condensed] = []
         self._sums, self._load = Sums(self.unknowns), np.zeros((self.unknowns.size, self.sides))
@@ -121,7 +124,8 @@ class SkeletalSystem:
         penalty = CELLS * measure / (viscosity + friction)
         self._sums.add(batch, left, flux, penalty)
         self._flux[batch], self._penalty[batch] = flux, penalty
-        self.batches.append(Condensed(cells=batch, inner=inner))
+        block = whole[:, n:, n:].copy() if self._keep else None
+        self.batches.append(Condensed(cells=batch, inner=inner, block=block))
 
     def _scales(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Stress and relaxation of cells, at their centres."""
@@ -175,33 +179,64 @@ class SkeletalSystem:
         given = np.zeros((constraints.size, self.sides))
         given[: len(self._given)] = self._given
         x, y = self.factor.solve(self._load, given)
-        vector = np.zeros((self.sides, self.vector.nodes, 2))
-        kept_here = self.unknowns.nodes >= 0
-        for a in range(2):
-            vector[:, kept_here, a] = x[self.unknowns.nodes[kept_here] + a].T
-        scalar = np.zeros((self.sides, *self.discrete.scalar.dofs.shape))
-        padded = np.vstack([x, np.zeros((1, self.sides))])
-        inside = 2 * (self.vector.interior.stop - self.vector.interior.start)
-        for batch in self.batches:
-            rows = self.unknowns.rows[batch.cells]
-            inner = -(batch.inner[..., : rows.shape[1]] @ padded[rows])
-            if batch.inner.shape[2] > rows.shape[1]:
-                inner[..., -1] += batch.inner[..., -1]
-            inner = inner.transpose(2, 0, 1)
-            nodes = self.vector.dofs[batch.cells][:, self.vector.interior]
-            vector[:, nodes] = inner[..., :inside].reshape(self.sides, *nodes.shape, 2)
-            means = y[batch.cells].T[..., None]
-            scalar[:, batch.cells] = inner[..., inside:] + means
+        n = self.unknowns.rows.shape[1]
+        vector, scalar = self._everywhere(x, y, [batch.inner[..., n:] for batch in self.batches])
         if self.problem.held is not None:
             vector[-1] += self.problem.held
         ports = len(self.problem.ports)
         flux = total(self.problem.device.comm, self._load[:, :ports].T @ x)
+        return self._solutions(vector, scalar, y, np.asarray(flux))
+
+    def respond(self, loads: np.ndarray) -> Solutions:
+        """The solution for other loads on the moments and the potential of cells, (c, m)."""
+        n, p = self.unknowns.rows.shape[1], 2 * self.vector.dofs.shape[1]
+        outer, inner = loads[:, :n].copy(), []
+        for batch in self.batches:
+            assert batch.block is not None
+            own = loads[batch.cells, n:, None]
+            outer[batch.cells] -= (own.swapaxes(1, 2) @ batch.inner[..., :n])[:, 0]
+            inner.append(np.linalg.solve(batch.block, own))
+        rows, keep = self.unknowns.rows, self.unknowns.rows >= 0
+        load = np.bincount(rows[keep], outer[keep], minlength=self.unknowns.size)[:, None]
+        given = np.zeros((self.factor.constraints.size, 1))
+        given[: len(loads), 0] = loads[:, p:].sum(axis=1)
+        x, y = self.factor.solve(load, given)
+        return self._solutions(*self._everywhere(x, y, inner), y, np.empty((0, 1)))
+
+    def _everywhere(
+        self, x: np.ndarray, y: np.ndarray, own: list[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """J and the potential from skeleton, means, and what loads do inside (c, m, last sides)."""
+        sides = x.shape[1]
+        vector = np.zeros((sides, self.vector.nodes, 2))
+        kept_here = self.unknowns.nodes >= 0
+        for a in range(2):
+            vector[:, kept_here, a] = x[self.unknowns.nodes[kept_here] + a].T
+        scalar = np.zeros((sides, *self.discrete.scalar.dofs.shape))
+        padded = np.vstack([x, np.zeros((1, sides))])
+        inside = 2 * (self.vector.interior.stop - self.vector.interior.start)
+        for batch, more in zip(self.batches, own, strict=True):
+            rows = self.unknowns.rows[batch.cells]
+            inner = -(batch.inner[..., : rows.shape[1]] @ padded[rows])
+            inner[..., sides - more.shape[2] :] += more
+            inner = inner.transpose(2, 0, 1)
+            nodes = self.vector.dofs[batch.cells][:, self.vector.interior]
+            vector[:, nodes] = inner[..., :inside].reshape(sides, *nodes.shape, 2)
+            means = y[batch.cells].T[..., None]
+            scalar[:, batch.cells] = inner[..., inside:] + means
+        return vector, scalar
+
+    def _solutions(
+        self, vector: np.ndarray, scalar: np.ndarray, y: np.ndarray, flux: np.ndarray
+    ) -> Solutions:
+        levels = y[len(self._flux) + self._levels].transpose(2, 0, 1)
         return Solutions(
             vector=vector,
             scalar=scalar,
-            flux=np.asarray(flux),
+            flux=flux,
             evidence=self.factor.evidence,
             family=self.vector.family,
+            levels=self.discrete.spread_levels(levels),
         )
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ class DirectSystem:
         assembly: Matrix and loads.
     """
 
-    def __init__(self, problem: Problem, *, condensed: bool = True) -> None:
+    def __init__(self, problem: Problem, *, condensed: bool = True, keep: bool = False) -> None:
         self.problem, self.condensed = problem, condensed
         self.discrete = discrete = Discretisation(problem)
         self.vector, self.scalar, self.moments = discrete.vector, discrete.scalar, discrete.moments
@@ -53,7 +53,7 @@ class DirectSystem:
         if condensed:
             self._require_memory()
         self.assembly = Assembly(
-            self.unknowns, self.sides, problem.symmetric, own=problem.own is not None
+            self.unknowns, self.sides, problem.symmetric, own=problem.own is not None, keep=keep
         )
         for side, name in enumerate(problem.ports):
             facets, flux = discrete.port_flux(name)
@@ -125,14 +125,20 @@ class DirectSystem:
         for batch, whole in self.discrete.with_boundary():
             # In the order of memory, which whole[:, place[:, None], place] is not.
             matrix = whole.reshape(len(batch), -1).take(flat, axis=1).reshape(whole.shape)
-            rows = self._moments_at(self.vector.dofs[batch][:, self._outer(self.vector)])
-            rows = np.concatenate([rows.reshape(len(batch), -1), self.scalar_rows(batch)], axis=1)
+            rows = self._rows(batch)
             load, moments = None, self.vector.dofs.shape[1] * self.moments.count
             given = self.discrete.given(batch, whole[:, :, :moments], moments)
             if given is not None:
                 load = np.zeros((len(batch), len(place), self.sides))
                 load[..., -1] = given[:, place]
             self.assembly.add_cells(batch, matrix, rows, load)
+
+    def _rows(self, cells: np.ndarray) -> np.ndarray:
+        """Unknowns of the outer positions of cells, shape (c, o)."""
+        moments = self._moments_at(self.vector.dofs[cells][:, self._outer(self.vector)])
+        # A rank may have no cells.
+        moments = moments.reshape(len(cells), moments.shape[1] * moments.shape[2])
+        return np.concatenate([moments, self.scalar_rows(cells)], axis=1)
 
     # -- solution ------------------------------------------------------------------------------
 
@@ -159,8 +165,31 @@ class DirectSystem:
         # The load of a port is -<J_n>, so that its product with a solution is the current that
         # enters there: exactly conservative, symmetric.
         flux = total(self.problem.device.comm, self.assembly.load[:, :ports].T @ x)
+        on_walls = x[self.unknowns.wall].transpose(2, 0, 1)
         return Solutions(
-            vector=vector, scalar=scalar, flux=np.asarray(flux), evidence=self.factor.evidence
+            vector=vector,
+            scalar=scalar,
+            flux=np.asarray(flux),
+            evidence=self.factor.evidence,
+            levels=self.discrete.spread_levels(on_walls),
+        )
+
+    def respond(self, loads: np.ndarray) -> Solutions:
+        """The solution for other loads on the moments and the potential of cells, (c, m)."""
+        cells, n = np.arange(len(loads)), self.moments.count
+        x, found = self.assembly.respond(self.factor, self._rows(cells), loads[:, self._order])
+        whole = np.empty_like(loads)
+        whole[:, self._order] = found
+        vector = np.zeros((self.vector.nodes, n))
+        nodal = whole[:, : n * self.vector.dofs.shape[1]]
+        vector[self.vector.dofs] = nodal.reshape(*self.vector.dofs.shape, n)
+        levels = x[self.unknowns.wall] if len(x) else np.zeros(self.unknowns.wall.shape)
+        return Solutions(
+            vector=vector[None],
+            scalar=whole[None, :, nodal.shape[1] :],
+            flux=np.empty((0, 1)),
+            evidence=self.factor.evidence,
+            levels=self.discrete.spread_levels(levels[None]),
         )
 
     def close(self) -> None:

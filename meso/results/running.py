@@ -106,6 +106,7 @@ def run(
     terms: Sequence[Term] = (),
     angular_momentum_terms: Sequence[Term] = (),
     derived: Mapping[str, Derived] = MappingProxyType({}),
+    gradients: bool = False,
 ) -> Result:
     """Solve a case.
 
@@ -125,6 +126,7 @@ def run(
         angular_momentum_terms: Added to that of the densities: see ``terms`` of
             :class:`meso.angular_momentum.Diffusion`.
         derived: More fields of the flow, by name: sampled, written and drawn as all others.
+        gradients: True to keep with the flow what its derivatives need (``flow.adjoint``).
 
     Returns:
         The result, on every rank.
@@ -150,7 +152,7 @@ def run(
     with failing_together(comm), announced(progress):
         with located(case):
             _check(case, terms, angular_momentum_terms, device)
-            flow, evidence = _solve(case, build, clock, earlier, terms)
+            flow, evidence = _solve(case, build, clock, earlier, terms, gradients)
             part = None
             if diffusion := diffusions.get(id(flow.device)):
                 with clock.phase("angular momentum", "diffusion of angular momentum"):
@@ -222,6 +224,7 @@ def _solve(
     clock: _Clock,
     earlier: Flow | None,
     terms: Sequence[Term],
+    keep: bool,
 ) -> tuple[Flow, dict[str, Any]]:
     """The flow, and what is known of its errors, as attributes of the result."""
     adaptivity = convergence = bounds = None
@@ -233,7 +236,7 @@ def _solve(
         device = build()
         with clock.phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
             start = earlier if earlier is not None and _alike(earlier, case, device) else None
-            flow, convergence = solve(case, device, clock.progress, start, terms)
+            flow, convergence = solve(case, device, clock.progress, start, terms, keep=keep)
         if case.flow.bounds:
             with clock.phase("bounds", "bounds of the conductance"):
                 bounds = conductance_bounds(flow)
@@ -256,11 +259,13 @@ def solve(
     progress: Progress = lambda text: None,
     start: Flow | None = None,
     terms: Sequence[Term] = (),
+    *,
+    keep: bool = False,
 ) -> tuple[Flow, Convergence | None]:
     """The flow of a case on its device, and for the kinetic model how it converges.
 
     A kinetic iteration begins with ``start``, a flow on this device; the other models take
-    ``terms`` in their weak forms.
+    ``terms`` in their weak forms, and ``keep`` what derivatives need.
     """
     given: dict[str, Any] = {
         "materials": case.region_materials,
@@ -269,10 +274,12 @@ def solve(
         "solver": case.flow.solver,
     }
     if not case.flow.viscous:
-        return Ohmic(device, order=case.flow.order, terms=terms, **given).solve(), None
+        return Ohmic(device, order=case.flow.order, terms=terms, **given).solve(keep=keep), None
     given["magnetic_field"] = case.flow.magnetic_field
     if not case.flow.kinetic:
-        return Hydrodynamic(device, order=case.flow.order, terms=terms, **given).solve(), None
+        return Hydrodynamic(device, order=case.flow.order, terms=terms, **given).solve(
+            keep=keep
+        ), None
     if any(case.couples(channel) for channel in ("orbital", "spin")):
         wanted = case.flow.tolerance if case.flow.harmonics == "auto" else None
         given["tolerance"] = iteration_tolerance(case.boundaries, wanted)

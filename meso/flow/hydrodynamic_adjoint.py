@@ -1,0 +1,241 @@
+"""Derivatives of hydrodynamic flow (:mod:`meso.flow.adjoint`): those of the discrete problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from meso.boundary import Boundary, Periodic, Wall
+from meso.device import Facets
+from meso.discrete.cells import at_geometry_nodes
+from meso.discrete.kernels import Space
+from meso.discrete.variation import CONDUCTOR, FlowVariation, State
+from meso.equations import contacts, walls
+from meso.flow.adjoint import Adjoint, Mix, of_ports
+from meso.flow.discretisation import (
+    CROUZEIX_RAVIART,
+    Discretisation,
+    OnFacets,
+    Solutions,
+    augmentation,
+)
+from meso.flow.result import drive_response
+from meso.materials.material import Material
+from meso.mpi import total
+from meso.sensitivities import Sensitivity
+
+# Numbers that a batch of cells holds for each of them.
+_EACH = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mixed:
+    """A state of the flow on this rank, in scaled variables.
+
+    Attributes:
+        vector: J at its nodes, shape (nodes, d).
+        scalar: Potential at the nodes of cells, shape (c, q).
+        levels: Of walls, at the nodes of facets, shape (f, q).
+        ports: Potentials of the ports.
+    """
+
+    vector: np.ndarray
+    scalar: np.ndarray
+    levels: np.ndarray
+    ports: np.ndarray
+
+    @classmethod
+    def of(cls, solutions: Solutions, mix: np.ndarray, ports: np.ndarray) -> _Mixed:
+        """So much of each solution, driven by these potentials."""
+        assert solutions.levels is not None
+        parts = (solutions.vector, solutions.scalar, solutions.levels)
+        vector, scalar, levels = (np.tensordot(mix, part, 1) for part in parts)
+        return cls(vector=vector, scalar=scalar, levels=levels, ports=ports)
+
+    def __add__(self, other: _Mixed) -> _Mixed:
+        return _Mixed(
+            vector=self.vector + other.vector,
+            scalar=self.scalar + other.scalar,
+            levels=self.levels + other.levels,
+            ports=self.ports + other.ports,
+        )
+
+
+class HydrodynamicAdjoint(Adjoint):
+    """Derivatives of a hydrodynamic flow.
+
+    Args:
+        model: The model, with its device, materials, boundaries, scales and thickness.
+        discrete: Its discretisation.
+        solutions: For unit potentials of the ports.
+        respond: From loads on the moments and the potential of cells, (c, m), to the solution.
+        close: Frees what that needs.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        discrete: Discretisation,
+        solutions: Solutions,
+        respond: Callable[[np.ndarray], Solutions],
+        close: Callable[[], None],
+    ) -> None:
+        self.model, self.discrete, self.solutions = model, discrete, solutions
+        self.device, self.ports = model.device, discrete.problem.ports
+        self._respond, self._close = respond, close
+        enriched = discrete.problem.elements == CROUZEIX_RAVIART
+        space = Space(discrete.problem.order, self.device.dimension, enriched)
+        self._variation = FlowVariation(discrete.cells, space)
+        scales, length = model.scales, model.scales.length
+        self._unit = scales.current(self.device.dimension) * (model.thickness or 1.0)
+        #: Scaled coefficients over those in SI.
+        self._scale = {
+            "resistivity": scales.conductivity,
+            "stress": scales.conductivity / length**2,
+            "slip_rate": length,
+            "step": scales.conductivity / length,
+        }
+
+    def close(self) -> None:
+        """Free what is kept, on all ranks together."""
+        self._close()
+
+    def conductance(self, left: Mix, right: Mix) -> Sensitivity:
+        """Of left^T G right."""
+        one, other = (of_ports(mix, self.ports) for mix in (right, left))
+        states = (_Mixed.of(self.solutions, mix, mix) for mix in (one, other))
+        return self._of(*states) * self._unit
+
+    def functional(
+        self, current: np.ndarray | None = None, potential: np.ndarray | None = None
+    ) -> Sensitivity:
+        """Of a linear functional of the driven flow."""
+        discrete, comm = self.discrete, self.device.comm
+        (c, p), d = discrete.vector.dofs.shape, self.device.dimension
+        loads = np.zeros((c, p * d + discrete.scalar.dofs.shape[1]))
+        if current is not None:
+            loads[:, : p * d] = current.reshape(c, p * d) * self.model.scales.current_density
+        if potential is not None:
+            loads[:, p * d :] = potential.reshape(c, loads.shape[1] - p * d)
+        unit = [
+            (loads[:, : p * d] * vector[discrete.vector.dofs].reshape(c, p * d)).sum()
+            + (loads[:, p * d :] * scalar).sum()
+            for vector, scalar in zip(self.solutions.vector, self.solutions.scalar, strict=True)
+        ]
+        response = self.solutions.flux * self._unit
+        driven = drive_response(
+            self.ports, self.model.boundaries, response, total(comm, np.array(unit))
+        )
+        dual = _Mixed.of(self._respond(loads), np.ones(1), np.zeros(len(self.ports)))
+        held = -self._unit * driven.floating
+        dual = dual + _Mixed.of(self.solutions, held, held)
+        found = self._of(_Mixed.of(self.solutions, driven.potential, driven.potential), dual)
+        return replace(found, given=dict(zip(self.ports, map(float, driven.given), strict=True)))
+
+    def coefficients(self, material: Material) -> dict[str, float]:
+        """Resistivity 1/sigma and stress l^2/sigma."""
+        length: Any = material.vorticity_diffusion_length
+        sigma: Any = material.conductivity
+        return {"resistivity": float(1 / sigma), "stress": float(length**2 / sigma)}
+
+    def wall_coefficients(self, law: Boundary, material: Material) -> dict[str, float]:
+        """Stress, slip rate, and of reservoirs the step of the potential over J_n."""
+        if isinstance(law, Periodic) or (isinstance(law, Wall) and law.slip_length == 0):
+            return {}
+        of = self.coefficients(material)
+        if isinstance(law, Wall):  # the resistivity by the penalty on J.n
+            return {**of, "slip_rate": float(law.slip_rate(material))}
+        if law.law == "ideal":
+            return {"stress": of["stress"]}
+        rate = float(Wall(specularity=0.0).slip_rate(material))
+        step = of["resistivity"] * material.contact_step
+        return {"stress": of["stress"], "slip_rate": rate, "step": step}
+
+    # -- the form ------------------------------------------------------------------------------
+
+    def _of(self, one: _Mixed, other: _Mixed) -> Sensitivity:
+        """-d [a(one, other) - loads], the loads of the ports that drive each on the other."""
+        cells, facets = self.discrete.cells, self.device.facets
+        count, d = cells.count, cells.dimension
+        cell, nodes = [np.empty(0, np.int64)], [np.empty((0, cells.nodes.shape[1], d))]
+        coefficients = np.zeros((count, len(CONDUCTOR)))
+        simple = ~self.discrete.problem.coefficients.varies
+        for batch, _ in cells.batches(_EACH, simple):
+            if len(batch):
+                found, coefficients[batch] = self._conductor(batch, one, other)
+                cell.append(batch)
+                nodes.append(found)
+        of_facets = {name: np.zeros(len(facets.cell)) for name in self._scale}
+        for index, name in enumerate(self.device.boundaries):
+            here = np.flatnonzero(facets.boundary == index)
+            if len(here):
+                found, own = self._boundary(name, here, one, other)
+                cell.append(facets.cell[here])
+                nodes.append(found)
+                for key, values in own.items():
+                    of_facets[key][here] -= values * self._scale[key]
+        known = not any(m.varies for m in self.model.materials.values())
+        moved = at_geometry_nodes(self.device, np.concatenate(cell), np.concatenate(nodes))
+        return Sensitivity(
+            cells={
+                name: -self._scale[name] * values
+                for name, values in zip(CONDUCTOR, coefficients.T, strict=True)
+            },
+            facets=of_facets,
+            nodes=-moved / self.device.extent if known else None,
+        )
+
+    def _state(self, mixed: _Mixed, cells: np.ndarray, level: np.ndarray) -> State:
+        current = mixed.vector[self.discrete.vector.dofs[cells]].reshape(len(cells), -1)
+        return State(current, mixed.scalar[cells], level)
+
+    def _conductor(
+        self, batch: np.ndarray, one: _Mixed, other: _Mixed
+    ) -> tuple[np.ndarray, np.ndarray]:
+        discrete, c = self.discrete, self.discrete.problem.coefficients
+        at = discrete.cells.positions(batch, discrete.forms.quadrature())
+        stress, relaxation = c.stress(batch, at), c.relaxation(batch, at)
+        square = augmentation(discrete.cells.measures(batch), discrete.cells.dimension)
+        bulk = (square * relaxation.T).T
+        none = np.empty((len(batch), 0))
+        first, second = (self._state(mixed, batch, none) for mixed in (one, other))
+        return self._variation.conductor(batch, first, second, (stress, relaxation, bulk, square))
+
+    def _boundary(
+        self, name: str, here: np.ndarray, one: _Mixed, other: _Mixed
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        discrete, law = self.discrete, self.discrete.laws[name]
+        facets: Facets = self.device.facets.of(here)
+        cell, local = facets.cell, facets.local
+        integrands, given = law.terms, dict(law.coefficients)
+        if law.penalty is not None:
+            nitsche = discrete.cells.dimension == 3 and law.impenetrable
+            tight = contacts.impenetrable if nitsche else walls.penalty
+            integrands, given = (*integrands, tight), {**given, "factor": law.penalty}
+        at = discrete.cells.positions(cell, discrete.forms.points)
+
+        def of(name: str, height: np.ndarray) -> np.ndarray:
+            return given[name](OnFacets(cell=cell, position=at, height=height))
+
+        def state(mixed: _Mixed) -> State:
+            level = np.zeros((len(cell), discrete.scalar.dofs.shape[1]))
+            on_facet = discrete.scalar.on_facet[local]
+            level[np.arange(len(cell))[:, None], on_facet] = mixed.levels[here]
+            return self._state(mixed, cell, level)
+
+        ports = (0.0, 0.0)
+        if name in self.ports:
+            port = self.ports.index(name)
+            ports = float(one.ports[port]), float(other.ports[port])
+        states = state(one), state(other)
+        height = discrete.geometry(facets).height
+        nodes, found = self._variation.boundary(integrands, cell, local, states, of, height, ports)
+        if "factor" in found:
+            factor = found.pop("factor")
+            parts = self.model.penalty_parts(height)
+            for part, values in zip(("stress", "resistivity"), parts, strict=True):
+                found[part] = found.get(part, 0.0) + factor * values
+        return nodes, found

@@ -1,0 +1,164 @@
+"""Derivatives of ohmic flow (:mod:`meso.flow.adjoint`): those of the discrete problem.
+
+G_ij = a(phi_i, phi_j), where the potentials at contacts are held: d G_ij = a'(phi_i, phi_j).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from meso.boundary import Boundary
+from meso.discrete.algebra import Assembly
+from meso.discrete.cells import Lagrange, at_geometry_nodes, cells_of
+from meso.discrete.cells import space as function_space
+from meso.discrete.solvers import Factor, Iterative
+from meso.discrete.variation import conduction
+from meso.flow.adjoint import Adjoint, Mix, of_ports
+from meso.flow.result import drive_response, ports_of
+from meso.materials.material import Material
+from meso.mpi import total
+from meso.sensitivities import Sensitivity
+
+
+@dataclass(frozen=True, slots=True)
+class OhmicSystem:
+    """What potentials were solved with.
+
+    Attributes:
+        space: Theirs.
+        assembly: Matrices of cells.
+        factor: None where there are no unknowns.
+        rows: Unknown at each node, -1 for none.
+    """
+
+    space: Lagrange
+    assembly: Assembly
+    factor: Factor | Iterative | None
+    rows: np.ndarray
+
+    def respond(self, loads: np.ndarray) -> np.ndarray:
+        """The potential (nodes,) for loads at the nodes of cells, (c, n), zero at contacts."""
+        out = np.zeros(self.space.nodes)
+        if self.factor is not None:
+            rows = self.rows[self.space.dofs[:, self.space.outer]]
+            out[self.space.dofs] = self.assembly.respond(self.factor, rows, loads)[1]
+        return out
+
+
+class OhmicAdjoint(Adjoint):
+    """Derivatives of an ohmic flow.
+
+    Args:
+        model: The model, with its device, materials, boundaries, scales and thickness.
+        space: Of the potential.
+        nodal: Potentials for unit potentials of the ports, shape (nodes, ports).
+        flux: Scaled currents for these, shape (ports, ports).
+        system: What they were solved with.
+    """
+
+    def __init__(
+        self, model: Any, space: Lagrange, nodal: np.ndarray, flux: np.ndarray, system: OhmicSystem
+    ) -> None:
+        self.model, self.space, self.nodal, self.system = model, space, nodal, system
+        self.device, self.ports = model.device, ports_of(model.boundaries)
+        self._unit = model.scales.current(self.device.dimension) * (model.thickness or 1.0)
+        self._response = flux * self._unit
+
+    def close(self) -> None:
+        """Free what is kept, on all ranks together."""
+        if self.system.factor is not None:
+            self.system.factor.close()
+
+    def conductance(self, left: Mix, right: Mix) -> Sensitivity:
+        """Of left^T G right."""
+        one, other = (self.nodal @ of_ports(mix, self.ports) for mix in (left, right))
+        return self._of(one, other) * self._unit
+
+    def functional(
+        self, current: np.ndarray | None = None, potential: np.ndarray | None = None
+    ) -> Sensitivity:
+        """Of a linear functional of the driven flow."""
+        dofs = self.space.dofs
+        loads = np.zeros(dofs.shape) if potential is None else potential.reshape(dofs.shape).copy()
+        if current is not None:
+            loads += self._loads(current)
+        unit = np.tensordot(loads, self.nodal[dofs], 2)
+        t = total(self.device.comm, unit)
+        driven = drive_response(self.ports, self.model.boundaries, self._response, t)
+        state = self.nodal @ driven.potential
+        dual = self.system.respond(loads) + self._unit * (self.nodal @ driven.floating)
+        found = -1.0 * self._of(dual, state)
+        if current is not None:
+            found = found + self._current(current, state)
+        return replace(found, given=dict(zip(self.ports, map(float, driven.given), strict=True)))
+
+    def coefficients(self, material: Material) -> dict[str, float]:
+        """Conductivity."""
+        sigma: Any = material.conductivity
+        return {"conductivity": float(sigma)}
+
+    def wall_coefficients(self, law: Boundary, material: Material) -> dict[str, float]:
+        """None: walls only keep the current in, contacts hold the potential."""
+        return {}
+
+    # -- the form ------------------------------------------------------------------------------
+
+    def _of(self, one: np.ndarray, other: np.ndarray) -> Sensitivity:
+        """Of a(one, other), scaled potentials at the nodes held."""
+        cells, space, c = cells_of(self.device), self.space, self.model.coefficients
+        nodes = np.zeros(cells.nodes.shape)
+        of_sigma = np.zeros(cells.count)
+        degree = 2 * space.degree + 2 * (cells.degree - 1)
+        points = cells.quadrature(degree)[0]
+        for batch, _ in cells.batches(3 * len(points) * cells.dimension, ~c.varies):
+            if len(batch):
+                sigma = c.conductivity(batch, cells.positions(batch, points))
+                fields = one[space.dofs[batch]], other[space.dofs[batch]]
+                nodes[batch], of_sigma[batch] = conduction(
+                    cells, batch, fields, space.degree, degree, sigma
+                )
+        return self._sensitivity(of_sigma / self.model.scales.conductivity, nodes)
+
+    def _sensitivity(self, of_sigma: np.ndarray, nodes: np.ndarray) -> Sensitivity:
+        """From d / d conductivity (SI), and d / d nodes of cells in scaled lengths, (c, g, d)."""
+        known = not any(m.varies for m in self.model.materials.values())
+        moved = at_geometry_nodes(self.device, np.arange(len(nodes)), nodes)
+        return Sensitivity(
+            cells={"conductivity": of_sigma},
+            nodes=moved / self.device.extent if known else None,
+        )
+
+    # -- J = -sigma grad phi, in each cell at the nodes of one degree less -----------------------
+
+    def _at_nodes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Gradients of basis functions and of the geometry, (c, m, d, n), and sigma (c, m)."""
+        cells, space = cells_of(self.device), self.space
+        every = np.arange(cells.count)
+        nodes = function_space(self.device, "DG", space.degree - 1, 1)
+        points = nodes.element.basix_element.points
+        of_field, _ = cells.gradients(every, points, space.gradients(points))
+        table = cells.element.tabulate(1, points)[1:, :, :, 0].transpose(1, 2, 0)
+        of_geometry, _ = cells.gradients(every, points, table)
+        sigma = self.model.coefficients.conductivity(every, cells.positions(every, points))
+        sigma = np.broadcast_to(sigma.reshape(len(every), -1), of_field.shape[:2])
+        return of_field, of_geometry, sigma * self.model.scales.current_density
+
+    def _loads(self, current: np.ndarray) -> np.ndarray:
+        """Loads on the potential that act like loads on J, (c, n)."""
+        of_field, _, sigma = self._at_nodes()
+        return -((current * sigma[..., None])[..., None] * of_field).sum(axis=(1, 2))
+
+    def _current(self, current: np.ndarray, state: np.ndarray) -> Sensitivity:
+        """Of loads on J where the potential at the nodes is held."""
+        of_field, of_geometry, sigma = self._at_nodes()
+        slope = (of_field @ state[self.space.dofs][:, None, :, None])[..., 0]  # (c, m, d)
+        given = self.model.scales
+        each = (current * slope).sum(axis=2)
+        of_sigma = -each.sum(axis=1) * given.current_density / given.conductivity
+        # A motion v changes d_i phi by -d_i v_k d_k phi.
+        along = (current[:, :, None] @ of_geometry)[:, :, 0]  # (c, m, g)
+        nodes = (sigma[..., None] * along).swapaxes(1, 2) @ slope
+        return self._sensitivity(of_sigma, nodes)
