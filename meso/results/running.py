@@ -112,15 +112,14 @@ def run(
 
     Args:
         case: The case.
-        comm: Communicator; all ranks call this function. An error on some of them only, for
-            instance in ``progress``, ends all processes (:func:`meso.mpi.failing_together`).
+        comm: Communicator; all ranks call this function. An error on some of them only ends
+            all processes (:func:`meso.mpi.failing_together`).
         progress: Called with a line of text at the beginning of each phase.
         device: What the case's drawing makes, if it is there already; it may have moved.
         earlier: Flow of a similar case: if its mesh and boundaries are the same, an iteration
             begins with it.
         trusted: True if the drawing may run commands and write files.
-        many_cells: True to mesh even if more than a million cells are to be expected and the case
-            gives no size.
+        many_cells: True to mesh even if a million cells are expected and the case gives no size.
         terms: Added to the weak form of the flow: see ``terms`` of :class:`meso.flow.Hydrodynamic`
             and :class:`meso.flow.Ohmic`.
         angular_momentum_terms: Added to that of the densities: see ``terms`` of
