@@ -122,8 +122,7 @@ def run(
         many_cells: True to mesh even if a million cells are expected and the case gives no size.
         terms: Added to the weak form of the flow: see ``terms`` of :class:`meso.flow.Hydrodynamic`
             and :class:`meso.flow.Ohmic`.
-        angular_momentum_terms: Added to that of the densities: see ``terms`` of
-            :class:`meso.angular_momentum.Diffusion`.
+        angular_momentum_terms: The same of :class:`meso.angular_momentum.Diffusion`.
         derived: More fields of the flow, by name: sampled, written and drawn as all others.
         gradients: True to keep with the flow what its derivatives need (``flow.adjoint``).
 
