@@ -24,7 +24,7 @@ from meso.discrete.sampling import check_places
 from meso.equations.derived import TABLE, Derived
 from meso.errors import CaseError, ConvergenceError
 from meso.evidence import exact_match, resolution
-from meso.evidence.adapting import adapt
+from meso.evidence.adapting import Adaptivity, adapt
 from meso.evidence.convergence import Convergence, converge
 from meso.flow.bounds import Bounds, conductance_bounds
 from meso.flow.hydrodynamic import Hydrodynamic
@@ -169,9 +169,8 @@ def run(
             spin_moments=spins,
             warnings=(
                 *case.warnings,
-                *_warnings(case, flow, evidence["convergence"], evidence["bounds"]),
+                *_warnings(case, flow, **evidence),
                 *filter(None, [corners.warning(found, fields)]),
-                *(evidence["adaptivity"].warnings if evidence["adaptivity"] else ()),
                 *(part.densities.warnings if part else ()),
             ),
             seconds=clock.seconds,
@@ -321,7 +320,12 @@ def _fields(
 
 
 def _warnings(
-    case: Case, flow: Flow, convergence: Convergence | None, bounds: Bounds | None
+    case: Case,
+    flow: Flow,
+    *,
+    convergence: Convergence | None,
+    bounds: Bounds | None,
+    adaptivity: Adaptivity | None,
 ) -> list[str]:
     out = check_places(flow.device, case.output)
     if case.flow.viscous:
@@ -333,4 +337,6 @@ def _warnings(
         out += resolution.leaks(flow)
     if bounds is not None:
         out += bounds.warnings
+    if adaptivity is not None:
+        out += adaptivity.warnings
     return out
