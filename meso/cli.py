@@ -188,6 +188,16 @@ def _parser() -> argparse.ArgumentParser:
     add = command("compare", _compare, text, toml, quiet=True)
     add("--output", **directory, help="default: DIR_compare")
 
+    text = "which inputs decide a result: derivatives of its numbers, in a table and pictures"
+    add = command("sensitivity", _sensitivity, text, toml, quiet=True)
+    text = "a number of the result, e.g. edges.orbital_moment; default: the main ones"
+    add("--of", action="append", metavar="OUTPUT", help=text)
+    text = "an input, e.g. materials.Ti.mean_free_path; default: all that the case gives"
+    add("--in", action="append", metavar="KEY", dest="inputs", help=text)
+    add("--check", action="store_true", help="compare with central differences")
+    add("--output", **directory, help="default: DIR_sensitivity")
+    add("--no-figures", action="store_true", help="draw no pictures")
+
     text = "everything that can be wrong, without solving"
     command("check", _check, text, toml, quiet=False)
 
@@ -355,6 +365,29 @@ def _compare(options: argparse.Namespace, root: bool) -> None:
         found.save(directory)
     if root and not options.quiet:
         print(f"{found.case.title}\n\n{found.table()}\n\n  table and figure in {directory}")
+
+
+def _sensitivity(options: argparse.Namespace, root: bool) -> None:
+    from meso.gradients.inputs import inputs_of
+
+    case, directory = _load(options, root, "_sensitivity")
+    inputs_of(case, options.inputs)
+    _start(options)
+    from mpi4py import MPI
+
+    from meso.files.directory import hold
+    from meso.gradients.report import sensitivities
+    from meso.results.running import run
+
+    wishes = _wishes(options, root)
+    with hold(directory, MPI.COMM_WORLD, record="sensitivity.json"):
+        result = run(case, **wishes)
+        del wishes["many_cells"]
+        found = sensitivities(result, options.of, options.inputs, check=options.check, **wishes)
+        found.save(directory, figures=not options.no_figures)
+    if root and not options.quiet:
+        title = case.title or case.geometry.file.stem
+        print(f"{title}\n\n{found.table()}\n\n  table and figures in {directory}")
 
 
 def _check(options: argparse.Namespace, root: bool) -> None:
