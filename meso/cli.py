@@ -291,7 +291,10 @@ def _wishes(options: argparse.Namespace, root: bool) -> dict[str, Any]:
 
 
 def _run(options: argparse.Namespace, root: bool) -> None:
+    from meso.gradients.inputs import is_uncertain
+
     case, directory = _load(options, root)
+    uncertain = is_uncertain(case)
     wishes = _wishes(options, root)
     wishes["progress"]("loading the solver")
     _start(options)
@@ -306,6 +309,11 @@ def _run(options: argparse.Namespace, root: bool) -> None:
         if root and not options.no_figures and options.format == "vtu":
             gmsh_process.load("figures")  # while this process solves
         result = run(case, **wishes)
+        if uncertain:
+            from meso.gradients import with_uncertainties
+
+            progress = wishes["progress"]
+            result = with_uncertainties(result, trusted=options.trust, progress=progress)
         text = result.table()
         wishes["progress"]("writing files and drawing pictures")
         result.save(directory, figures=not options.no_figures, format=options.format)

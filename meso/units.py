@@ -94,6 +94,16 @@ _QUANTITY = re.compile(
 )
 
 
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
+#: 7(1) nm, 1.20(5)e-8 m: one standard deviation in the last digits.
+_SHORT = re.compile(rf"({_NUMBER})\((\d+\.?\d*)\)((?:[eE][+-]?\d+)?)(.*)")
+#: 7 +/- 1 nm, (7 ± 1) nm.
+_LONG = re.compile(
+    rf"(\(?)\s*({_NUMBER}(?:[eE][+-]?\d+)?)\s*(?:\+/-|\+-|±)"
+    rf"\s*({_NUMBER}(?:[eE][+-]?\d+)?)\s*(\)?)(.*)"
+)
+
+
 @cache
 def _registry() -> pint.UnitRegistry:
     # Importing pint costs more than everything else here: only when there is a unit to read.
@@ -152,7 +162,31 @@ def _expected(units: tuple[str, ...]) -> str:
     return " or ".join(f'{name}, e.g. "{example}"' for name, example in names)
 
 
+def split(value: object) -> tuple[str, str] | None:
+    """A text with an uncertainty as the texts of the value and of one standard deviation.
+
+    Args:
+        value: "7(1) nm", "1.20(5)e-8 m", "7 +/- 1 nm", "(7 ± 1) nm" or, of a number without
+            dimension, "0.3(1)" or "0.3 +/- 0.1".
+
+    Returns:
+        For instance "7 nm" and "1 nm"; None for everything else.
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    if match := _SHORT.fullmatch(text):
+        number, digits, exponent, rest = match.groups()
+        if "." not in digits:
+            places = len(number.partition(".")[2])
+            digits = str(Decimal(digits).scaleb(-places))
+        return f"{number}{exponent}{rest}", f"{digits}{exponent}{rest}"
+    if (match := _LONG.fullmatch(text)) and bool(match[1]) == bool(match[4]):
+        return match[2] + match[5], match[3].lstrip("+-") + match[5]
+    return None
+
+
 def _parse(value: object, units: tuple[str, ...]) -> float:
+    if parts := split(value):
+        value = parts[0]
     if isinstance(value, str):
         match = _QUANTITY.fullmatch(value.strip())
         if match is None:
@@ -196,8 +230,9 @@ def quantity(value: object, *units: str, where: str = "") -> float:
     """Convert a quantity to SI.
 
     Args:
-        value: a string with a unit ("10 nm"), or a number that is in SI units already. Lengths may
-            be infinite ("inf").
+        value: a string with a unit ("10 nm"), perhaps with an uncertainty ("10(2) nm"), which
+            :func:`split` knows, or a number that is in SI units already. Lengths may be infinite
+            ("inf").
         units: the SI unit of the result; where several are given, any of them will do.
         where: key of the quantity in the case file, for the error.
 
@@ -234,11 +269,14 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def number(value: object) -> float:
-    """Check a number without dimension.
+    """Check a number without dimension; one with an uncertainty is a text.
 
     Raises:
         CaseError: not a finite number.
     """
+    if parts := split(value):
+        with suppress(ValueError):
+            value = float(parts[0])
     with suppress(OverflowError):  # an integer of hundreds of digits
         if is_number(value) and isfinite(value):
             return float(value)

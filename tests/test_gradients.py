@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +13,16 @@ import pytest
 from conftest import GEOMETRIES
 
 import meso
+from meso.cli import main
 from meso.exact import Ribbon
-from meso.gradients import Gradient, gradient, inputs_of, moved, velocities
+from meso.gradients import (
+    Gradient,
+    gradient,
+    inputs_of,
+    moved,
+    velocities,
+    with_uncertainties,
+)
 
 RIBBON: dict[str, Any] = {
     "geometry": {
@@ -171,3 +182,106 @@ def test_curves_that_come_and_go():
     result = meso.run(case(**channel, **{"flow.order": 2, "mesh.size": "30 nm"}))
     with pytest.raises(meso.GeometryError, match="has other curves at geometry.parameters.fillet"):
         velocities(result.case, result.device, ["fillet"])
+
+
+# -- uncertain inputs ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "deviation"),
+    [
+        ("7(1) nm", 7e-9, 1e-9),
+        ("7.25(12) nm", 7.25e-9, 0.12e-9),
+        ("7.0(1.5) nm", 7e-9, 1.5e-9),
+        ("1.20(5)e-8 m", 1.2e-8, 0.05e-8),
+        ("7 +/- 1 nm", 7e-9, 1e-9),
+        ("(70 ± 5) angstrom", 7e-9, 0.5e-9),
+    ],
+)
+def test_lengths_with_uncertainty(text, value, deviation):
+    key = "materials.metal.mean_free_path"
+    (found,) = inputs_of(case(**{key: text}), [key])
+    assert found.value == pytest.approx(value, rel=1e-15)
+    assert found.uncertainty == pytest.approx(deviation, rel=1e-15)
+    assert meso.quantity(text, "m") == pytest.approx(value, rel=1e-15)
+
+
+@pytest.mark.parametrize("text", ["0.3(1)", "0.3 +/- 0.1", "0.0 ± 0.1"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "boundaries.edges.wall.specularity",
+        "materials.metal.scattering.gamma2",
+        "geometry.parameters.width",
+    ],
+)
+def test_numbers_with_uncertainty(key, text):
+    if text.startswith("0.0") and "specularity" not in key:
+        pytest.skip("must be positive")
+    (found,) = inputs_of(case(**{key: text}), [key])
+    assert found.value == float(text[:3])
+    assert found.uncertainty == pytest.approx(0.1, rel=1e-12)
+
+
+def test_text_without_uncertainty_is_no_number():
+    with pytest.raises(meso.CaseError, match="found '0.3'; expected a number"):
+        case(**{"boundaries.edges.wall.specularity": "0.3"})
+    with pytest.raises(meso.CaseError, match="must be in 0 … 1"):
+        case(**{"boundaries.edges.wall.specularity": "1.3(1)"})
+
+
+COARSE = {"flow.order": 2, "mesh.size": "40 nm", "mesh.wall_size": "30 nm"}
+UNCERTAIN = {
+    **COARSE,
+    "materials.metal.mean_free_path": "30(3) nm",
+    "boundaries.edges.wall.specularity": "0.3 +/- 0.1",
+}
+
+
+def test_uncertain_inputs_make_outputs_uncertain():
+    result = with_uncertainties(meso.run(case(**UNCERTAIN)))
+    found = result.uncertainties["conductance_S"]
+    slopes = result.gradient("conductance", of=list(found.by_input)).derivatives[0]
+    parts = np.abs(slopes) * [3e-9, 0.1]
+    assert list(found.by_input) == list(UNCERTAIN)[3:]
+    np.testing.assert_allclose(list(found.by_input.values()), parts, rtol=1e-12)
+    assert found.inputs == pytest.approx(np.hypot(*parts), rel=1e-12)
+    assert found.mesh is None and found.harmonics is None
+    assert "source.potential_V" not in result.uncertainties  # what is given is certain
+    said = result.summary()["uncertainties"]["conductance_S"]
+    assert said["standard_deviation_from_inputs"] == found.inputs
+    assert "errors: of the inputs one standard deviation" in result.table()
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "case.toml"
+    path.write_text(case(**UNCERTAIN).to_toml(tmp_path))
+    return path
+
+
+def test_command(file, capsys):
+    out = file.parent / "out"
+    words = ["sensitivity", str(file), "--of", "conductance", "--check", "--output", str(out)]
+    given = ["--in", "materials.metal.mean_free_path", "--in", "boundaries.edges.wall.specularity"]
+    assert main([*words, *given]) == 0
+    table = capsys.readouterr().out
+    assert "conductance = " in table and "from the inputs" in table
+    whole = json.loads((out / "sensitivity.json").read_text())
+    rows = whole["derivatives"]
+    assert [row["input"] for row in rows] == given[1::2]
+    assert [row["input_uncertainty"] for row in rows] == pytest.approx([3e-9, 0.1], rel=1e-12)
+    assert [row["derivative"] for row in rows] == pytest.approx([r["differences"] for r in rows])
+    with (out / "sensitivity.csv").open(newline="") as lines:
+        assert [row["input"] for row in csv.DictReader(lines)] == given[1::2]
+    assert (out / "sensitivity.png").stat().st_size > 1000
+
+
+def test_command_refuses_what_is_discrete(file, capsys):
+    assert main(["sensitivity", str(file), "--in", "flow.order"]) == 2
+    assert f"{file}: flow.order: found 2; is a choice" in capsys.readouterr().err
+    assert main(["sensitivity", str(file), "--of", "conductence", "--output", "x"]) == 2
+    assert 'did you mean "conductance"?' in capsys.readouterr().err

@@ -2,10 +2,29 @@
 
 found = meso.gradients.derivatives(result, "edges.1.orbital_moment")
 found.of("edges.1.orbital_moment", "materials.Ti.mean_free_path")
+
+The solver is loaded when it is first used: inputs are known without it.
 """
 
-from meso.gradients.derivatives import Gradient, gradient
-from meso.gradients.inputs import Input, inputs_of, moved
-from meso.gradients.motion import velocities
+from __future__ import annotations
 
-__all__ = ["Gradient", "Input", "gradient", "inputs_of", "moved", "velocities"]
+from importlib import import_module
+from typing import Any
+
+_LAZY = {
+    "Gradient": "derivatives",
+    "Input": "inputs",
+    "gradient": "derivatives",
+    "inputs_of": "inputs",
+    "moved": "inputs",
+    "velocities": "motion",
+    "with_uncertainties": "uncertainties",
+}
+
+__all__ = list(_LAZY)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"meso.gradients.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'meso.gradients' has no attribute '{name}'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from functools import reduce
@@ -12,7 +13,7 @@ from meso.case import Case
 from meso.case.schema import KEYS, KINDS
 from meso.errors import CaseError, known
 from meso.materials.material import SCATTERING, conductivity_unit
-from meso.units import is_number
+from meso.units import is_number, split
 
 #: Numbers of a case that vary continuously, by the last word of their key, and their SI units.
 UNITS = {
@@ -56,6 +57,7 @@ _REASONS = {
     "regions": "is a name",
     "geometry": "is no number that may vary",
 }
+_FIRST = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?")
 _KINDS = {name: kind for kind, name in KINDS.items()}
 
 
@@ -108,6 +110,11 @@ def inputs_of(case: Case, keys: Sequence[str] | None = None) -> tuple[Input, ...
     return tuple(out)
 
 
+def is_uncertain(case: Case) -> bool:
+    """Whether some number of a case has an uncertainty."""
+    return any(split(value) for _, value in _leaves(case.given))
+
+
 def moved(case: Case, values: Mapping[str, Any]) -> Case:
     """The case with other values of some keys, in SI units.
 
@@ -153,7 +160,22 @@ def _input(case: Case, key: str) -> Input | None:
         return None
     if path[0] == "materials" and path[1] not in case.used_materials:
         return None
-    return Input(key=key, value=float(value), unit=str(unit))
+    spread = _uncertainty(case, key, float(value))
+    return Input(key=key, value=float(value), unit=str(unit), uncertainty=spread)
+
+
+def _uncertainty(case: Case, key: str, value: float) -> float:
+    """One standard deviation of an input, SI, as the case states it."""
+    parts = split(dict(_leaves(case.given)).get(key))
+    if parts is None:
+        return 0.0
+    number, deviation = (float(_FIRST.match(part)[0]) for part in parts)  # type: ignore[index]
+    if number:
+        return abs(value / number) * deviation
+    if _FIRST.fullmatch(parts[1]):
+        return deviation
+    found = _value(moved(case, {key: parts[1]}), key.split("."))
+    return abs(float(found))
 
 
 def _unit(case: Case, path: list[str]) -> str | None:

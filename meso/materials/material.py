@@ -35,7 +35,7 @@ from meso.materials.crystal import (
     rotated,
 )
 from meso.materials.profile import Profile, read_profile
-from meso.units import is_number, quantity, unit
+from meso.units import is_number, number, quantity, split, unit
 
 if TYPE_CHECKING:
     from meso.bands.model import Model
@@ -82,6 +82,14 @@ def _coupling(value: object) -> Any:
     return read_tensor(value, ("J*s/A",), ((3, 3, 3),))
 
 
+def _rates(value: object) -> object:
+    """Rates that have an uncertainty are texts in a case file."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: number(rate) if split(rate) else rate for key, rate in value.items()}
+
+
+_RATES = BeforeValidator(_rates)
 _Coupling = Annotated[Any, SkipValidation, BeforeValidator(_coupling)]
 _Conductivity = Annotated[float | Profile, SkipValidation, _reader("S", "S/m")]
 _Length = Annotated[float | Profile, SkipValidation, _reader("m")]
@@ -125,7 +133,7 @@ class Material:
     carriers: Literal["2d", "3d"]
     conductivity: _Conductivity
     mean_free_path: _Length | None = None
-    scattering: Annotated[str | Mapping[str, float], SkipValidation] = field(
+    scattering: Annotated[str | Mapping[str, float], SkipValidation, _RATES] = field(
         default="isotropic", hash=False
     )
     electron_electron_mean_free_path: Annotated[float, unit("m")] = inf

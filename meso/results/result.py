@@ -25,6 +25,7 @@ from meso.mpi import failing_together
 from meso.observables.accumulation import EdgeMoment
 from meso.observables.corners import Extrema, extrema_of
 from meso.observables.spot import seen
+from meso.results.uncertainty import Uncertainty
 
 if TYPE_CHECKING:
     from meso.gradients.derivatives import Gradient, Method
@@ -51,6 +52,8 @@ class Result:
         derived: What the fields are that the caller asked for beside those of the case.
         extrema: Extrema of the fields away from singular corners, found by default; not of the
             vorticity of a kinetic flow, which diverges at rough walls.
+        uncertainties: Of the numbers of the result, by column of a sweep's table, where inputs of
+            the case have uncertainties: :func:`meso.gradients.with_uncertainties`.
     """
 
     case: Case
@@ -67,6 +70,7 @@ class Result:
     derived: Mapping[str, Derived] = field(default_factory=dict)
     extrema: Mapping[str, Extrema] = None  # type: ignore[assignment]
     spin_moments: tuple[EdgeMoment, ...] = ()
+    uncertainties: Mapping[str, Uncertainty] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.extrema is None:

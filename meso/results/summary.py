@@ -23,6 +23,7 @@ from meso.geometry import gmsh_process
 from meso.observables.accumulation import EdgeMoment
 from meso.observables.edges import piece_centers
 from meso.orbital import couplings
+from meso.results import uncertainty
 from meso.results.result import Result
 
 # Keys of the measures of boundaries and of the device, by its dimension.
@@ -94,6 +95,8 @@ def summary(result: Result) -> dict[str, Any]:
     out["closed_form"] = result.closed_form
     if result.adaptivity is not None:
         out["adaptivity"] = _adaptivity(result.adaptivity)
+    if result.uncertainties:
+        out["uncertainties"] = {k: one.summary() for k, one in result.uncertainties.items()}
     out["wall_clock_s"] = result.seconds
     out["warnings"] = list(result.warnings)
     return out
@@ -263,6 +266,7 @@ def table(result: Result) -> str:
     lines += _moments(result)
     lines += _accuracy(result)
     lines += report.lines(result)
+    lines += uncertainty.lines(result.uncertainties)
     for name in ("orbital_density", "spin_density"):
         if (found := result.extrema.get(name)) is None:
             continue
