@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from meso.errors import CaseError, known
-from meso.gradients import outputs
+from meso.gradients import adjoint, outputs
 from meso.gradients.differences import differences
 from meso.gradients.inputs import Input, inputs_of
 from meso.gradients.motion import velocities
@@ -28,8 +28,9 @@ class Gradient:
         inputs: The inputs, with their values, units and uncertainties.
         values: Of the outputs, shape (o,).
         derivatives: Unit of the output over that of the input, shape (o, i).
-        errors: Estimates of their errors, shape (o, i).
-        methods: How those of each output were found, "adjoint" or "differences".
+        errors: Estimates of the errors of differences, shape (o, i); 0 for adjoints, which are
+            those of the discrete numbers.
+        how: "adjoint" or "differences" for each, shape (o, i).
     """
 
     outputs: tuple[str, ...]
@@ -37,7 +38,12 @@ class Gradient:
     values: np.ndarray
     derivatives: np.ndarray
     errors: np.ndarray
-    methods: tuple[str, ...]
+    how: np.ndarray
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """How the derivatives of each output were found."""
+        return tuple(", ".join(sorted(set(row))) or "nothing asked" for row in self.how.tolist())
 
     def relative(self) -> np.ndarray:
         """Per cent of each output for one per cent of each input, (o, i); NaN for outputs of 0."""
@@ -104,9 +110,19 @@ def gradient(
     wanted = inputs_of(result.case, [of] if isinstance(of, str) else of)
     parameters = [one.parameter for one in wanted if one.parameter]
     moving = velocities(result.case, result.device, parameters, trusted=trusted)
-    if method == "adjoint":
-        raise CaseError('found method "adjoint"; there is none for these outputs yet')
-    derivatives, errors = differences(result, names, wanted, velocities=moving, progress=progress)
+    exact = np.full((len(names), len(wanted)), np.nan)
+    if method != "differences":
+        exact = adjoint.derivatives(result, names, wanted, moving)
+    derivatives, errors = np.nan_to_num(exact), np.zeros_like(exact)
+    for i, one in enumerate(wanted):
+        missing = np.flatnonzero(np.isnan(exact[:, i]))
+        if len(missing) and method == "adjoint":
+            text = f"no adjoint knows how {outputs.short(names[missing[0]])} depends on it"
+            raise CaseError((one.key, f'{text}; method "auto" takes differences'))
+        if len(missing):
+            some = [names[o] for o in missing]
+            column = differences(result, some, [one], velocities=moving, progress=progress)
+            derivatives[missing, i], errors[missing, i] = (part[:, 0] for part in column)
     found = outputs.values(result, [name for name in names if name.startswith("probe.")])
     return Gradient(
         outputs=names,
@@ -114,5 +130,5 @@ def gradient(
         values=np.array([found[name] for name in names]),
         derivatives=derivatives,
         errors=errors,
-        methods=("differences",) * len(names),
+        how=np.where(np.isnan(exact), "differences", "adjoint"),
     )

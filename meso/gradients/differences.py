@@ -131,7 +131,15 @@ class Moved:
     def run(self, k: int) -> Result:
         """The result after k steps."""
         device = self.device(k)
-        return run(self.moved(k), comm=device.comm, device=device)
+        flow, densities = self.result.terms
+        return run(
+            self.moved(k),
+            comm=device.comm,
+            device=device,
+            terms=flow,
+            angular_momentum_terms=densities,
+            derived=self.result.derived,
+        )
 
 
 def size(case: Case, one: Input, device: Device) -> float:

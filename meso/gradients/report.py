@@ -103,7 +103,7 @@ class Sensitivities:
                     "derivative": float(found.derivatives[o, i]),
                     "estimated_error": float(found.errors[o, i]),
                     "per_cent_for_one": float(influence[o, i]),
-                    "method": found.methods[o],
+                    "method": str(found.how[o, i]),
                 }
                 if self.check is not None:
                     row["differences"] = float(self.check.derivatives[o, i])
@@ -172,7 +172,7 @@ def sensitivities(
     found = gradient(result, names, of, **how)
     other = None
     if check:
-        alone = set(found.methods) == {"differences"}
+        alone = (found.how == "differences").all()
         other = found if alone else gradient(result, names, of, method="differences", **how)
     return Sensitivities(result=result, gradient=found, check=other)
 

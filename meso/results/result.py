@@ -14,6 +14,7 @@ from meso.boundary import Wall
 from meso.case import Case
 from meso.device import Device
 from meso.discrete.fields import Field
+from meso.discrete.own_terms import Term
 from meso.discrete.sampling import sample
 from meso.equations.derived import TABLE, Derived
 from meso.errors import CaseError, known
@@ -54,6 +55,7 @@ class Result:
             vorticity of a kinetic flow, which diverges at rough walls.
         uncertainties: Of the numbers of the result, by column of a sweep's table, where inputs of
             the case have uncertainties: :func:`meso.gradients.with_uncertainties`.
+        terms: What the caller added to the weak forms of the flow, and of the densities.
     """
 
     case: Case
@@ -71,6 +73,7 @@ class Result:
     extrema: Mapping[str, Extrema] = None  # type: ignore[assignment]
     spin_moments: tuple[EdgeMoment, ...] = ()
     uncertainties: Mapping[str, Uncertainty] = field(default_factory=dict)
+    terms: tuple[tuple[Term, ...], tuple[Term, ...]] = ((), ())
 
     def __post_init__(self) -> None:
         if self.extrema is None:

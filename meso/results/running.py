@@ -178,6 +178,7 @@ def run(
             angular_momentum=part,
             derived=dict(derived),
             extrema=found,
+            terms=(tuple(terms), tuple(angular_momentum_terms)),
             **evidence,
         )
 

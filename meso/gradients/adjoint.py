@@ -1,0 +1,229 @@
+"""Derivatives by the adjoints of the models, and the chain rule from coefficients to inputs.
+
+What a model tells is the derivative of a number in its coefficients, place by place
+(:class:`meso.sensitivities.Sensitivity`). These are closed functions of materials, walls and what
+contacts are given: how they follow an input is found by evaluating them for the case with the input
+moved, without a solution. Currents, potentials, resistances and power are functions of the
+conductances G: with potentials V of all ports each of them is, to first order, l^T dG V.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from meso.boundary import law_of
+from meso.case import Case
+from meso.flow.result import Flow
+from meso.gradients import outputs
+from meso.gradients.differences import Moved, settled
+from meso.gradients.inputs import Input
+from meso.results.result import Result
+from meso.results.running import solve
+from meso.sensitivities import Sensitivity
+
+#: A coefficient by where it is: its region, or boundary and region; ports; "thickness".
+Place = tuple[str, ...]
+
+
+class Chain:
+    """From derivatives in coefficients to those in the inputs of a case.
+
+    Args:
+        result: The result, whose flow keeps its adjoint.
+        wanted: The inputs.
+        velocities: Of the nodes, by parameter of the drawing.
+    """
+
+    def __init__(
+        self, result: Result, wanted: Sequence[Input], velocities: Mapping[str, np.ndarray]
+    ) -> None:
+        self.result, self.wanted, self.velocities = result, wanted, velocities
+        self.adjoint = result.flow.adjoint
+        base = settled(result)
+        self.slopes = [
+            {} if one.parameter else self._slopes(Moved(base, result, one, None)) for one in wanted
+        ]
+
+    def _slopes(self, at: Moved) -> dict[Place, float]:
+        """How coefficients follow an input."""
+        numbers, weights, _ = at.stencil()
+        tables = [self.coefficients(at.moved(k)) for k in numbers]
+        out: dict[Place, float] = {}
+        for place in {place for table in tables for place in table}:
+            # No slip is an infinite friction: what is not a number here is for differences.
+            values = np.array([table.get(place, np.nan) for table in tables])
+            slope = float(np.dot(weights, values - values[0])) / at.step
+            if slope:
+                out[place] = slope
+        return out
+
+    def coefficients(self, case: Case) -> dict[Place, float]:
+        """All coefficients of a case, by place."""
+        device, out = self.result.device, dict[Place, float]()
+        for region, material in case.region_materials.items():
+            found = self.adjoint.coefficients(material)
+            out |= {("region", region, name): value for name, value in found.items()}
+        for boundary in device.boundaries:
+            law = law_of(case.boundaries, boundary)
+            for region, material in case.region_materials.items():
+                found = self.adjoint.wall_coefficients(law, material)
+                out |= {(boundary, region, name): value for name, value in found.items()}
+        for port in self.adjoint.ports:
+            law = case.boundaries[port]
+            level = [getattr(law, key, None) for key in ("potential", "voltage", "current")]
+            out[("given", port)] = next((x for x in level if x is not None), 0.0)
+        out[("thickness",)] = case.geometry.thickness or 1.0
+        return {place: value for place, value in out.items() if np.isfinite(value)}
+
+    def derivatives(self, found: Sensitivity, thickness: float) -> np.ndarray:
+        """Of a number in all inputs; NaN where the sensitivity does not know, shape (i,).
+
+        Args:
+            found: The derivatives of the number.
+            thickness: That in the thickness of a slab, 1 where it has none.
+        """
+        device, table = self.result.device, dict[Place, float]()
+        for region, values in found.over_regions(device).items():
+            table |= {("region", region, name): x for name, x in values.items()}
+        for (boundary, region), values in found.over_boundaries(device).items():
+            table |= {(boundary, region, name): x for name, x in values.items()}
+        table |= {("given", port): x for port, x in found.given.items()}
+        table[("thickness",)] = thickness
+        out = np.full(len(self.wanted), np.nan)
+        for i, one in enumerate(self.wanted):
+            if not one.parameter:
+                out[i] = sum(table.get(p, 0.0) * slope for p, slope in self.slopes[i].items())
+            elif found.nodes is not None:
+                out[i] = found.along(device, self.velocities[one.parameter])
+        return out
+
+
+def applies(result: Result) -> bool:
+    """Whether the adjoints know this kind of case."""
+    case = result.case
+    coupled = case.angular_momentum and case.angular_momentum.coupling == "two-way"
+    varies = any(material.varies for material in case.region_materials.values())
+    return not (any(result.terms) or coupled or varies)
+
+
+def derivatives(
+    result: Result,
+    names: Sequence[str],
+    wanted: Sequence[Input],
+    velocities: Mapping[str, np.ndarray],
+) -> np.ndarray:
+    """Derivatives of outputs by adjoints, shape (o, i); NaN where there is none."""
+    out = np.full((len(names), len(wanted)), np.nan)
+    if not applies(result) or not any(map(_is_known, names)):
+        return out
+    with kept(result) as again:
+        if again.flow.adjoint is None:
+            return out
+        found = {o: x for o, name in enumerate(names) if (x := _functional(again, name))}
+        chain = Chain(again, wanted, velocities)
+        for o, (sensitivity, thickness) in found.items():
+            out[o] = chain.derivatives(sensitivity, thickness)
+    return out
+
+
+@contextmanager
+def kept(result: Result) -> Iterator[Result]:
+    """The result with a flow that keeps its adjoint: solved again, and closed, if it does not."""
+    if result.flow.adjoint is not None:
+        yield result
+        return
+    flow, _ = solve(settled(result), result.device, start=result.flow, keep=True)
+    try:
+        yield replace(result, flow=flow)
+    finally:
+        if flow.adjoint is not None:
+            flow.adjoint.close()
+
+
+def _is_known(name: str) -> bool:
+    kinds = ("current", "potential", "conductance", "resistance", "dissipated_power")
+    return any(kind in name for kind in kinds)
+
+
+def _functional(result: Result, name: str) -> tuple[Sensitivity, float] | None:
+    """The derivatives of an output in coefficients, and in the thickness; None: not known."""
+    terminals = Terminals(result.flow)
+    if not terminals.complete:
+        return None
+    short = outputs.short(name)
+    resistance = short.removeprefix("resistance.")
+    if short != resistance:
+        wish = result.case.output.resistances[resistance]
+        return terminals.resistance(wish.current, wish.voltage)
+    return terminals.named(short)
+
+
+class Terminals:
+    """Numbers at contacts as functions of the conductances.
+
+    Attributes:
+        complete: Whether all conductances are known: not with periodic pairs beside contacts.
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow, self.names = flow, tuple(flow.contacts)
+        self.G = np.asarray(flow.conductance_matrix)
+        self.complete = not flow.periodic and bool(self.names)
+        self.V = np.array([t.potential for t in flow.contacts.values()])
+        self.I = np.array([t.current for t in flow.contacts.values()])
+        laws = [flow.boundaries[name] for name in self.names]
+        self.free = np.array([getattr(law, "potential", None) is None for law in laws], dtype=bool)
+
+    def named(self, short: str) -> tuple[Sensitivity, float] | None:
+        """A current, a potential, a conductance or the power, by its name."""
+        count = len(self.names)
+        none, unit = np.zeros(count), np.eye(count)
+        for i, name in enumerate(self.names):
+            if short == f"{name}.current":
+                return self._driven(unit[i], none)
+            if short == f"{name}.potential":
+                return self._driven(none, unit[i])
+            for j, other in enumerate(self.names):
+                if short == f"conductance_matrix.{name}.{other}":
+                    return self._of_matrix(unit[i], unit[j])
+        if short == "conductance" and count in (1, 2):
+            return self._of_matrix(unit[0], unit[0])
+        if short == "dissipated_power":
+            return self._driven(self.V, self.I)
+        return None
+
+    def resistance(
+        self, current: tuple[str, str], voltage: tuple[str, str]
+    ) -> tuple[Sensitivity, float]:
+        """A four-terminal resistance."""
+        at = {name: i for i, name in enumerate(self.names)}
+
+        def response(matrix: np.ndarray, pair: tuple[str, str]) -> np.ndarray:
+            right = np.zeros(len(self.names))
+            right[at[pair[0]]], right[at[pair[1]]] = 1.0, -1.0
+            right[:-1] = np.linalg.solve(matrix[:-1, :-1], right[:-1])
+            right[-1] = 0.0
+            return right
+
+        return self._of_matrix(-response(self.G.T, voltage), response(self.G, current))
+
+    def _of_matrix(self, left: np.ndarray, right: np.ndarray) -> tuple[Sensitivity, float]:
+        """Of a number that changes by left^T dG right."""
+        found = self.flow.adjoint.conductance(left, right)
+        return found, float(left @ self.G @ right) / (self.flow.thickness or 1.0)
+
+    def _driven(self, c: np.ndarray, d: np.ndarray) -> tuple[Sensitivity, float]:
+        """Of c I + d V, the currents and potentials of all contacts."""
+        free, known = self.free, ~self.free
+        left = np.where(known, c, 0.0)
+        if free.any():
+            inner = self.G[np.ix_(free, free)].T
+            left[free] = -np.linalg.solve(inner, d[free] + self.G[np.ix_(known, free)].T @ c[known])
+        found, thickness = self._of_matrix(left, self.V)
+        # What is given acts through G, and is a part of the number itself.
+        given = np.where(known, left @ self.G + d, c - left)
+        return replace(found, given=dict(zip(self.names, given.tolist(), strict=True))), thickness
