@@ -42,6 +42,7 @@ class Chain:
         self, result: Result, wanted: Sequence[Input], velocities: Mapping[str, np.ndarray]
     ) -> None:
         self.result, self.wanted, self.velocities = result, wanted, velocities
+        assert result.flow.adjoint is not None
         self.adjoint = result.flow.adjoint
         base = settled(result)
         self.slopes = [
@@ -213,6 +214,7 @@ class Terminals:
 
     def _of_matrix(self, left: np.ndarray, right: np.ndarray) -> tuple[Sensitivity, float]:
         """Of a number that changes by left^T dG right."""
+        assert self.flow.adjoint is not None
         found = self.flow.adjoint.conductance(left, right)
         return found, float(left @ self.G @ right) / (self.flow.thickness or 1.0)
 
