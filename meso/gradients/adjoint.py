@@ -131,6 +131,15 @@ def derivatives(
     return out
 
 
+def sensitivity(result: Result, name: str) -> Sensitivity | None:
+    """The derivatives of an output place by place; None if no adjoint knows it."""
+    if not applies(result) or not _is_known(name):
+        return None
+    with kept(result) as again:
+        found = _functional(again, name) if again.flow.adjoint is not None else None
+    return found[0] if found else None
+
+
 @contextmanager
 def kept(result: Result) -> Iterator[Result]:
     """The result with a flow that keeps its adjoint: solved again, and closed, if it does not."""

@@ -1,0 +1,145 @@
+"""How a number of a result changes where walls move.
+
+The derivative in the nodes of the mesh is, to the error of the discretisation, one in the motion of
+the boundary along its normal: dT = int g v_n ds. The density g is found from its values at the nodes
+on the boundary by their mass matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.linalg import splu
+
+from meso import _compat
+from meso.device import Device
+from meso.discrete.cells import FacetGeometry, cells_of, facet_geometry, lagrange
+from meso.errors import CaseError
+from meso.gradients import adjoint, outputs
+from meso.mpi import concatenated, on_root, total
+from meso.results.result import Result
+
+#: Points on each facet at which the density is told.
+POINTS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapeGradient:
+    """The derivative of a number in the shape.
+
+    Attributes:
+        output: The number, by the column of a sweep's table.
+        value: Its value.
+        nodes: d T / d x of the geometry nodes of this rank, per metre, shape (n, d); ghosts are
+            zero.
+        places: Points on the boundary facets of all ranks, m, shape (f, q, d).
+        density: Change of T for an outward motion, per metre and per metre (3D: m^2) of the
+            boundary, shape (f, q).
+        boundary: Index into ``Device.boundaries``, and into ``Device.pieces``, of each facet.
+        pieces: Change of T per metre by which all of a piece moves outwards, shape (pieces,).
+    """
+
+    output: str
+    value: float
+    nodes: np.ndarray
+    places: np.ndarray
+    density: np.ndarray
+    boundary: np.ndarray
+    pieces: np.ndarray
+
+    def walls(self, device: Device) -> Mapping[str, float]:
+        """Change of T per metre by which a named boundary moves outwards."""
+        out = dict.fromkeys(device.boundaries, 0.0)
+        for piece, change in zip(device.pieces, self.pieces.tolist(), strict=True):
+            out[piece.boundary] += change
+        return out
+
+
+def shape_gradient(result: Result, output: str) -> ShapeGradient:
+    """The derivative of an output in the shape; all ranks call this.
+
+    Raises:
+        CaseError: An unknown output, or one whose adjoint does not know the shape.
+    """
+    (name,) = outputs.chosen(result, [output])
+    found = adjoint.sensitivity(result, name)
+    if found is None or found.nodes is None:
+        raise CaseError(f'no adjoint knows how "{outputs.short(name)}" depends on the shape')
+    return from_nodes(result, name, found.nodes)
+
+
+def from_nodes(result: Result, name: str, nodes: np.ndarray) -> ShapeGradient:
+    """The density on the boundary that derivatives at the nodes are."""
+    device, cells = result.device, cells_of(result.device)
+    facets, on = device.facets, lagrange(device, cells.degree).on_facet
+    of_cell = _compat.geometry(device.mesh)[1]
+    rows = of_cell[facets.cell[:, None], on[facets.local]]
+    owner = device.mesh.geometry.index_map()
+    known = owner.local_to_global(np.arange(len(nodes), dtype=np.int32))
+    numbers = known[rows].reshape(rows.shape)
+    rule = cells.facet_quadrature(2 * cells.degree + 2)
+    geometry = facet_geometry(cells, facets.cell, facets.local, *rule)
+    basis = _basis(cells.element, geometry, on)
+    scale = device.extent ** (device.dimension - 1)
+    weighted = basis * (geometry.weight * scale)[:, :, None]
+    mass = weighted.swapaxes(1, 2) @ basis
+    own = np.flatnonzero(np.arange(len(nodes)) < owner.size_local)
+    values = _solved(
+        device,
+        concatenated(device.comm, numbers),
+        concatenated(device.comm, mass),
+        concatenated(device.comm, known[own]),
+        concatenated(device.comm, nodes[own]),
+    )
+    at = np.linspace(0.0, 1.0, POINTS)[:, None] if device.dimension == 2 else rule[0]
+    shown = facet_geometry(cells, facets.cell, facets.local, at)
+    wall = np.array([values[int(n)] for n in numbers.ravel()]).reshape(*rows.shape, -1)
+
+    def normal(place: FacetGeometry) -> np.ndarray:
+        return np.asarray(((_basis(cells.element, place, on) @ wall) * place.normal).sum(axis=-1))
+
+    flux = (normal(geometry) * geometry.weight * scale).sum(axis=1)
+    pieces = np.bincount(facets.piece, flux, minlength=len(device.pieces))
+    return ShapeGradient(
+        output=name,
+        value=outputs.values(result, [name])[name],
+        nodes=nodes,
+        places=concatenated(device.comm, shown.position * device.extent),
+        density=concatenated(device.comm, normal(shown)),
+        boundary=concatenated(device.comm, facets.boundary),
+        pieces=np.asarray(total(device.comm, pieces)),
+    )
+
+
+def _basis(element: object, geometry: FacetGeometry, on: np.ndarray) -> np.ndarray:
+    """Basis functions of the geometry at the nodes of facets, shape (f, q, m)."""
+    tables = [
+        element.tabulate(0, np.ascontiguousarray(points))[0, :, on[i], 0].T  # type: ignore[attr-defined]
+        for i, points in enumerate(geometry.points)
+    ]
+    return np.stack(tables)[geometry.local]
+
+
+def _solved(
+    device: Device,
+    numbers: np.ndarray,
+    mass: np.ndarray,
+    owned: np.ndarray,
+    nodes: np.ndarray,
+) -> dict[int, np.ndarray]:
+    """Values at the boundary nodes of all ranks whose integrals are the derivatives there."""
+
+    def work() -> dict[int, np.ndarray]:
+        used, place = np.unique(numbers, return_inverse=True)
+        place = place.reshape(numbers.shape)
+        m = numbers.shape[1]
+        pairs = np.repeat(place, m, axis=1).ravel(), np.tile(place, (1, m)).ravel()
+        matrix = coo_matrix((mass.ravel(), pairs), shape=2 * (len(used),)).tocsc()
+        order = np.argsort(owned)
+        right = nodes[order[np.searchsorted(owned[order], used)]]
+        return dict(zip(used.tolist(), splu(matrix).solve(right), strict=True))
+
+    return on_root(device.comm, work)
