@@ -123,7 +123,7 @@ def gradient(
             some = [names[o] for o in missing]
             column = differences(result, some, [one], velocities=moving, progress=progress)
             derivatives[missing, i], errors[missing, i] = (part[:, 0] for part in column)
-    found = outputs.values(result, [name for name in names if name.startswith("probe.")])
+    found = outputs.values(result, names)
     return Gradient(
         outputs=names,
         inputs=wanted,

@@ -165,6 +165,5 @@ def size(case: Case, one: Input, device: Device) -> float:
 
 
 def _values(result: Result, names: Sequence[str]) -> np.ndarray:
-    probes = [name for name in names if name.startswith("probe.")]
-    found = outputs.values(result, probes)
+    found = outputs.values(result, names)
     return np.array([found[name] for name in names])

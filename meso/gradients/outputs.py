@@ -32,8 +32,8 @@ def unit(column: str) -> str:
     return text.replace("ohm", "Ω").replace("_", " ")
 
 
-def values(result: Result, probes: Iterable[str] = ()) -> dict[str, float]:
-    """The outputs of a result by column, and values along its probes by name."""
+def values(result: Result, names: Iterable[str] = ()) -> dict[str, float]:
+    """The outputs of a result by column, and those of some names that are values along probes."""
     out = {key: value for key, value in numbers(result).items() if not _OTHER.fullmatch(key)}
     per = "_per_m" if result.per_thickness else ""
     contacts = list(result.flow.contacts)
@@ -56,7 +56,7 @@ def values(result: Result, probes: Iterable[str] = ()) -> dict[str, float]:
                 for name, terminal in part.response.contacts.items()
                 for key, value in ((f"current_A{per}", terminal.current),)
             }
-    return out | {name: _sampled(result, name) for name in probes}
+    return out | {n: _sampled(result, n) for n in names if n.startswith("probe.")}
 
 
 def chosen(result: Result, names: Sequence[str] | None) -> tuple[str, ...]:

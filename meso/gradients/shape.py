@@ -1,8 +1,8 @@
 """How a number of a result changes where walls move.
 
-The derivative in the nodes of the mesh is, to the error of the discretisation, one in the motion of
-the boundary along its normal: dT = int g v_n ds. The density g is found from its values at the nodes
-on the boundary by their mass matrix.
+The derivative in the nodes of the mesh is, to the error of the discretisation, one in the motion
+of the boundary along its normal: dT = int g v_n ds. The density g is found from its values at the
+nodes on the boundary by their mass matrix.
 """
 
 from __future__ import annotations
