@@ -51,7 +51,7 @@ NAMES = {
         "inputs_of",
         "moved",
         "velocities",
-        "with_uncertainties",
+        *("ShapeGradient", "shape_gradient", "with_uncertainties"),
     },
     "meso.exact": {"Bend", "Corbino", "Layers", "Ribbon", "RoundWire"},
     "meso.exact_kinetic": {"KineticRibbon"},

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.collections import LineCollection
 
-from meso.figures.style import LINES, STYLE, canvas, open_frame, plain, store
+from meso.figures.sheets import flat_figure
+from meso.figures.style import LINES, STYLE, canvas, length_scale, open_frame, plain, store
 
 #: Outputs that are shown at most, and inches for each bar.
 _MOST, _BAR = 6, 0.24
@@ -61,3 +64,52 @@ def _short(key: str) -> str:
     parts = key.replace("geometry.parameters.", "").split(".")
     kept = [part for part in parts if part not in ("materials", "boundaries", "wall", "contact")]
     return plain(" ".join(kept))
+
+
+def draw_walls(shape: Any, outline: Any, title: str, path: Path) -> Path:
+    """Draw how much a number changes where the boundary of a 2D conductor moves outwards.
+
+    Args:
+        shape: A :class:`meso.gradients.shape.ShapeGradient`.
+        outline: Device whose pieces are named.
+        title: Of the case and the number.
+        path: The picture.
+    """
+    places, nm = shape.places, 1e-9
+    low, high = places.min(axis=(0, 1)), places.max(axis=(0, 1))
+    unit = length_scale(float((high - low).max()))
+    # Per cent of the number for a nanometre of motion, of each nanometre of the wall.
+    values = 100 * shape.density * nm * nm / abs(shape.value)
+    extent = (low[0], high[0], low[1], high[1])
+    with matplotlib.rc_context(STYLE):
+        figure, (axes,), bar = flat_figure(extent, (0.35,) * 4, title)
+        pairs = np.stack([places[:, :-1], places[:, 1:]], axis=2).reshape(-1, 2, 2) / unit.factor
+        colors = ((values[:, :-1] + values[:, 1:]) / 2).ravel()
+        # Corners, where the density is large, must not hide all of the rest.
+        most = float(np.quantile(np.abs(colors), 0.98)) or 1.0
+        lines = LineCollection(list(pairs), cmap="RdBu_r", linewidths=5, capstyle="round")
+        lines.set_array(colors)
+        lines.set_clim(-most, most)
+        axes.add_collection(lines)
+        figure.colorbar(lines, cax=bar, extend="both", orientation=_direction(bar))
+        label = "% for 1 nm outwards, per nm of the wall"
+        (bar.set_xlabel if _direction(bar) == "horizontal" else bar.set_ylabel)(label, size=9)
+        for i, piece in enumerate(outline.pieces):
+            own = shape.piece == i
+            centre = places[own].reshape(-1, 2)
+            middle = centre[np.argmin(((centre - centre.mean(axis=0)) ** 2).sum(axis=1))]
+            change = 100 * float(shape.pieces[i]) * nm / abs(shape.value)
+            text = f"{plain(piece.boundary)} {change:+.3g} %"
+            axes.annotate(
+                text,
+                middle / unit.factor,
+                ha="center",
+                va="center",
+                size=7.5,
+                bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"},
+            )
+        return store(figure, path)
+
+
+def _direction(bar: Any) -> str:
+    return "horizontal" if bar.bbox.width > bar.bbox.height else "vertical"

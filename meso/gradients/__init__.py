@@ -17,6 +17,8 @@ _LAZY = {
     "gradient": "derivatives",
     "inputs_of": "inputs",
     "moved": "inputs",
+    "ShapeGradient": "shape",
+    "shape_gradient": "shape",
     "velocities": "motion",
     "with_uncertainties": "uncertainties",
 }

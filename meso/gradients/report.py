@@ -15,6 +15,7 @@ from meso.files.directory import new_result
 from meso.gradients import outputs
 from meso.gradients.derivatives import Gradient, gradient
 from meso.gradients.differences import size
+from meso.gradients.shape import ShapeGradient, known_shape
 from meso.mpi import on_root
 from meso.results.result import Result
 
@@ -32,11 +33,13 @@ class Sensitivities:
         result: The result.
         gradient: Its derivatives.
         check: The same by central differences; None if nobody asked for it.
+        shapes: How the outputs change where walls move, of those whose adjoints know it.
     """
 
     result: Result
     gradient: Gradient
     check: Gradient | None = None
+    shapes: tuple[ShapeGradient, ...] = ()
 
     def influence(self) -> np.ndarray:
         """Per cent of each output for one per cent of each input, shape (o, i).
@@ -85,6 +88,11 @@ class Sensitivities:
             lines.append(f"  and {len(order) - MOST} more")
         if not order:
             lines.append("  none of the inputs changes it")
+        for shape in self.shapes:
+            if shape.output == found.outputs[o]:
+                moved = shape.walls(self.result.device).items()
+                parts = [f"{name} {1e-7 * x / abs(shape.value):+.3g} %" for name, x in moved]
+                lines.append(f"  moved outwards by 1 nm: {', '.join(parts)}")
         return lines
 
     def rows(self) -> list[dict[str, Any]]:
@@ -120,7 +128,9 @@ class Sensitivities:
                 table.writeheader()
                 table.writerows(rows)
             spread = dict(zip(found.outputs, found.uncertainties().tolist(), strict=True))
+            shapes = {s.output: dict(s.walls(self.result.device)) for s in self.shapes}
             whole = {
+                "walls_outwards_per_m": shapes,
                 "title": self.result.case.title,
                 "case_hash": self.result.case.hash,
                 "uncertainties_from_inputs": spread,
@@ -129,9 +139,14 @@ class Sensitivities:
             text = json.dumps(whole, indent=2) + "\n"
             (folder / "sensitivity.json").write_text(text, encoding="utf-8")
             if figures:
-                from meso.figures.sensitivity import draw_bars
+                from meso.figures.sensitivity import draw_bars, draw_walls
 
-                draw_bars(self._bars(), self.result.case.title, folder / "sensitivity.png")
+                title = self.result.case.title
+                draw_bars(self._bars(), title, folder / "sensitivity.png")
+                for shape in self.shapes if self.result.device.dimension == 2 else ():
+                    name = outputs.short(shape.output)
+                    picture = folder / f"walls_{name}.png"
+                    draw_walls(shape, self.result.device, f"{title}: {name}", picture)
 
         comm = self.result.device.comm
         with new_result(Path(directory), comm, record="sensitivity.json") as folder:
@@ -174,7 +189,12 @@ def sensitivities(
     if check:
         alone = (found.how == "differences").all()
         other = found if alone else gradient(result, names, of, method="differences", **how)
-    return Sensitivities(result=result, gradient=found, check=other)
+    shapes = tuple(
+        shape
+        for o, name in enumerate(found.outputs)
+        if found.values[o] and (shape := known_shape(result, name)) is not None
+    )
+    return Sensitivities(result=result, gradient=found, check=other, shapes=shapes)
 
 
 def headlines(result: Result) -> list[str]:

@@ -38,7 +38,7 @@ class ShapeGradient:
         places: Points on the boundary facets of all ranks, m, shape (f, q, d).
         density: Change of T for an outward motion, per metre and per metre (3D: m^2) of the
             boundary, shape (f, q).
-        boundary: Index into ``Device.boundaries``, and into ``Device.pieces``, of each facet.
+        piece: Index into ``Device.pieces`` of each facet.
         pieces: Change of T per metre by which all of a piece moves outwards, shape (pieces,).
     """
 
@@ -47,7 +47,7 @@ class ShapeGradient:
     nodes: np.ndarray
     places: np.ndarray
     density: np.ndarray
-    boundary: np.ndarray
+    piece: np.ndarray
     pieces: np.ndarray
 
     def walls(self, device: Device) -> Mapping[str, float]:
@@ -65,10 +65,16 @@ def shape_gradient(result: Result, output: str) -> ShapeGradient:
         CaseError: An unknown output, or one whose adjoint does not know the shape.
     """
     (name,) = outputs.chosen(result, [output])
-    found = adjoint.sensitivity(result, name)
-    if found is None or found.nodes is None:
+    if (found := known_shape(result, name)) is None:
         raise CaseError(f'no adjoint knows how "{outputs.short(name)}" depends on the shape')
-    return from_nodes(result, name, found.nodes)
+    return found
+
+
+def known_shape(result: Result, name: str) -> ShapeGradient | None:
+    """The same for a column, None where no adjoint knows it."""
+    found = adjoint.sensitivity(result, name)
+    nodes = None if found is None else found.nodes
+    return None if nodes is None else from_nodes(result, name, nodes)
 
 
 def from_nodes(result: Result, name: str, nodes: np.ndarray) -> ShapeGradient:
@@ -109,7 +115,7 @@ def from_nodes(result: Result, name: str, nodes: np.ndarray) -> ShapeGradient:
         nodes=nodes,
         places=concatenated(device.comm, shown.position * device.extent),
         density=concatenated(device.comm, normal(shown)),
-        boundary=concatenated(device.comm, facets.boundary),
+        piece=concatenated(device.comm, facets.piece),
         pieces=np.asarray(total(device.comm, pieces)),
     )
 
