@@ -83,11 +83,12 @@ def draw_walls(shape: Any, outline: Any, title: str, path: Path) -> Path:
     extent = (low[0], high[0], low[1], high[1])
     with matplotlib.rc_context(STYLE):
         figure, (axes,), bar = flat_figure(extent, (0.35,) * 4, title)
-        pairs = np.stack([places[:, :-1], places[:, 1:]], axis=2).reshape(-1, 2, 2) / unit.factor
-        colors = ((values[:, :-1] + values[:, 1:]) / 2).ravel()
+        # A facet has one colour: within it the density is not smoother than the solution.
+        colors = values.mean(axis=1)
         # Corners, where the density is large, must not hide all of the rest.
         most = float(np.quantile(np.abs(colors), 0.98)) or 1.0
-        lines = LineCollection(list(pairs), cmap="RdBu_r", linewidths=5, capstyle="round")
+        walls = list(places / unit.factor)
+        lines = LineCollection(walls, cmap="RdBu_r", linewidths=5, capstyle="butt")
         lines.set_array(colors)
         lines.set_clim(-most, most)
         axes.add_collection(lines)
@@ -96,17 +97,19 @@ def draw_walls(shape: Any, outline: Any, title: str, path: Path) -> Path:
         (bar.set_xlabel if _direction(bar) == "horizontal" else bar.set_ylabel)(label, size=9)
         for i, piece in enumerate(outline.pieces):
             own = shape.piece == i
-            centre = places[own].reshape(-1, 2)
-            middle = centre[np.argmin(((centre - centre.mean(axis=0)) ** 2).sum(axis=1))]
+            centres = places[own].mean(axis=1)
+            at = np.argmin(((centres - centres.mean(axis=0)) ** 2).sum(axis=1))
+            along = places[own][at, -1] - places[own][at, 0]
+            inwards = np.array([-along[1], along[0]]) / np.hypot(*along)
             change = 100 * float(shape.pieces[i]) * nm / abs(shape.value)
-            text = f"{plain(piece.boundary)} {change:+.3g} %"
             axes.annotate(
-                text,
-                middle / unit.factor,
+                f"{plain(piece.boundary)} {change:+.3g} %",
+                centres[at] / unit.factor,
+                inwards * (34, 12),
+                textcoords="offset points",
                 ha="center",
                 va="center",
                 size=7.5,
-                bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"},
             )
         return store(figure, path)
 
