@@ -389,7 +389,7 @@ def _sensitivity(options: argparse.Namespace, root: bool) -> None:
 
     wishes = _wishes(options, root)
     with hold(directory, MPI.COMM_WORLD, record="sensitivity.json"):
-        result = run(case, **wishes)
+        result = run(case, gradients=True, **wishes)
         del wishes["many_cells"]
         found = sensitivities(result, options.of, options.inputs, check=options.check, **wishes)
         found.save(directory, figures=not options.no_figures)

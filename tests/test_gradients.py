@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import GEOMETRIES
+from conftest import GEOMETRIES, thorough
 
 import meso
 from meso.cli import main
@@ -48,6 +48,9 @@ RIBBON: dict[str, Any] = {
     },
     "flow": {"model": "hydrodynamic", "order": 6},
 }
+
+
+COARSE = {"flow.order": 2, "mesh.size": "40 nm", "mesh.wall_size": "30 nm"}
 
 
 def case(**changes: Any) -> meso.Case:
@@ -111,7 +114,7 @@ def test_ribbon_against_the_closed_form(found, output, key):
 def test_numbers_go_with_their_names(ribbon, found):
     assert found.outputs == ("conductance_S", "edges.1.orbital_moment_hbar_per_m")
     assert [one.key for one in found.inputs] == list(PARAMETERS)
-    assert found.methods == ("differences",) * 2
+    assert found.methods[0] == "adjoint"
     assert found.values[0] == pytest.approx(ribbon.conductance_matrix[0, 0], rel=1e-12)
     path = found.inputs[1]
     assert (path.value, path.unit, path.uncertainty) == (30e-9, "m", 0.0)
@@ -121,6 +124,65 @@ def test_numbers_go_with_their_names(ribbon, found):
     turned = ribbon.gradient("orbital_moment.edges.1", of="boundaries.source.contact.potential")
     assert turned.outputs == found.outputs[1:]
     assert turned.relative()[0, 0] == pytest.approx(1.0, rel=1e-10)
+
+
+# -- adjoints and differences ----------------------------------------------------------------------
+
+
+HALL = {
+    "geometry.file": str(GEOMETRIES / "hall_bar.geo"),
+    "geometry.parameters": {"width": 100, "length": 400},
+    "boundaries.probe1": {"contact": {"current": "0 A"}},
+    "boundaries.probe2": {"contact": {"current": "10 nA"}},
+    "boundaries.probe3": {"contact": {"potential": "0.4 mV", "law": "reservoir"}},
+    "boundaries.probe4": {"contact": {"current": "0 A"}},
+    "output.resistances.along": {"current": ["source", "drain"], "voltage": ["probe1", "probe2"]},
+    "flow.order": 2,
+    "mesh.size": "50 nm",
+    "mesh.wall_size": "40 nm",
+}
+TERMINALS = [
+    *("source.current", "probe1.potential", "probe2.potential", "probe2.current"),
+    *("resistance.along", "dissipated_power", "conductance_matrix.probe1.probe3"),
+]
+OF = [
+    *("geometry.parameters.width", "materials.metal.mean_free_path"),
+    *("boundaries.probe2.contact.current", "boundaries.probe3.contact.potential"),
+    "boundaries.edges.wall.specularity",
+]
+
+
+@pytest.mark.parametrize("model", ["ohmic", thorough("hydrodynamic")])
+def test_terminals(model):
+    """Floating contacts, given currents, resistances, power: exact for the discrete numbers."""
+    boundaries = {key: value for key, value in HALL.items() if key.startswith("boundaries")}
+    tables = {**RIBBON, "boundaries": dict(RIBBON["boundaries"])}
+    for key, law in boundaries.items():
+        tables["boundaries"][key.split(".")[1]] = law
+    others = {key: value for key, value in HALL.items() if key not in boundaries}
+    if model == "ohmic":
+        tables["boundaries"]["probe3"] = {"contact": {"potential": "0.4 mV"}}
+    result = meso.run(meso.Case.from_dict(tables, overrides={**others, "flow.model": model}))
+    exact = gradient(result, TERMINALS, OF, method="adjoint")
+    assert set(exact.methods) == {"adjoint"}
+    other = gradient(result, TERMINALS, OF, method="differences")
+    sizes = np.array([one.value for one in other.inputs])
+    scale = np.abs(other.derivatives * sizes).max(axis=1, keepdims=True) / sizes
+    np.testing.assert_allclose(exact.derivatives / scale, other.derivatives / scale, atol=1e-8)
+
+
+def test_thickness():
+    """Currents are proportional to that of a slab; resistances to its inverse."""
+    slab = {
+        "materials.metal.carriers": "3d",
+        "materials.metal.conductivity": "1e6 S/m",
+        "geometry.thickness": "20(1) nm",
+    }
+    result = meso.run(case(**slab, **COARSE))
+    found = result.gradient(["source.current", "dissipated_power"], of="geometry.thickness")
+    assert found.methods == ("adjoint", "adjoint")
+    np.testing.assert_allclose(found.relative(), 1.0, rtol=1e-10)
+    np.testing.assert_allclose(found.uncertainties(), found.values / 20, rtol=1e-10)
 
 
 # -- where an input ends ---------------------------------------------------------------------------
@@ -230,7 +292,6 @@ def test_text_without_uncertainty_is_no_number():
         case(**{"boundaries.edges.wall.specularity": "1.3(1)"})
 
 
-COARSE = {"flow.order": 2, "mesh.size": "40 nm", "mesh.wall_size": "30 nm"}
 UNCERTAIN = {
     **COARSE,
     "materials.metal.mean_free_path": "30(3) nm",

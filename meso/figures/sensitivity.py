@@ -13,6 +13,8 @@ from matplotlib.collections import LineCollection
 from meso.figures.sheets import flat_figure
 from meso.figures.style import LINES, STYLE, canvas, length_scale, open_frame, plain, store
 
+#: Tables of a case whose names say nothing beside those of what is in them.
+_TABLES = ("materials", "boundaries", "wall", "contact", "angular_momentum")
 #: Outputs that are shown at most, and inches for each bar.
 _MOST, _BAR = 6, 0.24
 
@@ -62,8 +64,7 @@ def draw_bars(bars: Mapping[str, Mapping[str, float]], title: str, path: Path) -
 def _short(key: str) -> str:
     """The end of a key that tells which input it is."""
     parts = key.replace("geometry.parameters.", "").split(".")
-    kept = [part for part in parts if part not in ("materials", "boundaries", "wall", "contact")]
-    return plain(" ".join(kept))
+    return plain(" ".join(part for part in parts if part not in _TABLES))
 
 
 def draw_walls(shape: Any, outline: Any, title: str, path: Path) -> Path:

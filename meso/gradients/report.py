@@ -21,8 +21,8 @@ from meso.results.result import Result
 
 #: Inputs of each output that the table shows.
 MOST = 10
-#: Part of the largest value of its kind below which an output is what rounding leaves of zero.
-NOTHING = 1e-9
+#: Per cent for one per cent, and part of a number, below which a derivative counts as none.
+NOTHING = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,6 +66,8 @@ class Sensitivities:
     def _part(self, o: int) -> list[str]:
         found, order, checked = self.gradient, self.order(o), self.check
         influence, spread = self.influence()[o], found.uncertainties()[o]
+        if spread <= NOTHING * abs(found.values[o]):
+            spread = 0.0
         unit = outputs.unit(found.outputs[o])
         head = f"  {outputs.short(found.outputs[o])} = {found.values[o]:.9g} {unit}".rstrip()
         if spread:
