@@ -45,10 +45,10 @@ def values(result: Result, names: Iterable[str] = ()) -> dict[str, float]:
             for j, b in enumerate(contacts)
         }
     if (part := result.angular_momentum) is not None:
-        names = part.densities.components
+        components = part.densities.components
         absorbed = {f"outflow.{b}": flux for b, flux in part.densities.outflow.items()}
         for what, fluxes in {**absorbed, "relaxed": part.densities.relaxed}.items():
-            for name, x in zip(names, fluxes, strict=True):
+            for name, x in zip(components, fluxes, strict=True):
                 out[f"angular_momentum.{what}.{name}_J{per}"] = float(x)
         if part.response is not None:
             out |= {
