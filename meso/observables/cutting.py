@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from meso.discrete.cells import Lagrange
@@ -10,9 +12,25 @@ from meso.discrete.cells import Lagrange
 _BEND = (0.5, 1.5)
 
 
+class Corners(NamedTuple):
+    """Quadrature of the parts of triangles that are cut off, and of the lines that end them.
+
+    Attributes:
+        points: Shape (m, q, 2).
+        weights: Shape (m, q).
+        ends: Points on the line where the function is zero, (m, r, 2).
+        lines: Weights there of what the integral loses where the function grows, (m, r).
+    """
+
+    points: np.ndarray
+    weights: np.ndarray
+    ends: np.ndarray
+    lines: np.ndarray
+
+
 def corner_quadrature(
     space: Lagrange, corners: np.ndarray, nodal: np.ndarray, degree: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Corners:
     """Quadrature of the parts of triangles at their first corner, up to where a function is zero.
 
     The part is swept by rays from the corner, along which the function is quadratic; exact where
@@ -24,9 +42,6 @@ def corner_quadrature(
         nodal: The function at the nodes of the cell, shape (m, n). It has one sign in the first
             corner, the other in the two others.
         degree: Of the polynomials to be integrated.
-
-    Returns:
-        Points, shape (m, q, 2), and weights, (m, q).
     """
 
     def value(points: np.ndarray) -> np.ndarray:
@@ -53,4 +68,12 @@ def corner_quadrature(
     points = corner[:, None] + x[:, None] * ray[:, :, None]
     area = np.abs(ends[:, 0, 0] * ends[:, 1, 1] - ends[:, 0, 1] * ends[:, 1, 0])
     weights = (area[:, None] * w * reach**2)[..., None] * (x * w)
-    return points.reshape(len(corners), -1, 2), weights.reshape(len(corners), -1)
+    along = slope + 2 * reach * bend
+    lines = np.divide(area[:, None] * w * reach, along, out=np.zeros_like(along), where=along != 0)
+    count = len(corners)
+    return Corners(
+        points.reshape(count, points.shape[1] * points.shape[2], 2),
+        weights.reshape(count, weights.shape[1] * weights.shape[2]),
+        corner + ray,
+        lines,
+    )

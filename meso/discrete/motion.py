@@ -1,0 +1,78 @@
+"""Derivatives of integrals over cells and facets in the nodes of the mesh.
+
+An integral depends on the motion V of the mesh by d_i V_k alone, where what is integrated has the
+same values at nodes that move: int S_ki d_i V_k. Lengths here are over ``Device.extent``, as in
+:class:`meso.discrete.cells.Cells`.
+"""
+
+from __future__ import annotations
+
+import dolfinx
+import numpy as np
+
+from meso import _compat
+from meso.device import Device
+from meso.discrete.cells import Cells, FacetGeometry, inverse
+
+
+def from_cells(cells: Cells, batch: np.ndarray, points: np.ndarray, S: np.ndarray) -> np.ndarray:
+    """Sum over points of S_ki d_i V_k, as weights of V at the geometry nodes of cells.
+
+    Args:
+        cells: The geometry.
+        batch: Cell numbers, (c,).
+        points: Reference points, (q, d), the same in all cells.
+        S: Integrand times weight and determinant, (c, q, k, i).
+
+    Returns:
+        Shape (c, g, d).
+    """
+    inverses, _ = inverse(cells.jacobians(batch, points))
+    # By reference direction: (c, q, a, k).
+    along = inverses @ S.swapaxes(-1, -2)
+    table = cells.element.tabulate(1, points)[1:, :, :, 0]
+    parts = [table[a].T @ along[:, :, a] for a in range(cells.dimension)]
+    return np.asarray(sum(parts))
+
+
+def from_facets(cells: Cells, geometry: FacetGeometry, S: np.ndarray) -> np.ndarray:
+    """The same of points of facets, with S of shape (f, q, k, i)."""
+    d, count = cells.dimension, cells.nodes.shape[1]
+    out = np.zeros((len(geometry.cell), count, d))
+    for local, points in enumerate(geometry.points):
+        here = geometry.local == local
+        if here.any():
+            out[here] = from_cells(cells, geometry.cell[here], points, S[here])
+    return out
+
+
+def from_places(
+    cells: Cells, cell: np.ndarray, points: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Weights (m, d) of V at one reference point (m, d) in each cell, at nodes: (m, g, d)."""
+    table = cells.element.tabulate(0, np.ascontiguousarray(points))[0, :, :, 0]
+    return np.asarray(table[:, :, None] * weights[:, None, :])
+
+
+class Nodes:
+    """Collects derivatives at the geometry nodes of a device, in SI: per metre."""
+
+    def __init__(self, device: Device) -> None:
+        x, dofmap, _ = _compat.geometry(device.mesh)
+        self.device, self._dofmap = device, dofmap
+        self._sum = np.zeros((len(x), device.dimension))
+
+    def add(self, cells: np.ndarray, values: np.ndarray) -> None:
+        """Add values at the nodes of cells, (c, g, d), per scaled length."""
+        np.add.at(self._sum, self._dofmap[cells], values / self.device.extent)
+
+    @property
+    def owned(self) -> np.ndarray:
+        """The sum, (nodes, d): that of all ranks with the owner of a node, zero at ghosts."""
+        index_map, d = self.device.mesh.geometry.index_map(), self.device.dimension
+        vector = dolfinx.la.vector(index_map, d)
+        vector.array[:] = self._sum.ravel()
+        vector.scatter_reverse(dolfinx.la.InsertMode.add)
+        out = np.array(vector.array.reshape(-1, d))
+        out[index_map.size_local :] = 0.0
+        return out

@@ -1,0 +1,413 @@
+"""Which wall each point of a conductor is nearest to, and integrals over what belongs to each.
+
+These are linear in what is integrated, and change with the shape: cells stretch, and the line where
+two walls are equally near moves against them (:meth:`Division.derivative`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import permutations, product
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from meso._compat import scalar_element
+from meso.boundary import Wall, law_of
+from meso.discrete.cells import (
+    Lagrange,
+    along_facets,
+    cells_of,
+    facet_geometry,
+    lagrange,
+    quadrature,
+)
+from meso.discrete.expressions import cell_integrals
+from meso.discrete.fields import Field, nodal_values
+from meso.discrete.motion import Nodes, from_cells, from_places
+from meso.discrete.periodic import translation
+from meso.flow.result import Flow, periodic_pairs
+from meso.mpi import concatenated, total
+from meso.observables.cutting import Corners, corner_quadrature
+
+# Parts along a side of the cells that lie between two walls.
+_PARTS = 4
+# Distances that differ by less than this part of the device are equal.
+_EQUAL = 1e-9
+_BATCH = 4_000_000
+# Points in each of these, about.
+_POINTS = 400
+# Points of walls among which the nearest wall is looked for.
+_CANDIDATES = 8
+# Nodes of degree 2 on the edges of a triangle: ends, and the middle.
+_EDGES = np.array([[1, 2, 3], [0, 2, 4], [0, 1, 5]])
+
+
+class _Between(NamedTuple):
+    """Some cells that lie between walls, each a sum over points of weights times values.
+
+    Attributes:
+        cells: Cell numbers, (c,).
+        points: Reference points, (p, d).
+        weights: By wall, (c, walls, p); the determinant of the cell is to be multiplied with.
+        cut: In triangles: the corners that are cut off, their cells (by place in ``cells``), and
+            the two walls of each.
+    """
+
+    cells: np.ndarray
+    points: np.ndarray
+    weights: np.ndarray
+    cut: tuple[Corners, np.ndarray, np.ndarray, np.ndarray] | None
+
+
+class Division:
+    """The cells of this rank, divided among the walls of a flow.
+
+    Attributes:
+        owner: Piece of a boundary that all of a cell is nearest to, -1 for cells between walls,
+            shape (c,).
+        candidates: Pieces that cells between walls may be nearest to.
+        distance: From these, over ``Device.extent``, at the nodes of degree 2 that may lie
+            between walls, shape (nodes, candidates).
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self.device = device = flow.device
+        self.space = space = lagrange(device, 2)
+        self._surface = surface = _Surface(flow, walls_of(flow))
+        self._places = space.space.tabulate_dof_coordinates()[:, : device.dimension]
+        self._places = places = self._places / device.extent
+        nearest = surface.nearest(places)[space.dofs]
+        owner = np.where((nearest == nearest[:, :1]).all(axis=1), nearest[:, 0], -1)
+        unsure = np.flatnonzero(owner < 0)
+        self._used = np.unique(space.dofs[unsure])
+        # Those of all ranks: beyond a corner two walls are equally near, though each rank may see
+        # one.
+        seen = concatenated(device.comm, np.unique(nearest[unsure]))
+        self.candidates = np.unique(seen).astype(np.int64)
+        self.distance = np.empty((space.nodes, len(self.candidates)))
+        self.distance[self._used] = surface.distances(places[self._used], self.candidates)
+        # Cells that touch the middle between two walls have nodes on it, and belong to one.
+        size = space.dofs.shape[1] * len(self.candidates) + 1
+        for batch in _batches(unsure, _BATCH // size):
+            everywhere = _near(self.distance[space.dofs[batch]], 2).all(axis=1)
+            one = everywhere.sum(axis=1) == 1
+            owner[batch[one]] = self.candidates[everywhere[one].argmax(axis=1)]
+        self.owner = owner
+
+    def moments(self, density: Field) -> np.ndarray:
+        """Integrals of a density over this rank's points next to each piece, (pieces, k)."""
+        device, cells = self.device, cells_of(self.device)
+        moment = np.zeros((len(device.pieces), density.components))
+        degree = density.highest + cells.dimension * (cells.degree - 1)
+        whole = cell_integrals(device, density.function(), degree=degree)
+        whole = whole.reshape(cells.count, density.components)
+        sure = self.owner >= 0
+        np.add.at(moment, self.owner[sure], whole[sure])
+        for part in self._between(density):
+            values = density.table(part.points) @ nodal_values(density.data, part.cells)
+            values *= cells.determinants(part.cells, part.points)[..., None]
+            values *= device.extent**cells.dimension
+            moment[self.candidates] += np.tensordot(part.weights, values, ((0, 2), (0, 1)))
+        return moment
+
+    def derivative(self, density: Field, share: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Derivatives of a sum of moments times shares, (pieces, k); all ranks call this.
+
+        Args:
+            density: The density.
+            share: How much of each moment there is in the sum, SI.
+
+        Returns:
+            Derivatives in the values of the density at the nodes of each cell, (c, n, k), and in
+            the nodes of the mesh with these values held, (nodes, d) as of
+            :attr:`meso.discrete.motion.Nodes.owned`. The latter are None in 3D, where moments
+            are counted point by point.
+        """
+        cells, motion = cells_of(self.device), Nodes(self.device)
+        weights = np.zeros_like(density.values)
+        one = np.eye(cells.dimension) * self.device.extent**cells.dimension
+        known = np.zeros((self.space.nodes, len(self.candidates)))
+
+        def add(batch: np.ndarray, points: np.ndarray, part: np.ndarray) -> None:
+            part = part * cells.determinants(batch, points)[..., None]
+            table = density.table(points)
+            weights[batch] = table.T @ part * one[0, 0]
+            values = (part * (table @ nodal_values(density.data, batch))).sum(axis=2)
+            motion.add(batch, from_cells(cells, batch, points, values[..., None, None] * one))
+
+        degree = density.highest + cells.dimension * (cells.degree - 1)
+        points, weight = cells.quadrature(degree)
+        step = max(1, _BATCH // (20 * len(points) * density.components))
+        for batch in _batches(np.flatnonzero(self.owner >= 0), step):
+            add(batch, points, share[self.owner[batch]][:, None] * weight[:, None])
+        for part in self._between(density):
+            own = share[self.candidates]
+            add(part.cells, part.points, part.weights.swapaxes(1, 2) @ own)
+            if part.cut is not None:
+                cut, cell, *walls = part.cut
+                self._along(density, own, known, part.cells[cell], walls, cut.ends, cut.lines)
+        if cells.dimension == 3:
+            return weights, None
+        self._along_edges(density, share[self.candidates], known)
+        self._move(known, motion)
+        return weights, motion.owned
+
+    def _along(
+        self,
+        density: Field,
+        share: np.ndarray,
+        known: np.ndarray,
+        cell: np.ndarray,
+        walls: Sequence[np.ndarray],
+        points: np.ndarray,
+        lines: np.ndarray,
+    ) -> None:
+        """Add the derivatives in distances at nodes, where lines (m, r, 2) move with them."""
+        m, r, _ = points.shape
+        owner, other = walls
+        flat, every = points.reshape(-1, 2), np.repeat(cell, r)
+        value = density.at(every, flat).reshape(m, r, -1)
+        value = (value * (share[owner] - share[other])[:, None]).sum(axis=2)
+        value = value * self._determinants(every, flat).reshape(m, r) * self.device.extent**2
+        change = -((lines * value)[:, None] @ self.space.values(flat).reshape(m, r, -1))[:, 0]
+        nodes = self.space.dofs[cell]
+        np.add.at(known, (nodes, owner[:, None]), change)
+        np.add.at(known, (nodes, other[:, None]), -change)
+
+    def _determinants(self, cell: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """At one reference point (m, 2) in each cell."""
+        cells = cells_of(self.device)
+        table = cells.element.tabulate(1, points)[1:, :, :, 0]
+        first, second = ((part[:, None] @ cells.nodes[cell])[:, 0] for part in table)
+        return np.asarray(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
+
+    def _along_edges(self, density: Field, share: np.ndarray, known: np.ndarray) -> None:
+        """The same where the line between two walls is an edge: half from either side."""
+        dofs, count = self.space.dofs, len(self.candidates)
+        touched = np.zeros(self.space.nodes)
+        touched[self._used] = 1.0
+        used = np.flatnonzero(self.space.shared_sum(touched))
+        equal = np.zeros((self.space.nodes, count), dtype=bool)
+        equal[used] = _near(self._surface.distances(self._places[used], self.candidates), 1)
+        for edge in _EDGES:
+            both = equal[dofs[:, edge]].all(axis=1)
+            cell = np.flatnonzero((both.sum(axis=1) == 2) & (self.owner >= 0))
+            if not len(cell):
+                continue
+            pair = np.nonzero(both[cell])[1].reshape(-1, 2)
+            first = self.candidates[pair[:, 0]] == self.owner[cell]
+            owner, other = np.where(first, pair.T, pair.T[::-1])
+            x, w = np.polynomial.legendre.leggauss(density.highest + 2)
+            corner = self.space.points[edge[:2]]
+            points = corner[0] + (x[:, None] + 1) / 2 * (corner[1] - corner[0])
+            at = self._surface.distances(self._places[dofs[cell]].reshape(-1, 2), self.candidates)
+            at = at.reshape(*dofs[cell].shape, count)
+            each = np.arange(len(cell))
+            difference = at[each, :, owner] - at[each, :, other]
+            slope = np.linalg.norm(difference @ self.space.gradients(points), axis=2).T
+            lines = w / 4 * np.linalg.norm(corner[1] - corner[0]) / slope
+            ends = np.broadcast_to(points, (len(cell), *points.shape))
+            self._along(density, share, known, cell, (owner, other), ends, lines)
+
+    def _move(self, known: np.ndarray, motion: Nodes) -> None:
+        """Add what derivatives in distances, (nodes, walls), are in the nodes of the mesh."""
+        cells, space = cells_of(self.device), self.space
+        moved = np.flatnonzero(known.any(axis=1))
+        point, rows = self._surface.derivative(self._places[moved], self.candidates, known[moved])
+        cell = np.zeros(space.nodes, dtype=np.int64)
+        place = np.zeros(space.nodes, dtype=np.int64)
+        cell[space.dofs] = np.arange(len(space.dofs))[:, None]
+        place[space.dofs] = np.arange(space.dofs.shape[1])
+        at = space.points[place[moved]]
+        motion.add(cell[moved], from_places(cells, cell[moved], at, point))
+        motion.add(*self._surface.on_facets(np.asarray(total(self.device.comm, rows))))
+
+    def _between(self, density: Field) -> Iterator[_Between]:
+        """Cells between walls, and how a density is integrated there."""
+        step = max(1, _BATCH // (_POINTS * (len(self.candidates) + density.components + 9)))
+        divided = _cut if self.device.dimension == 2 else _counted
+        degree = density.highest + 2 * (cells_of(self.device).degree - 1)
+        for batch in _batches(np.flatnonzero(self.owner < 0), step):
+            yield divided(self.space, batch, self.distance[self.space.dofs[batch]], degree)
+
+
+def walls_of(flow: Flow) -> list[int]:
+    """Pieces of the boundary that are walls."""
+    laws = [law_of(flow.boundaries, piece.boundary) for piece in flow.device.pieces]
+    return [i for i, law in enumerate(laws) if isinstance(law, Wall)]
+
+
+def _near(distance: np.ndarray, axis: int) -> Any:
+    """Which walls, along an axis, are nearest."""
+    return distance <= distance.min(axis=axis, keepdims=True) + _EQUAL
+
+
+def _counted(space: Lagrange, batch: np.ndarray, distance: np.ndarray, degree: int) -> _Between:
+    """Each point of a quadrature counts for the nearest wall.
+
+    Distances are given at the nodes of the space, shape (c, n, walls).
+    """
+    del degree
+    points, weights = _divided(*quadrature(space.points.shape[1], 2), _PARTS)
+    equal = _near(space.values(points) @ distance, 2)
+    part = equal / equal.sum(axis=2, keepdims=True)
+    return _Between(batch, points, part.swapaxes(1, 2) * weights, None)
+
+
+def _cut(space: Lagrange, batch: np.ndarray, distance: np.ndarray, degree: int) -> _Between:
+    """The same for triangles, which are cut along the line where two walls are equally near."""
+    # What is integrated is a polynomial of this degree, given by its values at nodes.
+    # No space of a mesh, which all ranks would have to make.
+    smooth = scalar_element("triangle", degree)
+    corners = _divided(np.eye(3)[:, 1:], np.ones(3), _PARTS)[0].reshape(-1, 3, 2)
+    at = (space.values(corners.reshape(-1, 2)) @ distance).reshape(len(batch), len(corners), 3, -1)
+    near = _near(at, 3)
+    everywhere, somewhere = near.all(axis=2), near.any(axis=2)
+    nearest = at.argmin(axis=3)
+    inside = nearest == nearest[..., :1]
+    single = inside.sum(axis=2, keepdims=True) == 1
+    alone = np.where(single, inside, ~inside).argmax(axis=2)  # the corner that is to be cut off
+    first, other = (np.take_along_axis(nearest, (alone[..., None] + i) % 3, 2) for i in (0, 1))
+    # Parts belong to those who are near everywhere, or to all who are where three walls meet; to
+    # one of two, but for the corner that is cut off.
+    equal = np.where(everywhere.any(axis=2, keepdims=True), everywhere, somewhere)
+    two = ~everywhere.any(axis=2) & (somewhere.sum(axis=2) == 2)
+    rest = np.eye(at.shape[3])[other[..., 0]]
+    share = np.where(two[..., None], rest, equal / equal.sum(axis=2, keepdims=True))
+    points, weights = _divided(*quadrature(2, degree), _PARTS)
+    amount = weights[:, None] * smooth.tabulate(0, points)[0, :, :, 0]
+    amount = amount.reshape(len(corners), -1, amount.shape[1]).sum(axis=1)
+    out = share.swapaxes(1, 2) @ amount
+
+    cell, part = np.nonzero(two)
+    if not len(cell):
+        return _Between(batch, smooth.points, out, None)
+    owner, other = first[cell, part, 0], other[cell, part, 0]
+    order = (alone[cell, part, None] + np.arange(3)) % 3
+    difference = distance[cell, :, owner] - distance[cell, :, other]
+    cut = corner_quadrature(space, corners[part[:, None], order], difference, degree)
+    basis = smooth.tabulate(0, cut.points.reshape(-1, 2))[0, :, :, 0]
+    amount = (cut.weights[:, None] @ basis.reshape(*cut.weights.shape, -1))[:, 0]
+    np.add.at(out, (cell, owner), amount)
+    np.add.at(out, (cell, other), -amount)
+    return _Between(batch, smooth.points, out, (cut, cell, owner, other))
+
+
+class _Surface:
+    """The walls as points with normals, lengths over the size of the device."""
+
+    def __init__(self, flow: Flow, walls: list[int]) -> None:
+        self._device = device = flow.device
+        d, facets = device.dimension, device.facets
+        here = facets.of(np.isin(facets.piece, walls))
+        at = (np.arange(8)[:, None] + 0.5) / 8 if d == 2 else _divided(*quadrature(2, 1), 3)[0]
+        geometry = facet_geometry(cells_of(device), here.cell, here.local, at)
+        # Size of the part of the wall that a point stands for.
+        reach = np.linalg.norm(np.ptp(geometry.position, axis=1), axis=1) / (7 if d == 2 else 2)
+        shape = (*geometry.weight.shape, 1)
+        other = [np.broadcast_to(of[:, None, None], shape) for of in (reach, here.piece)]
+        columns = [geometry.position, geometry.normal, *other]
+        rows = concatenated(device.comm, np.concatenate(columns, axis=2).reshape(-1, 2 * d + 2))
+        count = len(rows)
+        for pair in periodic_pairs(flow.boundaries):  # their translations
+            moved = np.zeros(rows.shape[1])
+            moved[:d] = translation(device, lagrange(device, 1), pair) / device.extent
+            rows = np.concatenate([rows - moved, rows, rows + moved])
+        # The same order, and so the same choice among equals, on any number of ranks.
+        order = np.lexsort(rows.T)
+        rows = rows[order]
+        self._here, self._at, self._row = here, at, order % max(count, 1)
+        self.position, self.normal = rows[:, :d], rows[:, d : 2 * d]
+        self.reach, self.piece = rows[:, -2], rows[:, -1].astype(np.int64)
+
+    def nearest(self, points: np.ndarray) -> np.ndarray:
+        """Nearest piece of a wall, shape (m,)."""
+        many = min(_CANDIDATES, len(self.piece))
+        far, at = cKDTree(self.position).query(points, k=many)
+        far, at = far.reshape(len(points), many), at.reshape(len(points), many)
+        best = self._along_normal(points[:, None], far, at).argmin(axis=1)
+        return self.piece[at[np.arange(len(points)), best]]
+
+    def distances(self, points: np.ndarray, pieces: np.ndarray) -> np.ndarray:
+        """Distances from points to pieces of walls, shape (m, pieces)."""
+        out = np.empty((len(points), len(pieces)))
+        for k, piece in enumerate(pieces):
+            own = np.flatnonzero(self.piece == piece)
+            far, at = cKDTree(self.position[own]).query(points)
+            out[:, k] = self._along_normal(points, far, own[at])
+        return out
+
+    def derivative(
+        self, points: np.ndarray, pieces: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives in 2D of the sum of weights (m, pieces) times distances.
+
+        Returns:
+            In the points, (m, 2), and in the rows of the walls: in their positions, and in their
+            change along the wall, (rows, 4).
+        """
+        moved, rows = np.zeros_like(points), np.zeros((len(self.piece), 4))
+        for weight, piece in zip(weights.T, pieces, strict=True):
+            own = np.flatnonzero(self.piece == piece)
+            far, at = cKDTree(self.position[own]).query(points)
+            at = own[at]
+            offset, normal = points - self.position[at], self.normal[at]
+            high = (offset * normal).sum(axis=1)
+            beside = far**2 - high**2 < self.reach[at] ** 2
+            sign = np.where(beside, np.sign(high), 0.0)[:, None]
+            away = offset / np.where(far > 0, far, 1.0)[:, None]
+            along = weight[:, None] * np.where(beside[:, None], sign * normal, away)
+            tangent = np.column_stack([-normal[:, 1], normal[:, 0]])
+            turn = -weight[:, None] * sign * (offset * tangent).sum(axis=1, keepdims=True) * normal
+            moved += along
+            np.add.at(rows, at, np.column_stack([-along, turn]))
+        return moved, rows
+
+    def on_facets(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cells of this rank's facets, and what derivatives in rows are at their nodes."""
+        cells, here = cells_of(self._device), self._here
+        count = len(here.cell) * len(self._at)
+        last = self._device.comm.scan(count)
+        own = (self._row >= last - count) & (self._row < last)
+        facet, point = np.divmod(self._row[own] - last + count, len(self._at))
+        geometry = facet_geometry(cells, here.cell, here.local, self._at)
+        tables = along_facets(cells.element, geometry.points)
+        value, slope = (tables[here.local[facet], i, point] for i in (0, 1))
+        position, turn = np.split(rows[own], 2, axis=1)
+        turn = turn / geometry.weight[facet, point][:, None]
+        nodes = value[:, :, None] * position[:, None] + slope[:, :, None] * turn[:, None]
+        return here.cell[facet], nodes
+
+    def _along_normal(self, points: np.ndarray, far: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Distances from the wall, of points whose distances from its points ``at`` are ``far``."""
+        high = np.abs(((points - self.position[at]) * self.normal[at]).sum(axis=-1))
+        # Where the foot of the perpendicular lies beside the point, the distance is along it.
+        beside = far**2 - high**2 < self.reach[at] ** 2
+        return np.where(beside, high, far)
+
+
+def _batches(cells: np.ndarray, step: int) -> list[np.ndarray]:
+    return [cells[i : i + step] for i in range(0, len(cells), step)]
+
+
+def _divided(points: np.ndarray, weights: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """A quadrature repeated on each of parts^d equal parts of the reference simplex.
+
+    The simplex 1 > a > b > c > 0 with a = x + y + z, b = y + z, c = z is cut by the planes of the
+    lattice and those of equal fractional parts.
+    """
+    d = points.shape[1]
+    paths = [np.cumsum(np.eye(d)[list(axes)], axis=0) for axes in permutations(range(d))]
+    simplices = np.array(
+        [
+            np.vstack([np.zeros(d), path]) + corner
+            for corner in product(range(parts), repeat=d)
+            for path in paths
+        ]
+    )
+    ordered = simplices[(np.diff(simplices.mean(axis=1)) < 0).all(axis=1)] / parts
+    vertices = ordered - np.concatenate([ordered[..., 1:], np.zeros((*ordered.shape[:2], 1))], 2)
+    barycentric = np.column_stack([1 - points.sum(axis=1), points])
+    return (barycentric @ vertices).reshape(-1, d), np.tile(weights, len(vertices)) / len(vertices)
