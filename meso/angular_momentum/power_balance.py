@@ -9,8 +9,7 @@ from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.forms import broken, by_region
 from meso.angular_momentum.inverse import conductivity
-from meso.angular_momentum.system import facets_between
-from meso.discrete.cells import lagrange
+from meso.angular_momentum.system import facets_between, of_region
 from meso.equations.angular_momentum import diffusion as diffused
 from meso.equations.angular_momentum import hall_current, relaxation
 from meso.flow.result import Flow
@@ -57,7 +56,8 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
         out["walls"] += device.integrate(lost * on(device.ds.entities[name]))
     for pair, g in coefficients.conductance.items():
         cell, local = facets_between(device, pair)
-        step = omega - broken(device, diffusion.order, _of_region(densities, pair[1]))
+        beyond = of_region(device, diffusion.space, densities.omega, pair[1])
+        step = omega - broken(device, diffusion.order, beyond)
         lost = relaxation(step, step, by_region(device, np.array([g] * len(device.regions))))
         facets = np.column_stack([cell, local]).astype(np.int32).ravel()
         out["interfaces"] += device.integrate(lost * on(facets))
@@ -75,14 +75,3 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
         "contacts": flow.dissipated_power,
         **{key: value * factor for key, value in out.items()},
     }
-
-
-def _of_region(densities: Densities, region: int) -> np.ndarray:
-    """Omega at the nodes of each cell, (c, nodes, n), where these belong to a region as well."""
-    device, space = densities.device, lagrange(densities.device, densities.order)
-    own = device.cell_region == region
-    nodal = np.zeros((space.nodes, 1 + densities.omega.shape[2]))
-    nodal[space.dofs[own], 0] = 1.0
-    nodal[space.dofs[own], 1:] = densities.omega[own]
-    nodal = np.column_stack([space.shared_sum(column) for column in nodal.T])
-    return (nodal[:, 1:] / np.maximum(nodal[:, :1], 1.0))[space.dofs]

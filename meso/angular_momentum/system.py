@@ -13,7 +13,8 @@ size of the device, and no diffusivity is larger than one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from meso.discrete.kernels import Space
 from meso.discrete.own_terms import OwnTerms
 from meso.discrete.periodic import twin_nodes
 from meso.discrete.scalar import ScalarForms
+from meso.discrete.solvers import Factor, Iterative
 from meso.discrete.unknowns import Unknowns, jumps, kept, number_field
 from meso.equations import angular_momentum
 from meso.errors import CaseError
@@ -37,6 +39,8 @@ from meso.mpi import concatenated, largest
 
 #: From values (c, nodes, n) to what is missing in the balance of each component, (n,).
 Defect = Callable[[np.ndarray], np.ndarray]
+#: By the components of a group.
+Solvers = dict[tuple[int, ...], Factor | Iterative]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,6 +77,17 @@ class Operator:
         )
 
     @property
+    def transposed(self) -> Operator:
+        """The operator of the adjoint problem."""
+        return Operator(
+            diffusion=self.diffusion.transpose(0, 3, 4, 1, 2),
+            reaction=self.reaction.swapaxes(1, 2),
+            surface={k: v.swapaxes(-1, -2) for k, v in self.surface.items()},
+            conductance={k: g.T for k, g in self.conductance.items()},
+            smooth=self.smooth,
+        )
+
+    @property
     def matrices(self) -> list[np.ndarray]:
         """All coefficients, the derivatives in D beside their components."""
         r, d, n = self.diffusion.shape[:3]
@@ -100,12 +115,14 @@ class Solution(NamedTuple):
     """Values at the nodes of each cell, (c, nodes, n, sides), and how they were found.
 
     The reaction, (nodes, n, sides), is what is missing in the equations of prescribed values: the
-    flux that must be fed in there.
+    flux that must be fed in there. Solvers are those that were asked to be kept, by the groups of
+    components that they solve for.
     """
 
     values: np.ndarray
     reaction: np.ndarray
     evidence: dict[str, Any]
+    solvers: Solvers
 
 
 class System:
@@ -131,6 +148,7 @@ class System:
     ) -> None:
         self.device, self.space, self.operator, self.held = device, space, operator, held
         self.own, self.iterative, cells = own, iterative, cells_of(device)
+        self.known: Solvers = {}
         size = np.trace(operator.diffusion.diagonal(axis1=2, axis2=4), axis1=1, axis2=2)
         self.scale = 1 / np.sqrt(size.max(axis=0) / device.dimension)
         self.forms = ScalarForms(cells, space, bend=2 * (cells.degree - 1))
@@ -154,8 +172,21 @@ class System:
         self.node = np.tile(self.numbers.nodes, (int(phase.max(initial=0)) + 1, 1))
         self.node[place[:, 0], place[:, 1]] = self.numbers.extra
 
+    def transposed(self, solvers: Solvers) -> System:
+        """The adjoint problem, with the solvers of this one where it has them."""
+        other = copy(self)
+        other.operator, other.known = self.operator.transposed, solvers
+        if self.own is not None:
+            other.own = replace(self.own, matrices=self.own.matrices.swapaxes(1, 2))
+        return other
+
     def solve(
-        self, loads: np.ndarray, given: np.ndarray, *, defect: Defect | None = None
+        self,
+        loads: np.ndarray,
+        given: np.ndarray,
+        *,
+        defect: Defect | None = None,
+        keep: bool = False,
     ) -> Solution:
         """Assemble and solve.
 
@@ -165,12 +196,14 @@ class System:
                 shape (nodes, n, sides).
             defect: Only for one side. The stiffness of thin cells is large and cancels in a
                 balance but for rounding: one step of refinement takes that out.
+            keep: True to keep the solvers; whoever has them closes them.
 
         Raises:
             ConvergenceError: The system is singular, or was not solved.
         """
         device, values, reaction = self.device, np.zeros_like(loads), np.zeros_like(given)
         evidence: dict[str, Any] = {"systems": 0, "unknowns": 0, "residual": 0.0}
+        solvers: Solvers = {}
         unit = self.scale[:, None] * device.extent ** (2 - device.dimension)
         here = np.any(loads, axis=(0, 1, 3)) | np.any(given, axis=(0, 2))
         driven: np.ndarray = np.logical_or.reduce(device.comm.allgather(here))
@@ -184,11 +217,15 @@ class System:
                 omega[..., at, :] = _apart(solved, at) * self.scale[at][..., None]
                 return _together(defect(omega[..., 0])[:, None] * unit, at)
 
-            found, flux, new = part.solve(
+            known = next((self.known[g] for g in map(tuple, groups) if g in self.known), None)
+            found, flux, new, own = part.solve(
                 _together(loads * unit, at),
                 _together(given / self.scale[:, None], at),
                 missing if defect else None,
+                known,
+                keep=keep,
             )
+            solvers |= {tuple(group): solver for group in groups for solver in own.values()}
             values[..., at, :] = _apart(found, at) * self.scale[at][..., None]
             reaction[..., at, :] = _apart(flux, at) / unit[at]
             evidence["systems"] += 1
@@ -196,7 +233,7 @@ class System:
             evidence["method"] = new["method"]
             for key in {"residual", "iterations"} & new.keys():
                 evidence[key] = max(evidence.get(key, 0), new[key])
-        return Solution(values, reaction, evidence)
+        return Solution(values, reaction, evidence, solvers)
 
     def _classes(self, driven: np.ndarray) -> Iterator[tuple[Operator, list[np.ndarray]]]:
         """Scaled operators, each with the groups of components that have it and are driven."""
@@ -273,11 +310,19 @@ class _Part:
         loads: np.ndarray,
         given: np.ndarray,
         missing: Callable[[np.ndarray], np.ndarray] | None,
+        known: Factor | Iterative | None = None,
+        *,
+        keep: bool = False,
     ) -> Solution:
-        """As of :meth:`System.solve`; ``missing`` has the shape (n, sides)."""
+        """As of :meth:`System.solve`; ``missing`` has the shape (n, sides).
+
+        What is ``known`` solves the transposed problem, and there is no matrix to assemble.
+        """
         own, sides = self.system.own, loads.shape[3]
         symmetric = self.operator.symmetric and (own is None or own.symmetric)
-        assembly = Assembly(self.unknowns, sides, symmetric, own=own is not None)
+        assembly = Assembly(
+            self.unknowns, sides, symmetric, own=own is not None, loads_only=known is not None
+        )
         outer = self.space.dofs[:, self.space.outer]
         lifted = bool(np.any(given))
         for batch, matrix in self._cells():
@@ -291,6 +336,10 @@ class _Part:
                 assembly.add_load(rows, -(matrix @ given[nodes].reshape(*rows.shape, sides)))
         free = np.zeros(self.unknowns.size, dtype=bool)
         free[self.rows[self.rows >= 0]] = True
+        if known is not None:
+            x = known.solve_transposed(assembly.load)
+            values = self._values(x, given, assembly)
+            return Solution(values, self._reaction(values, x, loads, given), known.evidence, {})
         idle = np.flatnonzero(~free)[:, None]
         assembly.add_matrix(idle, np.ones((len(idle), 1, 1)))
         solver = assembly.iterative() if self.system.iterative else assembly.factorise()
@@ -299,8 +348,11 @@ class _Part:
         if missing is not None:
             x = x - solver.solve(self._spread_evenly(missing(values), free))
             values = self._values(x, given, assembly)
-        solver.close()
-        return Solution(values, self._reaction(values, x, loads, given), solver.evidence)
+        kept: Solvers = {(): solver} if keep else {}
+        if not keep:
+            solver.close()
+        reaction = self._reaction(values, x, loads, given)
+        return Solution(values, reaction, solver.evidence, kept)
 
     def _rows(self, cells: np.ndarray, nodes: np.ndarray) -> np.ndarray:
         """Rows of the components at nodes of cells, shape (c, m * n)."""
@@ -445,6 +497,16 @@ def facets_between(device: Device, pair: tuple[int, int]) -> tuple[np.ndarray, n
     both = touched[pair[0]] & touched[pair[1]]
     cell, local = np.nonzero(both[of_cell] & (device.cell_region == pair[0])[:, None])
     return cell, local
+
+
+def of_region(device: Device, space: Lagrange, values: np.ndarray, region: int) -> np.ndarray:
+    """Of values at the nodes of each cell, (c, nodes, n), those of a region at the same nodes."""
+    own = device.cell_region == region
+    nodal = np.zeros((space.nodes, 1 + values.shape[2]))
+    nodal[space.dofs[own], 0] = 1.0
+    nodal[space.dofs[own], 1:] = values[own]
+    nodal = np.column_stack([space.shared_sum(column) for column in nodal.T])
+    return np.asarray((nodal[:, 1:] / np.maximum(nodal[:, :1], 1.0))[space.dofs])
 
 
 def neighbours(device: Device) -> set[tuple[int, int]]:

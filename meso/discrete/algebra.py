@@ -58,6 +58,7 @@ class Assembly:
         symmetric: Whether all matrices are symmetric.
         own: Whether terms of a user take part: unknowns inside cells are pivoted then.
         keep: Whether other loads will come, for :meth:`respond`.
+        loads_only: Whether the matrix is known already, and forgotten here.
     """
 
     unknowns: Unknowns
@@ -65,6 +66,7 @@ class Assembly:
     symmetric: bool = True
     own: bool = False
     keep: bool = False
+    loads_only: bool = False
     load: np.ndarray = field(init=False)
     batches: list[Condensed] = field(default_factory=list)
     _triplets: list[tuple[np.ndarray, ...]] = field(default_factory=list)
@@ -112,7 +114,7 @@ class Assembly:
 
     def add_matrix(self, rows: np.ndarray, matrix: np.ndarray) -> None:
         """Add small matrices, (f, n, n), between local unknowns, (f, n), -1 where prescribed."""
-        if not len(rows):
+        if not len(rows) or self.loads_only:
             return
         n, rows = rows.shape[1], rows.astype(np.int32)
         i, j = np.triu_indices(n) if self.symmetric else np.divmod(np.arange(n * n), n)

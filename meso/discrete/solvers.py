@@ -146,6 +146,7 @@ class Iterative(Krylov):
         if not symmetric:
             name, kind = "GMRES", PETSc.KSP.Type.GMRES
         super().__init__(matrix, unknowns, name, kind, rtol=CG_TOLERANCE, most=500)
+        self.symmetric, self._preconditioner = symmetric, preconditioner
         self._solver.setGMRESRestart(200)
         multigrid = preconditioner == "multigrid"
         self.method = f"{name}, " + ("BoomerAMG" if multigrid else "Jacobi")
@@ -169,6 +170,18 @@ class Iterative(Krylov):
             self.residual = max(self.residual, error)
             out[:, i] = spread(self.unknowns, solution)
             free(right, solution, residual)
+        return out
+
+    def solve_transposed(self, load: np.ndarray) -> np.ndarray:
+        """The same with the transposed matrix."""
+        if self.symmetric:
+            return self.solve(load)
+        # Multigrid has no transposed cycle for all of its smoothers.
+        turned = PETSc.Mat()
+        self.matrix.transpose(turned)
+        other = Iterative(turned, self.unknowns, self._preconditioner, symmetric=False)
+        out = other.solve(load)
+        other.close()
         return out
 
 
@@ -306,6 +319,7 @@ class Factor(Solver):
         self, matrix: PETSc.Mat, unknowns: Any, *, symmetric: bool = True, **options: bool
     ) -> None:
         super().__init__(matrix, unknowns)
+        self.symmetric = symmetric
         self._factor = factorised(matrix, symmetric=symmetric, **options)
         self.method = method_of(self._factor, symmetric=symmetric)
 
@@ -327,6 +341,19 @@ class Factor(Solver):
             solution = right.duplicate()
             solution.array[:] = values[:, i]
             self._check(solution, right, limit)
+            out[:, i] = spread(self.unknowns, solution)
+            free(solution, right)
+        return out
+
+    def solve_transposed(self, load: np.ndarray) -> np.ndarray:
+        """The same with the transposed matrix; nothing is refined."""
+        if self.symmetric:
+            return self.solve(load)
+        out = np.empty((self.unknowns.size, load.shape[1]))
+        for i, column in enumerate(load.T):
+            right = gather(self.unknowns, column)
+            solution = right.duplicate()
+            self._factor.solveTranspose(right, solution)
             out[:, i] = spread(self.unknowns, solution)
             free(solution, right)
         return out
