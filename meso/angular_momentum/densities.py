@@ -31,6 +31,7 @@ class Densities:
         imbalance: Sum of all of these over their size, by component: rounding.
         warnings: What the criteria of `wellposed` leave open.
         evidence: How it was solved.
+        adjoint: Derivatives (:mod:`meso.angular_momentum.adjoint`), where they were asked for.
     """
 
     device: Device
@@ -45,6 +46,7 @@ class Densities:
     imbalance: np.ndarray
     warnings: tuple[str, ...] = ()
     evidence: dict[str, Any] = field(default_factory=dict)
+    adjoint: Any = None
 
     def field(self, component: str) -> Field:
         """The density of a component, "spin_density_z" or "orbital_diffusive_density_z"."""

@@ -10,7 +10,7 @@ It is solved for omega, which is continuous between metals where no conductance 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ import numpy as np
 import ufl
 
 from meso.angular_momentum import wellposed
+from meso.angular_momentum.adjoint import Adjoint
 from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.forms import at_points, broken, by_region, tested
 from meso.angular_momentum.surfaces import Surface, evaluated
@@ -203,6 +204,7 @@ class Diffusion:
         field: Electric | None = None,
         *,
         source: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+        keep: bool = False,
     ) -> Densities:
         """Solve for the densities that a field and the boundaries make.
 
@@ -210,6 +212,7 @@ class Diffusion:
             field: A solved flow, a uniform field (3,) in V/m, a function of positions (..., d) in
                 m with values (..., 3), or None for no other than the perpendicular one.
             source: f, function of positions (c, q, d) and regions (c,), values (c, q, n).
+            keep: True to keep what derivatives need (``Densities.adjoint``).
 
         Raises:
             ConvergenceError: The solver failed.
@@ -240,9 +243,15 @@ class Diffusion:
             loads[..., None],
             given[..., None],
             defect=lambda omega: free * self._summed(self._lost(omega, made).parts),
+            keep=keep,
         )
         omega, reaction = solution.values[..., 0], solution.reaction[..., 0]
-        return self.densities(omega, reaction, solution.evidence, made)
+        found = self.densities(omega, reaction, solution.evidence, made)
+        if not keep:
+            return found
+        still = source is None and self.own is None and not callable(field)
+        still &= not any(callable(v) for s in self.surfaces.values() for v in s.given)
+        return replace(found, adjoint=Adjoint(self, field, system, solution, still=still))
 
     def flux(self, component: str, densities: Densities, flow: Flow) -> Field:
         """The current J^{ia} of a component, a vector in space, in J/m^2 (J/m in a sheet).
@@ -340,16 +349,55 @@ class Diffusion:
         for name, surface in self.surfaces.items():
             if surface.density is None:
                 continue
-            nodes = space.nodes_on(device, name)
+            nodes = np.flatnonzero(self.holders[name])
             x = space.space.tabulate_dof_coordinates()[nodes, : device.dimension]
             wanted = evaluated(surface.density, x, n)
-            chi = self.chi[self._region[nodes]]
+            chi = self.chi[self.node_region[nodes]]
             held[nodes] = ~np.isnan(wanted)
             values[nodes] = np.linalg.solve(chi, np.nan_to_num(wanted)[..., None])[..., 0]
         return held, np.where(held, values, 0.0)
 
     @cached_property
-    def _region(self) -> np.ndarray:
+    def holders(self) -> dict[str, np.ndarray]:
+        """Nodes whose values each boundary prescribes, (nodes,); the last of several does."""
+        out: dict[str, np.ndarray] = {}
+        for name, surface in self.surfaces.items():
+            if surface.density is None:
+                continue
+            here = np.zeros(self.space.nodes, dtype=bool)
+            here[self.space.nodes_on(self.device, name)] = True
+            out = {other: nodes & ~here for other, nodes in out.items()} | {name: here}
+        return out
+
+    def absorbing(self, name: str, much: np.ndarray) -> np.ndarray:
+        """From a row of weights, (n,): that of omega in what a boundary takes by its velocity.
+
+        At the nodes of each cell, shape (c, nodes, n).
+        """
+        facets, out = self.device.facets_on(name), np.zeros((*self.space.dofs.shape, len(much)))
+        if name in self.velocity and len(facets.cell):
+            V = much @ self.operator.surface[name][self.device.cell_region[facets.cell]]
+            at = facets.cell[:, None], self.space.on_facet[facets.local]
+            np.add.at(out, at, self._on_facets(facets)[..., None] * V[:, None])
+        return out
+
+    def holding(self, name: str) -> np.ndarray:
+        """Ones where a boundary absorbs since it holds a density, (nodes, n); else zeros."""
+        held, _ = self.prescribed
+        seen = np.zeros(self.space.nodes, dtype=bool)
+        for boundary in self.device.boundaries:
+            surface = self.surfaces.get(boundary)
+            if surface is None or surface.density is None:
+                continue
+            here = np.zeros_like(seen)
+            here[self.space.nodes_on(self.device, boundary)] = True
+            if boundary == name:
+                return held * (here & ~seen)[:, None].astype(float)
+            seen |= here
+        return np.zeros(held.shape)
+
+    @cached_property
+    def node_region(self) -> np.ndarray:
         """Region of each node; where several meet, one of them."""
         region = dolfinx.fem.Function(self.space.space)
         region.interpolate(by_region(self.device, np.arange(len(self.device.regions))))
@@ -387,13 +435,18 @@ class Diffusion:
         device, facets = self.device, self._facets(name)
         if name not in self.velocity or not len(facets.cell):
             return np.zeros((1, len(self.components)))
-        forms = ScalarForms(cells_of(device), self.space)
-        # Basis functions sum to one.
-        basis = forms.facet_mass(facets.cell, facets.local).sum(axis=1)
+        basis = self._on_facets(facets)
         at = omega[facets.cell[:, None], self.space.on_facet[facets.local]]
         V = self.operator.surface[name][device.cell_region[facets.cell]]
         flux = (V @ (basis[:, None] @ at).swapaxes(1, 2))[..., 0]
-        return flux * device.extent ** (device.dimension - 1)
+        return flux
+
+    def _on_facets(self, facets: Facets) -> np.ndarray:
+        """Integrals of the basis functions over facets, at the nodes there, shape (f, m)."""
+        forms = ScalarForms(cells_of(self.device), self.space)
+        # Basis functions sum to one.
+        basis = forms.facet_mass(facets.cell, facets.local).sum(axis=1)
+        return np.asarray(basis * self.device.extent ** (self.device.dimension - 1))
 
     def _summed(self, parts: np.ndarray) -> np.ndarray:
         """Sum of parts (m, n) over all ranks, shape (n,)."""

@@ -29,6 +29,11 @@ class Surface:
     injected: Values | None = None
     density: Values | None = None
 
+    @property
+    def given(self) -> tuple[Values | None, Values | None]:
+        """What it feeds in, and what it holds."""
+        return self.injected, self.density
+
     def matrix(self, n: int) -> np.ndarray | None:
         """V with shape (n, n)."""
         if self.velocity is None:
@@ -42,7 +47,7 @@ class Surface:
 
 
 #: Nothing stays: X = 0 for any number of components.
-RESERVOIR = Surface(density=lambda x: np.zeros(1))
+RESERVOIR = Surface(density=np.zeros(1))
 
 
 def evaluated(value: Values, x: np.ndarray, n: int) -> np.ndarray:

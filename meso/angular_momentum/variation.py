@@ -51,9 +51,9 @@ def coefficients(problem: Diffusion) -> dict[str, np.ndarray]:
         out[f"velocity.{name}"] = np.array(problem.velocity.get(name, np.zeros((n, n))))
         fed, held = (None, None) if surface is None else (surface.injected, surface.density)
         if not callable(fed):
-            out[f"current.{name}"] = np.zeros(n) if fed is None else np.array(fed, dtype=float)
+            out[f"current.{name}"] = np.zeros(n) + np.array(0.0 if fed is None else fed)
         if held is not None and not callable(held):
-            out[f"density.{name}"] = np.nan_to_num(np.array(held, dtype=float))
+            out[f"density.{name}"] = np.zeros(n) + np.nan_to_num(np.array(held, dtype=float))
     for (a, b), g in problem.conductance.items():
         out[f"conductance.{device.regions[a]}|{device.regions[b]}"] = np.array(g)
     if device.dimension == 2:

@@ -1,0 +1,219 @@
+"""Derivatives of linear functionals of densities: a transposed solve with the factor that is there.
+
+For K omega = f and a target T = w.X + (what a boundary takes), X = chi omega,
+
+    K^T lambda = chi w,      dT = w.dX + dL(omega, lambda)
+
+with L of :mod:`meso.angular_momentum.variation`; lambda is one where what is prescribed at a
+boundary absorbs, since what is absorbed there is the rest of the equation itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from meso.angular_momentum.densities import Densities
+from meso.angular_momentum.system import Solution, System
+from meso.angular_momentum.variation import Variation
+from meso.discrete.cells import cells_of
+from meso.discrete.fields import gradient
+from meso.discrete.motion import Nodes, from_places
+from meso.discrete.sampling import locate
+from meso.errors import CaseError, known
+from meso.flow.result import Flow
+from meso.mpi import total
+from meso.observables.nearest import Division
+from meso.sensitivities import Sensitivity
+
+if TYPE_CHECKING:
+    from meso.angular_momentum.diffusion import Diffusion, Electric
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Target:
+    """A linear functional T of densities.
+
+    Attributes:
+        density: dT/dX at the nodes of each cell of this rank, shape (c, nodes, n).
+        absorbed: How much of what each boundary absorbs there is in T, by component, (n,).
+        nodes: dT/dx at the nodes of the mesh with the densities held there, as of
+            :attr:`Sensitivity.nodes`; None where it is not known.
+        coefficients: What T depends on beside the densities: "thickness".
+    """
+
+    density: np.ndarray
+    absorbed: Mapping[str, np.ndarray] = field(default_factory=dict)
+    nodes: np.ndarray | None = None
+    coefficients: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Derivatives:
+    """Derivatives of a target.
+
+    Attributes:
+        coefficients: In the coefficients of the problem, by the names and in the shapes of
+            :func:`meso.angular_momentum.variation.coefficients`; the same on all ranks.
+        potential: In the potential of the flow at the nodes of each cell, (c, q), for
+            ``Flow.adjoint.functional``; None where no flow drives.
+        nodes: In the nodes of the mesh, all else held, as of :attr:`Sensitivity.nodes`; None
+            where it is not known: added terms, sources and boundary values that depend on position.
+    """
+
+    coefficients: Mapping[str, np.ndarray]
+    potential: np.ndarray | None
+    nodes: np.ndarray | None
+
+    def through(self, flow: Flow) -> Sensitivity:
+        """All that goes through a flow (that keeps its adjoint), and the nodes; a solve."""
+        own = Sensitivity(nodes=self.nodes)
+        if self.potential is None or flow.adjoint is None:
+            return own
+        return own + flow.adjoint.functional(potential=self.potential)
+
+
+class Adjoint:
+    """Derivatives of densities; it keeps what they were solved with.
+
+    Args:
+        problem: The problem.
+        driven: The field that it was solved with.
+        system: Its system.
+        solution: And the solution, with its solvers.
+        still: Whether nothing but boundaries and fields depends on the shape.
+    """
+
+    def __init__(
+        self,
+        problem: Diffusion,
+        driven: Electric | None,
+        system: System,
+        solution: Solution,
+        *,
+        still: bool,
+    ) -> None:
+        self.problem, self.driven, self._system = problem, driven, system
+        self._omega, self._solvers = solution.values[..., 0], solution.solvers
+        self._still = still
+
+    def derivatives(self, targets: Sequence[Target]) -> list[Derivatives]:
+        """Derivatives of targets, for which one system is solved; all ranks call this."""
+        problem = self.problem
+        loads = np.zeros((*self._omega.shape, len(targets)))
+        given = np.zeros((problem.space.nodes, self._omega.shape[2], len(targets)))
+        chi = problem.chi[problem.device.cell_region]
+        for side, target in enumerate(targets):
+            loads[..., side] = target.density @ chi
+            for name, much in target.absorbed.items():
+                loads[..., side] += problem.absorbing(name, much)
+                given[..., side] += problem.holding(name) * much
+        solution = self._system.transposed(self._solvers).solve(loads, given)
+        return [
+            self._of(target, solution.values[..., i], solution.reaction[..., i])
+            for i, target in enumerate(targets)
+        ]
+
+    def _of(self, target: Target, adjoint: np.ndarray, rest: np.ndarray) -> Derivatives:
+        """From lambda, and what is missing in its equations of prescribed values."""
+        problem, omega = self.problem, self._omega
+        variation = Variation(problem, self.driven)
+        variation.of(omega, adjoint, target.absorbed)
+        found, regions = variation.coefficients, problem.device.regions
+        for index, name in enumerate(regions):
+            own = problem.device.cell_region == index
+            w, u = (x[own].reshape(-1, omega.shape[2]) for x in (target.density, omega))
+            found[f"susceptibility.{name}"] += w.T @ u
+        self._prescribed(found, rest)
+        names = sorted(found)
+        sums = total(problem.device.comm, np.concatenate([found[k].ravel() for k in names]))
+        ends = np.cumsum([found[k].size for k in names])[:-1]
+        shared = dict(zip(names, np.split(sums, ends), strict=True))
+        for name, value in target.coefficients.items():
+            if name in shared:
+                shared[name] = shared[name] + value
+        nodes = None
+        if self._still and target.nodes is not None:
+            nodes = variation.nodes.owned + target.nodes
+        return Derivatives(
+            coefficients={k: shared[k].reshape(found[k].shape) for k in found},
+            potential=variation.potential,
+            nodes=nodes,
+        )
+
+    def _prescribed(self, found: dict[str, np.ndarray], rest: np.ndarray) -> None:
+        """Add derivatives in densities that are held, and in chi there: d omega = chi^-1 dX."""
+        problem = self.problem
+        own = np.arange(problem.space.nodes) < problem.space.index_map.size_local
+        held, values = problem.prescribed
+        for name, nodes in problem.holders.items():
+            for index, region in enumerate(problem.device.regions):
+                here = nodes & own & (problem.node_region == index)
+                change = -np.linalg.solve(problem.chi[index], (rest * held)[here].T)
+                if f"density.{name}" in found:
+                    found[f"density.{name}"] += change.sum(axis=1)
+                found[f"susceptibility.{region}"] -= change @ values[here]
+
+    def close(self) -> None:
+        """Free what is kept, on all ranks together."""
+        for solver in {id(s): s for s in self._solvers.values()}.values():
+            solver.close()
+        self._solvers.clear()
+
+
+def moments(
+    problem: Diffusion, densities: Densities, flow: Flow, component: str, share: np.ndarray
+) -> Target:
+    """A sum of half-width moments of a component, with a share of each piece of a wall, (pieces,).
+
+    Moments as of :func:`meso.observables.accumulation.edge_moments`, J s (J s/m without thickness).
+    """
+    a, n = densities.components.index(component), len(densities.components)
+    field_ = densities.field(component)
+    factor = problem.thickness or 1.0
+    weights, nodes = Division(flow).derivative(field_, np.asarray(share)[:, None] * factor)
+    out = np.zeros((*densities.density.shape[:2], n))
+    out[..., a] = weights[..., 0]
+    value = float(total(problem.device.comm, (out * densities.density).sum()))
+    return Target(density=out, nodes=nodes, coefficients={"thickness": value / factor})
+
+
+def absorbed(problem: Diffusion, densities: Densities, boundary: str, component: str) -> Target:
+    """What a boundary absorbs of a component, ``Densities.outflow``."""
+    if boundary not in densities.outflow:
+        raise CaseError(f'no boundary "{boundary}"; {known(boundary, densities.outflow)}')
+    a, device = densities.components.index(component), problem.device
+    much, factor = np.zeros(len(densities.components)), problem.thickness or 1.0
+    much[a] = factor
+    return Target(
+        density=np.zeros_like(densities.density),
+        absorbed={boundary: much},
+        nodes=Nodes(device).owned,
+        coefficients={"thickness": float(densities.outflow[boundary][a]) / factor},
+    )
+
+
+def sampled(
+    densities: Densities, component: str, points: np.ndarray, weights: np.ndarray | None = None
+) -> Target:
+    """A sum of the density of a component at points, (m, d) in m, times weights, (m,)."""
+    device, a = densities.device, densities.components.index(component)
+    field_, cells = densities.field(component), cells_of(device)
+    points = np.atleast_2d(np.asarray(points, dtype=float))[:, : device.dimension]
+    w = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=float)
+    cell, at = locate(device, points)
+    here = cell >= 0
+    cell, at, w = cell[here], at[here], w[here]
+    out, motion = np.zeros_like(densities.density), Nodes(device)
+    np.add.at(out[..., a], cell, w[:, None] * field_.table(at))
+    if len(cell):
+        # What moves with the mesh passes by the point.
+        slopes = np.array(
+            [gradient(field_, x[None], c[None])[0, 0, :, 0] for x, c in zip(at, cell, strict=True)]
+        )
+        passing = -slopes * w[:, None] * device.extent
+        motion.add(cell, from_places(cells, cell, at, passing))
+    return Target(density=out, nodes=motion.owned)
