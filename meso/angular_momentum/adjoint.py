@@ -16,20 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.system import Solution, System
 from meso.angular_momentum.variation import Variation
-from meso.discrete.cells import cells_of
-from meso.discrete.fields import gradient
-from meso.discrete.motion import Nodes, from_places
-from meso.discrete.sampling import locate
-from meso.errors import CaseError, known
 from meso.flow.result import Flow
 from meso.mpi import total
-from meso.observables.nearest import Division
 from meso.sensitivities import Sensitivity
 
 if TYPE_CHECKING:
+    from meso.angular_momentum.densities import Densities
     from meso.angular_momentum.diffusion import Diffusion, Electric
 
 
@@ -49,6 +43,11 @@ class Target:
     absorbed: Mapping[str, np.ndarray] = field(default_factory=dict)
     nodes: np.ndarray | None = None
     coefficients: Mapping[str, float] = field(default_factory=dict)
+
+    def value(self, densities: Densities) -> float:
+        """T without what is absorbed; all ranks call this."""
+        comm = densities.device.comm
+        return float(total(comm, float((self.density * densities.density).sum())))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -162,58 +161,3 @@ class Adjoint:
         for solver in {id(s): s for s in self._solvers.values()}.values():
             solver.close()
         self._solvers.clear()
-
-
-def moments(
-    problem: Diffusion, densities: Densities, flow: Flow, component: str, share: np.ndarray
-) -> Target:
-    """A sum of half-width moments of a component, with a share of each piece of a wall, (pieces,).
-
-    Moments as of :func:`meso.observables.accumulation.edge_moments`, J s (J s/m without thickness).
-    """
-    a, n = densities.components.index(component), len(densities.components)
-    field_ = densities.field(component)
-    factor = problem.thickness or 1.0
-    weights, nodes = Division(flow).derivative(field_, np.asarray(share)[:, None] * factor)
-    out = np.zeros((*densities.density.shape[:2], n))
-    out[..., a] = weights[..., 0]
-    value = float(total(problem.device.comm, (out * densities.density).sum()))
-    return Target(density=out, nodes=nodes, coefficients={"thickness": value / factor})
-
-
-def absorbed(problem: Diffusion, densities: Densities, boundary: str, component: str) -> Target:
-    """What a boundary absorbs of a component, ``Densities.outflow``."""
-    if boundary not in densities.outflow:
-        raise CaseError(f'no boundary "{boundary}"; {known(boundary, densities.outflow)}')
-    a, device = densities.components.index(component), problem.device
-    much, factor = np.zeros(len(densities.components)), problem.thickness or 1.0
-    much[a] = factor
-    return Target(
-        density=np.zeros_like(densities.density),
-        absorbed={boundary: much},
-        nodes=Nodes(device).owned,
-        coefficients={"thickness": float(densities.outflow[boundary][a]) / factor},
-    )
-
-
-def sampled(
-    densities: Densities, component: str, points: np.ndarray, weights: np.ndarray | None = None
-) -> Target:
-    """A sum of the density of a component at points, (m, d) in m, times weights, (m,)."""
-    device, a = densities.device, densities.components.index(component)
-    field_, cells = densities.field(component), cells_of(device)
-    points = np.atleast_2d(np.asarray(points, dtype=float))[:, : device.dimension]
-    w = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=float)
-    cell, at = locate(device, points)
-    here = cell >= 0
-    cell, at, w = cell[here], at[here], w[here]
-    out, motion = np.zeros_like(densities.density), Nodes(device)
-    np.add.at(out[..., a], cell, w[:, None] * field_.table(at))
-    if len(cell):
-        # What moves with the mesh passes by the point.
-        slopes = np.array(
-            [gradient(field_, x[None], c[None])[0, 0, :, 0] for x, c in zip(at, cell, strict=True)]
-        )
-        passing = -slopes * w[:, None] * device.extent
-        motion.add(cell, from_places(cells, cell, at, passing))
-    return Target(density=out, nodes=motion.owned)

@@ -56,17 +56,23 @@ class Part:
 
 
 def solve(
-    problem: Diffusion, flow: Flow, coupling: str, asked: Collection[str] = ()
+    problem: Diffusion,
+    flow: Flow,
+    coupling: str,
+    asked: Collection[str] = (),
+    *,
+    keep: bool = False,
 ) -> tuple[Flow, Part]:
     """Densities in a flow, and another flow if it was solved together with them ("two-way").
 
-    Among the fields that are ``asked`` for by name, fluxes are computed.
+    Among the fields that are ``asked`` for by name, fluxes are computed. What derivatives need is
+    kept if it is to be.
     """
     response = None
     if coupling == "two-way":
         flow, densities, response = two_way(problem, flow)
     else:
-        densities = problem.solve(flow)
+        densities = problem.solve(flow, keep=keep)
         if coupling == "one-way":
             response = one_way(problem, densities, flow)
     names = densities.components
