@@ -25,6 +25,7 @@ from meso.angular_momentum.forms import at_points, broken, by_region, tested
 from meso.angular_momentum.surfaces import Surface, evaluated
 from meso.angular_momentum.system import Operator, System, neighbours
 from meso.angular_momentum.tensors import Transport
+from meso.angular_momentum.variation import coefficients
 from meso.device import Device, Facets
 from meso.discrete.cells import cells_of, facet_geometry, lagrange
 from meso.discrete.expressions import interpolated
@@ -268,6 +269,19 @@ class Diffusion:
         channel, axis = component.rsplit("_", 1)
         unit = "J_per_m" if self.sheet else "J_per_m2"
         return interpolated(f"{channel}_flux_{axis}", unit, device, max(self.order - 1, 0), value)
+
+    @property
+    def coefficients(self) -> dict[str, np.ndarray]:
+        """What the problem is made of (:func:`meso.angular_momentum.variation.coefficients`)."""
+        names = self.device.regions
+        return coefficients(
+            self.device,
+            materials=self.materials,
+            surfaces=self.surfaces,
+            conductances={(names[a], names[b]): g for (a, b), g in self.conductance.items()},
+            perpendicular_field=self.perpendicular_field,
+            thickness=self.thickness,
+        )
 
     @property
     def degree(self) -> int:

@@ -22,6 +22,7 @@ from meso.angular_momentum.tensors import (
     material,
     precession_block,
 )
+from meso.angular_momentum.variation import coefficients
 from meso.boundary import Periodic
 from meso.case import Case
 from meso.case.angular_momentum import AXES, Coefficients, Law, Mixing
@@ -148,6 +149,25 @@ def surfaces(case: Case) -> dict[str, Surface]:
 
 def problem(case: Case, device: Device, terms: Sequence[Term] = ()) -> Diffusion:
     """The diffusion problem of a case; whether it is well posed is decided here."""
+    periodic = [(n, b.to) for n, b in case.boundaries.items() if isinstance(b, Periodic)]
+    return Diffusion(
+        device,
+        components=case.angular_momentum.components,
+        pairs=periodic,
+        order=case.flow.order,
+        sheet=case.carriers == "2d",
+        solver=case.flow.solver,
+        terms=terms,
+        **_ingredients(case, device.dimension),
+    )
+
+
+def coefficients_of(case: Case, device: Device) -> dict[str, np.ndarray]:
+    """What the problem of a case is made of, by name, as ``Diffusion.coefficients``."""
+    return coefficients(device, **_ingredients(case, device.dimension))
+
+
+def _ingredients(case: Case, dimension: int) -> dict[str, Any]:
     table = case.angular_momentum
     conductances = {}
     for key, interface in table.interfaces.items():
@@ -155,21 +175,13 @@ def problem(case: Case, device: Device, terms: Sequence[Term] = ()) -> Diffusion
         both = product(CHANNELS, CHANNELS)
         g = {(to, by): interface.between(to, by) for to, by in both}
         conductances[first, second] = _joined(table.components, g)
-    periodic = [(n, b.to) for n, b in case.boundaries.items() if isinstance(b, Periodic)]
-    return Diffusion(
-        device,
-        components=table.components,
-        materials=transports(case, device.dimension),
-        surfaces=surfaces(case),
-        conductances=conductances,
-        pairs=periodic,
-        order=case.flow.order,
-        thickness=case.geometry.thickness,
-        sheet=case.carriers == "2d",
-        solver=case.flow.solver,
-        terms=terms,
-        perpendicular_field=table.perpendicular_field,
-    )
+    return {
+        "materials": transports(case, dimension),
+        "surfaces": surfaces(case),
+        "conductances": conductances,
+        "perpendicular_field": table.perpendicular_field,
+        "thickness": case.geometry.thickness,
+    }
 
 
 def wall_layers(case: Case) -> list[Layer]:

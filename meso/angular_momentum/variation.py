@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meso.angular_momentum.surfaces import evaluated
+from meso.angular_momentum.surfaces import Surface, evaluated
 from meso.angular_momentum.system import facets_between, of_region
-from meso.device import Facets
+from meso.angular_momentum.tensors import Transport
+from meso.device import Device, Facets
 from meso.discrete.cells import FacetGeometry, cells_of, facet_geometry, inverse, slopes
 from meso.discrete.motion import Nodes, from_cells, from_facets
 from meso.flow.result import Flow
@@ -32,8 +33,16 @@ if TYPE_CHECKING:
 _BATCH = 1_000_000
 
 
-def coefficients(problem: Diffusion) -> dict[str, np.ndarray]:
-    """What a problem is made of, SI, by name.
+def coefficients(
+    device: Device,
+    *,
+    materials: Mapping[str, Transport],
+    surfaces: Mapping[str, Surface],
+    conductances: Mapping[tuple[str, str], np.ndarray],
+    perpendicular_field: float,
+    thickness: float | None,
+) -> dict[str, np.ndarray]:
+    """What a problem on a device is made of, SI, by name; arguments as of :class:`Diffusion`.
 
     "diffusivity.REGION" (3, n, 3, n), "relaxation.REGION" (n, n), "hall.REGION" (3, n, 3) and
     "susceptibility.REGION" (n, n) as in :class:`Transport`; "velocity.BOUNDARY" (n, n),
@@ -41,24 +50,25 @@ def coefficients(problem: Diffusion) -> dict[str, np.ndarray]:
     "conductance.REGION|REGION" (n, n); "perpendicular_field" and "thickness". What varies along a
     boundary is not among them.
     """
-    device, n = problem.device, len(problem.components)
     out: dict[str, np.ndarray] = {}
     for name in device.regions:
         for key in ("diffusivity", "relaxation", "hall", "susceptibility"):
-            out[f"{key}.{name}"] = np.array(getattr(problem.materials[name], key))
+            out[f"{key}.{name}"] = np.array(getattr(materials[name], key))
+        n = materials[name].components
     for name in device.boundaries:
-        surface = problem.surfaces.get(name)
-        out[f"velocity.{name}"] = np.array(problem.velocity.get(name, np.zeros((n, n))))
-        fed, held = (None, None) if surface is None else (surface.injected, surface.density)
+        surface = surfaces.get(name, Surface())
+        velocity, fed, held = surface.matrix(n), surface.injected, surface.density
+        out[f"velocity.{name}"] = np.zeros((n, n)) if velocity is None else velocity
         if not callable(fed):
             out[f"current.{name}"] = np.zeros(n) + np.array(0.0 if fed is None else fed)
         if held is not None and not callable(held):
             out[f"density.{name}"] = np.zeros(n) + np.nan_to_num(np.array(held, dtype=float))
-    for (a, b), g in problem.conductance.items():
-        out[f"conductance.{device.regions[a]}|{device.regions[b]}"] = np.array(g)
+    for pair, g in conductances.items():
+        names = sorted(pair, key=device.regions.index)
+        out["conductance." + "|".join(names)] = g * np.eye(n) if np.ndim(g) == 0 else np.array(g)
     if device.dimension == 2:
-        out["perpendicular_field"] = np.array(problem.perpendicular_field)
-        out["thickness"] = np.array(problem.thickness or 1.0)
+        out["perpendicular_field"] = np.array(perpendicular_field)
+        out["thickness"] = np.array(thickness or 1.0)
     return out
 
 
@@ -74,7 +84,7 @@ class Variation:
     def __init__(self, problem: Diffusion, field: Electric | None) -> None:
         self.problem, self.field = problem, field
         self.device, self.cells = problem.device, cells_of(problem.device)
-        self.coefficients = {k: np.zeros_like(v) for k, v in coefficients(problem).items()}
+        self.coefficients = {k: np.zeros_like(v) for k, v in problem.coefficients.items()}
         self.nodes = Nodes(self.device)
         self.potential: np.ndarray | None = None
         if isinstance(field, Flow):
@@ -86,11 +96,16 @@ class Variation:
         ``less`` is lambda - mu by boundary, (n,).
         """
         problem, n = self.problem, omega.shape[2]
-        points, weights = self.cells.quadrature(problem.degree)
-        size = 10 * len(points) * n * self.device.dimension
-        for start in range(0, self.cells.count, step := max(1, _BATCH // size)):
-            batch = np.arange(start, min(start + step, self.cells.count))
-            self._in_cells(batch, points, weights, omega[batch], adjoint[batch])
+        # In straight cells all of it is polynomial.
+        least = 2 * problem.order + self.cells.degree - 1
+        for kind in (True, False):
+            exact = kind and not callable(self.field)
+            points, weights = self.cells.quadrature(least if exact else problem.degree)
+            size = 10 * len(points) * n * self.device.dimension
+            chosen = np.flatnonzero(self.cells.affine == kind)
+            for start in range(0, len(chosen), step := max(1, _BATCH // size)):
+                batch = chosen[start : start + step]
+                self._in_cells(batch, points, weights, omega[batch], adjoint[batch])
         periodic = {name for pair in problem.pairs for name in pair}
         for name in self.device.boundaries:
             if name not in periodic:

@@ -105,6 +105,7 @@ class Moved:
     def __init__(self, case: Case, result: Result, one: Input, velocity: np.ndarray | None) -> None:
         self.case, self.result, self.one, self.velocity = case, result, one, velocity
         self.step = STEP * size(case, one, result.device)
+        self._cases: dict[int, Case] = {}
 
     def stencil(self) -> Stencil:
         """Steps that the case permits."""
@@ -121,7 +122,9 @@ class Moved:
 
     def moved(self, k: int) -> Case:
         """The case after k steps."""
-        return moved(self.case, {self.one.key: self.one.value + k * self.step})
+        if k not in self._cases:
+            self._cases[k] = moved(self.case, {self.one.key: self.one.value + k * self.step})
+        return self._cases[k]
 
     def device(self, k: int) -> Device:
         """The device after k steps."""

@@ -19,7 +19,6 @@ from meso import Contact, Device, Layer, Material, Wall
 from meso.angular_momentum import Diffusion, Surface, Transport
 from meso.angular_momentum.adjoint import Derivatives
 from meso.angular_momentum.targets import absorbed, moments, sampled
-from meso.angular_momentum.variation import coefficients
 from meso.discrete.fields import cellwise
 from meso.flow import Flow, Ohmic
 from meso.mpi import total
@@ -213,7 +212,7 @@ def differences(at: Callable[[float], np.ndarray], step: float) -> np.ndarray:
 def test_two_metals_and_a_conductance() -> None:
     """All coefficients at once, the potential of the flow, and the nodes of the mesh: to 1e-7."""
     bilayer = Bilayer()
-    found, known = bilayer.derivatives(), coefficients(bilayer.problem)
+    found, known = bilayer.derivatives(), bilayer.problem.coefficients
     random = np.random.default_rng(1)
     change = {k: np.abs(v).max() * random.normal(size=v.shape) for k, v in known.items()}
     for name in bilayer.device.regions:
