@@ -15,12 +15,17 @@ from conftest import GEOMETRIES
 from launching import launch
 from mpi4py import MPI
 
+import meso
 from meso import Contact, Device, Layer, Material, Wall
 from meso.angular_momentum import Diffusion, Surface, Transport
 from meso.angular_momentum.adjoint import Derivatives
 from meso.angular_momentum.targets import absorbed, moments, sampled
 from meso.discrete.fields import cellwise
 from meso.flow import Flow, Ohmic
+from meso.gradients.densities import parts
+from meso.gradients.differences import differences as by_differences
+from meso.gradients.inputs import inputs_of
+from meso.gradients.outputs import chosen
 from meso.mpi import total
 from meso.observables.accumulation import edge_moments
 from meso.observables.nearest import walls_of
@@ -248,6 +253,58 @@ def test_two_metals_and_a_conductance() -> None:
         total(bilayer.device.comm, float((one.potential * slope[..., 0]).sum())) for one in found
     ]
     np.testing.assert_allclose(got[:4], differences(pushed, 0.1)[:4], rtol=1e-7)
+
+
+def test_inputs_of_a_case() -> None:
+    """Numbers of a case, tensors and angles among them, against differences of whole runs."""
+    given = {
+        "geometry": {
+            "file": str(GEOMETRIES / "bilayer.geo"),
+            "length_unit": "nm",
+            "parameters": {"length": 30},
+            "thickness": "10 nm",
+        },
+        "mesh": {"size": "10 nm", "wall_size": "8 nm"},
+        "materials": {"m": {"carriers": "3d", "conductivity": "2e6 S/m"}},
+        "regions": {"lower": "m", "upper": "m"},
+        "boundaries": {
+            "source": {"contact": {"potential": "4 mV"}},
+            "drain": {"contact": {"potential": 0}},
+            "bottom": {"wall": {"specularity": 1}},
+            "top": {"wall": {"specularity": 1}},
+        },
+        "flow": {"model": "ohmic", "order": 2},
+        "output": {"probes": {"p": {"from": ["9 nm", "1 nm"], "to": ["9 nm", "9 nm"]}}},
+        "angular_momentum": {
+            "spin": {
+                "components": ["x", "y", "z"],
+                "hall_conductivity": "1e5 S/m",
+                "diffusivity": "1e-4 m^2/s",
+                "diffusion_length": "4 nm",
+                "cubic_anisotropy": "2e-5 m^2/s",
+                "orientation": {"angle": 25, "axis": [1, 1, 0]},
+                "boundaries": {
+                    "top": {"relaxation_velocity": "50 m/s"},
+                    "bottom": {"current": {"z": "1e-7 J/m^2"}},
+                },
+            },
+            "interfaces": {"lower|upper": {"spin": "2e4 m/s"}},
+        },
+    }
+    result = meso.run(meso.Case.from_dict(given))
+    names = chosen(
+        result,
+        [
+            "top.spin_z.diffusive_moment",
+            "angular_momentum.relaxed.spin_z",
+            "probe.p.spin_density_z.9",
+        ],
+    )
+    keys = ("spin.orientation.angle",)
+    wanted = inputs_of(result.case, [f"angular_momentum.{key}" for key in keys])
+    found = parts(result, names, wanted)
+    exact, _ = by_differences(result, names, wanted, velocities={})
+    np.testing.assert_allclose([found[name].own for name in names], exact, rtol=1e-7)
 
 
 def shown() -> list[list[float]]:
