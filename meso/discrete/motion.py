@@ -7,12 +7,10 @@ same values at nodes that move: int S_ki d_i V_k. Lengths here are over ``Device
 
 from __future__ import annotations
 
-import dolfinx
 import numpy as np
 
-from meso import _compat
 from meso.device import Device
-from meso.discrete.cells import Cells, FacetGeometry, inverse
+from meso.discrete.cells import Cells, FacetGeometry, at_geometry_nodes, cells_of, inverse
 
 
 def from_cells(cells: Cells, batch: np.ndarray, points: np.ndarray, S: np.ndarray) -> np.ndarray:
@@ -58,21 +56,14 @@ class Nodes:
     """Collects derivatives at the geometry nodes of a device, in SI: per metre."""
 
     def __init__(self, device: Device) -> None:
-        x, dofmap, _ = _compat.geometry(device.mesh)
-        self.device, self._dofmap = device, dofmap
-        self._sum = np.zeros((len(x), device.dimension))
+        self.device = device
+        self._sum = np.zeros(cells_of(device).nodes.shape)
 
     def add(self, cells: np.ndarray, values: np.ndarray) -> None:
-        """Add values at the nodes of cells, (c, g, d), per scaled length."""
-        np.add.at(self._sum, self._dofmap[cells], values / self.device.extent)
+        """Add values at the nodes of cells, (c, g, d), per scaled length; cells may repeat."""
+        np.add.at(self._sum, cells, values / self.device.extent)
 
     @property
     def owned(self) -> np.ndarray:
         """The sum, (nodes, d): that of all ranks with the owner of a node, zero at ghosts."""
-        index_map, d = self.device.mesh.geometry.index_map(), self.device.dimension
-        vector = dolfinx.la.vector(index_map, d)
-        vector.array[:] = self._sum.ravel()
-        vector.scatter_reverse(dolfinx.la.InsertMode.add)
-        out = np.array(vector.array.reshape(-1, d))
-        out[index_map.size_local :] = 0.0
-        return out
+        return at_geometry_nodes(self.device, np.arange(len(self._sum)), self._sum)

@@ -155,7 +155,7 @@ def run(
             if diffusion := diffusions.get(id(flow.device)):
                 with clock.phase("angular momentum", "diffusion of angular momentum"):
                     asked, coupling = case.output.fields or (), case.angular_momentum.coupling
-                    flow, part = report.solve(diffusion, flow, coupling, asked)
+                    flow, part = report.solve(diffusion, flow, coupling, asked, keep=gradients)
         with clock.phase("orbital", "vorticity and orbital density"):
             fields, moments, spins = _fields(case, flow, derived)
         if part is not None:
