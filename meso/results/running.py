@@ -151,11 +151,7 @@ def run(
         with located(case):
             _check(case, terms, angular_momentum_terms, device)
             flow, evidence = _solve(case, build, clock, earlier, terms, gradients)
-            part = None
-            if diffusion := diffusions.get(id(flow.device)):
-                with clock.phase("angular momentum", "diffusion of angular momentum"):
-                    asked, coupling = case.output.fields or (), case.angular_momentum.coupling
-                    flow, part = report.solve(diffusion, flow, coupling, asked, keep=gradients)
+            flow, part = _densities(case, diffusions.get(id(flow.device)), flow, clock, gradients)
         with clock.phase("orbital", "vorticity and orbital density"):
             fields, moments, spins = _fields(case, flow, derived)
         if part is not None:
@@ -295,6 +291,17 @@ def solve(
         tolerance=case.flow.tolerance,
         estimate=case.flow.estimate,
     )
+
+
+def _densities(
+    case: Case, diffusion: Diffusion | None, flow: Flow, clock: _Clock, keep: bool
+) -> tuple[Flow, report.Part | None]:
+    """The flow with what densities of angular momentum do to it, and these, if there are any."""
+    if diffusion is None:
+        return flow, None
+    with clock.phase("angular momentum", "diffusion of angular momentum"):
+        asked, coupling = case.output.fields or (), case.angular_momentum.coupling
+        return report.solve(diffusion, flow, coupling, asked, keep=keep)
 
 
 # --- what follows from it
