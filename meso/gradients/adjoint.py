@@ -18,7 +18,7 @@ import numpy as np
 from meso.boundary import law_of
 from meso.case import Case
 from meso.flow.result import Flow
-from meso.gradients import outputs
+from meso.gradients import densities, outputs
 from meso.gradients.differences import Moved, settled
 from meso.gradients.inputs import Input
 from meso.results.result import Result
@@ -126,9 +126,20 @@ def derivatives(
             return out
         found = {o: x for o, name in enumerate(names) if (x := _functional(again, name))}
         chain = Chain(again, wanted, velocities)
-        for o, (sensitivity, thickness) in found.items():
-            out[o] = chain.derivatives(sensitivity, thickness)
+        for o, (one, thickness) in found.items():
+            out[o] = chain.derivatives(one, thickness)
+        if again.angular_momentum is not None:
+            for name, part in densities.parts(again, names, wanted).items():
+                thickness = _through_currents(again.flow, part.flow)
+                out[names.index(name)] = part.own + chain.derivatives(part.flow, thickness)
     return out
+
+
+def _through_currents(flow: Flow, found: Sensitivity) -> float:
+    """How a functional of a flow follows the thickness: by the potentials of given currents."""
+    floating = [name for name in flow.contacts if flow.boundaries[name].potential is None]  # type: ignore[union-attr]
+    change = sum(found.given.get(name, 0.0) * flow.contacts[name].current for name in floating)
+    return -change / (flow.thickness or 1.0)
 
 
 def sensitivity(result: Result, name: str) -> Sensitivity | None:
@@ -154,9 +165,15 @@ def kept(result: Result) -> Iterator[Result]:
             flow.adjoint.close()
 
 
+#: What the names of numbers that some adjoint knows have in them.
+_KNOWN = (
+    *("current", "potential", "conductance", "resistance", "dissipated_power"),
+    *("diffusive_moment", "angular_momentum.", "probe."),
+)
+
+
 def _is_known(name: str) -> bool:
-    kinds = ("current", "potential", "conductance", "resistance", "dissipated_power")
-    return any(kind in name for kind in kinds)
+    return any(kind in name for kind in _KNOWN)
 
 
 def _functional(result: Result, name: str) -> tuple[Sensitivity, float] | None:

@@ -13,8 +13,9 @@ from conftest import GEOMETRIES, draw, material, solve, thorough
 from launching import launch
 from mpi4py import MPI
 
-from meso import Contact, Device, MesoError, Periodic, Profile, Wall
+from meso import Case, Contact, Device, MesoError, Periodic, Profile, Wall, run
 from meso.flow import Hydrodynamic, Kinetic, Ohmic, conductance_bounds
+from meso.gradients import shape_gradient
 from meso.orbital import edge_moments, orbital_density, vorticity
 
 # Different orders of summation: rounding, magnified by the conditioning of the systems.
@@ -228,6 +229,32 @@ def wire() -> dict[str, list]:
     return terminals_and_fields(solve(device, matter, 2, surface=DIFFUSE, drain=drain))
 
 
+def derivatives() -> dict[str, list]:
+    """Adjoint, motion of the drawing and shape gradient; a channel with rounded corners."""
+    sizes = {"width": 60, "length": 120, "opening": 30, "neck": 10, "fillet": 8}
+    boundaries = {
+        "source": {"contact": {"potential": 1e-3}},
+        "drain": {"contact": {"potential": 0.0}},
+        "edges": {"wall": {"specularity": 0.2}},
+    }
+    tables = {
+        "geometry": {
+            "file": str(GEOMETRIES / "constriction.geo"),
+            "length_unit": "nm",
+            "parameters": sizes,
+        },
+        "mesh": {"size": "40 nm", "wall_size": "20 nm"},
+        "materials": {"metal": {"carriers": "2d", "conductivity": 0.02, "mean_free_path": "30 nm"}},
+        "regions": {"metal": "metal"},
+        "boundaries": boundaries,
+        "flow": {"model": "hydrodynamic", "order": 2},
+    }
+    result = run(Case.from_dict(tables), gradients=True)
+    found = result.gradient("conductance", method="adjoint")
+    shape = shape_gradient(result, "conductance")
+    return {"derivatives": found.derivatives[0].tolist(), "pieces": sorted(shape.pieces.tolist())}
+
+
 def terminals_and_fields(flow) -> dict[str, list]:
     """Currents, voltages and samples, in any dimension, the same on every rank."""
     terminals = [*flow.contacts.values(), *flow.periodic.values()]
@@ -266,6 +293,7 @@ CASES = {
         contacted_film,
         periodic_film,
         wire,
+        derivatives,
     )
 }
 
