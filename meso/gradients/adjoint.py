@@ -17,6 +17,10 @@ import numpy as np
 
 from meso.boundary import law_of
 from meso.case import Case
+from meso.discrete.cells import cells_of
+from meso.discrete.fields import gradient
+from meso.discrete.motion import Nodes, from_places
+from meso.discrete.sampling import locate
 from meso.flow.result import Flow
 from meso.gradients import densities, outputs
 from meso.gradients.differences import Moved, settled
@@ -178,6 +182,8 @@ def _is_known(name: str) -> bool:
 
 def _functional(result: Result, name: str) -> tuple[Sensitivity, float] | None:
     """The derivatives of an output in coefficients, and in the thickness; None: not known."""
+    if name.startswith("probe."):
+        return _sampled(result, name)
     terminals = Terminals(result.flow)
     if not terminals.complete:
         return None
@@ -187,6 +193,27 @@ def _functional(result: Result, name: str) -> tuple[Sensitivity, float] | None:
         wish = result.case.output.resistances[resistance]
         return terminals.resistance(wish.current, wish.voltage)
     return terminals.named(short)
+
+
+def _sampled(result: Result, name: str) -> tuple[Sensitivity, float] | None:
+    """A component of J, or the potential, at a point that stays where it is."""
+    one, flow, device = outputs.sample(result, name), result.flow, result.device
+    if one.probe.resolution is not None or one.field not in ("current_density", "potential"):
+        return None
+    field, cells, motion = flow.fields[one.field], cells_of(device), Nodes(device)
+    weights = np.zeros(field.values.shape)
+    cell, at = locate(device, one.points[[one.number]])
+    if len(cell) and cell[0] >= 0:
+        weights[cell[0], :, one.component] = field.table(at)[0]
+        # What moves with the mesh passes by the point.
+        slope = gradient(field, at, cell)[0, 0, :, one.component]
+        motion.add(cell, from_places(cells, cell, at, -slope[None] * device.extent))
+    assert flow.adjoint is not None
+    if one.field == "potential":
+        found = flow.adjoint.functional(potential=weights[..., 0])
+    else:
+        found = flow.adjoint.functional(current=weights)
+    return found + Sensitivity(nodes=motion.owned), _through_currents(flow, found)
 
 
 class Terminals:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from meso.case import Probe
 from meso.discrete.sampling import probe_points
 from meso.errors import CaseError, known
 from meso.results.result import Result
@@ -93,10 +95,24 @@ def chosen(result: Result, names: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(out))
 
 
-def _sampled(result: Result, name: str) -> float:
-    """The value of ``probe.NAME.FIELD[.component].NUMBER``, points counted from 0."""
+class Sample(NamedTuple):
+    """A value along a probe: of a component of a field, at a point of the probe."""
+
+    probe: Probe
+    field: str
+    component: int
+    number: int
+    points: np.ndarray
+
+
+def sample(result: Result, name: str) -> Sample:
+    """What ``probe.NAME.FIELD[.component].NUMBER`` is, points counted from 0.
+
+    Raises:
+        CaseError: There is no such thing.
+    """
     probes, where = result.case.output.probes, name.split(".")
-    axis = where.pop(3) if len(where) == 5 else None
+    axis = where.pop(3) if len(where) == 5 else ""
     if len(where) != 4 or not where[3].isdigit():
         text = "found a probe without field and number; e.g. probe.across.current_density.x.200"
         raise CaseError((name, text))
@@ -105,20 +121,23 @@ def _sampled(result: Result, name: str) -> float:
         raise CaseError((name, f'no probe "{line}"; {known(line, probes)}'))
     if field not in result.fields:
         raise CaseError((name, f'no field "{field}"; {known(field, result.fields)}'))
-    probe = probes[line]
-    points = probe_points(probe, result.device.dimension)
+    points = probe_points(probes[line], result.device.dimension)
     if int(number) >= len(points):
         raise CaseError((name, f"found point {number}; must be in 0 … {len(points) - 1}"))
-    if probe.resolution is None:
-        found = np.ravel(result.sample(points[[int(number)]])[field])
+    count = result.fields[field].components
+    axes = [*_AXES[:count]] if count > 1 else [""]
+    if axis not in axes:
+        raise CaseError((name, f'found component "{axis}"; {known(axis, axes)}'))
+    return Sample(probes[line], field, axes.index(axis), int(number), points)
+
+
+def _sampled(result: Result, name: str) -> float:
+    one = sample(result, name)
+    if one.probe.resolution is None:
+        found = result.sample(one.points[[one.number]])[one.field][0]
     else:
-        found = np.reshape(
-            result.sample(points, resolution=probe.resolution)[field][int(number)], -1
-        )
-    axes = _AXES[: len(found)] if len(found) > 1 else ""
-    if (axis or "") not in ([*axes] if axes else [""]):
-        raise CaseError((name, f"found component {axis!r}; {known(axis or '', axes)}"))
-    value = float(found[axes.index(axis) if axis else 0])
+        found = result.sample(one.points, resolution=one.probe.resolution)[one.field][one.number]
+    value = float(np.reshape(found, -1)[one.component])
     if not np.isfinite(value):
         raise CaseError((name, "this point lies outside the conductor"))
     return value
