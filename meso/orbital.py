@@ -24,7 +24,7 @@ from scipy.spatial.distance import cdist
 from meso.boundary import Wall
 from meso.compiled import functional
 from meso.constants import ELECTRON_CHARGE
-from meso.discrete.cells import cells_of, facet_points, lagrange, space
+from meso.discrete.cells import Lagrange, cells_of, facet_points, lagrange, space
 from meso.discrete.expressions import cell_integrals, interpolated
 from meso.discrete.fields import Field, cellwise, continuous
 from meso.discrete.solvers import mass_solved
@@ -153,11 +153,7 @@ def _wall_nodes(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Of each region: nodes on walls and values there, means of the facets that meet in a node."""
     device, space = flow.device, lagrange(flow.device, degree)
-    kind = basix.CellType.interval if device.dimension == 2 else basix.CellType.triangle
-    variant = basix.LagrangeVariant.gll_warped
-    at = basix.create_element(basix.ElementFamily.P, kind, degree, variant).points
-    # Nodes of the cell at these points, by number of the facet.
-    position = np.stack([cdist(inside, space.points).argmin(axis=1) for inside in facet_points(at)])
+    at, position = facet_nodes(space)
     sums = np.zeros((len(device.regions), space.nodes, components + 1))
     for name, law in flow.boundaries.items():
         if not isinstance(law, Wall) or not flow.viscous:
@@ -172,6 +168,14 @@ def _wall_nodes(
         touched = np.flatnonzero(totals[-1] > 0)
         out.append((touched, (totals[:-1, touched] / totals[-1, touched]).T))
     return out
+
+
+def facet_nodes(space: Lagrange) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes on the reference facet, (q, d - 1), and which of a cell they are, (d + 1, q)."""
+    kind = basix.CellType.interval if space.points.shape[1] == 2 else basix.CellType.triangle
+    variant = basix.LagrangeVariant.gll_warped
+    at = basix.create_element(basix.ElementFamily.P, kind, space.degree, variant).points
+    return at, np.stack([cdist(inside, space.points).argmin(axis=1) for inside in facet_points(at)])
 
 
 def _projection(

@@ -147,8 +147,9 @@ def test_tests_see_what_users_see() -> None:
 FLOORS = [
     *("errors", "constants", "units", "interrupts", "mpi", "_compat", "equations", "materials"),
     *("boundary", "geometry", "requirements", "files", "case", "compiled", "measures", "device"),
-    *("sensitivities", "discrete", "flow", "observables", "orbital", "angular_momentum", "bands"),
-    *("evidence", "exact", "exact_kinetic", "figures", "results", "gradients", "cli", "__main__"),
+    *("sensitivities", "discrete", "flow", "observables", "orbital", "moment_gradients"),
+    *("angular_momentum", "bands", "evidence", "exact", "exact_kinetic", "figures", "results"),
+    *("gradients", "cli", "__main__"),
 ]
 
 

@@ -11,6 +11,8 @@ from conftest import GEOMETRIES, material
 
 from meso import Contact, Device, Periodic, Wall
 from meso.flow import Flow, Hydrodynamic, Ohmic
+from meso.moment_gradients import has_gradient, moment_gradient
+from meso.orbital import edge_moments, orbital_density, vorticity
 from meso.sensitivities import Sensitivity
 
 #: Which material each region has.
@@ -181,3 +183,52 @@ def test_what_ports_are_given():
 def test_flows_without_derivatives():
     example = Example("ribbon", "hydrodynamic", 2)
     assert example.solve().adjoint is None
+
+
+MOMENTS = {
+    "constriction": ("constriction", 4),
+    "ribbon": ("ribbon", 3),
+    "Hall bar": ("hall_bar", 2),
+}
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_moments_of_walls(name):
+    kind, order = MOMENTS[name]
+    example = Example(kind, "hydrodynamic", order)
+    flow = example.solve(keep=True)
+    pieces = example.device.pieces
+    assert has_gradient(flow)
+    factors = np.cos(1.3 * np.arange(len(pieces)))
+
+    def moments(flow: Flow) -> float:
+        found = edge_moments(flow, orbital_density(flow, vorticity(flow)))
+        walls = [i for i, p in enumerate(pieces) if isinstance(example.laws[p.boundary], Wall)]
+        return sum(factors[i] * one.moment for i, one in zip(walls, found, strict=True))
+
+    found = moment_gradient(flow, vorticity(flow), factors)
+    value = moments(flow)
+    step = 3e-4
+    displacement = motion(example.device)
+
+    def moved(t: float) -> float:
+        return moments(example.solve(example.device.moved(t * displacement)))
+
+    # Where the line between two walls passes exactly through nodes it is bent a little.
+    expected = slope(moved, step)
+    tolerance = 1e-5 if name != "Hall bar" else 1e-3
+    assert found.along(example.device, displacement) == pytest.approx(expected, rel=tolerance)
+
+    def change(t: float) -> tuple[dict, dict]:
+        laws = {
+            n: replace(law, specularity=0.3 + t) if isinstance(law, Wall) else law
+            for n, law in example.laws.items()
+        }
+        return example.materials, laws
+
+    got = example.of_coefficients(found, flow, change)
+    expected = slope(lambda t: moments(example.solve(boundaries=change(t)[1])), step)
+    assert got == pytest.approx(expected, rel=1e-6)
+    kappa = sum(one["orbital_coupling"] for one in found.over_regions(example.device).values())
+    assert kappa * CLEAN.orbital_coupling == pytest.approx(value, rel=1e-10)
+    flow.adjoint.close()
