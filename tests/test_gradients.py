@@ -171,6 +171,19 @@ def test_terminals(model):
     np.testing.assert_allclose(exact.derivatives / scale, other.derivatives / scale, atol=1e-8)
 
 
+def test_probes():
+    """J and the potential at a point that stays where it is while the mesh moves."""
+    probe = {"from": ["70 nm", "-29 nm"], "to": ["70 nm", "20 nm"], "points": 5}
+    result = meso.run(case(**COARSE, **{"output.probes": {"a": probe}}), gradients=True)
+    names = ["probe.a.current_density.x.1", "probe.a.potential.3"]
+    of = ["geometry.parameters.length", "materials.metal.mean_free_path"]
+    exact = gradient(result, names, of, method="adjoint")
+    other = gradient(result, names, of, method="differences")
+    np.testing.assert_allclose(exact.derivatives, other.derivatives, rtol=1e-6)
+    at = result.sample(np.array([[70e-9, -29e-9 + 49e-9 / 4]]))
+    assert exact.values[0] == pytest.approx(at["current_density"][0, 0], rel=1e-12)
+
+
 def test_thickness():
     """Currents are proportional to that of a slab; resistances to its inverse."""
     slab = {
