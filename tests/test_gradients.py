@@ -163,9 +163,10 @@ def test_terminals(model):
     if model == "ohmic":
         tables["boundaries"]["probe3"] = {"contact": {"potential": "0.4 mV"}}
     result = meso.run(meso.Case.from_dict(tables, overrides={**others, "flow.model": model}))
-    exact = gradient(result, TERMINALS, OF, method="adjoint")
+    of = OF if model == "hydrodynamic" else OF[:1] + OF[2:3]
+    exact = gradient(result, TERMINALS, of, method="adjoint")
     assert set(exact.methods) == {"adjoint"}
-    other = gradient(result, TERMINALS, OF, method="differences")
+    other = gradient(result, TERMINALS, of, method="differences")
     sizes = np.array([one.value for one in other.inputs])
     scale = np.abs(other.derivatives * sizes).max(axis=1, keepdims=True) / sizes
     np.testing.assert_allclose(exact.derivatives / scale, other.derivatives / scale, atol=1e-8)
@@ -250,13 +251,16 @@ def test_unknown_outputs(ribbon):
 
 def test_curves_that_come_and_go():
     """At fillet = 0 a corner is sharp: with any other value there is an arc."""
-    channel = {
+    changes = {
         "geometry.file": str(GEOMETRIES / "constriction.geo"),
         "geometry.parameters": {"width": 60, "length": 150, "opening": 30, "neck": 10, "fillet": 0},
     }
-    result = meso.run(case(**channel, **{"flow.order": 2, "mesh.size": "30 nm"}))
+    channel = case(**changes)
+    device = meso.Device.from_gmsh(
+        channel.geometry.file, length_unit="nm", parameters=channel.geometry.parameters, order=2
+    )
     with pytest.raises(meso.GeometryError, match="has other curves at geometry.parameters.fillet"):
-        velocities(result.case, result.device, ["fillet"])
+        velocities(channel, device, ["fillet"])
 
 
 # -- uncertain inputs ------------------------------------------------------------------------------
