@@ -172,6 +172,13 @@ def test_terminals(model):
     np.testing.assert_allclose(exact.derivatives / scale, other.derivatives / scale, atol=1e-8)
 
 
+def test_field_that_is_zero():
+    """A Hall voltage is linear in the field: the adjoint without one does not know it."""
+    result = meso.run(case(**COARSE, **{"materials.metal.fermi_wavevector": "1e9 1/m"}))
+    with pytest.raises(meso.CaseError, match="flow.magnetic_field: no adjoint knows how conduc"):
+        result.gradient("conductance", of="flow.magnetic_field", method="adjoint")
+
+
 def test_probes():
     """J and the potential at a point that stays where it is while the mesh moves."""
     probe = {"from": ["70 nm", "-29 nm"], "to": ["70 nm", "20 nm"], "points": 5}

@@ -100,6 +100,8 @@ class Chain:
         table[("thickness",)] = thickness
         out = np.full(len(self.wanted), np.nan)
         for i, one in enumerate(self.wanted):
+            if one.key == "flow.magnetic_field":  # no coefficient without a field has it
+                continue
             if not one.parameter:
                 out[i] = sum(table.get(p, 0.0) * slope for p, slope in self.slopes[i].items())
             elif found.nodes is not None:
