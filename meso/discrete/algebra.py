@@ -29,7 +29,7 @@ class Condensed:
         coupling: A_ii^-1 A_io, shape (c, m, n).
         own: A_ii^-1 b_i, shape (c, m, sides), or None without inner loads.
         given: Prescribed values at the outer positions, shape (c, n, sides), or None.
-        block: A_ii, shape (c, m, m), or None if no other loads will come.
+        block: A_oi and A_ii, shape (c, n + m, m), or None if no other loads will come.
     """
 
     cells: np.ndarray
@@ -103,7 +103,7 @@ class Assembly:
             if load is not None:
                 remaining, outer_load = left[..., :outer], left[..., outer:]
                 coupling, own = solved[..., :outer], solved[..., outer:]
-            block = matrix[:, outer:, outer:].copy() if self.keep else None
+            block = matrix[:, :, outer:].copy() if self.keep else None
             self.batches.append(Condensed(cells, rows, coupling, own, given, block))
         self.add_matrix(rows, remaining)
         if given is not None:
@@ -141,7 +141,7 @@ class Assembly:
     def respond(
         self, factor: Factor | Iterative, rows: np.ndarray, loads: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The solution for another load of cells, without what is given; of symmetric matrices.
+        """The solution for another load of cells, without what is given.
 
         Args:
             factor: What :meth:`factorise` or :meth:`iterative` returned.
@@ -154,16 +154,17 @@ class Assembly:
         o = rows.shape[1]
         outer, inner = loads[:, :o].copy(), np.zeros((len(loads), loads.shape[1] - o))
         for part in self.batches:
-            outer[part.cells] -= (loads[part.cells, None, o:] @ part.coupling)[:, 0]
+            assert part.block is not None
+            inside = np.linalg.solve(part.block[:, o:], loads[part.cells, o:, None])
+            outer[part.cells] -= (part.block[:, :o] @ inside)[..., 0]
+            inner[part.cells] = inside[..., 0]
         right = np.zeros((self.unknowns.size, 1))
         keep = rows >= 0
         right[:, 0] = np.bincount(rows[keep], outer[keep], minlength=len(right))
         x = factor.solve(right)[:, 0]
         at = np.where(keep, x[rows], 0.0) if len(x) else np.zeros(rows.shape)
         for part in self.batches:
-            assert part.block is not None
-            own = np.linalg.solve(part.block, loads[part.cells, o:, None])
-            inner[part.cells] = (own - part.coupling @ at[part.cells, :, None])[..., 0]
+            inner[part.cells] -= (part.coupling @ at[part.cells, :, None])[..., 0]
         return x, np.concatenate([at, inner], axis=1)
 
     def _add(self, a: np.ndarray, b: np.ndarray, values: np.ndarray) -> None:

@@ -44,11 +44,13 @@ class HalfRange:
         ratio: (1 - p)/(1 + p), one for a reservoir.
         matrix: Of the odd moments about the normal, shape (N, N).
         weight: lambda/sigma at the quadrature points of facets, shape (f, q).
+        slope: Derivative of the matrix in the ratio; None for a reservoir.
     """
 
     ratio: float
     matrix: np.ndarray
     weight: Callable[[FacetGeometry], np.ndarray]
+    slope: np.ndarray | None = None
 
     def angular(self, facets: FacetGeometry) -> np.ndarray:
         """In the fixed frame, shape (f, q, N, N)."""

@@ -15,6 +15,7 @@ exact where sigma/lambda, the density of states times the velocity, is the same 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +37,7 @@ from meso.flow.discretisation import (
 )
 from meso.flow.distribution import Distribution
 from meso.flow.hydrodynamic import CORNER_PENALTY
+from meso.flow.kinetic_adjoint import PRECISE, KineticAdjoint, Solved
 from meso.flow.moments import TOLERANCE, IterativeMoments
 from meso.flow.result import (
     Flow,
@@ -112,6 +114,7 @@ class Kinetic:
         )
         self.coefficients = KineticCoefficients(device, materials, self.scales)
         self.kinds, self.phases = different(device, materials)
+        self.odd = range(1, harmonics, 2)
 
     def turning(self, material: Material) -> float:
         """lambda/R_c of a material, positive where its carriers turn counter-clockwise."""
@@ -142,18 +145,22 @@ class Kinetic:
         laws = {name: Law() for pair in periodic_pairs(self.boundaries) for name in pair}
         for name, law in self.boundaries.items():
             if isinstance(law, Contact):
-                laws[name] = Law(half_range=self._half_range(1.0))
+                matrix = half_range(self.odd, cosines=1.0, sines=1.0)
+                half = HalfRange(ratio=1.0, matrix=matrix, weight=self.weight)
+                laws[name] = Law(half_range=half)
             elif isinstance(law, Wall):
-                half = self._half_range(roughness(law))
-                if self.harmonics == 2:
-                    half.matrix[0, 0] = 0.0  # acts on J.n = 0 alone
+                half = self._wall(roughness(law))
                 laws[name] = Law(half_range=half, impenetrable=True, penalty=self._penalty)
         return laws
 
-    def _half_range(self, ratio: float) -> HalfRange:
-        odd = range(1, self.harmonics, 2)
-        matrix = half_range(odd, cosines=1 / max(ratio, SMOOTHEST), sines=ratio)
-        return HalfRange(ratio=ratio, matrix=matrix, weight=self.weight)
+    def _wall(self, ratio: float) -> HalfRange:
+        smooth = max(ratio, SMOOTHEST)
+        matrix = half_range(self.odd, cosines=1 / smooth, sines=ratio)
+        falls = -1 / ratio**2 if ratio > SMOOTHEST else 0.0
+        slope = half_range(self.odd, cosines=falls, sines=1.0)
+        if self.harmonics == 2:
+            matrix[0, 0] = slope[0, 0] = 0.0  # acts on J.n = 0 alone
+        return HalfRange(ratio=ratio, matrix=matrix, slope=slope, weight=self.weight)
 
     def weight(self, facets: FacetGeometry) -> np.ndarray:
         """lambda/sigma at the quadrature points of facets."""
@@ -168,11 +175,12 @@ class Kinetic:
 
     # -- solution ------------------------------------------------------------------------------
 
-    def solve(self, start: Flow | None = None) -> Flow:
+    def solve(self, start: Flow | None = None, *, keep: bool = False) -> Flow:
         """Solve for the potentials and currents that the boundaries are given.
 
         Args:
             start: An earlier flow on this device, from which an iteration begins.
+            keep: True to keep what derivatives need, ``Flow.adjoint``, until that is closed.
 
         Returns:
             The flow.
@@ -180,18 +188,30 @@ class Kinetic:
         Raises:
             ConvergenceError: The system is singular, or the iteration does not converge.
         """
-        system: DirectSystem | IterativeMoments
-        if not self.iterative:
-            system = DirectSystem(self.problem())
-            solutions = system.solve()
-        else:
-            begin = None
-            if start is not None and start.unit_moments is not None and start.order == self.order:
-                begin = start.unit_moments[:, :, : self.harmonics] / self.scales.current_density
-            system = IterativeMoments(self.problem(), tolerance=self.tolerance)
-            solutions = system.solve(begin)
+        begin = None
+        if start is not None and start.unit_moments is not None and start.order == self.order:
+            begin = start.unit_moments[:, :, : self.harmonics] / self.scales.current_density
+        system, solutions = solved = self.solved(begin, keep=keep)
+        flow = self._flow(solutions)
+        if keep:
+            return replace(flow, adjoint=KineticAdjoint(self, solved))
         system.close()
-        return self._flow(solutions)
+        return flow
+
+    def solved(self, begin: np.ndarray | None = None, *, keep: bool = False) -> Solved:
+        """The system, and its solutions for unit potentials."""
+        if not self.iterative:
+            direct = DirectSystem(self.problem(), keep=keep)
+            return direct, direct.solve()
+        tolerance = min(self.tolerance, PRECISE) if keep else self.tolerance
+        system = IterativeMoments(self.problem(), tolerance=tolerance)
+        return system, system.solve(begin)
+
+    def opposite(self) -> Kinetic:
+        """The same in the opposite magnetic field."""
+        opposite = copy(self)
+        opposite.magnetic_field = -self.magnetic_field
+        return opposite
 
     @property
     def iterative(self) -> bool:

@@ -49,10 +49,10 @@ class Saddle:
         self._right, self.left = matrix.createVecs()
         self._factor = factor_of(matrix, definite=False)
 
-    def __call__(self, force: np.ndarray) -> np.ndarray:
-        """J of a force, both on owned rows, (2, owned)."""
+    def __call__(self, force: np.ndarray, source: np.ndarray | float = 0.0) -> np.ndarray:
+        """J of a force, both on owned rows, (2, owned), and of a load on all other unknowns."""
         right = self._right.array
-        right[:] = 0.0
+        right[force.size :] = source
         right[: force.size] = force.T.ravel()
         self._factor.solve(self._right, self.left)
         return np.asarray(self.left.array_r[: force.size].reshape(-1, 2).T)
@@ -169,6 +169,7 @@ class IterativeMoments:
         fits = start is not None and start.shape[:2] == (self.sides, self.vector.nodes)
         scalar = np.zeros((self.sides, *system.scalar.dofs.shape))
         scalar_rows = system.scalar_rows(np.arange(len(scalar[0])))
+        levels = np.zeros((self.sides, *unknowns.wall.shape))
         loads = np.zeros((self.sides, self.count, self.pair.owned // 2))
         found, products = np.zeros_like(loads), np.zeros_like(loads)
         for side, own in enumerate(system.assembly.load.T):
@@ -179,6 +180,7 @@ class IterativeMoments:
                 # All contacts at one potential carry no current.
                 found[side], products[side] = -found.sum(axis=0), -products.sum(axis=0)
                 scalar[side] = 1.0 - scalar[:side].sum(axis=0)
+                levels[side] = 1.0 - levels[:side].sum(axis=0)
                 continue
             begin = self._owned(start[side]) if start is not None and fits else None
             found[side] = self._iterate(loads[side], begin)
@@ -186,6 +188,7 @@ class IterativeMoments:
             self.saddle((loads[side] - products[side])[:2])
             values = spread(unknowns, self.saddle.left)
             scalar[side] = np.where(scalar_rows >= 0, values[scalar_rows], 0.0)
+            levels[side] = values[unknowns.wall]
         power = np.tensordot(loads, found, ((1, 2), (1, 2)))
         if problem.symmetric:
             # b_i.x_j + b_j.x_i - x_i.A x_j: the error is that of the solutions squared.
@@ -202,6 +205,43 @@ class IterativeMoments:
                 "residual": self.residual,
                 "iterations": self.iterations,
             },
+            levels=system.discrete.spread_levels(levels),
+        )
+
+    def respond(self, moments: np.ndarray, potential: np.ndarray) -> Solutions:
+        """The solution for other loads.
+
+        Args:
+            moments: On the moments at the nodes, shape (nodes, N); what ranks share adds up.
+            potential: On the potential at the nodes of cells, shape (c, q).
+        """
+        system, pair = self.system, self.pair.owned
+        unknowns, numbers = system.unknowns, self.rows.numbering
+        local = np.zeros((numbers.size, self.count))
+        np.add.at(local, numbers.nodes, moments)
+        vector = self.rows.gather(local.T)
+        force = self.rows.shaped(np.array(vector.array_r))
+        free(vector)
+        own = np.zeros(unknowns.size)
+        rows = system.scalar_rows(np.arange(len(potential)))
+        np.add.at(own, rows[rows >= 0], potential[rows >= 0])
+        source = gather(unknowns, own)
+        begin = None
+        if total(self.comm, float(np.abs(potential).sum())) > 0:
+            # Some moments with this divergence; the iteration adds others without any.
+            begin = np.zeros_like(force)
+            begin[:2] = self.saddle(force[:2], source.array_r[pair:])
+        found = self._iterate(force, begin)
+        self.saddle((force - self.operator(found))[:2])
+        values = spread(unknowns, self.saddle.left)
+        free(source)
+        scalar = np.where(rows >= 0, values[rows], 0.0)
+        return Solutions(
+            vector=self.operator.spread(found)[:, numbers.nodes].T[None],
+            scalar=scalar[None],
+            flux=np.empty((0, 1)),
+            evidence={},
+            levels=system.discrete.spread_levels(values[unknowns.wall][None]),
         )
 
     def _owned(self, nodal: np.ndarray) -> np.ndarray:

@@ -1,0 +1,154 @@
+"""Derivatives of what a kinetic flow yields (:mod:`meso.flow.adjoint`).
+
+In a magnetic field K^T is the operator of the opposite field: the solutions on the left are those
+of another run, which is made when they are first needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from meso.boundary import Boundary, Contact, Wall
+from meso.flow.adjoint import Adjoint, Mix, of_ports
+from meso.flow.discretisation import Solutions
+from meso.flow.moments import IterativeMoments
+from meso.flow.result import drive_response, ports_of
+from meso.flow.system import DirectSystem
+from meso.flow.variation import State, Variation
+from meso.materials.material import Material
+from meso.mpi import total
+from meso.sensitivities import Sensitivity
+
+if TYPE_CHECKING:
+    from meso.flow.kinetic import Kinetic
+
+#: Tolerance of iterations where derivatives are wanted: those of conductances are about as accurate
+#: as the solutions, not to their square.
+PRECISE = 1e-6
+#: A system and its solutions for unit potentials.
+Solved = tuple[DirectSystem | IterativeMoments, Solutions]
+
+
+class KineticAdjoint(Adjoint):
+    """Derivatives of a kinetic flow.
+
+    Args:
+        model: The model.
+        solved: Its system, which is closed with this, and the solutions for unit potentials.
+    """
+
+    def __init__(self, model: Kinetic, solved: Solved) -> None:
+        self.model, self.ports = model, ports_of(model.boundaries)
+        self.system, self.solutions = solved
+        self.variation = Variation(model)
+        #: Conductance over its scaled value.
+        self.unit = model.scales.current(2) * (model.thickness or 1.0)
+
+    @cached_property
+    def transposed(self) -> Solved:
+        """The system of K^T and its solutions."""
+        if not self.model.magnetic_field:
+            return self.system, self.solutions
+        return self.model.opposite().solved(keep=True)
+
+    def conductance(self, left: Mix, right: Mix) -> Sensitivity:
+        """As :meth:`Adjoint.conductance` says."""
+        one, two = (of_ports(mix, self.ports) for mix in (left, right))
+        states = _mixed(self.transposed[1], one), _mixed(self.solutions, two)
+        return self.unit * self._bilinear(*states, one, two)
+
+    def functional(
+        self,
+        current: np.ndarray | None = None,
+        potential: np.ndarray | None = None,
+        moments: np.ndarray | None = None,
+    ) -> Sensitivity:
+        """As :meth:`Adjoint.functional` says; of the odd moments as well.
+
+        Args:
+            current: d T / d J at the nodes of each cell, shape (c, n, 2).
+            potential: d T / d phi there, shape (c, q).
+            moments: d T / d u of the odd moments, SI, at the nodes, shape (nodes, N); what ranks
+                share adds up.
+        """
+        model, vector = self.model, self.variation.vector
+        load = np.zeros((vector.nodes, model.harmonics))
+        if moments is not None:
+            load += moments
+        if current is not None:
+            np.add.at(load[:, :2], vector.dofs, current)
+        load *= model.scales.current_density
+        scalar = np.zeros(self.solutions.scalar.shape[1:]) if potential is None else potential
+        # How T answers to the potential of each port.
+        each = np.tensordot(self.solutions.vector, load, 2)
+        each += np.tensordot(self.solutions.scalar, scalar, 2)
+        each = np.asarray(total(model.device.comm, each))
+        response = self.solutions.flux * self.unit
+        driven = drive_response(self.ports, model.boundaries, response, each)
+        held, right = -self.unit * driven.floating, _mixed(self.solutions, driven.potential)
+        left = self._respond(load, scalar) + _mixed(self.transposed[1], held)
+        found = self._bilinear(left, right, held, driven.potential)
+        return replace(found, given=dict(zip(self.ports, driven.given.tolist(), strict=True)))
+
+    def _respond(self, moments: np.ndarray, potential: np.ndarray) -> State:
+        """The solution of K^T for other loads, at nodes of the moments and in cells."""
+        system = self.transposed[0]
+        if isinstance(system, IterativeMoments):
+            found = system.respond(moments, potential)
+        else:
+            dofs = self.variation.vector.dofs
+            nodes, first = np.unique(dofs, return_index=True)
+            loads = np.zeros((dofs.size, moments.shape[1]))
+            loads[first] = moments[nodes]
+            loads = loads.reshape(len(dofs), dofs.shape[1] * moments.shape[1])
+            found = system.respond(np.concatenate([loads, potential], axis=1))
+        return _mixed(found, np.ones(1))
+
+    def _bilinear(
+        self, left: State, right: State, mix: np.ndarray, potential: np.ndarray
+    ) -> Sensitivity:
+        """Of b(left) . right + b(right) . left - left . K right, with loads of unit potentials."""
+        found = -1.0 * self.variation.form(left, right)
+        for port, one, two in zip(self.ports, mix, potential, strict=True):
+            if one or two:
+                found = found + self.variation.current(port, one * right + two * left)
+        return found
+
+    def coefficients(self, material: Material) -> dict[str, float]:
+        """As :meth:`Adjoint.coefficients` says; ``turning`` is lambda/R_c."""
+        path = float(material.mean_free_path)  # type: ignore[arg-type]
+        conductivity = float(material.conductivity)  # type: ignore[arg-type]
+        rates = {f"rate{m}": float(material.rate(m)) for m in range(2, self.model.harmonics + 1)}
+        return {
+            "resistivity": 1 / conductivity,
+            "stress": path**2 / conductivity,
+            "turning": self.model.turning(material),
+            **rates,
+        }
+
+    def wall_coefficients(self, law: Boundary, material: Material) -> dict[str, float]:
+        """As :meth:`Adjoint.wall_coefficients` says."""
+        from meso.flow.kinetic import roughness
+
+        if not isinstance(law, Contact | Wall):
+            return {}
+        weight = float(material.mean_free_path) / float(material.conductivity)  # type: ignore[arg-type]
+        ratio = {"ratio": roughness(law)} if isinstance(law, Wall) else {}
+        return {"weight": weight, **ratio}
+
+    def close(self) -> None:
+        """Free what is kept, on all ranks together."""
+        self.system.close()
+        if self.model.magnetic_field and "transposed" in self.__dict__:
+            self.transposed[0].close()
+
+
+def _mixed(solutions: Solutions, mix: np.ndarray) -> State:
+    """So much of each solution."""
+    assert solutions.levels is not None
+    parts = solutions.vector, solutions.scalar, solutions.levels
+    return State(*(np.tensordot(mix, part, 1) for part in parts))
