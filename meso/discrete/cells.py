@@ -331,7 +331,7 @@ class FacetGeometry:
         return tables[self.local]
 
 
-def along_facets(element: Any, points: np.ndarray) -> np.ndarray:
+def _along_facets(element: Any, points: np.ndarray) -> np.ndarray:
     """A basis at points (d + 1, q, d) of all facets, with its derivatives along the facets.
 
     Shape (d + 1, 1 + (d - 1) + (d - 1)^2, q, n): values, first and second derivatives.
@@ -361,7 +361,7 @@ def facet_geometry(
     """Geometry of boundary facets at points (q, d - 1) of the reference facet."""
     d, q = cells.dimension, len(points)
     inside = facet_points(points)
-    tables = along_facets(cells.element, inside)
+    tables = _along_facets(cells.element, inside)
     found = np.empty((len(cell), tables.shape[1] * q, d))
     for number, table in enumerate(tables):
         here = local == number
@@ -395,3 +395,27 @@ def facet_geometry(
         curvature=raised @ form @ raised.swapaxes(-1, -2),
         height=np.abs(volume) / area,
     )
+
+
+def moved_facets(
+    cells: Cells, geometry: FacetGeometry, density: np.ndarray, turned: np.ndarray
+) -> np.ndarray:
+    """Derivatives of an integral over edges in the geometry nodes of their cells, in 2D.
+
+    They stretch and turn; what is integrated is held otherwise.
+
+    Args:
+        cells: The cells.
+        geometry: The edges, with the weights of a quadrature.
+        density: What is integrated, shape (f, q).
+        turned: Its derivative in the angle of the normal, shape (f, q).
+
+    Returns:
+        Shape (f, g, 2), over lengths as scaled as the weights.
+    """
+    table = _along_facets(cells.element, geometry.points)[geometry.local, 1]
+    length = np.linalg.norm(table @ cells.nodes[geometry.cell], axis=-1)
+    normal = geometry.normal
+    tangent = np.stack([-normal[..., 1], normal[..., 0]], axis=-1)
+    force = density[..., None] * tangent - turned[..., None] * normal
+    return np.asarray(table.swapaxes(1, 2) @ (force * (geometry.weight / length)[..., None]))

@@ -156,3 +156,16 @@ def about(normals: np.ndarray, orders: Sequence[int], matrix: np.ndarray) -> np.
     turn[..., at, 1, at, 0] = -np.sin(angle)
     turn = turn.reshape(*normals.shape[:-1], 2 * len(m), 2 * len(m))
     return turn.swapaxes(-1, -2) @ (matrix @ turn)
+
+
+def about_normal(
+    moments: np.ndarray, angle: np.ndarray, orders: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Moments (..., N) about a normal of some angle (...), and their derivatives in the angle."""
+    phase = angle[..., None] * orders
+    cosine, sine = np.cos(phase), np.sin(phase)
+    out, slope = np.empty_like(moments), np.empty_like(moments)
+    out[..., ::2] = cosine * moments[..., ::2] + sine * moments[..., 1::2]
+    out[..., 1::2] = cosine * moments[..., 1::2] - sine * moments[..., ::2]
+    slope[..., ::2], slope[..., 1::2] = orders * out[..., 1::2], -orders * out[..., ::2]
+    return out, slope

@@ -26,13 +26,13 @@ import numpy as np
 from meso.device import Device
 from meso.discrete.cells import (
     FacetGeometry,
-    along_facets,
     at_geometry_nodes,
     facet_vertices,
     inverse,
+    moved_facets,
     slopes,
 )
-from meso.flow.angular import collisions, streaming
+from meso.flow.angular import about_normal, collisions, streaming
 from meso.flow.discretisation import Discretisation, HalfRange, Law, augmentation, trace
 from meso.flow.hydrodynamic import CORNER_PENALTY
 from meso.sensitivities import Sensitivity
@@ -284,7 +284,7 @@ class Variation:
         factor = law.weight(geometry)
         angle = np.arctan2(geometry.normal[..., 1], geometry.normal[..., 0])
         (one, turn), (two, other) = (
-            turned(self._on_facets(geometry, state), angle, np.array(self.odd))
+            about_normal(self._on_facets(geometry, state), angle, np.array(self.odd))
             for state in (left, right)
         )
         density = (one @ law.matrix * two).sum(axis=-1)
@@ -332,21 +332,8 @@ class Variation:
     def _moved(
         self, out: _Sums, geometry: FacetGeometry, density: np.ndarray, turned: np.ndarray
     ) -> None:
-        """Add what an integral over facets owes to their motion.
-
-        Args:
-            out: Where to.
-            geometry: The facets.
-            density: What is integrated, shape (f, q).
-            turned: Its derivative in the angle of the normal.
-        """
-        tables = along_facets(self.cells.element, geometry.points)[:, 1]
-        table = tables[geometry.local]
-        first = table @ self.cells.nodes[geometry.cell]
-        tangent = np.stack([-geometry.normal[..., 1], geometry.normal[..., 0]], axis=-1)
-        force = density[..., None] * tangent - turned[..., None] * geometry.normal
-        force *= (geometry.weight / np.linalg.norm(first, axis=-1))[..., None]
-        out.at_nodes(geometry.cell, table.swapaxes(1, 2) @ force)
+        """Add what an integral over facets owes to their motion (:func:`moved_facets`)."""
+        out.at_nodes(geometry.cell, moved_facets(self.cells, geometry, density, turned))
 
     def _raised(self, out: _Sums, geometry: FacetGeometry, values: np.ndarray) -> None:
         """Add what follows from the heights of cells over facets, from derivatives in them."""
@@ -374,16 +361,3 @@ def _components(normal: np.ndarray, vector: np.ndarray) -> tuple[np.ndarray, np.
         (normal * vector).sum(axis=-1),
         normal[..., 0] * vector[..., 1] - normal[..., 1] * vector[..., 0],
     )
-
-
-def turned(
-    moments: np.ndarray, angle: np.ndarray, orders: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Moments (..., N) about a normal of some angle (...), and their derivatives in the angle."""
-    phase = angle[..., None] * orders
-    cosine, sine = np.cos(phase), np.sin(phase)
-    out, slope = np.empty_like(moments), np.empty_like(moments)
-    out[..., ::2] = cosine * moments[..., ::2] + sine * moments[..., 1::2]
-    out[..., 1::2] = cosine * moments[..., 1::2] - sine * moments[..., ::2]
-    slope[..., ::2], slope[..., 1::2] = orders * out[..., 1::2], -orders * out[..., ::2]
-    return out, slope

@@ -31,13 +31,21 @@ import numpy as np
 from scipy.linalg import eigh
 
 from meso.boundary import Boundary, Wall
-from meso.discrete.cells import cells_of, facet_geometry
+from meso.discrete.cells import (
+    at_geometry_nodes,
+    cells_of,
+    facet_geometry,
+    lagrange,
+    moved_facets,
+)
 from meso.discrete.fields import on_facets
-from meso.flow.angular import half_range, streaming
+from meso.flow.angular import about_normal, half_range, streaming
+from meso.flow.discretisation import trace
 from meso.flow.kinetic import rate_of, roughness
 from meso.flow.result import Flow
 from meso.materials.material import Material
 from meso.mpi import total
+from meso.sensitivities import Sensitivity
 
 #: Relative error of J_t at a diffuse wall over the residual of the iteration. Measured on ribbons:
 #: 0.8 to 2 at p = 0, 7 at p = 0.5, 11 at p = 0.9; the energy of the wall, (1 - p)/(1 + p) J_t^2,
@@ -103,7 +111,7 @@ def wall_moments(flow: Flow, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray,
         angle = np.arctan2(geometry.normal[..., 1], geometry.normal[..., 0])[..., None]
         angle = angle * np.arange(1, harmonics, 2)
         sines = np.cos(angle) * moments[..., 1::2] - np.sin(angle) * moments[..., ::2]
-        share = _factors(kappa[region], geometry.normal)
+        share = _factors(kappa[region], geometry.normal, _tangent(geometry.normal))
         share = share * (geometry.weight * device.extent)[..., None]
         missing = share * (sines @ functional)[..., None]
         # The trace is the curvature: the derivative of the normal has no other component.
@@ -119,12 +127,74 @@ def wall_moments(flow: Flow, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     return added, doubt, size
 
 
-def _factors(kappa: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Of facets, kappa or kappa^j_ik n_i t_k with t = z x n, shape (f, q, 1) or (f, q, 3)."""
+def sensitivity(
+    flow: Flow, kappa: np.ndarray, pieces: np.ndarray
+) -> tuple[np.ndarray, Sensitivity]:
+    """Derivatives of what :func:`wall_moments` adds, the flow held.
+
+    Args:
+        flow: A kinetic flow.
+        kappa: Of each region, shape (regions,) or (regions, 3, 3, 3).
+        pieces: How much the moment of each piece counts, shape (pieces, 1), or (pieces, 3) for
+            tensors.
+
+    Returns:
+        In the odd moments at their nodes, SI, shape (nodes, N), what ranks share adds up, for
+        :meth:`meso.flow.kinetic_adjoint.KineticAdjoint.functional`; and in all else: the ratios
+        (1 - p)/(1 + p) of walls, the shape, and "coupling", kappa of each cell if it is a number.
+    """
+    assert flow.distribution is not None
+    device, odd = flow.device, flow.distribution.odd
+    cells, space = cells_of(device), lagrange(device, odd.degree)
+    loads = np.zeros((space.nodes, flow.distribution.harmonics))
+    ratios, couplings = np.zeros(len(device.facets.cell)), np.zeros(cells.count)
+    moved = np.zeros((len(device.facets.cell), cells.nodes.shape[1], 2))
+    orders = np.arange(1, flow.distribution.harmonics, 2)
+    for name, law in flow.boundaries.items():
+        if not isinstance(law, Wall):
+            continue
+        here = np.flatnonzero(device.facets.boundary == device.boundaries.index(name))
+        facets, ratio = device.facets.of(here), roughness(law)
+        quadrature = cells.facet_quadrature(2 * odd.degree + 2)
+        geometry = facet_geometry(cells, facets.cell, facets.local, *quadrature)
+        counted = pieces[facets.piece][:, None] * (flow.thickness or 1.0)
+        tensor, n = kappa[device.cell_region[facets.cell]], geometry.normal
+        t = _tangent(n)
+        factor = (_factors(tensor, n, t) * counted).sum(axis=-1)
+        bend = ((_factors(tensor, t, t) - _factors(tensor, n, n)) * counted).sum(axis=-1)
+        weight = geometry.weight * device.extent
+        functional, change = _functional(2 * len(orders), ratio), _change(2 * len(orders), ratio)
+        angle = np.arctan2(n[..., 1], n[..., 0])
+        about, slope = about_normal(on_facets(odd, geometry), angle, orders)
+        sines = about[..., 1::2]
+        missing, turned = sines @ functional, slope[..., 1::2] @ functional
+        ratios[here] = (weight * factor * (sines @ change)).sum(axis=1)
+        if kappa.ndim == 1:
+            np.add.at(couplings, facets.cell, (weight * missing * counted[..., 0]).sum(axis=1))
+        shape = factor * missing, factor * turned + bend * missing
+        moved[here] = moved_facets(cells, geometry, *shape)
+        phase, each = angle[..., None] * orders, (weight * factor)[..., None] * functional
+        pull = np.stack([-np.sin(phase) * each, np.cos(phase) * each], axis=-1)
+        pull = pull.reshape(*weight.shape, 2 * len(orders))
+        nodes = space.dofs[facets.cell[:, None], space.on_facet[facets.local]]
+        np.add.at(loads, nodes, trace(geometry, space).swapaxes(1, 2) @ pull)
+    return loads, Sensitivity(
+        cells={"coupling": couplings} if kappa.ndim == 1 else {},
+        facets={"ratio": ratios},
+        nodes=at_geometry_nodes(device, device.facets.cell, moved),
+    )
+
+
+def _tangent(normal: np.ndarray) -> np.ndarray:
+    """The direction t = z x n."""
+    return np.stack([-normal[..., 1], normal[..., 0]], axis=-1)
+
+
+def _factors(kappa: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Of facets, kappa or kappa^j_ik a_i b_k of directions a and b, (f, q, 1) or (f, q, 3)."""
     if kappa.ndim == 1:
-        return np.broadcast_to(kappa[:, None, None], (*normal.shape[:2], 1))
-    t = np.stack([-normal[..., 1], normal[..., 0]], axis=-1)
-    pairs = (normal[..., :, None] * t[..., None, :]).reshape(*normal.shape[:2], 4)
+        return np.broadcast_to(kappa[:, None, None], (*first.shape[:2], 1))
+    pairs = (first[..., :, None] * second[..., None, :]).reshape(*first.shape[:2], 4)
     return np.asarray(pairs @ kappa[..., :2, :2].reshape(len(kappa), 3, 4).swapaxes(1, 2))
 
 
@@ -165,6 +235,18 @@ def _functional(harmonics: int, ratio: float) -> np.ndarray:
     difference = other.copy()
     difference[0] -= 1.0
     return (exact - found[0]) / (difference @ found) * difference
+
+
+def _change(harmonics: int, ratio: float) -> np.ndarray:
+    """Derivative of these coefficients in the ratio."""
+    step = 1e-3 * ratio
+    if not step:
+        return np.zeros(harmonics // 2)
+    one, two = (
+        (_functional(harmonics, ratio + h) - _functional(harmonics, ratio - h)) / (2 * h)
+        for h in (step, 2 * step)
+    )
+    return np.asarray((4 * one - two) / 3)
 
 
 def _half(order: int) -> float:
