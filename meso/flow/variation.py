@@ -92,18 +92,17 @@ class _Sums:
         """Add derivatives in the geometry nodes of cells, shape (c, g, d)."""
         self.nodes.append((cells, values))
 
-    def sensitivity(self, units: dict[str, float], length: float) -> Sensitivity:
-        """The result in SI, from the scaled units of coefficients."""
+    def sensitivity(self, units: dict[str, float], length: float, *, known: bool) -> Sensitivity:
+        """The result in SI, from the scaled units of coefficients; whether the shape is known."""
 
         def scaled(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {name: each / units.get(name, 1.0) for name, each in values.items()}
 
-        cells, nodes = (np.concatenate(part) for part in zip(*self.nodes, strict=True))
-        return Sensitivity(
-            cells=scaled(self.cells),
-            facets=scaled(self.facets),
-            nodes=at_geometry_nodes(self.device, cells, nodes) / length,
-        )
+        nodes = None
+        if known:
+            cells, values = (np.concatenate(part) for part in zip(*self.nodes, strict=True))
+            nodes = at_geometry_nodes(self.device, cells, values) / length
+        return Sensitivity(cells=scaled(self.cells), facets=scaled(self.facets), nodes=nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,10 @@ class Variation:
 
     def form(self, left: State, right: State) -> Sensitivity:
         """Derivatives of l.K r with l and r held at the nodes."""
-        out = _Sums(self.device)
+        out, none = _Sums(self.device), np.empty(0, np.int64)
+        rates = [f"rate{m}" for m in range(2, self.problem.moments.count + 1)]
+        for coefficient in ("resistivity", "stress", "turning", *rates):
+            out.in_cells(coefficient, none, none)  # also of a rank without cells
         phase = self.problem.phases[self.device.cell_region]
         for kind in range(len(self.materials)):
             here = np.flatnonzero(phase == kind)
@@ -168,7 +170,7 @@ class Variation:
                 self._half_range(out, name, law.half_range, left, right)
             if law.impenetrable:
                 self._wall(out, name, law, left, right)
-        return out.sensitivity(self.units, self.problem.coefficients.scales.length)
+        return self._in_si(out)
 
     def current(self, port: str, state: State) -> Sensitivity:
         """Derivatives of the current that enters through a port, J held at the nodes."""
@@ -177,7 +179,13 @@ class Variation:
         u = self._on_facets(geometry, state)
         normal, tangential = _components(geometry.normal, u[..., :2])
         self._moved(out, geometry, -normal, -tangential)
-        return out.sensitivity(self.units, self.problem.coefficients.scales.length)
+        return self._in_si(out)
+
+    def _in_si(self, out: _Sums) -> Sensitivity:
+        # A profile in space does not move with the mesh.
+        known = not any(m.varies for m in self.problem.coefficients.materials.values())
+        length = self.problem.coefficients.scales.length
+        return out.sensitivity(self.units, length, known=known)
 
     # -- conductor -----------------------------------------------------------------------------
 
