@@ -82,7 +82,9 @@ class KineticAdjoint(Adjoint):
         if current is not None:
             np.add.at(load[:, :2], vector.dofs, current)
         load *= model.scales.current_density
-        scalar = np.zeros(self.solutions.scalar.shape[1:]) if potential is None else potential
+        scalar = np.zeros(self.solutions.scalar.shape[1:])
+        if potential is not None:
+            scalar += potential.reshape(scalar.shape)
         # How T answers to the potential of each port.
         each = np.tensordot(self.solutions.vector, load, 2)
         each += np.tensordot(self.solutions.scalar, scalar, 2)
