@@ -44,7 +44,8 @@ class Example:
     """Two metals side by side, or one in a bend, with all that may be changed at once, by t."""
 
     def __init__(self, name: str, *, turned: float = 0.0, **settings: Any) -> None:
-        self.device = Device.from_gmsh(GEOMETRIES / f"{name}.geo", length_unit="nm", order=2)
+        drawing = GEOMETRIES / f"{name}.geo"
+        self.device = Device.from_gmsh(drawing, length_unit="nm", order=6)
         self.settings, self.field = {"order": 2, **settings}, turned
         x = self.device.mesh.geometry.x[:, :2] / self.device.extent
         first, second = np.sin(2 * x[:, 0] + x[:, 1]), np.cos(x[:, 1] - 3 * x[:, 0])
@@ -86,7 +87,7 @@ class Example:
 
 def by_inputs(found: Any, flow: Flow, at: Callable[[float], Kinetic | Hydrodynamic]) -> float:
     """Derivative in t from those in coefficients, which are known functions of the inputs."""
-    h, out = 1e-4, 0.0
+    h, out = 1e-5, 0.0
     for sign in (1, -1):
         model = at(sign * h)
         # How coefficients depend on the field only the model knows.
@@ -103,10 +104,9 @@ def by_inputs(found: Any, flow: Flow, at: Callable[[float], Kinetic | Hydrodynam
     return out / (2 * h)
 
 
-def slope(of: Callable[[float], np.ndarray], h: float) -> np.ndarray:
-    """Derivative at zero by differences, of fourth order."""
-    one, two = ((of(step) - of(-step)) / (2 * step) for step in (h, 2 * h))
-    return (4 * one - two) / 3
+def slope(of: Callable[[float], Any], h: float) -> Any:
+    """Derivative at zero by differences."""
+    return (of(h) - of(-h)) / (2 * h)
 
 
 def weights(flow: Flow) -> list[np.ndarray]:
@@ -138,6 +138,8 @@ def test_against_differences(name):
     example = Example(kind, **settings)
     flow = example.model().solve(keep=True)
     w, mix = weights(flow), np.array([1.0, -0.5])
+    # An iteration leaves errors that small steps magnify.
+    step, rtol = (1e-3, 1e-5) if "solver" in settings else (1e-4, 1e-6)
 
     def numbers(flow: Flow) -> np.ndarray:
         fields = [flow.fields[n].values for n in ("current_density", "potential")]
@@ -146,11 +148,11 @@ def test_against_differences(name):
 
     found = flow.adjoint.functional(*w), flow.adjoint.conductance("source", mix)
     along = [one.along(flow.device, example.motion) for one in found]
-    moved = slope(lambda t: numbers(example.model(shape=t).solve()), 3e-4)
-    np.testing.assert_allclose(along, moved, rtol=1e-6)
-    changed = slope(lambda t: numbers(example.model(t).solve()), 3e-4)
+    moved = slope(lambda t: numbers(example.model(shape=t).solve()), step)
+    np.testing.assert_allclose(along, moved, rtol=rtol)
+    changed = slope(lambda t: numbers(example.model(t).solve()), step)
     np.testing.assert_allclose(
-        [by_inputs(one, flow, example.model) for one in found], changed, rtol=1e-6
+        [by_inputs(one, flow, example.model) for one in found], changed, rtol=rtol
     )
     # T is linear in what contacts are given.
     given, state = found[0].given, [VOLT, -1e-6]
@@ -207,9 +209,9 @@ def test_ribbon(period, solver):
 
     expected = np.array(
         [
-            slope(lambda t: exact(width * (1 + t), path, P), 1e-3),
-            slope(lambda t: exact(width, path * (1 + t), P), 1e-3),
-            slope(lambda t: exact(width, path, P + t), 1e-3),
+            slope(lambda t: exact(width * (1 + t), path, P), 1e-4),
+            slope(lambda t: exact(width, path * (1 + t), P), 1e-4),
+            slope(lambda t: exact(width, path, P + t), 1e-4),
         ]
     )
 
