@@ -278,19 +278,24 @@ def solve(
         wanted = case.flow.tolerance if case.flow.harmonics == "auto" else None
         given["tolerance"] = iteration_tolerance(case.boundaries, wanted)
 
-    def kinetic(harmonics: int, order: int, before: Flow | None) -> Flow:
+    def kinetic(harmonics: int, order: int, before: Flow | None, *, keep: bool = False) -> Flow:
         progress(f"solving {harmonics} harmonics of degree {order}")
         model = Kinetic(device, order=order, harmonics=harmonics, **given)
         many = start is not None and start.unit_moments.shape[2] >= harmonics
-        return model.solve(start if many else before or start)
+        return model.solve(start if many else before or start, keep=keep)
 
-    return converge(
-        kinetic,
-        order=case.flow.degree or device.order,
+    degree = case.flow.degree or device.order
+    last = (case.flow.harmonics, degree) if keep else None
+    flow, convergence = converge(
+        lambda n, order, before: kinetic(n, order, before, keep=(n, order) == last),
+        order=degree,
         harmonics=case.flow.harmonics,
         tolerance=case.flow.tolerance,
         estimate=case.flow.estimate,
     )
+    if keep and flow.adjoint is None:  # nobody knew which one would be the last
+        flow = kinetic(flow.distribution.harmonics, flow.order, flow, keep=True)
+    return flow, convergence
 
 
 def _densities(
