@@ -90,16 +90,13 @@ def by_inputs(found: Any, flow: Flow, at: Callable[[float], Kinetic | Hydrodynam
     h, out = 1e-5, 0.0
     for sign in (1, -1):
         model = at(sign * h)
-        # How coefficients depend on the field only the model knows.
-        adjoint = type(flow.adjoint).__new__(type(flow.adjoint))
-        adjoint.__dict__ |= {**flow.adjoint.__dict__, "model": model}
         for region, values in found.over_regions(flow.device).items():
-            own = adjoint.coefficients(model.materials[region])
+            own = flow.adjoint.coefficients(model.materials[region], model.magnetic_field)
             out += sign * sum(values[key] * own[key] for key in own)
         for (name, region), values in found.over_boundaries(flow.device).items():
             if name in model.boundaries:
                 law, metal = model.boundaries[name], model.materials[region]
-                own = adjoint.wall_coefficients(law, metal)
+                own = flow.adjoint.wall_coefficients(law, metal)
                 out += sign * sum(values[key] * own[key] for key in own)
     return out / (2 * h)
 

@@ -63,8 +63,15 @@ class Adjoint(ABC):
         """
 
     @abstractmethod
-    def coefficients(self, material: Material) -> dict[str, float]:
-        """The coefficients of ``Sensitivity.cells`` of a material, SI."""
+    def coefficients(
+        self, material: Material, magnetic_field: float | None = None
+    ) -> dict[str, float]:
+        """The coefficients of ``Sensitivity.cells`` of a material, SI.
+
+        Args:
+            material: The material.
+            magnetic_field: Along z, T, by default that of the flow.
+        """
 
     @abstractmethod
     def wall_coefficients(self, law: Boundary, material: Material) -> dict[str, float]:

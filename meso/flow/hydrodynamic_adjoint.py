@@ -135,7 +135,9 @@ class HydrodynamicAdjoint(Adjoint):
         found = self._of(_Mixed.of(self.solutions, driven.potential, driven.potential), dual)
         return replace(found, given=dict(zip(self.ports, map(float, driven.given), strict=True)))
 
-    def coefficients(self, material: Material) -> dict[str, float]:
+    def coefficients(
+        self, material: Material, magnetic_field: float | None = None
+    ) -> dict[str, float]:
         """Resistivity 1/sigma and stress l^2/sigma."""
         length: Any = material.vorticity_diffusion_length
         sigma: Any = material.conductivity

@@ -120,15 +120,18 @@ class KineticAdjoint(Adjoint):
                 found = found + self.variation.current(port, one * right + two * left)
         return found
 
-    def coefficients(self, material: Material) -> dict[str, float]:
-        """As :meth:`Adjoint.coefficients` says; ``turning`` is lambda/R_c."""
+    def coefficients(
+        self, material: Material, magnetic_field: float | None = None
+    ) -> dict[str, float]:
+        """As :meth:`Adjoint.coefficients` says: 1/sigma, lambda^2/sigma, lambda/R_c, all rates."""
+        field = self.model.magnetic_field if magnetic_field is None else magnetic_field
         path = float(material.mean_free_path)  # type: ignore[arg-type]
         conductivity = float(material.conductivity)  # type: ignore[arg-type]
         rates = {f"rate{m}": float(material.rate(m)) for m in range(2, self.model.harmonics + 1)}
         return {
             "resistivity": 1 / conductivity,
             "stress": path**2 / conductivity,
-            "turning": self.model.turning(material),
+            "turning": float(material.turning(field)),
             **rates,
         }
 

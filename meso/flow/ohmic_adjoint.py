@@ -95,7 +95,9 @@ class OhmicAdjoint(Adjoint):
             found = found + self._current(current, state)
         return replace(found, given=dict(zip(self.ports, map(float, driven.given), strict=True)))
 
-    def coefficients(self, material: Material) -> dict[str, float]:
+    def coefficients(
+        self, material: Material, magnetic_field: float | None = None
+    ) -> dict[str, float]:
         """Conductivity."""
         sigma: Any = material.conductivity
         return {"conductivity": float(sigma)}
