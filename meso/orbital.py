@@ -133,19 +133,24 @@ def _made(flow: Flow, found: Any, at_walls: _AtWalls) -> tuple[int, np.ndarray]:
 
 def _cell_by_cell(flow: Flow, degree: int, found: Any) -> np.ndarray:
     """An expression in each cell, (c, nodes, k); its mean in cells that touch a wall."""
-    device, nodes = flow.device, lagrange(flow.device, degree)
+    device, near = flow.device, near_walls(flow)
     values = interpolated("found", "", device, degree, found).values
-    walls = [i for i, n in enumerate(device.boundaries) if isinstance(flow.boundaries.get(n), Wall)]
-    facets = device.facets.of(np.isin(device.facets.boundary, walls))
-    touched = np.zeros(nodes.nodes)
-    touched[nodes.dofs[facets.cell[:, None], nodes.on_facet[facets.local]].ravel()] = 1.0
-    near = (nodes.shared_sum(touched) > 0)[nodes.dofs].any(axis=1)
     quadrature = 2 * degree + 2 * (cells_of(device).degree - 1)
     parts = (found, ufl.as_ufl(1.0))
     whole, size = (cell_integrals(device, part, degree=quadrature) for part in parts)
     # A rank may have no cells.
     values[near] = (whole.reshape(len(size), 1, values.shape[2]) / size[:, None, None])[near]
     return values
+
+
+def near_walls(flow: Flow) -> np.ndarray:
+    """Which cells of this rank touch a wall, shape (c,)."""
+    device, nodes = flow.device, lagrange(flow.device, 1)
+    walls = [i for i, n in enumerate(device.boundaries) if isinstance(flow.boundaries.get(n), Wall)]
+    facets = device.facets.of(np.isin(device.facets.boundary, walls))
+    touched = np.zeros(nodes.nodes)
+    touched[nodes.dofs[facets.cell[:, None], nodes.on_facet[facets.local]].ravel()] = 1.0
+    return np.asarray((nodes.shared_sum(touched) > 0)[nodes.dofs].any(axis=1))
 
 
 def _wall_nodes(

@@ -331,7 +331,7 @@ class FacetGeometry:
         return tables[self.local]
 
 
-def _along_facets(element: Any, points: np.ndarray) -> np.ndarray:
+def along_facets(element: Any, points: np.ndarray) -> np.ndarray:
     """A basis at points (d + 1, q, d) of all facets, with its derivatives along the facets.
 
     Shape (d + 1, 1 + (d - 1) + (d - 1)^2, q, n): values, first and second derivatives.
@@ -361,7 +361,7 @@ def facet_geometry(
     """Geometry of boundary facets at points (q, d - 1) of the reference facet."""
     d, q = cells.dimension, len(points)
     inside = facet_points(points)
-    tables = _along_facets(cells.element, inside)
+    tables = along_facets(cells.element, inside)
     found = np.empty((len(cell), tables.shape[1] * q, d))
     for number, table in enumerate(tables):
         here = local == number
@@ -413,7 +413,7 @@ def moved_facets(
     Returns:
         Shape (f, g, 2), over lengths as scaled as the weights.
     """
-    table = _along_facets(cells.element, geometry.points)[geometry.local, 1]
+    table = along_facets(cells.element, geometry.points)[geometry.local, 1]
     length = np.linalg.norm(table @ cells.nodes[geometry.cell], axis=-1)
     normal = geometry.normal
     tangent = np.stack([-normal[..., 1], normal[..., 0]], axis=-1)

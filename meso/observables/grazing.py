@@ -127,8 +127,8 @@ def wall_moments(flow: Flow, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     return added, doubt, size
 
 
-def sensitivity(
-    flow: Flow, kappa: np.ndarray, pieces: np.ndarray
+def wall_sensitivity(
+    flow: Flow, kappa: np.ndarray, pieces: np.ndarray, coupling: str = "orbital_coupling"
 ) -> tuple[np.ndarray, Sensitivity]:
     """Derivatives of what :func:`wall_moments` adds, the flow held.
 
@@ -137,11 +137,12 @@ def sensitivity(
         kappa: Of each region, shape (regions,) or (regions, 3, 3, 3).
         pieces: How much the moment of each piece counts, shape (pieces, 1), or (pieces, 3) for
             tensors.
+        coupling: What kappa is called.
 
     Returns:
         In the odd moments at their nodes, SI, shape (nodes, N), what ranks share adds up, for
         :meth:`meso.flow.kinetic_adjoint.KineticAdjoint.functional`; and in all else: the ratios
-        (1 - p)/(1 + p) of walls, the shape, and "coupling", kappa of each cell if it is a number.
+        (1 - p)/(1 + p) of walls, the shape, and kappa of each cell if it is a number.
     """
     assert flow.distribution is not None
     device, odd = flow.device, flow.distribution.odd
@@ -179,7 +180,7 @@ def sensitivity(
         nodes = space.dofs[facets.cell[:, None], space.on_facet[facets.local]]
         np.add.at(loads, nodes, trace(geometry, space).swapaxes(1, 2) @ pull)
     return loads, Sensitivity(
-        cells={"coupling": couplings} if kappa.ndim == 1 else {},
+        cells={coupling: couplings} if kappa.ndim == 1 else {},
         facets={"ratio": ratios},
         nodes=at_geometry_nodes(device, device.facets.cell, moved),
     )
