@@ -38,7 +38,7 @@ from meso.flow.discretisation import (
 from meso.flow.distribution import Distribution
 from meso.flow.hydrodynamic import CORNER_PENALTY
 from meso.flow.kinetic_adjoint import PRECISE, KineticAdjoint, Solved
-from meso.flow.moments import TOLERANCE, IterativeMoments
+from meso.flow.moments import TOLERANCE, UNSYMMETRIC, IterativeMoments
 from meso.flow.result import (
     Flow,
     check_device,
@@ -203,8 +203,10 @@ class Kinetic:
         if not self.iterative:
             direct = DirectSystem(self.problem(), keep=keep)
             return direct, direct.solve()
-        tolerance = min(self.tolerance, PRECISE) if keep else self.tolerance
-        system = IterativeMoments(self.problem(), tolerance=tolerance)
+        problem, precise = self.problem(), PRECISE if keep else np.inf
+        if not problem.symmetric:
+            precise /= UNSYMMETRIC
+        system = IterativeMoments(problem, tolerance=min(self.tolerance, precise))
         return system, system.solve(begin)
 
     def opposite(self) -> Kinetic:

@@ -38,6 +38,8 @@ from meso.mpi import total
 #: Reduction of the natural norm of the residual; the relative error of currents is about its
 #: square.
 TOLERANCE = 1e-4
+#: Factor of it in a magnetic field: there is no symmetry that would square the error of currents.
+UNSYMMETRIC = 5e-3
 
 
 class Saddle:
@@ -266,8 +268,7 @@ class IterativeMoments:
             self.operator,
             self.precondition,
             right,
-            # There is no symmetry that would square the error of currents.
-            self.tolerance if symmetric else 5e-3 * self.tolerance,
+            self.tolerance * (1 if symmetric else UNSYMMETRIC),
             size,
             "cg" if symmetric else "gmres",
         )
