@@ -70,7 +70,7 @@ class Chain:
         """All coefficients of a case, by place."""
         device, out = self.result.device, dict[Place, float]()
         for region, material in case.region_materials.items():
-            found = self.adjoint.coefficients(material)
+            found = self.adjoint.coefficients(material, case.flow.magnetic_field)
             out |= {("region", region, name): value for name, value in found.items()}
         for boundary in device.boundaries:
             law = law_of(case.boundaries, boundary)
