@@ -11,7 +11,7 @@ boundary absorbs, since what is absorbed there is the rest of the equation itsel
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,6 +67,10 @@ class Derivatives:
     potential: np.ndarray | None
     nodes: np.ndarray | None
 
+    def contracted(self, rates: Mapping[str, np.ndarray]) -> float:
+        """Of the target where coefficients change at some rates."""
+        return float(sum((self.coefficients[k] * rate).sum() for k, rate in rates.items()))
+
     def through(self, flow: Flow) -> Sensitivity:
         """All that goes through a flow (that keeps its adjoint), and the nodes; a solve."""
         own = Sensitivity(nodes=self.nodes)
@@ -101,15 +105,7 @@ class Adjoint:
 
     def derivatives(self, targets: Sequence[Target]) -> list[Derivatives]:
         """Derivatives of targets, for which one system is solved; all ranks call this."""
-        problem = self.problem
-        loads = np.zeros((*self._omega.shape, len(targets)))
-        given = np.zeros((problem.space.nodes, self._omega.shape[2], len(targets)))
-        chi = problem.chi[problem.device.cell_region]
-        for side, target in enumerate(targets):
-            loads[..., side] = target.density @ chi
-            for name, much in target.absorbed.items():
-                loads[..., side] += problem.absorbing(name, much)
-                given[..., side] += problem.holding(name) * much
+        loads, given = weighted(self.problem, targets)
         solution = self._system.transposed(self._solvers).solve(loads, given)
         return [
             self._of(target, solution.values[..., i], solution.reaction[..., i])
@@ -118,46 +114,72 @@ class Adjoint:
 
     def _of(self, target: Target, adjoint: np.ndarray, rest: np.ndarray) -> Derivatives:
         """From lambda, and what is missing in its equations of prescribed values."""
-        problem, omega = self.problem, self._omega
-        variation = Variation(problem, self.driven)
-        variation.of(omega, adjoint, target.absorbed)
-        found, regions = variation.coefficients, problem.device.regions
-        for index, name in enumerate(regions):
-            own = problem.device.cell_region == index
-            w, u = (x[own].reshape(-1, omega.shape[2]) for x in (target.density, omega))
-            found[f"susceptibility.{name}"] += w.T @ u
-        self._prescribed(found, rest)
-        names = sorted(found)
-        sums = total(problem.device.comm, np.concatenate([found[k].ravel() for k in names]))
-        ends = np.cumsum([found[k].size for k in names])[:-1]
-        shared = dict(zip(names, np.split(sums, ends), strict=True))
-        for name, value in target.coefficients.items():
-            if name in shared:
-                shared[name] = shared[name] + value
-        nodes = None
-        if self._still and target.nodes is not None:
-            nodes = variation.nodes.owned + target.nodes
-        return Derivatives(
-            coefficients={k: shared[k].reshape(found[k].shape) for k in found},
-            potential=variation.potential,
-            nodes=nodes,
-        )
-
-    def _prescribed(self, found: dict[str, np.ndarray], rest: np.ndarray) -> None:
-        """Add derivatives in densities that are held, and in chi there: d omega = chi^-1 dX."""
-        problem = self.problem
-        own = np.arange(problem.space.nodes) < problem.space.index_map.size_local
-        held, values = problem.prescribed
-        for name, nodes in problem.holders.items():
-            for index, region in enumerate(problem.device.regions):
-                here = nodes & own & (problem.node_region == index)
-                change = -np.linalg.solve(problem.chi[index], (rest * held)[here].T)
-                if f"density.{name}" in found:
-                    found[f"density.{name}"] += change.sum(axis=1)
-                found[f"susceptibility.{region}"] -= change @ values[here]
+        variation = Variation(self.problem, self.driven)
+        variation.of(self._omega, adjoint, target.absorbed)
+        found = collected(variation, target, self._omega, rest)
+        return found if self._still else replace(found, nodes=None)
 
     def close(self) -> None:
         """Free what is kept, on all ranks together."""
         for solver in {id(s): s for s in self._solvers.values()}.values():
             solver.close()
         self._solvers.clear()
+
+
+def weighted(problem: Diffusion, targets: Sequence[Target]) -> tuple[np.ndarray, np.ndarray]:
+    """Loads (c, nodes, n, sides) and prescribed values (nodes, n, sides) of lambda for targets."""
+    n, space = len(problem.components), problem.space
+    loads = np.zeros((*space.dofs.shape, n, len(targets)))
+    given = np.zeros((space.nodes, n, len(targets)))
+    chi = problem.chi[problem.device.cell_region]
+    for side, target in enumerate(targets):
+        loads[..., side] = target.density @ chi
+        for name, much in target.absorbed.items():
+            loads[..., side] += problem.absorbing(name, much)
+            given[..., side] += problem.holding(name) * much
+    return loads, given
+
+
+def collected(
+    variation: Variation, target: Target, omega: np.ndarray, rest: np.ndarray
+) -> Derivatives:
+    """All derivatives of a target, from those of the weak form; all ranks call this.
+
+    Args:
+        variation: Those, of this rank.
+        target: The target.
+        omega: At the nodes of each cell, (c, nodes, n).
+        rest: What is missing in the equations of lambda for prescribed values, (nodes, n).
+    """
+    problem, found = variation.problem, variation.coefficients
+    for index, name in enumerate(problem.device.regions):
+        own = problem.device.cell_region == index
+        w, u = (x[own].reshape(-1, omega.shape[2]) for x in (target.density, omega))
+        found[f"susceptibility.{name}"] += w.T @ u
+    _prescribed(problem, found, rest)
+    names = sorted(found)
+    sums = total(problem.device.comm, np.concatenate([found[k].ravel() for k in names]))
+    ends = np.cumsum([found[k].size for k in names])[:-1]
+    shared = dict(zip(names, np.split(sums, ends), strict=True))
+    for name, value in target.coefficients.items():
+        if name in shared:
+            shared[name] = shared[name] + value
+    nodes = variation.nodes.owned
+    return Derivatives(
+        coefficients={k: shared[k].reshape(found[k].shape) for k in found},
+        potential=variation.potential,
+        nodes=None if target.nodes is None else nodes + target.nodes,
+    )
+
+
+def _prescribed(problem: Diffusion, found: dict[str, np.ndarray], rest: np.ndarray) -> None:
+    """Add derivatives in densities that are held, and in chi there: d omega = chi^-1 dX."""
+    own = np.arange(problem.space.nodes) < problem.space.index_map.size_local
+    held, values = problem.prescribed
+    for name, nodes in problem.holders.items():
+        for index, region in enumerate(problem.device.regions):
+            here = nodes & own & (problem.node_region == index)
+            change = -np.linalg.solve(problem.chi[index], (rest * held)[here].T)
+            if f"density.{name}" in found:
+                found[f"density.{name}"] += change.sum(axis=1)
+            found[f"susceptibility.{region}"] -= change @ values[here]

@@ -8,12 +8,16 @@ With omega and lambda held at their nodes,
 
 is differentiated in its coefficients, in the potential of E = -grad phi, and in the nodes of the
 mesh: d_i u -> d_i u - (d_i V_k) d_k u, dx -> (1 + div V) dx, ds -> (1 + div V - n.grad V.n) ds. At
-boundaries mu is lambda, less what a target has of the flux there.
+boundaries mu is lambda, less what a target has of the flux there. Where charge is solved for too,
+with phi and psi beside omega and lambda, there is
+
+        - (d_k psi, sigma d_k phi - Theta^{ia}_k d_i omega_a)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,6 +76,14 @@ def coefficients(
     return out
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Of the equation of charge: sigma of each region, (r,), and psi, (c, nodes)."""
+
+    conductivity: np.ndarray
+    adjoint: np.ndarray
+
+
 class Variation:
     """Derivatives of L on this rank.
 
@@ -90,11 +102,20 @@ class Variation:
         if isinstance(field, Flow):
             self.potential = np.zeros(field.fields["potential"].values.shape[:2])
 
-    def of(self, omega: np.ndarray, adjoint: np.ndarray, less: Mapping[str, np.ndarray]) -> None:
+    def of(
+        self,
+        omega: np.ndarray,
+        adjoint: np.ndarray,
+        less: Mapping[str, np.ndarray],
+        charge: Charge | None = None,
+    ) -> None:
         """Find them for omega and lambda at the nodes of each cell, (c, nodes, n).
 
         ``less`` is lambda - mu by boundary, (n,).
         """
+        if charge is not None:
+            names = self.device.regions
+            self.coefficients |= {f"conductivity.{name}": np.zeros(()) for name in names}
         problem, n = self.problem, omega.shape[2]
         # In straight cells all of it is polynomial.
         least = 2 * problem.order + self.cells.degree - 1
@@ -106,6 +127,8 @@ class Variation:
             for start in range(0, len(chosen), step := max(1, _BATCH // size)):
                 batch = chosen[start : start + step]
                 self._in_cells(batch, points, weights, omega[batch], adjoint[batch])
+                if charge is not None and len(batch):
+                    self._in_charge(batch, points, weights, omega[batch], charge)
         periodic = {name for pair in problem.pairs for name in pair}
         for name in self.device.boundaries:
             if name not in periodic:
@@ -150,6 +173,40 @@ class Variation:
             if "perpendicular_field" in self.coefficients:
                 along = problem.hall[index, ..., 2].ravel()
                 self.coefficients["perpendicular_field"] += along @ (tested[0] @ w)[:, 0]
+
+    def _in_charge(
+        self,
+        batch: np.ndarray,
+        points: np.ndarray,
+        weights: np.ndarray,
+        omega: np.ndarray,
+        charge: Charge,
+    ) -> None:
+        """What the equation of charge adds."""
+        problem, d, n = self.problem, self.device.dimension, omega.shape[2]
+        region = self.device.cell_region[batch]
+        inverses, determinant = inverse(self.cells.jacobians(batch, points))
+        weight = determinant * weights * self.device.extent**d
+        table = slopes(problem.space.space, points)
+        du = self._slopes(table, inverses, omega)
+        dpsi = self._slopes(table, inverses, charge.adjoint[batch][..., None])[..., 0]
+        _, rise = self._electric(batch, points, inverses)
+        assert rise is not None
+        theta = problem.hall.reshape(-1, d * n, 3)[region][..., :d]
+        sigma = charge.conductivity[region][:, None, None]
+        driven = du.reshape(*weight.shape, d * n) @ theta - sigma * rise
+        pushed = (dpsi @ theta.swapaxes(1, 2)).reshape(*weight.shape, d, n)
+        S = (driven * dpsi).sum(axis=2)[..., None, None] * np.eye(d)
+        S -= dpsi[..., :, None] * driven[..., None, :]
+        S += rise[..., :, None] * (sigma * dpsi)[..., None, :] - du @ pushed.swapaxes(2, 3)
+        self.nodes.add(batch, from_cells(self.cells, batch, points, S * weight[..., None, None]))
+        lost = -((dpsi * rise).sum(axis=2) * weight).sum(axis=1)
+        for index in np.unique(region):
+            own, name = region == index, self.device.regions[index]
+            flat = (du * weight[..., None, None])[own].reshape(-1, d * n)
+            both = flat.T @ dpsi[own].reshape(-1, d)
+            self.coefficients[f"hall.{name}"][:d, :, :d] += both.reshape(d, n, d)
+            self.coefficients[f"conductivity.{name}"] += lost[own].sum()
 
     def _slopes(self, table: np.ndarray, inverses: np.ndarray, nodal: np.ndarray) -> np.ndarray:
         """d_i of values at the nodes of cells, (c, q, i, k), in SI."""
