@@ -111,10 +111,8 @@ class Chain:
 
 def applies(result: Result) -> bool:
     """Whether the adjoints know this kind of case."""
-    case = result.case
-    coupled = case.angular_momentum and case.angular_momentum.coupling == "two-way"
-    varies = any(material.varies for material in case.region_materials.values())
-    return not (any(result.terms) or coupled or varies)
+    varies = any(material.varies for material in result.case.region_materials.values())
+    return not (any(result.terms) or varies)
 
 
 def derivatives(
@@ -126,6 +124,10 @@ def derivatives(
     """Derivatives of outputs by adjoints, shape (o, i); NaN where there is none."""
     out = np.full((len(names), len(wanted)), np.nan)
     if not applies(result) or not any(map(_is_known, names)):
+        return out
+    if densities.is_coupled(result):
+        for name, row in densities.coupled(result, names, wanted, velocities).items():
+            out[names.index(name)] = row
         return out
     with kept(result) as again:
         if again.flow.adjoint is None:
@@ -150,7 +152,7 @@ def _through_currents(flow: Flow, found: Sensitivity) -> float:
 
 def sensitivity(result: Result, name: str) -> Sensitivity | None:
     """The derivatives of an output place by place; None if no adjoint knows it."""
-    if not applies(result) or not _is_known(name):
+    if not applies(result) or densities.is_coupled(result) or not _is_known(name):
         return None
     with kept(result) as again:
         found = _functional(again, name) if again.flow.adjoint is not None else None

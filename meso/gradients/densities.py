@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 
-from meso.angular_momentum.adjoint import Adjoint
+from meso.angular_momentum.adjoint import Adjoint, Target
+from meso.angular_momentum.coupled_adjoint import CoupledAdjoint, Number
 from meso.angular_momentum.problem import coefficients_of
 from meso.angular_momentum.targets import target
+from meso.case import Case
+from meso.device import Device
+from meso.discrete.motion import Nodes
+from meso.flow.result import ports_of
 from meso.gradients.differences import Moved, settled
 from meso.gradients.inputs import Input
+from meso.gradients.outputs import short
 from meso.results.result import Result
 from meso.sensitivities import Sensitivity
 
@@ -39,38 +46,114 @@ def parts(result: Result, names: Sequence[str], wanted: Sequence[Input]) -> dict
         wanted: The inputs.
 
     Returns:
-        By column; nothing for what is no functional of densities, or where charge and angular
-        momentum are solved together.
+        By column; nothing for what is no functional of densities.
     """
-    if result.case.angular_momentum.coupling == "two-way":
-        return {}
     targets = {name: found for name in names if (found := target(result, name)) is not None}
     if not targets:
         return {}
-    several = kept(result).derivatives(list(targets.values()))
+    with kept(result) as adjoint:
+        several = adjoint.derivatives(list(targets.values()))
     base = settled(result)
-    rates = [_rates(Moved(base, result, one, None)) for one in wanted]
-    out = {}
-    for name, one in zip(targets, several, strict=True):
-        own = [sum((one.coefficients[k] * rate).sum() for k, rate in of.items()) for of in rates]
-        out[name] = Part(np.array(own), one.through(result.flow))
-    return out
+    rates = [_rates(Moved(base, result, one, None), coefficients_of) for one in wanted]
+    return {
+        name: Part(np.array([one.contracted(of) for of in rates]), one.through(result.flow))
+        for name, one in zip(targets, several, strict=True)
+    }
 
 
-def kept(result: Result) -> Adjoint:
+@contextmanager
+def kept(result: Result) -> Iterator[Adjoint]:
     """What the densities of a result were solved with; they are solved again if it is gone."""
     part = result.angular_momentum
     assert part is not None
     if part.densities.adjoint is not None:
-        return part.densities.adjoint
-    return part.problem.solve(result.flow, keep=True).adjoint
+        yield part.densities.adjoint
+        return
+    adjoint = part.problem.solve(result.flow, keep=True).adjoint
+    yield adjoint
+    adjoint.close()
 
 
-def _rates(at: Moved) -> dict[str, np.ndarray]:
-    """Derivatives of the coefficients of the densities in an input: they are closed functions."""
+def is_coupled(result: Result) -> bool:
+    """Whether charge and angular momentum were solved together."""
+    table = result.case.angular_momentum
+    return bool(table) and table.coupling == "two-way"
+
+
+def coupled(
+    result: Result,
+    names: Sequence[str],
+    wanted: Sequence[Input],
+    velocities: Mapping[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+    """Where they were: derivatives of densities, currents, potentials and power, (i,) by column.
+
+    One factorisation and one solve for all of them, for Ohm's law; nothing for other outputs and
+    models.
+    """
+    if result.flow.viscous:
+        return {}
+    numbers = {name: found for name in names if (found := _number(result, name)) is not None}
+    if not numbers or result.angular_momentum is None:
+        return {}
+    adjoint = CoupledAdjoint(result.angular_momentum.problem, result.flow)
+    several = adjoint.derivatives(list(numbers.values()))
+    adjoint.close()
+    base = settled(result)
+    rates = [_rates(Moved(base, result, one, None), _of_both) for one in wanted]
+    out = {}
+    for name, each in zip(numbers, several, strict=True):
+        row = np.array([each.contracted(of) for of in rates])
+        for i, one in enumerate(wanted):
+            if one.parameter and each.nodes is None:
+                row[i] = np.nan
+            elif one.parameter:
+                shape = Sensitivity(nodes=each.nodes)
+                row[i] += shape.along(result.device, velocities[one.parameter])
+        out[name] = row
+    return out
+
+
+def _number(result: Result, name: str) -> Number | None:
+    """An output of a coupled solution."""
+    ports = list({**result.flow.contacts, **result.flow.periodic}.items())
+    none, unit = np.zeros(len(ports)), np.eye(len(ports))
+    if (found := target(result, name)) is not None:
+        return Number(target=found, current=none, potential=none)
+    assert result.angular_momentum is not None
+    density = np.zeros_like(result.angular_momentum.densities.density)
+    nothing = Target(density=density, nodes=Nodes(result.device).owned)
+    column = short(name)
+    for i, (port, _) in enumerate(ports):
+        if column == f"{port}.current":
+            return Number(target=nothing, current=unit[i], potential=none)
+        if column in (f"{port}.potential", f"{port}.voltage"):
+            return Number(target=nothing, current=none, potential=unit[i])
+    if column == "dissipated_power":
+        level, current = np.array([(t.potential, t.current) for _, t in ports]).T
+        return Number(target=nothing, current=level, potential=current)
+    return None
+
+
+def _of_both(case: Case, device: Device) -> dict[str, np.ndarray]:
+    """Coefficients of the densities, conductivities, and what ports are given."""
+    out = coefficients_of(case, device)
+    for region in device.regions:
+        out[f"conductivity.{region}"] = np.array(case.region_materials[region].conductivity)
+    for name in ports_of(case.boundaries):
+        law = case.boundaries[name]
+        level = [getattr(law, key, None) for key in ("potential", "voltage", "current")]
+        out[f"given.{name}"] = np.array(next((x for x in level if x is not None), 0.0))
+    return out
+
+
+def _rates(at: Moved, of: Callable[[Case, Device], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Derivatives of coefficients in an input: they are closed functions of the case."""
+    if at.one.parameter:
+        return {}
     numbers, weights, _ = at.stencil()
     out: dict[str, np.ndarray] = {}
     for k, weight in zip(numbers, weights, strict=True):
-        for name, value in coefficients_of(at.moved(k), at.result.device).items():
+        for name, value in of(at.moved(k), at.result.device).items():
             out[name] = out.get(name, 0.0) + weight / at.step * value
     return {name: rate for name, rate in out.items() if np.abs(rate).max() > 0}

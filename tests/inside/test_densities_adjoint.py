@@ -17,8 +17,9 @@ from mpi4py import MPI
 
 import meso
 from meso import Contact, Device, Layer, Material, Wall
-from meso.angular_momentum import Diffusion, Surface, Transport
+from meso.angular_momentum import Diffusion, Surface, Transport, two_way
 from meso.angular_momentum.adjoint import Derivatives
+from meso.angular_momentum.coupled_adjoint import CoupledAdjoint, Number
 from meso.angular_momentum.targets import absorbed, moments, sampled
 from meso.discrete.fields import cellwise
 from meso.flow import Flow, Ohmic
@@ -253,6 +254,72 @@ def test_two_metals_and_a_conductance() -> None:
         total(bilayer.device.comm, float((one.potential * slope[..., 0]).sum())) for one in found
     ]
     np.testing.assert_allclose(got[:4], differences(pushed, 0.1)[:4], rtol=1e-7)
+
+
+def test_charge_and_angular_momentum_together() -> None:
+    """A coupling of order one with a floating contact: all coefficients, drive and nodes."""
+    bilayer = Bilayer()
+    known, device = bilayer.problem.coefficients, bilayer.device
+    for key, factor in {"hall": 1e3, "susceptibility": 3e-18, "conductance": 3e-18}.items():
+        known |= {k: factor * v for k, v in known.items() if k.startswith(key)}
+
+    def flow(device: Device, current: float) -> Flow:
+        laws = bilayer.flow.boundaries | {"source": Contact(current=current)}
+        matter = bilayer.flow.materials
+        model = Ohmic(device, materials=matter, boundaries=laws, order=3, thickness=2e-8)
+        return model.solve()
+
+    def numbers(problem: Diffusion, flow: Flow) -> np.ndarray:
+        state, found, _ = two_way(problem, flow)
+        moments = [piece.moment for piece in edge_moments(state, found.field("spin_z"))]
+        values = found.sample(bilayer.points)["spin_density_x"].sum()
+        sums = moments @ bilayer.share[walls_of(flow)]
+        voltage = state.contacts["source"].potential
+        return np.array([sums, values, found.outflow["source"][0], voltage])
+
+    problem, start = bilayer.with_(device, known), flow(device, 1e-6)
+    state, found, response = two_way(problem, start)
+    assert abs(response.contacts["source"].potential) > 0.1 * start.contacts["source"].potential
+    targets = [
+        moments(problem, found, state, "spin_z", bilayer.share),
+        sampled(found, "spin_x", bilayer.points),
+        absorbed(problem, found, {"source": 1.0}, "spin_x"),
+        sampled(found, "spin_x", bilayer.points[:0]),
+    ]
+    none, first = np.zeros(2), np.array([1.0, 0.0])
+    several = [
+        Number(target=target, current=none, potential=first if i == 3 else none)
+        for i, target in enumerate(targets)
+    ]
+    adjoint = CoupledAdjoint(problem, state)
+    got = adjoint.derivatives(several)
+    adjoint.close()
+    random = np.random.default_rng(1)
+    change = {k: np.abs(v).max() * random.normal(size=v.shape) for k, v in known.items()}
+    for name in device.regions:
+        key = f"susceptibility.{name}"
+        change[key] = 0.3 * (change[key] + change[key].T)
+    change["thickness"] = np.zeros(())  # that of the flow is another one here
+
+    def changed(step: float) -> np.ndarray:
+        new = {k: v + step * change[k] for k, v in known.items()}
+        return numbers(bilayer.with_(device, new), flow(device, 1e-6 * (1 + step)))
+
+    rates = change | {"given.source": np.array(1e-6)}
+    np.testing.assert_allclose(
+        [one.contracted(rates) for one in got], differences(changed, 1e-4), rtol=1e-6
+    )
+    x, y = places(device).T
+    motion = np.column_stack([np.sin(2 * y + x), 0.3 * y + 0.2 * x])
+
+    def moved(step: float) -> np.ndarray:
+        other = device.moved(step * device.extent * motion)
+        return numbers(bilayer.with_(other, known), flow(other, 1e-6))
+
+    shape = [along(device, one.nodes, motion) for one in got]
+    wanted = differences(moved, 1e-4)
+    np.testing.assert_allclose(shape[0], wanted[0], rtol=1e-5)
+    np.testing.assert_allclose(shape[1:], wanted[1:], rtol=1e-7)
 
 
 def test_inputs_of_a_case() -> None:
