@@ -52,11 +52,20 @@ def kinetic() -> dict[str, list]:
         order=2,
         harmonics=6,
         solver="iterative",
-    ).solve()
+    ).solve(keep=True)
     bounds = conductance_bounds(flow, harmonics=6)
     assert bounds.lower is not None
     matrices = [bounds.lower.ravel().tolist(), bounds.upper.ravel().tolist()]
-    return terminals_and_fields(flow) | dict(zip(("lower", "upper"), matrices, strict=True))
+    known = dict(zip(("lower", "upper"), matrices, strict=True))
+    found = {
+        "conductance": flow.adjoint.conductance("source", "drain"),
+        "dissipation": flow.adjoint.functional(current=flow.fields["current_density"].values),
+    }
+    for name, each in found.items():
+        known |= {f"{name} in {n}": list(v.values()) for n, v in each.over_regions(device).items()}
+        known[f"{name} in its shape"] = [each.along(device, device.mesh.geometry.x[:, :2] ** 2)]
+    flow.adjoint.close()
+    return terminals_and_fields(flow) | known
 
 
 def hall_bar() -> dict[str, list]:
