@@ -38,20 +38,22 @@ from meso.discrete.solvers import mass_solved
 from meso.discrete.variation import in_shape
 from meso.equations.vorticity import curl
 from meso.equations.walls import BEND
+from meso.flow.kinetic_adjoint import KineticAdjoint
 from meso.flow.result import Flow
 from meso.observables.accumulation import (
     couplings,
 )
 from meso.observables.edges import WallValues, wall_values
+from meso.observables.grazing import wall_sensitivity
 from meso.observables.nearest import Division
-from meso.orbital import facet_nodes
+from meso.orbital import facet_nodes, near_walls
 from meso.sensitivities import Sensitivity
 
 
 def has_gradient(flow: Flow, channel: str = "orbital") -> bool:
     """Whether :func:`moment_gradient` knows the moments of a flow."""
     kappa = couplings(flow, channel)
-    plane = flow.device.dimension == 2 and not flow.kinetic
+    plane = flow.device.dimension == 2
     return flow.adjoint is not None and plane and kappa is not None and kappa.ndim == 1
 
 
@@ -72,8 +74,11 @@ def moment_gradient(
     assert flow.adjoint is not None
     work = _Work(flow, omega, factors, channel)
     work.weigh()
-    for region in range(len(flow.device.regions)):
-        work.transpose(region)
+    if flow.kinetic:
+        work.cell_by_cell()
+    else:
+        for region in range(len(flow.device.regions)):
+            work.transpose(region)
     work.project()
     return work.found()
 
@@ -107,7 +112,8 @@ class _Work:
         self.cells, self.length = cells_of(self.device), self.device.extent
         self.space = lagrange(self.device, omega.degree)
         self.curl = omega.values[..., 0] * ELECTRON_CHARGE
-        self.factors = np.asarray(factors, dtype=float) * (flow.thickness or 1.0)
+        self.counts = np.asarray(factors, dtype=float)
+        self.factors = self.counts * (flow.thickness or 1.0)
         self.load = np.zeros(self.density.values.shape)
         self.nodes = np.zeros(self.cells.nodes.shape)
         self.rates = np.zeros(len(self.device.facets.cell))
@@ -238,22 +244,37 @@ class _Work:
     def _by_derivatives(self, values: WallValues, y: np.ndarray) -> None:
         """The same where the curl is that of the solution."""
         facets = values.facets
-        function = self.density.data.function_space
         for i, points in enumerate(values.geometry.points):
             here = facets.local == i
-            cell, each = facets.cell[here], y[here, :, None] / self.length
-            tables = slopes(function, points).transpose(1, 2, 0)
-            basis = self.cells.gradients(cell, points, tables)[0]  # (f, q, d, n)
-            np.add.at(self.load[..., 1], cell, (each * basis[:, :, 0]).sum(axis=1))
-            np.add.at(self.load[..., 0], cell, -(each * basis[:, :, 1]).sum(axis=1))
-            # A motion v changes d_i J_k by -d_i v_l d_l J_k.
-            shape = self.cells.element.tabulate(1, points)[1:, :, :, 0].transpose(1, 2, 0)
-            of_nodes = self.cells.gradients(cell, points, shape)[0]
-            slope = gradient(self.density, points, cell)  # d_m J_k, (f, q, m, k)
-            for m in range(2):
-                part = of_nodes[:, :, 0] * slope[:, :, m, 1, None]
-                part = part - of_nodes[:, :, 1] * slope[:, :, m, 0, None]
-                np.add.at(self.nodes[..., m], cell, -(y[here, :, None] * part).sum(axis=1))
+            self._at_points(facets.cell[here], points, y[here])
+
+    def _at_points(self, cell: np.ndarray, points: np.ndarray, y: np.ndarray) -> None:
+        """What y times the curl of the solution at points of cells, (c, q), is made of."""
+        tables = slopes(self.density.data.function_space, points).transpose(1, 2, 0)
+        basis = self.cells.gradients(cell, points, tables)[0]  # (c, q, d, n)
+        each = y[..., None] / self.length
+        np.add.at(self.load[..., 1], cell, (each * basis[:, :, 0]).sum(axis=1))
+        np.add.at(self.load[..., 0], cell, -(each * basis[:, :, 1]).sum(axis=1))
+        # A motion v changes d_i J_k by -d_i v_l d_l J_k.
+        shape = self.cells.element.tabulate(1, points)[1:, :, :, 0].transpose(1, 2, 0)
+        of_nodes = self.cells.gradients(cell, points, shape)[0]
+        slope = gradient(self.density, points, cell)  # d_m J_k, (c, q, m, k)
+        for m in range(2):
+            part = of_nodes[:, :, 0] * slope[:, :, m, 1, None]
+            part = part - of_nodes[:, :, 1] * slope[:, :, m, 0, None]
+            np.add.at(self.nodes[..., m], cell, -(y[..., None] * part).sum(axis=1))
+
+    # -- kinetic flow --------------------------------------------------------------------------
+
+    def cell_by_cell(self) -> None:
+        """The curl of the solution at the nodes of cells, and its mean in cells at walls."""
+        near, w = near_walls(self.flow), self.kappa[:, None] * self.weights
+        every = np.arange(self.cells.count)
+        area = self.cells.measures(every) * self.length**2
+        self.z[near] = (w.sum(axis=1) / area)[near, None]
+        for batch, _ in self.cells.batches(20 * self.density.values[:1].size):
+            far = batch[~near[batch]]
+            self._at_points(far, self.space.points, w[far])
 
     # -- result --------------------------------------------------------------------------------
 
@@ -263,9 +284,16 @@ class _Work:
         assert adjoint is not None
         every = np.arange(self.cells.count)
         nodes = self.moved + at_geometry_nodes(self.device, every, self.nodes) / self.length
+        coupling, kinetic = f"{self.channel}_coupling", self.flow.kinetic
         own = Sensitivity(
-            cells={f"{self.channel}_coupling": self.couplings},
-            facets={"slip_rate": self.rates},
+            cells={coupling: self.couplings},
+            facets={} if kinetic else {"slip_rate": self.rates},
             nodes=nodes,
         )
-        return adjoint.functional(current=self.load) + own
+        if not kinetic:
+            return adjoint.functional(current=self.load) + own
+        assert isinstance(adjoint, KineticAdjoint)
+        kappa = couplings(self.flow, self.channel)
+        assert kappa is not None
+        moments, missing = wall_sensitivity(self.flow, kappa, self.counts[:, None], coupling)
+        return adjoint.functional(current=self.load, moments=moments) + own + missing

@@ -10,7 +10,7 @@ import pytest
 from conftest import GEOMETRIES, material
 
 from meso import Contact, Device, Periodic, Wall
-from meso.flow import Flow, Hydrodynamic, Ohmic
+from meso.flow import Flow, Hydrodynamic, Kinetic, Ohmic
 from meso.moment_gradients import has_gradient, moment_gradient
 from meso.orbital import edge_moments, orbital_density, vorticity
 from meso.sensitivities import Sensitivity
@@ -24,7 +24,8 @@ class Example:
 
     def __init__(self, name: str, model: str, order: int, **options) -> None:
         self.device = Device.from_gmsh(GEOMETRIES / f"{name}.geo", length_unit="nm", order=order)
-        self.model, self.options = (Ohmic if model == "ohmic" else Hydrodynamic), options
+        self.model = {"ohmic": Ohmic, "kinetic": Kinetic}.get(model, Hydrodynamic)
+        self.options = {"harmonics": 4, **options} if model == "kinetic" else options
         self.materials = dict(zip(self.device.regions, (CLEAN, DIRTY), strict=False))
         if self.device.dimension == 3:
             three = {"carriers": "3d", "scattering": "isotropic"}
@@ -185,17 +186,16 @@ def test_flows_without_derivatives():
     assert example.solve().adjoint is None
 
 
-MOMENTS = {"constriction": ("constriction", 2), "ribbon": ("ribbon", 3)}
-    "constriction": ("constriction", 4),
-    "ribbon": ("ribbon", 3),
-    "Hall bar": ("hall_bar", 2),
+MOMENTS = {
+    "constriction": ("constriction", "hydrodynamic", 2),
+    "ribbon": ("ribbon", "hydrodynamic", 3),
+    "kinetic": ("constriction", "kinetic", 3),
 }
 
 
 @pytest.mark.parametrize("name", MOMENTS)
 def test_moments_of_walls(name):
-    kind, order = MOMENTS[name]
-    example = Example(kind, "hydrodynamic", order)
+    example = Example(*MOMENTS[name])
     flow = example.solve(keep=True)
     pieces = example.device.pieces
     assert has_gradient(flow)
