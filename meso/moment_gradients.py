@@ -8,6 +8,9 @@ zero at walls
 
 which is a functional of J, whose derivative the adjoint of the flow finds, and what is left where
 values of J and c at the nodes are held. For scalar kappa in 2D.
+
+Of a kinetic flow c is the curl of J itself, in cells at walls its mean, and what the last
+harmonics leave at walls (:mod:`meso.observables.grazing`) is added.
 """
 
 from __future__ import annotations
