@@ -30,9 +30,9 @@ Unseen: TypeAlias = Callable[[Bands, Any], NDArray]
 BATCH = 512
 #: Of the adaptive integral: cells along each reciprocal vector to start with; Gauss points along
 #: the edges of a cell, in different places, so that none is on a diagonal, where symmetry holds
-#: bands together; how much of the error is in the cells that are divided; standard deviations that
-#: an error stands for.
-_START, _ORDERS, _SHARE, _SIGMAS = {2: 16, 3: 4}, (4, 5, 3), 0.5, 2.0
+#: bands together; how much of the error is in the cells that are divided, and how many more are for
+#: what is unseen in them; standard deviations that an error stands for (docs/bands.md, Errors).
+_START, _ORDERS, _SHARE, _MORE, _SIGMAS = {2: 16, 3: 4}, (4, 5, 3), 0.5, 0.5, 2.5
 #: Errors below this are not reduced: what is zero by symmetry has no relative error.
 _FLOOR = 1e-11
 
@@ -123,11 +123,13 @@ def adaptive(
 
     A cell is integrated by Gauss points; its error is what dividing it changes. Where bands nearly
     touch or cross the Fermi level, that is of either sign and independent of other cells: errors
-    add up in square, and twice the root of their sum is reported. In each round those cells are
+    add up in square, and 2.5 times the root of their sum is reported. In each round those cells are
     divided that hold most of the error, until it is within the tolerance, relative to the largest
-    entry of the result, or more than `most` wave vectors were used. Of cells that symmetry maps on
-    each other one is computed, and tensors are averaged: `symmetry` is a group and the kinds of
-    axes, as for `symmetry.average`. What may be `unseen` between the points counts as an error too.
+    entry of the result, or more than `most` wave vectors were used. Half as many are divided
+    because most may be `unseen` between their points: what no point has come near has no error yet.
+    In two dimensions it counts as an error too; lines of crossings, in three, would never be fine
+    enough. Of cells that symmetry maps on each other one is computed, and tensors are averaged:
+    `symmetry` is a group and the kinds of axes, as for `symmetry.average`.
 
     Returns:
         The integrals, their estimated errors, and a text for the report.
@@ -194,8 +196,9 @@ def adaptive(
             )
         )
         total, bound = value.sum(axis=0), _SIGMAS * np.sqrt((error**2).sum(axis=0))
+        counted = np.sqrt(miss) * (d == 2)
         if bound.max(initial=0.0) > _FLOOR:  # else it is zero by symmetry
-            bound = np.where(bound > _FLOOR, np.hypot(bound, np.sqrt(miss.sum())), bound)
+            bound = np.where(bound > _FLOOR, np.hypot(bound, np.linalg.norm(counted)), bound)
         scale, worst = np.abs(total).max(initial=0.0), bound.max(initial=0.0)
         if progress is not None:
             progress(f"{used} wave vectors, error {worst / max(scale, 1e-300):.2g}")
@@ -208,10 +211,7 @@ def adaptive(
                 f"adaptive integration over k: error {worst / scale:.2g} of the result after"
                 f" {used} wave vectors; asked for {tolerance:.2g}, which needs about {needed:.1g}"
             )
-        each = np.hypot(np.abs(error).max(axis=1), np.sqrt(miss))
-        order = np.argsort(-each)
-        share = np.cumsum(each[order]) <= _SHARE * each.sum()
-        divided = order[: max(int(share.sum()), 1)]
+        divided = _chosen(np.hypot(np.abs(error).max(axis=1), counted), miss)
     ends = np.cumsum([int(np.prod(s)) for s in shapes])[:-1]
     values, errors = (
         tuple(p.reshape(s) for p, s in zip(np.split(flat, ends), shapes, strict=True))
@@ -219,6 +219,15 @@ def adaptive(
     )
     text = f"adaptive: {used} wave vectors, {len(value)} cells, {len(group)} operations"
     return values, errors, text
+
+
+def _chosen(error: Floats, miss: Floats) -> NDArray:
+    """Cells to be divided: those that hold a share of the error, and more that may hide some."""
+    order = np.argsort(-error)
+    share = np.cumsum(error[order]) <= _SHARE * error.sum()
+    first = order[: max(int(share.sum()), 1)]
+    hidden = np.argsort(-miss)[: int(_MORE * len(first)) or 1] if miss.any() else first[:0]
+    return np.union1d(first, hidden)
 
 
 def _gauss(d: int) -> tuple[Floats, Floats]:

@@ -121,10 +121,15 @@ def hall_conductivity(
         mesh = mesh_for(electrons, kmesh, options, generic=True)
         value, error, sums = _on_grid(electrons, mesh, integrand, hidden, options)
     else:
-        # In three dimensions lines of crossings would never be fine enough; there they are found.
-        if model.dimension == 2:
-            options["unseen"] = hidden
-        sums = respond(electrons, integrand, kmesh, axes=["vav"], tolerance=tolerance, **options)
+        sums = respond(
+            electrons,
+            integrand,
+            kmesh,
+            axes=["vav"],
+            tolerance=tolerance,
+            unseen=hidden,
+            **options,
+        )
         value, error = sums.values[0], (sums.errors or (None,))[0]
     scale = ELEMENTARY_CHARGE**2 / HBAR * model.degeneracy * 1e10 ** (model.dimension - 2)
     # Far below any digit that such an integral can have: rounding.
