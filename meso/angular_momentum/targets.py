@@ -78,11 +78,11 @@ def _moment(result: Result, place: str, component: str) -> Target | None:
     if device.dimension == 3 or found.nodes is None:
         return found
     value = found.value(part.densities)
-    nodes = found.nodes - value / measure * _length(result, piece)
+    nodes = found.nodes - value / measure * length_slope(result, piece)
     return Target(density=found.density, nodes=nodes, coefficients=found.coefficients)
 
 
-def _length(result: Result, piece: int) -> np.ndarray:
+def length_slope(result: Result, piece: int) -> np.ndarray:
     """Derivative of the length of a piece in the nodes of the mesh, (nodes, d)."""
     device, motion, cells = result.device, Nodes(result.device), cells_of(result.device)
     facets = device.facets.of(device.facets.piece == piece)

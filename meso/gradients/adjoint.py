@@ -22,12 +22,13 @@ from meso.discrete.fields import gradient
 from meso.discrete.motion import Nodes, from_places
 from meso.discrete.sampling import locate
 from meso.flow.result import Flow
-from meso.gradients import densities, outputs
+from meso.gradients import densities, moments, outputs
 from meso.gradients.differences import Moved, settled
 from meso.gradients.inputs import Input
 from meso.results.result import Result
 from meso.results.running import solve
 from meso.sensitivities import Sensitivity
+from meso.units import is_number
 
 #: A coefficient by where it is: its region, or boundary and region; ports; "thickness".
 Place = tuple[str, ...]
@@ -71,6 +72,9 @@ class Chain:
         device, out = self.result.device, dict[Place, float]()
         for region, material in case.region_materials.items():
             found = self.adjoint.coefficients(material, case.flow.magnetic_field)
+            for name in ("orbital_coupling", "spin_coupling"):
+                if is_number(value := getattr(material, name)):
+                    found = {**found, name: value}
             out |= {("region", region, name): value for name, value in found.items()}
         for boundary in device.boundaries:
             law = law_of(case.boundaries, boundary)
@@ -100,8 +104,8 @@ class Chain:
         table[("thickness",)] = thickness
         out = np.full(len(self.wanted), np.nan)
         for i, one in enumerate(self.wanted):
-            if one.key == "flow.magnetic_field":  # no coefficient without a field has it
-                continue
+            if one.key == "flow.magnetic_field" and not self.result.flow.kinetic:
+                continue  # no coefficient of the hydrodynamic adjoint has it
             if not one.parameter:
                 out[i] = sum(table.get(p, 0.0) * slope for p, slope in self.slopes[i].items())
             elif found.nodes is not None:
@@ -176,7 +180,7 @@ def kept(result: Result) -> Iterator[Result]:
 #: What the names of numbers that some adjoint knows have in them.
 _KNOWN = (
     *("current", "potential", "conductance", "resistance", "dissipated_power"),
-    *("diffusive_moment", "angular_momentum.", "probe."),
+    *("_moment", "angular_momentum.", "probe."),
 )
 
 
@@ -188,10 +192,13 @@ def _functional(result: Result, name: str) -> tuple[Sensitivity, float] | None:
     """The derivatives of an output in coefficients, and in the thickness; None: not known."""
     if name.startswith("probe."):
         return _sampled(result, name)
+    short = outputs.short(name)
+    if "_moment" in short:
+        found = moments.moment(result, short)
+        return found and (found[0], found[1] + _through_currents(result.flow, found[0]))
     terminals = Terminals(result.flow)
     if not terminals.complete:
         return None
-    short = outputs.short(name)
     resistance = short.removeprefix("resistance.")
     if short != resistance:
         wish = result.case.output.resistances[resistance]

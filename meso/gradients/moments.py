@@ -1,0 +1,59 @@
+"""Derivatives of the orbital moments and spins of walls, as the columns of a sweep have them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from meso.angular_momentum.targets import length_slope
+from meso.constants import HBAR
+from meso.moment_gradients import has_gradient, moment_gradient
+from meso.results.result import Result
+from meso.sensitivities import Sensitivity
+
+_MOMENT = re.compile(r"(?P<place>.+)\.(?P<channel>orbital|spin)_moment")
+
+
+def moment(result: Result, short: str) -> tuple[Sensitivity, float] | None:
+    """Of a moment per length of its wall, and in the thickness of a slab; None: not known.
+
+    Args:
+        result: The result, whose flow keeps its adjoint.
+        short: "WALL.orbital_moment" of all pieces of a wall, "WALL.2.orbital_moment" of one.
+    """
+    found = _MOMENT.fullmatch(short)
+    if not found or not has_gradient(result.flow, found["channel"]):
+        return None
+    device, flow, channel = result.device, result.flow, found["channel"]
+    pieces = _pieces(result, found["place"])
+    if not pieces:
+        return None
+    length = sum(device.pieces[i].measure for i in pieces)
+    factors = np.zeros(len(device.pieces))
+    factors[pieces] = 1 / HBAR / length
+    own = moment_gradient(flow, result.fields["vorticity"], factors.tolist(), channel)
+    rows = result.edge_moments if channel == "orbital" else result.spin_moments
+    parts = dict(zip(_walls(result), rows, strict=True))
+    value = float(np.sum([parts[i].moment for i in pieces])) / HBAR / length
+    if own.nodes is not None:
+        slopes = np.sum([length_slope(result, i) for i in pieces], axis=0)
+        own = replace(own, nodes=own.nodes - value / length * slopes)
+    return own, value / (flow.thickness or 1.0)
+
+
+def _walls(result: Result) -> list[int]:
+    """Pieces of walls, in the order of the moments."""
+    return [i for i, piece in enumerate(result.device.pieces) if piece.boundary in result.walls]
+
+
+def _pieces(result: Result, place: str) -> Sequence[int]:
+    """Pieces of a wall, or one of them by its number."""
+    wall, _, number = (place, "", "") if place in result.walls else place.rpartition(".")
+    own = [i for i in _walls(result) if result.device.pieces[i].boundary == wall]
+    if not number:
+        return own
+    known = number.isdigit() and 0 < int(number) <= len(own)
+    return [own[int(number) - 1]] if known else []
