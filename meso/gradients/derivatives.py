@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from meso.errors import CaseError, known
+from meso.errors import CaseError, GeometryError, known
 from meso.gradients import adjoint, outputs
 from meso.gradients.differences import differences
 from meso.gradients.inputs import Input, inputs_of
@@ -31,6 +31,7 @@ class Gradient:
         errors: Estimates of the errors of differences, shape (o, i); 0 for adjoints, which are
             those of the discrete numbers.
         how: "adjoint" or "differences" for each, shape (o, i).
+        left_out: Inputs without a derivative, where none were asked for by name, and why.
     """
 
     outputs: tuple[str, ...]
@@ -39,6 +40,7 @@ class Gradient:
     derivatives: np.ndarray
     errors: np.ndarray
     how: np.ndarray
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -108,8 +110,8 @@ def gradient(
         raise CaseError(f'found method "{method}"; {known(method, METHODS)}')
     names = outputs.chosen(result, [output] if isinstance(output, str) else output)
     wanted = inputs_of(result.case, [of] if isinstance(of, str) else of)
-    parameters = [one.parameter for one in wanted if one.parameter]
-    moving = velocities(result.case, result.device, parameters, trusted=trusted)
+    moving, left_out = _motions(result, wanted, of is None, trusted)
+    wanted = tuple(one for one in wanted if one.key not in left_out)
     exact = np.full((len(names), len(wanted)), np.nan)
     if method != "differences":
         exact = adjoint.derivatives(result, names, wanted, moving)
@@ -131,4 +133,25 @@ def gradient(
         derivatives=derivatives,
         errors=errors,
         how=np.where(np.isnan(exact), "differences", "adjoint"),
+        left_out=left_out,
     )
+
+
+def _motions(
+    result: Result, wanted: Sequence[Input], every: bool, trusted: bool
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """How nodes move with parameters, and of ``every`` input those without a derivative."""
+    names = [one.parameter for one in wanted if one.parameter]
+    try:
+        return velocities(result.case, result.device, names, trusted=trusted), {}
+    except GeometryError:
+        if not every:
+            raise
+    moving: dict[str, np.ndarray] = {}
+    left_out: dict[str, str] = {}
+    for name in names:
+        try:
+            moving |= velocities(result.case, result.device, [name], trusted=trusted)
+        except GeometryError as error:
+            left_out[f"geometry.parameters.{name}"] = str(error)
+    return moving, left_out

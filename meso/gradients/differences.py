@@ -38,6 +38,9 @@ _BACKWARD: Stencil = (
     tuple(-w for w in _FORWARD[2]),
 )
 
+#: In the order in which they are tried.
+STENCILS = (_CENTRAL, _FORWARD, _BACKWARD)
+
 Progress = Callable[[str], None]
 
 
@@ -110,7 +113,7 @@ class Moved:
     def stencil(self) -> Stencil:
         """Steps that the case permits."""
         problem: Exception | None = None
-        for stencil in (_CENTRAL, _FORWARD, _BACKWARD):
+        for stencil in STENCILS:
             try:
                 for k in stencil[0]:
                     self.moved(k)

@@ -21,7 +21,8 @@ from meso.discrete.extension import extended
 from meso.errors import CaseError, GeometryError
 from meso.geometry import gmsh_process
 from meso.geometry.gmsh_process import Source
-from meso.geometry.motion import Places, Signature, Trace
+from meso.geometry.motion import ON, Places, Signature, Trace
+from meso.gradients.differences import STENCILS
 from meso.mpi import concatenated, on_root
 from meso.results.mesh import source
 
@@ -126,14 +127,24 @@ def _rates(
             )
         return found
 
-    wide, near = ((at(value + k * step) - at(value - k * step)) / (2 * k * step) for k in (2, 1))
-    out: np.ndarray = (4 * near - wide) / 3
-    if not np.abs(near - wide).max(initial=0.0) <= SMOOTH * np.abs(out).max(initial=0.0) + 1e-9:
+    problem: GeometryError | None = None
+    for numbers, weights, lower in STENCILS:
+        try:
+            moved = [points if k == 0 else at(value + k * step) for k in numbers]
+        except GeometryError as error:
+            problem = problem or error  # beyond one side there may be other curves
+            continue
+        rows = np.array(moved) - points
+        out, rough = (np.tensordot(part, rows, 1) / step for part in (weights, lower))
+        largest = np.abs(out).max(initial=0.0)
+        if np.abs(out - rough).max(initial=0.0) <= SMOOTH * largest + ON * size / step:
+            return np.asarray(out)
         raise GeometryError(
             f"{wish.path}: its curves do not move smoothly with geometry.parameters.{name} at"
             f" {value:g}: there is no derivative in this parameter here"
         )
-    return out
+    assert problem is not None
+    raise problem
 
 
 def _call(

@@ -61,7 +61,9 @@ class Sensitivities:
 
     def table(self) -> str:
         """The ten largest of each output, as text."""
-        return "\n\n".join("\n".join(self._part(o)) for o in range(len(self.gradient.outputs)))
+        parts = ["\n".join(self._part(o)) for o in range(len(self.gradient.outputs))]
+        missing = [f"  left out: {key}: {why}" for key, why in self.gradient.left_out.items()]
+        return "\n\n".join([*parts, *missing])
 
     def _part(self, o: int) -> list[str]:
         found, order, checked = self.gradient, self.order(o), self.check
