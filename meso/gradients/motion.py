@@ -30,6 +30,10 @@ from meso.results.mesh import source
 STEP, SMOOTH = 1e-3, 1e-2
 
 
+class OtherCurvesError(GeometryError):
+    """A drawing has other curves for another value of a parameter."""
+
+
 def velocities(
     case: Case, device: Device, names: Sequence[str], *, trusted: bool = False
 ) -> dict[str, np.ndarray]:
@@ -121,7 +125,7 @@ def _rates(
         except GeometryError as error:
             raise GeometryError(f"{error} (at {where})") from None
         if there != signature:
-            raise GeometryError(
+            raise OtherCurvesError(
                 f"{wish.path}: has other curves at {where} than at {value:g}: there is no"
                 " derivative in this parameter here"
             )
@@ -132,7 +136,8 @@ def _rates(
         try:
             moved = [points if k == 0 else at(value + k * step) for k in numbers]
         except GeometryError as error:
-            problem = problem or error  # beyond one side there may be other curves
+            if problem is None or isinstance(error, OtherCurvesError):
+                problem = error  # this tells more than what a drawing says of its limits
             continue
         rows = np.array(moved) - points
         out, rough = (np.tensordot(part, rows, 1) / step for part in (weights, lower))
