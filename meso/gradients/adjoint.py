@@ -159,8 +159,12 @@ def sensitivity(result: Result, name: str) -> Sensitivity | None:
     if not applies(result) or densities.is_coupled(result) or not _is_known(name):
         return None
     with kept(result) as again:
-        found = _functional(again, name) if again.flow.adjoint is not None else None
-    return found[0] if found else None
+        if again.flow.adjoint is None:
+            return None
+        if (found := _functional(again, name)) is not None:
+            return found[0]
+        part = again.angular_momentum and densities.parts(again, [name], ()).get(name)
+        return part.flow if part else None
 
 
 @contextmanager

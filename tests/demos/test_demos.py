@@ -590,6 +590,19 @@ def _titanium(solved: Result) -> None:
         assert values.max() * 1.0645 * 400 * NM / abs(whole) == pytest.approx(height, abs=5e-3)
 
 
+def test_titanium_says_which_inputs_decide() -> None:
+    """The coupling, and the square of the diffusion length; not the mean free path."""
+    names = ["edges.1.orbital_moment", "edges.1.orbital_z.diffusive_moment"]
+    material, channel = "materials.Ti", "angular_momentum.orbital"
+    of = [f"{material}.orbital_coupling", f"{material}.mean_free_path"]
+    found = result("titanium").gradient(names, of=[*of, f"{channel}.diffusion_length"])
+    assert found.methods == ("adjoint", "adjoint")
+    wanted = [[1.0, 0.0, 0.0], [0.0, 0.0, 1.996]]
+    np.testing.assert_allclose(found.relative(), wanted, atol=1e-4)
+    specular = result("titanium").gradient(names[0], of="boundaries.edges.wall.specularity")
+    assert specular.derivatives[0, 0] / specular.values[0] == pytest.approx(-1.088, rel=1e-3)
+
+
 def test_hall_or_vorticity(tmp_path: Path) -> None:
     """The closed form of the line between the mechanisms; the solver is on it."""
     import runpy
