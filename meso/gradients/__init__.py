@@ -1,6 +1,6 @@
 """Derivatives of the numbers of a result in the inputs of its case.
 
-found = meso.gradients.derivatives(result, "edges.1.orbital_moment")
+found = meso.gradients.gradient(result, "edges.1.orbital_moment")
 found.of("edges.1.orbital_moment", "materials.Ti.mean_free_path")
 
 The solver is loaded when it is first used: inputs are known without it.
