@@ -54,8 +54,12 @@ def validate(tables: Mapping[str, Any], *, base_directory: Path) -> Tables:
     try:
         return _adapter().validate_python(tables, context=context)
     except ValidationError as error:
-        problems = (p for e in error.errors(include_url=False) for p in _problems(e))
-        raise CaseError(*problems) from None
+        raise CaseError(*problems(error)) from None
+
+
+def problems(error: ValidationError, root: Any = Tables) -> list[tuple[str, str]]:
+    """What is wrong with tables of a schema, as pairs (key, text)."""
+    return [p for e in error.errors(include_url=False) for p in _problems(e, root)]
 
 
 def _length_unit(tables: Mapping[str, Any]) -> float:
@@ -66,7 +70,7 @@ def _length_unit(tables: Mapping[str, Any]) -> float:
         return 1.0
 
 
-def _problems(error: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _problems(error: Mapping[str, Any], root: Any) -> Iterable[tuple[str, str]]:
     """Translate one error of pydantic into pairs (key, text)."""
     *table, key = location = [str(part) for part in error["loc"]]
     context = error.get("ctx", {})
@@ -80,7 +84,7 @@ def _problems(error: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             inside = ".".join([*table[-1:], key])
             text = f"missing; give {_EXAMPLES.get(inside) or _EXAMPLES.get(key, 'a value')}"
         case "unexpected_keyword_argument":
-            text = f"unknown key; {known(key, _known_keys(table))}"
+            text = f"unknown key; {known(key, _known_keys(table, root))}"
         case "literal_error":
             expected = re.findall(r"'([^']+)'", context["expected"])
             text = f"found {found!r}; {known(str(found), expected)}"
@@ -98,9 +102,9 @@ def _problems(error: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     return [(".".join(location), text)]
 
 
-def _known_keys(location: list[str]) -> list[str]:
+def _known_keys(location: list[str], root: Any) -> list[str]:
     """Keys of the table at a location."""
-    hint: Any = Tables
+    hint: Any = root
     for part in location:
         if is_dataclass(hint):
             hint = {KEYS.get(name, name): of for name, of in get_type_hints(hint).items()}[part]

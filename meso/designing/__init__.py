@@ -1,0 +1,1 @@
+"""Shapes and parameters that make the most of a number: `meso design`."""
