@@ -26,6 +26,7 @@ _LAZY = {
     "Selector": "meso.geometry.groups",
     "Wall": "meso.boundary",
     "compare": "meso.results.comparing",
+    "design": "meso.designing.design",
     "four_terminal": "meso.flow.result",
     "quantity": "meso.units",
     "run": "meso.results.running",

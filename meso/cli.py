@@ -198,6 +198,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", **directory, help="default: DIR_sensitivity")
     add("--no-figures", action="store_true", help="draw no pictures")
 
+    text = "the shape, or the parameters, that make the most of a number; resumes"
+    add = command("design", _design, text, "DESIGN.toml", quiet=True)
+    add("--output", **directory, help="default: output.directory, or results/DESIGN")
+    add("--no-figures", action="store_true", help="draw no pictures")
+
     text = "everything that can be wrong, without solving"
     command("check", _check, text, toml, quiet=False)
 
@@ -396,6 +401,34 @@ def _sensitivity(options: argparse.Namespace, root: bool) -> None:
     if root and not options.quiet:
         title = case.title or case.geometry.file.stem
         print(f"{title}\n\n{found.table()}\n\n  table and figures in {directory}")
+
+
+def _design(options: argparse.Namespace, root: bool) -> int:
+    from meso.case import parse_overrides
+    from meso.geometry import gmsh_process
+
+    if root:
+        gmsh_process.start()
+    _start(options)
+    from meso.designing.design import design
+    from meso.designing.schema import Brief
+
+    brief = Brief.load(options.case)
+    standard = brief.output.directory or Path("results") / options.case.stem
+    directory = options.output or standard
+    found = design(
+        options.case,
+        settings=parse_overrides(options.set),
+        directory=directory,
+        figures=not options.no_figures,
+        **_wishes(options, root),
+    )
+    if root and not options.quiet:
+        print(f"{found.table()}\n\n  case, drawing and iterates in {directory}")
+    if root and found.status != "converged":
+        text = f"{found.status} after {found.steps} steps; what was found is in {directory}"
+        print(f"meso: did not converge: {text}", file=sys.stderr)
+    return 0 if found.status == "converged" else 3
 
 
 def _check(options: argparse.Namespace, root: bool) -> None:

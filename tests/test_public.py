@@ -25,7 +25,8 @@ PUBLIC = {
 NAMES = {
     "meso": {
         *("Case", "Contact", "Device", "Groups", "Layer", "Material", "Periodic", "Profile"),
-        *("Result", "Selector", "Wall", "compare", "four_terminal", "quantity", "run", "sweep"),
+        *("Result", "Selector", "Wall", "compare", "design", "four_terminal", "quantity", "run"),
+        "sweep",
         *("CaseError", "ConvergenceError", "GeometryError", "MesoError"),
         *("angular_momentum", "bands", "exact", "exact_kinetic", "flow", "gradients", "orbital"),
         "__version__",
@@ -149,7 +150,7 @@ FLOORS = [
     *("boundary", "geometry", "requirements", "files", "case", "compiled", "measures", "device"),
     *("sensitivities", "discrete", "flow", "observables", "orbital", "moment_gradients"),
     *("angular_momentum", "bands", "evidence", "exact", "exact_kinetic", "figures", "results"),
-    *("gradients", "cli", "__main__"),
+    *("gradients", "designing", "cli", "__main__"),
 ]
 
 

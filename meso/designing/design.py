@@ -62,6 +62,11 @@ class Design:
         return float(self.verified["target"])
 
     @property
+    def steps(self) -> int:
+        """Number of accepted steps."""
+        return sum(row["kind"] == "step" for row in self.iterates)
+
+    @property
     def parameters(self) -> Mapping[str, float]:
         """The final inputs, by key."""
         found: Mapping[str, float] = self.iterates[-1]["parameters"]
@@ -71,9 +76,8 @@ class Design:
         """Text for the terminal."""
         first, last = self.iterates[0], self.iterates[-1]
         verb = "maximise" if self.maximise else "minimise"
-        steps = sum(row["kind"] == "step" for row in self.iterates)
         lines = [
-            f"  {verb} {self.target}: {self.status} after {steps} steps",
+            f"  {verb} {self.target}: {self.status} after {self.steps} steps",
             "",
             f"  {'':<34}{'start':>16}{'end':>16}{'finer mesh':>16}",
         ]
