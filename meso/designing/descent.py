@@ -175,10 +175,10 @@ def search(
         except GeometryError as error:
             part, reason = part / 2, str(error)
             continue
-        nearer = 0 < place.violation and found.violation < (1 - 0.1 * part) * place.violation
+        less = (1 - 0.1 * part) * place.violation
+        nearer = place.violation > 0 and found.violation < less
         if nearer or (
-            found.violation <= 0
-            and found.value < place.value + _ENOUGH * part * min(along, 0.0)
+            found.violation <= 0 and found.value < place.value + _ENOUGH * part * min(along, 0.0)
         ):
             return Step(place=found, part=part, tries=tries)
         reason = "limits are exceeded" if found.violation > 0 else "the target does not improve"

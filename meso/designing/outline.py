@@ -176,7 +176,9 @@ def slopes(
 # -- where they measure ----------------------------------------------------------------------------
 
 
-def facing_pairs(outline: Outline, edges: np.ndarray, walls: np.ndarray, least: float) -> np.ndarray:
+def facing_pairs(
+    outline: Outline, edges: np.ndarray, walls: np.ndarray, least: float
+) -> np.ndarray:
     """Pairs of nodes of walls that face one another across the conductor.
 
     Args:

@@ -22,9 +22,10 @@ from meso.geometry import gmsh_process
 from meso.geometry.gmsh_process import Source
 from meso.geometry.motion import Places, Signature, Trace
 from meso.gradients import gradient
-from meso.gradients.inputs import inputs
+from meso.gradients.inputs import inputs_of, moved
 from meso.gradients.motion import moving_nodes
 from meso.mpi import concatenated, on_root
+from meso.results.grid import plain
 from meso.results.mesh import source
 
 #: Of the differences by which motions of the outline are found, over the ranges.
@@ -53,17 +54,17 @@ def variables(case: Case, wanted: Mapping[str, Bounds]) -> tuple[Case, tuple[Var
     Raises:
         CaseError: An input that is unknown or discrete, bounds that are none.
     """
-    from meso.results.grid import plain
-
     given = {k: bounds.start for k, bounds in wanted.items() if bounds.start is not None}
     case = moved(case, given)
     out, problems = [], []
     for key, bounds in wanted.items():
         try:
-            (one,) = inputs(case, [key])
-            low, high = (_in_si(value, one.unit, plain) for value in (bounds.min, bounds.max))
+            (one,) = inputs_of(case, [key])
+            low, high = (_in_si(value, one.unit) for value in (bounds.min, bounds.max))
             if not low < high:
-                raise CaseError(f"found min = {bounds.min} and max = {bounds.max}; min < max needed")
+                raise CaseError(
+                    f"found min = {bounds.min} and max = {bounds.max}; min < max needed"
+                )
             if not low <= one.value <= high:
                 text = f"found the start {one.value:g} outside of {low:g} … {high:g}"
                 raise CaseError(f"{text}; give another as start")
@@ -75,7 +76,7 @@ def variables(case: Case, wanted: Mapping[str, Bounds]) -> tuple[Case, tuple[Var
     return case, tuple(out)
 
 
-def _in_si(value: Any, unit: str, plain: Any) -> float:
+def _in_si(value: Any, unit: str) -> float:
     number, found = plain(value)
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise CaseError(f"found {value!r}; must be a number" + (f" in {unit}" if unit else ""))
@@ -84,17 +85,11 @@ def _in_si(value: Any, unit: str, plain: Any) -> float:
     return float(number)
 
 
-def moved(case: Case, values: Mapping[str, Any]) -> Case:
-    """A case with other values of inputs."""
-    from meso.gradients.inputs import moved as changed
-
-    return changed(case, dict(values)) if values else case
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Moving:
-    """A device that follows the parameters of its drawing, the nodes of its boundaries on the same
-    places of the same curves.
+    """A device that follows the parameters of its drawing.
+
+    The nodes of its boundaries stay at the same places of the same curves.
 
     Attributes:
         device: The device as it was made.
@@ -165,7 +160,9 @@ def _call(
 ) -> tuple[Signature, Any]:
     parts = {f.name: getattr(wish, f.name) for f in fields(Source)}
     parts["parameters"] = wish.parameters | dict(values or {})
-    return gmsh_process.call(f"geometry.motion.{what}", Trace(**parts, points=points, places=places))
+    trace = Trace(**parts, points=points, places=places)
+    found: tuple[Signature, Any] = gmsh_process.call(f"geometry.motion.{what}", trace)
+    return found
 
 
 @dataclass(kw_only=True, eq=False)
@@ -193,12 +190,13 @@ class ParameterDesign(Designing):
 
     def values(self, x: np.ndarray) -> dict[str, float]:
         """The inputs, by key."""
-        pairs = zip(self.variables, x, strict=True)
-        return {v.key: float(np.clip(v.low + t * (v.high - v.low), v.low, v.high)) for v, t in pairs}
+        inside = np.clip(x, 0.0, 1.0).tolist()
+        pairs = zip(self.variables, inside, strict=True)
+        return {v.key: v.low + t * (v.high - v.low) for v, t in pairs}
 
     def start(self) -> np.ndarray:
         """Variables before the mesh has moved."""
-        now = {one.key: one.value for one in inputs(self.case, [v.key for v in self.variables])}
+        now = {one.key: one.value for one in inputs_of(self.case, [v.key for v in self.variables])}
         return np.array([(now[v.key] - v.low) / (v.high - v.low) for v in self.variables])
 
     def placed(self, x: np.ndarray) -> tuple[Case, Device]:

@@ -264,5 +264,3 @@ class WallDesign(Designing):
     def worn(self, trial: Trial) -> bool:
         """Whether the mesh is deformed so much that it should be made anew."""
         return quality(self.walls.device, trial.result.device) < WORN
-
-

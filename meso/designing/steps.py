@@ -17,13 +17,14 @@ from meso.designing import drawing
 from meso.designing.descent import descend
 from meso.designing.limits import Shape
 from meso.designing.outline import Outline, outline_of
-from meso.designing.parameters import ParameterDesign, Variable, moved, variables
+from meso.designing.parameters import ParameterDesign, Variable, variables
 from meso.designing.problem import Designing, Goal, Trial, WallDesign
 from meso.designing.schema import Brief
 from meso.designing.table import Row, Table
 from meso.designing.walls import FreeWalls
 from meso.device import Device, device_of
 from meso.errors import CaseError, ConvergenceError, known
+from meso.gradients.inputs import moved
 from meso.mpi import concatenated, on_root
 from meso.results.mesh import source
 from meso.results.result import Result
@@ -96,9 +97,9 @@ class Designer:
             walls=tuple(self.case.walls),
             spacing=walls.spacing if walls else device.extent / 50,
             area=(device.measure,) * 2 if wanted.area == "kept" else wanted.area,
-            width=wanted.width and wanted.width.min,
-            radius=wanted.radius and wanted.radius.min,
-            box=wanted.box and (wanted.box.from_, wanted.box.to),
+            width=wanted.width.min if wanted.width else None,
+            radius=wanted.radius.min if wanted.radius else None,
+            box=(wanted.box.from_, wanted.box.to) if wanted.box else None,
         )
         if device.dimension == 3 and not shape.is_free:
             raise CaseError(("constraints", "limits of the shape are for 2D devices"))
@@ -117,7 +118,8 @@ class Designer:
         self.meshes += 1
         assert self.shape is not None
         given: dict[str, Any] = {"goal": self.goal, "shape": self.shape, "solve": self.solve}
-        walls, problem = self.brief.walls, None
+        walls = self.brief.walls
+        problem: Designing
         if walls is None:
             problem = ParameterDesign(
                 **given,
@@ -247,7 +249,8 @@ class Designer:
 def with_drawing(case: Case, path: Path) -> Case:
     """A case with another drawing, which has no parameters."""
     given = {key: value for key, value in case.given.items() if key != "geometry"}
-    geometry = {k: v for k, v in case.given["geometry"].items() if k not in ("parameters", "groups")}
+    other = ("parameters", "groups")
+    geometry = {k: v for k, v in case.given["geometry"].items() if k not in other}
     tables = {**given, "geometry": {**geometry, "file": str(path.resolve())}}
     return replace(Case.from_dict(tables), mesh=case.mesh, file=case.file)
 
@@ -264,9 +267,7 @@ def finer(case: Case, comm: MPI.Comm, *, trusted: bool, many_cells: bool) -> Dev
         for name, layer in sizes.layers.items()
     }
     bulk = sizes.bulk or typical_size(coarse) / case.geometry.length_unit
-    return device_of(
-        replace(wish, sizes=replace(sizes, bulk=_FINER * bulk, layers=layers)), comm
-    )
+    return device_of(replace(wish, sizes=replace(sizes, bulk=_FINER * bulk, layers=layers)), comm)
 
 
 def typical_size(device: Device) -> float:
@@ -307,10 +308,10 @@ def check_reached(trial: Trial, problem: Designing) -> None:
         others = dict.fromkeys(n for n in names if n != name)
         one = replace(problem.shape, **others)  # type: ignore[arg-type]
         if (excess := one.limits(trial.outline, none).violation) > 0:
-            problems.append((f"constraints.{name}", f"cannot be met: {excess:.2g} of it is missing"))
+            text = f"cannot be met: the nearest that was found misses it by {excess:.2g} of it"
+            problems.append((f"constraints.{name}", text))
     for name, limit in goal.between.items():
         if not limit.min <= trial.outputs[name] <= limit.max:
             text = f"cannot be met: the nearest that was found is {trial.outputs[name]:.6g}"
             problems.append((f"constraints.outputs.{name}", text))
     raise CaseError(*problems or [("constraints", "cannot be met")])
-

@@ -6,7 +6,7 @@ import ast
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class Target:
 
     text: str
     outputs: tuple[str, ...]
-    tree: ast.expr
+    tree: ast.expr = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Target:
@@ -62,7 +62,9 @@ class Target:
             tree = ast.parse(" ".join(written.split()), mode="eval").body
         except SyntaxError:
             example = '"edges.1.orbital_moment / dissipated_power"'
-            raise CaseError(f'cannot read "{text}"; a formula of outputs is, e.g., {example}')
+            raise CaseError(
+                f'cannot read "{text}"; a formula of outputs is, e.g., {example}'
+            ) from None
         if not names:
             raise CaseError(f'found "{text}"; there is no output in it')
         target = cls(text=text, outputs=tuple(names), tree=tree)

@@ -7,7 +7,6 @@ gradient in these is one that is smooth along the wall.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -203,5 +202,3 @@ def _closed(table: np.ndarray) -> np.ndarray:
     out = table[:, :-_DEGREE].copy()
     out[:, :_DEGREE] += table[:, -_DEGREE:]
     return out
-
-

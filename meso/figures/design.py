@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from meso.figures.cells import Extent
 from meso.figures.data import Drawn
 from meso.figures.maps import SPEED
 from meso.figures.sheets import frame
@@ -42,7 +43,7 @@ def draw_design(directory: Path) -> Path | None:
     low = np.min([r.box[0] for r in results], axis=0)
     high = np.max([r.box[1] for r in results], axis=0)
     pad = 0.04 * (high - low).max()
-    box = (low[0] - pad, high[0] + pad, low[1] - pad, high[1] + pad)
+    box: Extent = (low[0] - pad, high[0] + pad, low[1] - pad, high[1] + pad)
     wide, tall = box[1] - box[0], box[3] - box[2]
     per_metre = min(_WIDE / wide, _HIGH / tall)
     w, h = per_metre * wide, per_metre * tall
@@ -58,7 +59,7 @@ def draw_design(directory: Path) -> Path | None:
         return store(figure, directory / "design.png")
 
 
-def _maps(panels: list[Any], bar: Any, results: list[Drawn], box: tuple[float, ...]) -> None:
+def _maps(panels: list[Any], bar: Any, results: list[Drawn], box: Extent) -> None:
     """A field in colours before and after, with the walls before in both."""
     field = next(
         name
@@ -80,10 +81,8 @@ def _maps(panels: list[Any], bar: Any, results: list[Drawn], box: tuple[float, .
     how: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
     if not signed:
         how = {"cmap": SPEED, "vmin": 0, "vmax": limit}
-    for panel, result, found, what in zip(
-        panels, results, shown, ("before", "after"), strict=True
-    ):
-        frame(panel, box, size)  # type: ignore[arg-type]
+    for panel, result, found, what in zip(panels, results, shown, ("before", "after"), strict=True):
+        frame(panel, box, size)
         extent = tuple(x / unit for x in box)
         image = panel.imshow(
             found / chosen.factor, origin="lower", extent=extent, aspect="auto", **how
