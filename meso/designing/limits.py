@@ -108,6 +108,6 @@ def _between(
         values=values / size,
         low=np.full(len(values), low / size),
         high=np.full(len(values), high / size),
-        slopes=slopes.reshape(len(values), -1) / size,
+        slopes=slopes / size,
         lasting=len(values) if lasting else 0,
     )

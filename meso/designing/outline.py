@@ -5,6 +5,7 @@ Measures are written without absolute values, so that they can be derived by com
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -17,8 +18,9 @@ from meso.mpi import concatenated
 
 #: Of derivatives: h in imag(f(x + i h)) / h, which is exact for any that is small.
 _STEP = 1e-30
-#: Walls face one another where both look at the other within 60 degrees.
-_FACING = 0.5
+#: Walls face one another where both look at the other within 18 degrees: at the narrowest place it
+#: is straight in front.
+_FACING = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -156,7 +158,10 @@ def curvatures(outline: Outline, triples: np.ndarray) -> np.ndarray:
 
 
 def slopes(
-    measure: object, outline: Outline, directions: np.ndarray, *arguments: np.ndarray
+    measure: Callable[..., np.ndarray],
+    outline: Outline,
+    directions: np.ndarray,
+    *arguments: np.ndarray,
 ) -> np.ndarray:
     """Derivatives of a measure along motions of the nodes, shape (values, directions).
 
@@ -166,11 +171,11 @@ def slopes(
         directions: Velocities of its nodes, shape (directions, m, 2).
         arguments: The other arguments.
     """
-    columns = [
-        measure(outline.at(outline.points + 1j * _STEP * v), *arguments).imag / _STEP  # type: ignore[operator]
-        for v in directions
-    ]
-    return np.array(columns).T
+    out = np.zeros((len(measure(outline, *arguments)), len(directions)))
+    for k, velocity in enumerate(directions):
+        there = outline.at(outline.points + 1j * _STEP * velocity)
+        out[:, k] = measure(there, *arguments).imag / _STEP
+    return out
 
 
 # -- where they measure ----------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from meso.figures.style import (
 )
 
 #: Widest and highest map, inches; columns of its grid.
-_WIDE, _HIGH, _COLUMNS = 6.0, 2.6, 700
+_WIDE, _HIGH, _COLUMNS = 5.4, 2.6, 700
 
 
 def draw_design(directory: Path) -> Path | None:
@@ -51,9 +51,7 @@ def draw_design(directory: Path) -> Path | None:
         height = 3.2 + 0.95 + 2 * (h + 0.35) + 0.35
         figure, add = canvas(7.6, height, f"{table['title']}: design", 0.95)
         boxes = [(0.95, 3.95 + i * (h + 0.35), w, h) for i in (1, 0)]
-        bar = add(0.95 + w + 0.1 if w < 4.6 else 7.0, 3.95, 0.13, 2 * h + 0.35)
-        if w >= 4.6:
-            bar.set_position((6.98 / 7.6, 3.95 / height, 0.1 / 7.6, (2 * h + 0.35) / height))
+        bar = add(0.95 + w + 0.12, 3.95, 0.13, 2 * h + 0.35)
         _maps([add(*at) for at in boxes], bar, results, box)
         _progress(add(0.95, 0.65, 6.0, 2.3), table)
         return store(figure, directory / "design.png")
@@ -97,9 +95,8 @@ def _maps(panels: list[Any], bar: Any, results: list[Drawn], box: Extent) -> Non
     panels[0].set_xlabel("")
     panels[0].tick_params(labelbottom=False)
     label = results[0].label(field)
-    panels[0].figure.colorbar(
-        image, cax=bar, label=plain(f"{label if signed else f'|{label}|'} ({chosen.name})")
-    )
+    label = label if signed else f"|{label}|"
+    panels[0].figure.colorbar(image, cax=bar, label=plain(f"{label} ({chosen.name})"))
 
 
 def _progress(panel: Any, table: dict[str, Any]) -> None:
