@@ -110,7 +110,8 @@ def descend(problem: Problem, place: Any, *, tolerance: float) -> Iterator[Step]
     Args:
         problem: What is to be made small.
         place: Where to begin.
-        tolerance: Decrease, relative to the function, that does not matter.
+        tolerance: Decrease, relative to the function, that does not matter; and the function,
+            which is of the order of 1 at the start, that is as good as zero.
 
     Yields:
         The steps. The last place is a minimum if the iteration ends by itself.
@@ -123,7 +124,7 @@ def descend(problem: Problem, place: Any, *, tolerance: float) -> Iterator[Step]
     matrix, fresh, longest, small = _scaled(problem, metric, slope), True, 1.0, 0
     while True:
         step, forces = quadratic(matrix, slope, limits)
-        far, enough = place.violation > 0, tolerance * abs(place.value)
+        far, enough = place.violation > 0, tolerance * max(abs(place.value), tolerance)
         if not far and (small > 1 or -float(slope @ step) <= enough):
             if fresh or small > 1:
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +30,8 @@ from meso.results.mesh import source
 
 #: Of the differences by which motions of the outline are found, over the ranges.
 _STEP = 1e-3
+#: Devices that are kept: where one is, and where directions are looked for.
+_KEPT = 8
 _START = "geometry.parameters."
 
 
@@ -180,6 +182,7 @@ class ParameterDesign(Designing):
     device: Device
     variables: tuple[Variable, ...]
     trusted: bool = False
+    _known: dict[tuple[float, ...], Device] = field(default_factory=dict)
 
     @cached_property
     def moving(self) -> Moving | None:
@@ -209,13 +212,19 @@ class ParameterDesign(Designing):
         return case, self._device(values)
 
     def _device(self, values: Mapping[str, float]) -> Device:
+        """The mesh moved to these inputs; the last ones are kept."""
         if self.moving is None:
             return self.device
         given = {v.parameter: values[v.key] for v in self.variables if v.parameter}
-        device = self.device.moved(self.moving.displacement(given))
-        if device.dimension == 2 and quality(self.device, device) < TORN:
-            raise GeometryError(f"{device.source}: cells would become too flat")
-        return device
+        key = tuple(given.values())
+        if key not in self._known:
+            device = self.device.moved(self.moving.displacement(given))
+            if device.dimension == 2 and quality(self.device, device) < TORN:
+                raise GeometryError(f"{device.source}: cells would become too flat")
+            if len(self._known) >= _KEPT:
+                del self._known[next(iter(self._known))]
+            self._known[key] = device
+        return self._known[key]
 
     def outline(self, x: np.ndarray) -> Outline:
         """The outline at a place; none if nothing is asked of it."""

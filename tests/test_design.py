@@ -1,0 +1,211 @@
+"""Designs: the design file, steps that improve the target, resuming, what is left, messages.
+
+Cases are channels of few cells, ohmic: a straight one has the conductance sigma W / L.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from conftest import GEOMETRIES
+from helpers import hopeless
+from matplotlib.image import imread
+
+import meso
+from meso import CaseError, design
+from meso.cli import main
+
+CASE = f"""
+title = "wavy"
+[geometry]
+file = "{GEOMETRIES / "wavy_channel.geo"}"
+length_unit = "nm"
+parameters = {{ width = 100, period = 200, amplitude = 15, phase = 180 }}
+[mesh]
+size = "50 nm"
+[materials.sheet]
+carriers = "2d"
+conductivity = "20 mS"
+mean_free_path = "50 nm"
+fermi_energy = "1 eV"
+[regions]
+metal = "sheet"
+[boundaries]
+left = {{ periodic = {{ to = "right", voltage = "1 mV" }} }}
+edges = {{ wall = {{ specularity = 0.0 }} }}
+[flow]
+model = "ohmic"
+order = 2
+[output]
+directory = "out"
+"""
+WALLS = """
+case = "case.toml"
+maximise = "conductance"
+[walls]
+free = ["edges"]
+spacing = "60 nm"
+[constraints]
+area = "kept"
+"""
+PARAMETERS = """
+case = "case.toml"
+minimise = "1 / conductance"
+[parameters]
+"geometry.parameters.width" = { min = 60, max = 150 }
+[constraints]
+area = { max = "2.5e4 nm^2" }
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """An empty working directory with a case and its designs."""
+    monkeypatch.chdir(tmp_path)
+    Path("case.toml").write_text(CASE)
+    Path("walls.toml").write_text(WALLS)
+    Path("parameters.toml").write_text(PARAMETERS)
+    return tmp_path
+
+
+def improves(rows, sign):
+    """Whether each step is better than the place before it, on the same mesh."""
+    pairs = list(zip(rows, rows[1:], strict=False))
+    steps = [(a, b) for a, b in pairs if b["kind"] == "step" and not a["limits_exceeded_by"]]
+    assert steps and all(a["mesh"] == b["mesh"] for a, b in steps)
+    return all(sign * (b["target"] - a["target"]) > 0 for a, b in steps)
+
+
+def test_free_walls(capsys) -> None:
+    """The channel gets straight; the drawing runs; the same command again solves nothing."""
+    assert main(["design", "walls.toml", "--output", "found"]) == 0
+    told = capsys.readouterr().out
+    assert "maximise conductance: converged after" in told and "found" in told
+    table = json.loads(Path("found/design.json").read_text())
+    assert table["status"] == "converged" and improves(table["iterates"], 1)
+    exact = 0.02 * 100 / 200
+    assert table["verified"]["target"] == pytest.approx(exact, rel=1e-4)
+    areas = [row["area_m2"] for row in table["iterates"]]
+    assert areas == pytest.approx([2e-14] * len(areas), rel=2e-6)
+    with Path("found/design.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["conductance_S"]) for row in rows] == [r["target"] for r in table["iterates"]]
+    drawings = sorted(path.name for path in Path("found/shapes").iterdir())
+    assert drawings == [f"{i:03d}.geo" for i in range(len(rows))]
+    assert imread("found/design.png").std() > 0
+    # The drawing runs by itself, with its names.
+    assert main(["run", "found/case.toml", "--output", "again", "--no-figures", "--quiet"]) == 0
+    again = json.loads(Path("again/summary.json").read_text())
+    assert again["periodic"]["left"]["current_A"] == pytest.approx(1e-3 * exact, rel=1e-4)
+    assert main(["design", "walls.toml", "--output", "found", "--quiet"]) == 0
+    assert json.loads(Path("found/design.json").read_text()) == table
+
+
+def test_steps_that_are_used_up(capsys) -> None:
+    """Exit code 3, and what was found stays: more steps go on from there."""
+    text = WALLS + "[method]\nsteps = {}\n"
+    Path("walls.toml").write_text(text.format(1))
+    arguments = ["design", "walls.toml", "--output", "found", "--no-figures", "--quiet"]
+    assert main(arguments) == 3
+    assert "did not converge: stopped after 1 steps" in capsys.readouterr().err
+    first = json.loads(Path("found/design.json").read_text())
+    assert [row["kind"] for row in first["iterates"]] == ["start", "step"]
+    Path("walls.toml").write_text(text.format(2))
+    assert main(arguments) == 3
+    second = json.loads(Path("found/design.json").read_text())
+    assert second["iterates"][:2] == first["iterates"]
+    assert [row["kind"] for row in second["iterates"][2:]] == ["mesh", "step"]
+    assert second["iterates"][2]["target"] == pytest.approx(first["iterates"][1]["target"], rel=1e-3)
+
+
+def test_parameters() -> None:
+    """The width is as large as the area permits; no files without a directory."""
+    found = design("parameters.toml")
+    assert found.status == "converged" and not found.maximise
+    # The area is that of the mean width.
+    assert found.parameters["geometry.parameters.width"] == pytest.approx(125, rel=1e-3)
+    assert found.value < found.start and found.drawing is None and found.directory is None
+    assert improves(found.iterates, -1)
+    assert {path.name for path in Path().iterdir()} == {
+        *("case.toml", "parameters.toml", "walls.toml")
+    }
+
+
+def refused(change: tuple[str, str], name: str, capsys) -> str:
+    """The message of a design of which a part is replaced."""
+    path = Path(f"{name}.toml")
+    text = path.read_text()
+    assert change[0] in text
+    path.write_text(text.replace(*change))
+    assert main(["design", path.name, "--output", "found", "--no-figures"]) == 2
+    told = capsys.readouterr().err
+    assert not Path("found").exists()
+    return re.sub(r"\s+", " ", told)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected"),
+    [
+        ("walls", ('"conductance"', '"conductence"'), 'maximise: no output "conductence"; did you'),
+        ("walls", ('"edges"', '"walls"'), 'walls.free: "walls" is not in the drawing; known: edges'),
+        ("walls", ('"edges"', '"left"'), 'walls.free: "left" is no wall; known: edges'),
+        ("walls", ('"kept"', '"keep"'), 'constraints.area: found "keep"'),
+        ("walls", ("spacing", "spacings"), "walls.spacings: unknown key; did you mean"),
+        ("walls", ('"60 nm"', "60"), "walls.spacing"),
+        ("walls", ('"case.toml"', '"none.toml"'), 'case: found "none.toml"; no such file'),
+        ("walls", ('maximise = "conductance"', ""), "found neither of maximise and minimise"),
+        (
+            "walls",
+            ('area = "kept"', 'area = "kept"\nwidth = { min = "150 nm" }'),
+            "constraints.width: cannot be met",
+        ),
+        (
+            "walls",
+            ('area = "kept"', "outputs = { conductance = { min = 3, max = 2 } }"),
+            "constraints.outputs.conductance: found min = 3 above max = 2",
+        ),
+        (
+            "walls",
+            ('area = "kept"', "outputs = { resistance = { min = 1 } }"),
+            'constraints.outputs.resistance: no output "resistance"',
+        ),
+        (
+            "parameters",
+            ("geometry.parameters.width", "geometry.parameters.height"),
+            "parameters.geometry.parameters.height: no such input",
+        ),
+        (
+            "parameters",
+            ("geometry.parameters.width", "flow.order"),
+            "parameters.flow.order: found 2; is a choice of the model",
+        ),
+        ("parameters", ("min = 60", "min = 110"), "the start 100 outside of 110 … 150"),
+        ("parameters", ("min = 60", "min = 160"), "min must be the smaller one"),
+        ("parameters", ("min = 60", 'min = "60 nm"'), "must be in the unit of the drawing"),
+    ],
+)
+def test_bad_input(name, change, expected, capsys) -> None:
+    told = refused(change, name, capsys)
+    assert expected in told and told.startswith("meso: error: ") and f"{name}.toml" in told
+
+
+def test_another_design_in_the_directory(capsys) -> None:
+    Path("found").mkdir()
+    Path("found/mine.txt").write_text("mine")
+    with pytest.raises(CaseError, match="holds other files than a design"):
+        design("walls.toml", directory="found")
+    Path("found/mine.txt").unlink()
+    Path("found/design.json").write_text('{"fingerprint": "", "iterates": [], "status": "running"'
+                                         ', "verified": null}')
+    with pytest.raises(CaseError, match="holds a design of another case, target or limit"):
+        design("walls.toml", directory="found")
+
+
+def test_solver_that_fails(monkeypatch) -> None:
+    """The iterates stay."""
+    assert hopeless and meso and tomllib
