@@ -186,7 +186,8 @@ class Designing(ABC):
 
     def derived(self, trial: Trial) -> tuple[np.ndarray, Limits]:
         """Derivative of what is to be small, and all limits with theirs."""
-        slopes = self.slopes(trial)
+        # The same to the last digit on all ranks, which then take the same steps.
+        slopes = trial.result.device.comm.bcast(self.slopes(trial))
         directions = self.directions(trial.x)
         limits = self._limits(trial.x, trial.outline, trial.outputs, slopes, directions)
         return self.goal.slope(trial.outputs, slopes), limits
