@@ -36,7 +36,8 @@ fermi_energy = "1 eV"
 [regions]
 metal = "sheet"
 [boundaries]
-left = {{ periodic = {{ to = "right", voltage = "1 mV" }} }}
+left = {{ contact = {{ potential = "1 mV" }} }}
+right = {{ contact = {{ potential = "0 V" }} }}
 edges = {{ wall = {{ specularity = 0.0 }} }}
 [flow]
 model = "ohmic"
@@ -101,7 +102,7 @@ def test_free_walls(capsys) -> None:
     # The drawing runs by itself, with its names.
     assert main(["run", "found/case.toml", "--output", "again", "--no-figures", "--quiet"]) == 0
     again = json.loads(Path("again/summary.json").read_text())
-    assert again["periodic"]["left"]["current_A"] == pytest.approx(1e-3 * exact, rel=1e-4)
+    assert again["contacts"]["left"]["current_A"] == pytest.approx(1e-3 * exact, rel=1e-4)
     assert main(["design", "walls.toml", "--output", "found", "--quiet"]) == 0
     assert json.loads(Path("found/design.json").read_text()) == table
 
@@ -120,7 +121,9 @@ def test_steps_that_are_used_up(capsys) -> None:
     second = json.loads(Path("found/design.json").read_text())
     assert second["iterates"][:2] == first["iterates"]
     assert [row["kind"] for row in second["iterates"][2:]] == ["mesh", "step"]
-    assert second["iterates"][2]["target"] == pytest.approx(first["iterates"][1]["target"], rel=1e-3)
+    assert second["iterates"][2]["target"] == pytest.approx(
+        first["iterates"][1]["target"], rel=1e-3
+    )
 
 
 def test_parameters() -> None:
@@ -152,7 +155,11 @@ def refused(change: tuple[str, str], name: str, capsys) -> str:
     ("name", "change", "expected"),
     [
         ("walls", ('"conductance"', '"conductence"'), 'maximise: no output "conductence"; did you'),
-        ("walls", ('"edges"', '"walls"'), 'walls.free: "walls" is not in the drawing; known: edges'),
+        (
+            "walls",
+            ('"edges"', '"walls"'),
+            'walls.free: "walls" is not in the drawing; known: edges',
+        ),
         ("walls", ('"edges"', '"left"'), 'walls.free: "left" is no wall; known: edges'),
         ("walls", ('"kept"', '"keep"'), 'constraints.area: found "keep"'),
         ("walls", ("spacing", "spacings"), "walls.spacings: unknown key; did you mean"),
@@ -200,8 +207,9 @@ def test_another_design_in_the_directory(capsys) -> None:
     with pytest.raises(CaseError, match="holds other files than a design"):
         design("walls.toml", directory="found")
     Path("found/mine.txt").unlink()
-    Path("found/design.json").write_text('{"fingerprint": "", "iterates": [], "status": "running"'
-                                         ', "verified": null}')
+    Path("found/design.json").write_text(
+        '{"fingerprint": "", "iterates": [], "status": "running", "verified": null}'
+    )
     with pytest.raises(CaseError, match="holds a design of another case, target or limit"):
         design("walls.toml", directory="found")
 

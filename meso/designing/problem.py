@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,8 @@ from meso.designing.target import Target
 from meso.designing.walls import WORN, FreeWalls, quality
 from meso.device import Device
 from meso.errors import CaseError
-from meso.gradients import outputs
+from meso.gradients import adjoint, outputs
+from meso.gradients.adjoint import kept
 from meso.results.result import Result
 
 #: Times that a shape is moved towards its limits.
@@ -217,14 +218,18 @@ class Designing(ABC):
             + self.bounds(x)
         )
 
-    def _differences(self, trial: Trial, steps: np.ndarray) -> dict[str, np.ndarray]:
-        """Derivatives of the outputs by central differences on the same mesh."""
-        columns = []
-        for k, step in enumerate(steps):
-            move = step * np.eye(len(steps))[k]
-            pair = [self.goal.read(self.solve(*self.placed(trial.x + s * move))) for s in (1, -1)]
-            columns.append({n: (pair[0][n] - pair[1][n]) / (2 * step) for n in self.goal.outputs})
-        return {n: np.array([column[n] for column in columns]) for n in self.goal.outputs}
+    def _differences(
+        self, trial: Trial, names: Sequence[str], step: float
+    ) -> dict[str, np.ndarray]:
+        """Derivatives of outputs by central differences on the same mesh."""
+        out = {name: np.zeros(len(trial.x)) for name in names}
+        for k, move in enumerate(step * np.eye(len(trial.x)) if out else ()):
+            high, low = (
+                self.goal.read(self.solve(*self.placed(trial.x + sign * move))) for sign in (1, -1)
+            )
+            for name, slopes in out.items():
+                slopes[k] = (high[name] - low[name]) / (2 * step)
+        return out
 
 
 @dataclass(kw_only=True, eq=False)
@@ -251,8 +256,15 @@ class WallDesign(Designing):
         return self.walls.directions
 
     def slopes(self, trial: Trial) -> dict[str, np.ndarray]:
-        """Derivatives of the outputs in the variables."""
-        return self._differences(trial, np.full(self.walls.count, 1e-3 * self.walls.spacing))
+        """Derivatives of the outputs in the variables: by adjoints, or else by differences."""
+        found = {}
+        with kept(trial.result) as again:
+            for name, column in self.goal.columns(trial.result).items():
+                sensitivity = adjoint.sensitivity(again, column)
+                if sensitivity is not None and sensitivity.nodes is not None:
+                    found[name] = self.walls.gradient(sensitivity.nodes)
+        others = [name for name in self.goal.outputs if name not in found]
+        return found | self._differences(trial, others, 1e-3 * self.walls.spacing)
 
     def metric(self) -> np.ndarray:
         """That of Sobolev's H1 along the walls."""
