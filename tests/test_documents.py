@@ -298,7 +298,24 @@ def completed(block: Block, folder: Path) -> dict[str, Any]:
     return tables
 
 
-@pytest.mark.parametrize("block", [p for p in of("toml") if "[model]" not in p.values[0].text])
+def is_design(block: Block) -> bool:
+    """Whether tables are those of a design file."""
+    return bool(re.search(r"^(maximise|minimise) =", block.text, re.M))
+
+
+@pytest.mark.parametrize("block", [p for p in of("toml") if is_design(p.values[0])])
+def test_design_files(block: Block, tmp_path: Path, monkeypatch, capsys) -> None:
+    """They lack nothing but the case."""
+    monkeypatch.chdir(tmp_path)
+    Path("design.toml").write_text(block.text)
+    assert main(["design", "design.toml"]) == 2
+    assert 'design.toml: case: found "case.toml"; no such file' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "block",
+    [p for p in of("toml") if "[model]" not in p.values[0].text and not is_design(p.values[0])],
+)
 def test_case_files(block: Block, tmp_path: Path) -> None:
     """Every table that is printed is one that a case file may have."""
     loaded = meso.Case.from_dict(completed(block, tmp_path), tmp_path).given
