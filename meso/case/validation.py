@@ -72,7 +72,7 @@ def _length_unit(tables: Mapping[str, Any]) -> float:
 
 def _problems(error: Mapping[str, Any], root: Any) -> Iterable[tuple[str, str]]:
     """Translate one error of pydantic into pairs (key, text)."""
-    *table, key = location = [str(part) for part in error["loc"]]
+    *table, key = location = [str(part) for part in error["loc"]] or [""]
     context = error.get("ctx", {})
     found, text = error["input"], error["msg"].replace("Input should", "should")
     match error["type"]:

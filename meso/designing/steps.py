@@ -36,6 +36,8 @@ Progress = Callable[[str], None]
 _APART = 0.1
 #: Longest first step: over the distance of the points that steer a wall, and over the ranges.
 _FIRST, _FIRST_RANGE = 0.25, 0.1
+#: By which limits may be exceeded on a new mesh to be kept again without solving for it.
+_NEARLY = 1e-3
 #: Sizes of the cells on which the final value is verified, over those of the design.
 _FINER = 0.5
 
@@ -86,7 +88,8 @@ class Designer:
         if rows and walls is None:
             self.case = moved(self.case, rows[-1]["parameters"])
         if walls is not None:
-            self.drawn = self.table.last_drawing() if rows else self.draw(outline_of(before))
+            last = partial(on_root, self.comm, self.table.last_drawing)
+            self.drawn = last() if rows else self.draw(outline_of(before))
         self.meshes = max((row["mesh"] for row in rows), default=-1)
 
     def asked(self, device: Device) -> Shape:
@@ -138,6 +141,8 @@ class Designer:
                 walls=FreeWalls.of(self.build(case), walls.free, walls.spacing),
             )
         trial = problem.at(problem.start())
+        if 0 < trial.violation < _NEARLY:  # a new drawing is a little off
+            trial = problem.at(problem.mended(trial.x))
         if not self.table.rows:
             self.first = trial.result
             self.goal = self.sized(self.goal.target.value(trial.outputs))
@@ -198,7 +203,8 @@ class Designer:
         if self.brief.walls is not None:
             self.drawn = self.draw(trial.outline)
         self.case = moved(self.case, row["parameters"])
-        on_root(self.comm, partial(self.table.add, row, self.drawn))
+        self.table.append(row, drawn=self.drawn is not None)
+        on_root(self.comm, partial(self.table.store, self.drawn))
         what = f"step {self.table.steps}" if kind == "step" else kind
         limits = f", limits exceeded by {trial.violation:.1e}" if trial.violation else ""
         self.progress(f"{what}: {self.goal.target.text} = {row['target']:.8g}{limits}")

@@ -23,7 +23,7 @@ _RECORD = "design.json"
 
 @dataclass(slots=True, kw_only=True)
 class Table:
-    """The iterates so far, on one rank; ``head`` is what is the same for all.
+    """The iterates so far; ``head`` is what is the same for all.
 
     A design without directory leaves no files.
     """
@@ -64,16 +64,18 @@ class Table:
         """Number of accepted steps."""
         return sum(row["kind"] == "step" for row in self.rows)
 
-    def add(self, row: Row, drawing: str | None) -> None:
-        """Append an iterate, with the drawing of its shape."""
-        row = {"index": len(self.rows), **row}
-        if drawing is not None:
-            row["drawing"] = f"shapes/{row['index']:03d}.geo"
-            if self.directory is not None:
-                path = self.directory / row["drawing"]
-                path.parent.mkdir(parents=True, exist_ok=True)
-                replace_file(path, drawing.encode())
-        self.rows.append(row)
+    def append(self, row: Row, *, drawn: bool) -> None:
+        """Append an iterate, which may have a drawing of its shape; every rank does."""
+        index = len(self.rows)
+        drawing = {"drawing": f"shapes/{index:03d}.geo"} if drawn else {}
+        self.rows.append({"index": index, **row, **drawing})
+
+    def store(self, drawing: str | None) -> None:
+        """Write the table, and the drawing of the last iterate."""
+        if drawing is not None and self.directory is not None:
+            path = self.directory / self.rows[-1]["drawing"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, drawing.encode())
         self.write()
 
     def last_drawing(self) -> str:

@@ -11,12 +11,11 @@ from scipy.optimize import minimize
 from meso.designing.descent import Limits, descend, quadratic
 from meso.designing.limits import Shape
 from meso.designing.outline import Outline, area, curvatures, distances, slopes
-from meso.designing.target import Target
-from meso.errors import CaseError, ConvergenceError, GeometryError
+from meso.errors import GeometryError
 
 
 def test_quadratic_steps() -> None:
-    """Against SciPy; forces balance the slope of the model."""
+    """Within limits; forces that push away from them alone balance the slope of the model."""
     random = np.random.default_rng(1)
     for _ in range(10):
         n, m = 5, 7
@@ -26,19 +25,11 @@ def test_quadratic_steps() -> None:
         low, high = values - random.random(m), values + random.random(m)
         low[0] = high[0] = values[0] + 0.1
         step, forces = quadratic(matrix, g, Limits(values=values, low=low, high=high, slopes=rows))
-
-        def model(x, g=g, matrix=matrix):
-            return g @ x + x @ matrix @ x / 2
-
-        inside = [
-            {"type": "ineq", "fun": lambda x, v=values, r=rows, e=low: v + r @ x - e},
-            {"type": "ineq", "fun": lambda x, v=values, r=rows, e=high: e - v - r @ x},
-        ]
-        best = minimize(model, np.zeros(n), method="SLSQP", constraints=inside, tol=1e-14)
-        assert model(step) < best.fun + 1e-7
         assert np.all(values + rows @ step > low - 1e-9)
         assert np.all(values + rows @ step < high + 1e-9)
         assert np.allclose(g + matrix @ step, rows.T @ forces, atol=1e-8)
+        gap = np.where(forces > 0, values + rows @ step - low, high - values - rows @ step)
+        assert np.abs(forces * gap).max() < 1e-8
 
 
 @dataclass
@@ -111,14 +102,6 @@ def test_descent(start) -> None:
     assert len(inside) > 3 and (np.diff(inside) < 0).all()
 
 
-def test_limits_out_of_reach() -> None:
-    problem = Valley(np.array([0.0, 0.5]), radius=0.1)
-    wrong = replace(problem.limits, slopes=-problem.limits.slopes)
-    problem.derived = lambda place: (np.array([1.0, 0.0]), wrong)  # type: ignore[method-assign]
-    with pytest.raises(ConvergenceError):
-        list(descend(problem, problem, tolerance=1e-10))
-
-
 def circle(radius: float = 2.0, edges: int = 20) -> Outline:
     """A disc with edges of degree 2."""
     angle = np.arange(2 * edges) * np.pi / edges
@@ -164,15 +147,3 @@ def test_limits_of_shapes() -> None:
     assert exceeded(radius=1.9) == 0 and exceeded(radius=4.0) == pytest.approx(1.0, rel=1e-3)
     assert exceeded(box=((-3.0, -3.0), (3.0, 3.0))) == 0
     assert exceeded(box=((-3.0, -3.0), (3.0, 1.0))) == pytest.approx(1 / 6, rel=1e-3)
-
-
-def test_formulas() -> None:
-    target = Target.parse("abs(edges.1.orbital_moment) / sqrt(power) - 1e-3*other.2**2")
-    assert target.outputs == ("edges.1.orbital_moment", "power", "other.2")
-    values = dict(zip(target.outputs, (-3.0, 4.0, 5.0), strict=True))
-    assert target.value(values) == pytest.approx(1.475)
-    expected = {"edges.1.orbital_moment": -0.5, "power": -3 / 16, "other.2": -0.01}
-    assert target.slopes(values) == pytest.approx(expected, rel=1e-8)
-    for text in ("a +", "1 + 2", "exec(a)", "a.b(c)", "[a]"):
-        with pytest.raises(CaseError):
-            Target.parse(text)
