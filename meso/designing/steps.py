@@ -37,7 +37,7 @@ _APART = 0.1
 #: Longest first step: over the distance of the points that steer a wall, and over the ranges.
 _FIRST, _FIRST_RANGE = 0.25, 0.1
 #: By which limits may be exceeded on a new mesh to be kept again without solving for it.
-_NEARLY = 1e-3
+_NEARLY = 1e-2
 #: Sizes of the cells on which the final value is verified, over those of the design.
 _FINER = 0.5
 

@@ -1,6 +1,7 @@
 """Every demo runs as it is, and shows what its text says."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -53,6 +54,48 @@ def test_demo(path: Path) -> None:
     assert abs(sum(currents)) < max(1e-9 * max(map(abs, currents), default=0.0), 1e-15)
     assert (path.parent / "README.md").read_text().count("meso run demos/" + name) >= 1
     CHECKS[name](solved)
+
+
+def strip(solved: Result) -> Ribbon:
+    """The closed form of a straight channel."""
+    form = solved.closed_form
+    assert form is not None
+    return Ribbon(
+        width=form["width_m"],
+        diffusion_length=form["vorticity_diffusion_length_m"],
+        slip_rate=form["slip_rate_per_m"],
+        drive=form["drude_current_density"],
+    )
+
+
+@shows("design")
+def _design(solved: Result) -> None:
+    """The strip before it is designed: current and moments of the closed form."""
+    exact = strip(solved)
+    assert solved.contacts["source"].current == pytest.approx(exact.current, rel=1e-3)
+    near, far = (m.moment / m.length for m in solved.edge_moments)
+    kappa = next(iter(solved.flow.materials.values())).orbital_coupling
+    assert abs(near) == pytest.approx(abs(kappa) * exact.half_moment, rel=5e-3)
+    assert near == pytest.approx(-far, rel=1e-4)
+
+
+def test_designed_width() -> None:
+    """The width with the largest moment at a given power is that of the closed form."""
+    found = meso.design(FOLDER / "design" / "width.toml")
+    start = result("design")
+    first, kappa = strip(start), next(iter(start.flow.materials.values())).orbital_coupling
+
+    def moment(width: float) -> float:
+        ribbon = replace(first, width=width)
+        return abs(kappa) / HBAR * ribbon.half_moment / np.sqrt(ribbon.current * 1e-3)
+
+    widths = np.linspace(0.9, 1.3, 4001) * 1e-6
+    values = [moment(w) for w in widths]
+    best = widths[np.argmax(values)]
+    assert found.status == "converged"
+    assert found.parameters["geometry.parameters.width"] == pytest.approx(best * 1e6, rel=0.01)
+    assert found.value == pytest.approx(max(values), rel=1e-4)
+    assert found.start < 0.9 * found.value
 
 
 @shows("bilayer")
