@@ -21,6 +21,8 @@ _STEP = 1e-30
 #: Walls face one another where both look at the other within 18 degrees: at the narrowest place it
 #: is straight in front.
 _FACING = 0.95
+#: Edges that meet within this part of their ends are neighbours.
+_END = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -184,7 +186,7 @@ def slopes(
 def facing_pairs(
     outline: Outline, edges: np.ndarray, walls: np.ndarray, least: float
 ) -> np.ndarray:
-    """Pairs of nodes of walls that face one another across the conductor.
+    """Pairs of nodes of walls that face one another, across the conductor or outside of it.
 
     Args:
         outline: The outline.
@@ -194,20 +196,35 @@ def facing_pairs(
             left out.
 
     Returns:
-        For each node the one that is nearest among those that it faces, shape (k, 2).
+        For each node the ones that are nearest among those that it faces, shape (k, 2).
     """
-    normal = _inward(outline)
+    inward = _inward(outline)
     seen = np.unique(outline.edges[walls])
     out = []
     for i in _thinned(outline, edges, least / 8):
         away = outline.points[seen] - outline.points[i]
         far = np.maximum(length(away), 1e-300)
-        facing = (away @ normal[i] > _FACING * far) & (
-            -(away * normal[seen]).sum(axis=1) > _FACING * far
-        )
-        if facing.any():
-            out.append((i, seen[np.where(facing, far, np.inf).argmin()]))
+        ahead, back = away @ inward[i], -(away * inward[seen]).sum(axis=1)
+        for side in (1, -1):
+            facing = (side * ahead > _FACING * far) & (side * back > _FACING * far)
+            if facing.any():
+                out.append((i, seen[np.where(facing, far, np.inf).argmin()]))
     return np.array(out, dtype=np.int64).reshape(-1, 2)
+
+
+def crosses_itself(outline: Outline) -> bool:
+    """Whether two parts of an outline cross, as they may without any cell that folds."""
+    along = outline.edges
+    start, end = (outline.points[part.ravel()] for part in (along[:, :-1], along[:, 1:]))
+    step = end - start
+    between = start[None] - start[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        both = cross(step[:, None], step[None])
+        one = cross(between, step[None]) / both
+        two = cross(between, step[:, None]) / both
+    # Neighbours meet in their ends.
+    inside = (one > _END) & (one < 1 - _END) & (two > _END) & (two < 1 - _END)
+    return bool(inside.any())
 
 
 def triples(outline: Outline, edges: np.ndarray, spacing: float) -> np.ndarray:

@@ -11,12 +11,12 @@ import numpy as np
 from meso.case import Case
 from meso.designing.descent import TOLERANCE, Limits, quadratic
 from meso.designing.limits import Shape
-from meso.designing.outline import Outline
+from meso.designing.outline import Outline, crosses_itself
 from meso.designing.schema import Between
 from meso.designing.target import Target
 from meso.designing.walls import WORN, FreeWalls, quality
 from meso.device import Device
-from meso.errors import CaseError
+from meso.errors import CaseError, GeometryError
 from meso.gradients import adjoint, outputs
 from meso.gradients.adjoint import kept
 from meso.results.result import Result
@@ -245,6 +245,8 @@ class WallDesign(Designing):
 
     def placed(self, x: np.ndarray) -> tuple[Case, Device]:
         """Case and device at a place; a GeometryError if the mesh cannot follow."""
+        if crosses_itself(self.outline(x)):
+            raise GeometryError(f"{self.walls.device.source}: the walls would cross")
         return self.case, self.walls.moved(x)
 
     def outline(self, x: np.ndarray) -> Outline:

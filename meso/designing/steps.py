@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from meso.designing.schema import Brief
 from meso.designing.table import Row, Table
 from meso.designing.walls import FreeWalls
 from meso.device import Device, device_of
-from meso.errors import CaseError, ConvergenceError, known
+from meso.errors import CaseError, ConvergenceError, GeometryError, known
 from meso.gradients.inputs import moved
 from meso.mpi import concatenated, on_root
 from meso.results.mesh import source
@@ -55,6 +55,7 @@ class Designer:
         progress: Called with a line of text for each iterate.
         allowed: What drawings may do.
         drawn: The drawing of free walls at the last iterate.
+        drawings: Those of all iterates of this call.
         first: The result at the start; None in a design that goes on.
     """
 
@@ -68,6 +69,7 @@ class Designer:
     comm: MPI.Comm
     drawn: str | None = None
     first: Result | None = None
+    drawings: list[str] = field(default_factory=list)
     shape: Shape | None = None
     variables: tuple[Variable, ...] = ()
     region: str = ""
@@ -202,6 +204,7 @@ class Designer:
         }
         if self.brief.walls is not None:
             self.drawn = self.draw(trial.outline)
+            self.drawings.append(self.drawn)
         self.case = moved(self.case, row["parameters"])
         self.table.append(row, drawn=self.drawn is not None)
         on_root(self.comm, partial(self.table.store, self.drawn))
@@ -215,7 +218,13 @@ class Designer:
         method, kind = self.brief.method, "mesh" if self.table.rows else "start"
         while self.table.steps < method.steps or kind == "start":
             start = time.perf_counter()
-            problem, trial = self.mesh()
+            try:
+                problem, trial = self.mesh()
+            except GeometryError as error:
+                if kind == "start":
+                    raise
+                self.progress(f"no new mesh: {error}")
+                return "stuck"
             self.record(kind, trial, problem, wall_clock_s=time.perf_counter() - start)
             kind, moves = "mesh", 0
             try:
@@ -241,8 +250,18 @@ class Designer:
 
     def verify(self) -> tuple[Result, Case]:
         """The final shape on a fresh, finer mesh."""
-        case = self.case if self.brief.walls is None else self.drawn_case("shape.geo")
-        result = self.solve(case, finer(case, self.comm, **self.allowed))
+        while True:
+            case = self.case if self.brief.walls is None else self.drawn_case("shape.geo")
+            try:
+                device = finer(case, self.comm, **self.allowed)
+                break
+            except GeometryError:
+                if len(self.drawings) < 2:
+                    raise
+                # What cannot be meshed anew is not what was looked for: the shape before it.
+                self.drawings.pop()
+                self.drawn = self.drawings[-1]
+        result = self.solve(case, device)
         found, columns = self.goal.read(result), self.goal.columns(result)
         self.table.verified = {
             "target": self.goal.target.value(found),

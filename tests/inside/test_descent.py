@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from meso.designing.descent import Limits, descend, quadratic
 from meso.designing.limits import Shape
-from meso.designing.outline import Outline, area, curvatures, distances, slopes
+from meso.designing.outline import Outline, area, crosses_itself, curvatures, distances, slopes
 from meso.errors import GeometryError
 
 
@@ -144,6 +144,8 @@ def test_limits_of_shapes() -> None:
 
     assert exceeded(area=(10.0, 13.0)) == 0 and exceeded(area=(0.0, 6.0)) > 0.9
     assert exceeded(width=3.7) == 0 and 0.2 <= exceeded(width=5.0) < 0.25
+    assert not crosses_itself(disc)
+    assert crosses_itself(disc.at(disc.points * np.where(np.arange(40) < 20, 1, -1)[:, None]))
     assert exceeded(radius=1.9) == 0 and exceeded(radius=4.0) == pytest.approx(1.0, rel=1e-3)
     assert exceeded(box=((-3.0, -3.0), (3.0, 3.0))) == 0
     assert exceeded(box=((-3.0, -3.0), (3.0, 1.0))) == pytest.approx(1 / 6, rel=1e-3)
