@@ -129,6 +129,20 @@ def test_parameters() -> None:
     }
 
 
+def test_limits_of_outputs() -> None:
+    """An output stays below its limit, which the best place lies at."""
+    area = 'area = { max = "2.5e4 nm^2" }'
+    text = PARAMETERS.replace(area, "outputs = { conductance = { max = 0.0105 } }")
+    assert text != PARAMETERS
+    Path("parameters.toml").write_text(text)
+    found = design("parameters.toml", settings={"geometry.parameters.amplitude": 5})
+    assert found.status == "converged"
+    conductances = [row["outputs"]["conductance_S"] for row in found.iterates]
+    assert max(conductances) < 0.0105 * (1 + 2e-6)
+    assert conductances[-1] == pytest.approx(0.0105, rel=2e-6)
+    assert improves(found.iterates, -1)
+
+
 def refused(change: tuple[str, str], name: str, capsys) -> str:
     """The message of a design of which a part is replaced."""
     path = Path(f"{name}.toml")
