@@ -117,7 +117,7 @@ def library(name: str, header: str, source: str) -> Any:
             folder.mkdir(exist_ok=True)
             builder = cffi.FFI()
             builder.cdef(header)
-            builder.set_source(module, source, extra_compile_args=_FLAGS)
+            builder.set_source(module, source, extra_compile_args=_FLAGS, libraries=["m"])
             with tempfile.TemporaryDirectory(dir=folder) as own:
                 os.replace(builder.compile(own), path)
     spec = importlib.util.spec_from_file_location(module, path)

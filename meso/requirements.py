@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from meso.boundary import Wall
 from meso.materials.material import Material
 
@@ -48,6 +50,53 @@ def kinetic_problems(
         if law.law != "traction":
             text = f'found "{law.law}"; it is a variant of the hydrodynamic model only'
             yield f"boundaries.{name}.wall.law", text
+
+
+def particle_problems(
+    materials: Mapping[str, Material], boundaries: Mapping[str, Any], magnetic_field: float
+) -> Iterator[tuple[str, str]]:
+    """What particles cannot do: keys and texts."""
+    wrong = list(kinetic_problems(materials, boundaries, magnetic_field))
+    for region, material in materials.items():
+        key = f"materials.{material.name or region}"
+        for name in material.profiles:
+            text = 'varies in space: particles need one value in each region; or model = "kinetic"'
+            wrong.append((f"{key}.{name}", text))
+    yield from wrong
+    if wrong:
+        return
+    for region, material in materials.items():
+        key = f"materials.{material.name or region}"
+        least, angle = rarest(material.collisions()[1])
+        if least < -1e-9:
+            colliding = material.electron_electron_mean_free_path != float("inf")
+            what = "electron_electron_mean_free_path" if colliding else "scattering"
+            text = (
+                f"the rate of collisions that turn a carrier by {angle:.0f} degrees would be"
+                f" negative ({least:.2g} of the mean): no particle can follow it"
+            )
+            yield f"{key}.{what}", f'{text}. Use flow.model = "kinetic"'
+    ratios = {
+        region: float(m.conductivity / m.mean_free_path)  # type: ignore[operator]
+        for region, m in materials.items()
+    }
+    first, *others = ratios
+    for region in others:
+        if abs(ratios[region] / ratios[first] - 1) > 1e-6:
+            text = (
+                f"conductivity/mean_free_path is {ratios[region]:.6g} S/m, that of region"
+                f" '{first}' {ratios[first]:.6g} S/m: particles pass interfaces where both"
+                " materials have the same Fermi line"
+            )
+            yield f"regions.{region}", f'{text}. Use flow.model = "kinetic"'
+
+
+def rarest(series: tuple[float, ...]) -> tuple[float, float]:
+    """Smallest value of sum over m of series[m] cos(m angle), and the angle in degrees."""
+    angles = np.linspace(0, np.pi, 64 * len(series) + 1)
+    values = np.array(series) @ np.cos(np.arange(len(series))[:, None] * angles)
+    at = int(values.argmin())
+    return float(values[at]), float(np.degrees(angles[at]))
 
 
 def magnetic_problems(materials: Mapping[str, Material]) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,12 @@ from meso.case.schema import Tables
 from meso.constants import ELEMENTARY_CHARGE
 from meso.equations.derived import TABLE
 from meso.errors import CaseError, known
-from meso.requirements import bounds_problems, kinetic_problems, magnetic_problems
+from meso.requirements import (
+    bounds_problems,
+    kinetic_problems,
+    magnetic_problems,
+    particle_problems,
+)
 from meso.units import is_number, quantity
 
 Problems = Iterator[tuple[str, str]]
@@ -37,6 +42,8 @@ def problems(case: Tables, given: Mapping[str, Any]) -> Problems:
     yield from _angular_momentum(case)
     if flow.kinetic:
         yield from _kinetic(case)
+    elif flow.by_particles:
+        yield from _particles(case)
     elif flow.viscous:
         yield from _closure(case)
     for name in output.fields or ():
@@ -141,15 +148,15 @@ def _reads_in(value: object, unit: str) -> bool:
 def _not_available(case: Tables) -> Problems:
     flow = case.flow
     if flow.magnetic_field != 0:
-        if not flow.viscous:
+        if flow.model == "ohmic":
             found = f"found {flow.magnetic_field:g} T"
             yield "flow.magnetic_field", f"{found}; needs the hydrodynamic or the kinetic model"
-        elif not flow.kinetic:
+        elif flow.model == "hydrodynamic":
             yield from magnetic_problems(case.used_materials)
             if flow.solver == "iterative":
                 text = 'found "iterative"; a magnetic field needs the direct solver'
                 yield "flow.solver", f"{text} in the hydrodynamic model"
-        if case.mesh.adapt is not None:
+        if case.mesh.adapt is not None and not flow.by_particles:
             yield "mesh.adapt", "is without a magnetic field"
     if not flow.kinetic:
         text = 'needs flow.model = "kinetic"'
@@ -302,3 +309,13 @@ def _kinetic(case: Tables) -> Problems:
         yield from bounds_problems(case.boundaries, field)
     if case.mesh.adapt is not None:
         yield "mesh.adapt", "is for the ohmic and the hydrodynamic model"
+
+
+def _particles(case: Tables) -> Problems:
+    """What particles cannot follow, and what needs smooth fields."""
+    yield from particle_problems(case.used_materials, case.boundaries, case.flow.magnetic_field)
+    if case.mesh.adapt is not None:
+        yield "mesh.adapt", "is for the ohmic and the hydrodynamic model"
+    if case.angular_momentum:
+        text = 'needs a smooth current: flow.model = "ohmic", "hydrodynamic" or "kinetic"'
+        yield "angular_momentum", text

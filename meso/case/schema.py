@@ -32,6 +32,9 @@ FIELDS = tuple(TABLE)
 #: Of the kinetic model; far beyond what memory allows on all but the coarsest meshes.
 MOST_HARMONICS = 1024
 
+#: Order of the fields whose mesh suits particles.
+_PARTICLES = 2
+
 #: Fields that are spelled differently in the file.
 KEYS = {"from_": "from", "length_unit_name": "length_unit"}
 
@@ -152,19 +155,27 @@ class Mesh:
 class Flow:
     """The model of the current flow."""
 
-    model: Literal["ohmic", "hydrodynamic", "kinetic"]
+    model: Literal["ohmic", "hydrodynamic", "kinetic", "particles"]
     order: Annotated[int, Field(strict=True)] | None = None  # None: 4 in 2D, 3 kinetic, 2 in 3D
     solver: Literal["auto", "direct", "iterative"] = "auto"  # "auto" decides by the size
     harmonics: Annotated[Any, BeforeValidator(_harmonics)] = 16
-    tolerance: Positive = 1e-3  # of currents and edge moments, relative, for "auto"
+    # Of currents and edge moments, relative: 1e-3 for "auto", 1e-2 for particles.
+    tolerance: Positive | None = None
     estimate: Flag = True  # of errors of the kinetic model, which takes further solutions
     bounds: Flag = False  # of the conductance of the kinetic model
     magnetic_field: Annotated[float, unit("T")] = 0.0  # along z
+    seed: Annotated[int, Field(strict=True, ge=0)] = 0  # of the random numbers of particles
+    particles: Annotated[int, Field(strict=True, ge=1)] = 10_000_000  # at most
 
     @property
     def viscous(self) -> bool:
         """Whether the model has vorticity, boundary layers and friction at walls."""
-        return self.model != "ohmic"
+        return self.model in ("hydrodynamic", "kinetic")
+
+    @property
+    def by_particles(self) -> bool:
+        """Whether particles are followed: with statistical errors, and J in cells only."""
+        return self.model == "particles"
 
     @property
     def kinetic(self) -> bool:
@@ -174,9 +185,16 @@ class Flow:
     @property
     def degree(self) -> int | None:
         """The order, None where the dimension decides."""
+        if self.by_particles:
+            return _PARTICLES  # decides about the cells alone
         return 3 if self.order is None and self.kinetic else self.order
 
     def __post_init__(self) -> None:
+        if self.tolerance is None:
+            object.__setattr__(self, "tolerance", 1e-2 if self.by_particles else 1e-3)
+        if self.order is not None and self.by_particles:
+            text = f"found {self.order}; particles have none, mesh.size tells how fine fields are"
+            raise CaseError(("order", text))
         lowest = 2 if self.viscous else 1
         if self.order is not None and not lowest <= self.order <= 10:
             text = f"found {self.order}; must be in {lowest} … 10 for the {self.model} model"

@@ -13,6 +13,9 @@ from typing import Any
 from meso.equations import dissipation
 
 Expr = Any
+#: Models whose fields have derivatives, and all of them.
+_SMOOTH = ("ohmic", "hydrodynamic", "kinetic")
+_ALL = (*_SMOOTH, "particles")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,7 @@ class Derived:
     unit: str
     sheet_unit: str = ""
     expression: Callable[[Any], Expr] | None = None
-    models: tuple[str, ...] = ("ohmic", "hydrodynamic", "kinetic")
+    models: tuple[str, ...] = _SMOOTH
     signed: bool = False
     stem: str = ""
 
@@ -81,8 +84,8 @@ def _angular_momentum(label: str, symbol: str) -> dict[str, Derived]:
     return {axis: _density(f"{label} ${symbol}_{axis}$") for axis in "xyz"}
 
 
-def _current(label: str) -> Derived:
-    return Derived(label=label, unit="A_per_m2", sheet_unit="A_per_m")
+def _current(label: str, models: tuple[str, ...] = _SMOOTH) -> Derived:
+    return Derived(label=label, unit="A_per_m2", sheet_unit="A_per_m", models=models)
 
 
 def _power(label: str, expression: Callable[[Any], Expr], *models: str) -> Derived:
@@ -97,8 +100,8 @@ def _power(label: str, expression: Callable[[Any], Expr], *models: str) -> Deriv
 
 #: The fields that ``output.fields`` may name. Those with an expression are computed when it does.
 TABLE: dict[str, Derived] = {
-    "current_density": _current("current density"),
-    "potential": Derived(label="electrochemical potential φ", unit="V"),
+    "current_density": _current("current density", _ALL),
+    "potential": Derived(label="electrochemical potential φ", unit="V", models=_ALL),
     "vorticity": Derived(label="vorticity Ω", unit="per_m3_s", sheet_unit="per_m2_s", signed=True),
     # What gradients of the current make; of a tensor kappa all three components, in 2D too.
     "orbital_density": _density("orbital density $L_z$"),

@@ -42,6 +42,8 @@ NOTHING = 1e-3
 SMALL = 3000
 #: Estimated error above which a result comes with a warning, and of what these are.
 LARGE, _WHAT = 0.1, ("currents and potentials", "edge moments")
+#: What does without harmonics.
+PARTICLES = '; flow.model = "particles" needs neither'
 #: Errors that nobody has estimated.
 UNKNOWN = (float("nan"), float("nan"))
 
@@ -145,6 +147,7 @@ class Convergence:
             out.append(
                 f"{number} harmonics leave an estimated error of {left:.1e}, the mesh one of"
                 f" {coarse:.1e}: more than flow.tolerance = {self.tolerance:g}"
+                + (PARTICLES if left > coarse else "")
             )
         for what, parts in zip(_WHAT, zip(self.error, mesh, strict=True), strict=True):
             if np.nansum(parts) > LARGE:
@@ -152,6 +155,7 @@ class Convergence:
                     f"the estimated error of {what} is {np.nansum(parts):.0%}: {parts[0]:.1%} from"
                     f" {number} harmonics, {parts[1]:.1%} from the mesh; more flow.harmonics, or"
                     " smaller cells (mesh.size, mesh.wall_size), would tell"
+                    + (PARTICLES if parts[0] > LARGE else "")
                 )
         return out
 

@@ -40,7 +40,7 @@ class Flow:
     """A solved flow.
 
     Attributes:
-        model: "ohmic", "hydrodynamic" or "kinetic".
+        model: "ohmic", "hydrodynamic", "kinetic" or "particles".
         device: The device.
         materials: Material of each region, by the name of the region.
         boundaries: Boundary conditions by name.
@@ -63,6 +63,8 @@ class Flow:
             but not in a magnetic field, nor with terms that were added.
         magnetic_field: Along z, T.
         adjoint: Derivatives of the flow (:mod:`meso.flow.adjoint`), where they were asked for.
+        counted: Conductances with their statistical errors, of particles.
+        swarm: What traced the particles, of which more may be asked (:class:`.Particles`).
     """
 
     model: str
@@ -84,11 +86,13 @@ class Flow:
     slips: bool = True
     magnetic_field: float = 0.0
     adjoint: Adjoint | None = None
+    counted: Any = None
+    swarm: Any = None
 
     @property
     def viscous(self) -> bool:
-        """Whether vorticity diffuses and walls have friction: in all models but Ohm's law."""
-        return self.model != "ohmic"
+        """Whether the current has a vorticity: not by Ohm's law, nor where particles make it."""
+        return self.model in ("hydrodynamic", "kinetic")
 
     @property
     def kinetic(self) -> bool:
@@ -248,15 +252,15 @@ def drive(
     """
     offset = np.broadcast_to(offset, len(names))
     ports = [_given(boundaries[name]) for name in names]
-    given = np.array([potential is not None for potential, _ in ports], dtype=bool)
+    fixed = np.array([potential is not None for potential, _ in ports], dtype=bool)
     potential = np.array([potential or 0.0 for potential, _ in ports])
     wanted = np.array([current or 0.0 for _, current in ports])
-    if not given.all():
-        right = wanted[~given] - response[np.ix_(~given, given)] @ potential[given]
-        right = right - offset[~given]
-        potential[~given] = np.linalg.solve(response[np.ix_(~given, ~given)], right)
+    if not fixed.all():
+        right = wanted[~fixed] - response[np.ix_(~fixed, fixed)] @ potential[fixed]
+        right = right - offset[~fixed]
+        potential[~fixed] = np.linalg.solve(response[np.ix_(~fixed, ~fixed)], right)
     current = response @ potential + offset
-    current[~given] = wanted[~given]
+    current[~fixed] = wanted[~fixed]
     return potential, current
 
 

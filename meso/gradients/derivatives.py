@@ -108,6 +108,9 @@ def gradient(
     """
     if method not in METHODS:
         raise CaseError(f'found method "{method}"; {known(method, METHODS)}')
+    if result.case.flow.by_particles:
+        text = "differences of statistical errors are no derivatives; take another model"
+        raise CaseError(("flow.model", f'found "particles"; {text}'))
     names = outputs.chosen(result, [output] if isinstance(output, str) else output)
     wanted = inputs_of(result.case, [of] if isinstance(of, str) else of)
     moving, left_out = _motions(result, wanted, of is None, trusted)

@@ -269,6 +269,26 @@ class Material:
             return base
         return base + self._path("relaxation rate") / self.electron_electron_mean_free_path
 
+    def collisions(self) -> tuple[Any, tuple[float, ...]]:
+        """Collisions of a Fermi line as jumps of particles.
+
+        Returns:
+            Their rate over γ_1, and the density of the angle α that one of them turns a particle
+            by over that of all angles alike, as c_m of Σ c_m cos mα: c_m = 2 (1 − γ_m/γ), where γ
+            is the rate of all high harmonics.
+        """
+        known = (
+            SCATTERING.get(self.scattering, {})
+            if isinstance(self.scattering, str)
+            else {int(key.removeprefix("gamma")): 1.0 for key in self.scattering}
+        )
+        last = max(known, default=1)
+        total = self.rate(last + 1)
+        series = [1.0, *(2 * (1 - self.rate(m) / total) for m in range(1, last + 1))]
+        while series[-1] == 0.0:
+            series.pop()
+        return total, tuple(series)
+
     @property
     def gamma2(self) -> Any:
         """γ₂/γ₁, with electron-electron collisions."""

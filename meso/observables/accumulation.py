@@ -24,12 +24,14 @@ class EdgeMoment:
         center: Centroid of the piece, m.
         moment: Integral of L_z over the points nearer to it than to other walls, J s (J s/m
             for a 3D metal of unknown thickness); in 3D, and of a tensor kappa, of the vector L.
+        error: Its standard error, by particles; else 0.
     """
 
     wall: str
     measure: float
     center: tuple[float, ...]
     moment: float | tuple[float, ...]
+    error: float = 0.0
 
     @property
     def length(self) -> float:

@@ -75,7 +75,7 @@ class Division:
     def __init__(self, flow: Flow) -> None:
         self.device = device = flow.device
         self.space = space = lagrange(device, 2)
-        self._surface = surface = _Surface(flow, walls_of(flow))
+        self._surface = surface = Surface(flow, walls_of(flow))
         self._places = space.space.tabulate_dof_coordinates()[:, : device.dimension]
         self._places = places = self._places / device.extent
         nearest = surface.nearest(places)[space.dofs]
@@ -295,7 +295,7 @@ def _cut(space: Lagrange, batch: np.ndarray, distance: np.ndarray, degree: int) 
     return _Between(batch, smooth.points, out, (cut, cell, owner, other))
 
 
-class _Surface:
+class Surface:
     """The walls as points with normals, lengths over the size of the device."""
 
     def __init__(self, flow: Flow, walls: list[int]) -> None:

@@ -22,7 +22,7 @@ from meso.case import Case
 from meso.constants import HBAR
 from meso.discrete.sampling import probe_points, sample
 from meso.errors import CaseError
-from meso.evidence.convergence import Convergence, quantities
+from meso.evidence.convergence import LARGE, Convergence, quantities
 from meso.files.directory import new_result
 from meso.files.naming import file_names
 from meso.flow.hydrodynamic import Hydrodynamic
@@ -114,6 +114,8 @@ class Comparison:
             f"  error is {max(error.error_extrapolated):.1e} in the harmonics and"
             f" {np.nanmax([*error.mesh, 0.0]):.1e} in the mesh",
         ]
+        if max(error.error_extrapolated) > LARGE:
+            lines += ['  harmonics cannot tell more here: use flow.model = "particles"']
         return "\n".join(lines)
 
     def rows(self) -> list[dict[str, Any]]:

@@ -85,7 +85,8 @@ def _parts(device: Device, unit: str, folder: Path) -> Iterator[list[str]]:
     yield [
         "",
         "[flow]",
-        'model = "hydrodynamic"           # or "ohmic"' + (', "kinetic"' if plane else ""),
+        'model = "hydrodynamic"           # or "ohmic"'
+        + (', "kinetic", "particles"' if plane else ""),
         "",
         "[output]",
         f'directory = "results/{re.sub(r"[^A-Za-z0-9._-]", "_", file.stem)}"',

@@ -58,6 +58,8 @@ def source(
     solution asks for, where the mesh is adapted. With a communicator all ranks call this.
     """
     geometry, mesh, unit = case.geometry, case.mesh, case.geometry.length_unit
+    if case.flow.by_particles:  # they see no layers, and no singularities at corners
+        wanted = SizeField.anything()
     drawing = Source(
         path=geometry.file,
         unit=unit,

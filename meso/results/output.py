@@ -82,6 +82,8 @@ def _write(result: Result, folder: Path, final: Path, figures: bool, format: str
             lambda name: result.flow.distribution.table(np.array(output.distributions[name])),
         ),
     }
+    if (counted := result.flow.counted) is not None:
+        kinds["arrivals"] = (result.contacts, counted.arrivals)
     files: dict[str, dict[str, str]] = {}
     tables: dict[str, dict[str, np.ndarray]] = {}
     for kind, (names, columns) in kinds.items():

@@ -113,6 +113,16 @@ class Result:
         }
 
     @property
+    def resistance_errors(self) -> dict[str, float]:
+        """Standard errors of these where they have one, by particles, ohm."""
+        if self.flow.counted is None:
+            return {}
+        return {
+            name: self.flow.counted.four_terminal(wanted.current, wanted.voltage)
+            for name, wanted in self.case.output.resistances.items()
+        }
+
+    @property
     def walls(self) -> tuple[str, ...]:
         """Names of the walls."""
         return tuple(n for n, law in self.flow.boundaries.items() if isinstance(law, Wall))

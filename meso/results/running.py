@@ -30,10 +30,11 @@ from meso.flow.bounds import Bounds, conductance_bounds
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
+from meso.flow.particles import Particles
 from meso.flow.result import Flow, check_device
 from meso.geometry.layers import SizeField
 from meso.mpi import failing_together
-from meso.observables import corners
+from meso.observables import circulation, corners
 from meso.observables.accumulation import EdgeMoment, edge_moments
 from meso.observables.derived import derive
 from meso.observables.grazing import iteration_tolerance
@@ -165,7 +166,7 @@ def run(
             spin_moments=spins,
             warnings=(
                 *case.warnings,
-                *_warnings(case, flow, **evidence),
+                *_warnings(case, flow, moments or spins, **evidence),
                 *filter(None, [corners.warning(found, fields)]),
                 *(part.densities.warnings if part else ()),
             ),
@@ -185,8 +186,9 @@ def _check(
     problems = []
     if device is not None and case.mesh.adapt is not None:
         problems.append(("mesh.adapt", "makes meshes of its own: it takes no device"))
-    if terms and case.flow.kinetic:
-        problems.append(("flow.model", "the kinetic model takes no added terms"))
+    if terms and (case.flow.kinetic or case.flow.by_particles):
+        model = "the kinetic model takes" if case.flow.kinetic else "particles take"
+        problems.append(("flow.model", f"{model} no added terms"))
     if terms and case.mesh.adapt is not None:
         problems.append(("mesh.adapt", "does not know the errors of added terms"))
     if densities and not case.angular_momentum:
@@ -265,8 +267,19 @@ def solve(
         "materials": case.region_materials,
         "boundaries": case.boundaries,
         "thickness": case.geometry.thickness,
-        "solver": case.flow.solver,
     }
+    assert case.flow.tolerance is not None
+    if case.flow.by_particles:
+        return Particles(
+            device,
+            magnetic_field=case.flow.magnetic_field,
+            tolerance=case.flow.tolerance,
+            particles=case.flow.particles,
+            seed=case.flow.seed,
+            progress=progress,
+            **given,
+        ).solve(), None
+    given["solver"] = case.flow.solver
     if not case.flow.viscous:
         return Ohmic(device, order=case.flow.order, terms=terms, **given).solve(keep=keep), None
     given["magnetic_field"] = case.flow.magnetic_field
@@ -326,6 +339,8 @@ def _fields(
             if couplings(flow, name) is not None:
                 found = fields[f"{name}_density"] = density(flow, fields["vorticity"])
                 moments[found.name] = tuple(edge_moments(flow, found))
+    if flow.swarm is not None:
+        moments = circulation.moments(flow)
     for name, of in {**TABLE, **own}.items():
         if of.expression is not None and (name in own or name in asked):
             fields[name] = derive(flow, name, of)
@@ -335,6 +350,7 @@ def _fields(
 def _warnings(
     case: Case,
     flow: Flow,
+    moments: Sequence[EdgeMoment],
     *,
     convergence: Convergence | None,
     bounds: Bounds | None,
@@ -345,6 +361,10 @@ def _warnings(
         out += resolution.warnings(
             flow.device, case.region_materials, case.boundaries, kinetic=case.flow.kinetic
         )
+    if flow.counted is not None:
+        assert case.flow.tolerance is not None
+        out += flow.counted.warnings(case.flow.tolerance)
+        out += circulation.warnings(moments, case.flow.tolerance)
     if convergence is not None:
         out += convergence.warnings
         out += resolution.leaks(flow)

@@ -76,12 +76,17 @@ def summary(result: Result) -> dict[str, Any]:
     if len(contacts) > 1:
         out["conductance_matrix_contacts"] = contacts
         out[f"conductance_matrix_S{per}"] = flow.conductance_matrix.tolist()
+        if flow.counted is not None:
+            errors = flow.counted.errors[: len(contacts), : len(contacts)]
+            out[f"conductance_matrix_standard_error_S{per}"] = errors.tolist()
     if result.convergence is not None:
         out["convergence"] = result.convergence.table()
     if result.bounds is not None:
         out["bounds"] = result.bounds.table(per)
     if result.resistances:
         out["resistances_ohm" + per.removeprefix("_per")] = result.resistances
+    if result.resistance_errors:
+        out["resistances_standard_error_ohm"] = result.resistance_errors
     out[f"dissipated_power_W{per}"] = flow.dissipated_power
     out["walls"] = {name: _wall(result, name) for name in result.walls}
     if tensors := _tensors(result):
@@ -124,6 +129,8 @@ def numbers(result: Result) -> dict[str, float]:
         out[f"conductance_S{per}"] = flow.conductance_matrix[0, 0]
     elif len(pairs) == 1 and pairs[0].potential:
         out[f"conductance_S{per}"] = pairs[0].current / pairs[0].potential
+    if flow.counted is not None and len(flow.counted.names) <= 2:
+        out[f"conductance_standard_error_S{per}"] = flow.counted.errors[0, 0]
     if (bounds := result.bounds) is not None and len(bounds.names) <= 2:
         if bounds.lower is not None:
             out[f"conductance_lower_S{per}"] = bounds.lower[0, 0]
@@ -136,6 +143,8 @@ def numbers(result: Result) -> dict[str, float]:
                     out[f"estimated_error_{kind}.{what}"] = error
     for name, value in result.resistances.items():
         out[f"resistance.{name}_ohm{per.removeprefix('_per')}"] = value
+    for name, value in result.resistance_errors.items():
+        out[f"resistance.{name}_standard_error_ohm"] = value
     out[f"dissipated_power_W{per}"] = flow.dissipated_power
     for wall, (channel, pieces) in product(result.walls, _moments_of(result).items()):
         own = [m for m in pieces if m.wall == wall]
@@ -160,12 +169,17 @@ def _per(result: Result) -> str:
 
 def _terminal(result: Result, name: str) -> dict[str, float]:
     """Current and potential of a contact, or voltage of a periodic pair."""
-    flow, current = result.flow, f"current_A{_per(result)}"
-    if name in flow.contacts:
-        found = flow.contacts[name]
-        return {current: found.current, "potential_V": found.potential}
-    found = flow.periodic[name]
-    return {"voltage_V": found.potential, current: found.current}
+    flow, current, level = result.flow, f"current_A{_per(result)}", "potential_V"
+    found = {**flow.contacts, **flow.periodic}[name]
+    out = {current: found.current, level: found.potential}
+    if name in flow.periodic:
+        level = "voltage_V"
+        out = {level: found.potential, current: found.current}
+    if flow.counted is not None:
+        errors = flow.counted.terminals(flow.boundaries)[name]
+        keys = (key.replace("_", "_standard_error_", 1) for key in (current, level))
+        out |= dict(zip(keys, errors, strict=True))
+    return out
 
 
 def _places(device: Device, name: str) -> list[dict[str, Any]]:
@@ -214,9 +228,15 @@ def _moment(result: Result, pieces: Sequence[EdgeMoment], channel: str) -> dict[
         # J s over metres of wall, and over the thickness where that is not known.
         unit = "_per_m2" if result.per_thickness else "_per_m"
         moment = moment / sum(m.measure for m in pieces)
+    found = {channel: moment}
+    if result.flow.counted is not None:
+        error = np.sqrt(sum(m.error**2 for m in pieces))
+        found[f"{channel}_standard_error"] = error / sum(m.measure for m in pieces)
+    units = (("J_s", 1.0), ("hbar", HBAR))
     return {
-        f"{channel}_J_s{unit}": moment.tolist(),
-        f"{channel}_hbar{unit}": (moment / HBAR).tolist(),
+        f"{name}_{key}{unit}": (value / size).tolist()
+        for name, value in found.items()
+        for key, size in units
     }
 
 
@@ -245,11 +265,13 @@ def table(result: Result) -> str:
     """The result as a table for the terminal."""
     flow, device = result.flow, result.device
     unit = "A/m" if result.per_thickness else "A"
-    lines = [
-        f"{result.case.title or result.case.geometry.file.stem}: {flow.model} flow, order"
-        f" {flow.order}, {device.cells} cells, {flow.evidence['unknowns']} unknowns",
-        "",
-    ]
+    made = f"{flow.model} flow, order {flow.order}, {device.cells} cells,"
+    made += f" {flow.evidence['unknowns']} unknowns"
+    errors = {}
+    if flow.counted is not None:
+        made = f"{flow.counted.particles} particles on {device.cells} cells"
+        errors = flow.counted.terminals(flow.boundaries)
+    lines = [f"{result.case.title or result.case.geometry.file.stem}: {made}", ""]
     tables = (("contact", "potential V", flow.contacts), ("periodic", "voltage V", flow.periodic))
     for what, level, terminals in tables:
         if terminals:
@@ -257,12 +279,18 @@ def table(result: Result) -> str:
             lines.append(f"  {what:<16}{'current ' + unit:>18}{level:>18}")
         for name, terminal in terminals.items():
             lines.append(f"  {name:<16}{terminal.current:>18.9g}{terminal.potential:>18.9g}")
+            if name in errors:
+                off = "".join(f"{error:>18.2g}" for error in errors[name])
+                lines.append(f"    {'standard error':<14}{off}")
     if len(flow.contacts) == 2:
         siemens = "S/m" if result.per_thickness else "S"
-        lines += ["", f"  conductance {flow.conductance_matrix[0, 0]:.9g} {siemens}"]
+        doubt = "" if flow.counted is None else f" ± {flow.counted.errors[0, 0]:.2g}"
+        lines += ["", f"  conductance {flow.conductance_matrix[0, 0]:.9g}{doubt} {siemens}"]
     for name, value in result.resistances.items():
         ohm = "Ω m" if result.per_thickness else "Ω"
-        lines.append(f"  resistance {name} {value:.9g} {ohm}")
+        error = result.resistance_errors.get(name)
+        doubt = "" if error is None else f" ± {error:.2g}"
+        lines.append(f"  resistance {name} {value:.9g}{doubt} {ohm}")
     lines += _moments(result)
     lines += _accuracy(result)
     lines += report.lines(result)
@@ -343,5 +371,7 @@ def _moments(result: Result) -> list[str]:
                 parts[np.abs(parts) < 1e-10 * np.abs(parts).max()] = 0.0
             value = "".join(f"{x:>14.5g}" if vector else f"{x:>24.6g}" for x in parts)
             size = f"{m.measure * 1e18:>14.6g}" if solid else f"{m.measure * 1e9:>18.6g}"
+            if m.error:
+                value += f" ± {m.error / HBAR / m.measure:.2g}"
             rows.append(f"  {m.wall:<16}{size}{value}")
     return rows

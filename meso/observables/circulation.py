@@ -1,0 +1,341 @@
+"""Orbital moments of a flow of particles: circulations of the current around what is near walls.
+
+The current of particles is known as a mean in cells, without derivatives. A moment needs none:
+
+    integral of kappa curl J over the points next to a wall = kappa times that of J.dl around them.
+
+At a place x of that line, carriers that move along p owe what those meet who start there along -p
+and go backwards (in the opposite magnetic field) until a contact absorbs them. Unlike crossings of
+the line, that has a finite variance. What walls emit in all directions alike has no current along
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from meso.boundary import Contact, Wall, law_of
+from meso.flow.counting import Batches
+from meso.flow.emission import turned
+from meso.flow.particles import Particles, in_threads
+from meso.flow.result import Flow
+from meso.flow.tracing import ENDS, Maze, Swarm, Tracer, along
+from meso.observables.accumulation import EdgeMoment, couplings
+from meso.observables.edges import piece_centers
+from meso.observables.nearest import Surface, walls_of
+
+#: Parts along a side of the cells in which the middle between walls is looked for.
+_PARTS = 4
+#: Distances that differ by less than this part of the device are equal.
+_EQUAL = 1e-9
+#: Particles of a batch, batches of a round; steps that are always permitted. More than that, and
+#: than the conductances took, is not spent on moments.
+_SIZE, _BATCHES, _STEPS = 1024, 32, 5_000_000
+_CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Line:
+    """Parts of the lines around what is near the pieces of walls.
+
+    Attributes:
+        cell: Of each part, shape (n,).
+        ends: In the cell inside the conductor; on facets places on these in the first coordinate,
+            shape (n, 2, 2).
+        facet: Or -1 inside, shape (n,).
+        left: Piece on the left of the way from the first to the second end, shape (n,).
+        right: Piece on the right, or -1 beyond the boundary, shape (n,).
+    """
+
+    cell: np.ndarray
+    ends: np.ndarray
+    facet: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+
+    def __add__(self, other: Line) -> Line:
+        parts = ([getattr(line, name) for line in (self, other)] for name in self.__slots__)
+        return Line(**dict(zip(self.__slots__, map(np.concatenate, parts), strict=True)))
+
+    def lengths(self, maze: Maze) -> np.ndarray:
+        """Of the parts, about, shape (n,)."""
+        every = np.arange(len(self.cell))
+        return np.asarray(np.linalg.norm(self.at(maze, every, every * 0 + 0.5)[1], axis=1))
+
+    def at(self, maze: Maze, which: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and derivatives by u at places 0 < u < 1 of parts, shape (m, 2) each."""
+        ends, facet = self.ends[which], self.facet[which]
+        step = ends[:, 1] - ends[:, 0]
+        here = ends[:, 0] + u[:, None] * step
+        position, jacobian = maze.positions(self.cell[which], here)
+        slope = (jacobian @ step[:, :, None])[:, :, 0]
+        edge = facet >= 0
+        curve = maze.edges(*maze.facet[facet[edge]].T)
+        position[edge], slope[edge] = along(curve, here[edge, 0])
+        slope[edge] *= step[edge, :1]
+        return position, slope
+
+
+def moments(flow: Flow) -> dict[str, tuple[EdgeMoment, ...]]:
+    """Orbital moments and spins of the walls with standard errors, as ``Result`` has them.
+
+    Args:
+        flow: A flow of particles.
+
+    Returns:
+        By "orbital_density" and "spin_density"; empty where materials have no coupling, or one that
+        is a tensor or differs between regions.
+    """
+    known = {f"{channel}_density": couplings(flow, channel) for channel in ("orbital", "spin")}
+    plain = {
+        name: float(kappa[0])
+        for name, kappa in known.items()
+        if kappa is not None and kappa.ndim == 1 and np.ptp(kappa) == 0
+    }
+    out: dict[str, tuple[EdgeMoment, ...]] = dict.fromkeys(known, ())
+    pieces = walls_of(flow)
+    if not plain or not pieces:
+        return out
+    found, errors = circulations(flow, pieces)
+    centers = piece_centers(flow.device)
+    for name, kappa in plain.items():
+        out[name] = tuple(
+            EdgeMoment(
+                wall=flow.device.pieces[i].boundary,
+                measure=flow.device.pieces[i].measure,
+                center=tuple(map(float, centers[i])),
+                moment=kappa * float(value),
+                error=abs(kappa) * float(error),
+            )
+            for i, value, error in zip(pieces, found, errors, strict=True)
+        )
+    return out
+
+
+def warnings(found: Sequence[EdgeMoment], tolerance: float) -> list[str]:
+    """Moments that are less certain than was asked for."""
+    error = max((moment.error for moment in found), default=0.0)
+    size = max((abs(moment.moment) for moment in found), default=0.0)  # type: ignore[arg-type]
+    if error <= tolerance * size:
+        return []
+    return [
+        f"moments have standard errors up to {error / size if size else 1.0:.1%} of the largest:"
+        f" more than flow.tolerance = {tolerance:g}; they take as many steps as the conductances"
+    ]
+
+
+def circulations(flow: Flow, pieces: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Integrals of J.dl around what is nearest to pieces, and standard errors, A, shape (n,)."""
+    model: Particles = flow.swarm
+    comm, scale = flow.device.comm, model.per_path * flow.device.extent
+    line = around(flow, pieces)
+    length = line.lengths(model.maze)
+    share = length / length.sum()
+    work = partial(_batch, flow, model.tracer(backwards=True), line, share, len(pieces))
+    rows, steps = [], 0
+    most = max(_STEPS, flow.evidence["steps"])
+    for turn in count():
+        tasks = range(turn * _BATCHES + comm.rank, (turn + 1) * _BATCHES, comm.size)
+        own = list(in_threads(work, tasks, comm))
+        rows += [row for part in comm.allgather(own) for row in part]
+        steps = sum(row[2] for row in rows)
+        scores = np.array([row[1] for row in sorted(rows, key=lambda row: row[0])])
+        batches = Batches(counts=np.full(len(rows), _SIZE), scores=scores)
+        mean, error = batches.mean * scale, np.sqrt(batches.variance(scores)) * scale
+        done = error.max() <= model.tolerance * np.abs(mean).max()
+        if done or steps >= most or _SIZE * len(rows) >= model.most:
+            break
+    return mean, error
+
+
+def _batch(
+    flow: Flow, tracer: Tracer, line: Line, share: np.ndarray, pieces: int, number: int
+) -> tuple[int, np.ndarray, int]:
+    """Number, scores of the pieces, summed over particles, and steps."""
+    model: Particles = flow.swarm
+    maze, pairs = model.maze, len(model.pairs)
+    rng, key = model.random(3, number)
+    which = rng.choice(len(share), size=_SIZE, p=share)
+    position, slope = line.at(maze, which, rng.random(_SIZE))
+    # On boundaries half of all angles counts, to the left of the line.
+    facet, angle = line.facet[which], np.pi * rng.random(_SIZE)
+    angle = np.where(facet < 0, 2 * angle, angle)
+    tangent = slope / np.linalg.norm(slope, axis=1, keepdims=True)
+    direction = turned(tangent, np.cos(angle), np.sin(angle))
+    back = np.where(facet < 0, 2.0, 1 + _mirrors(flow, maze)[facet])
+    factor = -back * (direction * slope).sum(axis=1) / share[which]
+    cell = line.cell[which]
+    where = np.column_stack([cell, np.full(_SIZE, -1)])
+    where[facet >= 0] = maze.facet[facet[facet >= 0]]
+    swarm = Swarm(
+        places=np.concatenate([position, direction], axis=1),
+        where=where,
+        weights=np.zeros((_SIZE, pairs)),
+    )
+    steps = tracer(swarm, key, length=1e300 if model.contacts else model.memory)
+    # In equilibrium with the place where they begin they would carry nothing.
+    score = factor * (_owed(flow, swarm) - _level(flow, cell, position))
+    sums = np.bincount(line.left[which], score, minlength=pieces)
+    inside = line.right[which] >= 0
+    sums -= np.bincount(line.right[which][inside], score[inside], minlength=pieces)
+    return number, sums, steps
+
+
+def _level(flow: Flow, cell: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """About the potential at places in cells, V."""
+    model: Particles = flow.swarm
+    voltages = np.array([flow.periodic[first].potential for first, _ in model.pairs])
+    beside = position - model.maze.centers[cell]
+    return np.asarray(model.levels[cell] + beside @ model.slopes.T @ voltages)
+
+
+def _mirrors(flow: Flow, maze: Maze) -> np.ndarray:
+    """Specularity of each boundary facet, 0 at contacts."""
+    laws = [law_of(flow.boundaries, name) for name in flow.device.boundaries]
+    smooth = [
+        (1.0 if law.specularity is None else law.specularity) if isinstance(law, Wall) else 0.0
+        for law in laws
+    ]
+    return np.array(smooth)[maze.boundary]
+
+
+def _owed(flow: Flow, swarm: Swarm) -> np.ndarray:
+    """What particles that have gone backwards owe, V."""
+    model: Particles = flow.swarm
+    voltages = np.array([flow.periodic[first].potential for first, _ in model.pairs])
+    owed = -swarm.weights @ voltages
+    if model.contacts:
+        levels = np.array([flow.contacts[name].potential for name in model.contacts])
+        return np.asarray(owed + levels[model.owner[swarm.facet]])
+    return np.asarray(owed + swarm.places[:, :2] @ model.slopes.T @ voltages)
+
+
+# -- where one wall is as near as another ----------------------------------------------------------
+
+
+def around(flow: Flow, pieces: list[int]) -> Line:
+    """The lines around what is nearest to each of some pieces of walls."""
+    maze: Maze = flow.swarm.maze
+    nodes, triangles = _lattice()
+    table = maze.element.tabulate(0, nodes)[0, :, :, 0]
+    surface = Surface(flow, pieces)
+    places = (table @ maze.nodes).reshape(-1, 2)
+    distance = surface.distances(places, np.array(pieces)).reshape(len(maze.area), len(nodes), -1)
+    label = (distance <= distance.min(axis=2, keepdims=True) + _EQUAL).argmax(axis=2)
+    line = _between(nodes, triangles, label, distance)
+    names = [law_of(flow.boundaries, name) for name in flow.device.boundaries]
+    kinds = [1 if isinstance(n, Wall) else 0 if isinstance(n, Contact) else 2 for n in names]
+    kind = np.array(kinds)[maze.boundary]
+    rank = np.full(len(flow.device.pieces), -1)
+    rank[pieces] = np.arange(len(pieces))
+    facet = np.flatnonzero(kind == 1)
+    whole = np.tile([[0.0, 0.0], [1.0, 0.0]], (len(facet), 1, 1))
+    walls = Line(
+        cell=maze.facet[facet, 0],
+        ends=whole,
+        facet=facet,
+        left=rank[maze.piece[facet]],
+        right=np.full(len(facet), -1),
+    )
+    return line + walls + _contacts(maze, np.flatnonzero(kind == 0), distance, nodes)
+
+
+def _lattice() -> tuple[np.ndarray, np.ndarray]:
+    """Nodes (n, 2) of the reference cell and the triangles (t, 3) between them."""
+    index: dict[tuple[int, int], int] = {}
+    nodes: list[tuple[float, float]] = []
+    for j in range(_PARTS + 1):
+        for i in range(_PARTS + 1 - j):
+            index[i, j] = len(nodes)
+            nodes.append((i / _PARTS, j / _PARTS))
+    up = [(index[i, j], index[i + 1, j], index[i, j + 1]) for i, j in index if i + j < _PARTS]
+    down = [
+        (index[i + 1, j], index[i + 1, j + 1], index[i, j + 1])
+        for i, j in index
+        if i + j < _PARTS - 1
+    ]
+    return np.array(nodes), np.array(up + down)
+
+
+def _between(
+    nodes: np.ndarray, triangles: np.ndarray, label: np.ndarray, distance: np.ndarray
+) -> Line:
+    """Lines inside the conductor between points that are nearest to different walls."""
+    cell, triangle = np.nonzero(np.ptp(label[:, triangles], axis=2) > 0)
+    corner = triangles[triangle]
+    own = label[cell[:, None], corner]
+    crossing = np.full((len(cell), 3, 2), np.nan)  # on the edge after each corner
+    for e in range(3):
+        a, b = corner[:, e], corner[:, (e + 1) % 3]
+        i, j = own[:, e], own[:, (e + 1) % 3]
+        t = _crossing(distance, cell, a, b, i, j)
+        found = nodes[a] * (1 - t)[:, None] + nodes[b] * t[:, None]
+        crossing[:, e] = np.where((i != j)[:, None], found, np.nan)
+    center = np.nanmean(crossing, axis=1)
+    out: Any = None
+    for e in range(3):
+        # Along the edge counter-clockwise from i to j: from there inwards i is on the left ... of
+        # the way back; with i on the left the way goes in.
+        i, j = own[:, e], own[:, (e + 1) % 3]
+        here = np.flatnonzero(i != j)
+        part = Line(
+            cell=cell[here],
+            ends=np.stack([crossing[here, e], center[here]], axis=1),
+            facet=np.full(len(here), -1),
+            left=i[here],
+            right=j[here],
+        )
+        out = part if out is None else out + part
+    return out
+
+
+def _crossing(
+    distance: np.ndarray,
+    cell: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    i: np.ndarray,
+    j: np.ndarray,
+) -> np.ndarray:
+    """Where between nodes a and b the pieces i, nearest to a, and j are equally near, 0 to 1."""
+    first = distance[cell, a, j] - distance[cell, a, i]
+    second = distance[cell, b, i] - distance[cell, b, j]
+    total = first + second
+    return np.asarray(np.clip(first / np.where(total > 0, total, 1.0), 0, 1))
+
+
+def _contacts(maze: Maze, facet: np.ndarray, distance: np.ndarray, nodes: np.ndarray) -> Line:
+    """Parts of contacts by the wall that is nearest to them."""
+    cell, edge = maze.facet[facet].T
+    # Vertices of the maze in the order of the reference cell of its nodes.
+    corner = maze.vertices[cell][np.arange(len(cell))[:, None], ENDS[edge]]
+    vertex = np.linalg.norm(maze.nodes[cell, None, :3] - corner[:, :, None], axis=3).argmin(axis=2)
+    s = np.linspace(0, 1, _PARTS + 1)
+    first, second = (_CORNERS[vertex[:, k]][:, None] for k in (0, 1))
+    at = first * (1 - s)[:, None] + second * s[:, None]
+    node = np.linalg.norm(at[:, :, None] - nodes, axis=3).argmin(axis=2)
+    near = distance[cell[:, None], node]
+    own = (near <= near.min(axis=2, keepdims=True) + _EQUAL).argmax(axis=2)
+    rows = []
+    for k in range(_PARTS):
+        i, j = own[:, k], own[:, k + 1]
+        t = np.where(i == j, 1.0, _crossing(distance, cell, node[:, k], node[:, k + 1], i, j))
+        middle = s[k] + t * (s[k + 1] - s[k])
+        rows += [(s[k] + 0 * middle, middle, i), (middle, s[k + 1] + 0 * middle, j)]
+    ends = np.zeros((len(rows), len(facet), 2, 2))
+    ends[:, :, 0, 0], ends[:, :, 1, 0] = (np.array([row[n] for row in rows]) for n in (0, 1))
+    left = np.array([row[2] for row in rows])
+    size = len(rows)
+    return Line(
+        cell=np.tile(cell, size),
+        ends=ends.reshape(-1, 2, 2),
+        facet=np.tile(facet, size),
+        left=left.ravel(),
+        right=np.full(size * len(facet), -1),
+    )
