@@ -293,7 +293,7 @@ def completed(block: Block, folder: Path) -> dict[str, Any]:
     materials = tables.setdefault("materials", {"metal": {}})
     for name in tables.setdefault("regions", {"metal": next(iter(materials))}).values():
         if "library" not in materials.setdefault(name, {}):
-            known = SHEET if flow["model"] == "kinetic" else METAL
+            known = SHEET if flow["model"] in ("kinetic", "particles") else METAL
             materials[name] = merged(known, materials[name])
     return tables
 

@@ -38,7 +38,7 @@ NAMES = {
         "two_way",
     },
     "meso.flow": {
-        *("Bounds", "Flow", "Hydrodynamic", "Kinetic", "Ohmic", "Terminal"),
+        *("Bounds", "Flow", "Hydrodynamic", "Kinetic", "Ohmic", "Particles", "Terminal"),
         "conductance_bounds",
     },
     "meso.orbital": {

@@ -823,3 +823,29 @@ def _magnetic_ribbon(solved: Result) -> None:
     assert solved.periodic["source"].potential > 1.02 * voltage(0.0)
     assert solved.periodic["source"].potential > 1.2 * voltage(0.5)
     assert "LU" in solved.flow.evidence["method"]
+
+
+@shows("focusing")
+def _focusing(solved: Result) -> None:
+    """Peaks where the contacts are n diameters apart; nothing in the opposite field."""
+    first = solved.flow.magnetic_field
+    assert first == pytest.approx(2 * HBAR * 1.4e8 / (-ELECTRON_CHARGE * 1000 * NM), rel=1e-3)
+
+    def resistance(fields: float) -> float:
+        return result("focusing", ("flow.magnetic_field", fields * first)).resistances["focusing"]
+
+    peak, error = solved.resistances["focusing"], solved.resistance_errors["focusing"]
+    assert error < 0.06 * peak
+    assert peak > 2.5 * max(resistance(0.75), resistance(1.25))
+    assert resistance(2.0) > 1.5 * max(resistance(1.7), resistance(2.3))
+    assert abs(resistance(-1.0)) < 3 * error
+
+
+@shows("ballistic_slit")
+def _ballistic_slit(solved: Result) -> None:
+    """.83 of Sharvin's conductance."""
+    sharvin = 2 / np.pi * 0.0174 / 1e-6 * 20 * NM
+    found = solved.conductance_matrix[0, 0] / sharvin
+    error = solved.flow.counted.errors[0, 0] / sharvin
+    assert error < 0.0085
+    assert abs(found - 0.829) < 3 * np.hypot(error, 0.003)

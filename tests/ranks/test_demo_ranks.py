@@ -27,7 +27,16 @@ DEMOS = [path.parent.name for path in sorted((ROOT / "demos").glob("*/case.toml"
 
 # Those that CI has time for: every model and coupling, and each kind of drawing.
 FEW = (
-    *("bilayer", "chromium", "graded", "hall_bar", "magnetic_ribbon", "nonlocal", "point_contact"),
+    *(
+        "bilayer",
+        "chromium",
+        "focusing",
+        "graded",
+        "hall_bar",
+        "magnetic_ribbon",
+        "nonlocal",
+        "point_contact",
+    ),
     *("slit", "step_3d", "step_channel"),
 )
 
@@ -39,6 +48,8 @@ CHEAPER = {
     "chromium": ["mesh.wall_size=4 nm"],
     "constriction": ["mesh.wall_size=5 nm"],
     "double_chamber": ["mesh.wall_size=15 nm"],
+    "ballistic_slit": ["flow.tolerance=0.05"],
+    "focusing": ["flow.tolerance=0.02"],
     "fuchs_sondheimer": ["flow.harmonics=8"],
     "graded": ["mesh.wall_size=5 nm"],
     "hall_bar": ["mesh.wall_size=15 nm", "flow.order=3"],
