@@ -35,9 +35,7 @@ _EXAMPLES = {
 }
 
 
-@cache
-def _adapter() -> TypeAdapter[Tables]:
-    return TypeAdapter(Tables)
+_adapter = cache(TypeAdapter)
 
 
 def validate(tables: Mapping[str, Any], *, base_directory: Path) -> Tables:
@@ -51,15 +49,25 @@ def validate(tables: Mapping[str, Any], *, base_directory: Path) -> Tables:
         # Whether the carriers are 2d, for units; None where that is not known or mixed.
         "sheet": {"2d": True, "3d": False}.get(found.pop()) if len(found) == 1 else None,
     }
+    return checked(Tables, tables, context, _EXAMPLES)
+
+
+def checked(
+    kind: Any,
+    tables: Mapping[str, Any],
+    context: Mapping[str, Any],
+    examples: Mapping[str, str],
+) -> Any:
+    """The dataclass of tables of a file; ``examples`` are those of required keys.
+
+    Raises:
+        CaseError: All that is wrong, each with its key.
+    """
     try:
-        return _adapter().validate_python(tables, context=context)
+        return _adapter(kind).validate_python(tables, context=dict(context))
     except ValidationError as error:
-        raise CaseError(*problems(error)) from None
-
-
-def problems(error: ValidationError, root: Any = Tables) -> list[tuple[str, str]]:
-    """What is wrong with tables of a schema, as pairs (key, text)."""
-    return [p for e in error.errors(include_url=False) for p in _problems(e, root)]
+        found = error.errors(include_url=False)
+        raise CaseError(*(p for e in found for p in _problems(e, kind, examples))) from None
 
 
 def _length_unit(tables: Mapping[str, Any]) -> float:
@@ -70,7 +78,9 @@ def _length_unit(tables: Mapping[str, Any]) -> float:
         return 1.0
 
 
-def _problems(error: Mapping[str, Any], root: Any) -> Iterable[tuple[str, str]]:
+def _problems(
+    error: Mapping[str, Any], kind: Any, examples: Mapping[str, str]
+) -> Iterable[tuple[str, str]]:
     """Translate one error of pydantic into pairs (key, text)."""
     *table, key = location = [str(part) for part in error["loc"]] or [""]
     context = error.get("ctx", {})
@@ -82,9 +92,9 @@ def _problems(error: Mapping[str, Any], root: Any) -> Iterable[tuple[str, str]]:
             return [(".".join(filter(None, [*location, k])), t) for k, t in inner]
         case "missing":
             inside = ".".join([*table[-1:], key])
-            text = f"missing; give {_EXAMPLES.get(inside) or _EXAMPLES.get(key, 'a value')}"
+            text = f"missing; give {examples.get(inside) or examples.get(key, 'a value')}"
         case "unexpected_keyword_argument":
-            text = f"unknown key; {known(key, _known_keys(table, root))}"
+            text = f"unknown key; {known(key, _known_keys(kind, table))}"
         case "literal_error":
             expected = re.findall(r"'([^']+)'", context["expected"])
             text = f"found {found!r}; {known(str(found), expected)}"
@@ -102,9 +112,9 @@ def _problems(error: Mapping[str, Any], root: Any) -> Iterable[tuple[str, str]]:
     return [(".".join(location), text)]
 
 
-def _known_keys(location: list[str], root: Any) -> list[str]:
+def _known_keys(kind: Any, location: list[str]) -> list[str]:
     """Keys of the table at a location."""
-    hint: Any = root
+    hint = kind
     for part in location:
         if is_dataclass(hint):
             hint = {KEYS.get(name, name): of for name, of in get_type_hints(hint).items()}[part]

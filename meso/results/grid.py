@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import isfinite, isinf
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -234,7 +234,19 @@ def fingerprint(case: Case, axes: Sequence[Axis]) -> str:
     return digest.hexdigest()
 
 
-def check_drawings(points: Sequence[Point], trusted: bool = False) -> None:
+class Named(Protocol):
+    """A case with a name for messages."""
+
+    @property
+    def case(self) -> Case:
+        """The case."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from others."""
+
+
+def check_drawings(points: Sequence[Named], trusted: bool = False) -> None:
     """Open the drawing with the parameters of each point, which may be out of range."""
     seen = set()
     for point in points:

@@ -261,7 +261,7 @@ def sweep(
     if jobs < 1:
         raise CaseError(("--jobs", f"found {jobs}; must be at least 1"))
     comm = None
-    if jobs > 1 and any(int(os.environ.get(name, 1)) > 1 for name in _SIZES):
+    if jobs > 1 and started_by_launcher():
         raise CaseError(("--jobs", "is for one process; under mpirun every point uses all ranks"))
     if jobs == 1:
         from mpi4py import MPI
@@ -295,6 +295,11 @@ def sweep(
     return on_root(comm, lambda: [table.rows[point.case_hash] for point in points])
 
 
+def started_by_launcher() -> bool:
+    """Whether this process is one of several ranks."""
+    return any(int(os.environ.get(name, 1)) > 1 for name in _SIZES)
+
+
 def _parallel(
     solver: _Solver,
     points: Sequence[Point],
@@ -319,9 +324,14 @@ def _parallel(
 
 
 def _start_worker(solver: _Solver, petsc: Sequence[str]) -> None:
-    """Start PETSc in a worker process, which leaves Ctrl-C to its parent."""
+    """Make a process a worker."""
     global _worker
     _worker = solver
+    start_worker(petsc)
+
+
+def start_worker(petsc: Sequence[str]) -> None:
+    """Start PETSc in a worker process, which leaves Ctrl-C to its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(AttributeError, OSError):  # Linux: no worker without its parent
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
