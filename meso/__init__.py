@@ -27,6 +27,7 @@ _LAZY = {
     "Wall": "meso.boundary",
     "compare": "meso.results.comparing",
     "design": "meso.designing.design",
+    "fit": "meso.fitting.fitting",
     "four_terminal": "meso.flow.result",
     "quantity": "meso.units",
     "run": "meso.results.running",

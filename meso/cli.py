@@ -184,6 +184,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
     add("--no-figures", action="store_true", help="draw no picture")
 
+    text = "fit numbers of cases to data: best values, how surely, what cannot be told; resumes"
+    add = command("fit", _fit, text, "FIT.toml", quiet=True)
+    add("--output", **directory, help="instead of output.directory")
+    add("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
+    add("--profile", action="store_true", help="profile likelihoods of all parameters")
+    add("--no-figures", action="store_true", help="draw no picture")
+
     text = "ohmic, hydrodynamic and kinetic model on one device: what errs how"
     add = command("compare", _compare, text, toml, quiet=True)
     add("--output", **directory, help="default: DIR_compare")
@@ -363,6 +370,37 @@ def _sweep(options: argparse.Namespace, root: bool) -> int:
             file=sys.stderr,
         )
     return code_of(rows)
+
+
+def _fit(options: argparse.Namespace, root: bool) -> None:
+    from meso.case import parse_overrides
+    from meso.fitting.fitting import fit, standard_directory
+    from meso.fitting.problem import Problem
+    from meso.geometry import gmsh_process
+
+    settings = parse_overrides(options.set)
+    problem = Problem.load(
+        options.case, settings | ({"fit.profile": True} if options.profile else {})
+    )
+    directory = options.directory_used = options.output or standard_directory(problem)
+    if options.jobs == 1:
+        if root:
+            gmsh_process.start()
+        _start(options)
+    _loaded()
+    found = fit(
+        problem,
+        directory=directory,
+        jobs=options.jobs,
+        figures=not options.no_figures,
+        petsc=options.petsc,
+        **_wishes(options, root),
+    )
+    if root and options.quiet:
+        for warning in found.warnings:
+            print(f"meso: warning: {warning}", file=sys.stderr)
+    elif root:
+        print(f"{found.table()}\n\n  report, fitted cases and pictures in {directory}")
 
 
 def _compare(options: argparse.Namespace, root: bool) -> None:

@@ -25,7 +25,8 @@ PUBLIC = {
 NAMES = {
     "meso": {
         *("Case", "Contact", "Device", "Groups", "Layer", "Material", "Periodic", "Profile"),
-        *("Result", "Selector", "Wall", "compare", "design", "four_terminal", "quantity", "run"),
+        *("Result", "Selector", "Wall", "compare", "design", "fit", "four_terminal", "quantity"),
+        "run",
         "sweep",
         *("CaseError", "ConvergenceError", "GeometryError", "MesoError"),
         *("angular_momentum", "bands", "exact", "exact_kinetic", "flow", "gradients", "orbital"),
@@ -116,7 +117,7 @@ LONG = {
     "decide": "the criteria, one after the other",
 }
 #: More than eight arguments: options of users, by keyword.
-WIDE = {"__init__", "from_gmsh", "number", "run", "scalar_matrices", "sweep"}
+WIDE = {"__init__", "fit", "from_gmsh", "number", "run", "scalar_matrices", "sweep"}
 
 
 def test_functions_are_short() -> None:
@@ -150,7 +151,7 @@ FLOORS = [
     *("boundary", "geometry", "requirements", "files", "case", "compiled", "measures", "device"),
     *("sensitivities", "discrete", "flow", "observables", "orbital", "moment_gradients"),
     *("angular_momentum", "bands", "evidence", "exact", "exact_kinetic", "figures", "results"),
-    *("gradients", "designing", "cli", "__main__"),
+    *("gradients", "fitting", "designing", "cli", "__main__"),
 ]
 
 

@@ -9,10 +9,10 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from meso.case.schema import KEYS, Length, Positive
-from meso.case.validation import problems
+from meso.case.validation import checked
 from meso.designing.target import Target
 from meso.errors import CaseError
 from meso.geometry.groups import Point
@@ -188,7 +188,4 @@ class Brief:
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any]) -> Brief:
         """Check the tables of a design file."""
-        try:
-            return TypeAdapter(cls).validate_python(dict(tables))
-        except ValidationError as error:
-            raise CaseError(*problems(error, cls)) from None
+        return checked(cls, tables, {}, {})  # type: ignore[no-any-return]

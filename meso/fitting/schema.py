@@ -1,0 +1,166 @@
+"""The file of `meso fit`: data, and what may vary.
+
+title = "Six ribbons"
+[data.ribbons]
+case = "ribbon.toml"                          # paths are relative to the folder of this file
+file = "ribbons.csv"
+[parameters.path]
+key = "materials.sheet.mean_free_path"
+start = "100 nm"
+bounds = ["10 nm", "2 um"]
+[fit]
+starts = 4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo
+
+from meso.case.validation import checked
+from meso.errors import CaseError
+from meso.units import is_number, number
+
+#: Required keys and what they may look like.
+_EXAMPLES = {
+    "data": "a table [data.NAME] for each table of measurements",
+    "case": '"ribbon.toml", the case that the data belong to',
+    "file": '"ribbons.csv", the table of the data',
+    "parameters": "a table [parameters.NAME] for each number that may vary",
+    "key": '"materials.sheet.mean_free_path"',
+    "start": '"100 nm"',
+    "bounds": '["10 nm", "1 um"]',
+}
+
+
+def _file(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path):
+        raise CaseError(f'found {value!r}; must be a path, e.g. "ribbons.csv"')
+    base_directory: Path = info.context["base_directory"]  # type: ignore[index]
+    path = base_directory / value
+    if not path.is_file():
+        raise CaseError(f'found "{value}"; no such file: {path}')
+    return path
+
+
+def _nonempty(table: dict[str, Any]) -> dict[str, Any]:
+    if not table:
+        raise CaseError("empty; at least one entry is needed")
+    for name in table:
+        if not name.isidentifier():
+            raise CaseError((name, "must be a name of letters, digits and _"))
+    return table
+
+
+def _settings(table: object) -> dict[str, Any]:
+    """Dotted key -> value; tables whose keys have no dot are a way to write such keys."""
+    if not isinstance(table, Mapping):
+        raise CaseError(f"found {table!r}; must be a table of keys of the case")
+    out: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping) and "." not in key:
+            out |= {f"{key}.{inner}": item for inner, item in _settings(value).items()}
+        else:
+            out[key] = value
+    return out
+
+
+def _keys(value: object) -> Any:
+    """One key, several of them, or those of each set of data."""
+    if isinstance(value, Mapping) and value:
+        return {str(name): _list(keys) for name, keys in value.items()}
+    return _list(value)
+
+
+def _list(value: object) -> tuple[str, ...]:
+    keys = [value] if isinstance(value, str) else value
+    if not isinstance(keys, list | tuple) or not keys or not all(isinstance(k, str) for k in keys):
+        text = 'must be a key, a list of keys, or { DATA = "key" }'
+        raise CaseError(f"found {value!r}; {text}")
+    return tuple(keys)
+
+
+def _value(value: object) -> float | str:
+    """A number, or a text with a unit, which is read once the unit of the key is known."""
+    return value if isinstance(value, str) else number(value)
+
+
+def _pair(value: object) -> tuple[float | str, float | str]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise CaseError(f"found {value!r}; must be a lower and an upper bound")
+    return _value(value[0]), _value(value[1])
+
+
+def _profile(value: object) -> bool | tuple[str, ...]:
+    if isinstance(value, bool):
+        return value
+    try:
+        return _list(value)
+    except CaseError:
+        raise CaseError(f"found {value!r}; must be true, false, or names of parameters") from None
+
+
+def _confidence(value: object) -> float:
+    if not is_number(value) or not 0 < value < 1:
+        raise CaseError(f"found {value!r}; must be between 0 and 1, e.g. 0.95")
+    return float(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """A table of measurements, and the case that describes what was measured."""
+
+    case: Annotated[Path, BeforeValidator(_file)]
+    file: Annotated[Path, BeforeValidator(_file)]
+    set: Annotated[dict[str, Any], BeforeValidator(_settings)] = field(default_factory=dict)
+    probe: str | None = None  # of the case: the table is a profile along it
+    uncertainty: str | None = None  # "2 %", "1 uS": where the table has no column of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A number that may vary; several keys have the same value."""
+
+    key: Annotated[Any, BeforeValidator(_keys)]
+    start: Annotated[Any, BeforeValidator(_value)]
+    bounds: Annotated[Any, BeforeValidator(_pair)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the fit is done, and what is asked of it."""
+
+    starts: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
+    seed: Annotated[int, Field(strict=True, ge=0)] = 1  # of the further starts
+    iterations: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 100  # of each start
+    confidence: Annotated[float, BeforeValidator(_confidence)] = 0.95
+    profile: Annotated[Any, BeforeValidator(_profile)] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Where the result goes."""
+
+    directory: Path | None = None  # relative to the working directory
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitFile:
+    """The tables of a file, checked, but for what only the cases can tell."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
+    title: str = ""
+    data: Annotated[dict[str, Data], AfterValidator(_nonempty)]
+    parameters: Annotated[dict[str, Parameter], AfterValidator(_nonempty)]
+    fit: Options = field(default_factory=Options)
+    output: Output = field(default_factory=Output)
+
+
+def read(tables: Mapping[str, Any], base_directory: Path) -> FitFile:
+    """The checked tables; paths are relative to a directory."""
+    return checked(FitFile, tables, {"base_directory": base_directory}, _EXAMPLES)
