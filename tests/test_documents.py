@@ -312,10 +312,25 @@ def test_design_files(block: Block, tmp_path: Path, monkeypatch, capsys) -> None
     assert 'design.toml: case: found "case.toml"; no such file' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "block",
-    [p for p in of("toml") if "[model]" not in p.values[0].text and not is_design(p.values[0])],
-)
+#: Files of other commands: `meso bands`, `meso fit`.
+OTHERS = ("[model]", "[parameters.")
+
+
+def is_case(block: Block) -> bool:
+    """Whether tables are those of a case."""
+    return not (any(other in block.text for other in OTHERS) or is_design(block))
+
+
+@pytest.mark.parametrize("block", of("toml", "docs/fitting.md"))
+def test_files_of_fits(block: Block, tmp_path: Path, capsys) -> None:
+    """All that is missing are the files that they name."""
+    (tmp_path / "fit.toml").write_text(block.text)
+    assert main(["fit", str(tmp_path / "fit.toml")]) == 2
+    _, *problems = capsys.readouterr().err.splitlines()
+    assert len(problems) == 2 and all("no such file" in line for line in problems)
+
+
+@pytest.mark.parametrize("block", [p for p in of("toml") if is_case(p.values[0])])
 def test_case_files(block: Block, tmp_path: Path) -> None:
     """Every table that is printed is one that a case file may have."""
     loaded = meso.Case.from_dict(completed(block, tmp_path), tmp_path).given
@@ -461,6 +476,20 @@ directory = "results/small"
 """
 
 
+#: A fit to one number.
+RIBBONS = """
+[data.ribbons]
+case = "case.toml"
+file = "ribbons.csv"
+uncertainty = "1 %"
+set = { flow.model = "hydrodynamic" }
+[parameters.path]
+key = "materials.metal.mean_free_path"
+start = "20 nm"
+bounds = ["2 nm", "500 nm"]
+"""
+
+
 @pytest.mark.verification
 def test_python_of_the_readme(device: Path) -> None:
     """It runs as it is printed, and leaves the results that it saves."""
@@ -482,6 +511,9 @@ def test_python_of_the_documents(block: Block, device: Path) -> None:
         import tomli_w
 
         (device / "device.toml").write_text(tomli_w.dumps(metal))
+    if "meso.fit(" in block.text:
+        (device / "fit.toml").write_text(RIBBONS)
+        (device / "ribbons.csv").write_text("source.current_uA\n0.9\n")
     text = re.sub(r"kmesh=\d+", "kmesh=6", block.text)
     # what stands for something of the reader's own
     text = text.replace("sample(function, points)", "sample(flow.current_density, [[1e-7, 1e-8]])")

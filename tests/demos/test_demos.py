@@ -456,6 +456,25 @@ def test_vicinity_in_stokes_flow() -> None:
     assert (4 * found[0] - found[1]) / 3 == pytest.approx(1, abs=2e-3)
 
 
+def test_fit_of_vicinity_resistances() -> None:
+    """The hydrodynamic model finds too long a path between collisions, and chi^2 tells."""
+    near = {"parameters.lee.start": "260 nm", "parameters.p.start": 0.44}
+    found = meso.fit(FOLDER / "fit_vicinity" / "fit.toml", settings=near)
+    assert found.values["lee"] == pytest.approx(263e-9, rel=5e-3)  # the README's numbers
+    assert found.values["p"] == pytest.approx(0.44, abs=5e-3)
+    assert found.chi2 > 100 and "the model does not describe the data" in found.warnings[0]
+
+
+@pytest.mark.thorough
+def test_fit_of_vicinity_resistances_by_the_kinetic_model() -> None:
+    """It finds what the data were made with."""
+    kinetic = {"data.strip.set.flow.model": "kinetic", "parameters.lee.start": "190 nm"}
+    found = meso.fit(FOLDER / "fit_vicinity" / "fit.toml", settings=kinetic)
+    assert found.probability > 0.05
+    for name, truth in (("lee", 200e-9), ("p", 0.3)):
+        assert abs(found.values[name] - truth) < 3 * found.errors[name]
+
+
 # W = L and sigma of the demo.
 WIDE, FILM = 4000.0, 27.5e-3
 DIFFUSION = "materials.sheet.vorticity_diffusion_length"

@@ -1,0 +1,248 @@
+"""Fits: tables and files, recovered values, what is told apart, resuming, messages.
+
+Cases are ribbons of few cells, whose conductance has a closed form.
+"""
+
+import csv
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import GEOMETRIES
+from matplotlib.image import imread
+
+from meso import Case, CaseError, fit, run
+from meso.cli import main
+from meso.exact import Ribbon
+
+NM = 1e-9
+CASE = f"""
+[geometry]
+file = "{GEOMETRIES / "ribbon.geo"}"
+length_unit = "nm"
+parameters = {{ width = 100, length = 20 }}
+[mesh]
+wall_size = "10 nm"
+[materials.sheet]
+carriers = "2d"
+conductivity = "20 mS"
+mean_free_path = "200 nm"
+fermi_energy = "1 eV"
+[regions]
+metal = "sheet"
+[boundaries]
+source = {{ contact = {{ potential = "1 mV" }} }}
+drain = {{ contact = {{ potential = "0 V" }} }}
+edges = {{ wall = {{ specularity = 0.0 }} }}
+[flow]
+model = "hydrodynamic"
+order = 4
+[output]
+fields = ["current_density"]
+[output.probes]
+across = {{ from = ["10 nm", "-50 nm"], to = ["10 nm", "50 nm"], points = 3, resolution = "30 nm" }}
+[output.resistances]
+strip = {{ current = ["source", "drain"], voltage = ["source", "drain"] }}
+"""
+FIT = """
+title = "Ribbons"
+[data.ribbons]
+case = "case.toml"
+file = "data.csv"
+[parameters.path]
+key = "materials.sheet.mean_free_path"
+start = "280 nm"
+bounds = ["20 nm", "20 um"]
+[parameters.p]
+key = "boundaries.edges.wall.specularity"
+start = 0.25
+bounds = [0, 1]
+"""
+WIDTH = "geometry.parameters.width"
+
+
+def conductance(width: float, path: float, specularity: float) -> float:
+    """Of the ribbon of the case, S; lengths in nm."""
+    slip = 16 / (3 * np.pi * path) * (1 - specularity) / (1 + specularity)
+    ribbon = Ribbon(width=width, diffusion_length=path / 2, slip_rate=slip)
+    return 20e-3 * width / 20 * ribbon.conductance_ratio
+
+
+def table(path: float, specularity: float, widths: tuple[float, ...]) -> str:
+    """Exact data as a table, with uncertainties of 1 %."""
+    rows = [f"{w},{float(1e3 * conductance(w, path, specularity))!r},1\n" for w in widths]
+    return f"# exact\n{WIDTH}_nm,conductance_mS,uncertainty_percent\n" + "".join(rows)
+
+
+def residuals() -> list[dict[str, str]]:
+    """The table of the data with the fit."""
+    return list(csv.DictReader(Path("out/residuals.csv").read_text().splitlines()))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A folder with a case, data and a fit."""
+    monkeypatch.chdir(tmp_path)
+    Path("case.toml").write_text(CASE)
+    Path("fit.toml").write_text(FIT)
+    Path("data.csv").write_text(table(300, 0.2, (60, 700)))
+    handler = signal.getsignal(signal.SIGTERM)
+    yield tmp_path
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_exact_data_give_their_values(capsys):
+    """Numbers, files and report; the fitted case gives the data; nothing is solved twice."""
+    assert main(["fit", "fit.toml", "--output", "out"]) == 0
+    printed = capsys.readouterr()
+    found = json.loads(Path("out/fit.json").read_text())
+    best = {name: p["value"] for name, p in found["parameters"].items()}
+    # Data to rounding, numbers of the mesh to 1e-6, magnified by how far both are alike.
+    assert best["path"] == pytest.approx(300 * NM, rel=1e-3)
+    assert best["p"] == pytest.approx(0.2, abs=1e-3)
+    assert found["chi2"] < 1e-5 and found["degrees_of_freedom"] == 0
+    # Uncertainties from the closed form.
+    at, step = np.array([300.0, 0.2]), np.array([0.3, 2e-4])
+    slopes = [
+        (conductance(w, *(at + e)) - conductance(w, *(at - e)))
+        / (2 * e.sum() * 0.01 * conductance(w, *at))
+        for w in (60, 700)
+        for e in np.diag(step)
+    ]
+    J = np.reshape(slopes, (2, 2))
+    error = np.sqrt(np.diag(np.linalg.inv(J.T @ J)))
+    errors = [p["standard_error"] for p in found["parameters"].values()]
+    assert errors == pytest.approx([error[0] * NM, error[1]], rel=1e-2)
+    assert "path" in printed.out and "chi^2" in printed.out and "± " in printed.out
+    assert sorted(p.name for p in Path("out").iterdir()) == [
+        *("case.toml", "evaluations.jsonl", "fit.json", "fit.png", "residuals.csv")
+    ]
+    rows = residuals()
+    assert [float(row[WIDTH]) for row in rows] == [60, 700]
+    solved = run(Case.load("out/case.toml", {WIDTH: 700}))
+    # On its own mesh, which is another one.
+    assert solved.conductance_matrix[0, 0] == pytest.approx(float(rows[1]["fit"]), rel=1e-5)
+    assert "fitted: " in Path("out/case.toml").read_text()
+    picture = imread("out/fit.png")[..., :3]
+    assert 0.005 < (picture < 0.95).any(axis=2).mean() < 0.95
+    again = fit("fit.toml", directory="out", figures=False)
+    assert again.evaluations == 0 and again.values == best
+    lines = Path("out/evaluations.jsonl").read_text().splitlines()
+    # As an interrupted fit leaves it: half a line at the end.
+    Path("out/evaluations.jsonl").write_text("\n".join([*lines[:-3], lines[-3][:50]]))
+    assert 0 < fit("fit.toml", directory="out", figures=False).evaluations <= 4
+    Path("fit.toml").write_text(FIT.replace("mean_free_path", "fermi_energy").replace('m"', 'eV"'))
+    assert main(["fit", "fit.toml", "--output", "out"]) == 2
+    assert "holds a fit of other cases or parameters" in capsys.readouterr().err
+
+
+def test_profile_along_a_probe_with_a_resolution():
+    """A current density seen with 30 nm; its profile likelihood is a parabola."""
+    solved = run(Case.load("case.toml", {"boundaries.edges.wall.specularity": 0.4}))
+    s = np.array([0.0, 50.0])
+    places = np.column_stack([np.full(2, 10.0), s - 50]) * NM
+    seen = solved.sample(places, resolution=30 * NM)["current_density"][:, 0]
+    rows = "".join(f"{x},{j!r},{0.01 * j!r}\n" for x, j in zip(s, seen.tolist(), strict=True))
+    Path("data.csv").write_text(f"s_nm,current_density.x_A_per_m,uncertainty_A_per_m\n{rows}")
+    text = FIT.replace('file = "data.csv"', 'file = "data.csv"\nprobe = "across"')
+    start, end = text.index("[parameters.path]"), text.index("[parameters.p]")
+    Path("fit.toml").write_text(text[:start] + text[end:])
+    found = fit("fit.toml", settings={"fit.profile": True}, directory="out")
+    assert found.values["p"] == pytest.approx(0.4, abs=1e-4)
+    (curve,) = found.profiles
+    low, high = curve.interval
+    assert high - low == pytest.approx(2 * 1.96 * found.errors["p"], rel=0.1)
+    assert Path("out/profiles.png").is_file()
+    row = residuals()[0]
+    assert row["output"] == "current_density.x" and row["unit"] == "A/m"
+
+
+BAD_FILES = [
+    ({"parameters.path.key": "flow.order"}, ["parameters.path.key", "flow.order", "choice of the"]),
+    ({"parameters.path.key": "materials.sheet.odor"}, ["materials.sheet.odor", "no such input"]),
+    ({"parameters.path.start": "1 nm"}, ["parameters.path.start", "'1 nm'", "within the bounds"]),
+    ({"parameters.path.start": "1 V"}, ["parameters.path.start", "potential", "expected length"]),
+    ({"parameters.p.bounds": [0, 2]}, ["parameters.p.bounds", "0 … 1"]),
+    ({"parameters.p.bounds": [1, 0]}, ["parameters.p.bounds", "lower"]),
+    ({"parameters.p.key": {"films": "a.b"}}, ['no data "films"', "ribbons"]),
+    ({"parameters.p.key": "boundaries.source.contact.potential"}, ["parameters.p", "mV"]),
+    (
+        {"parameters.q": {"key": "materials.sheet.mean_free_path", "start": 1e-7}},
+        ["bounds", "miss"],
+    ),
+    ({"data.ribbons.file": "none.csv"}, ["data.ribbons.file", "no such file"]),
+    ({"data.ribbons.probe": "along"}, ["case.toml", 'no probe "along"', "across"]),
+    ({"data.ribbons.set.flow.order": 11}, ["case.toml", "flow.order", "found 11"]),
+    ({"fit.profile": ["q"]}, ["fit.profile", 'no parameter "q"']),
+    ({"fit.start": 2}, ["fit.start", "unknown key", "starts"]),
+]
+
+
+@pytest.mark.parametrize(("settings", "words"), BAD_FILES[:7] + BAD_FILES[8:])
+def test_bad_files(settings, words):
+    """One message with the file, the key, what was found and what would be right."""
+    with pytest.raises(CaseError) as error:
+        fit("fit.toml", settings=settings)
+    for word in words:
+        assert word.lower() in str(error.value).lower(), error.value
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"{WIDTH},conductance_S,uncertainty_S\n1,1,1", ["line 1, column 1", "no unit", "_nm"]),
+        (f"{WIDTH}_nm,conductance,uncertainty_S\n60,1,1", ["line 1, column 2", "no unit", "in S"]),
+        (f"{WIDTH}_nm,conductance_V,uncertainty_V\n60,1,1", ["column 2", "potential", "0.05 S"]),
+        (f"{WIDTH}_nm,conductance_S\n60,1", ["column 2", "no uncertainty", "uncertainty_UNIT"]),
+        (f"{WIDTH}_nm,resistance.strip_S,uncertainty_S\n60,1,1", ["column 2", "50 ohm"]),
+        (f"{WIDTH}_nm,conduct_S,uncertainty_S\n60,1,1", ["no such output", '"conductance"']),
+        (f"{WIDTH}_nm,flow.order,conductance_S,uncertainty_S\n", ["column 2", "choice of the"]),
+        (f"{WIDTH}_nm,conductance_S,uncertainty_S\n\n60,nan,1", ["line 3, column 2", '"nan"']),
+        (f"{WIDTH}_nm,conductance_S,uncertainty_S\n60,1,0", ["line 2, column 3", "positive"]),
+        (f"{WIDTH}_nm,conductance_S,uncertainty_S\n60,1,-1", ["line 2, column 3", "found an"]),
+        (f"{WIDTH}_nm,conductance_S,uncertainty_S\n60,1,1", ["2 parameters", "only 1 numbers"]),
+        (f"{WIDTH}_nm,conductance_S,uncertainty_S\n60,1", ["line 2", "2 cells", "has 3"]),
+        (f"{WIDTH}_nm,conductance_S,uncertainty_S\n-60,1,1\n9,1,1", ["width = -60 is not permit"]),
+        (f"{WIDTH}_nm;conductance_S;uncertainty_S\n60;1;1", ["semicolons"]),
+        (
+            "materials.sheet.mean_free_path_nm,conductance_S,uncertainty_S\n9,1,1",
+            ["one of the two"],
+        ),
+        (f"{WIDTH}_nm,conductance_S,uncertainty_S", ["header only"]),
+        ("", ["empty"]),
+    ],
+)
+def test_bad_tables(text, words, capsys):
+    """The same with line and column; exit code 2."""
+    rows = text.splitlines()
+    if "only 1 numbers" not in words:
+        rows += [rows[-1].replace("60", "80")] if rows[1:] else []  # as many data as parameters
+    Path("data.csv").write_text("\n".join(rows) + "\n")
+    assert main(["fit", "fit.toml", "--output", "out", "--quiet"]) == 2
+    message = capsys.readouterr().err
+    for word in words:
+        assert word in message, message
+    assert not Path("out/fit.json").exists()
+
+
+def test_a_fit_that_does_not_converge(capsys):
+    """Exit code 3 and no result."""
+    words = ["fit", "fit.toml", "--output", "out", "--set", "fit.iterations=1"]
+    assert main(words) == 3
+    assert "not at a minimum after 1 evaluations; give more" in capsys.readouterr().err
+    assert not Path("out/fit.json").exists()
+
+
+def test_other_directories_and_processes(capsys, monkeypatch):
+    """Files that are no fit are left alone; under mpirun there are no further processes."""
+    Path("out").mkdir()
+    shutil.copy("case.toml", "out/mine.toml")
+    assert main(["fit", "fit.toml", "--output", "out"]) == 2
+    assert "holds other files than a fit" in capsys.readouterr().err
+    assert main(["fit", "fit.toml", "--jobs", "0"]) == 2
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    assert main(["fit", "fit.toml", "--jobs", "2"]) == 2
+    assert "mpirun" in capsys.readouterr().err
