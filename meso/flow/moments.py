@@ -27,6 +27,7 @@ from meso.discrete.krylov import Operator, iterate
 from meso.discrete.solvers import factor_of, free, gather, spread
 from meso.discrete.sparse import Rows
 from meso.discrete.unknowns import number_field
+from meso.errors import ConvergenceError
 from meso.flow.angular import Moments
 from meso.flow.blocks import PAIRED, blocks
 from meso.flow.discretisation import Problem, Solutions
@@ -40,6 +41,9 @@ from meso.mpi import total
 TOLERANCE = 1e-4
 #: Factor of it in a magnetic field: there is no symmetry that would square the error of currents.
 UNSYMMETRIC = 5e-3
+#: What the divergence that rounding makes may be of the current (measured: 1e-13, or 1e-2), and
+#: the square of a scaled current that is rounding itself.
+DRIFT, NOTHING = 1e-6, 1e-8
 
 
 class Saddle:
@@ -272,9 +276,26 @@ class IterativeMoments:
             size,
             "cg" if symmetric else "gmres",
         )
+        self._check(x)
         self.iterations = max(self.iterations, iterations)
         self.residual = max(self.residual, error)
         return x if begin is None else begin + x
+
+    def _check(self, moments: np.ndarray) -> None:
+        """Raise a ConvergenceError where rounding has made a divergence, which no residual sees."""
+        J = moments[:2]
+        force = self.friction(J.T).T
+        lost = J - self.saddle(force)
+        left, whole = (
+            total(self.comm, float(np.vdot(one, other)))
+            for one, other in ((lost, self.friction(lost.T).T), (J, force))
+        )
+        if not abs(left) <= DRIFT**2 * max(abs(whole), NOTHING):
+            raise ConvergenceError(
+                f"the iteration of the moments lost conservation of charge to rounding, by"
+                f" {np.sqrt(abs(left / whole)):.1e} of the current; the tolerance of"
+                f" {self.tolerance:.0e} cannot be reached, one of 1e-8 can"
+            )
 
 
 def _without_first(matrix: np.ndarray) -> np.ndarray:

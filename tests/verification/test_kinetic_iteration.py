@@ -12,7 +12,7 @@ from conftest import GEOMETRIES, draw, material, thorough
 from launching import launch
 from mpi4py import MPI
 
-from meso import Contact, Device, Periodic, Wall
+from meso import Contact, ConvergenceError, Device, Periodic, Wall
 from meso.flow import Hydrodynamic, Kinetic, conductance_bounds
 
 Boundary = Contact | Periodic | Wall
@@ -60,6 +60,22 @@ def test_iteration(name, p):
     ITERATIONS[name, p] = flow.evidence["iterations"]
     if (name, 0.0) in ITERATIONS and p == 0.99:
         assert ITERATIONS[name, 0.99] <= ITERATIONS[name, 0.0]
+
+
+def test_a_tolerance_below_rounding():
+    """It is refused, or the conductance is right: rounding made it wrong by 3e-3 once."""
+    matter = material(mean_free_path=30e-9)
+    device = draw("annulus", matter, ("inner", "outer"), order=2)
+    laws = {**ENDS, **dict.fromkeys(("inner", "outer"), Wall(specularity=0.9))}
+    whole = model(device, matter, laws, 16, 2, "iterative")
+    exact = whole.solve().conductance_matrix[0, 0]
+    whole.tolerance = 1e-10
+    try:
+        found = whole.solve().conductance_matrix[0, 0]
+    except ConvergenceError as error:
+        assert "1e-10" in str(error)
+    else:
+        assert found == pytest.approx(exact, rel=1e-6)
 
 
 def test_start():
