@@ -62,6 +62,7 @@ def test_iteration(name, p):
         assert ITERATIONS[name, 0.99] <= ITERATIONS[name, 0.0]
 
 
+@pytest.mark.thorough
 def test_a_tolerance_below_rounding():
     """It is refused, or the conductance is right: rounding made it wrong by 3e-3 once."""
     matter = material(mean_free_path=30e-9)
