@@ -14,7 +14,7 @@ from conftest import GEOMETRIES, thorough
 
 import meso
 from meso.cli import main
-from meso.exact import Ribbon
+from meso.exact import Bend, Ribbon
 from meso.gradients import (
     Gradient,
     gradient,
@@ -110,6 +110,69 @@ def test_ribbon_against_the_closed_form(found, output, key):
     name = key.split(".")[-1]
     wanted = slope(lambda x: exact(output, **{name: x}), PARAMETERS[key])
     assert found.of(output, key) == pytest.approx(wanted, rel=1e-7)
+
+
+BEND = {
+    "geometry.file": str(GEOMETRIES / "annulus.geo"),
+    "geometry.parameters": {"inner_radius": 60, "outer_radius": 120, "angle": 90},
+    "boundaries": {
+        "source": {"contact": {"potential": "1 mV"}},
+        "drain": {"contact": {"potential": "0 V"}},
+        "inner": {"wall": {"specularity": 0.3}},
+        "outer": {"wall": {"specularity": 0.1}},
+    },
+    "mesh.size": "5 nm",
+    "mesh.wall_size": "5 nm",
+    "flow.order": 4,
+}
+OF_BEND = {
+    "geometry.parameters.inner_radius": 60.0,
+    "geometry.parameters.outer_radius": 120.0,
+    "materials.metal.mean_free_path": 30e-9,
+    "boundaries.inner.wall.specularity": 0.3,
+}
+
+
+def exact_bend(output: str, **changes: float) -> float:
+    """Conductance, or orbital moment of the inner wall per its length."""
+    given = {key: value for key, value in OF_BEND.items()} | changes
+    radii = [given[f"geometry.parameters.{name}_radius"] * 1e-9 for name in ("inner", "outer")]
+    matter = meso.Material(
+        carriers="2d",
+        conductivity=2e-3,
+        mean_free_path=given["materials.metal.mean_free_path"],
+        scattering={"gamma2": 0.5},
+        fermi_energy=1.602176634e-19,
+    )
+    flow = Bend(
+        inner=radii[0],
+        outer=radii[1],
+        diffusion_length=matter.vorticity_diffusion_length,
+        inner_slip=matter.slip_rate(given["boundaries.inner.wall.specularity"]),
+        outer_slip=matter.slip_rate(0.1),
+        drive=2e-3 * 1e-3 / (np.pi / 2),
+    )
+    if output == "conductance":
+        return flow.current / 1e-3
+    middle = sum(radii) / 2
+    turned = middle * flow.current_density(middle) - radii[0] * flow.current_density(radii[0])
+    return float(matter.orbital_coupling * turned / radii[0] / meso.constants.HBAR)
+
+
+@pytest.fixture(scope="module")
+def found_bend() -> Gradient:
+    names = ["conductance", "inner.orbital_moment"]
+    return gradient(meso.run(case(**BEND), gradients=True), names, of=list(OF_BEND))
+
+
+@pytest.mark.parametrize("key", OF_BEND)
+@pytest.mark.parametrize("output", ["conductance", "inner.orbital_moment"])
+def test_bend_against_the_closed_form(found_bend, output, key):
+    """What a moment lacks is the third power of the cells that lie between its walls."""
+    wanted = slope(lambda x: exact_bend(output, **{key: x}), OF_BEND[key])
+    shape = key.startswith("geometry")
+    tolerance = 1e-8 if output == "conductance" else 2e-5 if shape else 1e-6
+    assert found_bend.of(output, key) == pytest.approx(wanted, rel=tolerance)
 
 
 def test_numbers_go_with_their_names(ribbon, found):

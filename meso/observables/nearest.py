@@ -308,19 +308,21 @@ class Surface:
         reach = np.linalg.norm(np.ptp(geometry.position, axis=1), axis=1) / (7 if d == 2 else 2)
         shape = (*geometry.weight.shape, 1)
         other = [np.broadcast_to(of[:, None, None], shape) for of in (reach, here.piece)]
-        columns = [geometry.position, geometry.normal, *other]
-        rows = concatenated(device.comm, np.concatenate(columns, axis=2).reshape(-1, 2 * d + 2))
+        bend = np.trace(geometry.curvature, axis1=2, axis2=3) if d == 2 else np.zeros(shape[:2])
+        columns = [geometry.position, geometry.normal, *other, bend[..., None]]
+        rows = concatenated(device.comm, np.concatenate(columns, axis=2).reshape(-1, 2 * d + 3))
         count = len(rows)
         for pair in periodic_pairs(flow.boundaries):  # their translations
             moved = np.zeros(rows.shape[1])
             moved[:d] = translation(device, lagrange(device, 1), pair) / device.extent
             rows = np.concatenate([rows - moved, rows, rows + moved])
         # The same order, and so the same choice among equals, on any number of ranks.
-        order = np.lexsort(rows.T)
+        order = np.lexsort(rows[:, :-1].T)
         rows = rows[order]
         self._here, self._at, self._row = here, at, order % max(count, 1)
         self.position, self.normal = rows[:, :d], rows[:, d : 2 * d]
-        self.reach, self.piece = rows[:, -2], rows[:, -1].astype(np.int64)
+        self.reach, self.piece = rows[:, -3], rows[:, -2].astype(np.int64)
+        self.bend = rows[:, -1]  # in 2D; in 3D walls are flat beside their points
 
     def nearest(self, points: np.ndarray) -> np.ndarray:
         """Nearest piece of a wall, shape (m,)."""
@@ -354,13 +356,17 @@ class Surface:
             far, at = cKDTree(self.position[own]).query(points)
             at = own[at]
             offset, normal = points - self.position[at], self.normal[at]
-            high = (offset * normal).sum(axis=1)
-            beside = far**2 - high**2 < self.reach[at] ** 2
+            high, root = self._height(points, far, at)
+            flat = (offset * normal).sum(axis=1)
+            beside = far**2 - flat**2 < self.reach[at] ** 2
             sign = np.where(beside, np.sign(high), 0.0)[:, None]
             away = offset / np.where(far > 0, far, 1.0)[:, None]
-            along = weight[:, None] * np.where(beside[:, None], sign * normal, away)
             tangent = np.column_stack([-normal[:, 1], normal[:, 0]])
-            turn = -weight[:, None] * sign * (offset * tangent).sum(axis=1, keepdims=True) * normal
+            # The foot of the perpendicular: so far along the wall, and with this normal.
+            foot = (offset * tangent).sum(axis=1) / np.where(beside, 1 + self.bend[at] * flat, 1.0)
+            normal = (normal + self.bend[at][:, None] * offset) / root[:, None]
+            along = weight[:, None] * np.where(beside[:, None], sign * normal, away)
+            turn = -weight[:, None] * sign * foot[:, None] * normal
             moved += along
             np.add.at(rows, at, np.column_stack([-along, turn]))
         return moved, rows
@@ -382,10 +388,22 @@ class Surface:
 
     def _along_normal(self, points: np.ndarray, far: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Distances from the wall, of points whose distances from its points ``at`` are ``far``."""
-        high = np.abs(((points - self.position[at]) * self.normal[at]).sum(axis=-1))
+        flat = ((points - self.position[at]) * self.normal[at]).sum(axis=-1)
         # Where the foot of the perpendicular lies beside the point, the distance is along it.
-        beside = far**2 - high**2 < self.reach[at] ** 2
-        return np.where(beside, high, far)
+        beside = far**2 - flat**2 < self.reach[at] ** 2
+        return np.where(beside, np.abs(self._height(points, far, at)[0]), far)
+
+    def _height(
+        self, points: np.ndarray, far: np.ndarray, at: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Height over the circle of curvature at points of the wall, outside positive.
+
+        And the distance from its centre over its radius.
+        """
+        flat = ((points - self.position[at]) * self.normal[at]).sum(axis=-1)
+        bend = self.bend[at]
+        root = np.sqrt(np.maximum(1 + 2 * bend * flat + (bend * far) ** 2, 0.0))
+        return (2 * flat + bend * far**2) / (1 + root), root
 
 
 def _batches(cells: np.ndarray, step: int) -> list[np.ndarray]:
