@@ -4,7 +4,8 @@
 
 (isotropic: J = sigma E + theta curl omega), with the same Theta as the Hall current of angular
 momentum: Onsager and Casimir ask for it, and the two together do no work. `one_way` takes omega
-as given; `two_way` solves both equations at once, for Ohm's law.
+as given; `two_way` solves both equations at once, for a viscous flow in
+:mod:`meso.angular_momentum.viscous`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import ufl
 
+from meso.angular_momentum import viscous
 from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.forms import assign, broken, by_region, tested
@@ -110,21 +112,55 @@ def two_way(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response
 
     Args:
         diffusion: The diffusion of angular momentum.
-        flow: The flow without it, of the ohmic model.
+        flow: The flow without it, ohmic or hydrodynamic.
 
     Returns:
         The flow, the densities, and what the inverse effect has added to the flow.
 
     Raises:
-        CaseError: Another model than Ohm's law; a conductivity that varies inside a region.
-        ConvergenceError: The solver failed.
+        CaseError: A kinetic flow, or a hydrodynamic one with a magnetic field or added terms; in
+            the ohmic model a conductivity that varies inside a region.
+        ConvergenceError: The solver failed, or the coupling is too strong for its iteration.
     """
-    key = "angular_momentum.coupling"
-    if flow.viscous:
-        text = f'"two-way" needs flow.model = "ohmic"; found "{flow.model}", for which "one-way"'
-        raise CaseError((key, f"{text} is available"))
     if diffusion.terms:
-        raise CaseError((key, '"two-way" takes no added terms; use "one-way" or "none"'))
+        text = '"two-way" takes no added terms; use "one-way" or "none"'
+        raise CaseError(("angular_momentum.coupling", text))
+    return _with_viscosity(diffusion, flow) if flow.viscous else _ohmic(diffusion, flow)
+
+
+def _with_viscosity(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response]:
+    """The same in a viscous flow."""
+    found = viscous.solve(diffusion, flow)
+    coupled, alone = found.flow, found.alone
+    fields = {
+        key: difference(coupled.fields[key], alone.fields[key])
+        for key in ("current_density", "potential")
+    }
+    response = Response(
+        **_changes(coupled, alone),
+        short_circuit=dict(zip(ports_of(flow.boundaries), map(float, found.offset), strict=True)),
+        current_density=replace(fields["current_density"], name="inverse_current_density"),
+        potential=replace(fields["potential"], name="inverse_potential"),
+        two_way=True,
+    )
+    return coupled, found.densities, response
+
+
+def _changes(coupled: Flow, alone: Flow) -> dict[str, dict[str, Terminal]]:
+    """Of currents and potentials of contacts and periodic pairs."""
+    return {
+        kind: {
+            name: Terminal(current=t.current - b.current, potential=t.potential - b.potential)
+            for (name, t), b in zip(
+                getattr(coupled, kind).items(), getattr(alone, kind).values(), strict=True
+            )
+        }
+        for kind in ("contacts", "periodic")
+    }
+
+
+def _ohmic(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response]:
+    """The same with Ohm's law."""
     charge = _Charge(diffusion, flow)
     space, n, sides = diffusion.space, len(diffusion.components), len(charge.names) + 1
     held, values = diffusion.prescribed
@@ -151,13 +187,7 @@ def two_way(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response
         **state,
         evidence={**evidence, "divergence_relative": relative_divergence(density)},
     )
-    changes = {
-        kind: {
-            name: Terminal(current=t.current - b.current, potential=t.potential - b.potential)
-            for (name, t), b in zip(state[kind].items(), getattr(flow, kind).values(), strict=True)
-        }
-        for kind in ("contacts", "periodic")
-    }
+    changes = _changes(coupled, flow)
     density = difference(density, flow.fields["current_density"])
     voltage = difference(voltage, flow.fields["potential"])
     return coupled, densities, charge.response(changes, offset, density, voltage, two_way=True)

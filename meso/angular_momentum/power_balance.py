@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import ufl
 
@@ -10,8 +13,12 @@ from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.forms import broken, by_region
 from meso.angular_momentum.inverse import conductivity
 from meso.angular_momentum.system import facets_between, of_region
+from meso.boundary import Contact, Wall
+from meso.discrete.coefficients import material_values
+from meso.discrete.expressions import coefficient
+from meso.equations import contacts, dissipation, walls
 from meso.equations.angular_momentum import diffusion as diffused
-from meso.equations.angular_momentum import hall_current, relaxation
+from meso.equations.angular_momentum import hall_current, inverse_current, relaxation
 from meso.flow.result import Flow
 from meso.measures import NamedMeasure
 
@@ -30,14 +37,14 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
         flow: The flow that was solved with it.
 
     Returns:
-        "contacts", "joule", "diffusion", "relaxation", "walls", "interfaces", and "injection",
-        which is not a number where densities are held: that work is not counted. With a
-        perpendicular field E_z also "field", the work on the inverse current along z, as that of
-        contacts; Joule heat is without sigma E_z^2.
+        "contacts", "joule" (all that friction takes, where the coupling is to a viscous flow),
+        "diffusion", "relaxation", "walls", "interfaces", and "injection", which is not a number
+        where densities are held: that work is not counted. With a perpendicular field E_z also
+        "field", the work on the inverse current along z, as that of contacts; Joule heat is
+        without sigma E_z^2.
     """
     device, coefficients = diffusion.device, diffusion.operator
     omega = broken(device, diffusion.order, densities.omega)
-    E, sigma = ufl.grad(flow.potential), by_region(device, conductivity(flow))
     D, T = (by_region(device, c) for c in (coefficients.diffusion, coefficients.reaction))
 
     def on(facets: np.ndarray) -> ufl.Measure:
@@ -45,8 +52,13 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
         measure = NamedMeasure(kind="ds", mesh=device.mesh, entities={"there": facets})
         return measure(degree=diffusion.degree)
 
+    if "coupling" in flow.evidence:
+        lost = _friction(diffusion, omega, flow)
+    else:
+        E, sigma = ufl.grad(flow.potential), by_region(device, conductivity(flow))
+        lost = device.integrate(sigma * ufl.inner(E, E) * diffusion.dx)
     out = {
-        "joule": device.integrate(sigma * ufl.inner(E, E) * diffusion.dx),
+        "joule": lost,
         "diffusion": device.integrate(diffused(omega, omega, D) * diffusion.dx),
         "relaxation": device.integrate(relaxation(omega, omega, T) * diffusion.dx),
         **dict.fromkeys(("walls", "interfaces", "injection"), 0.0),
@@ -75,3 +87,31 @@ def powers(diffusion: Diffusion, densities: Densities, flow: Flow) -> dict[str, 
         "contacts": flow.dissipated_power,
         **{key: value * factor for key, value in out.items()},
     }
+
+
+def _friction(diffusion: Diffusion, omega: Any, flow: Flow) -> float:
+    """Power without thickness that friction takes from what drifts in a viscous flow."""
+    device, n = diffusion.device, diffusion.device.n
+    theta = by_region(device, diffusion.hall)
+    drift = flow.current_density - inverse_current(omega, theta)
+
+    def of(quantity: Callable[[Any], Any]) -> Any:
+        def sample(cells: np.ndarray, positions: np.ndarray) -> np.ndarray:
+            return material_values(device, flow.materials, quantity, cells, positions)
+
+        return coefficient(device, diffusion.order, sample)
+
+    resistivity = of(lambda m: 1 / m.conductivity)
+    stress = of(lambda m: m.vorticity_diffusion_length**2 / m.conductivity)
+    lost = device.integrate(dissipation.in_conductor(drift, resistivity, stress) * diffusion.dx)
+    for name, law in flow.boundaries.items():
+        ds = device.ds(name, degree=diffusion.degree)
+        if isinstance(law, Contact) and law.law == "reservoir":
+            rate, step = of(Wall(specularity=0.0).slip_rate), of(lambda m: m.contact_step)
+            term = contacts.reservoir(drift, drift, n, stress, rate, resistivity * step)
+        elif isinstance(law, Wall) and law.slip_length != 0:
+            term = walls.LAWS[law.law](drift, drift, n, stress, of(law.slip_rate))
+        else:
+            continue
+        lost += device.integrate(term * ds)
+    return lost

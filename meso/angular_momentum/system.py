@@ -187,6 +187,7 @@ class System:
         *,
         defect: Defect | None = None,
         keep: bool = False,
+        every: bool = False,
     ) -> Solution:
         """Assemble and solve.
 
@@ -197,6 +198,7 @@ class System:
             defect: Only for one side. The stiffness of thin cells is large and cancels in a
                 balance but for rounding: one step of refinement takes that out.
             keep: True to keep the solvers; whoever has them closes them.
+            every: True for those of components that nothing drives, too.
 
         Raises:
             ConvergenceError: The system is singular, or was not solved.
@@ -206,10 +208,10 @@ class System:
         solvers: Solvers = {}
         unit = self.scale[:, None] * device.extent ** (2 - device.dimension)
         here = np.any(loads, axis=(0, 1, 3)) | np.any(given, axis=(0, 2))
-        driven: np.ndarray = np.logical_or.reduce(device.comm.allgather(here))
-        for operator, groups in self._classes(driven):
+        driven: np.ndarray = np.logical_or.reduce(device.comm.allgather(here | every))
+        for operator, groups in self.classes(driven):
             at = np.array(groups)
-            part = _Part(self, operator, self.held[:, groups[0]])
+            part = Part(self, operator, self.held[:, groups[0]])
 
             def missing(solved: np.ndarray, at: np.ndarray = at) -> np.ndarray:
                 assert defect is not None
@@ -235,7 +237,22 @@ class System:
                 evidence[key] = max(evidence.get(key, 0), new[key])
         return Solution(values, reaction, evidence, solvers)
 
-    def _classes(self, driven: np.ndarray) -> Iterator[tuple[Operator, list[np.ndarray]]]:
+    def unknowns(self, components: int) -> Unknowns:
+        """The numbering of so many components."""
+        found, n = self.numbers, components
+        mine = np.diff(found.starts)[self.device.comm.rank]
+        return Unknowns(
+            comm=self.device.comm,
+            components=n,
+            vector=np.empty(0, np.int64),
+            scalar=self.node,
+            wall=np.empty((0, 0), np.int64),
+            to_global=(found.to_global[:, None] * n + np.arange(n)).ravel().astype(np.int32),
+            owned=n * int(mine),
+            total=n * found.total,
+        )
+
+    def classes(self, driven: np.ndarray) -> Iterator[tuple[Operator, list[np.ndarray]]]:
         """Scaled operators, each with the groups of components that have it and are driven."""
         found: dict[Any, tuple[Operator, list[np.ndarray]]] = {}
         whole = [np.arange(len(driven))]
@@ -279,7 +296,7 @@ def _apart(solved: np.ndarray, at: np.ndarray) -> np.ndarray:
     return solved.reshape(*solved.shape[:-1], len(at), sides).swapaxes(-3, -2)
 
 
-class _Part:
+class Part:
     """Coupled components of a system in scaled variables."""
 
     def __init__(self, system: System, operator: Operator, held: np.ndarray) -> None:
@@ -293,17 +310,7 @@ class _Part:
         rows[:, :, operator.smooth] = np.maximum(lowest, -1)[operator.smooth].T
         rows[:, held] = -1
         self.rows = rows
-        mine = np.diff(found.starts)[system.device.comm.rank]
-        self.unknowns = Unknowns(
-            comm=system.device.comm,
-            components=n,
-            vector=np.empty(0, np.int64),
-            scalar=node,
-            wall=np.empty((0, 0), np.int64),
-            to_global=(found.to_global[:, None] * n + np.arange(n)).ravel().astype(np.int32),
-            owned=n * int(mine),
-            total=n * found.total,
-        )
+        self.unknowns = system.unknowns(n)
 
     def solve(
         self,

@@ -272,8 +272,11 @@ def _angular_momentum(case: Tables) -> Problems:
     for key in table.interfaces:
         pair = [name.strip() for name in key.split("|")]
         yield from _names(f"angular_momentum.interfaces.{key}", pair, case.regions, "region")
-    if table.coupling == "two-way" and case.flow.viscous:
-        text = f'"two-way" needs flow.model = "ohmic"; found "{case.flow.model}"'
+    found = f'"{case.flow.model}"' if case.flow.model not in ("ohmic", "hydrodynamic") else ""
+    if not found and case.flow.viscous and case.flow.magnetic_field:
+        found = "a magnetic field"
+    if table.coupling == "two-way" and found:
+        text = f'"two-way" needs flow.model = "ohmic" or "hydrodynamic"; found {found}'
         yield "angular_momentum.coupling", f'{text}; "one-way" is available for every model'
     if table.coupling != "none":
         for name, material in case.used_materials.items():

@@ -146,6 +146,7 @@ class _Side:
         self.x.set(0.0)
         self.y.set(0.0)
         self._size = float(np.hypot(f.norm(), g.norm())) or 1.0
+        self._forced = f.norm() > 0
 
     def force(self) -> np.ndarray:
         """Right-hand side for the next step: with what the penalty makes of the constraints."""
@@ -163,6 +164,9 @@ class _Side:
         self.y.axpy(1.0, self._work)
         self.y.axpy(-1.0, self._miss)
         system.matrix.mult(self.x, self._rest)
+        if not self._forced:
+            # What balances there, where nothing but the constraints is given.
+            self._size = max(self._size, float(self._rest.norm()))
         system.C.multTransposeAdd(self.y, self._rest, self._rest)
         self._rest.aypx(-1.0, f)
         system.C.mult(self.x, self._miss)

@@ -69,6 +69,16 @@ class Operator:
         free(self._x, self._y, self.matrix)
 
 
+def _orthogonal(ksp: PETSc.KSP) -> None:
+    """Keep the basis of GMRES orthogonal to rounding; else it may stop to converge at 1e-10."""
+    prefix = f"meso_krylov_{id(ksp):x}_"
+    options, key = PETSc.Options(), f"{prefix}ksp_gmres_cgs_refinement_type"
+    options[key] = "refine_ifneeded"
+    ksp.setOptionsPrefix(prefix)
+    ksp.setFromOptions()
+    options.delValue(key)
+
+
 def iterate(
     operator: Operator,
     precondition: Map,
@@ -76,6 +86,8 @@ def iterate(
     tolerance: float,
     size: Callable[[np.ndarray], float] | float | None = None,
     method: str = PETSc.KSP.Type.CG,
+    restart: int = 60,
+    advice: str = 'use solver = "direct" in a strong magnetic field',
 ) -> tuple[np.ndarray, int, float]:
     """Solve A x = b, both on owned rows: x, the number of iterations and the relative residual.
 
@@ -104,13 +116,19 @@ def iterate(
     symmetric = method == PETSc.KSP.Type.CG
     norms = PETSc.KSP.NormType
     ksp.setNormType(norms.NATURAL if symmetric else norms.PRECONDITIONED)
-    ksp.setGMRESRestart(60)
+    ksp.setGMRESRestart(restart)
+    _orthogonal(ksp)
     ksp.setTolerances(max_it=MOST[method])
     ksp.setConvergenceTest(converged)
     pc = ksp.getPC()
     pc.setType(PETSc.PC.Type.PYTHON)
     pc.setPythonContext(Shell(precondition, operator.rows))
-    ksp.solve(b, x)
+    try:
+        ksp.solve(b, x)
+    except PETSc.Error as failed:
+        # What a solver raised inside of the map or the preconditioner.
+        free(ksp, x, b)
+        raise ConvergenceError(f"a solver failed inside of {method}: {advice}") from failed
     reason, iterations = ksp.getConvergedReason(), ksp.getIterationNumber()
     found = np.array(x.array_r).reshape(load.shape)
     free(ksp, x, b)
@@ -118,9 +136,8 @@ def iterate(
     if not np.isfinite(error):
         raise ConvergenceError(f"{name}: the residual is not finite")
     if reason < 0:
-        advice = "" if symmetric else ': use solver = "direct" in a strong magnetic field'
         raise ConvergenceError(
             f"{name} stopped after {iterations} iterations with a relative residual of"
-            f" {error:.1e} (limit {tolerance:.0e}){advice}"
+            f" {error:.1e} (limit {tolerance:.0e}){'' if symmetric else f': {advice}'}"
         )
     return found, iterations, float(error)

@@ -172,21 +172,26 @@ class Hydrodynamic:
             return False
         return self.device.cells >= MANY_CELLS and len(ports_of(self.boundaries)) <= FEW_PORTS
 
-    def laws(self) -> dict[str, Law]:
-        """What each boundary does, in scaled variables."""
+    def laws(self, *, yielding: bool = False) -> dict[str, Law]:
+        """What each boundary does, in scaled variables.
+
+        If they are ``yielding`` walls may let a given current through: those without slip hold
+        what goes along them by Nitsche's method, and there is no penalty beside a multiplier.
+        """
         laws = {name: Law() for pair in periodic_pairs(self.boundaries) for name in pair}
         for name, law in self.boundaries.items():
             if isinstance(law, Contact):
                 of = self._coefficients(Wall(specularity=0.0))
                 laws[name] = Law(terms=(contacts.LAWS[law.law],), coefficients=of)
-            elif isinstance(law, Wall) and law.slip_length == 0:
+            elif isinstance(law, Wall) and law.slip_length == 0 and not yielding:
                 laws[name] = Law(sticks=True)
             elif isinstance(law, Wall):
+                sticks = law.slip_length == 0
                 laws[name] = Law(
-                    terms=(walls.LAWS[law.law],),
+                    terms=(contacts.LAWS["ideal"] if sticks else walls.LAWS[law.law],),
                     coefficients=self._coefficients(law),
                     impenetrable=True,
-                    penalty=self._penalty,
+                    penalty=None if yielding else self._penalty,
                 )
         return laws
 
@@ -213,8 +218,8 @@ class Hydrodynamic:
         factor = (WALL_PENALTY if self.device.dimension == 3 else CORNER_PENALTY) * self.order**2
         return factor / height, factor * height
 
-    def problem(self) -> Problem:
-        """The discrete problem."""
+    def problem(self, *, yielding: bool = False) -> Problem:
+        """The discrete problem; see :meth:`laws`."""
         regions = [self.materials[name] for name in self.device.regions]
         _, phases = np.unique([regions.index(m) for m in regions], return_inverse=True)
         elements, own = self._elements()
@@ -225,7 +230,7 @@ class Hydrodynamic:
             moments=two_harmonics(self.device.dimension),
             coefficients=self.coefficients,
             phases=phases,
-            laws=self.laws(),
+            laws=self.laws(yielding=yielding),
             ports=ports_of(self.boundaries),
             grounded=tuple(n for n, law in self.boundaries.items() if isinstance(law, Contact)),
             pairs=periodic_pairs(self.boundaries),

@@ -203,6 +203,14 @@ class SkeletalSystem:
         x, y = self.factor.solve(load, given)
         return self._solutions(*self._everywhere(x, y, inner), y, np.empty((0, 1)))
 
+    def through_walls(self, source: np.ndarray) -> Solutions:
+        """As of :meth:`meso.flow.system.DirectSystem.through_walls`."""
+        given = np.zeros((self.factor.constraints.size, 1))
+        np.add.at(given[:, 0], len(self._flux) + self._levels, source)
+        x, y = self.factor.solve(np.zeros((self.unknowns.size, 1)), given)
+        nothing = [batch.inner[..., :0] for batch in self.batches]
+        return self._solutions(*self._everywhere(x, y, nothing), y, np.empty((0, 1)))
+
     def _everywhere(
         self, x: np.ndarray, y: np.ndarray, own: list[np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -145,9 +145,28 @@ class DirectSystem:
     def solve(self) -> Solutions:
         """Solve for unit potentials on each port, and for the loads if there are any."""
         x = self.factor.solve(self.assembly.load)
-        n, ports = self.moments.count, len(self.problem.ports)
-        vector = np.zeros((self.sides, self.vector.nodes, n))
-        scalar = np.zeros((self.sides, *self.scalar.dofs.shape))
+        # The load of a port is -<J_n>, so that its product with a solution is the current that
+        # enters there: exactly conservative, symmetric.
+        load = self.assembly.load[:, : len(self.problem.ports)]
+        found = self._solutions(x, np.asarray(total(self.problem.device.comm, load.T @ x)))
+        if self.problem.held is not None:
+            found.vector[-1] += self.problem.held
+        return found
+
+    def through_walls(self, source: np.ndarray) -> Solutions:
+        """Flow into walls at no potential, (eta, J_n) = source on each of ``discrete.walls``.
+
+        The source has the shape (f, q), by the levels eta of a wall; nothing else is given.
+        """
+        load = np.zeros((self.unknowns.size, 1))
+        np.add.at(load[:, 0], self.unknowns.wall, source)
+        return self._solutions(self.factor.solve(load), np.empty((0, 1)))
+
+    def _solutions(self, x: np.ndarray, flux: np.ndarray) -> Solutions:
+        """Everywhere, from the unknowns that are not eliminated, (n, sides)."""
+        n, sides = self.moments.count, x.shape[1]
+        vector = np.zeros((sides, self.vector.nodes, n))
+        scalar = np.zeros((sides, *self.scalar.dofs.shape))
         kept = self.unknowns.vector >= 0
         for a in range(n):
             vector[:, kept, a] = x[self.unknowns.vector[kept] + a].T
@@ -158,18 +177,13 @@ class DirectSystem:
         for batch in self.assembly.batches:
             inner = batch.inner(x).transpose(2, 0, 1)
             nodes = self.vector.dofs[batch.cells][:, self.vector.interior]
-            vector[:, nodes] = inner[..., :inside].reshape(self.sides, *nodes.shape, n)
+            vector[:, nodes] = inner[..., :inside].reshape(sides, *nodes.shape, n)
             scalar[:, batch.cells, self.scalar.interior] = inner[..., inside:]
-        if self.problem.held is not None:
-            vector[-1] += self.problem.held
-        # The load of a port is -<J_n>, so that its product with a solution is the current that
-        # enters there: exactly conservative, symmetric.
-        flux = total(self.problem.device.comm, self.assembly.load[:, :ports].T @ x)
         on_walls = x[self.unknowns.wall].transpose(2, 0, 1)
         return Solutions(
             vector=vector,
             scalar=scalar,
-            flux=np.asarray(flux),
+            flux=flux,
             evidence=self.factor.evidence,
             levels=self.discrete.spread_levels(on_walls),
         )

@@ -94,7 +94,6 @@ def case(*overrides: str) -> Case:
         ),
         ("orbit.diffusivity=1", "orbit", 'did you mean "orbital"'),
         ('interfaces="x"', "interfaces", "table"),
-        ('coupling="two-way"', "coupling", "ohmic"),
         ('coupling="one-way"', "spin.susceptibility", "missing"),
     ],
 )
@@ -104,6 +103,14 @@ def test_messages(override: str, key: str, text: str) -> None:
         case(f"angular_momentum.{override}")
     found = dict(error.value.problems)
     assert text in found[f"angular_momentum.{key}"]
+
+
+def test_two_way_is_not_for_kinetics() -> None:
+    """It is for the ohmic and the hydrodynamic model, without a magnetic field."""
+    for change in ('flow.model="kinetic"', 'flow.magnetic_field="0.1 T"'):
+        with pytest.raises(CaseError) as error:
+            case('angular_momentum.coupling="two-way"', change)
+        assert "hydrodynamic" in dict(error.value.problems)["angular_momentum.coupling"]
 
 
 def test_negative_diffusivity_is_refused_before_solving() -> None:

@@ -25,7 +25,7 @@ from meso.angular_momentum import (
     one_way,
     two_way,
 )
-from meso.flow import Ohmic
+from meso.flow import Hydrodynamic, Ohmic
 
 GEOMETRIES = Path(__file__).parents[2] / "geometries"
 # Different orders of summation, and the tolerance of the iterations in 3D (1e-13), magnified where
@@ -121,12 +121,59 @@ def wire() -> dict[str, list[float]]:
     return numbers(problem.solve([1e5, 0.0, 0.0]), points)
 
 
-CASES = {"layers": layers, "wire": wire}
+def upper(x: np.ndarray) -> np.ndarray:
+    """Fed in at the upper edge, in waves."""
+    return 1e-4 * np.cos(5e7 * x[..., :1]) * (x[..., 1:] > 0)
+
+
+def ribbons() -> dict[str, list[float]]:
+    """Two-way in a viscous flow: both elements; and few cells, so that some ranks have none."""
+    out = {}
+    for order, size in ((3, "20 nm"), (4, "100 nm")):
+        device = Device.from_gmsh(
+            GEOMETRIES / "ribbon.geo",
+            length_unit="nm",
+            parameters={"length": 60, "width": 40},
+            order=order,
+            size=size,
+        )
+        matter = Material(carriers="3d", conductivity=1e6, vorticity_diffusion_length=8e-9)
+        laws = {"source": Contact(current=50.0), "drain": Contact(potential=0.0)}
+        flow = Hydrodynamic(
+            device,
+            materials={"metal": matter},
+            boundaries={**laws, "edges": Wall(slip_length=5e-9)},
+        ).solve()
+        transport = material(
+            ["spin_z"],
+            diffusivity={("spin", "spin"): diffusion_block(1e-4)},
+            relaxation={("spin", "spin"): ONE * 3e12},
+            hall={"spin": hall_block(2e5)},
+            susceptibility={"spin": 1e-21},
+            dimension=2,
+        )
+        injected = Surface(velocity=300.0, injected=upper)
+        problem = Diffusion(
+            device,
+            components=["spin_z"],
+            materials={"metal": transport},
+            surfaces={"edges": injected},
+        )
+        coupled, densities, response = two_way(problem, flow)
+        points = [[1.1e-8, -1.7e-8], [2.1e-8, 3e-9], [5.8e-8, 1.9e-8]]
+        out |= {f"{order} {k}": v for k, v in numbers(densities, points).items()}
+        out[f"{order} potential"] = [coupled.contacts["source"].potential]
+        out[f"{order} conductance"] = coupled.conductance_matrix.ravel().tolist()
+        out[f"{order} offset"] = list(response.short_circuit.values())
+    return out
+
+
+CASES = {"layers": layers, "wire": wire, "ribbons": ribbons}
 
 
 @pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
 def test_ranks_agree(tmp_path: Path) -> None:
-    """One and three ranks: all numbers of both cases."""
+    """One and three ranks: all numbers of all cases."""
     results = []
     for ranks in (1, 3):
         launch(__file__, ranks, tmp_path / f"{ranks}.json")

@@ -1,0 +1,362 @@
+"""Charge and angular momentum together where the flow is viscous.
+
+    J = J' + Theta d omega,         div J = 0 in the conductor,  J.n = 0 at walls
+    J'/sigma - div( (l^2/sigma) strain(J') ) + grad phi = 0,     walls slow J' down
+    d_i J^{ia} = -T^a_b X^b,        J^{ia} = -Theta^{ia}_k d_k phi - D^{ia}_{kb} d_k X^b
+
+Carriers that drift, J', have friction and viscosity; the rest J'' of the current goes from band to
+band and has none. Theta is antisymmetric in i and k here, so that J'' has no divergence, and at a
+boundary depends on what omega does along it: the two equations meet at boundaries only. There
+
+    J'.n = -J''.n at walls,     source of angular momentum -<h, J''(v).n> - V <J''(v).n>
+
+with the test function v, the level h = phi - (l^2/sigma) n.strain(J').n of walls and V of contacts:
+a wall returns as drift what arrives as J'' (docs/theory.md). The two terms are transposes of each
+other, so that the response is reciprocal, no work is done, and all dissipation is positive.
+
+Going back and forth diverges where the gain (theta^2/chi sigma D) (l k)^2 of what varies as
+exp(ikx) along walls exceeds one. GMRES solves for omega at walls; both equations keep their
+factors. It sees a positive operator, whose largest eigenvalue is one plus the gain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from meso.angular_momentum.densities import Densities
+from meso.angular_momentum.diffusion import Diffusion
+from meso.angular_momentum.on_facets import FacetMatrix, FacetSolver
+from meso.angular_momentum.system import System
+from meso.discrete.cells import FacetGeometry, cells_of, lagrange
+from meso.discrete.fields import Field, cellwise, gradient
+from meso.discrete.krylov import Operator, iterate
+from meso.discrete.sparse import Rows
+from meso.discrete.unknowns import Numbering
+from meso.errors import CaseError
+from meso.flow.discretisation import TAYLOR_HOOD, Solutions
+from meso.flow.hydrodynamic import Hydrodynamic
+from meso.flow.result import Flow, driven, mixture
+from meso.flow.yielding import Yielding
+from meso.mpi import total
+
+#: Relative residual at which the iteration stops.
+TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Coupled:
+    """Both solutions.
+
+    Attributes:
+        flow: With the inverse effect.
+        alone: Without.
+        densities: The densities.
+        offset: Currents of the ports at no potential, A (A/m).
+    """
+
+    flow: Flow
+    alone: Flow
+    densities: Densities
+    offset: np.ndarray
+
+
+def solve(diffusion: Diffusion, flow: Flow) -> Coupled:
+    """Solve both together.
+
+    Raises:
+        CaseError: A kinetic flow, a magnetic field, added terms, a 3D device; Hall conductivities
+            that are not antisymmetric, or not the same everywhere.
+        ConvergenceError: The iteration does not converge.
+    """
+    if flow.kinetic or not flow.slips:
+        found = '"kinetic"' if flow.kinetic else "a magnetic field, added terms or another coupling"
+        text = f'"two-way" needs flow.model = "ohmic" or "hydrodynamic" by itself; found {found}'
+        raise CaseError(("angular_momentum.coupling", f'{text}; "one-way" is available'))
+    if diffusion.device.dimension != 2:
+        text = '"two-way" in a viscous flow is for 2D devices; found 3D; "one-way" is available'
+        raise CaseError(("angular_momentum.coupling", text))
+    theta = diffusion.hall[..., :2]
+    rest = np.abs(theta + theta.swapaxes(1, 3)).max()
+    step = np.ptp(theta, axis=0).max()
+    if max(rest, step) > 1e-9 * np.abs(theta).max() or diffusion.conductance:
+        text = (
+            '"two-way" in a viscous flow needs the same Hall conductivity in all regions,'
+            " antisymmetric in flow and field as isotropic ones are, and no interface conductance;"
+            ' "one-way" is available'
+        )
+        raise CaseError(("angular_momentum.coupling", text))
+    both = _Both(diffusion, flow)
+    try:
+        return both.solve()
+    finally:
+        both.close()
+
+
+class _Currents:
+    """J''.n of omega on facets, and its transpose, SI.
+
+    Args:
+        diffusion: Whose omega, and Hall conductivity.
+        geometry: The facets at the points of a quadrature.
+    """
+
+    def __init__(self, diffusion: Diffusion, geometry: FacetGeometry) -> None:
+        device, space, cells = diffusion.device, diffusion.space, cells_of(diffusion.device)
+        d, n = device.dimension, len(diffusion.components)
+        self.cells, on_facet = geometry.cell, space.on_facet[geometry.local]
+        self.on_facet, self.nodes = on_facet, space.dofs[geometry.cell[:, None], on_facet]
+        self.weight = geometry.weight * device.extent ** (d - 1)
+        values = geometry.table(lambda points, i: space.values(points)[:, space.on_facet[i]])
+        self.values = values
+        self.table = np.zeros((*geometry.weight.shape, on_facet.shape[1], n))
+        for number, points in enumerate(geometry.points):
+            here = geometry.local == number
+            slopes, _ = cells.gradients(geometry.cell[here], points, space.gradients(points))
+            through = np.tensordot(geometry.normal[here], diffusion.hall[0, ..., :d], (2, 2))
+            # All but what varies along the facet cancels.
+            along = slopes[..., space.on_facet[number]].swapaxes(2, 3)
+            self.table[here] = along @ through / device.extent
+
+    def __call__(self, omega: np.ndarray) -> np.ndarray:
+        """At the points of facets, (f, q), from omega at their nodes, (f, m, n)."""
+        f, q, m, n = self.table.shape
+        return (self.table.reshape(f, q, m * n) @ omega.reshape(f, m * n, 1))[..., 0]
+
+    def transposed(self, level: np.ndarray) -> np.ndarray:
+        """<level, J''(v).n> of a level at the points, (f, q): shape (f, m, n)."""
+        f, q, m, n = self.table.shape
+        weighted = (level * self.weight)[:, None]
+        return (weighted @ self.table.reshape(f, q, m * n)).reshape(f, m, n)
+
+
+class _Local:
+    """T is nearly local where l k >> 1: P = D chi + 2 (l^2/sigma) J''.n J''.n on walls, over D chi.
+
+    Args:
+        on: Currents through walls.
+        system: Of angular momentum.
+        stress: l^2/sigma at the points of walls, (f, q), SI.
+    """
+
+    def __init__(self, on: _Currents, system: System, stress: np.ndarray) -> None:
+        f, q, m, n = on.table.shape
+        D = system.operator.diffusion.diagonal(axis1=1, axis2=3).mean(axis=-1)
+        D = (D + D.swapaxes(1, 2)) / 2
+        mass = (on.values * on.weight[..., None]).swapaxes(1, 2) @ on.values
+        blocks = (
+            mass[:, :, None, :, None] * D[system.device.cell_region[on.cells]][:, None, :, None, :]
+        )
+        self._mass = blocks.reshape(f, m * n, m * n)
+        flat = on.table.reshape(f, q, m * n)
+        pull = flat.swapaxes(1, 2) @ (flat * (2 * stress * on.weight)[..., None])
+        self._matrix = FacetMatrix(system, on.cells, on.nodes, self._mass + pull)
+
+    def __call__(self, residual: np.ndarray) -> np.ndarray:
+        """P^-1 D chi of what T leaves at the nodes of walls."""
+        flat = residual.reshape(self._mass.shape[:2])
+        found = self._matrix.solve((self._mass @ flat[..., None])[..., 0])
+        return np.where(self._matrix.held, flat, found).reshape(residual.shape)
+
+    def close(self) -> None:
+        """Free it, on all ranks together."""
+        self._matrix.close()
+
+
+class _Both:
+    """A diffusion and a hydrodynamic flow, with what they do to each other at boundaries."""
+
+    def __init__(self, diffusion: Diffusion, flow: Flow) -> None:
+        device = diffusion.device
+        self.diffusion, self.comm = diffusion, device.comm
+        self.model = Hydrodynamic(
+            device,
+            materials=flow.materials,
+            boundaries=flow.boundaries,
+            order=flow.order,
+            thickness=flow.thickness,
+            solver="direct",
+            elements=flow.evidence["elements"],
+        )
+        self.problem = self.model.problem(yielding=True)
+        self.flow = Yielding(self.problem)
+        self.base = self.flow.solutions
+        self.held, self.given = diffusion.prescribed
+        self.angular = System(
+            device,
+            diffusion.space,
+            diffusion.operator,
+            held=self.held,
+            pairs=diffusion.pairs,
+        )
+        self.solver = FacetSolver(self.angular)
+        discrete = self.flow.discrete
+        self.walls = _Currents(diffusion, self.flow.geometry)
+        ports = [device.facets_on(name) for name in self.problem.ports]
+        self.ports = [_Currents(diffusion, discrete.geometry(facets)) for facets in ports]
+        # Scaled stress, l^2/sigma, in SI.
+        unit = device.extent**2 / self.model.scales.conductivity
+        at = self.flow.geometry
+        stress = self.problem.coefficients.stress(at.cell, at.position)
+        stress = stress[:, None] if stress.ndim == 1 else stress
+        stress = np.broadcast_to(stress, at.weight.shape)
+        self.local = _Local(self.walls, self.angular, stress * unit)
+        self.evidence: dict[str, Any] = {"coupling_iterations": 0, "coupling_residual": 0.0}
+
+    def close(self) -> None:
+        """Free both, on all ranks together."""
+        for part in (self.flow, self.solver, self.local):
+            part.close()
+
+    def _values(self, parts: list[np.ndarray]) -> np.ndarray:
+        """Omega at the nodes of walls for loads on the nodes of walls, and of ports."""
+        on = [self.walls, *self.ports][: len(parts)]
+        cells = np.concatenate([each.cells for each in on])
+        nodes = np.concatenate([each.nodes for each in on])
+        return self.solver.solve(cells, nodes, np.concatenate(parts))[: len(self.walls.cells)]
+
+    def _feedback(self, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What omega at walls, (f, m, n), makes: loads there, and J' and potential."""
+        unit = self.model.scales.current_density
+        vector, scalar, level = self.flow.respond(self.walls(omega) / unit)
+        return -self.walls.transposed(level), vector, scalar
+
+    def _iterated(self, start: np.ndarray) -> np.ndarray:
+        """Omega at the nodes of walls from what it is without feedback."""
+        if not self.comm.allreduce(bool(start.any())):
+            return start
+        starts = np.concatenate([[0], np.cumsum(self.comm.allgather(start.size))])
+        own, none = starts[self.comm.rank] + np.arange(start.size), np.empty(0, dtype=np.int64)
+        rows = Rows(Numbering(nodes=none, extra=none, to_global=own, starts=starts), self.comm)
+
+        def less_feedback(x: np.ndarray) -> np.ndarray:
+            omega = x.reshape(start.shape)
+            return (omega - self._values([self._feedback(omega)[0]])).reshape(x.shape)
+
+        operator = Operator(less_feedback, rows)
+        try:
+            found, count, error = iterate(
+                operator,
+                self.local,
+                start.reshape(-1, 1),
+                TOLERANCE,
+                method="gmres",
+                restart=500,  # there are few unknowns on walls
+                advice='the coupling is too strong at walls, "one-way" is available',
+            )
+        finally:
+            operator.close()
+        for key, value in (("coupling_iterations", count), ("coupling_residual", error)):
+            self.evidence[key] = max(self.evidence[key], value)
+        return found.reshape(start.shape)
+
+    def _sources(self) -> list[list[np.ndarray]]:
+        """Loads on walls and on each port for a unit potential of each port."""
+        out = []
+        for side in range(len(self.ports)):
+            walls = -self.walls.transposed(self.flow.levels[..., side])
+            ports = [
+                -on.transposed(np.full(on.weight.shape, float(i == side)))
+                for i, on in enumerate(self.ports)
+            ]
+            out.append([walls, *ports])
+        return out
+
+    def _loads(self, parts: list[np.ndarray]) -> np.ndarray:
+        """Loads on walls and ports at the nodes of each cell, (c, m, n)."""
+        out = np.zeros((*self.diffusion.space.dofs.shape, len(self.diffusion.components)))
+        for on, load in zip([self.walls, *self.ports], parts, strict=True):
+            np.add.at(out, (on.cells[:, None], on.on_facet), load)
+        return out
+
+    def _fed(self) -> np.ndarray:
+        """Loads that no potential makes, (c, m, n)."""
+        fed = self.diffusion.injection
+        if self.diffusion.perpendicular_field:
+            fed = fed + self.diffusion.perpendicular_load()
+        return fed
+
+    def solve(self) -> Coupled:
+        """For a unit potential of each port, and for what is fed in; and mixed as they are."""
+        sources, fed, base = self._sources(), self._fed(), self.base
+        ports, contacts = len(sources), len(self.problem.grounded)
+        loads = np.stack([*(self._loads(parts) for parts in sources), fed], axis=-1)
+        given = np.zeros((*self.given.shape, ports + 1))
+        given[..., -1] = self.given
+        alone = self.angular.solve(loads[..., -1:], given[..., -1:]).values[..., 0]
+        starts = [self._values(parts) for parts in sources]
+        starts.append(alone[self.walls.cells[:, None], self.walls.on_facet])
+        vector = np.concatenate([base.vector, np.zeros_like(base.vector[:1])])
+        scalar = np.concatenate([base.scalar, np.zeros_like(base.scalar[:1])])
+        responses: list[tuple[np.ndarray, ...]] = []
+        for side, start in enumerate(starts):
+            if side == contacts - 1 and ports == contacts:
+                # All contacts at one potential: nothing flows.
+                parts = [-sum(own) for own in zip(*responses, strict=True)]
+                responses.append(tuple(np.asarray(p) for p in parts) or self._feedback(0 * start))
+            else:
+                responses.append(self._feedback(self._iterated(start)))
+            back, *more = responses[-1]
+            loads[..., side] += self._loads([back, *(0 * p for p in sources[0][1:])])
+            vector[side] += more[0]
+            scalar[side] += more[1]
+        solution = self.angular.solve(loads, given)
+        flux = self._flux(sources, solution.values)
+        return self._mixed(vector, scalar, flux, solution)
+
+    def _flux(self, sources: list[list[np.ndarray]], omega: np.ndarray) -> np.ndarray:
+        """Scaled currents, (ports, sides): by reciprocity the work of loads on what they make."""
+        out = np.pad(self.base.flux, ((0, 0), (0, 1)))
+        device = self.diffusion.device
+        unit = self.model.scales.current(device.dimension)
+        for i, parts in enumerate(sources):
+            work = np.zeros(omega.shape[3])
+            for on, load in zip([self.walls, *self.ports], parts, strict=True):
+                at = omega[on.cells[:, None], on.on_facet]
+                work += np.tensordot(load, at, ((0, 1, 2), (0, 1, 2)))
+            out[i] += total(self.comm, work) / unit
+        return out
+
+    def _mixed(
+        self, vector: np.ndarray, scalar: np.ndarray, flux: np.ndarray, solution: Any
+    ) -> Coupled:
+        model, base, problem = self.model, self.base, self.problem
+        joined = not problem.phases.any() and problem.elements == TAYLOR_HOOD
+        known = {"elements": problem.elements, **base.evidence}
+
+        def of(vector: np.ndarray, scalar: np.ndarray) -> Any:
+            found = Solutions(
+                vector=vector, scalar=scalar, flux=flux, evidence={}, family=base.family
+            )
+            return mixture(model, found, joined=joined)
+
+        drift = of(vector, scalar)
+
+        def whole(mix: np.ndarray) -> tuple[Field, Field]:
+            current, potential = drift(mix)
+            return _with_interband(self.diffusion, current, solution.values @ mix), potential
+
+        evidence = {**known, "coupling": "GMRES over both solvers", **self.evidence}
+        flow = driven(model, "hydrodynamic", flux, whole, evidence, slips=False)
+        alone = driven(model, "hydrodynamic", base.flux, of(base.vector, base.scalar), known)
+        terminals = (*flow.contacts.values(), *flow.periodic.values())
+        mix = np.array([*(t.potential for t in terminals), 1.0])
+        evidence = {k: v for k, v in solution.evidence.items() if k != "systems"}
+        densities = self.diffusion.densities(
+            solution.values @ mix, solution.reaction @ mix, {**evidence, **self.evidence}
+        )
+        unit = model.scales.current(self.diffusion.device.dimension) * (model.thickness or 1.0)
+        return Coupled(flow=flow, alone=alone, densities=densities, offset=flux[:, -1] * unit)
+
+
+def _with_interband(diffusion: Diffusion, drift: Field, omega: np.ndarray) -> Field:
+    """J from J' and omega at the nodes of each cell, (c, m, n)."""
+    device = diffusion.device
+    points = lagrange(device, drift.highest).points
+    slopes = gradient(cellwise("omega", "", device, diffusion.order, omega), points)
+    theta = diffusion.hall[0, ..., : device.dimension].reshape(-1, device.dimension)
+    flat = slopes.reshape(*slopes.shape[:2], len(theta))  # a rank may have no cells
+    values = drift.everywhere(points) + flat @ theta
+    return cellwise(drift.name, drift.unit, device, drift.highest, values)
