@@ -69,14 +69,25 @@ class Operator:
         free(self._x, self._y, self.matrix)
 
 
-def _orthogonal(ksp: PETSc.KSP) -> None:
-    """Keep the basis of GMRES orthogonal to rounding; else it may stop to converge at 1e-10."""
+def _solver(operator: Operator, precondition: Map, method: str, restart: int) -> PETSc.KSP:
+    ksp = PETSc.KSP().create(operator.matrix.comm)
+    ksp.setOperators(operator.matrix)
+    ksp.setType(method)
+    norms = PETSc.KSP.NormType
+    ksp.setNormType(norms.NATURAL if method == PETSc.KSP.Type.CG else norms.PRECONDITIONED)
+    ksp.setGMRESRestart(restart)
+    # A basis that is orthogonal to rounding: else GMRES may stop to converge at 1e-10.
     prefix = f"meso_krylov_{id(ksp):x}_"
     options, key = PETSc.Options(), f"{prefix}ksp_gmres_cgs_refinement_type"
     options[key] = "refine_ifneeded"
     ksp.setOptionsPrefix(prefix)
     ksp.setFromOptions()
     options.delValue(key)
+    ksp.setTolerances(max_it=MOST[method])
+    pc = ksp.getPC()
+    pc.setType(PETSc.PC.Type.PYTHON)
+    pc.setPythonContext(Shell(precondition, operator.rows))
+    return ksp
 
 
 def iterate(
@@ -110,19 +121,8 @@ def iterate(
             return PETSc.KSP.ConvergedReason.DIVERGED_NANORINF
         return error < tolerance and PETSc.KSP.ConvergedReason.CONVERGED_ATOL
 
-    ksp = PETSc.KSP().create(operator.matrix.comm)
-    ksp.setOperators(operator.matrix)
-    ksp.setType(method)
-    symmetric = method == PETSc.KSP.Type.CG
-    norms = PETSc.KSP.NormType
-    ksp.setNormType(norms.NATURAL if symmetric else norms.PRECONDITIONED)
-    ksp.setGMRESRestart(restart)
-    _orthogonal(ksp)
-    ksp.setTolerances(max_it=MOST[method])
+    ksp, symmetric = _solver(operator, precondition, method, restart), method == PETSc.KSP.Type.CG
     ksp.setConvergenceTest(converged)
-    pc = ksp.getPC()
-    pc.setType(PETSc.PC.Type.PYTHON)
-    pc.setPythonContext(Shell(precondition, operator.rows))
     try:
         ksp.solve(b, x)
     except PETSc.Error as failed:

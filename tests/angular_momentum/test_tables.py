@@ -154,6 +154,23 @@ def test_run(solved: meso.Result) -> None:
     assert all(d is not None and d.length == pytest.approx(decay, rel=1e-5) for d in decays)
 
 
+def test_two_way_in_a_viscous_flow() -> None:
+    """A ribbon conducts better by 2 theta^2 t l/(chi D), and by a thousandth of that for spin."""
+    chi = 1e-19
+    susceptibility = (
+        'angular_momentum.spin.susceptibility="2.7e-21 J s^2/m^3"',
+        f'angular_momentum.orbital.susceptibility="{chi} J s^2/m^3"',
+    )
+    one, two = (
+        meso.run(case(COARSE, f'angular_momentum.coupling="{coupling}"', *susceptibility))
+        for coupling in ("none", "two-way")
+    )
+    theta, decay = HBAR / ELEMENTARY_CHARGE * 8.2e5, 6.6e-9
+    exact = 2 * theta**2 / chi * np.tanh(25e-9 / decay) * decay / 1e-5 / 60e-9
+    change = (two.conductance_matrix - one.conductance_matrix)[0, 0]
+    assert change == pytest.approx(exact, rel=1e-3)
+
+
 @pytest.mark.parametrize("decay", [6.6, 60.0, 300.0])
 def test_moments_of_half_the_width(decay: float) -> None:
     """Of both mechanisms, also where cells lie across the middle: within 1e-6."""
