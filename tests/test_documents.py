@@ -461,6 +461,7 @@ wall_size = "30 nm"
 carriers = "2d"
 conductivity = "2 mS"
 mean_free_path = "50 nm"
+fermi_energy = "1 eV"
 [regions]
 metal = "metal"
 [boundaries]
