@@ -516,6 +516,8 @@ def test_python_of_the_documents(block: Block, device: Path) -> None:
         (device / "fit.toml").write_text(RIBBONS)
         (device / "ribbons.csv").write_text("source.current_uA\n0.9\n")
     text = re.sub(r"kmesh=\d+", "kmesh=6", block.text)
+    # one of the designs that is quick
+    text = text.replace("design/largest.toml", "design/width.toml")
     # what stands for something of the reader's own
     text = text.replace("sample(function, points)", "sample(flow.current_density, [[1e-7, 1e-8]])")
     run([sys.executable, "-c", NAMES + text], device)

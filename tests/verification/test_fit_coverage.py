@@ -100,6 +100,7 @@ def test_narrow_ribbons_leave_path_and_specularity_open():
     assert path * (1 - p) / (1 + p) == pytest.approx(5000 * NM * 0.7 / 1.3, rel=2e-2)
 
 
+@pytest.mark.thorough
 def test_two_cases_and_a_drawing():
     """One specularity for two cases, and a length of the drawing, from exact data."""
     ends = 'ends = { current = ["source", "drain"], voltage = ["source", "drain"] }'

@@ -36,15 +36,15 @@ WIDTH, LENGTH = 100e-9, 10e-9
 # Total current over Drude's: lambda/W, lambda_ee/W, p, kernel, G. Of the radial-tangential kernel,
 # and with collisions among the electrons, from an integral equation solved to ten digits.
 RIBBONS = [
-    (0.02, np.inf, 0.0, "isotropic", 0.99151173636843),
+    thorough(0.02, np.inf, 0.0, "isotropic", 0.99151173636843),
     thorough(0.1, np.inf, 0.0, "isotropic", 0.95755882893946),
     (0.1, np.inf, 0.0, "radial-tangential", 0.9509697559237719),
     thorough(0.5, np.inf, 0.0, "isotropic", 0.7973801760359),
     (2.0, np.inf, 0.0, "isotropic", 0.48875687458445),
-    (0.1, np.inf, 0.5, "radial-tangential", 0.9772588646734773),
+    thorough(0.1, np.inf, 0.5, "radial-tangential", 0.9772588646734773),
     thorough(2.0, np.inf, 0.5, "isotropic", 0.68578151118389),
     (10.0, 0.05, 0.0, "isotropic", 0.41997545919096),
-    (1.0, 0.2, 0.0, "isotropic", 0.73804163071054),
+    thorough(1.0, 0.2, 0.0, "isotropic", 0.73804163071054),
 ]
 
 

@@ -38,7 +38,7 @@ def model(
 ITERATIONS: dict[tuple[str, float], int] = {}
 
 
-@pytest.mark.parametrize("p", [0.0, thorough(0.5), 0.97, 0.99, 1.0])
+@pytest.mark.parametrize("p", [0.0, thorough(0.5), thorough(0.97), 0.99, 1.0])
 @pytest.mark.parametrize("name", ["annulus", "constriction"])
 def test_iteration(name, p):
     """The currents of the factorisation; at smooth walls in no more steps than at rough ones."""
