@@ -46,9 +46,9 @@ def run(kind: str, ranks: str, way: str) -> None:
         return
     solve = meso.flow.Hydrodynamic.solve
 
-    def patched(model: Any) -> Any:
+    def patched(model: Any, **how: Any) -> Any:
         progress("solving")
-        return solve(model)
+        return solve(model, **how)
 
     meso.flow.Hydrodynamic.solve = patched
     sys.exit(main(["run", str(CASE), "--no-figures", "--output", kind]))
