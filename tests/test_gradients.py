@@ -440,5 +440,7 @@ def test_command(file, capsys):
 def test_command_refuses_what_is_discrete(file, capsys):
     assert main(["sensitivity", str(file), "--in", "flow.order"]) == 2
     assert f"{file}: flow.order: found 2; is a choice" in capsys.readouterr().err
+    assert main(["sensitivity", str(file), "--in", "mesh.geometry_order"]) == 2
+    assert "mesh.geometry_order: not given; is about the mesh" in capsys.readouterr().err
     assert main(["sensitivity", str(file), "--of", "conductence", "--output", "x"]) == 2
     assert 'did you mean "conductance"?' in capsys.readouterr().err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import reduce
 from math import isfinite
 from typing import Any
@@ -219,6 +219,11 @@ def _why_not(case: Case, key: str, found: Mapping[str, Input]) -> str:
     """Why there is no derivative in a key."""
     path = key.split(".")
     given: Any = dict(_leaves(case.given)).get(key, _value(case, path))
+    table = getattr(case, path[0], None)
+    names = {field.name for field in fields(table)} if is_dataclass(table) else set()
+    if given is None and path[1:] and path[1] in names and _unit(case, path) is None:
+        why = _REASONS.get(path[0], "is no continuous number")
+        return f"not given; {why}: there is no derivative in it (meso sweep varies it)"
     if given is None or _unit(case, path) is None and path[0] not in case.given:
         return f"no such input; {known(key, found)}"
     if is_dataclass(given) or isinstance(given, Mapping | list | tuple):
