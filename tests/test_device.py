@@ -88,6 +88,39 @@ def test_parameters_replace_plain_assignments(tmp_path):
     assert device.measure == pytest.approx(3e-12, abs=0, rel=1e-13)
 
 
+@pytest.mark.parametrize("name", ["w", "width of it"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'h = 1; w = DefineNumber[2, Name "width of it"]; ',
+        'w = DefineNumber[2, Name "width of it"]; // w = 5; Name "w"\nh = 1;',
+        'DefineConstant[ w = {2, Name "width of it"}, h = 1 ]; ',
+    ],
+)
+def test_parameters_of_any_kind(tmp_path, text, name):
+    """Variables anywhere in a line, and names in the window of Gmsh."""
+    text = f'SetFactory("OpenCASCADE"); {text} Rectangle(1) = {{0, 0, 0, w, h}};\n'
+    text += 'Physical Surface("plate") = {1}; Physical Curve("edges") = {1, 2, 3, 4};'
+    device = read(tmp_path, text, parameters={name: 3})
+    assert device.measure == pytest.approx(3e-12, abs=0, rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        ('w = 2; h = 1; // "wide" wide', "wide", "no variable 'wide' (geometry.parameters)"),
+        ('Include "sizes.geo";', "w", "'w' (geometry.parameters) is 2 whatever it is given"),
+    ],
+)
+def test_parameters_without_effect(tmp_path, text, name, words):
+    (tmp_path / "sizes.geo").write_text("w = 2; h = 1;\n")
+    text = f'SetFactory("OpenCASCADE"); {text}\n Rectangle(1) = {{0, 0, 0, w, h}};\n'
+    text += 'Physical Surface("plate") = {1}; Physical Curve("edges") = {1, 2, 3, 4};'
+    with pytest.raises(GeometryError) as error:
+        read(tmp_path, text, parameters={name: 3})
+    assert words in str(error.value)
+
+
 def test_last_line_without_its_end(tmp_path):
     """Gmsh alone drops the last statement of such a file."""
     text = PLATE + NAMES.rstrip()

@@ -235,6 +235,39 @@ def test_terminals(model):
     np.testing.assert_allclose(exact.derivatives / scale, other.derivatives / scale, atol=1e-8)
 
 
+@pytest.mark.parametrize("model", ["ohmic", "hydrodynamic"])
+def test_walls_that_move_outwards_at_sharp_corners(model, tmp_path):
+    """The arms of a T become wider: all of their walls move outwards, corners included."""
+    drawing = tmp_path / "junction.geo"
+    drawing.write_text(
+        'SetFactory("OpenCASCADE"); w = DefineNumber[60, Name "width"];'
+        " Rectangle(1) = {-100, -w/2, 0, 200, w}; Rectangle(2) = {-w/2, -100, 0, w, 100};"
+        " BooleanUnion(3) = { Surface{1}; Delete; }{ Surface{2}; Delete; };"
+        " left() = Curve In BoundingBox {-101, -w, -1, -99, w, 1};"
+        ' Physical Curve("left") = left();'
+        " right() = Curve In BoundingBox {99, -w, -1, 101, w, 1};"
+        ' Physical Curve("right") = right();'
+        " walls() = Abs(Boundary{ Surface{3}; }); walls() -= left(); walls() -= right();"
+        " below() = Curve In BoundingBox {-w, -101, -1, w, -99, 1};"
+        ' Physical Curve("below") = below();'
+        ' walls() -= below(); Physical Curve("walls") = walls(); Physical Surface("film") = {3};'
+    )
+    contacts = {"left": 1.0, "right": 0.0, "below": 0.0}
+    laws: dict[str, Any] = {n: {"contact": {"potential": v}} for n, v in contacts.items()}
+    tables = RIBBON | {
+        "geometry": {"file": str(drawing), "length_unit": "nm", "parameters": {"width": 60}},
+        "mesh": {"size": "30 nm"},
+        "regions": {"film": "metal"},
+        "boundaries": laws | {"walls": {"wall": {"specularity": 0.2}}},
+        "flow": {"model": model, "order": 3},
+    }
+    result = meso.run(meso.Case.from_dict(tables), gradients=True)
+    wider = result.gradient("right.current", of=["geometry.parameters.width"]).derivatives[0, 0]
+    shape = meso.gradients.shape_gradient(result, "right.current")
+    assert shape.outward["walls"] * 0.5e-9 == pytest.approx(wider, rel=1e-9)
+    assert shape.pieces.sum() == pytest.approx(sum(shape.outward.values()), rel=1e-12)
+
+
 def test_field_that_is_zero():
     """A Hall voltage is linear in the field: the adjoint without one does not know it."""
     result = meso.run(case(**COARSE, **{"materials.metal.fermi_wavevector": "1e9 1/m"}))

@@ -97,6 +97,8 @@ def draw_walls(shape: Any, outline: Any, title: str, path: Path) -> Path:
         label = "% for 1 nm outwards, per nm of the wall"
         (bar.set_xlabel if _direction(bar) == "horizontal" else bar.set_ylabel)(label, size=9)
         for i, piece in enumerate(outline.pieces):
+            if np.isnan(shape.pieces[i]):  # too many to be told apart
+                continue
             own = shape.piece == i
             centres = places[own].mean(axis=1)
             at = np.argmin(((centres - centres.mean(axis=0)) ** 2).sum(axis=1))

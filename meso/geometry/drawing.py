@@ -6,10 +6,8 @@ unit of the file.
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import gmsh
 import numpy as np
 
 from meso.errors import GeometryError
-from meso.geometry import scripts
+from meso.geometry import scripts, variables
 
 #: What Gmsh calls entities of each dimension.
 KIND = {1: "curve", 2: "surface", 3: "volume"}
@@ -37,49 +35,21 @@ def start() -> None:
 def open_geo(path: Path, parameters: Mapping[str, float], *, trusted: bool = False) -> None:
     """Open a ``.geo`` script with some of its variables replaced.
 
-    A copy is read, because a plain assignment ``width = 100;`` would otherwise win over the
-    parameter. Raises a GeometryError for an unknown variable, a script that must not run, and one
-    that Gmsh refuses (its message is shown).
+    A copy is read (:mod:`meso.geometry.variables`). Raises a GeometryError for an unknown variable,
+    one whose value the drawing fixes, a script that must not run, and one that Gmsh refuses (its
+    message is shown).
     """
-    text = scripts.read_text(path)
-    for name, value in parameters.items():
-        text = _assign(text, name, float(value))
+    text, told = variables.replaced(path, scripts.read_text(path), parameters)
     # Gmsh drops the last statement of a file that has no final newline.
     text += "\n"
     if not trusted:
         scripts.check(path, text)
-    known = set(re.findall(r"[A-Za-z_]\w*", without_comments(text)))
-    for name in parameters:
-        if name not in known and "Include" not in text and "Merge" not in text:
-            names = scripts.variables(text)
-            near = get_close_matches(name, names, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise GeometryError(
-                f"{path}: the drawing has no variable '{name}' (geometry.parameters){hint}"
-                f" It has: {', '.join(names) or 'none'}"
-            )
     with tempfile.TemporaryDirectory(prefix="meso-") as folder:
         copy = Path(folder) / path.name
         copy.write_text(scripts.with_absolute_names(path, text))
         # merge, because open forgets the values that the parser was given
         run_gmsh(path, lambda: gmsh.merge(str(copy)), hide=folder)
-
-
-def without_comments(text: str) -> str:
-    """The statements of a script."""
-    return re.sub(r"//.*|(?s:/\*.*?\*/)", "", text)
-
-
-def _assign(text: str, name: str, value: float) -> str:
-    """Set a variable: a plain assignment is replaced, DefineConstant takes Gmsh's own value."""
-    assignment = re.compile(rf"(?m)^([ \t]*){re.escape(name)}([ \t]*)=(?!=)[^;]*;")
-    parts = re.split(r"(?s)(DefineConstant\s*\[.*?\]\s*;)", text)
-    for i in range(0, len(parts), 2):
-        parts[i], found = assignment.subn(rf"\g<1>{name}\g<2>= {value!r};", parts[i], count=1)
-        if found:
-            return "".join(parts)
-    gmsh.parser.setNumber(name, [value])
-    return text
+    variables.check_taken(path, told, parameters)
 
 
 def open_mesh(path: Path, *, trusted: bool = False) -> None:

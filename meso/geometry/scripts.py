@@ -273,16 +273,11 @@ def read_text(path: Path) -> str:
         raise GeometryError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def variables(text: str) -> list[str]:
-    """Names of what a script assigns: the variables that may be set from outside."""
-    inside = " ".join(re.findall(r"(?s)DefineConstant\s*\[(.*?)\]\s*;", text))
-    plain = re.findall(r"(?m)^\s*([A-Za-z_]\w*)\s*=(?!=)", text)
-    return sorted({*re.findall(r"([A-Za-z_]\w*)\s*=", inside), *plain})
+def blanked(text: str, *, strings: bool = True) -> str:
+    """A script with blanks in place of its comments, and strings, of the same length."""
+    kinds = ("comment", "string") if strings else ("comment",)
 
+    def blank(found: re.Match[str]) -> str:
+        return re.sub(r"[^\n]", " ", found[0]) if found.lastgroup in kinds else found[0]
 
-def constants(text: str) -> dict[str, str]:
-    """Those that are given a number as such, with it: what a drawing is to be varied by."""
-    number = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-    inside = " ".join(re.findall(r"(?s)DefineConstant\s*\[(.*?)\]\s*;", text))
-    found = re.findall(rf"([A-Za-z_]\w*)\s*=\s*\{{?\s*({number})\s*(?=[,}}]|$)", inside)
-    return dict(found + re.findall(rf"(?m)^([A-Za-z_]\w*)\s*=\s*({number})\s*;", text))
+    return _TOKEN.sub(blank, text)

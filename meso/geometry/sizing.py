@@ -22,7 +22,7 @@ from meso.geometry import drawing
 from meso.geometry.coarse import Coarse, coarse_mesh, forget_coarse_sizes
 from meso.geometry.coincident import check_coincident
 from meso.geometry.layers import PER_POWER, Layer, Sizes, cells_of_field, cells_of_layer
-from meso.geometry.scripts import read_text
+from meso.geometry.scripts import blanked, read_text
 from meso.geometry.shape import GROWTH, curvatures, graded, junctions, shape_sizes, turns
 from meso.geometry.simplices import facet_measures, mean_density, measures
 
@@ -132,7 +132,7 @@ def _is_structured(path: Path, dimension: int) -> bool:
     if path.suffix != ".geo":
         return False
     words = {2: r"\bTransfinite\s+Surface\b", 3: r"\bLayers\s*\{|\bTransfinite\s+Volume\b"}
-    return bool(re.search(words[dimension], drawing.without_comments(read_text(path))))
+    return bool(re.search(words[dimension], blanked(read_text(path))))
 
 
 def _refuse_many(path: Path, sides: np.ndarray, dimension: int, cells: float) -> None:

@@ -94,7 +94,7 @@ class Sensitivities:
             lines.append("  none of the inputs changes it")
         for shape in self.shapes:
             if shape.output == found.outputs[o]:
-                moved = shape.walls(self.result.device).items()
+                moved = shape.outward.items()
                 parts = [f"{name} {1e-7 * x / abs(shape.value):+.3g} %" for name, x in moved]
                 lines.append(f"  moved outwards by 1 nm: {', '.join(parts)}")
         return lines
@@ -132,7 +132,7 @@ class Sensitivities:
                 table.writeheader()
                 table.writerows(rows)
             spread = dict(zip(found.outputs, found.uncertainties().tolist(), strict=True))
-            shapes = {s.output: dict(s.walls(self.result.device)) for s in self.shapes}
+            shapes = {s.output: dict(s.outward) for s in self.shapes}
             whole = {
                 "walls_outwards_per_m": shapes,
                 "title": self.result.case.title,

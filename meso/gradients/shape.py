@@ -2,7 +2,8 @@
 
 The derivative in the nodes of the mesh is, to the error of the discretisation, one in the motion
 of the boundary along its normal: dT = int g v_n ds. The density g is found from its values at the
-nodes on the boundary by their mass matrix.
+nodes on the boundary by their mass matrix. At sharp corners it need not be integrable; what a
+boundary does that moves as a whole is found from the motion of all nodes.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from meso.device import Device
 from meso.discrete.cells import FacetGeometry, cells_of, facet_geometry, lagrange
 from meso.errors import CaseError
 from meso.gradients import adjoint, outputs
+from meso.gradients.outward import outward
 from meso.mpi import concatenated, on_root, total
 from meso.results.result import Result
 
 #: Points on each facet at which the density is told.
 POINTS = 5
+#: Pieces of a boundary up to which each is moved by itself.
+MANY = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,8 @@ class ShapeGradient:
         density: Change of T for an outward motion, per metre and per metre (3D: m^2) of the
             boundary, shape (f, q).
         piece: Index into ``Device.pieces`` of each facet.
-        pieces: Change of T per metre by which all of a piece moves outwards, shape (pieces,).
+        outward: Change of T per metre by which all of a boundary moves outwards, by its name.
+        pieces: The same of each of ``Device.pieces``, if there are at most :data:`MANY`; else NaN.
     """
 
     output: str
@@ -48,14 +53,8 @@ class ShapeGradient:
     places: np.ndarray
     density: np.ndarray
     piece: np.ndarray
+    outward: Mapping[str, float]
     pieces: np.ndarray
-
-    def walls(self, device: Device) -> Mapping[str, float]:
-        """Change of T per metre by which a named boundary moves outwards."""
-        out = dict.fromkeys(device.boundaries, 0.0)
-        for piece, change in zip(device.pieces, self.pieces.tolist(), strict=True):
-            out[piece.boundary] += change
-        return out
 
 
 def shape_gradient(result: Result, output: str) -> ShapeGradient:
@@ -107,8 +106,7 @@ def from_nodes(result: Result, name: str, nodes: np.ndarray) -> ShapeGradient:
     def normal(place: FacetGeometry) -> np.ndarray:
         return np.asarray(((_basis(cells.element, place, on) @ wall) * place.normal).sum(axis=-1))
 
-    flux = (normal(geometry) * geometry.weight * scale).sum(axis=1)
-    pieces = np.bincount(facets.piece, flux, minlength=len(device.pieces))
+    pieces, by_name = _outward(device, nodes, own)
     return ShapeGradient(
         output=name,
         value=outputs.values(result, [name])[name],
@@ -116,8 +114,24 @@ def from_nodes(result: Result, name: str, nodes: np.ndarray) -> ShapeGradient:
         places=concatenated(device.comm, shown.position * device.extent),
         density=concatenated(device.comm, normal(shown)),
         piece=concatenated(device.comm, facets.piece),
-        pieces=np.asarray(total(device.comm, pieces)),
+        outward=by_name,
+        pieces=pieces,
     )
+
+
+def _outward(
+    device: Device, nodes: np.ndarray, own: np.ndarray
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Changes per metre by which pieces of the boundary, and boundaries, move outwards."""
+    names = list(device.boundaries)
+    named = np.array([names.index(piece.boundary) for piece in device.pieces])
+    few = len(named) <= MANY
+    parts = range(len(named)) if few else named.tolist()
+    each = (outward(device, tuple(parts))[:, own] * nodes[own]).sum(axis=(1, 2))
+    found = np.asarray(total(device.comm, each))
+    sums = np.bincount(named, found, minlength=len(names)) if few else found
+    pieces = found if few else np.full(len(named), np.nan)
+    return pieces, dict(zip(names, sums.tolist(), strict=True))
 
 
 def _basis(element: object, geometry: FacetGeometry, on: np.ndarray) -> np.ndarray:

@@ -13,7 +13,8 @@ from meso.device import Device
 from meso.errors import CaseError
 from meso.files.directory import replace_file
 from meso.geometry import formats
-from meso.geometry.scripts import constants, read_text
+from meso.geometry.scripts import read_text
+from meso.geometry.variables import constants
 from meso.observables.edges import piece_centers
 
 #: What contacts are called.

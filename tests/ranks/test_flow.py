@@ -261,7 +261,7 @@ def derivatives() -> dict[str, list]:
     result = run(Case.from_dict(tables), gradients=True)
     found = result.gradient("conductance", method="adjoint")
     shape = shape_gradient(result, "conductance")
-    return {"derivatives": found.derivatives[0].tolist(), "pieces": sorted(shape.pieces.tolist())}
+    return {"derivatives": found.derivatives[0].tolist(), "outward": [*shape.outward.values()]}
 
 
 def terminals_and_fields(flow) -> dict[str, list]:
