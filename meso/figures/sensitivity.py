@@ -17,6 +17,8 @@ from meso.figures.style import LINES, STYLE, canvas, length_scale, open_frame, p
 _TABLES = ("materials", "boundaries", "wall", "contact", "angular_momentum")
 #: Outputs that are shown at most, and inches for each bar.
 _MOST, _BAR = 6, 0.24
+#: Part of the boundary whose density is within the colours.
+_SHOWN = 0.9
 
 
 def draw_bars(bars: Mapping[str, Mapping[str, float]], title: str, path: Path) -> Path:
@@ -86,8 +88,11 @@ def draw_walls(shape: Any, outline: Any, title: str, path: Path) -> Path:
         figure, (axes,), bar = flat_figure(extent, (0.35,) * 4, title)
         # A facet has one colour: within it the density is not smoother than the solution.
         colors = values.mean(axis=1)
-        # Corners, where the density is large, must not hide all of the rest.
-        most = float(np.quantile(np.abs(colors), 0.98)) or 1.0
+        # Corners, where the density is large and cells are small, must not hide all of the rest.
+        length = np.linalg.norm(np.diff(places, axis=1), axis=2).sum(axis=1)
+        order = np.argsort(np.abs(colors))
+        last = np.searchsorted(np.cumsum(length[order]), _SHOWN * length.sum())
+        most = float(np.abs(colors)[order[min(last, len(order) - 1)]]) or 1.0
         walls = list(places / unit.factor)
         lines = LineCollection(walls, cmap="RdBu_r", linewidths=5, capstyle="butt")
         lines.set_array(colors)
@@ -96,25 +101,39 @@ def draw_walls(shape: Any, outline: Any, title: str, path: Path) -> Path:
         figure.colorbar(lines, cax=bar, extend="both", orientation=_direction(bar))
         label = "% for 1 nm outwards, per nm of the wall"
         (bar.set_xlabel if _direction(bar) == "horizontal" else bar.set_ylabel)(label, size=9)
-        for i, piece in enumerate(outline.pieces):
-            if np.isnan(shape.pieces[i]):  # too many to be told apart
-                continue
-            own = shape.piece == i
-            centres = places[own].mean(axis=1)
-            at = np.argmin(((centres - centres.mean(axis=0)) ** 2).sum(axis=1))
-            along = places[own][at, -1] - places[own][at, 0]
-            inwards = np.array([-along[1], along[0]]) / np.hypot(*along)
-            change = 100 * float(shape.pieces[i]) * nm / abs(shape.value)
-            axes.annotate(
-                f"{plain(piece.boundary)} {change:+.3g} %",
-                centres[at] / unit.factor,
-                inwards * (34, 12),
+        _label_pieces(axes, shape, outline, unit.factor)
+        return store(figure, path)
+
+
+def _label_pieces(axes: Any, shape: Any, outline: Any, unit: float) -> None:
+    """Write beside each piece what it does; the longest first, others where there is room."""
+    taken: list[Any] = []
+    renderer = axes.figure.canvas.get_renderer()
+    for i in np.argsort([-piece.measure for piece in outline.pieces]):
+        if np.isnan(shape.pieces[i]):  # too many to be told apart
+            return
+        name, places = outline.pieces[i].boundary, shape.places[shape.piece == i]
+        centres = places.mean(axis=1)
+        at = np.argmin(((centres - centres.mean(axis=0)) ** 2).sum(axis=1))
+        along = places[at, -1] - places[at, 0]
+        inwards = np.array([-along[1], along[0]]) / np.hypot(*along)
+        change = 100 * float(shape.pieces[i]) * 1e-9 / abs(shape.value)
+        text = f"{plain(name)} {change:+.3g} %"
+        for side in (1, -1):
+            label = axes.annotate(
+                text,
+                centres[at] / unit,
+                side * inwards * (8 + 2.0 * len(text), 12),
                 textcoords="offset points",
                 ha="center",
                 va="center",
                 size=7.5,
             )
-        return store(figure, path)
+            box = label.get_window_extent(renderer)
+            if not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            label.remove()
 
 
 def _direction(bar: Any) -> str:
