@@ -48,6 +48,22 @@ def test_contacts_are_guessed(tmp_path):
     assert path.read_text().count("a guess") == 2
 
 
+def test_contacts_are_what_is_not_called_a_wall(tmp_path):
+    text = (GEOMETRIES / "hall_bar.geo").read_text()
+    for name in ("source", "drain", "probe1", "probe2", "probe3", "probe4"):
+        text = text.replace(f'"{name}"', f'"{name[0]}{name[-1]}"')
+    (tmp_path / "bar.geo").write_text(text)
+    assert main(["new", str(tmp_path / "bar.geo")]) == 0
+    assert set(meso.Case.load(tmp_path / "bar.toml").contacts) == {
+        "se",
+        "dn",
+        "p1",
+        "p2",
+        "p3",
+        "p4",
+    }
+
+
 def test_it_runs(tmp_path, monkeypatch, capsys):
     """From a drawing to a result in two commands, with a name that TOML wants in quotes."""
     text = (GEOMETRIES / "ribbon.geo").read_text().replace('"metal"', '"my metal"')

@@ -22,6 +22,8 @@ _CONTACT = re.compile(
     r"source|drain|contact|lead|probe|electrode|terminal|inject|collect|emitt|port|anode|cathode",
     re.IGNORECASE,
 )
+#: What walls are called.
+_WALL = re.compile(r"wall|edge|side|insulat|isolat|hole|antidot", re.IGNORECASE)
 _DRIVE = ('potential = "1 mV"', 'potential = "0 V"', 'current = "0 A"')
 #: A name that TOML takes without quotes.
 _BARE = re.compile(r"[\w-]+", re.ASCII)
@@ -124,6 +126,9 @@ def _contacts(device: Device) -> tuple[set[str], str]:
     named = {name for name in device.boundaries if _CONTACT.search(name)}
     if len(named) > 1 or len(device.boundaries) < 2:
         return named or set(device.boundaries), ""
+    others = {name for name in device.boundaries if not _WALL.search(name)}
+    if 1 < len(others) < len(device.boundaries):
+        return others, "a guess: all that is not called a wall"
     size = dict.fromkeys(device.boundaries, 0.0)
     for piece in device.pieces:
         size[piece.boundary] += piece.measure
@@ -139,6 +144,7 @@ def _probe(device: Device, unit: str) -> str:
     for end in box[:, shortest]:
         point = middle.copy()
         point[shortest] = end
+        point[np.abs(point) < 1e-9 * device.extent] = 0.0
         ends.append(", ".join(f'"{x / device.length_unit:.6g} {unit}"' for x in point))
     return f"across = {{ from = [{ends[0]}], to = [{ends[1]}], points = 201 }}"
 
