@@ -92,9 +92,10 @@ def _unknown(path: Path, text: str, name: str) -> GeometryError:
     known = [*names(text), *sorted(_shown(text))]
     near = get_close_matches(name, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
+    has = ", ".join(known) or "none"
     return GeometryError(
         f"{path}: the drawing has no variable '{name}' (geometry.parameters){hint}"
-        f" It has: {', '.join(known) or 'none'}"
+        f"{' It' if near else '; it'} has: {has}"
     )
 
 
