@@ -225,7 +225,7 @@ def _why_not(case: Case, key: str, found: Mapping[str, Input]) -> str:
         why = _REASONS.get(path[0], "is no continuous number")
         return f"not given; {why}: there is no derivative in it (meso sweep varies it)"
     if given is None and path[:2] == ["geometry", "parameters"]:
-        return "the case leaves it to the drawing; give its value in geometry.parameters"
+        return "no such input; if the drawing has it, give its value in geometry.parameters"
     if given is None or _unit(case, path) is None and path[0] not in case.given:
         return f"no such input; {known(key, found)}"
     if is_dataclass(given) or isinstance(given, Mapping | list | tuple):
