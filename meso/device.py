@@ -131,7 +131,7 @@ class Device:
         """Value of an integral over the device or its boundary; all ranks call this.
 
         Args:
-            form: UFL form without arguments, by :attr:`dx` and :attr:`ds`.
+            form: UFL form without arguments, by :attr:`Device.dx` and :attr:`Device.ds`.
 
         Returns:
             The number, SI: unit of the integrand times m^d, on boundaries m^(d-1).
@@ -142,7 +142,7 @@ class Device:
         """Values of a function of your own at points, the same on every rank.
 
         Args:
-            function: DOLFINx function on :attr:`mesh`, of a Lagrange or "DG" space.
+            function: DOLFINx function on :attr:`Device.mesh`, of a Lagrange or "DG" space.
             points: Coordinates in metres, shape (m, d).
 
         Returns:

@@ -231,7 +231,7 @@ def quantity(value: object, *units: str, where: str = "") -> float:
 
     Args:
         value: a string with a unit ("10 nm"), perhaps with an uncertainty ("10(2) nm"), which
-            :func:`split` knows, or a number that is in SI units already. Lengths may be infinite
+            does not count here, or a number that is in SI units already. Lengths may be infinite
             ("inf").
         units: the SI unit of the result; where several are given, any of them will do.
         where: key of the quantity in the case file, for the error.
