@@ -83,3 +83,6 @@ def blocks(page: Path) -> Iterator[Block]:
             continue
         yield Block(page, first + 1, text + "\n", language(text, fence))
         at += 1
+
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from documents import FILE, LINK, PAGES, ROOT, Block, blocks
+from documents import BLOCKS, FILE, LINK, PAGES, ROOT, Block
 
 import meso
 from meso.cli import main
@@ -26,7 +26,6 @@ from meso.cli import main
 pytestmark = pytest.mark.skipif(
     not (ROOT / "docs").exists(), reason="the documents are part of the source tree only"
 )
-BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 
 def of(kind: str, *names: str) -> list[Any]:

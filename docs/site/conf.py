@@ -49,6 +49,12 @@ napoleon_use_ivar = True
 nitpick_ignore_regex = [("py:(class|obj|data)", ".*")]
 #: Pygments' names of the languages in the documents.
 LEXERS = {"command": "console", "geo": "c", "python": "python", "toml": "toml"}
+#: What sub- and superscripts are in a document.
+KINDS: dict[str, Any] = {
+    "text": lambda _, text: nodes.Text(text),
+    "sub": nodes.subscript,
+    "sup": nodes.superscript,
+}
 
 
 def typeset(app: Any, doctree: nodes.document) -> None:
@@ -64,6 +70,11 @@ def typeset(app: Any, doctree: nodes.document) -> None:
         if kind == "text" and formulas.is_formula(text):
             html = f'<div class="formula">{formulas.mathml(text)}</div>'
             block.replace_self(nodes.raw("", html, format="html"))
+    for text in list(doctree.findall(nodes.Text)):
+        if not isinstance(text.parent, nodes.literal | nodes.literal_block | nodes.raw):
+            parts = formulas.pieces(text.astext())
+            if len(parts) > 1:
+                text.parent.replace(text, [KINDS[kind]("", part) for kind, part in parts])
 
 
 def illustrate(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
@@ -75,7 +86,7 @@ def illustrate(app: Any, what: str, name: str, thing: Any, options: Any, lines: 
             block = False
         elif not block and line.startswith("    ") and out and not out[-1].strip():
             last = next((text for text in reversed(out) if text.strip()), "")
-            if block := bool(re.match(r"\S.*:$", last) and not re.match(r"\w+:$", last)):
+            if block := bool(re.match(r"[^\s*-]", last) and not re.match(r"\w+:$", last)):
                 out += ["", "::", ""]
         # |v| is no substitution.
         out.append(

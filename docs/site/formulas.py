@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from html import escape
 
+#: A letter or digit that is no script itself; a letter.
+_SIGN = r"(?![⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ₀₁₂₃₄₅₆₇₈₉])[^\W_]"
+_LETTER = rf"(?!\d){_SIGN}"
 _UP = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ᵀ", "0123456789−+T", strict=True))
 _DOWN = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
 _FUNCTIONS = {"div", "curl", "cosh", "sinh", "tanh", "coth", "csc", "ln", "cos", "sin", "exp"}
@@ -16,16 +19,38 @@ _WORD = (
 _TOKEN = re.compile(
     rf"(?P<word>\b(?:{_WORD})|\[V\] eq\. \d+)|(?P<number>\d+(?:\.\d+)?)|(?P<one>.\u0302?)"
 )
-#: What follows a base: subscripts after a derivative have one letter, ∂_iX.
+#: What follows a base in a formula.
 _SCRIPT = re.compile(
-    r"(?P<sub>_(?:\{[^}]*\}|[^\W_]+)|[₀-₉]+)"
-    r"|(?P<sup>\^(?:\{[^}]*\}|[^\W_])|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ᵀ]+|[′″]+)"
+    rf"(?P<sub>_(?:\{{[^}}]*\}}|(?:{_SIGN})+)|[₀-₉]+)"
+    rf"|(?P<sup>\^(?:\{{[^}}]*\}}|{_SIGN})|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ᵀ]+|[′″]+)"
+)
+#: A symbol of one letter with its scripts in a line of text; a derivative has one index, ∂_iX.
+_ONE = rf"[_^](?:\{{[^}}]*\}}|(?:{_SIGN}){{1,8}})"
+_SYMBOL = re.compile(
+    rf"(?P<base>∂)(?P<one>_{_SIGN})|(?P<letter>{_LETTER}\u0302?[′″]?)(?P<first>{_ONE})"
+    rf"(?P<second>{_ONE})?(?!{_SIGN}|[_^])"
 )
 
 
 def is_formula(text: str) -> bool:
     """Whether a block of text is a formula, and not what a program printed."""
     return bool(re.search("[∂∇∫∮Σσκρτ⟨λα²]|^L_z =", text)) and "±" not in text
+
+
+def pieces(text: str) -> list[tuple[str, str]]:
+    """Text with symbols such as J_t or X^j, in pieces that are "text", "sub" or "sup"."""
+    out, last = [], 0
+    for found in _SYMBOL.finditer(text):
+        start = found.start()
+        # The end of a word is no symbol, nor is what has two scripts of one kind.
+        word = start > last and re.match(r"[\w.]", text[start - 1])
+        if word or (found["second"] or "")[:1] == (found["first"] or "_")[:1]:
+            continue
+        out.append(("text", text[last:start] + (found["base"] or found["letter"])))
+        for script in filter(None, found.group("one", "first", "second")):
+            out.append(("sub" if script[0] == "_" else "sup", script[1:].strip("{}")))
+        last = found.end()
+    return [piece for piece in [*out, ("text", text[last:])] if piece[1]]
 
 
 def mathml(text: str) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-
-import jupytext
-import nbformat
+from typing import Any
 
 
 def is_literate(path: Path) -> bool:
@@ -19,8 +17,10 @@ def title(path: Path) -> str:
     return path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# # ")
 
 
-def read(path: Path) -> nbformat.NotebookNode:
+def read(path: Path) -> Any:
     """The notebook that a literate demo is, without output."""
+    import jupytext
+
     notebook = jupytext.read(path, fmt="py:light")
     notebook.metadata["kernelspec"] = {
         "name": "python3",
@@ -32,6 +32,8 @@ def read(path: Path) -> nbformat.NotebookNode:
 
 def as_notebook(path: Path) -> str:
     """A literate demo as the text of a notebook file."""
+    import jupytext
+
     return str(jupytext.writes(read(path), fmt="ipynb"))
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import gallery
 import literate
 import reference
-import yaml
 from documents import FILE, LINK, PAGES, ROOT
 
 HERE = Path(__file__).parent
@@ -159,6 +158,8 @@ class Site:
 
 def citation() -> str:
     """What to cite, from CITATION.cff, which reference managers read."""
+    import yaml
+
     data = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     lines = [
         f"# How to cite\n{data['message']} `meso` is",

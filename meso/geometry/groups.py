@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -71,7 +71,7 @@ class Selector:
         return "rest = true" if self.rest else f'label = "{self.label}"'
 
 
-def _listed(value: object) -> object:
+def _listed(value: Any) -> tuple[Any, ...] | list[Any]:
     """One selector or a list of them, as a list."""
     return value if isinstance(value, list | tuple) else (value,)
 
@@ -90,3 +90,8 @@ class Groups:
 
     regions: dict[str, Selectors] = field(default_factory=dict)
     boundaries: dict[str, Selectors] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in ("regions", "boundaries"):
+            selectors = {name: tuple(_listed(value)) for name, value in getattr(self, key).items()}
+            object.__setattr__(self, key, selectors)
