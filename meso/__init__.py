@@ -11,6 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+#: The version of meso, "major.minor.patch".
 __version__ = "0.1.0"
 
 _LAZY = {

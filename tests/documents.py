@@ -22,7 +22,18 @@ PAGES = sorted(
         *(ROOT / folder / "README.md" for folder in ("benchmarks", "docker")),
     ]
 )
-COMMANDS = ("docker", "meso", "mpirun", "python3", "pip", "conda", "apptainer", "srun", "MESO_")
+COMMANDS = (
+    "docker",
+    "docs/build",
+    "meso",
+    "mpirun",
+    "python3",
+    "pip",
+    "conda",
+    "apptainer",
+    "srun",
+    "MESO_",
+)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 #: A file of the repository, named in the text.
 FILE = re.compile(r"`((?:benchmarks|demos|docs|geometries|meso|tests)/[\w./-]+)`")

@@ -92,6 +92,11 @@ def test_formats(tmp_path, suffix, capfd):
     assert cell_degree(device) == 4
 
 
+def test_one_selector_may_stand_alone() -> None:
+    one = Selector(near=(0.0, 5e-8))
+    assert Groups(boundaries={"source": one}) == Groups(boundaries={"source": (one,)})
+
+
 def test_same_device_as_a_drawing(tmp_path):
     """The bar of the gallery is what a script draws."""
     geo = tmp_path / "bar.geo"

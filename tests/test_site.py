@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ def test_reference_has_every_public_name() -> None:
         if module != "index.rst":
             name, *entries = found
             assert name == module.removesuffix(".rst")
+            assert not re.search(r"^\.\. py:data:: .*\n\n+(?! )", text, re.M)  # nothing said of it
             assert sorted(entries) == sorted(f"{name}.{each}" for each in NAMES[name])
 
 
@@ -62,6 +64,18 @@ def test_pages_and_demos_are_on_the_site() -> None:
 def test_links_of_literate_demos(script: Path) -> None:
     for link in LINK.findall(script.read_text(encoding="utf-8")):
         assert "://" in link or (script.parent / link.partition("#")[0]).exists(), link
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_notebooks(script: Path) -> None:
+    """Notebooks have all of the code, in cells that compile, and pages the picture."""
+    pytest.importorskip("jupytext")
+    code = [cell.source for cell in literate.read(script).cells if cell.cell_type == "code"]
+    for source in code:
+        compile(source, script.name, "exec")
+    notebook = json.loads(literate.as_notebook(script))
+    assert len(notebook["cells"]) > 2 * len(code) - 3 > 3
+    assert f"]({script.stem}.png)" in literate.as_markdown(script)
 
 
 def test_formulas_lose_nothing() -> None:

@@ -44,7 +44,7 @@ tables = {
         "Ti": {
             "carriers": "3d",
             "conductivity": "2.4e6 S/m",
-            "mean_free_path": "30(5) nm",
+            "mean_free_path": "20(3) nm",
             "fermi_energy": "1 eV",
         }
     },
@@ -55,7 +55,7 @@ tables = {
         "walls": {"wall": {"specularity": 0.2}},
     },
     "flow": {"model": "hydrodynamic", "order": 3},
-    "mesh": {"size": "40 nm", "wall_size": "20 nm"},
+    "mesh": {"size": "40 nm", "wall_size": "7 nm"},
 }
 case = meso.Case.from_dict(tables, folder)
 for each in meso.gradients.inputs_of(case):
@@ -85,10 +85,6 @@ result = meso.run(case, gradients=True)
 found = meso.gradients.gradient(result, ["conductance", "walls.1.orbital_moment"])
 path = "materials.Ti.mean_free_path"
 print("dG/dlambda =", found.of("conductance", path), "S/m, by", *found.methods)
-
-nearby = meso.gradients.moved(case, {path: 30.3e-9})  # one per cent longer
-change = meso.run(nearby).flow.conductance_matrix[0, 0] - result.flow.conductance_matrix[0, 0]
-print(f"a run with 1 % more: {change / 0.3e-9:.6g} S/m")
 # -
 
 # The shape is an input, too: by how much a number changes where the walls move outwards. And the
@@ -111,11 +107,11 @@ print(of_conductance["standard_deviation_from_inputs"], "S of", of_conductance["
 # -
 
 # ## A fit
-# Three strips and their conductances, as somebody measures them: here the model's own with λ = 30
+# Two strips and their conductances, as somebody measures them: here the model's own with λ = 30
 # nm and 1 % of noise. A fit is a file and a table; in Python both may be written on the way.
 
 # +
-widths = [40, 60, 120]
+widths = [40, 120]
 tables["materials"]["Ti"].pop("fermi_energy")  # a conductance needs no densities
 (folder / "case.toml").write_text(meso.Case.from_dict(tables, folder).to_toml(folder))
 rows = meso.sweep(folder / "case.toml", ["geometry.parameters.width=" + ",".join(map(str, widths))])
@@ -132,7 +128,7 @@ lines += [f"{width},{value:.6g}" for width, value in zip(widths, measured, stric
     uncertainty = "1 %"
     [parameters.path]
     key = "{path}"
-    start = "40 nm"
+    start = "30 nm"
     bounds = ["2 nm", "500 nm"]
     """
 )

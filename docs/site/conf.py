@@ -70,6 +70,9 @@ def typeset(app: Any, doctree: nodes.document) -> None:
         if kind == "text" and formulas.is_formula(text):
             html = f'<div class="formula">{formulas.mathml(text)}</div>'
             block.replace_self(nodes.raw("", html, format="html"))
+    for field in doctree.findall(nodes.field_name):
+        if field.astext() == "Variables":
+            field[0] = nodes.Text("Attributes")
     for text in list(doctree.findall(nodes.Text)):
         if not isinstance(text.parent, nodes.literal | nodes.literal_block | nodes.raw):
             parts = formulas.pieces(text.astext())
@@ -98,6 +101,19 @@ def illustrate(app: Any, what: str, name: str, thing: Any, options: Any, lines: 
     lines[:] = out
 
 
+def shortened(
+    app: Any,
+    what: str,
+    name: str,
+    thing: Any,
+    options: Any,
+    signature: str | None,
+    back: str | None,
+) -> tuple[str | None, str | None]:
+    """Defaults that Python shows as <...> would not parse."""
+    return re.sub(r"<(?:[^<>]|<[^<>]*>)*>", "...", signature or "") or None, back
+
+
 def inside(app: Any, env: Any, node: Any, content: nodes.Node) -> nodes.Node | None:
     """What docstrings say of the inside of the package is true, but has no page."""
     target = node.get("reftarget", "").lstrip(".")
@@ -111,4 +127,5 @@ def setup(app: Any) -> None:
     """Connect what happens on the way."""
     app.connect("doctree-read", typeset)
     app.connect("missing-reference", inside)
+    app.connect("autodoc-process-signature", shortened)
     app.connect("autodoc-process-docstring", illustrate, priority=400)

@@ -43,7 +43,7 @@ def pieces(text: str) -> list[tuple[str, str]]:
     for found in _SYMBOL.finditer(text):
         start = found.start()
         # The end of a word is no symbol, nor is what has two scripts of one kind.
-        word = start > last and re.match(r"[\w.]", text[start - 1])
+        word = start > last and re.match(r"[^\W\d]|\.", text[start - 1])
         if word or (found["second"] or "")[:1] == (found["first"] or "_")[:1]:
             continue
         out.append(("text", text[last:start] + (found["base"] or found["letter"])))

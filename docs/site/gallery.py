@@ -78,8 +78,12 @@ def page() -> str:
             parts.append(
                 f":::{{grid-item-card}} {name}\n:link: {at}\n:link-type: doc\n{image}\n{says}\n:::"
             )
+            readme = path.with_name("README.md")
+            first = f"{title(readme)[0]} <{at.rpartition('/')[0]}/README>"
+            if path != readme and first not in tree:
+                tree.append(first)
             tree.append(f"{name} <{at}>")
         parts.append("::::\n")
-    first = "# Gallery\nEach picture is a story with a case file or a script that runs as it is.\n"
+    head = "# Gallery\nEach picture is a story with a case file or a script that runs as it is.\n"
     listed = "\n".join(tree)
-    return "\n".join([first, f"```{{toctree}}\n:hidden:\n\n{listed}\n```", *parts])
+    return "\n".join([head, f"```{{toctree}}\n:hidden:\n\n{listed}\n```", *parts])

@@ -45,7 +45,7 @@ def as_markdown(path: Path) -> str:
         if cell.cell_type == "markdown":
             parts.append(cell.source)
             continue
-        parts.append(f"```python\n{cell.source}\n```")
+        parts.append(f"```python\n{cell.source.strip()}\n```")
         for name in re.findall(r"\w+\.png", cell.source):
             if (path.parent / name).is_file():
                 parts.append(f"![What it draws]({name})")

@@ -21,6 +21,7 @@ from meso.materials.crystal import LEVI_CIVITA, rotated
 
 CHANNELS = ("spin", "orbital")
 AXES = ("x", "y", "z")
+#: The unit matrix, shape (3, 3): ``ONE / tau`` relaxes all components of a channel alike.
 ONE = np.eye(3)
 
 

@@ -42,7 +42,7 @@ class TwoCentreTable:
     source: str = ""
 
 
-#: Orthogonal sets with E_F ≈ 0.
+#: Two-centre parameters of metals by symbol, orthogonal sets with E_F ≈ 0, for ``SlaterKosterBcc``.
 TABLES: Mapping[str, TwoCentreTable] = {
     "V": TwoCentreTable(
         constant=3.024,

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from meso.errors import CaseError
 from meso.units import factor, quantity
 
-#: The antisymmetric unit tensor.
+#: The antisymmetric unit tensor, shape (3, 3, 3).
 LEVI_CIVITA = np.array(
     [[[(i - j) * (j - k) * (k - i) / 2 for k in range(3)] for j in range(3)] for i in range(3)]
 )
