@@ -161,11 +161,12 @@ def citation() -> str:
     import yaml
 
     data = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    message = data["message"].replace("docs/papers.md", "[docs/papers.md](docs/papers.md)")
     lines = [
-        f"# How to cite\n{data['message']} `meso` is",
+        f"# How to cite\n{message} `meso` is",
         f"> {data['authors'][0]['name']}, *{data['title']}*.",
     ]
-    lines.append("The papers behind it; [what became of each](docs/papers.md):")
+    lines.append("The papers behind it:")
     for paper in data["references"]:
         names = ", ".join(f"{a['given-names']} {a['family-names']}" for a in paper["authors"])
         place = " ".join(str(paper[key]) for key in ("journal", "volume", "start") if key in paper)

@@ -102,7 +102,7 @@ def diffusion_block(
 
     Args:
         diffusivity: D_0, or D_ik for one that depends on the direction, or the block itself.
-        divergence: A.
+        divergence: A, of the divergence of X.
         swapping: B, which exchanges direction and component.
         cubic: C, along the axes of a cubic crystal.
     """
