@@ -91,10 +91,9 @@ def illustrate(app: Any, what: str, name: str, thing: Any, options: Any, lines: 
             last = next((text for text in reversed(out) if text.strip()), "")
             if block := bool(re.match(r"[^\s*-]", last) and not re.match(r"\w+:$", last)):
                 out += ["", "::", ""]
-        # |v| is no substitution.
-        out.append(
-            line if block else re.sub(r"\|(?=[^|`]*\|[^`]*$)|(?<=\S)\|(?=[^|]*$)", r"\|", line)
-        )
+        # "width: W." is no item of a list, |v| no substitution.
+        line = re.sub(r"^(\s+\w+: )([A-Za-z])\.$", r"\1\2\\.", line)
+        out.append(line if block or "`" in line else line.replace("|", r"\|"))
     module, _, _ = name.rpartition(".")
     if module in reference.MODULES and what in ("class", "function", "exception"):
         out += reference.examples(name)
