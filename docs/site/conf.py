@@ -42,6 +42,7 @@ myst_enable_extensions = ["colon_fence"]
 maximum_signature_line_length = 70
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
+autodoc_type_aliases = {"ArrayLike": "ArrayLike"}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True

@@ -12,7 +12,7 @@ _UP = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ᵀ", "0123456789−+T", strict
 _DOWN = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
 _FUNCTIONS = {"div", "curl", "cosh", "sinh", "tanh", "coth", "csc", "ln", "cos", "sin", "exp"}
 _WORD = (
-    r"\[[A-Z]+\] eq\. \d+|(?:at|in|on|of|is|and|for|or|as|by)\b"
+    r"\[[A-Z]+\] eq\. \d+|(?:at|in|it|on|of|is|and|for|or|as|by)\b"
     r"|[A-Za-z]?[a-z]{2,}[a-z]\b\.?|ln\b"
 )
 #: Text, numbers, a letter that may have a hat, anything else.
