@@ -109,6 +109,8 @@ class Site:
             return file
         if literate.is_literate(file):
             return file.with_suffix(".md")
+        if not file.is_file():
+            raise ValueError(f"{file.relative_to(ROOT)}: a document links to it; no such file")
         self.shown.add(file)
         return ROOT / "source" / f"{file.relative_to(ROOT)}.md"
 
