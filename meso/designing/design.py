@@ -22,6 +22,7 @@ from meso.errors import CaseError
 from meso.files.directory import hold, replace_file
 from meso.geometry import scripts
 from meso.mpi import on_root
+from meso.reports import write_report
 from meso.results.result import Result
 
 Progress = Callable[[str], None]
@@ -220,5 +221,9 @@ def leave(designer: Designer, place: Path, result: Result, case: Case, figures: 
             from meso.figures.design import draw_design
 
             draw_design(place)
+        files = {"The final case (case.toml)": place / "case.toml"}
+        files["The final drawing (shape.geo)"] = place / "shape.geo"
+        texts = {k: p.read_text(encoding="utf-8") for k, p in files.items() if p.is_file()}
+        write_report(place, texts)
 
     on_root(designer.comm, write)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from io import BytesIO
-from math import floor, log10
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,10 @@ from matplotlib.figure import Figure
 
 from meso.errors import MesoError
 from meso.files.directory import replace_file
+from meso.files.readable import Scale as Scale
+from meso.files.readable import length_scale as length_scale
+from meso.files.readable import scale as scale
+from meso.files.readable import written as written
 
 DPI = 200
 CONTACT = "#b35c00"
@@ -43,49 +45,8 @@ STYLE = {
     "text.color": INK,
 }
 
-_PREFIX = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
-_PREFIXED = tuple("AVΩSKT")  # units that begin so; others get a power of ten
-_RATES = {"per_m2_s": "m⁻² s⁻¹", "per_m3_s": "m⁻³ s⁻¹"}
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 #: What labels of the house are set as formulas.
 _FORMULA = re.compile(r"\$[A-ZΩ](_[a-z])?\$")
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A unit that makes numbers handy: value = number * factor."""
-
-    factor: float
-    name: str
-
-
-def scale(largest: float, unit: str) -> Scale:
-    """A prefix for amperes, volts, ohms, …, else a power of ten, for numbers up to the largest.
-
-    The unit is as in the headers of the tables, "A_per_m", "hbar_per_m2", …
-    """
-    above, per, below = unit.replace("hbar", "ħ").replace("ohm", "Ω").partition("_per_")
-    name = above + ("/" + below.translate(_RAISED) if per else "")
-    name = _RATES.get(unit) or name.replace("_", " ")
-    power = 3 * floor(log10(largest * 1.0001) / 3) if largest > 0 and unit else 0
-    if name.startswith(_PREFIXED) and power in _PREFIX:
-        return Scale(10.0**power, _PREFIX[power] + name)
-    return Scale(10.0**power, f"10{str(power).translate(_RAISED)} {name}" if power else name)
-
-
-def length_scale(largest: float) -> Scale:
-    """Metres, millimetres, micrometres or nanometres for lengths up to the largest, m."""
-    for factor, name in ((1.0, "m"), (1e-3, "mm"), (1e-6, "µm")):
-        if largest >= 2 * factor:
-            return Scale(factor, name)
-    return Scale(1e-9, "nm")
-
-
-def written(value: float, unit: str, zero: float = 0.0) -> str:
-    """A number with its unit, "11.8 µA"; below ``zero`` it counts as nothing."""
-    value = 0.0 if abs(value) <= zero else value
-    chosen = scale(abs(value), unit)
-    return f"{value / chosen.factor:.3g} {chosen.name}".replace("-", "−")
 
 
 def plain(text: str) -> str:

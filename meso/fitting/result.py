@@ -22,6 +22,7 @@ from meso.fitting.problem import Parameter, Problem, Theta
 from meso.fitting.statistics import ProfileLikelihood, correlation, probability, rise
 from meso.fitting.words import Identified
 from meso.gradients.inputs import moved
+from meso.reports import write_report
 from meso.results.grid import suffix
 
 #: Residuals that the terminal shows.
@@ -196,6 +197,9 @@ class FitResult:
                 draw_fit(self, folder / "fit.png")
                 if self.profiles:
                     draw_profiles(self, folder / _PROFILES)
+            names = [case_file(self.problem, name) for name in self.cases]
+            cases = {n: (folder / n).read_text(encoding="utf-8") for n in names}
+            write_report(folder, {f"Fitted case ({name})": text for name, text in cases.items()})
         if not self.profiles:  # of an earlier fit
             (place / _PROFILES).unlink(missing_ok=True)
 

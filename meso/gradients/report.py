@@ -17,6 +17,7 @@ from meso.gradients.derivatives import Gradient, gradient
 from meso.gradients.differences import size
 from meso.gradients.shape import ShapeGradient, known_shape
 from meso.mpi import on_root
+from meso.reports import write_report
 from meso.results.result import Result
 
 #: Inputs of each output that the table shows.
@@ -151,6 +152,8 @@ class Sensitivities:
                     name = outputs.short(shape.output)
                     picture = folder / f"walls_{name}.png"
                     draw_walls(shape, self.result.device, f"{title}: {name}", picture)
+            case = self.result.case.to_toml(relative_to=Path(directory).resolve())
+            write_report(folder, {"The case (.toml)": case})
 
         comm = self.result.device.comm
         with new_result(Path(directory), comm, record="sensitivity.json") as folder:

@@ -29,6 +29,7 @@ from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow
 from meso.mpi import on_root
+from meso.reports import write_report
 from meso.requirements import kinetic_problems
 from meso.results.running import build_device, located, solve
 
@@ -164,6 +165,8 @@ class Comparison:
                 header = [key.replace(" ", "_") for key in columns]
                 _csv(folder / files[name], header, zip(*columns.values(), strict=True))
             draw_comparison(self, profiles, folder / "compare.png")
+            case = self.case.to_toml(relative_to=Path(directory).resolve())
+            write_report(folder, {"The case, with the kinetic model (.toml)": case})
 
         comm = self.flows["kinetic"].device.comm
         with new_result(Path(directory), comm, record="compare.json") as folder:

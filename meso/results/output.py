@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -20,11 +21,13 @@ from meso.files.directory import copy_written, hold, is_result, new_result
 from meso.files.naming import file_names
 from meso.files.vtu import vtk_nodes, write_pvd, write_vtu
 from meso.geometry import gmsh_process
-from meso.mpi import on_root, together
+from meso.mpi import on_root, together, total
 from meso.observables.corners import clipped
 from meso.observables.edges import WallValues, profile, surface, wall_values
 from meso.observables.spot import seen
 from meso.orbital import couplings
+from meso.reports import NAME as REPORT
+from meso.reports import write_report
 from meso.results.result import Result
 from meso.results.summary import summary
 
@@ -59,10 +62,11 @@ def redraw(directory: Path) -> list[Path]:
         if not (directory / "fields.pvd").is_file():
             raise CaseError(f"{directory}: its fields are no .vtu files; pictures need those")
         with new_result(directory) as folder:
-            copy_written(directory, folder, leave=("figures", "summary.json"))
+            copy_written(directory, folder, leave=("figures", "summary.json", REPORT))
             text = (directory / "summary.json").read_text(encoding="utf-8")
             (folder / "summary.json").write_text(text, encoding="utf-8")
             drawn = [path.relative_to(folder) for path in draw(folder)]
+            write_report(folder)
     return [directory / path for path in drawn]
 
 
@@ -91,6 +95,9 @@ def _write(result: Result, folder: Path, final: Path, figures: bool, format: str
         files[kind] = {name: f"{kind}/{stem}.csv" for name, stem in file_names(names).items()}
         tables |= {path: columns(name) for name, path in files[kind].items()}
     numbers = summary(result) | {"files": files}
+    # Of Linux, in KiB: the most that each process has had.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    numbers["solver"]["memory_bytes"] = total(comm, peak)
     writers = {"fields": _vtu}
     if result.device.dimension == 3 and result.walls:
         writers["walls"] = _walls
@@ -119,6 +126,7 @@ def _write(result: Result, folder: Path, final: Path, figures: bool, format: str
         (folder / "summary.json").write_text(text, encoding="utf-8")
         if figures and format == "vtu":
             _draw(folder)
+        write_report(folder)
 
     on_root(comm, finish)
 

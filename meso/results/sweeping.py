@@ -28,6 +28,7 @@ from meso.case import Case
 from meso.errors import CaseError, ConvergenceError, GeometryError
 from meso.files.directory import hold, is_result, on_root, staged
 from meso.files.headline import headline, headline_of
+from meso.reports import write_report
 from meso.results.grid import (
     Axis,
     Point,
@@ -136,8 +137,8 @@ class Table:
 
         return sorted(self.rows.values(), key=place)
 
-    def write(self, *, picture: bool = False) -> None:
-        """Replace the files, once all of them are complete."""
+    def write(self, *, picture: bool = False, case: Case | None = None) -> None:
+        """Replace the files, once all of them are complete; with a case, the report too."""
         if self.directory is None:
             return
         rows = self.ordered()
@@ -149,6 +150,9 @@ class Table:
                 from meso.figures.sweeps import draw_sweep
 
                 draw_sweep(folder)
+            if case is not None:
+                text = case.to_toml(relative_to=self.directory.resolve())
+                write_report(folder, {"The case of the first point (.toml)": text})
 
 
 def _csv(rows: Iterable[Row]) -> str:
@@ -291,7 +295,7 @@ def sweep(
             text = ", ".join(f"{key} {found[key]:.6g}" for key in headline(found)[:3])
             text = f"failed: {row['error']}" if row["error"] else text
             progress(f"point {point.index + 1} of {len(points)}: {point.name}: {text}")
-        on_root(comm, lambda: table.write(picture=figures))
+        on_root(comm, lambda: table.write(picture=figures, case=points[0].case))
     return on_root(comm, lambda: [table.rows[point.case_hash] for point in points])
 
 

@@ -1,0 +1,307 @@
+"""Reports of sweeps, comparisons, fits, designs and sensitivities, from what they leave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from meso.files.headline import headline_of
+from meso.files.readable import length_scale, scale, split_unit
+from meso.reports.markup import (
+    Node,
+    bullets,
+    code,
+    facts,
+    folded,
+    grid,
+    page,
+    quantities,
+    record,
+    tag,
+    value_of,
+    warnings,
+    with_unit,
+)
+from meso.reports.papers import method
+from meso.reports.parts import (
+    citations,
+    figures,
+    materials,
+    pictures,
+    read_case,
+    the_case,
+    versions,
+)
+
+#: Files of the input, by name.
+Files = Mapping[str, str]
+Parts = list[tuple[str, list[Node]]]
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
+    return found
+
+
+def _page(
+    title: str, kind: str, parts: Parts, case: Files, whole: Mapping[str, Any], name: str
+) -> str:
+    """The parts of one kind, then those that all have."""
+    tables = [read_case(text) for key, text in case.items() if text and key.endswith(".toml)")]
+    words = []
+    for table in tables:
+        model = {
+            "model": table["flow"]["model"],
+            "extrema": table.get("output", {}).get("fields", []),
+        }
+        own = {"angular_momentum": 1} if len(table.get("angular_momentum", {})) > 3 else {}
+        words += [text for text in method(model | own, table) if text not in words]
+    parts = [
+        *parts,
+        ("Materials", [node for table in tables[:1] for node in materials(table)]),
+        ("How it was computed", [tag("p", text) for text in words]),
+        ("What to cite", citations(words)),
+        ("Versions", [facts(versions())]),
+        (
+            "The case and all numbers",
+            [
+                *the_case(case),
+                folded(f"All numbers in SI units ({name})", code(json.dumps(whole, indent=1))),
+            ],
+        ),
+    ]
+    return page(title, f"meso: {kind}", parts, f"Written by meso {versions()['meso']}.")
+
+
+def _drawn(folder: Path, *names: str) -> list[Node]:
+    paths = [path for name in names for path in sorted(folder.glob(f"{name}.png"))]
+    return [*pictures(paths)]
+
+
+# --- sweeps
+
+
+def sweep(folder: Path, case: Files) -> str:
+    """The table of a sweep."""
+    found = _read(folder, "sweep.json")
+    points = found["points"]
+    done = [row for row in points if row["status"] == "done"]
+    shown = headline_of([row["results"] for row in done])
+    keys = [axis["key"] for axis in found["over"]]
+    failed = [f"{_at(row)}: {row['error']}" for row in points if row["status"] != "done"]
+    said: dict[str, list[str]] = {}
+    for row in points:
+        for text in row["warnings"]:
+            said.setdefault(text, []).append(_at(row))
+    texts = [f"{text} (at {_few(where)})" for text, where in said.items()]
+
+    def table(columns: Iterable[str] | None) -> Node:
+        rows = {}
+        for i, row in enumerate(points):
+            results = row["results"]
+            kept = results if columns is None else {k: results[k] for k in columns if k in results}
+            rows[str(i + 1)] = row["swept"] | kept
+        return quantities(rows, "point")
+
+    parts: Parts = [
+        (
+            "",
+            [
+                tag("p", f"{len(done)} of {len(points)} points solved, over {' and '.join(keys)}."),
+                warnings([*(f"failed at {text}" for text in failed), *texts]),
+                *_drawn(folder, "sweep"),
+            ],
+        ),
+        ("Results", [table(shown), folded("All columns (sweep.csv)", table(None))]),
+    ]
+    title = f"{found['title']}: sweep"
+    return _page(title, f"sweep of {found['case']}", parts, case, found, "sweep.json")
+
+
+def _at(row: Mapping[str, Any]) -> str:
+    """The swept values of a point as text."""
+    out = []
+    for column, value in row["swept"].items():
+        name, unit = split_unit(column)
+        number = isinstance(value, int | float)
+        chosen = None
+        if number and unit:
+            chosen = length_scale(abs(value)) if unit == "m" else scale(abs(value), unit)
+        text = f"{value / chosen.factor:.4g} {chosen.name}" if chosen else str(value)
+        out.append(f"{name.rpartition('.')[2]} = {text}")
+    return ", ".join(out)
+
+
+def _few(items: list[str]) -> str:
+    more = f", and {len(items) - 2} more points" if len(items) > 2 else ""
+    return "; ".join(items[:2]) + more
+
+
+# --- comparisons
+
+
+def compare(folder: Path, case: Files) -> str:
+    """The three models on one device."""
+    found = _read(folder, "compare.json")
+    rows = found["quantities"]
+    models = [key for key in rows[0] if key not in ("quantity", "unit")] if rows else []
+    table = [
+        [row["quantity"], *(with_unit(row[m], row["unit"].replace(" ", "_")) for m in models)]
+        for row in rows
+    ]
+    (text, *_) = case.values()
+    title = read_case(text).get("title") or "Comparison"
+    error = found["convergence"]
+    kinds = ("harmonics", "extrapolated", "mesh")
+    errors = [
+        [name.replace("_", " "), *(error[f"estimated_error_{kind}"][name] for kind in kinds)]
+        for name in ("currents", "edge_moments")
+    ]
+    note = f"Estimated relative errors of the kinetic model with {error['harmonics'][-1]} harmonics"
+    parts: Parts = [
+        ("", _drawn(folder, "compare")),
+        (
+            "What each model gives",
+            [
+                grid(["", *models], table),
+                tag("p", "The kinetic model is the reference, extrapolated in its harmonics."),
+                grid(["", *kinds], errors, note),
+            ],
+        ),
+    ]
+    return _page(f"{title}: comparison", "three models", parts, case, found, "compare.json")
+
+
+# --- fits
+
+
+def fit(folder: Path, case: Files) -> str:
+    """Best values, how sure they are, and the data."""
+    found = _read(folder, "fit.json")
+    rows = []
+    for name, one in found["parameters"].items():
+        unit = (
+            one["unit"].replace("^", "").replace("*", "_").replace(" ", "_").replace("/", "_per_")
+        )
+        error = one["standard_error"]
+        errors = {"standard error": error} if isinstance(error, float) else {}
+        note = "at its bound" if one["at_bound"] else "" if errors else "the data do not tell"
+        keys = [key for own in one["keys"].values() for key in own]
+        rows.append(
+            [
+                name,
+                [*with_unit(one["value"], unit, errors), f" {note}"],
+                ", ".join(dict.fromkeys(keys)),
+            ]
+        )
+    chi = f"χ² = {found['chi2']:.4g} for {len(found['data'])} data and"
+    chi += f" {found['degrees_of_freedom']} degrees of freedom"
+    if found["degrees_of_freedom"] and isinstance(found["probability"], float):
+        chi += f"; chance makes it larger with a probability of {found['probability']:.2g}"
+    names = list(found["parameters"])
+    matrix = [[n, *row] for n, row in zip(names, found["correlation"], strict=True)]
+    said = found["identified"]["statements"]
+    data = {str(i + 1): row for i, row in enumerate(found["data"])}
+    header = list(dict.fromkeys(key for row in data.values() for key in row))
+    lines = [[n, *(value_of(row.get(key)) for key in header)] for n, row in data.items()]
+    parts: Parts = [
+        ("", [warnings(found["warnings"]), *_drawn(folder, "fit")]),
+        (
+            "Best values",
+            [
+                grid(["parameter", "value", "key of the case"], rows),
+                tag("p", f"{chi}."),
+                grid(["", *names], matrix, "Correlation") if len(names) > 1 else None,
+            ],
+        ),
+        ("What the data tell apart", [bullets(said)]),
+        ("Profile likelihoods", _drawn(folder, "profiles")),
+        ("Data", [folded("Data, fit and residuals", grid(["", *header], lines))]),
+    ]
+    return _page(found["title"], "fit", parts, case, found, "fit.json")
+
+
+# --- designs
+
+
+def design(folder: Path, case: Files) -> str:
+    """The shape before and after."""
+    found = _read(folder, "design.json")
+    first, last, final = found["iterates"][0], found["iterates"][-1], found["verified"] or {}
+    rows = {"target": {"start": first["target"], "end": last["target"]}}
+    rows["target"] |= {"finer mesh": final["target"]} if final else {}
+    lines: list[list[Any]] = [[found["formula"], *rows["target"].values()]]
+    for column, value in last["outputs"].items():
+        unit = split_unit(column)[1]
+        values = [first["outputs"][column], value]
+        values += [final["outputs"][column]] if final else []
+        lines.append([split_unit(column)[0], *(with_unit(x, unit) for x in values)])
+    more = [""] if final else []
+    for key, value in last["parameters"].items():
+        lines.append([key, first["parameters"][key], value, *more])
+    areas = [with_unit(row["area_m2"], "m2") for row in (first, last)]
+    lines.append(["area", *areas, *more])
+    steps = sum(row["kind"] == "step" for row in found["iterates"])
+    text = f"To {found['sense']} {found['formula']}: {found['status']} after {steps} steps."
+    unfinished = [] if found["status"] == "converged" else [f"The design is {found['status']}."]
+    after = folder / "after"
+    own = _read(after, "summary.json")["warnings"] if (after / "summary.json").is_file() else []
+    history = {
+        str(row["index"]): {k: v for k, v in row.items() if not isinstance(v, dict | str)}
+        for row in found["iterates"]
+    }
+    parts: Parts = [
+        ("", [tag("p", text), warnings([*unfinished, *own]), *_drawn(folder, "design")]),
+        ("What was found", [grid(["", *rows["target"]], lines)]),
+        ("Pictures of the final shape", list(pictures(figures(after), of="Final shape. "))),
+        ("Steps", [folded("All steps (design.csv)", quantities(history, "step"))]),
+    ]
+    return _page(found["title"], f"design {found['design']}", parts, case, found, "design.json")
+
+
+# --- sensitivities
+
+
+def sensitivity(folder: Path, case: Files) -> str:
+    """Which inputs decide."""
+    found = _read(folder, "sensitivity.json")
+    outputs: dict[str, list[dict[str, Any]]] = {}
+    for row in found["derivatives"]:
+        outputs.setdefault(row["output"], []).append(row)
+    tables: list[Node] = []
+    for name, rows in outputs.items():
+        rows = sorted(rows, key=lambda row: -abs(row["per_cent_for_one"]))
+        one = rows[0]
+        tables.append(
+            tag("h3", name, " = ", value_of(one["output_value"]), f" {one['output_unit']}")
+        )
+        spread = any(row["input_uncertainty"] for row in rows)
+        header = ["input", "value", "derivative", "% for 1 %", "method"]
+        header += ["input uncertainty"] if spread else []
+        lines = []
+        for row in rows:
+            value = [*value_of(row["input_value"]), f" {row['input_unit']}"]
+            line = [row["input"], value, row["derivative"], row["per_cent_for_one"], row["method"]]
+            lines.append([*line, row["input_uncertainty"]] if spread else line)
+        tables.append(grid(header, lines))
+    parts: Parts = [
+        ("", _drawn(folder, "sensitivity")),
+        ("Derivatives", tables),
+        ("Walls that move", _drawn(folder, "walls_*")),
+    ]
+    if moved := found["walls_outwards_per_m"]:
+        parts.insert(2, ("Change per metre of walls that move outwards", record(moved)))
+    title = f"{found['title']}: what decides"
+    return _page(title, "sensitivity", parts, case, found, "sensitivity.json")
+
+
+#: By the record that tells the kind of a directory.
+KINDS = {
+    "sweep.json": sweep,
+    "compare.json": compare,
+    "fit.json": fit,
+    "design.json": design,
+    "sensitivity.json": sensitivity,
+}

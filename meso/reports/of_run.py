@@ -1,0 +1,274 @@
+"""The report of a run: what its directory says, for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from meso.constants import HBAR
+from meso.reports.markup import (
+    Errors,
+    Node,
+    code,
+    facts,
+    folded,
+    grid,
+    page,
+    quantities,
+    record,
+    tag,
+    warnings,
+    with_unit,
+)
+from meso.reports.papers import method
+from meso.reports.parts import citations, figures, materials, pictures, read_case, the_case
+
+#: What errors are from, as keys of the summary and in words.
+_KINDS = {
+    "standard_deviation_from_inputs": "inputs",
+    "estimated_error_mesh": "mesh",
+    "estimated_error_harmonics": "harmonics",
+}
+_STATISTICS = "statistics"
+
+
+def report(folder: Path) -> str:
+    """The report of a result directory, from its files alone."""
+    text = (folder / "summary.json").read_text(encoding="utf-8")
+    found = json.loads(text)
+    toml = folder / "case.toml"
+    toml_text = toml.read_text(encoding="utf-8") if toml.is_file() else ""
+    case, errors = read_case(toml_text), _errors(found)
+    words, drawn = method(found, case), figures(folder)
+    title = str(found["title"] or Path(found["mesh"]["file"]).stem)
+    hidden = {key: value for key, value in found.items() if key != "files"}
+    parts: list[tuple[str, list[Node]]] = [
+        ("", [_key(found, errors), warnings(found["warnings"]), *pictures(drawn[:1])]),
+        ("Contacts and walls", list(_tables(found, errors))),
+        ("How sure the numbers are", list(_certainty(found))),
+        ("Figures", list(pictures(drawn[1:]))),
+        ("Angular momentum", record(found.get("angular_momentum", {}))),
+        ("Extrema of the fields", list(_extrema(found))),
+        ("Materials", list(materials(case))),
+        ("How it was computed", [*(tag("p", text) for text in words), *_computed(found)]),
+        ("What to cite", citations(words)),
+        ("Versions", [facts(found["versions"])]),
+        (
+            "The case and all numbers",
+            [
+                *the_case({"The case, with all defaults (case.toml)": toml_text}),
+                folded(
+                    "All numbers in SI units (summary.json)", code(json.dumps(hidden, indent=1))
+                ),
+            ],
+        ),
+    ]
+    model = f"meso: {found['model']} flow in {found['mesh']['file']}"
+    foot = f"Case {found['case_hash'][:16]}, computed with meso {found['versions']['meso']}."
+    return page(title, model, parts, foot)
+
+
+def _errors(found: Mapping[str, Any]) -> dict[str, Errors]:
+    """Errors of numbers by their column of a sweep, and by what they are from."""
+    out: dict[str, dict[str, float]] = {}
+    for column, one in found.get("uncertainties", {}).items():
+        # No column where nothing is known: 0 would say that there is none.
+        out[column] = {_KINDS[key]: one[key] for key in _KINDS if one[key]}
+    for name, value in found.get("resistances_standard_error_ohm", {}).items():
+        out.setdefault(f"resistance.{name}_ohm", {})[_STATISTICS] = value
+    for key in [k for k in found if k.startswith("conductance_matrix_standard_error")]:
+        unit = key.removeprefix("conductance_matrix_standard_error_")
+        out.setdefault(f"conductance_{unit}", {})[_STATISTICS] = found[key][0][0]
+    return out
+
+
+def _conductance(found: Mapping[str, Any]) -> tuple[str, list[list[float]]] | None:
+    """Unit and matrix of the conductances."""
+    start = "conductance_matrix_S"
+    key = next((k for k in found if k.startswith(start)), None)
+    return (key.removeprefix("conductance_matrix_"), found[key]) if key else None
+
+
+def _resistances(found: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
+    """Unit and values of the resistances that the case names."""
+    start = "resistances_ohm"
+    key = next((k for k in found if k.startswith(start)), None)
+    return (key.removeprefix("resistances_"), found[key]) if key else ("ohm", {})
+
+
+def _key(found: Mapping[str, Any], errors: Mapping[str, Errors]) -> Node:
+    """What the run was about, large: resistances, the conductance, or else the currents."""
+    entries: list[tuple[str, Any, str, Errors]] = []
+    unit, values = _resistances(found)
+    for name, value in values.items():
+        column = f"resistance.{name}_{unit}"
+        entries.append((f"Resistance {name}", value, unit, errors.get(column, {})))
+    conductance = _conductance(found)
+    if conductance and len(found["contacts"]) == 2:
+        unit, matrix = conductance
+        column = f"conductance_{unit}"
+        entries.insert(0, ("Conductance", matrix[0][0], unit, errors.get(column, {})))
+    if not entries:
+        for name, row in {**found["contacts"], **found.get("periodic", {})}.items():
+            key = next(k for k in row if k.startswith("current_A"))
+            own = errors.get(f"{name}.{key}", {})
+            entries.append((f"Current {name}", row[key], key.removeprefix("current_"), own))
+    boxes = [
+        tag("div", tag("dt", name), tag("dd", with_unit(value, unit, own)))
+        for name, value, unit, own in entries[:9]
+    ]
+    return tag("dl", boxes, class_="key") if boxes else None
+
+
+def _split(
+    rows: Mapping[str, Mapping[str, Any]], errors: Mapping[str, Errors]
+) -> tuple[dict[str, dict[str, Any]], dict[str, Errors]]:
+    """Rows without what errors say of their numbers, and these."""
+    plain: dict[str, dict[str, Any]] = {}
+    out = dict(errors)
+    for name, row in rows.items():
+        plain[name] = {}
+        for key, value in row.items():
+            if "_standard_error_" in key:
+                column = f"{name}.{key.replace('_standard_error', '')}"
+                out[column] = {**out.get(column, {}), _STATISTICS: value}
+            elif not isinstance(value, list) or not any(isinstance(v, dict) for v in value):
+                plain[name][key] = value
+    return plain, out
+
+
+def _tables(found: Mapping[str, Any], errors: Mapping[str, Errors]) -> Iterator[Node]:
+    """Contacts, periodic pairs, resistances, conductances, walls."""
+    yield quantities(*_part(found["contacts"], "contact", errors))
+    yield quantities(*_part(found.get("periodic", {}), "pair", errors))
+    unit, values = _resistances(found)
+    rows = {name: {f"resistance_{unit}": value} for name, value in values.items()}
+    own = {f"{n}.resistance_{unit}": errors.get(f"resistance.{n}_{unit}", {}) for n in values}
+    yield quantities(rows, "resistance", errors=own)
+    conductance = _conductance(found)
+    if conductance and len(found["contacts"]) > 2:
+        unit, matrix = conductance
+        names_ = found["conductance_matrix_contacts"]
+        table = {
+            name: {f"{other}_{unit}": x for other, x in zip(names_, row, strict=True)}
+            for name, row in zip(names_, matrix, strict=True)
+        }
+        yield quantities(table, "current into, for a potential at", "Conductance matrix")
+    key = next(k for k in found if k.startswith("dissipated_power_W"))
+    yield tag(
+        "p", "Dissipated power ", with_unit(found[key], key.removeprefix("dissipated_power_"))
+    )
+    yield quantities(*_part(_walls(found), "wall", errors))
+
+
+def _part(
+    rows: Mapping[str, Mapping[str, Any]], head: str, errors: Mapping[str, Errors]
+) -> tuple[Any, str, str, Any]:
+    plain, own = _split(rows, errors)
+    return plain, head, "", own
+
+
+def _walls(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Walls and their smooth pieces, numbered as on the map, moments in multiples of ħ."""
+    out = {}
+    for name, wall in found["walls"].items():
+        pieces = wall.get("segments", [])
+        parts = (
+            {f"{name} {i + 1}": piece for i, piece in enumerate(pieces)} if len(pieces) > 1 else {}
+        )
+        for label, row in {name: wall, **parts}.items():
+            whole = label == name and bool(parts)
+            out[f"{label}, all" if whole else label] = {
+                key: value
+                for key, value in row.items()
+                if key not in ("segments", "center_m") and "_J_s" not in key
+            }
+    return out
+
+
+def _certainty(found: Mapping[str, Any]) -> Iterator[Node]:
+    """Estimated errors, bounds, statistics, and what uncertain inputs contribute."""
+    seen = False
+    if (table := found.get("convergence")) is not None:
+        seen = True
+        kinds = ("harmonics", "extrapolated", "mesh")
+        rows = [
+            [name.replace("_", " "), *(table[f"estimated_error_{kind}"][name] for kind in kinds)]
+            for name in ("currents", "edge_moments")
+        ]
+        text = f"Estimated relative errors with {table['harmonics'][-1]} harmonics"
+        yield grid(["", "harmonics", "extrapolated", "mesh"], rows, text)
+    if (bounds := found.get("bounds")) is not None:
+        seen = True
+        yield tag("h3", "Proved bounds of the conductances")
+        yield from record(bounds, 4)
+    if (adapted := found.get("adaptivity")) is not None:
+        seen = True
+        yield tag("h3", f"Mesh adapted to {adapted['target']}")
+        yield from record(adapted, 4)
+    if uncertain := found.get("uncertainties"):
+        seen = True
+        rows_ = {
+            column: {_KINDS[key]: one[key] for key in _KINDS} | one["by_input"]
+            for column, one in uncertain.items()
+        }
+        text = "Errors in the unit of each number: of the inputs one standard deviation, to first"
+        text += " order, all independent; then what each input contributes"
+        yield tag("p", f"{text}.")
+        keys = list(dict.fromkeys(key for row in rows_.values() for key in row))
+        yield grid(["", *keys], [[c, *(r.get(k) for k in keys)] for c, r in rows_.items()])
+    if "resistances_standard_error_ohm" in found or found["model"] == "particles":
+        seen = True
+        yield tag("p", "Errors marked “statistics” are standard errors of the particles.")
+    if form := found.get("closed_form"):
+        text = f"This device has an exact solution ({form['name']}), which figures show dashed."
+        yield tag("p", text)
+    if not seen:
+        yield tag(
+            "p",
+            "The error of the mesh has not been estimated in this run; its default is made for"
+            " errors of about 10⁻⁴ or less. [mesh] adapt estimates it, inputs with an uncertainty"
+            " such as “7(1) nm” tell what they contribute.",
+        )
+
+
+def _extrema(found: Mapping[str, Any]) -> Iterator[Node]:
+    """Smallest and largest value of each field."""
+    rows = []
+    for name, one in found["extrema"].items():
+        density = one["unit"].startswith("J_s_")
+        unit = one["unit"].replace("J_s_", "hbar_") if density else one["unit"]
+        pairs = [one.get(k) for k in ("min", "max")] + [*one.get("everywhere", {}).values()]
+        cells = [with_unit(x / HBAR if density else x, unit) for x in pairs if x is not None]
+        ends = [[*cells[2], " … ", *cells[3]]] if len(cells) > 2 else []
+        rows.append([one.get("label", name.replace("_", " ")), *cells[:2], *ends])
+    rows = [row for row in rows if len(row) > 1]
+    if not rows:
+        return
+    wide = max(map(len, rows))
+    header = ["", "smallest", "largest", "with sharp corners"][:wide]
+    yield grid(header, [[*row, *[""] * (wide - len(row))] for row in rows])
+
+
+def _computed(found: Mapping[str, Any]) -> Iterator[Node]:
+    """Elements, mesh, solver, times and memory."""
+    mesh, solver = dict(found["mesh"]), dict(found["solver"])
+    yield facts(
+        {
+            "degree of the elements": found["order"],
+            **{k: solver.pop(k) for k in ("elements",) if k in solver},
+            "cells": mesh["cells"],
+            "smallest cell_m": mesh["h_min_m"],
+            **{k: mesh[k] for k in ("area_m2", "volume_m3") if k in mesh},
+            "unknowns": mesh["dofs"],
+            "processes": mesh["ranks"],
+        },
+        "Mesh and elements",
+    )
+    memory = {k: solver.pop(k) for k in ("memory_bytes",) if k in solver}
+    flat = {k.replace("_relative", ", relative"): v for k, v in solver.items() if k != "unknowns"}
+    yield facts(flat, "Solver")
+    times = {f"{phase}_s": t for phase, t in found["wall_clock_s"].items()}
+    yield facts({**times, "all_s": sum(times.values()), **memory}, "Time and memory")
