@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words, petsc = words[:at], words[at + 1 :]
     options = _parser().parse_args(words)
     options.petsc = petsc
+    if hasattr(options, "formats"):
+        _take_looks(options)
     rank = next((int(os.environ[key]) for key in _RANKS if key in os.environ), 0)
     interrupts.end_at_once()
     try:
@@ -161,12 +163,24 @@ def _parser() -> argparse.ArgumentParser:
         return sub.add_argument
 
     toml, directory = "CASE.toml", {"type": Path, "metavar": "DIR"}
-    formats: dict[str, Any] = {"choices": ("vtu", "vtx"), "default": "vtu"}
+    fields, pictures = ("vtu", "vtx"), ("png", "svg", "pdf")
+
+    def looks(add: Callable[..., Any], no: str = "draw no pictures", *more: str) -> None:
+        """Options about pictures; ``more`` are other formats that files may have."""
+        text = "of the pictures, beside png"
+        if more:
+            text = "vtu, vtx: of the fields; svg, pdf: of the pictures, beside png; may come twice"
+        how: dict[str, Any] = {"choices": (*more, *pictures), "action": "append", "default": []}
+        add("--format", dest="formats", help=text, **how)
+        text = "a style file of Matplotlib for the pictures"
+        add("--style", type=Path, metavar="FILE", help=text)
+        if no:
+            add("--no-figures", action="store_true", help=no)
+
     text = "solve a case: table on the terminal, files in a directory"
     add = command("run", _run, text, toml, quiet=True)
     add("--output", **directory, help="instead of output.directory")
-    add("--format", **formats, help="of the fields")
-    add("--no-figures", action="store_true", help="draw no pictures")
+    looks(add, "draw no pictures", *fields)
 
     text = "solve a grid of cases: one table, one picture; resumes"
     add = command("sweep", _sweep, text, toml, quiet=True)
@@ -180,20 +194,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--output", **directory, help="of the table; default: output.directory_sweep")
     add("--keep", action="store_true", help="leave each result too, in DIR/NNN")
-    add("--format", **formats, help="of kept fields")
     add("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
-    add("--no-figures", action="store_true", help="draw no picture")
+    looks(add, "draw no picture", *fields)
 
     text = "fit numbers of cases to data: best values, how surely, what cannot be told; resumes"
     add = command("fit", _fit, text, "FIT.toml", quiet=True)
     add("--output", **directory, help="instead of output.directory")
     add("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
     add("--profile", action="store_true", help="profile likelihoods of all parameters")
-    add("--no-figures", action="store_true", help="draw no picture")
+    looks(add, "draw no picture")
 
     text = "ohmic, hydrodynamic and kinetic model on one device: what errs how"
     add = command("compare", _compare, text, toml, quiet=True)
     add("--output", **directory, help="default: DIR_compare")
+    looks(add, "")
 
     text = "which inputs decide a result: derivatives of its numbers, in a table and pictures"
     add = command("sensitivity", _sensitivity, text, toml, quiet=True)
@@ -203,12 +217,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--in", action="append", metavar="KEY", dest="inputs", help=text)
     add("--check", action="store_true", help="compare with central differences")
     add("--output", **directory, help="default: DIR_sensitivity")
-    add("--no-figures", action="store_true", help="draw no pictures")
+    looks(add)
 
     text = "the shape, or the parameters, that make the most of a number; resumes"
     add = command("design", _design, text, "DESIGN.toml", quiet=True)
     add("--output", **directory, help="default: output.directory, or results/DESIGN")
-    add("--no-figures", action="store_true", help="draw no pictures")
+    looks(add)
 
     text = "everything that can be wrong, without solving"
     command("check", _check, text, toml, quiet=False)
@@ -227,6 +241,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add = command("plot", _plot, "draw the pictures of a result directory again")
     add("directory", **directory)
+    looks(add, "")
 
     add = command("bands", _bands, "compute a material from a Bloch Hamiltonian", toml)
     add("--output", **directory, help="instead of output.directory")
@@ -238,6 +253,14 @@ def _parser() -> argparse.ArgumentParser:
 
     command("info", _info, "versions and configuration: what to paste into a bug report")
     return parser
+
+
+def _take_looks(options: argparse.Namespace) -> None:
+    """What options say of pictures, as settings of a case; ``format`` is left for fields."""
+    options.format = next((f for f in reversed(options.formats) if f in ("vtu", "vtx")), "vtu")
+    wanted = {"style": options.style and str(options.style.resolve())}
+    wanted["format"] = next((f for f in reversed(options.formats) if f not in ("vtu", "vtx")), None)
+    options.looks = {f"figures.{key}": value for key, value in wanted.items() if value}
 
 
 def _load(options: argparse.Namespace, root: bool, suffix: str = "") -> tuple[Any, Path]:
@@ -253,7 +276,7 @@ def _load(options: argparse.Namespace, root: bool, suffix: str = "") -> tuple[An
     from meso.case import Case
     from meso.results import mesh
 
-    case = Case.load(options.case, options.set)
+    case = Case.load(options.case, _settings(options))
     if case.geometry.file.suffix.lower() in formats.IMPORTED:
         gmsh_process.stop()
     elif root and not suffix:
@@ -262,6 +285,13 @@ def _load(options: argparse.Namespace, root: bool, suffix: str = "") -> tuple[An
     if suffix:
         standard = standard.with_name(standard.name + suffix)
     return case, getattr(options, "output", None) or standard
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What replaces values of the case."""
+    from meso.case import parse_overrides
+
+    return parse_overrides(options.set) | getattr(options, "looks", {})
 
 
 def _start(options: argparse.Namespace) -> None:
@@ -340,7 +370,6 @@ def _run(options: argparse.Namespace, root: bool) -> None:
 
 
 def _sweep(options: argparse.Namespace, root: bool) -> int:
-    from meso.case import parse_overrides
     from meso.results.grid import named
     from meso.results.sweeping import code_of, report, sweep
 
@@ -351,7 +380,7 @@ def _sweep(options: argparse.Namespace, root: bool) -> int:
     rows = sweep(
         options.case,
         options.over,
-        settings=parse_overrides(options.set),
+        settings=_settings(options),
         directory=directory,
         keep=options.keep,
         jobs=options.jobs,
@@ -379,9 +408,8 @@ def _fit(options: argparse.Namespace, root: bool) -> None:
     from meso.geometry import gmsh_process
 
     settings = parse_overrides(options.set)
-    problem = Problem.load(
-        options.case, settings | ({"fit.profile": True} if options.profile else {})
-    )
+    settings |= {"fit.profile": True} if options.profile else {}
+    problem = Problem.load(options.case, settings, options.looks)
     directory = options.directory_used = options.output or standard_directory(problem)
     if options.jobs == 1:
         if root:
@@ -442,7 +470,6 @@ def _sensitivity(options: argparse.Namespace, root: bool) -> None:
 
 
 def _design(options: argparse.Namespace, root: bool) -> int:
-    from meso.case import parse_overrides
     from meso.geometry import gmsh_process
 
     if root:
@@ -456,7 +483,7 @@ def _design(options: argparse.Namespace, root: bool) -> int:
     directory = options.output or standard
     found = design(
         options.case,
-        settings=parse_overrides(options.set),
+        settings=_settings(options),
         directory=directory,
         figures=not options.no_figures,
         **_wishes(options, root),
@@ -521,10 +548,14 @@ def _plot(options: argparse.Namespace, root: bool) -> None:
     _start(options)
     from mpi4py import MPI
 
+    from meso.case import Figures
+    from meso.case.validation import checked
     from meso.mpi import on_root
     from meso.results.output import redraw
 
-    paths = on_root(MPI.COMM_WORLD, lambda: redraw(options.directory))
+    given = {key.removeprefix("figures."): value for key, value in options.looks.items()}
+    look = checked(Figures, given, {"base_directory": Path()}, {}) if given else None
+    paths = on_root(MPI.COMM_WORLD, lambda: redraw(options.directory, look))
     if root:
         print("\n".join(str(path) for path in paths))
 

@@ -17,12 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from meso.case import checks, writing
-from meso.case.schema import FIELDS, Flow, Geometry, Mesh, Output, Probe, Tables
+from meso.case.schema import FIELDS, Figures, Flow, Geometry, Mesh, Output, Probe, Tables
 from meso.case.tables import fill_from_library, override, parse_overrides, with_provenance
 from meso.case.validation import validate
 from meso.errors import CaseError
 
-__all__ = ["FIELDS", "Case", "Flow", "Geometry", "Mesh", "Output", "Probe", "parse_overrides"]
+__all__ = [
+    "FIELDS",
+    "Case",
+    "Figures",
+    "Flow",
+    "Geometry",
+    "Mesh",
+    "Output",
+    "Probe",
+    "parse_overrides",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,13 +129,15 @@ class Case(Tables):
         Loading it gives the same case, whatever becomes of defaults and library.
 
         Args:
-            relative_to: the folder that the path of the geometry is relative to; absolute if None.
+            relative_to: the folder that paths of files are relative to; absolute if None.
         """
         tables = writing.resolved(self, self.given)
-        file = self.geometry.file
-        if relative_to is not None:
-            file = Path(os.path.relpath(file, Path(relative_to).resolve()))
-        tables["geometry"]["file"] = file.as_posix()
+        for name, key in (("geometry", "file"), ("figures", "style")):
+            file = getattr(getattr(self, name), key)
+            if file is not None:
+                if relative_to is not None:
+                    file = Path(os.path.relpath(file, Path(relative_to).resolve()))
+                tables[name][key] = file.as_posix()
         return tables
 
     def to_toml(self, relative_to: str | Path | None = None) -> str:
@@ -139,12 +151,12 @@ class Case(Tables):
         """SHA-256 of everything that decides about the results.
 
         That is each value in SI units and the content of the geometry's files, but neither titles
-        nor where values come from nor where files are.
+        and looks nor where values come from nor where files are.
         """
         values = {f.name: writing.plain(getattr(self, f.name)) for f in fields(Tables)}
         for material in values["materials"].values():
             del material["provenance"], material["name"]
-        del values["title"], values["geometry"]["file"]
+        del values["title"], values["figures"], values["geometry"]["file"]
         values["output"].pop("directory", None)
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
         for content in writing.contents(self.geometry.file):

@@ -244,6 +244,27 @@ class Output:
     distributions: dict[str, Point] = field(default_factory=dict)
 
 
+def _style(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path):
+        raise CaseError(f'found {value!r}; must be a style file of Matplotlib, "talk.mplstyle"')
+    base_directory: Path = info.context["base_directory"]  # type: ignore[index]
+    path = (base_directory / value).resolve()
+    if not path.is_file():
+        raise CaseError(f'found "{value}"; no such file: {path}')
+    from meso.figures.style import read_style
+
+    read_style(path)
+    return path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """How pictures look: a style file of Matplotlib over the house's own, and a second format."""
+
+    style: Annotated[Path, BeforeValidator(_style)] | None = None  # absolute
+    format: Literal["png", "svg", "pdf"] | None = None  # beside png, which is always there
+
+
 KINDS = {"contact": Contact, "wall": Wall, "periodic": Periodic}
 
 
@@ -278,6 +299,7 @@ class Tables:
         default_factory=AngularMomentum
     )
     output: Output = field(default_factory=Output)
+    figures: Figures = field(default_factory=Figures)
 
     @property
     def contacts(self) -> dict[str, Contact]:

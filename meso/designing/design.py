@@ -220,7 +220,7 @@ def leave(designer: Designer, place: Path, result: Result, case: Case, figures: 
         if figures:
             from meso.figures.design import draw_design
 
-            draw_design(place)
+            draw_design(place, case.figures)
         files = {"The final case (case.toml)": place / "case.toml"}
         files["The final drawing (shape.geo)"] = place / "shape.geo"
         texts = {k: p.read_text(encoding="utf-8") for k, p in files.items() if p.is_file()}

@@ -6,21 +6,22 @@ Everything is read from the files of the result: pictures can be drawn again at 
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib
 from matplotlib.figure import Figure
 
 from meso.figures import maps, profiles
 from meso.figures.data import Drawn
-from meso.figures.style import STYLE, store
+from meso.figures.style import Look, look, store
 from meso.files.naming import free
 
 if TYPE_CHECKING:
+    from meso.case import Figures
     from meso.device import Device
 
 #: What makes a picture, when it is its turn.
@@ -29,18 +30,22 @@ Make = Callable[[], Figure]
 __all__ = ["Drawn", "draw", "draw_mesh"]
 
 
-def draw(directory: Path, *, processes: int = 1) -> list[Path]:
+def draw(
+    directory: Path, *, processes: int = 1, figures: Figures | Look | None = None
+) -> list[Path]:
     """Draw the pictures of a result into its folder ``figures``.
 
     Args:
         directory: A result directory with ``.vtu`` fields.
+        figures: How they look, in place of what its case says.
         processes: How many draw; those beside this one are forks of it.
 
     Returns:
         The files.
     """
     out, taken = Path(directory) / "figures", set[str]()
-    with matplotlib.rc_context(STYLE):
+    figures = figures or _wanted(Path(directory) / "case.toml")
+    with look(figures):
         pictures = [
             (out / f"{free(name, taken)}.png", make)
             for name, make in _pictures(Drawn(Path(directory)))
@@ -49,6 +54,15 @@ def draw(directory: Path, *, processes: int = 1) -> list[Path]:
             for path, make in pictures:
                 store(make(), path)
     return [path for path, _ in pictures]
+
+
+def _wanted(case: Path) -> Look:
+    """How the pictures of a result are to look, by its case."""
+    if not case.is_file():
+        return Look()
+    table = tomllib.loads(case.read_text(encoding="utf-8")).get("figures", {})
+    style = case.parent / table["style"] if "style" in table else None
+    return Look(style, table.get("format"))
 
 
 def draw_shared(directory: Path, progress: object = None) -> list[Path]:

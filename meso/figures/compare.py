@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 
-from meso.figures.style import LINES, STYLE, canvas, length_scale, open_frame, plain, scale, store
+from meso.figures.style import LINES, canvas, length_scale, look, open_frame, plain, scale, store
 
 if TYPE_CHECKING:
     from meso.results.comparing import Comparison
@@ -26,7 +25,7 @@ def draw_comparison(
     title = found.case.title or found.case.geometry.file.stem
     tall = 0.5 + 0.42 * len(found.shown[:_MOST])
     height = 1.3 + tall + 3.05 * len(profiles)
-    with matplotlib.rc_context(STYLE):
+    with look(found.case.figures):
         figure, add = canvas(7.2, height, f"{title}: three models", 0.95)
         for i, (name, columns) in enumerate(profiles.items()):
             _profile(add(0.95, height - 2.65 - 3.05 * i, 6.0, 2.1), found, name, columns)

@@ -204,6 +204,17 @@ class Drawn:
             lines = [part for line in lines for part in _between_corners(line)]
         return [_stretch(line, self.summary) for line in lines]
 
+    @cached_property
+    def wall_pieces(self) -> list[tuple[str, Columns]]:
+        """Name and table of each smooth piece of a wall of a 2D device, "edges 1", "edges 2"."""
+        out = []
+        for name, columns in self.edges.items() if self.dimension == 2 else ():
+            segments = np.unique(columns["segment"])
+            for count, segment in enumerate(segments):
+                own = {k: v[columns["segment"] == segment] for k, v in columns.items()}
+                out.append((f"{name} {count + 1}" if len(segments) > 1 else name, own))
+        return out
+
     def closed_form(self, points: np.ndarray) -> dict[str, Any] | None:
         """The exact profile of a ribbon at points (k, 2), if the device is one."""
         form = self.summary["closed_form"]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 
 from meso.figures.cells import Extent
@@ -15,22 +14,25 @@ from meso.figures.maps import SPEED
 from meso.figures.sheets import frame
 from meso.figures.style import (
     CONTACT,
-    INK,
     LINES,
-    STYLE,
     canvas,
+    ink,
     length_scale,
+    look,
     open_frame,
     plain,
     scale,
     store,
 )
 
+if TYPE_CHECKING:
+    from meso.case import Figures
+
 #: Widest and highest map, inches; columns of its grid.
 _WIDE, _HIGH, _COLUMNS = 5.4, 2.6, 700
 
 
-def draw_design(directory: Path) -> Path | None:
+def draw_design(directory: Path, figures: Figures | None = None) -> Path | None:
     """Draw ``design.png`` from the table of a design and the results before and after it.
 
     Returns:
@@ -47,7 +49,7 @@ def draw_design(directory: Path) -> Path | None:
     wide, tall = box[1] - box[0], box[3] - box[2]
     per_metre = min(_WIDE / wide, _HIGH / tall)
     w, h = per_metre * wide, per_metre * tall
-    with matplotlib.rc_context(STYLE):
+    with look(figures):
         height = 3.2 + 0.95 + 2 * (h + 0.35) + 0.35
         figure, add = canvas(7.6, height, f"{table['title']}: design", 0.95)
         boxes = [(0.95, 3.95 + i * (h + 0.35), w, h) for i in (1, 0)]
@@ -86,7 +88,7 @@ def _maps(panels: list[Any], bar: Any, results: list[Drawn], box: Extent) -> Non
             found / chosen.factor, origin="lower", extent=extent, aspect="auto", **how
         )
         for line in result.outline(True, result.plane(2)):
-            panel.plot(*(line[:, :2].T / unit), color=INK, linewidth=1.3, snap=False)
+            panel.plot(*(line[:, :2].T / unit), color=ink(), linewidth=1.3, snap=False)
         for stretch in result.stretches:
             panel.plot(*(stretch.line.T / unit), color=CONTACT, linewidth=2.5, snap=False)
         panel.set_title(what, fontsize=10)

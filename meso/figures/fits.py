@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from meso.figures.style import (
-    INK,
     LINES,
-    STYLE,
     Scale,
     canvas,
+    ink,
     length_scale,
+    look,
     open_frame,
     plain,
     scale,
     store,
 )
+from meso.files.readable import suffix
 
 #: Heights in inches: of data, of residuals, of what is around both.
 _DATA, _RESIDUALS, _AROUND = 2.6, 0.8, 0.85
@@ -54,7 +54,7 @@ def draw_fit(fit: Any, path: Path) -> Path:
     """Draw the data with the fit and its band, one panel for each set of data."""
     panels = list(_panels(fit))
     tall = _DATA + _RESIDUALS + _AROUND
-    with matplotlib.rc_context(STYLE):
+    with look(fit.problem.figures):
         figure, add = canvas(7.2, 0.35 + tall * len(panels), fit.problem.title, 0.95)
         for i, panel in enumerate(panels):
             base = tall * (len(panels) - 1 - i) + 0.65
@@ -67,7 +67,7 @@ def draw_fit(fit: Any, path: Path) -> Path:
 def draw_profiles(fit: Any, path: Path) -> Path:
     """Draw how chi^2 rises when one parameter is held and the others are fitted."""
     count = len(fit.profiles)
-    with matplotlib.rc_context(STYLE):
+    with look(fit.problem.figures):
         figure, add = canvas(7.2, 0.45 + 2.6 * count, f"{fit.problem.title}: profiles", 0.95)
         for i, found in enumerate(fit.profiles):
             axes = add(0.95, 0.65 + 2.6 * (count - 1 - i), 6.0, 1.85)
@@ -97,11 +97,6 @@ def draw_profiles(fit: Any, path: Path) -> Path:
             axes.set_ylabel("rise of χ²")
             axes.legend(loc="best")
         return store(figure, path)
-
-
-def _suffix(unit: str) -> str:
-    """A unit as headers of tables spell it, which scales want."""
-    return unit.replace("^", "").replace("*", "_").replace(" ", "_").replace("/", "_per_")
 
 
 def _panels(fit: Any) -> Iterator[_Panel]:
@@ -138,7 +133,7 @@ def _unit(fit: Any, name: str, key: str, at: np.ndarray) -> Scale:
 
     (one,) = inputs_of(fit.problem.cases[name], [key])
     largest = float(np.abs(at).max())
-    return length_scale(largest) if one.unit == "m" else scale(largest, _suffix(one.unit))
+    return length_scale(largest) if one.unit == "m" else scale(largest, suffix(one.unit))
 
 
 def _series(
@@ -172,7 +167,7 @@ def _draw(above: Any, below: Any, fit: Any, panel: _Panel) -> None:
     for axes in (above, below):
         open_frame(axes)
     seen, shown = fit.observed, np.concatenate([s.rows for s in panel.series])
-    unit = scale(float(np.abs(seen.values[shown]).max()), _suffix(panel.series[0].unit))
+    unit = scale(float(np.abs(seen.values[shown]).max()), suffix(panel.series[0].unit))
     for i, series in enumerate(panel.series):
         color, rows = LINES[i % len(LINES)], series.rows
         x, fitted, band = series.at / panel.unit.factor, fit.predictions[rows], fit.band[rows]
@@ -186,7 +181,7 @@ def _draw(above: Any, below: Any, fit: Any, panel: _Panel) -> None:
             x, seen.values[rows] / unit.factor, error, color=color, label=series.label, **how
         )
         below.errorbar(x, -fit.residuals[rows], np.ones(len(rows)), color=color, **how)
-    below.axhline(0, color=INK, linewidth=0.8)
+    below.axhline(0, color=ink(), linewidth=0.8)
     far = 1.2 * max(2.0, 1 + float(np.abs(fit.residuals[shown]).max()))
     below.set_ylim(-far, far)
     places = np.concatenate([s.at for s in panel.series])

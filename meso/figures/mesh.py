@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgb
@@ -16,7 +15,7 @@ from meso import _compat
 from meso.device import Device
 from meso.figures.cells import basis, facet_points
 from meso.figures.sheets import flat_figure
-from meso.figures.style import DPI, INK, LINES, STYLE, canvas, length_scale, plain, store
+from meso.figures.style import DPI, LINES, canvas, ink, length_scale, look, plain, store
 from meso.mpi import concatenated
 
 _SHADES = np.array(["#f2f2f2", "#dfe8f3", "#f6e7d8", "#e2f0e2", "#eee3f3"])
@@ -43,7 +42,7 @@ def picture(device: Device, path: Path) -> None:
     regions = concatenated(device.comm, device.cell_region)
     if device.comm.rank:
         return
-    with matplotlib.rc_context(STYLE):
+    with look():
         if d == 2:
             figure = _plane(device, cells, regions, lines, names)
         else:
@@ -102,7 +101,7 @@ def _surface(device: Device, faces: np.ndarray, inside: np.ndarray, names: np.nd
         if k == 0:
             _triad(axes, eye)
     patches = [
-        Patch(facecolor=tuple(_tint(i)), edgecolor=INK, linewidth=0.4, label=plain(name))
+        Patch(facecolor=tuple(_tint(i)), edgecolor=ink(), linewidth=0.4, label=plain(name))
         for i, name in enumerate(device.boundaries)
     ]
     figure.legend(handles=patches, loc="lower center", ncols=min(len(patches), 5))
@@ -147,6 +146,8 @@ def _triad(axes: Any, eye: np.ndarray) -> None:
     how = {"xycoords": "axes pixels", "textcoords": "axes pixels", "annotation_clip": False}
     for name, arm in zip("xyz", _projected(np.eye(3), eye)[0], strict=True):
         tip = start + 0.3 * DPI * arm
-        axes.annotate("", start, tip, **how, arrowprops={"arrowstyle": "<-", "color": INK, "lw": 1})
+        axes.annotate(
+            "", start, tip, **how, arrowprops={"arrowstyle": "<-", "color": ink(), "lw": 1}
+        )
         at = start + 0.41 * DPI * arm
         axes.annotate(name, at, at, **how, ha="center", va="center", size=9)

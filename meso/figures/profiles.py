@@ -99,12 +99,8 @@ def _wall_tables(result: Drawn) -> Figure | None:
     """Orbital density or vorticity, and tangential current, along each wall."""
     if not result.edges:
         return None
-    walls = [
-        (name, {key: value[columns["segment"] == segment] for key, value in columns.items()}, count)
-        for name, columns in result.edges.items()
-        for count, segment in enumerate(np.unique(columns["segment"]))
-    ]
-    everything = {k: np.concatenate([wall[k] for _, wall, _ in walls]) for k in walls[0][1]}
+    walls = result.wall_pieces
+    everything = {k: np.concatenate([wall[k] for _, wall in walls]) for k in walls[0][1]}
     kinds = ("L", "S") if _components(everything, "orbital_density", "L") else ("S", "Ω")
     found = [part for symbol in kinds for part in _components(everything, _SHOWN[symbol], symbol)]
     shown = [(key, label) for label, _, _, key in found]
@@ -112,18 +108,16 @@ def _wall_tables(result: Drawn) -> Figure | None:
     for key, label in (*shown, ("current_density_t", "$J_t$")):
         lines = [(i, *wall, _column(wall[1], key)) for i, wall in enumerate(walls)]
         row = Row(label=label, unit=next(c[1] for *_, c in lines if c))
-        for i, name, columns, count, column in lines:
+        for i, name, columns, column in lines:
             if column is None:
                 continue
-            several = len(np.unique(result.edges[name]["segment"])) > 1
-            how = _line(i, f"{name} {count + 1}" if several else name)
-            row.lines.append((columns["s_m"], column[0], how))
+            row.lines.append((columns["s_m"], column[0], _line(i, name)))
             exact = result.closed_form(np.column_stack([columns["x_m"], columns["y_m"]]))
             if exact and key in exact:
                 text = "closed form" if i == len(walls) - 1 else "_"
                 row.lines.append((columns["s_m"], exact[key], {**_EXACT, "label": text}))
         rows.append(row)
-    length = length_scale(max(float(columns["s_m"].max()) for _, columns, _ in walls))
+    length = length_scale(max(float(columns["s_m"].max()) for _, columns in walls))
     title, along = f"{result.title}: along the walls", "arc length, conductor on the left"
     return _figure(title, along, rows, length, legends=False)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 from matplotlib.collections import LineCollection
 
 from meso.figures.sheets import flat_figure
-from meso.figures.style import LINES, STYLE, canvas, length_scale, open_frame, plain, store
+from meso.figures.style import LINES, canvas, length_scale, look, open_frame, plain, store
+
+if TYPE_CHECKING:
+    from meso.case import Figures
 
 #: Tables of a case whose names say nothing beside those of what is in them.
 _TABLES = ("materials", "boundaries", "wall", "contact", "angular_momentum")
@@ -21,18 +23,24 @@ _MOST, _BAR = 6, 0.24
 _SHOWN = 0.9
 
 
-def draw_bars(bars: Mapping[str, Mapping[str, float]], title: str, path: Path) -> Path:
+def draw_bars(
+    bars: Mapping[str, Mapping[str, float]],
+    title: str,
+    path: Path,
+    figures: Figures | None = None,
+) -> Path:
     """Draw per cent of each output for one per cent of each input.
 
     Args:
         bars: By output, by input.
         title: Of the case.
         path: The picture.
+        figures: How it looks.
     """
     shown = [name for name in bars if bars[name]][:_MOST]
     heights = [max(len(bars[name]), 2) * _BAR for name in shown]
     height = 0.75 + sum(heights) + 0.85 * len(shown)
-    with matplotlib.rc_context(STYLE):
+    with look(figures):
         figure, add = canvas(7.2, height, f"{title}: what decides", 0.3)
         top = height - 0.75
         for name, high in zip(shown, heights, strict=True):
@@ -69,7 +77,9 @@ def _short(key: str) -> str:
     return plain(" ".join(part for part in parts if part not in _TABLES))
 
 
-def draw_walls(shape: Any, outline: Any, title: str, path: Path) -> Path:
+def draw_walls(
+    shape: Any, outline: Any, title: str, path: Path, figures: Figures | None = None
+) -> Path:
     """Draw how much a number changes where the boundary of a 2D conductor moves outwards.
 
     Args:
@@ -77,6 +87,7 @@ def draw_walls(shape: Any, outline: Any, title: str, path: Path) -> Path:
         outline: Device whose pieces are named.
         title: Of the case and the number.
         path: The picture.
+        figures: How it looks.
     """
     places, nm = shape.places, 1e-9
     low, high = places.min(axis=(0, 1)), places.max(axis=(0, 1))
@@ -84,7 +95,7 @@ def draw_walls(shape: Any, outline: Any, title: str, path: Path) -> Path:
     # Per cent of the number for a nanometre of motion, of each nanometre of the wall.
     values = 100 * shape.density * nm * nm / abs(shape.value)
     extent = (low[0], high[0], low[1], high[1])
-    with matplotlib.rc_context(STYLE):
+    with look(figures):
         figure, (axes,), bar = flat_figure(extent, (0.35,) * 4, title)
         # A facet has one colour: within it the density is not smoother than the solution.
         colors = values.mean(axis=1)

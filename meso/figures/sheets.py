@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
+from meso.figures import labels
 from meso.figures.cells import Extent, Grid, Plane
 from meso.figures.data import Drawn, Stretch
-from meso.figures.style import CONTACT, DPI, INK, canvas, length_scale, plain
+from meso.figures.style import CONTACT, DPI, canvas, ink, length_scale, plain
 
 AXES = "xyz"
 _SQUARE = "#1b7f3b"
-_HALO = [withStroke(linewidth=2.5, foreground="white")]
 # Points of maps per inch: fields take longer to find than to look at.
 _FINE = 120
 # Sizes of sections in inches: widest and highest map, lowest map, sides of the section across.
@@ -58,8 +57,8 @@ class Sheet:
     """A figure with maps and a colour bar below or beside them.
 
     The panels are the map of a 2D device, with contacts and perhaps their potentials and currents
-    (``values``), and perhaps a part of it magnified (``zoom``, m); or two sections along a 3D
-    device and one across it.
+    and the names of the walls (``values``), and perhaps a part of it magnified (``zoom``, m); or
+    two sections along a 3D device and one across it.
     """
 
     def __init__(self, result: Drawn, *, values: bool = False, zoom: Extent | None = None) -> None:
@@ -73,7 +72,7 @@ class Sheet:
         solid = self.result.dimension == 3
         for panel in self.panels:
             for line in self.result.outline(True, panel.plane):
-                panel.plot(line, color=INK, linewidth=1.3, zorder=4)
+                panel.plot(line, color=ink(), linewidth=1.3, zorder=4)
             for line in self.result.outline(False, panel.plane) if solid else ():
                 panel.plot(line, color=CONTACT, linewidth=3, zorder=5)
         way = "horizontal" if self.bar.bbox.width > self.bar.bbox.height else "vertical"
@@ -128,17 +127,17 @@ def flat_figure(
 
 def _map(result: Drawn, values: bool, zoom: Extent | None) -> tuple[Figure, list[Panel], Any]:
     """A 2D device with its contacts, and perhaps a magnified part."""
-    plane, extent, contacts = result.plane(2), _extent(result, (0, 1)), result.stretches
-    pads = _pads(contacts, values)
-    figure, axes, bar = flat_figure(extent, pads, result.title, zoom is not None)
+    plane, extent, names = result.plane(2), _extent(result, (0, 1)), labels.labels(result, values)
+    figure, axes, bar = flat_figure(extent, labels.room(names), result.title, zoom is not None)
     unit = length_scale(result.size).factor
     # The same for all maps, so that points are found once.
     points = 800 * result.spans / max(result.spans[0], 1.5 * result.spans[1])
     columns, rows = np.ceil(points).astype(int).tolist()
     grid = result.grid(extent, columns, rows)
     panels = [Panel(axes=axes[0], unit=unit, plane=plane, grid=grid)]
-    for stretch in contacts:
-        _contact(panels[0], stretch, values)
+    for stretch in result.stretches:
+        _contact(panels[0], stretch)
+    labels.draw(axes[0], names, unit)
     if zoom is not None:
         side = round(_FINE * axes[1].bbox.width / DPI)
         grid = result.grid(zoom, side, side)
@@ -152,39 +151,11 @@ def _extent(result: Drawn, axes: tuple[int, int]) -> Extent:
     return tuple(result.box[:, axes].T.ravel().tolist())  # type: ignore[return-value]
 
 
-def _pads(stretches: list[Stretch], values: bool) -> Extent:
-    """Room for the names of the contacts, inches."""
-    out = [0.15] * 4
-    longest = max((len(t) for s in stretches for t in (s.name, *s.values * values)), default=0)
-    sizes = 0.2 + 0.085 * longest, 0.15 + 0.17 * (3 if values else 1)
-    for stretch in stretches:
-        for axis, (side, size) in enumerate(zip(stretch.normal, sizes, strict=True)):
-            if stretch.name and abs(side) > 0.3:
-                at = 2 * axis + int(side > 0)
-                out[at] = max(out[at], size)
-    return tuple(out)  # type: ignore[return-value]
-
-
-def _contact(panel: Panel, stretch: Stretch, values: bool) -> None:
-    """A contact with its name, and perhaps what is imposed and flows there."""
+def _contact(panel: Panel, stretch: Stretch) -> None:
+    """The line of a contact."""
     thin = {"linewidth": 1.6, "linestyle": (0, (4, 2))}
     how = thin if stretch.periodic else {"linewidth": 3.5}
     panel.plot(stretch.line, color=CONTACT, zorder=5, **how)
-    dx, dy = stretch.normal
-    panel.axes.annotate(
-        "\n".join([stretch.name, *stretch.values * values]) if stretch.name else "",
-        tuple(stretch.anchor / panel.unit),
-        xytext=(6 * dx, 6 * dy),
-        textcoords="offset points",
-        size=9,
-        ha="left" if dx > 0.5 else "right" if dx < -0.5 else "center",
-        va="bottom" if dy > 0.5 else "top" if dy < -0.5 else "center",
-        color=CONTACT,
-        zorder=6,
-        path_effects=_HALO,
-        linespacing=1.25,
-        parse_math=False,
-    )
 
 
 def _zoomed(panel: Panel, close: Panel) -> None:

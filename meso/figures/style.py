@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import zlib
 from collections.abc import Callable
-from io import BytesIO
+from contextlib import AbstractContextManager
+from io import BytesIO, StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import matplotlib
+from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
-from meso.errors import MesoError
+from meso.errors import CaseError, MesoError
 from meso.files.directory import replace_file
 from meso.files.readable import Scale as Scale
 from meso.files.readable import length_scale as length_scale
 from meso.files.readable import scale as scale
 from meso.files.readable import written as written
 
+if TYPE_CHECKING:
+    from meso.case import Figures
+
 DPI = 200
 CONTACT = "#b35c00"
 INK = "#222222"
-LINES = ("#0b62a4", "#c1272d", "#2e8b57", "#7b4ea3", "#d98200", "#5b5b5b", "#17a3b8", "#c2559d")
+_COLORS = ("#0b62a4", "#c1272d", "#2e8b57", "#7b4ea3", "#d98200", "#5b5b5b", "#17a3b8", "#c2559d")
+#: Colours of lines: those of the style that holds when they are drawn.
+LINES = tuple(f"C{i}" for i in range(len(_COLORS)))
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -34,6 +44,9 @@ STYLE = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.formatter.useoffset": False,
+    "axes.prop_cycle": cycler(color=_COLORS),
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
     "xtick.labelsize": 10,
     "ytick.labelsize": 10,
     "xtick.color": INK,
@@ -43,10 +56,62 @@ STYLE = {
     "legend.edgecolor": "none",
     "lines.linewidth": 1.8,
     "text.color": INK,
+    "savefig.dpi": DPI,
+    "savefig.format": "png",
+    "svg.hashsalt": "meso",
 }
 
 #: What labels of the house are set as formulas.
 _FORMULA = re.compile(r"\$[A-ZΩ](_[a-z])?\$")
+
+
+def read_style(path: Path) -> dict[str, Any]:
+    """Settings of a style file of Matplotlib.
+
+    Raises:
+        CaseError: Matplotlib cannot read it, or does not know something in it.
+    """
+    said = StringIO()
+    logger, handler = logging.getLogger("matplotlib"), logging.StreamHandler(said)
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        found = matplotlib.rc_params_from_file(path, fail_on_error=True, use_default_template=False)
+    except (OSError, ValueError) as error:
+        raise CaseError(f"{path} is no style file of Matplotlib: {error}") from None
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
+    if text := " ".join(said.getvalue().split()):
+        raise CaseError(f"{path} is no style file of Matplotlib: {text.partition('. ')[0]}")
+    return dict(found)
+
+
+class Look(NamedTuple):
+    """The table [figures] of a case that is not loaded."""
+
+    style: Path | None = None
+    format: str | None = None
+
+
+def look(figures: Figures | Look | None = None) -> AbstractContextManager[None]:
+    """The look of the house while pictures are drawn, and over it what a case wishes."""
+    own: dict[str, Any] = {}
+    if figures is not None and figures.style is not None:
+        own |= read_style(figures.style)
+    if figures is not None and figures.format is not None:
+        own["savefig.format"] = figures.format
+    return matplotlib.rc_context(STYLE | own)
+
+
+def ink() -> str:
+    """The colour of what is drawn as text is."""
+    return str(matplotlib.rcParams["text.color"])
+
+
+def halo(width: float = 2.5) -> list[Any]:
+    """What keeps text legible on a map: an outline in the colour of the paper."""
+    return [withStroke(linewidth=width, foreground=matplotlib.rcParams["figure.facecolor"])]
 
 
 def plain(text: str) -> str:
@@ -73,7 +138,7 @@ def canvas(
 
 def open_frame(axes: Any) -> None:
     """Grid lines, and no frame at the top and on the right."""
-    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.grid()
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -100,17 +165,33 @@ def zero_line(axes: Any) -> None:
 def store(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG; the file is complete, or as it was.
 
+    Where the look has another format (``savefig.format``) there is a file of that beside it.
+
     Raises:
         MesoError: It cannot be written.
     """
     path = Path(path)
-    picture = BytesIO()
     # Runs of equal bytes are what pictures are full of; looking for more takes longer.
-    how = {"compress_level": 1, "compress_type": zlib.Z_RLE}
-    figure.savefig(picture, dpi=DPI, pil_kwargs=how)
+    how = {"pil_kwargs": {"compress_level": 1, "compress_type": zlib.Z_RLE}}
+    _write(figure, path, "png", **how)
+    other = str(matplotlib.rcParams["savefig.format"])
+    if other in ("svg", "pdf"):
+        # The same picture has the same bytes at all times.
+        date = {"svg": "Date", "pdf": "CreationDate"}.get(other)
+        _write(
+            figure,
+            path.parent / f"{path.name.removesuffix('.png')}.{other}",
+            other,
+            metadata={date: None} if date else None,
+        )
+    return path
+
+
+def _write(figure: Figure, path: Path, format: str, **how: Any) -> None:
+    picture = BytesIO()
+    figure.savefig(picture, format=format, **how)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, picture.getvalue())
     except OSError as error:
         raise MesoError(f"{path}: cannot be written ({error.strerror})") from error
-    return path

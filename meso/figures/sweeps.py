@@ -6,17 +6,16 @@ import json
 from itertools import product
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from meso.figures.style import (
     LINES,
-    STYLE,
     Scale,
     length_scale,
     line_figure,
+    look,
     plain,
     scale,
     store,
@@ -25,12 +24,15 @@ from meso.figures.style import (
 from meso.files.headline import headline_of
 from meso.units import is_number
 
+if TYPE_CHECKING:
+    from meso.case import Figures
+
 _UNITS = ("ohm", "ohm_m", "S", "S_per_m", "A", "A_per_m", "hbar", "hbar_per_m", "hbar_per_m2")
 _STYLES = ("-", "--", ":", "-.")
 _MANY = 20.0  # largest over smallest value of a logarithmic axis
 
 
-def draw_sweep(directory: Path) -> Path | None:
+def draw_sweep(directory: Path, figures: Figures | None = None) -> Path | None:
     """Draw the table of a sweep, ``sweep.json``, to ``sweep.png``, if there is anything to draw."""
     table = json.loads((directory / "sweep.json").read_text())
     rows = [row for row in table["points"] if row["status"] == "done"]
@@ -41,9 +43,11 @@ def draw_sweep(directory: Path) -> Path | None:
     rows = [row for row in rows if is_number(row["swept"][across["column"]])] or rows
     if not rows or not shown:
         return None
-    with matplotlib.rc_context(STYLE):
+    with look(figures):
         figure, (axes,) = line_figure(1, f"{table['title']}: sweep", 3.3)
-        _draw(axes, rows, shown, across, [a for a in table["over"] if a is not across])
+        families = [a for a in table["over"] if a is not across]
+        _draw(axes, rows, shown, across, families)
+        axes.set_xlabel(_axis(across, rows, table.get("drawing_unit", "")))
         return store(figure, directory / "sweep.png")
 
 
@@ -89,7 +93,6 @@ def _draw(
                 axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                 axis.set_minor_formatter(NullFormatter())
     zero_line(axes)
-    axes.set_xlabel(plain(across["key"]) + (f" ({x_unit.name})" if x_unit.name else ""))
     kinds = ("resistance", "conductance", "current", "moment")
     what = next((kind for kind in kinds if kind in shown[0]), "")
     if len(shown) == 1 and what != "conductance":
@@ -97,6 +100,16 @@ def _draw(
     axes.set_ylabel(f"{what} ({y_unit.name})")
     if (count := len(axes.get_legend_handles_labels()[1])) > 1:
         axes.legend(loc="best", ncols=1 + count // 7)
+
+
+def _axis(across: dict[str, Any], rows: list[dict[str, Any]], drawing: str) -> str:
+    """What is swept, with its unit: that of the drawing for a variable of it."""
+    start = "geometry.parameters."
+    unit = _unit([row["swept"][across["column"]] for row in rows], across["unit"]).name
+    if across["key"].startswith(start) and drawing:
+        unit = f"unit of the drawing: {drawing}"
+    name = across["key"].removeprefix(start).replace("_", " ")
+    return plain(name) + (f" ({unit})" if unit else "")
 
 
 def _label(key: str, others: list[tuple[dict[str, Any], Any]]) -> str:

@@ -64,6 +64,13 @@ def split_unit(key: str) -> tuple[str, str]:
     return (key[: found.start()], found[1]) if found else (key, "")
 
 
+def suffix(unit: str) -> str:
+    """A unit as the headers of tables spell it: "S/m" is S_per_m."""
+    text = unit.replace("²", "2").replace("³", "3").replace("ħ", "hbar").replace("^", "")
+    text = text.replace("*", "_").replace(" ", "_").replace("/", "_per_")
+    return text.removeprefix("1_") if text.startswith("1_per") else text
+
+
 def written(value: float, unit: str, zero: float = 0.0) -> str:
     """A number with its unit, "11.8 µA"; below ``zero`` it counts as nothing."""
     value = 0.0 if abs(value) <= zero else value

@@ -13,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from meso.case import Case
+from meso.case import Case, Figures
 from meso.case.tables import override
 from meso.errors import CaseError, known
 from meso.fitting import schema
@@ -140,8 +140,18 @@ class Problem:
     directory: Path | None
 
     @classmethod
-    def load(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Problem:
+    def load(
+        cls,
+        path: str | Path,
+        overrides: Mapping[str, Any] | None = None,
+        looks: Mapping[str, Any] | None = None,
+    ) -> Problem:
         """Read a file, the cases and the tables that it names.
+
+        Args:
+            path: The file.
+            overrides: Dotted key -> value, in place of what the file says.
+            looks: The same of the cases, about pictures.
 
         Raises:
             CaseError: What is wrong in any of them.
@@ -156,7 +166,7 @@ class Problem:
             raise CaseError(f"not valid TOML: {error}", file=str(path)) from None
         except CaseError as error:
             raise CaseError(*error.problems, file=str(path)) from None
-        cases = {name: _case(data) for name, data in found.data.items()}
+        cases = {name: _case(data, looks or {}) for name, data in found.data.items()}
         try:
             parameters = _parameters(found, cases)
         except CaseError as error:
@@ -182,6 +192,11 @@ class Problem:
         """The first values of the parameters."""
         return tuple(p.start for p in self.parameters)
 
+    @property
+    def figures(self) -> Figures:
+        """How pictures look: as the first case says."""
+        return next(iter(self.cases.values())).figures
+
     @cached_property
     def fingerprint(self) -> str:
         """Hash of what belongs to one fit: cases without their parameters, and which these are."""
@@ -192,9 +207,9 @@ class Problem:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _case(data: schema.Data) -> Case:
+def _case(data: schema.Data, looks: Mapping[str, Any]) -> Case:
     """The case of a set of data, which a fit can use."""
-    case = Case.load(data.case, data.set)
+    case = Case.load(data.case, {**data.set, **looks})
     problems = []
     if case.mesh.adapt is not None:
         problems.append(("mesh.adapt", "is not for fits, which keep a mesh; leave it out"))

@@ -16,6 +16,7 @@ import numpy as np
 
 from meso.case import Case
 from meso.files.directory import hold, on_root, staged
+from meso.files.readable import suffix
 from meso.fitting.minimising import Start
 from meso.fitting.observed import Observed
 from meso.fitting.problem import Parameter, Problem, Theta
@@ -23,7 +24,6 @@ from meso.fitting.statistics import ProfileLikelihood, correlation, probability,
 from meso.fitting.words import Identified
 from meso.gradients.inputs import moved
 from meso.reports import write_report
-from meso.results.grid import suffix
 
 #: Residuals that the terminal shows.
 _SHOWN = 5

@@ -146,12 +146,12 @@ class Sensitivities:
             if figures:
                 from meso.figures.sensitivity import draw_bars, draw_walls
 
-                title = self.result.case.title
-                draw_bars(self._bars(), title, folder / "sensitivity.png")
+                title, look = self.result.case.title, self.result.case.figures
+                draw_bars(self._bars(), title, folder / "sensitivity.png", look)
                 for shape in self.shapes if self.result.device.dimension == 2 else ():
                     name = outputs.short(shape.output)
                     picture = folder / f"walls_{name}.png"
-                    draw_walls(shape, self.result.device, f"{title}: {name}", picture)
+                    draw_walls(shape, self.result.device, f"{title}: {name}", picture, look)
             case = self.result.case.to_toml(relative_to=Path(directory).resolve())
             write_report(folder, {"The case (.toml)": case})
 

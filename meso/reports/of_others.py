@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from meso.files.headline import headline_of
-from meso.files.readable import length_scale, scale, split_unit
+from meso.files.readable import length_scale, scale, split_unit, suffix
 from meso.reports.markup import (
     Node,
     bullets,
@@ -19,6 +19,7 @@ from meso.reports.markup import (
     page,
     quantities,
     record,
+    shown,
     tag,
     value_of,
     warnings,
@@ -46,18 +47,23 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _page(
-    title: str, kind: str, parts: Parts, case: Files, whole: Mapping[str, Any], name: str
+    title: str,
+    kind: str,
+    parts: Parts,
+    case: Files,
+    whole: Mapping[str, Any],
+    name: str,
+    models: Sequence[str] = (),
 ) -> str:
     """The parts of one kind, then those that all have."""
     tables = [read_case(text) for key, text in case.items() if text and key.endswith(".toml)")]
-    words = []
+    words: list[str] = []
     for table in tables:
-        model = {
-            "model": table["flow"]["model"],
-            "extrema": table.get("output", {}).get("fields", []),
-        }
-        own = {"angular_momentum": 1} if len(table.get("angular_momentum", {})) > 3 else {}
-        words += [text for text in method(model | own, table) if text not in words]
+        written = {"extrema": table.get("output", {}).get("fields", [])}
+        channels = {"spin", "orbital"} & table.get("angular_momentum", {}).keys()
+        written |= {"angular_momentum": True} if channels else {}
+        for model in models or [table["flow"]["model"]]:
+            words += [x for x in method({"model": model} | written, table) if x not in words]
     parts = [
         *parts,
         ("Materials", [node for table in tables[:1] for node in materials(table)]),
@@ -148,8 +154,7 @@ def compare(folder: Path, case: Files) -> str:
     rows = found["quantities"]
     models = [key for key in rows[0] if key not in ("quantity", "unit")] if rows else []
     table = [
-        [row["quantity"], *(with_unit(row[m], row["unit"].replace(" ", "_")) for m in models)]
-        for row in rows
+        [row["quantity"], *(with_unit(row[m], suffix(row["unit"])) for m in models)] for row in rows
     ]
     (text, *_) = case.values()
     title = read_case(text).get("title") or "Comparison"
@@ -171,7 +176,9 @@ def compare(folder: Path, case: Files) -> str:
             ],
         ),
     ]
-    return _page(f"{title}: comparison", "three models", parts, case, found, "compare.json")
+    three = ("ohmic", "hydrodynamic", "kinetic")
+    title = f"{title}: comparison"
+    return _page(title, "three models", parts, case, found, "compare.json", three)
 
 
 # --- fits
@@ -182,9 +189,7 @@ def fit(folder: Path, case: Files) -> str:
     found = _read(folder, "fit.json")
     rows = []
     for name, one in found["parameters"].items():
-        unit = (
-            one["unit"].replace("^", "").replace("*", "_").replace(" ", "_").replace("/", "_per_")
-        )
+        unit = suffix(one["unit"])
         error = one["standard_error"]
         errors = {"standard error": error} if isinstance(error, float) else {}
         note = "at its bound" if one["at_bound"] else "" if errors else "the data do not tell"
@@ -199,7 +204,7 @@ def fit(folder: Path, case: Files) -> str:
     chi = f"χ² = {found['chi2']:.4g} for {len(found['data'])} data and"
     chi += f" {found['degrees_of_freedom']} degrees of freedom"
     if found["degrees_of_freedom"] and isinstance(found["probability"], float):
-        chi += f"; chance makes it larger with a probability of {found['probability']:.2g}"
+        chi += f"; chance makes it larger with a probability of {shown(found['probability'], 2)}"
     names = list(found["parameters"])
     matrix = [[n, *row] for n, row in zip(names, found["correlation"], strict=True)]
     said = found["identified"]["statements"]
@@ -274,15 +279,14 @@ def sensitivity(folder: Path, case: Files) -> str:
     for name, rows in outputs.items():
         rows = sorted(rows, key=lambda row: -abs(row["per_cent_for_one"]))
         one = rows[0]
-        tables.append(
-            tag("h3", name, " = ", value_of(one["output_value"]), f" {one['output_unit']}")
-        )
+        value = with_unit(one["output_value"], suffix(one["output_unit"]))
+        tables.append(tag("h3", name, " = ", value))
         spread = any(row["input_uncertainty"] for row in rows)
         header = ["input", "value", "derivative", "% for 1 %", "method"]
         header += ["input uncertainty"] if spread else []
         lines = []
         for row in rows:
-            value = [*value_of(row["input_value"]), f" {row['input_unit']}"]
+            value = with_unit(row["input_value"], suffix(row["input_unit"]))
             line = [row["input"], value, row["derivative"], row["per_cent_for_one"], row["method"]]
             lines.append([*line, row["input_uncertainty"]] if spread else line)
         tables.append(grid(header, lines))

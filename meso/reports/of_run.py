@@ -70,7 +70,7 @@ def report(folder: Path) -> str:
     return page(title, model, parts, foot)
 
 
-def _errors(found: Mapping[str, Any]) -> dict[str, Errors]:
+def _errors(found: Mapping[str, Any]) -> Mapping[str, Errors]:
     """Errors of numbers by their column of a sweep, and by what they are from."""
     out: dict[str, dict[str, float]] = {}
     for column, one in found.get("uncertainties", {}).items():
@@ -111,15 +111,24 @@ def _key(found: Mapping[str, Any], errors: Mapping[str, Errors]) -> Node:
         column = f"conductance_{unit}"
         entries.insert(0, ("Conductance", matrix[0][0], unit, errors.get(column, {})))
     if not entries:
-        for name, row in {**found["contacts"], **found.get("periodic", {})}.items():
-            key = next(k for k in row if k.startswith("current_A"))
+        rows = {**found["contacts"], **found.get("periodic", {})}
+        most = max((abs(x) for row in rows.values() for x in _currents(row).values()), default=0.0)
+        for name, row in rows.items():
+            ((key, value),) = _currents(row).items()
+            if abs(value) <= 1e-9 * most:
+                continue
             own = errors.get(f"{name}.{key}", {})
-            entries.append((f"Current {name}", row[key], key.removeprefix("current_"), own))
+            entries.append((f"Current {name}", value, key.removeprefix("current_"), own))
     boxes = [
         tag("div", tag("dt", name), tag("dd", with_unit(value, unit, own)))
         for name, value, unit, own in entries[:9]
     ]
     return tag("dl", boxes, class_="key") if boxes else None
+
+
+def _currents(row: Mapping[str, Any]) -> dict[str, float]:
+    """The current of a terminal by its key."""
+    return {k: x for k, x in row.items() if k.startswith("current_A")}
 
 
 def _split(
@@ -155,7 +164,9 @@ def _tables(found: Mapping[str, Any], errors: Mapping[str, Errors]) -> Iterator[
             name: {f"{other}_{unit}": x for other, x in zip(names_, row, strict=True)}
             for name, row in zip(names_, matrix, strict=True)
         }
-        yield quantities(table, "current into, for a potential at", "Conductance matrix")
+        yield quantities(
+            table, "current into", "Conductances: current into a contact per potential at another"
+        )
     key = next(k for k in found if k.startswith("dissipated_power_W"))
     yield tag(
         "p", "Dissipated power ", with_unit(found[key], key.removeprefix("dissipated_power_"))

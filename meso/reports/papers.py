@@ -39,7 +39,7 @@ _MODELS = {
     " at them.",
     "hydrodynamic": "Electron hydrodynamics, the closure of the Boltzmann equation with two angular"
     " harmonics: (1/σ) J − div((l²/σ)(∇J + ∇Jᵀ)) + ∇φ = 0 and div J = 0. Walls are impenetrable and"
-    " let the current slip, n·(∇J + ∇Jᵀ)·t = −s J_t. The vorticity diffusion length l and the slip"
+    " let the current slip, n·(∇J + ∇Jᵀ)·t = −s Jₜ. The vorticity diffusion length l and the slip"
     " length 1/s follow from the mean free path, the scattering and the specularity of the walls"
     " [Valet 2025, eqs. 8a, 8b]. The closure is good where the mean free path is short against the"
     " width: the current errs in proportion to their ratio, edge moments at diffuse walls are 8 to"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
+from math import inf
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -17,14 +18,22 @@ from meso.reports.markup import Node, bullets, code, folded, grid, picture, tag,
 from meso.reports.papers import PAPERS, cited
 from meso.units import factor
 
-#: Units of what follows from other quantities of a material.
-_DERIVED = {"vorticity_diffusion_length": "m", "orbital_coupling": "J_s_per_A"}
+#: Units of numbers of a material in SI; that of the conductivity depends on its carriers.
+_UNITS = {
+    **dict.fromkeys(("mean_free_path", "electron_electron_mean_free_path"), "m"),
+    "vorticity_diffusion_length": "m",
+    "fermi_energy": "J",
+    "orbital_coupling": "J_s_per_A",
+    "spin_coupling": "J_s_per_A",
+}
+#: Where a number is from that has no source of its own.
+_GIVEN = "given in the case file"
 #: What pictures show, by the beginning of their names.
 _CAPTIONS = {
     "current": "Current density. Lines follow the current, heavier where it is larger; contacts"
     " are shown with their potentials and currents, and walls by their names",
     "potential": "Potential, with lines of equal potential",
-    "orbital_density": "Orbital density, ħ times the unit of the scale",
+    "orbital_density": "Orbital density, in multiples of ħ",
     "vorticity": "Vorticity of the flow of carriers",
     "edges": "Along the walls: the arc length runs with the conductor on the left",
     "sweep": "The main results against what was varied",
@@ -63,15 +72,23 @@ def materials(case: Mapping[str, Any]) -> Iterator[Node]:
     for name, table in case.get("materials", {}).items():
         sources = table.get("provenance", {})
         rows: list[list[Any]] = [
-            [key.replace("_", " "), _plainly(value), sources.get(key, "given in the case file")]
+            [key.replace("_", " "), _cell(key, value, table), sources.get(key, _GIVEN)]
             for key, value in table.items()
             if key != "provenance"
         ]
         for key, (value, source) in _derived(table, case).items():
-            rows.append([key.replace("_", " "), with_unit(value, _DERIVED.get(key, "")), source])
+            rows.append([key.replace("_", " "), with_unit(value, _UNITS.get(key, "")), source])
         where = [region for region, material in regions.items() if material == name]
         text = f"{name}, in {', '.join(where)}" if where else f"{name}, not used"
         yield grid(["quantity", "value", "where it is from"], rows, text)
+
+
+def _cell(key: str, value: Any, table: Mapping[str, Any]) -> Any:
+    """A value as the case has it, a bare number with its SI unit."""
+    unit = ("S" if table.get("carriers") == "2d" else "S_per_m") if key == "conductivity" else ""
+    unit = unit or _UNITS.get(key, "")
+    finite = isinstance(value, int | float) and abs(value) < inf
+    return with_unit(value, unit) if unit and finite else _plainly(value)
 
 
 def _plainly(value: Any) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from meso.case import Case, parse_overrides, writing
 from meso.errors import CaseError, GeometryError
+from meso.files.readable import suffix
 from meso.geometry import gmsh_process
 from meso.geometry.gmsh_process import Source
 from meso.geometry.layers import Sizes
@@ -52,12 +53,6 @@ class Axis:
     def column(self) -> str:
         """Header in the table: the key and the unit."""
         return self.key + ("_" + suffix(self.unit) if self.unit else "")
-
-
-def suffix(unit: str) -> str:
-    """A unit as the headers of tables spell it: "S/m" is S_per_m."""
-    text = unit.replace("^", "").replace("*", "_").replace("/", "_per_")
-    return text.removeprefix("1_") if text.startswith("1_per") else text
 
 
 def si_value(text: str) -> tuple[float, str] | None:
@@ -219,7 +214,13 @@ def grid(path: Path, axes: Sequence[Axis], settings: Mapping[str, Any]) -> list[
 def fingerprint(case: Case, axes: Sequence[Axis]) -> str:
     """Hash of what all points of a sweep share: the case without the swept keys."""
     tables = json.loads(json.dumps(writing.plain(case.given), default=str))
-    for dotted in (*(axis.key for axis in axes), "title", "geometry.file", "output.directory"):
+    for dotted in (
+        *(axis.key for axis in axes),
+        "title",
+        "figures",
+        "geometry.file",
+        "output.directory",
+    ):
         *folders, last = dotted.split(".")
         table = tables
         for name in folders:

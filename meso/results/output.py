@@ -12,6 +12,7 @@ from pathlib import Path
 import dolfinx
 import numpy as np
 
+from meso.case import Figures
 from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.discrete.cells import cells_of
 from meso.discrete.sampling import probe_points
@@ -52,8 +53,8 @@ def save(result: Result, directory: Path, *, figures: bool = True, format: str =
     on_root(comm, lambda: log_of(directory).unlink(missing_ok=True))
 
 
-def redraw(directory: Path) -> list[Path]:
-    """Draw the pictures of a result directory again, in one process."""
+def redraw(directory: Path, look: Figures | None = None) -> list[Path]:
+    """Draw the pictures of a result directory again, in one process, as its case says or so."""
     from meso.figures import draw
 
     with hold(directory):
@@ -65,7 +66,7 @@ def redraw(directory: Path) -> list[Path]:
             copy_written(directory, folder, leave=("figures", "summary.json", REPORT))
             text = (directory / "summary.json").read_text(encoding="utf-8")
             (folder / "summary.json").write_text(text, encoding="utf-8")
-            drawn = [path.relative_to(folder) for path in draw(folder)]
+            drawn = [path.relative_to(folder) for path in draw(folder, figures=look)]
             write_report(folder)
     return [directory / path for path in drawn]
 

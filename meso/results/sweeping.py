@@ -24,7 +24,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from meso.case import Case
+from meso.case import Case, Figures
 from meso.errors import CaseError, ConvergenceError, GeometryError
 from meso.files.directory import hold, is_result, on_root, staged
 from meso.files.headline import headline, headline_of
@@ -66,6 +66,7 @@ class Table:
     directory: Path | None
     head: dict[str, Any]
     rows: dict[str, Row] = field(default_factory=dict)  # by case hash
+    figures: Figures | None = None  # how they look
 
     def read(self) -> None:
         """Take over the points of an earlier, perhaps interrupted, sweep of the same case."""
@@ -149,7 +150,7 @@ class Table:
             if picture:
                 from meso.figures.sweeps import draw_sweep
 
-                draw_sweep(folder)
+                draw_sweep(folder, self.figures)
             if case is not None:
                 text = case.to_toml(relative_to=self.directory.resolve())
                 write_report(folder, {"The case of the first point (.toml)": text})
@@ -272,8 +273,8 @@ def sweep(
 
         comm = MPI.COMM_WORLD
     solver = _Solver(format=format, allowed={"trusted": trusted, "many_cells": many_cells})
-    place = None if directory is None else Path(directory)
-    table = Table(directory=place, head=_head(path, axes, settings, points[0].case))
+    place, first = None if directory is None else Path(directory), points[0].case
+    table = Table(directory=place, head=_head(path, axes, settings, first), figures=first.figures)
     with nullcontext() if place is None else hold(place, comm):
         on_root(comm, table.read)
         if any(axis.key.startswith("geometry.") for axis in axes):
@@ -295,7 +296,7 @@ def sweep(
             text = ", ".join(f"{key} {found[key]:.6g}" for key in headline(found)[:3])
             text = f"failed: {row['error']}" if row["error"] else text
             progress(f"point {point.index + 1} of {len(points)}: {point.name}: {text}")
-        on_root(comm, lambda: table.write(picture=figures, case=points[0].case))
+        on_root(comm, lambda: table.write(picture=figures, case=first))
     return on_root(comm, lambda: [table.rows[point.case_hash] for point in points])
 
 
@@ -359,6 +360,7 @@ def _head(
         "title": first.title or first.geometry.file.stem,
         "meso": __version__,
         "fingerprint": fingerprint(first, axes),
+        "drawing_unit": first.geometry.length_unit_name,
         "over": [
             {
                 "key": axis.key,
@@ -369,7 +371,7 @@ def _head(
             }
             for axis in axes
         ],
-        "set": {key: plain(value)[0] for key, value in settings.items()},
+        "set": {k: plain(v)[0] for k, v in settings.items() if not k.startswith("figures.")},
     }
 
 
