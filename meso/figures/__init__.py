@@ -44,8 +44,10 @@ def draw(
         The files.
     """
     out, taken = Path(directory) / "figures", set[str]()
-    figures = figures or _wanted(Path(directory) / "case.toml")
-    with look(figures):
+    wanted = _wanted(Path(directory) / "case.toml")
+    if figures is not None:
+        wanted = Look(figures.style or wanted.style, figures.format or wanted.format)
+    with look(wanted):
         pictures = [
             (out / f"{free(name, taken)}.png", make)
             for name, make in _pictures(Drawn(Path(directory)))

@@ -89,26 +89,17 @@ def draw(axes: Any, names: Sequence[Label], unit: float) -> None:
     """Write labels on a map whose axes are in units of ``unit`` metres."""
     spans = np.ptp([axes.get_xlim(), axes.get_ylim()], axis=1) * unit
     inches = axes.bbox.size / axes.figure.dpi / spans
-    for name, shift in zip(names, _shifts(names, inches), strict=True):
-        moved = abs(shift) > 0.5 * _GAP
-        offset = (_FAR if moved else _AWAY) * name.normal
-        offset[1 - name.axis] += shift
+    for name, (shift, moved) in zip(names, _shifts(names, inches), strict=True):
+        direction, offset = name.normal, _AWAY * name.normal
         if moved:
-            offset[name.axis] = _FAR * np.sign(name.normal[name.axis])
-        dx, dy = name.normal
+            direction = np.where(np.arange(2) == name.axis, np.sign(name.normal), 0.0)
+            offset = _FAR * direction
+            offset[1 - name.axis] = shift
+        dx, dy = direction
         across = "left" if dx > 0.5 else "right" if dx < -0.5 else "center"
         up = "bottom" if dy > 0.5 else "top" if dy < -0.5 else "center"
-        if moved and name.axis:
-            across = "center"
-        if moved and not name.axis:
-            up = "center"
-        line = {
-            "arrowstyle": "-",
-            "color": name.color,
-            "linewidth": 0.6,
-            "shrinkA": 1,
-            "shrinkB": 0,
-        }
+        line = {"arrowstyle": "-", "color": name.color, "linewidth": 0.6}
+        line |= {"shrinkA": 1, "shrinkB": 0}
         ends = {"left": 0.0, "center": 0.5, "right": 1.0, "bottom": 0.0, "top": 1.0}
         axes.annotate(
             "\n".join(name.lines),

@@ -18,6 +18,7 @@ from meso.figures.style import (
     LINES,
     Scale,
     canvas,
+    ink,
     length_scale,
     line_figure,
     plain,
@@ -26,7 +27,7 @@ from meso.figures.style import (
 )
 from meso.files.vtu import degree_of
 
-_EXACT: dict[str, Any] = {"color": "black", "linewidth": 1.0, "linestyle": (0, (5, 4)), "zorder": 5}
+_EXACT: dict[str, Any] = {"linewidth": 1.0, "linestyle": (0, (5, 4)), "zorder": 5}
 # What probes show, by symbol.
 _SHOWN = {
     "J": "current_density",
@@ -115,7 +116,9 @@ def _wall_tables(result: Drawn) -> Figure | None:
             exact = result.closed_form(np.column_stack([columns["x_m"], columns["y_m"]]))
             if exact and key in exact:
                 text = "closed form" if i == len(walls) - 1 else "_"
-                row.lines.append((columns["s_m"], exact[key], {**_EXACT, "label": text}))
+                row.lines.append(
+                    (columns["s_m"], exact[key], {**_EXACT, "color": ink(), "label": text})
+                )
         rows.append(row)
     length = length_scale(max(float(columns["s_m"].max()) for _, columns in walls))
     title, along = f"{result.title}: along the walls", "arc length, conductor on the left"
@@ -194,7 +197,7 @@ def probe(result: Drawn, name: str) -> Figure:
             row.lines.append((s, values, {"color": LINES[i], "label": label}))
         for i, key in enumerate(known):
             text = "_" if i else f"closed form, {source}"
-            row.lines.append((s, exact[key], {**_EXACT, "label": text}))
+            row.lines.append((s, exact[key], {**_EXACT, "color": ink(), "label": text}))
         rows.append(row)
     for i, line in enumerate(_components(columns, "seen_orbital_density", "L")):
         text, values, unit, _ = line
@@ -259,7 +262,7 @@ def densities(columns: Columns, title: str, note: str = "") -> Figure:
         start = next((at for at in both if f"{at}_{unit}" in columns), None)
         if start is not None:
             local = columns[f"{start}_{unit}"]
-            dashed = {"color": "black", "linestyle": (0, (5, 4)), "linewidth": 1.2}
+            dashed = {"color": ink(), "linestyle": (0, (5, 4)), "linewidth": 1.2}
             made = "from vorticity" if start == whole else "from gradients of J"
             lines[made] = local, {"color": LINES[1]}
             lines["sum"] = columns[name] + local, dashed

@@ -83,7 +83,7 @@ def read_style(path: Path) -> dict[str, Any]:
         logger.removeHandler(handler)
         logger.propagate = before
     if text := " ".join(said.getvalue().split()):
-        raise CaseError(f"{path} is no style file of Matplotlib: {text.partition('. ')[0]}")
+        raise CaseError(f"{path} is no style file of Matplotlib: {text.partition(' You ')[0]}")
     return dict(found)
 
 
