@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import csv
+import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -191,3 +193,73 @@ def factorisations() -> int:
     PETSc.Log.begin()
     events = ("MatCholFctrNum", "MatLUFactorNum", "MatCholFctrSym", "MatLUFactorSym")
     return sum(int(PETSc.Log.Event(name).getPerfInfo()["count"]) for name in events)
+
+
+# --- reports
+
+
+class Page(HTMLParser):
+    """A report as a browser has it: well formed, and needing nothing but itself.
+
+    Attributes:
+        text: All text.
+        numbers: Values of its numbers.
+        images: Texts in place of its pictures.
+        headings: Levels of its headings.
+        blocks: Texts of what is set as code.
+    """
+
+    _EMPTY = ("meta", "img", "br", "hr")
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(convert_charrefs=True)
+        self.text, self.open, self.headings = "", list[str](), list[int]()
+        self.numbers, self.images, self.blocks = list[float](), list[str](), list[str]()
+        self.ids, self.links = list[str](), list[str]()
+        source = path.read_text(encoding="utf-8")
+        assert source.startswith("<!DOCTYPE html>\n")
+        self.feed(source)
+        self.close()
+        assert self.open == [] and len(set(self.ids)) == len(self.ids)
+        assert set(self.links) <= {f"#{name}" for name in self.ids}
+        assert self.headings[:1] == [1] and self.headings.count(1) == 1
+        steps = zip(self.headings, self.headings[1:], strict=False)
+        assert all(after <= before + 1 for before, after in steps)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        assert len(given) == len(attrs) and tag not in ("script", "link", "iframe", "object")
+        assert not any(name.startswith("on") for name in given)
+        if tag not in self._EMPTY:
+            self.open.append(tag)
+        if tag == "html":
+            assert given["lang"] == "en"
+        if tag == "img":
+            start, _, content = str(given["src"]).partition(",")
+            assert start == "data:image/png;base64"
+            assert base64.b64decode(content, validate=True).startswith(b"\x89PNG")
+            assert given["alt"]
+            self.images.append(str(given["alt"]))
+        if tag == "data":
+            self.numbers.append(float(str(given["value"])))
+        if tag[0] == "h" and tag[1:].isdigit():
+            self.headings.append(int(tag[1:]))
+        if tag == "code":
+            self.blocks.append("")
+        self.ids += [str(given["id"])] if "id" in given else []
+        self.links += [str(given["href"])] if "href" in given else []
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "style":
+            assert "url(" not in data and "@import" not in data
+            return
+        self.text += data
+        if self.open and self.open[-1] == "code":
+            self.blocks[-1] += data
+
+    def record(self) -> Any:
+        """The numbers of the whole record, which ends the page."""
+        return json.loads(self.blocks[-1])

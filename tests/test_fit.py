@@ -118,7 +118,8 @@ def test_exact_data_give_their_values(capsys):
     assert errors == pytest.approx([error[0] * NM, error[1]], rel=1e-2)
     assert "path" in printed.out and "chi^2" in printed.out and "± " in printed.out
     assert sorted(p.name for p in Path("out").iterdir()) == [
-        *("case.toml", "evaluations.jsonl", "fit.json", "fit.png", "residuals.csv")
+        *("case.toml", "evaluations.jsonl", "fit.json", "fit.png", "report.html"),
+        "residuals.csv",
     ]
     rows = residuals()
     assert [float(row[WIDTH]) for row in rows] == [60, 700]

@@ -67,7 +67,11 @@ def test_the_whole_directory():
     write_case()
     assert main(["run", "case.toml", "--quiet"]) == 0
     assert everything() == sorted(
-        ["case.toml", "out", *(f"out/{name}" for name in ("case.toml", "summary.json"))]
+        [
+            "case.toml",
+            "out",
+            *(f"out/{name}" for name in ("case.toml", "report.html", "summary.json")),
+        ]
         + ["out/fields.pvd", "out/fields", "out/fields/part0.vtu"]
         + ["out/probes", "out/probes/across.csv", "out/edges", "out/edges/edges.csv"]
         + ["out/figures"]
@@ -543,7 +547,8 @@ def test_a_second_run_replaces_the_first():
     assert second["model"] == "ohmic"
     assert not Path("out/probes").exists()
     assert everything() == sorted(
-        ["case.toml", "out", "out/case.toml", "out/summary.json", "out/fields.pvd"]
+        ["case.toml", "out", "out/case.toml", "out/report.html", "out/summary.json"]
+        + ["out/fields.pvd"]
         + ["out/fields", "out/fields/part0.vtu", "out/edges", "out/edges/edges.csv"]
     )
 

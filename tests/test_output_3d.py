@@ -91,7 +91,7 @@ def test_directory(saved: tuple[Result, Path]) -> None:
     _, folder = saved
     assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == [
         *("case.toml", "edges/sides.csv", "edges/surfaces.csv", "fields.pvd", "fields/part0.vtu"),
-        *("probes/up.csv", "summary.json", "walls.pvd", "walls/part0.vtu"),
+        *("probes/up.csv", "report.html", "summary.json", "walls.pvd", "walls/part0.vtu"),
     ]
 
 

@@ -209,9 +209,7 @@ def test_table_and_files():
         knudsen = path / 100e-9
         assert len(row["warnings"]) == (knudsen > 0.21), row["warnings"]
     assert sorted(p.name for p in Path("sweep").iterdir()) == [
-        "sweep.csv",
-        "sweep.json",
-        "sweep.png",
+        *("report.html", "sweep.csv", "sweep.json", "sweep.png")
     ]
     written = table()
     assert [float(row[f"{PATH}_m"]) for row in written] == [r["swept"][f"{PATH}_m"] for r in rows]
@@ -382,7 +380,9 @@ def test_command(capsys):
     printed = capsys.readouterr()
     assert f"{PATH}_m" in printed.out and "resistance.strip_ohm" in printed.out
     assert "table in out_sweep/sweep.csv" in printed.out and not printed.err
-    assert sorted(p.name for p in Path("out_sweep").iterdir()) == ["sweep.csv", "sweep.json"]
+    assert sorted(p.name for p in Path("out_sweep").iterdir()) == [
+        *("report.html", "sweep.csv", "sweep.json")
+    ]
     assert main([*words, "--quiet"]) == 0
     assert not capsys.readouterr().out
     assert Path("out_sweep/sweep.png").is_file()

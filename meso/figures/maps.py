@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib import colormaps, rcParams
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
 from meso.constants import ELECTRON_CHARGE
@@ -36,6 +36,7 @@ def current(result: Drawn) -> Figure:
         image = panel.image(speed / unit.factor, cmap=SPEED, vmin=0, vmax=limit)
         if panel.main:
             _stream(panel, field[list(panel.plane.axes)], top or 1.0)
+            _outside(panel, np.isnan(speed))
     extend = "max" if peak > top else "neither"
     return sheet.finish(image, f"current density |J| ({unit.name})", extend)
 
@@ -65,6 +66,13 @@ def _stream(panel: Panel, field: np.ndarray, top: float) -> None:
         density=(wide / 4.2, high / 4.2 + 0.15),
         maxlength=8.0,
     )
+
+
+def _outside(panel: Panel, where: np.ndarray) -> None:
+    """Hide the ends of lines that reach beyond the conductor by a part of a cell."""
+    paper = np.zeros((*where.shape, 4))
+    paper[where] = to_rgba(rcParams["axes.facecolor"])
+    panel.image(paper, zorder=3)
 
 
 def scalar(result: Drawn, field: str) -> Figure:

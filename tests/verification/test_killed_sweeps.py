@@ -26,7 +26,8 @@ def kill_sweeps(count):
         assert [row["status"] for row in found["points"]] == ["done"] * 3
         names = {p.name for p in Path("grid").iterdir()}
         assert names == {"000", "001", "002", *("sweep.csv", "sweep.json", "sweep.png")} | {
-            "notes.txt"
+            "notes.txt",
+            "report.html",
         }
         assert kept("notes.txt", "000/figures/mine.png", folder="grid")
         assert [p.name for p in Path().iterdir() if p.name.startswith(".")] == []

@@ -238,4 +238,5 @@ def test_compare(tmp_path):
         "compare.json",
         "compare.png",
         "profile_across.csv",
+        "report.html",
     }
