@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import GEOMETRIES
+from helpers import Page
 from matplotlib.image import imread
 
 from meso import CaseError, design
@@ -105,6 +106,9 @@ def test_free_walls(capsys) -> None:
     drawings = sorted(path.name for path in Path("found/shapes").iterdir())
     assert drawings == [f"{i:03d}.geo" for i in range(len(rows))]
     assert imread("found/design.png").std() > 0
+    page = Page(Path("found/report.html"))
+    assert page.record() == table and table["verified"]["target"] in page.numbers
+    assert Path("found/shape.geo").read_text() in page.blocks and len(page.images) > 2
 
     # The drawing runs by itself, with its names.
     assert main(["run", "found/case.toml", "--output", "again", "--no-figures", "--quiet"]) == 0

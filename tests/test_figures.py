@@ -1,8 +1,10 @@
 """Figures: they exist, show something, and show the solution and nothing else."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -128,6 +130,45 @@ def test_periodic_boundaries_are_named_and_drawn(tmp_path: Path) -> None:
     }
     for file in files:
         not_blank(file)
+
+
+STYLE = """
+axes.prop_cycle: cycler("color", ["112233", "445566"])
+svg.fonttype: none
+"""
+
+
+def test_names_styles_and_formats(tmp_path: Path) -> None:
+    """Contacts and pieces of walls are named, in the colours of a style; vectors beside PNG."""
+    style, folder = tmp_path / "talk.mplstyle", tmp_path / "r"
+    style.write_text(STYLE)
+    changes = {"output.fields": ["current_density"], "output.probes": {}}
+    wished = case("ribbon", ("edges",), **changes, **{"figures.style": str(style)})
+    assert wished.hash == case("ribbon", ("edges",), **changes).hash
+    meso.run(wished).save(folder, figures=False)
+    assert 'style = "../talk.mplstyle"' in (folder / "case.toml").read_text()
+    assert main(["plot", str(folder), "--format", "svg"]) == 0
+    names = {path.name for path in (folder / "figures").iterdir()}
+    assert names == {"current.png", "current.svg", "edges.png", "edges.svg"}
+    root = ElementTree.parse(folder / "figures" / "current.svg").getroot()
+    groups = {e.get("id"): ElementTree.tostring(e, encoding="unicode") for e in root.iter()}
+    assert {"source", "drain"} <= groups.keys()
+    assert "#112233" in groups["edges 1"] and "#445566" in groups["edges 2"]
+    # The lines of the current are heavier where it is larger.
+    styles = "".join(e.get("style", "") for e in root.iter())
+    assert len(set(re.findall(r"stroke-width: [\d.]+; ?", styles))) > 10
+    assert main(["plot", str(folder), "--format", "pdf"]) == 0
+    assert (folder / "figures" / "edges.pdf").read_bytes().startswith(b"%PDF")
+    assert not (folder / "figures" / "edges.svg").exists()
+
+
+@pytest.mark.parametrize("text", ["figure.colour: red", "font.size: large-ish", None])
+def test_styles_that_are_none(text: str | None, tmp_path: Path) -> None:
+    style = tmp_path / "bad.mplstyle"
+    if text is not None:
+        style.write_text(text)
+    with pytest.raises(meso.CaseError, match="figures.style.*bad.mplstyle"):
+        case("ribbon", ("edges",), **{"figures.style": str(style)})
 
 
 def test_mesh_picture(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import GEOMETRIES
+from helpers import Page
 from matplotlib.image import imread
 
 from meso import Case, CaseError, fit, run
@@ -123,6 +124,9 @@ def test_exact_data_give_their_values(capsys):
     ]
     rows = residuals()
     assert [float(row[WIDTH]) for row in rows] == [60, 700]
+    page = Page(Path("out/report.html"))
+    assert len(page.images) == 1 and page.record() == found
+    assert {p["standard_error"] for p in found["parameters"].values()} <= set(page.numbers)
     solved = run(Case.load("out/case.toml", {WIDTH: 700}))
     # On its own mesh, which is another one.
     assert solved.conductance_matrix[0, 0] == pytest.approx(float(rows[1]["fit"]), rel=1e-5)

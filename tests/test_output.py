@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import GEOMETRIES
-from helpers import read_vtu, table
+from helpers import Page, read_vtu, table
 from mpi4py import MPI
 from test_cli import everything, here, summary, write_case  # noqa: F401 (here: a fixture)
 
@@ -81,6 +81,7 @@ def test_the_whole_directory():
         ]
     )
     assert 'file="fields/part0.vtu"' in Path("out/fields.pvd").read_text()
+    assert len(Page(Path("out/report.html")).images) == 5
 
 
 def test_keys_of_the_summary():

@@ -114,6 +114,7 @@ def draw(axes: Any, names: Sequence[Label], unit: float) -> None:
             path_effects=halo(),
             linespacing=1.25,
             parse_math=False,
+            gid=name.lines[0],  # in files of vectors, where an outlined text is no text
             arrowprops={**line, "relpos": (ends[across], ends[up])} if moved else None,
         )
 
