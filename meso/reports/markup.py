@@ -94,8 +94,8 @@ def number(value: float, unit: Scale, errors: Errors | None = None) -> list[Node
     """A number to read, with all of its digits for machines, and its errors below it."""
     out: list[Node] = [tag("data", shown(value / unit.factor), value=repr(value))]
     for what, error in (errors or {}).items():
-        text = f"± {shown(error / unit.factor, 2)}"
-        out.append(tag("span", text, tag("span", f" {what}"), class_="error"))
+        size = tag("data", shown(error / unit.factor, 2), value=repr(error))
+        out.append(tag("span", "± ", size, f" {what}", class_="error"))
     return out
 
 

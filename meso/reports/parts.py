@@ -58,7 +58,7 @@ def read_case(text: str) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of what is installed, without loading it."""
     out = {"meso": meso.__version__}
-    for name in ("fenics-dolfinx", "petsc4py", "gmsh", "numpy", "scipy"):
+    for name in ("fenics-dolfinx", "gmsh", "numpy", "scipy", "matplotlib"):
         try:
             out[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
