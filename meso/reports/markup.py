@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, tostring
 
-from meso.files.readable import Scale, handy, split_unit
+from meso.files.readable import Scale, handy, scale, split_unit
 from meso.units import is_number
 
 #: What goes into an element; None is left out.
@@ -236,10 +236,11 @@ def record(table: Mapping[str, Any], level: int = 3) -> list[Node]:
     for key, value in table.items():
         if not _nested(value) or not value:
             continue
-        title = key.replace("_", " ")
         rows = value if isinstance(value, dict) else {str(i + 1): v for i, v in enumerate(value)}
         like = all(isinstance(v, dict) and not any(map(_nested, v.values())) for v in rows.values())
-        out.append(tag(f"h{level}", split_unit(title)[0]))
+        name, unit = split_unit(key)
+        title = name.replace("_", " ") + (f" ({scale(0, unit).name})" if unit else "")
+        out.append(tag(f"h{level}", title))
         if like:
             out.append(quantities(rows, ""))
         elif all(isinstance(v, list) for v in rows.values()):

@@ -268,12 +268,12 @@ def _computed(found: Mapping[str, Any]) -> Iterator[Node]:
     mesh, solver = dict(found["mesh"]), dict(found["solver"])
     yield facts(
         {
-            "degree of the elements": found["order"],
+            **({"degree of the elements": found["order"]} if mesh["dofs"] else {}),
             **{k: solver.pop(k) for k in ("elements",) if k in solver},
             "cells": mesh["cells"],
             "smallest cell_m": mesh["h_min_m"],
             **{k: mesh[k] for k in ("area_m2", "volume_m3") if k in mesh},
-            "unknowns": mesh["dofs"],
+            **({"unknowns": mesh["dofs"]} if mesh["dofs"] else {}),
             "processes": mesh["ranks"],
         },
         "Mesh and elements",

@@ -120,6 +120,7 @@ def test_demos_do_not_depend_on_the_number_of_ranks(
         pytest.skip("with --thorough")
     one, many = solved(1) / demo, solved(ranks) / demo
     assert json.loads((many / "summary.json").read_text())["mesh"]["ranks"] == ranks
+    assert (many / "report.html").is_file()
     assert {p.relative_to(one) for p in one.rglob("*.csv")} == {
         p.relative_to(many) for p in many.rglob("*.csv")
     }
