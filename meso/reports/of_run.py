@@ -42,13 +42,14 @@ def report(folder: Path) -> str:
     toml_text = toml.read_text(encoding="utf-8") if toml.is_file() else ""
     case, errors = read_case(toml_text), _errors(found)
     words, drawn = method(found, case), figures(folder)
+    solid = "volume_m3" in found["mesh"]
     title = str(found["title"] or Path(found["mesh"]["file"]).stem)
     hidden = {key: value for key, value in found.items() if key != "files"}
     parts: list[tuple[str, list[Node]]] = [
-        ("", [_key(found, errors), warnings(found["warnings"]), *pictures(drawn[:1])]),
+        ("", [_key(found, errors), warnings(found["warnings"]), *pictures(drawn[:1], solid=solid)]),
         ("Contacts and walls", list(_tables(found, errors))),
         ("How sure the numbers are", list(_certainty(found))),
-        ("Figures", list(pictures(drawn[1:]))),
+        ("Figures", list(pictures(drawn[1:], solid=solid))),
         ("Angular momentum", record(found.get("angular_momentum", {}))),
         ("Extrema of the fields", list(_extrema(found))),
         ("Materials", list(materials(case))),
@@ -239,9 +240,8 @@ def _certainty(found: Mapping[str, Any]) -> Iterator[Node]:
     if not seen:
         yield tag(
             "p",
-            "The error of the mesh has not been estimated in this run; its default is made for"
-            " errors of about 10⁻⁴ or less. [mesh] adapt estimates it, inputs with an uncertainty"
-            " such as “7(1) nm” tell what they contribute.",
+            "No error has been estimated in this run. [mesh] adapt estimates that of the mesh in"
+            " 2D; inputs with an uncertainty, such as “7(1) nm”, tell what they contribute.",
         )
 
 

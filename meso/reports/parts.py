@@ -50,6 +50,16 @@ _CAPTIONS = {
 }
 
 
+#: The same of 3D devices, where it is something else.
+_SOLID = {
+    "current": "Current density in sections; contacts are marked. Lines follow the current in the"
+    " section, heavier where it is larger.",
+    "potential": "Potential in sections, with lines of equal potential.",
+    "orbital_density": "Orbital density in sections, in multiples of ħ: the component normal to"
+    " each, or as its title says.",
+}
+
+
 def read_case(text: str) -> dict[str, Any]:
     """Tables of a case file; none where there is no file."""
     return tomllib.loads(text)
@@ -112,9 +122,13 @@ def _derived(table: Mapping[str, Any], case: Mapping[str, Any]) -> dict[str, tup
     }
 
 
-def pictures(paths: Sequence[Path], *, of: str = "") -> list[Element]:
-    """Pictures with captions."""
-    return [picture(path, of + caption(path.stem)) for path in paths]
+def pictures(paths: Sequence[Path], *, of: str = "", solid: bool = False) -> list[Element]:
+    """Pictures with captions; ``solid``: sections of a device in 3D, which have no names."""
+    texts = [_SOLID.get(path.stem) if solid else None for path in paths]
+    return [
+        picture(path, of + (text or caption(path.stem)))
+        for path, text in zip(paths, texts, strict=True)
+    ]
 
 
 def caption(stem: str) -> str:
