@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import colormaps, rcParams
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from meso.constants import ELECTRON_CHARGE
 from meso.figures.cells import Extent
@@ -58,7 +59,7 @@ def _stream(panel: Panel, field: np.ndarray, top: float) -> None:
     weight = np.sqrt(np.clip(np.nan_to_num(np.hypot(u, v)) / top, 0.0, 1.0))
     shown = np.ptp([panel.axes.get_xlim(), panel.axes.get_ylim()], axis=1)
     wide, high = panel.axes.bbox.size / DPI * [np.ptp(x), np.ptp(y)] / shown
-    panel.axes.streamplot(
+    drawn = panel.axes.streamplot(
         *(x, y, u, v),
         color="white",
         linewidth=_THIN + (_THICK - _THIN) * weight,
@@ -66,6 +67,8 @@ def _stream(panel: Panel, field: np.ndarray, top: float) -> None:
         density=(wide / 4.2, high / 4.2 + 0.15),
         maxlength=8.0,
     )
+    low, high = (x[room], y[room]), (np.ptp(x[room:-room]), np.ptp(y[room:-room]))
+    drawn.lines.set_clip_path(Rectangle(low, *high, transform=panel.axes.transData))
 
 
 def _outside(panel: Panel, where: np.ndarray) -> None:
