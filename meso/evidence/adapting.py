@@ -23,7 +23,13 @@ from meso.device import Device
 from meso.discrete.cells import cells_of, facet_vertices
 from meso.discrete.fields import difference
 from meso.errors import CaseError
-from meso.evidence.indicators import absolute_curl, energy, last_degrees
+from meso.evidence.indicators import (
+    Indicated,
+    Indicator,
+    absolute_curl,
+    energy,
+    last_degrees,
+)
 from meso.flow.discretisation import TAYLOR_HOOD
 from meso.flow.hydrodynamic import ENRICHED, Hydrodynamic
 from meso.flow.ohmic import Ohmic
@@ -120,57 +126,71 @@ def adapt(case: Case, build: Build, progress: Progress) -> tuple[Device, Flow, A
     """
     wish = case.mesh.adapt
     assert wish is not None
-    materials = {region: case.materials[name] for region, name in case.regions.items()}
     wanted = SizeField.anything()
     steps: list[Step] = []
-    best: tuple[Device, Flow] | None = None
-    unit = ""
+    best: tuple[Device, Indicated] | None = None
     for _ in range(wish.steps + 1):
         device = build(wanted)
-        progress(f"solving {case.flow.model} flow twice on {device.cells} cells")
-        order = case.flow.order or device.order
-        # What a degree more changes, and not other elements.
-        same = {"elements": TAYLOR_HOOD} if case.flow.viscous and order < ENRICHED else {}
-        flows = [
-            _MODELS[case.flow.model](
-                device,
-                materials=materials,
-                boundaries=case.boundaries,
-                order=k,
-                thickness=case.geometry.thickness,
-                solver=case.flow.solver,
-                **same,
-            ).solve()
-            for k in (order, order + 1)
-        ]
-        values, unit = _target(case, flows[0])
-        finer, _ = _target(case, flows[1])
-        largest = int(np.argmax(finer))
-        size = float(np.abs(finer).max()) or 1.0
-        errors = _errors(case, flows[0], flows[1], float(np.abs(finer - values).max() / size))
-        estimate = float(errors.share.sum())
+        found = INDICATORS[case.flow.model](case, device, progress)
         step = Step(
             cells=device.cells,
-            unknowns=int(flows[0].evidence["unknowns"]),
-            value=float(values[largest]),
-            estimate=estimate,
+            unknowns=int(found.flow.evidence["unknowns"]),
+            value=found.value,
+            estimate=found.estimate,
         )
-        progress(f"{wish.target} {step.value:.9g} {unit}, relative error about {estimate:.1e}")
-        if best is None or estimate < min(s.estimate for s in steps):
-            best = device, flows[0]
+        progress(
+            f"{wish.target} {step.value:.9g} {found.unit}, relative error about {step.estimate:.1e}"
+        )
+        if best is None or step.estimate < best[1].estimate:
+            best = device, found
         steps.append(step)
-        if estimate <= (wish.tolerance or 0.0) or _stalled(steps):
+        if step.estimate <= (wish.tolerance or 0.0) or _stalled(steps):
             break
-        goal = _SAFETY * wish.tolerance if wish.tolerance else _STEP * estimate
-        wanted = on_root(device.comm, lambda e=errors, g=goal: next_sizes(e, g))  # type: ignore[misc]
+        goal = _SAFETY * wish.tolerance if wish.tolerance else _STEP * step.estimate
+        wanted = on_root(device.comm, lambda e=found.errors, g=goal: next_sizes(e, g))  # type: ignore[misc]
     assert best is not None
-    return *best, Adaptivity(
-        target=wish.target,
-        unit=unit,
-        tolerance=wish.tolerance,
-        steps=tuple(steps),
-        kept=int(np.argmin([s.estimate for s in steps])),
+    device, kept = best
+    return (
+        device,
+        kept.flow,
+        Adaptivity(
+            target=wish.target,
+            unit=kept.unit,
+            tolerance=wish.tolerance,
+            steps=tuple(steps),
+            kept=int(np.argmin([s.estimate for s in steps])),
+        ),
     )
+
+
+def _solved_twice(case: Case, device: Device, progress: Progress) -> Indicated:
+    """Degrees k and k + 1, of the ohmic and the hydrodynamic model."""
+    progress(f"solving {case.flow.model} flow twice on {device.cells} cells")
+    order = case.flow.order or device.order
+    # What a degree more changes, and not other elements.
+    same = {"elements": TAYLOR_HOOD} if case.flow.viscous and order < ENRICHED else {}
+    flows = [
+        _MODELS[case.flow.model](
+            device,
+            materials=case.region_materials,
+            boundaries=case.boundaries,
+            order=k,
+            thickness=case.geometry.thickness,
+            solver=case.flow.solver,
+            **same,
+        ).solve()
+        for k in (order, order + 1)
+    ]
+    values, unit = _target(case, flows[0])
+    finer, _ = _target(case, flows[1])
+    size = float(np.abs(finer).max()) or 1.0
+    errors = _errors(case, flows[0], flows[1], float(np.abs(finer - values).max() / size))
+    value = float(values[int(np.argmax(finer))])
+    return Indicated(flow=flows[0], value=value, unit=unit, errors=errors)
+
+
+#: By the name of the model.
+INDICATORS: dict[str, Indicator] = {"ohmic": _solved_twice, "hydrodynamic": _solved_twice}
 
 
 def _stalled(steps: list[Step]) -> bool:

@@ -1,19 +1,51 @@
-"""Where two solutions of different degree on one mesh differ, cell by cell."""
+"""Where the error of a target comes from, cell by cell."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 
 import basix
 import numpy as np
 
+from meso.case import Case
+from meso.device import Device
 from meso.discrete.cells import lagrange
 from meso.discrete.expressions import cell_integrals
 from meso.discrete.fields import Field
 from meso.equations import dissipation, vorticity
 from meso.equations.derived import TABLE
 from meso.flow.result import Flow
+from meso.geometry.refinement import CellErrors
 from meso.observables.derived import symbols
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Indicated:
+    """What a solution on a mesh tells of the target that the mesh is adapted to.
+
+    Attributes:
+        flow: The flow that the result would be of.
+        value: The target; of several numbers the largest.
+        unit: Its unit.
+        errors: What each cell of all ranks contributes to the estimated relative error.
+    """
+
+    flow: Flow
+    value: float
+    unit: str
+    errors: CellErrors
+
+    @property
+    def estimate(self) -> float:
+        """Estimated relative error of the target."""
+        return float(self.errors.share.sum())
+
+
+#: What solves a case on a mesh and estimates the error of its ``mesh.adapt.target`` there, one for
+#: each model. It may say on the way what it does.
+Indicator = Callable[[Case, Device, Callable[[str], None]], Indicated]
 
 
 def energy(flow: Flow, density: Field, voltage: Field | None = None) -> np.ndarray:
