@@ -351,10 +351,14 @@ def _run(options: argparse.Namespace, root: bool) -> None:
         if root and not options.no_figures and options.format == "vtu":
             gmsh_process.load("figures")  # while this process solves
         result = run(case, **wishes)
+        progress = wishes["progress"]
+        if case.flow.estimate is None:
+            from meso.gradients.estimates import is_cheap, with_errors
+
+            result = with_errors(result, progress=progress) if is_cheap(result) else result
         if uncertain:
             from meso.gradients import with_uncertainties
 
-            progress = wishes["progress"]
             result = with_uncertainties(result, trusted=options.trust, progress=progress)
         text = result.table()
         wishes["progress"]("writing files and drawing pictures")

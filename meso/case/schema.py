@@ -161,7 +161,8 @@ class Flow:
     harmonics: Annotated[Any, BeforeValidator(_harmonics)] = 16
     # Of currents and edge moments, relative: 1e-3 for "auto", 1e-2 for particles.
     tolerance: Positive | None = None
-    estimate: Flag = True  # of errors of the kinetic model, which takes further solutions
+    # Of errors, which takes further solutions; None: by the kinetic model, and where it is cheap.
+    estimate: Flag | None = None
     bounds: Flag = False  # of the conductance of the kinetic model
     magnetic_field: Annotated[float, unit("T")] = 0.0  # along z
     seed: Annotated[int, Field(strict=True, ge=0)] = 0  # of the random numbers of particles

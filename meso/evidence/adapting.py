@@ -36,7 +36,7 @@ from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow, four_terminal, ports_of
 from meso.geometry.layers import SizeField
 from meso.geometry.refinement import CellErrors, cell_errors, next_sizes
-from meso.mpi import concatenated, on_root
+from meso.mpi import concatenated, on_root, total
 from meso.observables.accumulation import edge_moments
 from meso.orbital import orbital_density, vorticity
 
@@ -307,8 +307,35 @@ def _errors(case: Case, coarse: Flow, fine: Flow, lost: float) -> CellErrors:
     if not sums[0]:
         return found
     least = _NO_LUCK * sums[0] / (float(concatenated(comm, whole).sum()) or 1.0)
-    more = 1 / (1 - (k / (k + 1)) ** (2 * corner_power))
     share = (found.parts[:, sums > 0] / sums[sums > 0]).mean(axis=1)
-    smooth = 1 / (1 - np.minimum(found.decay, _SLOWEST))
-    factor = np.where(found.at_corner, more, smooth)
-    return replace(found, share=share * max(lost, least) * factor)
+    return replace(found, share=share * max(lost, least) * _left(found, k))
+
+
+def _left(found: CellErrors, k: int) -> np.ndarray:
+    """Error of degree k over its difference from degree k + 1, of each cell."""
+    corner = 1 / (1 - (k / (k + 1)) ** (2 * found.corner_power))
+    return np.where(found.at_corner, corner, 1 / (1 - np.minimum(found.decay, _SLOWEST)))
+
+
+def unseen(coarse: Flow, fine: Flow) -> tuple[tuple[float, float], float]:
+    """What the difference of degrees k and k + 1 in the plane does not tell; all ranks call this.
+
+    Returns:
+        Error of degree k over the difference, of currents and of moments; and the least relative
+        error, should contributions of both signs have cancelled.
+    """
+    device, comm = fine.device, fine.device.comm
+    density, voltage = (fine.fields[name] for name in ("current_density", "potential"))
+    lost = difference(density, coarse.fields["current_density"])
+    parts = energy(fine, lost, difference(voltage, coarse.fields["potential"])), absolute_curl(lost)
+    found = cell_errors(
+        concatenated(comm, cells_of(device).corners * device.extent),
+        concatenated(comm, np.column_stack(parts)),
+        concatenated(comm, last_degrees(density)),
+        power=1.0,
+        corner_power=_CORNER_POWERS[fine.model],
+    )
+    sums, whole = found.parts.sum(axis=0), float(total(comm, energy(fine, density).sum()))
+    factors = _left(found, coarse.order) @ found.parts / np.where(sums > 0, sums, 1.0)
+    currents, curls = np.maximum(factors, 1.0).tolist()
+    return (currents, curls), _NO_LUCK * float(sums[0]) / (whole or 1.0)

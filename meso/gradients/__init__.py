@@ -20,6 +20,7 @@ _LAZY = {
     "ShapeGradient": "shape",
     "shape_gradient": "shape",
     "velocities": "motion",
+    "with_errors": "estimates",
     "with_uncertainties": "uncertainties",
 }
 

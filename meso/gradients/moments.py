@@ -28,7 +28,7 @@ def moment(result: Result, short: str) -> tuple[Sensitivity, float] | None:
     if not found or not has_gradient(result.flow, found["channel"]):
         return None
     device, flow, channel = result.device, result.flow, found["channel"]
-    pieces = _pieces(result, found["place"])
+    pieces = pieces_of(result, found["place"])
     if not pieces:
         return None
     length = sum(device.pieces[i].measure for i in pieces)
@@ -49,7 +49,7 @@ def _walls(result: Result) -> list[int]:
     return [i for i, piece in enumerate(result.device.pieces) if piece.boundary in result.walls]
 
 
-def _pieces(result: Result, place: str) -> Sequence[int]:
+def pieces_of(result: Result, place: str) -> Sequence[int]:
     """Pieces of a wall, or one of them by its number."""
     wall, _, number = (place, "", "") if place in result.walls else place.rpartition(".")
     own = [i for i in _walls(result) if result.device.pieces[i].boundary == wall]

@@ -69,8 +69,9 @@ def _numerical(result: Result, name: str, value: float, size: float) -> Mapping[
         # They are relative to the largest current, potential or moment.
         scale = size if moment or "potential" in name else abs(value)
         mesh, harmonics = (None if np.isnan(x) else float(x) * scale for x in relative)
+    mesh = result.mesh_errors.get(name, mesh)
     done = result.adaptivity
-    if done is not None and _is_target(done.target, outputs.short(name)):
+    if mesh is None and done is not None and _is_target(done.target, outputs.short(name)):
         mesh = done.estimate * abs(value)
     return {"mesh": mesh, "harmonics": harmonics}
 

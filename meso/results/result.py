@@ -55,6 +55,9 @@ class Result:
             vorticity of a kinetic flow, which diverges at rough walls.
         uncertainties: Of the numbers of the result, by column of a sweep's table, where inputs of
             the case have uncertainties: :func:`meso.gradients.with_uncertainties`.
+        mesh_errors: Estimated errors that the mesh leaves in the numbers of an ohmic or
+            hydrodynamic flow, by column of a sweep's table, in its unit; empty where nobody
+            asked: :func:`meso.gradients.with_errors`.
         terms: What the caller added to the weak forms of the flow, and of the densities.
     """
 
@@ -74,6 +77,7 @@ class Result:
     spin_moments: tuple[EdgeMoment, ...] = ()
     uncertainties: Mapping[str, Uncertainty] = field(default_factory=dict)
     terms: tuple[tuple[Term, ...], tuple[Term, ...]] = ((), ())
+    mesh_errors: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.extrema is None:

@@ -158,7 +158,7 @@ def run(
         if part is not None:
             fields |= part.fields | report.totals(part, fields)
         found = corners.extrema_of(flow, fields)
-        return Result(
+        result = Result(
             case=case,
             flow=flow,
             fields=fields,
@@ -178,6 +178,11 @@ def run(
             terms=(tuple(terms), tuple(angular_momentum_terms)),
             **evidence,
         )
+        if case.flow.estimate and case.flow.model in ("ohmic", "hydrodynamic"):
+            from meso.gradients import with_errors  # what it says of a result is above it
+
+            result = with_errors(result, progress=progress)
+        return result
 
 
 def _check(
@@ -304,7 +309,7 @@ def solve(
         order=degree,
         harmonics=case.flow.harmonics,
         tolerance=case.flow.tolerance,
-        estimate=case.flow.estimate,
+        estimate=case.flow.estimate is not False,
     )
     if keep and flow.adjoint is None:  # nobody knew which one would be the last
         flow = kinetic(flow.distribution.harmonics, flow.order, flow, keep=True)

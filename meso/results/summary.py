@@ -6,7 +6,7 @@ Keys carry their unit.
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -81,6 +81,8 @@ def summary(result: Result) -> dict[str, Any]:
             out[f"conductance_matrix_standard_error_S{per}"] = errors.tolist()
     if result.convergence is not None:
         out["convergence"] = result.convergence.table()
+    if result.mesh_errors:
+        out["estimated_errors_mesh"] = dict(result.mesh_errors)
     if result.bounds is not None:
         out["bounds"] = result.bounds.table(per)
     if result.resistances:
@@ -158,8 +160,24 @@ def numbers(result: Result) -> dict[str, float]:
                     axes = ("",) if len(parts) == 1 else ("_x", "_y", "_z")
                     out |= {f"{name}.{key}{a}": x for a, x in zip(axes, parts, strict=True)}
     out |= report.numbers(result)
+    out |= _of_mesh(result.mesh_errors, out)
     out["cells"] = result.device.cells
     return {key: value if isinstance(value, int) else float(value) for key, value in out.items()}
+
+
+def _of_mesh(errors: Mapping[str, float], columns: Mapping[str, float]) -> dict[str, float]:
+    """Largest errors of currents and potentials, and of moments, over the largest of each."""
+    kinds = {"currents": ("current_", "potential_", "voltage_"), "edge_moments": ("_moment_hbar",)}
+    out: dict[str, float] = {}
+    for what, keys in kinds.items():
+        for key in keys:
+            own = [name for name in columns if key in name]
+            size = max((abs(columns[name]) for name in own), default=0.0)
+            largest = max((errors.get(name, 0.0) for name in own), default=0.0)
+            if largest and size:
+                name = f"estimated_error_mesh.{what}"
+                out[name] = max(out.get(name, 0.0), largest / size)
+    return out
 
 
 def _per(result: Result) -> str:
@@ -267,28 +285,30 @@ def table(result: Result) -> str:
     unit = "A/m" if result.per_thickness else "A"
     made = f"{flow.model} flow, order {flow.order}, {device.cells} cells,"
     made += f" {flow.evidence['unknowns']} unknowns"
-    errors = {}
+    errors, what = _terminal_errors(result)
     if flow.counted is not None:
         made = f"{flow.counted.particles} particles on {device.cells} cells"
-        errors = flow.counted.terminals(flow.boundaries)
     lines = [f"{result.case.title or result.case.geometry.file.stem}: {made}", ""]
     tables = (("contact", "potential V", flow.contacts), ("periodic", "voltage V", flow.periodic))
-    for what, level, terminals in tables:
+    for head, level, terminals in tables:
         if terminals:
             lines += [] if lines[-1] == "" else [""]
-            lines.append(f"  {what:<16}{'current ' + unit:>18}{level:>18}")
+            lines.append(f"  {head:<16}{'current ' + unit:>18}{level:>18}")
         for name, terminal in terminals.items():
             lines.append(f"  {name:<16}{terminal.current:>18.9g}{terminal.potential:>18.9g}")
             if name in errors:
-                off = "".join(f"{error:>18.2g}" for error in errors[name])
-                lines.append(f"    {'standard error':<14}{off}")
+                off = "".join(f"{error:>18.2g}" if error else f"{'':>18}" for error in errors[name])
+                lines.append(f"    {what:<14}{off}".rstrip())
     if len(flow.contacts) == 2:
         siemens = "S/m" if result.per_thickness else "S"
-        doubt = "" if flow.counted is None else f" ± {flow.counted.errors[0, 0]:.2g}"
+        error = result.mesh_errors.get(f"conductance_S{_per(result)}")
+        error = error if flow.counted is None else flow.counted.errors[0, 0]
+        doubt = "" if error is None else f" ± {error:.2g}"
         lines += ["", f"  conductance {flow.conductance_matrix[0, 0]:.9g}{doubt} {siemens}"]
     for name, value in result.resistances.items():
         ohm = "Ω m" if result.per_thickness else "Ω"
-        error = result.resistance_errors.get(name)
+        column = f"resistance.{name}_ohm{_per(result).removeprefix('_per')}"
+        error = result.resistance_errors.get(name, result.mesh_errors.get(column))
         doubt = "" if error is None else f" ± {error:.2g}"
         lines.append(f"  resistance {name} {value:.9g}{doubt} {ohm}")
     lines += _moments(result)
@@ -311,6 +331,21 @@ def table(result: Result) -> str:
         ]
     lines += ["", *(f"  warning: {text}" for text in result.warnings)]
     return "\n".join(lines).rstrip()
+
+
+def _terminal_errors(result: Result) -> tuple[dict[str, tuple[float, ...]], str]:
+    """Errors of current and potential (voltage) of terminals, and of which kind they are."""
+    flow, per = result.flow, _per(result)
+    if flow.counted is not None:
+        return flow.counted.terminals(flow.boundaries), "standard error"
+    levels = dict.fromkeys(flow.contacts, "potential_V") | dict.fromkeys(flow.periodic, "voltage_V")
+    found = {
+        name: tuple(
+            result.mesh_errors.get(f"{name}.{key}", 0.0) for key in (f"current_A{per}", level)
+        )
+        for name, level in levels.items()
+    }
+    return {name: both for name, both in found.items() if any(both)}, "error of mesh"
 
 
 def _extrema(result: Result, name: str) -> dict[str, Any]:
@@ -371,7 +406,17 @@ def _moments(result: Result) -> list[str]:
                 parts[np.abs(parts) < 1e-10 * np.abs(parts).max()] = 0.0
             value = "".join(f"{x:>14.5g}" if vector else f"{x:>24.6g}" for x in parts)
             size = f"{m.measure * 1e18:>14.6g}" if solid else f"{m.measure * 1e9:>18.6g}"
-            if m.error:
-                value += f" ± {m.error / HBAR / m.measure:.2g}"
+            if error := m.error / HBAR / m.measure or _of_piece(result, moments, m, channel):
+                value += f" ± {error:.2g}"
             rows.append(f"  {m.wall:<16}{size}{value}")
     return rows
+
+
+def _of_piece(
+    result: Result, moments: Sequence[EdgeMoment], moment: EdgeMoment, channel: str
+) -> float:
+    """Error of the mesh of the moment of a piece, in the unit of its column; 0 if unknown."""
+    own = [m for m in moments if m.wall == moment.wall]
+    place = moment.wall if len(own) < 2 else f"{moment.wall}.{own.index(moment) + 1}"
+    found = [e for n, e in result.mesh_errors.items() if n.startswith(f"{place}.{channel}_hbar")]
+    return max(found, default=0.0)

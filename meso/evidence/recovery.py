@@ -1,0 +1,123 @@
+"""What a solution leaves out, from the solution alone: local polynomials of a higher degree.
+
+Around each vertex a polynomial of degree k + 1 is fitted to the values in the cells that meet
+there; in a cell the polynomials of its vertices are blended (Z. Zhang and A. Naga 2005). What this
+differs by from the solution estimates its error: of smooth flows two to four times too large, at
+corners five to ten times (docs/verification.md). It costs no solution.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from meso.device import Device
+from meso.discrete.cells import cells_of, lagrange
+from meso.discrete.expressions import interpolated
+from meso.discrete.fields import Field, cellwise
+from meso.equations import ohmic
+from meso.evidence.indicators import energy
+from meso.flow.result import Flow
+from meso.observables.derived import symbols
+
+#: Least eigenvalue of a fit over the largest, below which the cells do not determine it.
+_DETERMINED = 1e-9
+#: What a polynomial of a vertex counts on the opposite side of a cell: something, for cells with
+#: one vertex whose polynomial is known.
+_BESIDE = 1e-3
+
+
+def gap(flow: Flow, density: Field, voltage: Field) -> tuple[Field, np.ndarray]:
+    """What a flow leaves out of the current density, and the energy of that; all ranks call this.
+
+    Args:
+        flow: The flow, for its model and coefficients.
+        density: Current density, of it or of other potentials of its ports.
+        voltage: The potential.
+
+    Returns:
+        The current density, and the power of each cell of this rank, shape (c,).
+    """
+    if flow.viscous:
+        found = lost(density, flow.order + 1)
+        return found, energy(flow, found, lost(voltage, flow.order))
+    sigma = symbols(flow, None).material(lambda m: m.conductivity)
+    current = ohmic.current_density(lost(voltage, flow.order + 1).function(), sigma)
+    found = interpolated(density.name, density.unit, density.device, flow.order, current)
+    return found, energy(flow, found)
+
+
+def lost(field: Field, degree: int) -> Field:
+    """Recovered minus present field, cell by cell; zero where nothing can be recovered.
+
+    All ranks call this.
+
+    Args:
+        field: The field.
+        degree: Of the polynomials.
+    """
+    device = field.device
+    cells, vertices = cells_of(device), lagrange(device, 1).dofs
+    center, size = _places(device)
+    powers = _powers(cells.dimension, degree)
+    fits, known = _fits(field, powers, center, size)
+    points = lagrange(device, max(degree, field.highest)).points
+    at = cells.positions(np.arange(cells.count), points)
+    shares = np.column_stack([1 - points.sum(axis=1), points]) + _BESIDE
+    values = np.zeros((*at.shape[:2], field.components))
+    whole = np.zeros(at.shape[:2])
+    for i, node in enumerate(vertices.T):
+        weight = shares[:, i] * known[node][:, None]
+        local = (at - center[node][:, None]) / size[node][:, None, None]
+        values += weight[..., None] * (_monomials(local, powers) @ fits[node])
+        whole += weight
+    present = field.everywhere(points)
+    values = np.where(whole[..., None] > 0, values / np.maximum(whole, 1e-300)[..., None], present)
+    highest = max(degree, field.highest)
+    return cellwise(field.name, field.unit, device, highest, values - present)
+
+
+def _fits(
+    field: Field, powers: np.ndarray, center: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients around each vertex, (v, n, components), and which are determined, (v,)."""
+    device, space = field.device, lagrange(field.device, 1)
+    cells, n, m = cells_of(device), len(powers), field.components
+    points = lagrange(device, max(1, field.highest)).points
+    at, values = cells.positions(np.arange(cells.count), points), field.everywhere(points)
+    sums = np.zeros((space.nodes, n, n + m))
+    for node in space.dofs.T:
+        basis = _monomials((at - center[node][:, None]) / size[node][:, None, None], powers)
+        np.add.at(sums, node, basis.swapaxes(1, 2) @ np.concatenate([basis, values], axis=2))
+    if device.comm.size > 1:
+        flat = sums.reshape(space.nodes, -1)
+        for column in range(flat.shape[1]):
+            flat[:, column] = space.shared_sum(flat[:, column])
+    eigenvalues, vectors = np.linalg.eigh(sums[..., :n])
+    known = eigenvalues[:, 0] > _DETERMINED * eigenvalues[:, -1]
+    scale = np.where(known[:, None], eigenvalues, 1.0)[..., None]
+    return vectors @ (vectors.swapaxes(1, 2) @ sums[..., n:] / scale), known.astype(float)
+
+
+def _places(device: Device) -> tuple[np.ndarray, np.ndarray]:
+    """Of each vertex: scaled position, (v, d), and the mean size of the cells around, (v,)."""
+    space, corners = lagrange(device, 1), cells_of(device).corners
+    center = np.zeros((space.nodes, corners.shape[2]))
+    center[space.dofs] = corners
+    longest = np.linalg.norm(corners[:, :, None] - corners[:, None], axis=3).max(axis=(1, 2))
+    size, many = np.zeros((2, space.nodes))
+    np.add.at(size, space.dofs, longest[:, None])
+    np.add.at(many, space.dofs, 1.0)
+    return center, space.shared_sum(size) / np.maximum(space.shared_sum(many), 1.0)
+
+
+def _powers(dimension: int, degree: int) -> np.ndarray:
+    """Exponents of all monomials up to a degree, shape (n, d)."""
+    every = product(range(degree + 1), repeat=dimension)
+    return np.array([powers for powers in every if sum(powers) <= degree])
+
+
+def _monomials(places: np.ndarray, powers: np.ndarray) -> np.ndarray:
+    """Monomials at places (..., d), shape (..., n)."""
+    return np.prod([places[..., a, None] ** p for a, p in enumerate(powers.T)], axis=0)
