@@ -226,19 +226,26 @@ def _adapt(case: Tables) -> Problems:
         file = case.geometry.file.name
         yield "mesh.adapt", f"{file} is a mesh already; only a drawing can be refined"
     key, target = "mesh.adapt.target", adapt.target
-    names = ("conductance", "edge_moment", *case.output.resistances)
+    driven = {n: "current" if c.current is None else "potential" for n, c in case.contacts.items()}
+    contacts = [f"{name}.{what}" for name, what in driven.items()]
+    moments = [f"{wall}.{what}_moment" for wall in case.walls for what in ("orbital", "spin")]
+    names = ("conductance", "edge_moment", *case.output.resistances, *contacts, *moments)
     if target not in names:
         yield key, f'unknown target "{target}"; {known(target, names)}'
     elif target == "conductance" and len(case.contacts) < 2 and not case.periodic:
         yield key, '"conductance" needs two contacts or a periodic pair'
-    elif target == "edge_moment":
-        if bare := _uncoupled(case):
-            text = '"edge_moment" needs the fermi_energy, or orbital_coupling, of each material'
+    elif target in contacts and case.periodic:
+        yield key, f'"{target}" is for contacts without periodic pairs; "conductance" is for all'
+    elif target.endswith("_moment"):
+        channel = "spin" if target.endswith("spin_moment") else "orbital"
+        if bare := _uncoupled(case, channel):
+            also = "the fermi_energy, or " if channel == "orbital" else "the "
+            text = f'"{target}" needs {also}{channel}_coupling, of each material'
             yield key, f"{text}; missing in {', '.join(bare)}"
         if not case.walls:
-            yield key, '"edge_moment" needs a wall'
+            yield key, f'"{target}" needs a wall'
         if not case.flow.viscous:
-            yield key, '"edge_moment" needs a flow with vorticity, not the ohmic model'
+            yield key, f'"{target}" needs a flow with vorticity, not the ohmic model'
 
 
 def _angular_momentum(case: Tables) -> Problems:

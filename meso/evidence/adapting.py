@@ -14,15 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
-from meso.boundary import Wall
 from meso.case import Case
 from meso.device import Device
-from meso.discrete.cells import cells_of, facet_vertices
+from meso.discrete.cells import cells_of
 from meso.discrete.fields import difference
-from meso.errors import CaseError
+from meso.evidence import recovery, targets
 from meso.evidence.indicators import (
     Indicated,
     Indicator,
@@ -33,12 +30,10 @@ from meso.evidence.indicators import (
 from meso.flow.discretisation import TAYLOR_HOOD
 from meso.flow.hydrodynamic import ENRICHED, Hydrodynamic
 from meso.flow.ohmic import Ohmic
-from meso.flow.result import Flow, four_terminal, ports_of
+from meso.flow.result import Flow
 from meso.geometry.layers import SizeField
 from meso.geometry.refinement import CellErrors, cell_errors, next_sizes
 from meso.mpi import concatenated, on_root, total
-from meso.observables.accumulation import edge_moments
-from meso.orbital import orbital_density, vorticity
 
 #: Powers of the cell size, and of one over the degree squared, by which the error of a conductance
 #: falls at a corner of 270 degrees: J ~ r^(1/3) where walls slip, grad phi ~ r^(-1/3).
@@ -78,7 +73,7 @@ class Adaptivity:
     """What an adaptive refinement did.
 
     Attributes:
-        target: "conductance", "edge_moment" or the name of a resistance.
+        target: What the case names.
         unit: Unit of the target.
         tolerance: Relative error at which it was to stop, or None.
         steps: The meshes.
@@ -131,7 +126,8 @@ def adapt(case: Case, build: Build, progress: Progress) -> tuple[Device, Flow, A
     best: tuple[Device, Indicated] | None = None
     for _ in range(wish.steps + 1):
         device = build(wanted)
-        found = INDICATORS[case.flow.model](case, device, progress)
+        solid = device.dimension == 3
+        found = (_recovered if solid else INDICATORS[case.flow.model])(case, device, progress)
         step = Step(
             cells=device.cells,
             unknowns=int(found.flow.evidence["unknowns"]),
@@ -181,15 +177,59 @@ def _solved_twice(case: Case, device: Device, progress: Progress) -> Indicated:
         ).solve()
         for k in (order, order + 1)
     ]
-    values, unit = _target(case, flows[0])
-    finer, _ = _target(case, flows[1])
+    values, unit = targets.values(case, flows[0])
+    finer, _ = targets.values(case, flows[1])
     size = float(np.abs(finer).max()) or 1.0
     errors = _errors(case, flows[0], flows[1], float(np.abs(finer - values).max() / size))
-    value = float(values[int(np.argmax(finer))])
-    return Indicated(flow=flows[0], value=value, unit=unit, errors=errors)
+    return Indicated(flow=flows[0], value=_largest(values), unit=unit, errors=errors)
 
 
-#: By the name of the model.
+def _recovered(case: Case, device: Device, progress: Progress) -> Indicated:
+    """One solution, whose errors are recovered: in space, where a degree more costs too much."""
+    progress(f"solving {case.flow.model} flow on {device.cells} cells")
+    flow = _MODELS[case.flow.model](
+        device,
+        materials=case.region_materials,
+        boundaries=case.boundaries,
+        order=case.flow.order,
+        solver=case.flow.solver,
+    ).solve()
+    assert flow.state is not None
+    values, unit = targets.values(case, flow)
+    value, comm = _largest(values), device.comm
+    share = np.zeros(len(device.cell_region))
+    for pair in targets.drives(case, flow):
+        gaps = [recovery.gap(flow, *flow.state(drive)) for drive in _different(pair)]
+        if targets.is_moment(case):
+            share += absolute_curl(gaps[0][0]) * targets.weights(case, flow)
+        else:
+            own = np.sqrt(gaps[0][1] * gaps[-1][1])
+            # The worst of several numbers: its cells, not the sum over all.
+            share = np.maximum(share, own)
+    found = cell_errors(
+        concatenated(comm, cells_of(device).corners * device.extent),
+        concatenated(comm, share)[:, None],
+        np.zeros((device.cells, 2)),
+        power=float(flow.order if targets.is_moment(case) else 2 * flow.order),
+        corner_power=_CORNER_POWERS[case.flow.model],
+    )
+    size = abs(value) or 1.0
+    return Indicated(
+        flow=flow, value=value, unit=unit, errors=replace(found, share=found.parts[:, 0] / size)
+    )
+
+
+def _largest(values: np.ndarray) -> float:
+    """The first of those that are largest but for rounding."""
+    sizes = np.abs(values)
+    return float(values[np.argmax(sizes > (1 - 1e-9) * sizes.max())])
+
+
+def _different(pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
+    return pair[:1] if pair[0] is pair[1] else pair
+
+
+#: By the name of the model, in the plane.
 INDICATORS: dict[str, Indicator] = {"ohmic": _solved_twice, "hydrodynamic": _solved_twice}
 
 
@@ -197,75 +237,6 @@ def _stalled(steps: list[Step]) -> bool:
     """True if neither of the last two meshes gained a tenth over those before."""
     estimates = [step.estimate for step in steps]
     return len(steps) > 3 and min(estimates[-2:]) > 0.9 * min(estimates[:-2])
-
-
-def _target(case: Case, flow: Flow) -> tuple[np.ndarray, str]:
-    """Values whose largest relative error is to be small, and their unit."""
-    wish = case.mesh.adapt
-    assert wish is not None
-    cut = flow.per_thickness
-    if wish.target == "edge_moment":
-        moments = edge_moments(flow, orbital_density(flow, vorticity(flow)))
-        chains = _chains(flow)
-        found = np.zeros((max(chains, default=-1) + 1, np.size(moments[0].moment)))
-        np.add.at(found, chains, [np.ravel(m.moment) for m in moments])
-        return found.ravel(), "J s/m" if cut else "J s"
-    if wish.target == "conductance":
-        unit = "S/m" if cut else "S"
-        if len(flow.contacts) > 1:
-            return flow.conductance_matrix.ravel(), unit
-        pairs = [t.current / t.potential for t in flow.periodic.values() if t.potential]
-        if not pairs:
-            text = '"conductance" needs two contacts, or a voltage or current of a periodic pair'
-            raise CaseError(("mesh.adapt.target", text))
-        return np.array(pairs), unit
-    given = case.output.resistances[wish.target]
-    names, matrix = tuple(flow.contacts), flow.conductance_matrix
-    resistance = four_terminal(names, matrix, given.current, given.voltage)
-    return np.array([resistance]), "Ω m" if cut else "Ω"
-
-
-def _chains(flow: Flow) -> np.ndarray:
-    """Number of the chain that each smooth piece of a wall belongs to.
-
-    Pieces that meet at a corner are one: beyond a re-entrant corner they are equally near.
-    """
-    device = flow.device
-    walls = [
-        i for i, p in enumerate(device.pieces) if isinstance(flow.boundaries.get(p.boundary), Wall)
-    ]
-    facets = device.facets.of(np.isin(device.facets.piece, walls))
-    ends = cells_of(device).corners[facets.cell[:, None], facet_vertices(2)[facets.local]]
-    ends = concatenated(device.comm, ends)
-    piece = np.searchsorted(walls, concatenated(device.comm, facets.piece))
-    _, point = np.unique(ends.reshape(-1, 2), axis=0, return_inverse=True)
-    point = point.reshape(-1) + len(walls)
-    size = point.max(initial=0) + 1
-    graph = coo_matrix((np.ones(len(point)), (np.repeat(piece, 2), point)), (size, size))
-    return connected_components(graph, directed=False)[1][: len(walls)]
-
-
-def _drives(case: Case, flow: Flow) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of potentials of the ports, for the target and what it is seen by."""
-    wish = case.mesh.adapt
-    assert wish is not None
-    names = ports_of(flow.boundaries)
-    if wish.target in case.output.resistances:
-        wanted = case.output.resistances[wish.target]
-        both = np.zeros((2, len(names)))
-        inside = list(flow.contacts)[:-1]  # the last one is at zero
-        for potential, (first, second) in zip(both, (wanted.current, wanted.voltage), strict=True):
-            current = [float(name == first) - float(name == second) for name in inside]
-            potential[: len(inside)] = np.linalg.solve(flow.conductance_matrix[:-1, :-1], current)
-        return [(both[0], both[1])]
-    if wish.target == "conductance" and len(flow.contacts) > 1:
-        count = len(flow.contacts)
-        # Of two contacts, either one says it all.
-        units = np.eye(count, len(names))[: 1 if count == 2 else count]
-        return [(unit, unit) for unit in units]
-    terminals = {**flow.contacts, **flow.periodic}
-    drive = np.array([terminals[name].potential for name in names])
-    return [(drive, drive)]
 
 
 def _errors(case: Case, coarse: Flow, fine: Flow, lost: float) -> CellErrors:
@@ -279,17 +250,17 @@ def _errors(case: Case, coarse: Flow, fine: Flow, lost: float) -> CellErrors:
     device, k = fine.device, coarse.order
     corner_power = _CORNER_POWERS[case.flow.model]
     error, whole, curl = np.zeros((3, len(device.cell_region)))
-    moment = case.mesh.adapt is not None and case.mesh.adapt.target == "edge_moment"
+    moment = targets.is_moment(case)
     power = 2 * k + (2 if case.flow.viscous else 0)
     degrees = np.zeros((len(device.cell_region), 2))
-    for pair in _drives(case, fine):
+    for pair in targets.drives(case, fine):
         parts = []
-        for drive in pair if pair[0] is not pair[1] else pair[:1]:
+        for drive in _different(pair):
             density, voltage = fine.state(drive)
             before, voltage_before = coarse.state(drive)
             gap = difference(density, before), difference(voltage, voltage_before)
             if moment:
-                curl += absolute_curl(gap[0])
+                curl += absolute_curl(gap[0]) * targets.weights(case, fine)
             parts.append((energy(fine, *gap), energy(fine, density)))
             degrees += last_degrees(density)
         first, last = parts[0], parts[-1]

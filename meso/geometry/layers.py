@@ -90,8 +90,8 @@ class Layer:
 class SizeField:
     """Cell sizes at the vertices of an earlier mesh of the same drawing, linear in its cells."""
 
-    points: np.ndarray  # vertices, shape (n, 2)
-    triangles: np.ndarray  # cells, shape (c, 3)
+    points: np.ndarray  # vertices, shape (n, d)
+    triangles: np.ndarray  # cells, in space tetrahedra, shape (c, d + 1)
     sizes: np.ndarray  # largest size at each vertex, shape (n,)
 
     @classmethod

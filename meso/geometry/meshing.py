@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from meso.errors import CaseError, FlatCellsError, GeometryError
+from meso.errors import FlatCellsError, GeometryError
 from meso.geometry import drawing, formats, sizing
 from meso.geometry.cad import open_cad
 from meso.geometry.extraction import extract
@@ -57,8 +57,6 @@ def open_source(source: Source) -> int:
 def _meshed(source: Source, progress: Progress) -> Plan:
     """Open a drawing, mesh it with the wanted sizes and read the mesh."""
     path, dimension = source.path, open_source(source)
-    if dimension == 3 and source.sizes.wanted:
-        raise CaseError(("mesh.adapt", f"adapt is for 2D drawings, but {path.name} is 3D"))
     sizes = source.sizes.resolved(source.sizes.order or DEFAULT_ORDER[dimension])
     degree = _geometry_order(source, dimension)
     _check_names(path, sizes, dimension)

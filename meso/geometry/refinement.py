@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
+from math import factorial
 
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from meso.geometry.layers import SizeField
+from meso.geometry.layers import PER_POWER, SizeField
 from meso.geometry.simplices import mean_density, measures
 
 #: Largest increase of the cell size with distance. Steeper than without adaption (0.25): what is
@@ -23,23 +25,23 @@ _CORNER_RATIO = 1e-2
 _SMALLEST = 1e-8
 #: Cells of the next mesh over those of this one, at most.
 _MORE_CELLS = 4.0
-#: Cells that a mesh may have.
-_MAX_CELLS = 400_000
+#: Cells that a mesh may have, by dimension.
+_MAX_CELLS = {2: 400_000, 3: 150_000}
 #: Ratios are rounded to powers of 2^(1/4): rounding errors do not reach the mesh.
 _STEPS = 4
 #: Last over last but one degree of the solution around a vertex (root of the sums of squares)
 #: above which it does not converge by its degree: a corner, or a layer that is not resolved.
 _ROUGH = 0.6
-#: Area of an equilateral triangle of side 1.
-_EQUILATERAL = np.sqrt(3) / 4
+#: Area of an equilateral triangle of side 1; volume of Gmsh's tetrahedra of size 1.
+_EQUILATERAL = {2: np.sqrt(3) / 4, 3: 1 / PER_POWER[3]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CellErrors:
     """What the cells of a mesh contribute to an error."""
 
-    points: np.ndarray  # vertices, shape (n, 2)
-    triangles: np.ndarray  # vertices of the cells, shape (c, 3)
+    points: np.ndarray  # vertices, shape (n, d)
+    triangles: np.ndarray  # vertices of the cells, in space tetrahedra, shape (c, d + 1)
     parts: np.ndarray  # measures of the error of each cell, not negative, shape (c, m)
     share: np.ndarray  # of each cell in the error, shape (c,)
     decay: np.ndarray  # square of last over last but one degree around each cell, shape (c,)
@@ -54,9 +56,10 @@ class CellErrors:
 
     def ratios(self, level: float) -> np.ndarray:
         """New over present size of each cell, for a Lagrange multiplier."""
+        d = self.points.shape[1]
         with np.errstate(divide="ignore", over="ignore"):
             over = level / self.share
-            smooth = (2 / self.power * over) ** (1 / (self.power + 2))
+            smooth = (d / self.power * over) ** (1 / (self.power + d))
             corner = (_CELLS_PER_FACTOR / self.corner_power * over) ** (1 / self.corner_power)
         clipped = np.clip(corner, _CORNER_RATIO, 1.0), np.clip(smooth, *_RATIO)
         return 2.0 ** (np.round(_STEPS * np.log2(np.where(self.at_corner, *clipped))) / _STEPS)
@@ -67,12 +70,13 @@ def cell_errors(
 ) -> CellErrors:
     """Find vertices and corners; the shares are not known yet.
 
-    For vertices of the cells (c, 3, 2), their errors, and squares of the solution's parts of the
-    last but one and of the last degree in each cell (c, 2).
+    For vertices of the cells (c, d + 1, d), their errors, and squares of the solution's parts of
+    the last but one and of the last degree in each cell (c, 2).
     """
     order = np.lexsort(corners.mean(axis=1).T)
-    points, triangles = np.unique(corners[order].reshape(-1, 2), axis=0, return_inverse=True)
-    triangles = triangles.reshape(-1, 3)
+    d = corners.shape[2]
+    points, triangles = np.unique(corners[order].reshape(-1, d), axis=0, return_inverse=True)
+    triangles = triangles.reshape(-1, d + 1)
     around = np.zeros((len(points), 2))
     np.add.at(around, triangles, degrees[order][:, None])
     # The neighbours of a corner have some of its cells, but less of the error.
@@ -95,12 +99,13 @@ def cell_errors(
 def next_sizes(errors: CellErrors, goal: float) -> SizeField:
     """Sizes, graded, that reach an error with about the fewest cells.
 
-    Refining a smooth cell to r times its size costs r^-2 cells and leaves r^power of its share;
+    Refining a smooth cell to r times its size costs r^-d cells and leaves r^power of its share;
     at a corner it costs log(1/r) cells. Both stand in the same ratio in the optimum.
     """
     points, triangles, at_corner = errors.points, errors.triangles, errors.at_corner
-    area = np.abs(measures(points, triangles)) / 2
-    size = np.sqrt(area / _EQUILATERAL)
+    d = points.shape[1]
+    area = np.abs(measures(points, triangles)) / factorial(d)
+    size = (area / _EQUILATERAL[d]) ** (1 / d)
     powers = np.where(at_corner, errors.corner_power, errors.power)
     total = float(errors.share.sum())
     # What the limit of the ratio leaves at corners is for the mesh after the next.
@@ -112,7 +117,7 @@ def next_sizes(errors: CellErrors, goal: float) -> SizeField:
         found = (errors.share * errors.ratios(np.exp(middle) * total) ** powers).sum()
         low, high = (middle, high) if found < goal else (low, middle)
     smallest = _SMALLEST * np.ptp(points, axis=0).max()
-    edges, most = _edges(triangles), min(_MORE_CELLS * len(triangles), _MAX_CELLS)
+    edges, most = _edges(triangles), min(_MORE_CELLS * len(triangles), _MAX_CELLS[d])
     while True:
         new = errors.ratios(np.exp(low) * total) * size
         wanted = np.full(len(points), np.inf)
@@ -121,7 +126,7 @@ def next_sizes(errors: CellErrors, goal: float) -> SizeField:
             here = ~at_corner | errors.corner[vertex]
             np.minimum.at(wanted, vertex[here], new[here])
         wanted = _graded(points, edges, np.maximum(wanted, smallest))
-        cells = float(area @ mean_density(wanted[triangles])) / _EQUILATERAL
+        cells = float(area @ mean_density(wanted[triangles])) / _EQUILATERAL[d]
         if low > high + 20 or cells < most:
             return SizeField(points=points, triangles=triangles, sizes=wanted)
         low += 0.5
@@ -129,7 +134,8 @@ def next_sizes(errors: CellErrors, goal: float) -> SizeField:
 
 def _edges(triangles: np.ndarray) -> np.ndarray:
     """Vertices at the ends of each edge, in both directions, shape (e, 2)."""
-    pairs = triangles[:, [0, 1, 1, 2, 2, 0, 1, 0, 2, 1, 0, 2]].reshape(-1, 2)
+    ends = list(permutations(range(triangles.shape[1]), 2))
+    pairs = triangles[:, ends].reshape(-1, 2)
     graph = coo_matrix((np.ones(len(pairs)), pairs.T)).tocsr().tocoo()
     return np.column_stack([graph.row, graph.col])
 

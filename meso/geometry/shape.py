@@ -23,6 +23,8 @@ _ANGLE_PER_CELL = {2: 0.3, 3: 0.5}  # radians of a curved boundary per cell; in 
 # Smallest cell at a sharp re-entrant edge over the size around it. Isotropic cells along an edge
 # cost the inverse of their size: what 2D affords, a millionth of the width, is out of reach.
 _EDGE_SIZE = 0.25
+# Cells of the first mesh of an adaptive refinement of a solid over those without one.
+_FIRST_3D = 2.0
 _SAMPLES = {2: 1000, 3: 1500}
 _BATCH = 512
 
@@ -41,6 +43,8 @@ def shape_sizes(
     else:
         width = thickness(points, normals, coarse.nodes[coarse.facets], coarse.normals)
     across = width / sizes.across(d)
+    if d == 3 and sizes.wanted:  # the first of several meshes; edges tell by themselves
+        across *= _FIRST_3D
     wanted = graded(nodes, points, across, _GROWTH_ACROSS[d])
     for at, curvature in _curved(d):
         with np.errstate(divide="ignore"):
@@ -51,6 +55,7 @@ def shape_sizes(
         smallest = (sizes.first_corner if sizes.wanted else sizes.corner) * width
     else:
         sharp, smallest = np.unique(_reentrant_edges(coarse)), _EDGE_SIZE * across
+        sharp = sharp[: 0 if sizes.wanted else None]
     known = np.isfinite(across)
     if len(sharp) and known.any():
         at = coarse.nodes[sharp]

@@ -17,7 +17,7 @@ from pathlib import Path
 import gmsh
 import numpy as np
 
-from meso.errors import GeometryError
+from meso.errors import CaseError, GeometryError
 from meso.geometry import drawing
 from meso.geometry.coarse import Coarse, coarse_mesh, forget_coarse_sizes
 from meso.geometry.coincident import check_coincident
@@ -69,6 +69,11 @@ def mesh_drawing(
     if dimension == 2:
         check_coincident(path)
     elif _is_structured(path, 3):
+        if sizes.wanted:
+            text = (
+                f"adapt is for 2D drawings, and solids of free tetrahedra; {path.name} has layers"
+            )
+            raise CaseError(("mesh.adapt", text))
         # Its own layers and points say what they want; fields would not act on the layers.
         gmsh.option.setNumber("Mesh.MeshSizeMax", bulk)
         drawing.generate(path, 2)
@@ -102,8 +107,8 @@ def mesh_drawing(
         fields.append(_background(nodes, cells, wanted))
     count = _count(coarse, walls, wanted, sizes, flat)
     if sizes.wanted and len(sizes.wanted.triangles):
-        height = np.full(len(sizes.wanted.points), nodes[0, 2])
-        own = (np.column_stack([sizes.wanted.points, height]), sizes.wanted.triangles)
+        height = np.full((len(sizes.wanted.points), 3 - dimension), nodes[0, 2])
+        own = (np.hstack([sizes.wanted.points, height]), sizes.wanted.triangles)
         fields.append(_background(*own, sizes.wanted.sizes))
         count += cells_of_field(*own, sizes.wanted.sizes)
     # Structured surfaces stay what they are.
