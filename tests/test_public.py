@@ -53,7 +53,7 @@ NAMES = {
         "inputs_of",
         "moved",
         "velocities",
-        *("ShapeGradient", "shape_gradient", "with_uncertainties"),
+        *("ShapeGradient", "shape_gradient", "with_errors", "with_uncertainties"),
     },
     "meso.exact": {"Bend", "Corbino", "Layers", "Ribbon", "RoundWire"},
     "meso.exact_kinetic": {"KineticRibbon"},

@@ -44,6 +44,8 @@ _SAFETY, _STEP = 0.3, 0.12
 #: Contributions to a saddle point have both signs. Where they cancel by chance, the estimate is
 #: at least this part of the energy of the error (measured: 0.06 to 1).
 _NO_LUCK = 0.05
+#: The same for all numbers of a result, where no further mesh will tell.
+_LEAST = 0.15
 #: Largest ratio of the errors of degrees k + 1 and k that the estimate takes seriously elsewhere.
 _SLOWEST = 0.75
 
@@ -309,4 +311,4 @@ def unseen(coarse: Flow, fine: Flow) -> tuple[tuple[float, float], float]:
     sums, whole = found.parts.sum(axis=0), float(total(comm, energy(fine, density).sum()))
     factors = _left(found, coarse.order) @ found.parts / np.where(sums > 0, sums, 1.0)
     currents, curls = np.maximum(factors, 1.0).tolist()
-    return (currents, curls), _NO_LUCK * float(sums[0]) / (whole or 1.0)
+    return (currents, curls), _LEAST * float(sums[0]) / (whole or 1.0)

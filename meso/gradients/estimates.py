@@ -3,7 +3,8 @@
 In 2D the case is solved once more on the same mesh, with degree k + 1: what a number changes by is
 the residual of degree k, weighted by its adjoint of degree k + 1. What that misses in turn is a
 factor (:func:`meso.evidence.adapting.unseen`), and where contributions of both signs may have
-cancelled, a part of the energy of the error is the least that is told.
+cancelled, a part of the energy of the error is the least that is told, or of the largest error of
+its kind.
 
 In 3D a degree more takes several times as long. There the error of the flow is recovered from the
 flow (:mod:`meso.evidence.recovery`). A number of the contacts changes by l^T dG V, which is
@@ -39,6 +40,10 @@ from meso.results.running import run
 CHEAP = 12_000
 #: Change of a number over the largest of its kind that is no error of the mesh.
 _ROUNDING = 1e-13
+#: Least error of a number over the largest of its kind: one of them may be right by chance.
+_ALIKE = 0.1
+#: The change over its estimate, that errors of smooth flows are not underestimated by a hair.
+_SURE = 1.1
 
 
 def is_cheap(result: Result) -> bool:
@@ -79,16 +84,24 @@ def _by_degree(result: Result) -> dict[str, float]:
         derived=result.derived,
     )
     before, after = outputs.values(result), outputs.values(finer)
-    size: dict[str, float] = {}
-    for name, value in before.items():
-        size[_kind(name)] = max(size.get(_kind(name), 0.0), abs(value))
+    changes = {name: abs(after.get(name, value) - value) for name, value in before.items()}
+    size, largest = _largest(before), _largest(changes)
     factors, least = adapting.unseen(result.flow, finer.flow)
     out = {}
-    for name, value in before.items():
-        change, scale = abs(after.get(name, value) - value), size[_kind(name)]
+    for name, change in changes.items():
+        kind = _kind(name)
         # What contacts are given, or is known by the sum of all currents, has no error.
-        if change > _ROUNDING * scale:
-            out[name] = factors["moment" in name] * max(change, least * scale)
+        if change > _ROUNDING * size[kind]:
+            change = max(change, least * size[kind], _ALIKE * largest[kind])
+            out[name] = _SURE * factors["moment" in name] * change
+    return out
+
+
+def _largest(values: Mapping[str, float]) -> dict[str, float]:
+    """Largest size of each kind of number."""
+    out: dict[str, float] = {}
+    for name, value in values.items():
+        out[_kind(name)] = max(out.get(_kind(name), 0.0), abs(value))
     return out
 
 

@@ -178,11 +178,7 @@ def run(
             terms=(tuple(terms), tuple(angular_momentum_terms)),
             **evidence,
         )
-        if case.flow.estimate and case.flow.model in ("ohmic", "hydrodynamic"):
-            from meso.gradients import with_errors  # what it says of a result is above it
-
-            result = with_errors(result, progress=progress)
-        return result
+        return _with_errors(result, progress) if case.flow.estimate else result
 
 
 def _check(
@@ -202,6 +198,12 @@ def _check(
         raise CaseError(*problems)
     if device is not None:
         check_fit(case, device)
+
+
+def _with_errors(result: Result, progress: Progress) -> Result:
+    from meso.gradients import with_errors  # stands above results
+
+    return with_errors(result, progress=progress)
 
 
 @dataclass(slots=True)

@@ -81,18 +81,19 @@ def summary(result: Result) -> dict[str, Any]:
             out[f"conductance_matrix_standard_error_S{per}"] = errors.tolist()
     if result.convergence is not None:
         out["convergence"] = result.convergence.table()
-    if result.mesh_errors:
-        out["estimated_errors_mesh"] = dict(result.mesh_errors)
     if result.bounds is not None:
         out["bounds"] = result.bounds.table(per)
-    if result.resistances:
-        out["resistances_ohm" + per.removeprefix("_per")] = result.resistances
-    if result.resistance_errors:
-        out["resistances_standard_error_ohm"] = result.resistance_errors
+    ohm = "_ohm" + per.removeprefix("_per")
+    for key, found in (
+        ("estimated_errors_mesh", dict(result.mesh_errors)),
+        (f"resistances{ohm}", result.resistances),
+        ("resistances_standard_error_ohm", result.resistance_errors),
+        ("couplings_J_s_per_A", _tensors(result)),
+        ("uncertainties", {k: one.summary() for k, one in result.uncertainties.items()}),
+    ):
+        out |= {key: found} if found else {}
     out[f"dissipated_power_W{per}"] = flow.dissipated_power
     out["walls"] = {name: _wall(result, name) for name in result.walls}
-    if tensors := _tensors(result):
-        out["couplings_J_s_per_A"] = tensors
     if result.angular_momentum is not None:
         out["angular_momentum"] = report.summary(result)
     probes = case.output.probes.items()
@@ -102,8 +103,6 @@ def summary(result: Result) -> dict[str, Any]:
     out["closed_form"] = result.closed_form
     if result.adaptivity is not None:
         out["adaptivity"] = _adaptivity(result.adaptivity)
-    if result.uncertainties:
-        out["uncertainties"] = {k: one.summary() for k, one in result.uncertainties.items()}
     out["wall_clock_s"] = result.seconds
     out["warnings"] = list(result.warnings)
     return out
