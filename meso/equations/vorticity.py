@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ufl import as_vector
+from ufl import as_vector, dot, sqrt
 from ufl import curl as _curl
 
 Expr = Any
@@ -21,8 +21,9 @@ def curl(J: Expr) -> Expr:
 
 
 def size(J: Expr) -> Expr:
-    """|curl J| in the plane."""
-    return abs(curl(J))
+    """|curl J|."""
+    found = curl(J)
+    return sqrt(dot(found, found)) if found.ufl_shape else abs(found)
 
 
 def vorticity(J: Expr, charge: float) -> Expr:

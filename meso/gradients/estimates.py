@@ -21,10 +21,9 @@ from typing import Any
 import numpy as np
 
 from meso.constants import HBAR
-from meso.discrete.expressions import interpolated
-from meso.discrete.fields import Field, cellwise
-from meso.equations import vorticity
+from meso.discrete.fields import Field
 from meso.evidence import adapting, recovery
+from meso.evidence.indicators import absolute_curl
 from meso.flow.result import Flow
 from meso.gradients import moments, outputs
 from meso.gradients.adjoint import Terminals
@@ -171,18 +170,18 @@ def _units(flow: Flow, driven: float) -> np.ndarray:
 def _moments(result: Result, density: Field) -> dict[str, float]:
     """Of moments of walls, where kappa is a number: the integrals of kappa |curl e|."""
     flow, device, out = result.flow, result.device, dict[str, float]()
-    size, names = vorticity.size(density.function()), outputs.values(result)
-    field = interpolated("curl", "", device, density.highest, size)
+    if not (result.edge_moments or result.spin_moments):
+        return out
+    names, sizes, owner = outputs.values(result), absolute_curl(density), Division(flow).owner
     for channel in ("orbital", "spin"):
         kappa = couplings(flow, channel)
-        known = result.edge_moments if channel == "orbital" else result.spin_moments
-        if kappa is None or kappa.ndim > 1 or not known:
+        if kappa is None or kappa.ndim > 1:
             continue
-        values = np.abs(kappa)[device.cell_region, None, None] * np.abs(field.values)
-        absolute = cellwise("curl", "", device, field.degree, values)
-        each = total(device.comm, Division(flow).moments(absolute))[:, 0] / HBAR
+        heavy = np.abs(kappa)[device.cell_region] * sizes
         for name in names:
             place, _, what = outputs.short(name).rpartition(".")
             if what.startswith(f"{channel}_moment"):
-                out[name] = float(each[moments.pieces_of(result, place)].sum())
+                # Cells between walls count for each of them.
+                own = np.isin(owner, [-1, *moments.pieces_of(result, place)])
+                out[name] = float(total(device.comm, heavy[own].sum())) / HBAR
     return out

@@ -89,6 +89,7 @@ def summary(result: Result) -> dict[str, Any]:
         (f"resistances{ohm}", result.resistances),
         ("resistances_standard_error_ohm", result.resistance_errors),
         ("couplings_J_s_per_A", _tensors(result)),
+        ("resolutions_m", {k: p.resolution for k, p in case.output.probes.items() if p.resolution}),
         ("uncertainties", {k: one.summary() for k, one in result.uncertainties.items()}),
     ):
         out |= {key: found} if found else {}
@@ -96,9 +97,6 @@ def summary(result: Result) -> dict[str, Any]:
     out["walls"] = {name: _wall(result, name) for name in result.walls}
     if result.angular_momentum is not None:
         out["angular_momentum"] = report.summary(result)
-    probes = case.output.probes.items()
-    if seen := {name: probe.resolution for name, probe in probes if probe.resolution}:
-        out["resolutions_m"] = seen
     out["extrema"] = {name: _extrema(result, name) for name in result.fields}
     out["closed_form"] = result.closed_form
     if result.adaptivity is not None:
