@@ -11,6 +11,7 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
+from numpy.polynomial.polynomial import polyvander
 
 from meso.device import Device
 from meso.discrete.cells import cells_of, lagrange
@@ -120,4 +121,7 @@ def _powers(dimension: int, degree: int) -> np.ndarray:
 
 def _monomials(places: np.ndarray, powers: np.ndarray) -> np.ndarray:
     """Monomials at places (..., d), shape (..., n)."""
-    return np.prod([places[..., a, None] ** p for a, p in enumerate(powers.T)], axis=0)
+    out = np.ones((*places.shape[:-1], len(powers)))
+    for axis, own in enumerate(powers.T):
+        out *= polyvander(places[..., axis], own.max())[..., own]
+    return out
