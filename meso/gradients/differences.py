@@ -83,7 +83,9 @@ def settled(result: Result) -> Case:
     case, flow = result.case, result.flow
     changes: dict[str, Any] = {"flow.order": flow.order}
     if result.convergence is not None:
-        changes |= {"flow.harmonics": result.convergence.harmonics[-1], "flow.estimate": False}
+        changes["flow.harmonics"] = result.convergence.harmonics[-1]
+    if result.convergence is not None or case.flow.estimate:
+        changes["flow.estimate"] = False
     if case.flow.bounds:
         changes["flow.bounds"] = False
     given = dict(case.given)

@@ -1,0 +1,120 @@
+"""Errors that the mesh leaves in the numbers of ohmic and hydrodynamic runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import meso
+from meso import Case, Result
+from meso.cli import main
+from meso.exact import Ribbon
+
+ROOT = Path(__file__).parents[1]
+LENGTH, WIDTH, PATH = 100e-9, 50e-9, 20e-9
+SIGMA = 0.01
+
+
+def settings(**flow: Any) -> dict[str, Any]:
+    """A coarse ribbon between two contacts."""
+    return {
+        "geometry": {
+            "file": str(ROOT / "geometries" / "ribbon.geo"),
+            "length_unit": "nm",
+            "parameters": {"length": 100, "width": 50},
+        },
+        "mesh": {"size": "25 nm", "wall_size": "12 nm"},
+        "materials": {
+            "metal": {
+                "carriers": "2d",
+                "conductivity": f"{SIGMA} S",
+                "vorticity_diffusion_length": "20 nm",
+                "fermi_energy": "1 eV",
+            }
+        },
+        "regions": {"metal": "metal"},
+        "boundaries": {
+            "source": {"contact": {"potential": "1 mV"}},
+            "drain": {"contact": {"potential": "0 V"}},
+            "edges": {"wall": {"slip_length": "10 nm"}},
+        },
+        "flow": {"model": "hydrodynamic", "order": 2, **flow},
+    }
+
+
+def film() -> dict[str, Any]:
+    """The same in space."""
+    given = settings(estimate=True)
+    given["geometry"] |= {
+        "file": str(ROOT / "geometries" / "film.geo"),
+        "parameters": {"length": 100, "width": 50, "thickness": 50, "layers": 4, "size": 25},
+    }
+    del given["mesh"]
+    given["materials"]["metal"] |= {"carriers": "3d", "conductivity": f"{SIGMA} S/m"}
+    given["boundaries"] |= {
+        "surfaces": {"wall": {"slip_length": "10 nm"}},
+        "sides": {"wall": {"slip_length": "1 km"}},
+    }
+    del given["boundaries"]["edges"]
+    return given
+
+
+def conductance() -> float:
+    """Of the ribbon; of the film per width."""
+    return Ribbon(width=WIDTH, diffusion_length=PATH, slip_rate=1e8, drive=SIGMA).current / LENGTH
+
+
+@pytest.fixture(scope="module")
+def plane() -> Result:
+    return meso.run(Case.from_dict(settings(estimate=True)))
+
+
+def test_the_error_is_covered(plane: Result) -> None:
+    """In the plane: within a factor of two and not below the error."""
+    (name,) = (n for n in plane.mesh_errors if n.startswith("conductance_S"))
+    error = abs(plane.conductance_matrix[0, 0] - conductance())
+    assert error > 1e-8 * conductance()
+    assert error < plane.mesh_errors[name] < 2 * error
+
+
+def test_nobody_asked() -> None:
+    """In Python somebody has to."""
+    assert not meso.run(Case.from_dict(settings())).mesh_errors
+
+
+def test_given_potentials_have_none(plane: Result) -> None:
+    assert {"source.current_A", "drain.current_A", "dissipated_power_W"} < set(plane.mesh_errors)
+    assert "source.potential_V" not in plane.mesh_errors
+    assert any("orbital_moment" in name for name in plane.mesh_errors)
+
+
+def test_where_they_are_said(plane: Result) -> None:
+    """Beside every number of the table, in summary.json, and in a sweep's columns."""
+    text = plane.table()
+    assert "error of mesh" in text
+    assert text.count(" ± ") == 1 + len(plane.edge_moments)
+    found = json.loads(json.dumps(plane.summary()))["estimated_errors_mesh"]
+    assert found == pytest.approx(dict(plane.mesh_errors))
+
+
+def test_recovered_in_space() -> None:
+    """In 3D: not below the error, and within a factor of twenty."""
+    solved = meso.run(Case.from_dict(film()))
+    error = abs(solved.conductance_matrix[0, 0] - conductance() * WIDTH)
+    assert error < solved.mesh_errors["conductance_S"] < 20 * error
+    sides = [e for name, e in solved.mesh_errors.items() if "orbital_moment" in name]
+    assert sides and min(sides) > 0
+
+
+@pytest.mark.parametrize(("wish", "told"), [({}, True), ({"estimate": False}, False)])
+def test_by_default(tmp_path: Path, wish: dict[str, bool], told: bool) -> None:
+    """``meso run`` estimates where it is cheap."""
+    case = Case.from_dict(settings(**wish))
+    (tmp_path / "case.toml").write_text(case.to_toml())
+    words = ["run", str(tmp_path / "case.toml"), "--output", str(tmp_path / "out"), "--no-figures"]
+    assert main([*words, "--quiet"]) == 0
+    found = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert ("estimated_errors_mesh" in found) == told
