@@ -239,6 +239,37 @@ def test_only_plane_drawings() -> None:
         meso.run(Case.from_dict(bars))
 
 
+def test_other_targets(exact: float) -> None:
+    """A current, and the moment of a named wall, on the meshes of one step."""
+    found = meso.run(Case.load(STEP, wish("source.current", 1e-4, steps=1)))
+    assert report(found).unit == "A"
+    assert found.contacts["source"].current == pytest.approx(1e-3 * exact, rel=1e-4)
+    found = meso.run(Case.load(STEP, wish("walls.orbital_moment", 1e-3, steps=1)))
+    assert report(found).reached and report(found).unit == "J s"
+
+
+def test_floating_potential() -> None:
+    """The potential of a contact that carries a given current, ohmic: V = I/G."""
+    settings = {"flow.model": "ohmic", "boundaries.source.contact": {"current": "1 uA"}}
+    found = meso.run(Case.load(STEP, settings | wish("source.potential", 1e-6)))
+    assert report(found).reached and report(found).unit == "V"
+    expected = 1e-6 / value(meso.run(Case.load(STEP, settings | {"mesh.adapt": None})))
+    assert found.contacts["source"].potential == pytest.approx(expected, rel=3e-6)
+
+
+@pytest.mark.thorough
+def test_in_space() -> None:
+    """A bar with a step: the estimate covers the error on both meshes, and falls."""
+    demo = STEP.parents[1] / "step_3d" / "case.toml"
+    settings = {"mesh.size": None, "mesh.wall_size": None, **wish("conductance", 1e-3, steps=1)}
+    done = report(meso.run(Case.load(demo, settings)))
+    one, two = done.steps
+    assert two.cells > 2 * one.cells and two.estimate < one.estimate / 2
+    # Degree 3 on 7988 cells; within a few 1e-4.
+    for step in done.steps:
+        assert 1 < step.estimate / abs(step.value / 0.18479 - 1) < 40
+
+
 def test_ranks() -> None:
     """Two ranks: the same meshes, the same numbers but for rounding."""
     steps = [json.loads(launch(__file__, ranks)) for ranks in (1, 2)]
