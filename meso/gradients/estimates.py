@@ -129,7 +129,7 @@ def _recovered(result: Result) -> dict[str, float]:
         return {}
     density, power = recovery.gap(flow, flow.fields["current_density"], flow.fields["potential"])
     driven, mixes = float(total(comm, power.sum())), _Mixes(flow)
-    roots = np.sqrt(_units(flow, driven))
+    roots = np.sqrt(_units(flow, driven)) if not flow.periodic else np.empty(0)
     out = _moments(result, density)
     for column, value in columns.items():
         short = outputs.short(column)
@@ -159,12 +159,11 @@ def _centred(potentials: np.ndarray) -> np.ndarray:
 def _units(flow: Flow, driven: float) -> np.ndarray:
     """Energies of the errors for a unit potential of each contact, S, (contacts,)."""
     count, potentials = len(flow.contacts), [t.potential for t in flow.contacts.values()]
-    if count < 3:  # all flows are alike
-        return np.full(count, driven / (np.ptp(potentials) ** 2 or 1.0))
+    if count < 3 and (voltage := np.ptp(potentials)):  # all flows are alike
+        return np.full(count, driven / voltage**2)
     assert flow.state is not None
-    comm, ports = flow.device.comm, count + len(flow.periodic)
-    parts = [recovery.gap(flow, *flow.state(unit))[1].sum() for unit in np.eye(count, ports)]
-    return np.asarray(total(comm, np.array(parts)))
+    parts = [recovery.gap(flow, *flow.state(unit))[1].sum() for unit in np.eye(count)]
+    return np.asarray(total(flow.device.comm, np.array(parts)))
 
 
 def _moments(result: Result, density: Field) -> dict[str, float]:
