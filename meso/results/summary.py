@@ -61,6 +61,7 @@ def summary(result: Result) -> dict[str, Any]:
             "dofs": flow.evidence["unknowns"],
             _DEVICE[device.dimension]: device.measure,
             "ranks": device.comm.size,
+            **({"estimated_errors": dict(result.mesh_errors)} if result.mesh_errors else {}),
         },
         "solver": {
             "converged": True,
@@ -85,7 +86,6 @@ def summary(result: Result) -> dict[str, Any]:
         out["bounds"] = result.bounds.table(per)
     ohm = "_ohm" + per.removeprefix("_per")
     for key, found in (
-        ("estimated_errors_mesh", dict(result.mesh_errors)),
         (f"resistances{ohm}", result.resistances),
         ("resistances_standard_error_ohm", result.resistance_errors),
         ("couplings_J_s_per_A", _tensors(result)),
