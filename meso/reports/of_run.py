@@ -77,6 +77,8 @@ def _errors(found: Mapping[str, Any]) -> Mapping[str, Errors]:
     for column, one in found.get("uncertainties", {}).items():
         # No column where nothing is known: 0 would say that there is none.
         out[column] = {_KINDS[key]: one[key] for key in _KINDS if one[key]}
+    for column, value in found["mesh"].get("estimated_errors", {}).items():
+        out.setdefault(column, {})["mesh"] = value
     for name, value in found.get("resistances_standard_error_ohm", {}).items():
         out.setdefault(f"resistance.{name}_ohm", {})[_STATISTICS] = value
     for key in [k for k in found if k.startswith("conductance_matrix_standard_error")]:
@@ -234,14 +236,17 @@ def _certainty(found: Mapping[str, Any]) -> Iterator[Node]:
     if "resistances_standard_error_ohm" in found or found["model"] == "particles":
         seen = True
         yield tag("p", "Errors marked “statistics” are standard errors of the particles.")
+    if "estimated_errors" in found["mesh"]:
+        seen = True
+        yield tag("p", "Errors marked “mesh” are estimates of what the discretisation leaves.")
     if form := found.get("closed_form"):
         text = f"This device has an exact solution ({form['name']}), which figures show dashed."
         yield tag("p", text)
     if not seen:
         yield tag(
             "p",
-            "No error has been estimated in this run. [mesh] adapt estimates that of the mesh in"
-            " 2D; inputs with an uncertainty, such as “7(1) nm”, tell what they contribute.",
+            "No error has been estimated in this run. [flow] estimate = true estimates those of the"
+            " mesh; inputs with an uncertainty, such as “7(1) nm”, tell what they contribute.",
         )
 
 
