@@ -9,7 +9,7 @@ harmonics: the current density J), with
 
 For two harmonics u = J, mu = l^2/sigma, and the stress is the traceless symmetric gradient of J.
 
-For N harmonics of the distribution h(x, theta) on a Fermi line, with the basis 1,
+For N harmonics of the distribution h(x, theta) on a round Fermi line, with the basis 1,
 sqrt(2) cos m theta, sqrt(2) sin m theta, the unknowns are the odd ones,
 u_m = sqrt(2) (sigma/lambda) h_m, so that the first two are J. The even ones with m >= 2
 relax where they are: they follow from C_e h_e = -X_i^T d_i h_o and are eliminated, which leaves
@@ -98,31 +98,31 @@ def streaming(rows: Sequence[int], columns: Sequence[int]) -> np.ndarray:
 
 
 def collisions(orders: Sequence[int], rates: Sequence[float], turning: float = 0.0) -> np.ndarray:
-    """The matrix C of relaxation and rotation of some harmonics.
+    """The matrix C of relaxation and rotation of some pairs.
 
-    ``rates`` are gamma_m/gamma_1 for m = 0, 1, 2, ..., ``turning`` is lambda/R_c, positive where
-    the carriers turn counter-clockwise.
+    ``rates`` are gamma/gamma_1 of each, ``turning`` is lambda/R_c, positive where the carriers turn
+    counter-clockwise.
     """
     rotation = turning * np.array([[0.0, 1.0], [-1.0, 0.0]])
-    return block_diag(*(rates[m] * np.eye(2) + m * rotation for m in orders))
+    pairs = zip(orders, rates, strict=True)
+    return block_diag(*(rate * np.eye(2) + m * rotation for m, rate in pairs))
 
 
 def eliminated(
-    kept: Sequence[int], others: Sequence[int], rates: Sequence[float], turning: float = 0.0
+    coupling: np.ndarray, relaxation: np.ndarray, others: np.ndarray, *, flux: np.ndarray
 ) -> Moments:
-    """Moments of one parity, with harmonics ``kept``, from which the others are eliminated."""
-    coupling = streaming(kept, others)
-    inverse = np.linalg.inv(collisions(others, rates, turning))
-    stress = np.einsum("iae,ef,jbf->ijab", coupling, inverse, coupling)
-    if turning == 0:  # to the last digit
+    """Moments of one parity, from which the others are eliminated.
+
+    Args:
+        coupling: X_i, shape (d, n, k).
+        relaxation: C of what is kept, shape (n, n).
+        others: C of what is eliminated, shape (k, k).
+        flux: As of :class:`Moments`.
+    """
+    stress = np.einsum("iae,ef,jbf->ijab", coupling, np.linalg.inv(others), coupling)
+    if (others == others.T).all():  # to the last digit
         stress = (stress + stress.transpose(1, 0, 3, 2)) / 2
-    flux = np.eye(2, 2 * len(kept)) * (kept[0] == 1)
-    return Moments(flux=flux, relaxation=collisions(kept, rates, turning), stress=stress)
-
-
-def odd_moments(rates: Sequence[float], turning: float = 0.0) -> Moments:
-    """The member with N harmonics on a Fermi line; rates for m = 0 ... N, N is even."""
-    return eliminated(range(1, len(rates) - 1, 2), range(2, len(rates), 2), rates, turning)
+    return Moments(flux=flux, relaxation=relaxation, stress=stress)
 
 
 def half_range(orders: Sequence[int], *, cosines: float, sines: float) -> np.ndarray:
@@ -145,7 +145,9 @@ def _absolute(order: np.ndarray) -> np.ndarray:
     return (2 / pi) * (-1.0) ** (j + 1) / (4 * j * j - 1)
 
 
-def about(normals: np.ndarray, orders: Sequence[int], matrix: np.ndarray) -> np.ndarray:
+def about(
+    normals: np.ndarray, orders: Sequence[int] | np.ndarray, matrix: np.ndarray
+) -> np.ndarray:
     """A matrix of moments about normals (..., 2) in the fixed frame, shape (..., n, n)."""
     m = np.array(orders)
     angle = m * np.arctan2(normals[..., 1], normals[..., 0])[..., None]

@@ -29,7 +29,8 @@ from meso.discrete.periodic import twin_nodes
 from meso.discrete.solvers import Factor
 from meso.discrete.sparse import Rows
 from meso.discrete.unknowns import number_field
-from meso.flow.angular import Moments, half_range
+from meso.flow.angular import Moments
+from meso.flow.basis import Turned
 from meso.flow.blocks import over_ranks
 from meso.flow.discretisation import Discretisation
 from meso.flow.kinetic import Kinetic
@@ -128,14 +129,14 @@ class Certificate:
             problem.coefficients.relaxation,
             self.degree,
         )
-        odd, halves = range(1, harmonics, 2), {n: w.half_range for n, w in problem.laws.items()}
+        halves = {n: w.half_range for n, w in problem.laws.items()}
         # Complete for two harmonics too, where the model leaves out what J.n = 0 cancels.
         laws = {
-            name: half_range(odd, cosines=1 / half.ratio, sines=half.ratio)
+            name: self.model.basis.wall(1 / half.ratio, half.ratio)
             for name, half in halves.items()
             if half is not None
         }
-        boundaries = half_range_terms(flow.device, self.space.degree, odd, laws, self.model.weight)
+        boundaries = half_range_terms(flow.device, self.space.degree, laws, self.model.weight)
         self.walls = [name for name, law in problem.laws.items() if law.impenetrable]
         self.system = Kronecker(scalars, problem.members or (problem.moments,), boundaries)
 
@@ -173,7 +174,7 @@ class Certificate:
         """Moments of the flow at the nodes, without J, shape (sides, nodes, N)."""
         low, unit = lagrange(self.device, self.flow.order), self.model.scales.current_density
         table = low.values(self.space.points)
-        out = np.empty((len(self.sides), self.space.nodes, self.model.harmonics))
+        out = np.empty((len(self.sides), self.space.nodes, self.model.basis.count))
         for moments, name in zip(out, self.sides, strict=True):
             own = self.flow.unit_moments[self.problem.ports.index(name)] / unit
             moments[self.space.dofs] = table @ own[low.dofs]
@@ -196,7 +197,8 @@ class Certificate:
             both = at(coefficients.stress, on) + at(coefficients.relaxation, on)
             weight = on.weight * PENALTY * both / on.height[:, None]
             normal = on.normal.reshape(-1, 2)
-            walls.append(Boundary(trace, weight.ravel(), normal, [1], np.diag([1.0, 0.0])))
+            matrix = Turned(np.diag([1.0, 0.0]), (1,))
+            walls.append(Boundary(trace, weight.ravel(), normal, matrix))
         return Kronecker(self.system.scalars, members, walls)
 
     def _flux(self, name: str) -> np.ndarray:

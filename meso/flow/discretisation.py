@@ -15,7 +15,7 @@ then on the potential, shape (c, m, m). What is done with them is the business o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
@@ -29,7 +29,8 @@ from meso.discrete.own_terms import OwnTerms
 from meso.discrete.scalar import ScalarForms
 from meso.discrete.unknowns import Numbering, number_field
 from meso.equations import contacts, walls
-from meso.flow.angular import Moments, about
+from meso.flow.angular import Moments
+from meso.flow.basis import WallMatrix
 
 #: Elements: continuous moments and potential; or moments with bubbles of degree k + 1, and
 #: discontinuous potential (:mod:`meso.flow.skeletal`).
@@ -42,25 +43,23 @@ class HalfRange:
 
     Attributes:
         ratio: (1 - p)/(1 + p), one for a reservoir.
-        matrix: Of the odd moments about the normal, shape (N, N).
+        matrix: Of the odd moments.
         weight: lambda/sigma at the quadrature points of facets, shape (f, q).
         slope: Derivative of the matrix in the ratio; None for a reservoir.
     """
 
     ratio: float
-    matrix: np.ndarray
+    matrix: WallMatrix
     weight: Callable[[FacetGeometry], np.ndarray]
-    slope: np.ndarray | None = None
+    slope: WallMatrix | None = None
 
     def angular(self, facets: FacetGeometry) -> np.ndarray:
         """In the fixed frame, shape (f, q, N, N)."""
-        orders = range(1, len(self.matrix), 2)
-        return self.weight(facets)[..., None, None] * about(facets.normal, orders, self.matrix)
+        return self.weight(facets)[..., None, None] * self.matrix.at(facets.normal)
 
-    @property
-    def first(self) -> HalfRange:
+    def first(self, count: int) -> HalfRange:
         """What the first moments do to themselves."""
-        return replace(self, matrix=self.matrix[:2, :2])
+        return replace(self, matrix=self.matrix.part(np.arange(count)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +123,7 @@ class Problem:
         own: Terms that are added to the weak form; their loads are the last right-hand side.
         held: Moments at the nodes, shape (nodes, n), zero but where a law says that they stick, and
             there not on walls: the solution of the last right-hand side has these values.
+        groups: Of the moments after the first, as of :class:`meso.flow.basis.Basis`.
     """
 
     device: Device
@@ -139,6 +139,7 @@ class Problem:
     elements: str = TAYLOR_HOOD
     own: OwnTerms | None = None
     held: np.ndarray | None = None
+    groups: tuple[Sequence[np.ndarray], Sequence[np.ndarray]] = ((), ())
 
     @property
     def symmetric(self) -> bool:

@@ -31,10 +31,10 @@ from meso.discrete.periodic import twin_nodes
 from meso.discrete.solvers import Factor, free
 from meso.discrete.sparse import Rows
 from meso.discrete.unknowns import number_field
-from meso.flow.angular import eliminated, half_range
+from meso.flow.basis import WallMatrix, basis_of
 from meso.flow.blocks import PAIRED, Block, blocks, over_ranks
 from meso.flow.discretisation import Discretisation
-from meso.flow.kinetic import different, rate_of, roughness
+from meso.flow.kinetic import different, roughness
 from meso.flow.kronecker import Kronecker, half_range_terms, scalar_matrices
 from meso.flow.result import Flow, periodic_pairs, ports_of
 from meso.flow.sweep import Sweep
@@ -69,8 +69,12 @@ class EvenParity:
         tolerance: float = TOLERANCE,
     ) -> None:
         self.flow, self.device, self.tolerance = flow, flow.device, tolerance
-        self.even, odd = range(0, harmonics + 1, 2), range(1, harmonics + 2, 2)
-        self.count = 2 * len(self.even)
+        kinds, self.kinds = different(flow.device, flow.materials)
+        self.basis = basis_of(kinds, harmonics)
+        self.members = [self.basis.even_moments(material) for material in kinds]
+        self.count = self.members[0].count
+        self.idle = np.ones(self.count, dtype=bool)
+        self.idle[np.concatenate(self.basis.even_groups)] = False
         self.space = lagrange(flow.device, flow.order)
         self.names, self.pairs = ports_of(flow.boundaries), periodic_pairs(flow.boundaries)
         self.laws = {n: w for n, w in flow.boundaries.items() if isinstance(w, Contact | Wall)}
@@ -79,10 +83,6 @@ class EvenParity:
             self.direct = self.space.index_map.size_global * (self.count - 1) <= DIRECT
         scales = Scales(length=flow.device.extent, conductivity=1.0)
         self.coefficients = KineticCoefficients(flow.device, flow.materials, scales)
-        kinds, self.kinds = different(flow.device, flow.materials)
-        self.members = [
-            eliminated(self.even, odd, [rate_of(m, i) for i in range(harmonics + 2)]) for m in kinds
-        ]
         sigma, path = self.coefficients.conductivity, self.coefficients.path
         scalars = scalar_matrices(
             flow.device,
@@ -92,7 +92,7 @@ class EvenParity:
             lambda cells, at: 2 * sigma(cells, at) / path(cells, at) ** 2,
         )
         laws = {name: self._law(law) for name, law in self.laws.items()}
-        walls = half_range_terms(flow.device, flow.order, self.even, laws, self._weight)
+        walls = half_range_terms(flow.device, flow.order, laws, self._weight)
         self.system, self.iterations = Kronecker(scalars, self.members, walls), 0
 
     def conductance(self) -> np.ndarray:
@@ -108,14 +108,12 @@ class EvenParity:
 
     # -- the functional ------------------------------------------------------------------------
 
-    def _law(self, law: Contact | Wall) -> np.ndarray:
-        """Boundary matrix about the normal."""
+    def _law(self, law: Contact | Wall) -> WallMatrix:
+        """Boundary matrix."""
         if isinstance(law, Contact):
-            return half_range(self.even, cosines=1.0, sines=1.0)
+            return self.basis.even_wall(1.0, 1.0)
         ratio = roughness(law)
-        matrix = half_range(self.even, cosines=ratio, sines=1 / ratio)
-        # The level of the emitted carriers is the best one at each point.
-        return matrix - np.outer(matrix[0], matrix[0]) / matrix[0, 0]
+        return self.basis.even_wall(ratio, 1 / ratio).levelled()
 
     def _weight(self, geometry: FacetGeometry) -> np.ndarray:
         """2 sigma/lambda at the quadrature points of facets."""
@@ -166,11 +164,12 @@ class EvenParity:
         matrix = system.explicit(np.arange(self.count), half=True)
         # There is no sine of m = 0, and without contacts any level will do: the functional depends
         # on neither.
+        largest = matrix.diagonal().max(initial=0.0)
         diagonal = np.zeros((rows.numbering.size, self.count))
-        diagonal[:, 1] = matrix.diagonal().max(initial=0.0)
+        diagonal[:, self.idle] = largest
         grounded = any(isinstance(law, Contact) for law in self.laws.values())
         if not grounded and self.device.comm.rank == 0:
-            diagonal[0, 0] = diagonal[0, 1]
+            diagonal[0, 0] = largest
         matrix = matrix + diags(diagonal.ravel())
         factor = Factor(over_ranks(matrix, rows), rows, definite=True)
         x = factor.solve(loads.reshape(len(loads), diagonal.size).T)
@@ -217,7 +216,7 @@ class EvenParity:
         (factors,) = blocks(
             rows,
             Kronecker(system.scalars, levelled, system.boundaries),
-            ([np.array([0]), *np.arange(2, self.count).reshape(-1, 2)],),
+            (self.basis.even_groups,),
             paired=any(roughness(law) < PAIRED for law in walls),
         )
         return factors

@@ -26,7 +26,7 @@ from meso.discrete.cells import FacetGeometry
 from meso.discrete.coefficients import KineticCoefficients, Scales, conductivity_scale
 from meso.discrete.fields import continuous
 from meso.errors import CaseError
-from meso.flow.angular import half_range, odd_moments
+from meso.flow.basis import basis_of
 from meso.flow.discretisation import (
     Discretisation,
     HalfRange,
@@ -114,7 +114,7 @@ class Kinetic:
         )
         self.coefficients = KineticCoefficients(device, materials, self.scales)
         self.kinds, self.phases = different(device, materials)
-        self.odd = range(1, harmonics, 2)
+        self.basis = basis_of(self.kinds, harmonics)
 
     def turning(self, material: Material) -> float:
         """lambda/R_c of a material, positive where its carriers turn counter-clockwise."""
@@ -124,9 +124,7 @@ class Kinetic:
 
     def problem(self) -> Problem:
         """The discrete problem."""
-        rates = [[rate_of(kind, m) for m in range(self.harmonics + 1)] for kind in self.kinds]
-        turning = map(self.turning, self.kinds)
-        members = tuple(odd_moments(*each) for each in zip(rates, turning, strict=True))
+        members = tuple(self.basis.moments(kind, self.turning(kind)) for kind in self.kinds)
         return Problem(
             device=self.device,
             order=self.order,
@@ -138,6 +136,7 @@ class Kinetic:
             ports=ports_of(self.boundaries),
             grounded=tuple(n for n, law in self.boundaries.items() if isinstance(law, Contact)),
             pairs=periodic_pairs(self.boundaries),
+            groups=self.basis.groups,
         )
 
     def _laws(self) -> dict[str, Law]:
@@ -145,7 +144,7 @@ class Kinetic:
         laws = {name: Law() for pair in periodic_pairs(self.boundaries) for name in pair}
         for name, law in self.boundaries.items():
             if isinstance(law, Contact):
-                matrix = half_range(self.odd, cosines=1.0, sines=1.0)
+                matrix = self.basis.wall(1.0, 1.0)
                 half = HalfRange(ratio=1.0, matrix=matrix, weight=self.weight)
                 laws[name] = Law(half_range=half)
             elif isinstance(law, Wall):
@@ -154,13 +153,15 @@ class Kinetic:
         return laws
 
     def _wall(self, ratio: float) -> HalfRange:
-        smooth = max(ratio, SMOOTHEST)
-        matrix = half_range(self.odd, cosines=1 / smooth, sines=ratio)
-        falls = -1 / ratio**2 if ratio > SMOOTHEST else 0.0
-        slope = half_range(self.odd, cosines=falls, sines=1.0)
+        large, falls = 1 / max(ratio, SMOOTHEST), -1 / ratio**2 if ratio > SMOOTHEST else 0.0
         if self.harmonics == 2:
-            matrix[0, 0] = slope[0, 0] = 0.0  # acts on J.n = 0 alone
-        return HalfRange(ratio=ratio, matrix=matrix, slope=slope, weight=self.weight)
+            large = falls = 0.0  # acts on J.n = 0 alone
+        return HalfRange(
+            ratio=ratio,
+            matrix=self.basis.wall(large, ratio),
+            slope=self.basis.wall(falls, 1.0),
+            weight=self.weight,
+        )
 
     def weight(self, facets: FacetGeometry) -> np.ndarray:
         """lambda/sigma at the quadrature points of facets."""
@@ -190,7 +191,7 @@ class Kinetic:
         """
         begin = None
         if start is not None and start.unit_moments is not None and start.order == self.order:
-            begin = start.unit_moments[:, :, : self.harmonics] / self.scales.current_density
+            begin = start.unit_moments[:, :, : self.basis.count] / self.scales.current_density
         system, solutions = solved = self.solved(begin, keep=keep)
         flow = self._flow(solutions)
         if keep:
@@ -241,7 +242,7 @@ class Kinetic:
         moments = np.tensordot([t.potential for t in terminals], unit_moments, 1)
         unit = flow.fields["current_density"].unit
         distribution = Distribution(
-            harmonics=self.harmonics,
+            basis=self.basis,
             odd=continuous("odd_moments", unit, self.device, self.order, moments),
             potential=flow.fields["potential"],
             materials=self.materials,

@@ -77,7 +77,7 @@ class KineticAdjoint(Adjoint):
                 share adds up.
         """
         model, vector = self.model, self.variation.vector
-        load = np.zeros((vector.nodes, model.harmonics))
+        load = np.zeros((vector.nodes, model.basis.count))
         if moments is not None:
             load += moments
         if current is not None:

@@ -28,7 +28,8 @@ from meso.device import Device
 from meso.discrete.cells import FacetGeometry, cells_of, facet_geometry, lagrange, space
 from meso.discrete.sparse import Times
 from meso.equations import moments as equations
-from meso.flow.angular import Moments, about
+from meso.flow.angular import Moments
+from meso.flow.basis import WallMatrix
 from meso.flow.discretisation import trace
 from meso.mpi import largest
 
@@ -138,49 +139,32 @@ class Boundary:
         trace: From rows to values at quadrature points.
         weight: Their weights times lambda/sigma or 2 sigma/lambda, shape (points,).
         normal: Outward normals there, shape (points, 2).
-        orders: The harmonics.
-        matrix: Angular matrix about the normal, shape (N, N).
+        matrix: Angular matrix.
     """
 
     def __init__(
-        self,
-        trace: csr_matrix,
-        weight: np.ndarray,
-        normal: np.ndarray,
-        orders: Sequence[int] | np.ndarray,
-        matrix: np.ndarray,
+        self, trace: csr_matrix, weight: np.ndarray, normal: np.ndarray, matrix: WallMatrix
     ) -> None:
-        self.trace, self.weight, self.normal = trace, weight, normal
-        self.orders, self.matrix = np.array(orders), matrix
+        self.trace, self.weight, self.normal, self.matrix = trace, weight, normal, matrix
         self.rows = np.unique(trace.indices)
         self._trace = trace[:, self.rows]
-        angle = self.orders * np.arctan2(normal[:, 1], normal[:, 0])[:, None]
-        self._cosine, self._sine = np.cos(angle), np.sin(angle)
+        self._apply = matrix.on(normal)
 
     def on(self, rows: np.ndarray, size: int) -> Boundary:
         """The terms on numbered rows, several of which may be one."""
         t = self.trace
         trace = csr_matrix((t.data, rows[t.indices], t.indptr), shape=(t.shape[0], size))
-        return Boundary(trace, self.weight, self.normal, self.orders, self.matrix)
+        return Boundary(trace, self.weight, self.normal, self.matrix)
 
     def add(self, x: np.ndarray, y: np.ndarray) -> None:
         """Add the term of x to y, both of shape (rows, N)."""
-        value = self._trace @ x[self.rows]
-        cosine, sine = self._cosine, self._sine
-        c, s = value[:, ::2], value[:, 1::2]
-        along = (cosine * c + sine * s) @ self.matrix[::2, ::2]
-        across = (cosine * s - sine * c) @ self.matrix[1::2, 1::2]
-        out = np.empty_like(value)
-        out[:, ::2] = cosine * along - sine * across
-        out[:, 1::2] = sine * along + cosine * across
+        out = self._apply(self._trace @ x[self.rows])
         y[self.rows] += self._trace.T @ (self.weight[:, None] * out)
 
     def explicit(self, columns: np.ndarray) -> bsr_matrix:
-        """The matrix of some moments, cosine and sine of each harmonic by turns."""
+        """The matrix of some moments, both of a pair."""
         points, count = len(self.weight), len(columns)
-        matrix = self.matrix[np.ix_(columns, columns)]
-        angular = about(self.normal, self.orders[columns[::2] // 2], matrix)
-        angular *= self.weight[:, None, None]
+        angular = self.matrix.part(columns).at(self.normal) * self.weight[:, None, None]
         here = bsr_matrix(
             (angular, np.arange(points), np.arange(points + 1)), shape=(points * count,) * 2
         )
@@ -189,7 +173,7 @@ class Boundary:
 
     def mean(self, columns: np.ndarray) -> csr_matrix:
         """The mean over some moments of what each does to itself, for one of them."""
-        weight = self.weight * self.matrix[columns, columns].mean()
+        weight = self.weight * self.matrix.mean(self.normal, columns)
         return (self.trace.T @ (diags(weight) @ self.trace)).tocsr()
 
 
@@ -249,7 +233,7 @@ class Kronecker:
         return apply
 
     def explicit(self, columns: np.ndarray, *, half: bool = False) -> bsr_matrix:
-        """The matrix of some moments, cosine and sine of each harmonic by turns.
+        """The matrix of some moments, both of a pair.
 
         Half of it are the blocks on the diagonal and above, all that a factorisation needs.
         """
@@ -356,14 +340,13 @@ def on_boundary(device: Device, order: int, name: str) -> tuple[csr_matrix, Face
 def half_range_terms(
     device: Device,
     order: int,
-    orders: Sequence[int],
-    laws: Mapping[str, np.ndarray],
+    laws: Mapping[str, WallMatrix],
     weight: Callable[[FacetGeometry], np.ndarray],
 ) -> list[Boundary]:
-    """Half-range terms of harmonics on the nodes of P_k, from angular matrices of boundaries."""
+    """Half-range terms on the nodes of P_k, from angular matrices of boundaries."""
     out = []
     for name, matrix in laws.items():
         trace, on = on_boundary(device, order, name)
         weights = (on.weight * weight(on)).ravel()
-        out.append(Boundary(trace, weights, on.normal.reshape(-1, 2), orders, matrix))
+        out.append(Boundary(trace, weights, on.normal.reshape(-1, 2), matrix))
     return out

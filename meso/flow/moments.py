@@ -108,9 +108,9 @@ class IterativeMoments:
             device, order, problem.phases, coefficients.stress, coefficients.relaxation
         )
         halves = {n: law.half_range for n, law in problem.laws.items() if law.half_range}
-        laws = {name: _without_first(half.matrix) for name, half in halves.items()}
-        odd, weight = range(1, self.count, 2), next(iter(halves.values())).weight
-        boundaries = half_range_terms(device, order, odd, laws, weight)
+        laws = {name: half.matrix.without(2) for name, half in halves.items()}
+        weight = next(iter(halves.values())).weight
+        boundaries = half_range_terms(device, order, laws, weight)
         higher = [
             replace(m, stress=_without_first(m.stress), relaxation=_without_first(m.relaxation))
             for m in self.members
@@ -141,9 +141,9 @@ class IterativeMoments:
         laws = self.problem.laws.values()
         smooth = any(law.half_range and law.half_range.ratio < PAIRED for law in laws)
         self.paired = smooth and self.count > 2
-        pairs = np.arange(2, self.count).reshape(-1, 2)
-        # m = 3, 7, ... twice, and once 1, 5, ...: the hydrodynamic problem is the largest factor.
-        halves = (pairs[::2], pairs[1::2]) if self._coupled() else (pairs[:0], pairs)
+        halves = self.problem.groups
+        if not self._coupled():
+            halves = ([], [*halves[0], *halves[1]])
         half, other = blocks(self.rows, self.rest, halves, paired=self.paired)
         #: Forces on owned rows to moments there, shape (N, owned).
         self.precondition = Sweep(self.rows, self.rest, half, [self.saddle, *other])
@@ -322,7 +322,7 @@ def _hydrodynamic(problem: Problem) -> Problem:
         moments=_first_moments(problem.moments),
         members=tuple(_first_moments(m) for m in problem.members),
         laws={
-            name: replace(law, half_range=law.half_range and law.half_range.first)
+            name: replace(law, half_range=law.half_range and law.half_range.first(2))
             for name, law in problem.laws.items()
         },
     )

@@ -32,7 +32,8 @@ from meso.discrete.cells import (
     moved_facets,
     slopes,
 )
-from meso.flow.angular import about_normal, collisions, streaming
+from meso.flow.angular import about_normal
+from meso.flow.basis import Circle, Pairs, Turned
 from meso.flow.discretisation import Discretisation, HalfRange, Law, augmentation, trace
 from meso.flow.hydrodynamic import CORNER_PENALTY
 from meso.sensitivities import Sensitivity
@@ -132,16 +133,15 @@ class Variation:
         self.discrete = discrete = Discretisation(problem)
         self.cells, self.vector = discrete.cells, discrete.vector
         self.penalty = CORNER_PENALTY * model.order**2
-        highest = problem.moments.count
-        self.odd, self.even = range(1, highest, 2), range(2, highest + 1, 2)
+        assert isinstance(model.basis, Circle)
+        self.odd, self.even = model.basis.odd, model.basis.even
         #: X_i, shape (2, N, N).
-        self.streaming = streaming(self.odd, self.even)
+        self.streaming = self.odd.streaming(self.even)
         #: C_e^-1 and C_o of each material.
         self.materials = []
         for material in model.kinds:
-            rates = [float(material.rate(m)) for m in range(highest + 1)]
             turning = model.turning(material)
-            even, odd = (collisions(m, rates, turning) for m in (self.even, self.odd))
+            even, odd = (pairs.collisions(material, turning) for pairs in (self.even, self.odd))
             self.materials.append((np.linalg.inv(even), odd))
         self.second = [float(material.rate(2)) for material in model.kinds]
         scales = problem.coefficients.scales
@@ -156,7 +156,7 @@ class Variation:
     def form(self, left: State, right: State) -> Sensitivity:
         """Derivatives of l.K r with l and r held at the nodes."""
         out, none = _Sums(self.device), np.empty(0, np.int64)
-        rates = [f"rate{m}" for m in range(2, self.problem.moments.count + 1)]
+        rates = [f"rate{m}" for m in range(2, self.even.degrees[-1] + 1)]
         for coefficient in ("resistivity", "stress", "turning", *rates):
             out.in_cells(coefficient, none, none)  # also of a rank without cells
         phase = self.problem.phases[self.device.cell_region]
@@ -263,14 +263,14 @@ class Variation:
         weight: np.ndarray,
         left: np.ndarray,
         right: np.ndarray,
-        orders: range,
+        pairs: Pairs,
     ) -> None:
         """What collisions of some harmonics depend on: their rates, and the field."""
         weight = weight[..., None]
         rate = (weight * left * right).sum(axis=1).reshape(len(cells), -1, 2).sum(axis=2)
         turned = left[..., ::2] * right[..., 1::2] - left[..., 1::2] * right[..., ::2]
-        out.in_cells("turning", cells, (weight * turned).sum(axis=1) @ np.array(orders))
-        for m, values in zip(orders, rate.T, strict=True):
+        out.in_cells("turning", cells, (weight * turned).sum(axis=1) @ np.array(pairs.orders))
+        for m, values in zip(pairs.degrees, rate.T, strict=True):
             if m > 1:
                 out.in_cells(f"rate{m}", cells, values)
 
@@ -292,14 +292,16 @@ class Variation:
         factor = law.weight(geometry)
         angle = np.arctan2(geometry.normal[..., 1], geometry.normal[..., 0])
         (one, turn), (two, other) = (
-            about_normal(self._on_facets(geometry, state), angle, np.array(self.odd))
+            about_normal(self._on_facets(geometry, state), angle, np.array(self.odd.orders))
             for state in (left, right)
         )
-        density = (one @ law.matrix * two).sum(axis=-1)
-        slope = (turn @ law.matrix * two + one @ law.matrix * other).sum(axis=-1)
+        assert isinstance(law.matrix, Turned)
+        matrix = law.matrix.matrix
+        density = (one @ matrix * two).sum(axis=-1)
+        slope = (turn @ matrix * two + one @ matrix * other).sum(axis=-1)
         out.on_facets("weight", facets, (geometry.weight * density).sum(axis=1))
-        if law.slope is not None:
-            change = factor * (one @ law.slope * two).sum(axis=-1)
+        if isinstance(law.slope, Turned):
+            change = factor * (one @ law.slope.matrix * two).sum(axis=-1)
             out.on_facets("ratio", facets, (geometry.weight * change).sum(axis=1))
         self._moved(out, geometry, factor * density, factor * slope)
 

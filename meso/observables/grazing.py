@@ -5,7 +5,7 @@ emits. N harmonics spread the jump over an angle 1/N, and the tangential current
 the edge moment, converges as 1/N only. The wall law gives that current twice: as the first odd
 moment u_1, and from the even part of the distribution on half of all directions,
 
-    A = u_1,     B = (4/sqrt 2) <sin phi e>_half,     <odd cos phi even> e = <|cos phi| odd odd> u,
+    A = u_1,     B = 2 <v_t e>_half,     <odd cos phi even> e = <|cos phi| odd odd> u,
 
 phi from the normal, u and e the sines of odd and even order. Both err by the same jump: what
 separates them is proportional to what they miss, with a factor that depends on N and on the
@@ -39,7 +39,8 @@ from meso.discrete.cells import (
     moved_facets,
 )
 from meso.discrete.fields import on_facets
-from meso.flow.angular import about_normal, half_range, streaming
+from meso.flow.angular import about_normal
+from meso.flow.basis import Circle
 from meso.flow.discretisation import trace
 from meso.flow.kinetic import rate_of, roughness
 from meso.flow.result import Flow
@@ -93,30 +94,34 @@ def wall_moments(flow: Flow, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     device = flow.device
     out = np.zeros((3, len(device.pieces), 1 if kappa.ndim == 1 else 3))
     assert flow.distribution is not None
-    harmonics = flow.distribution.harmonics
+    basis = flow.distribution.basis
+    if not isinstance(basis, Circle):
+        return out[0], out[1], out[2]
+    orders = np.array(basis.odd.orders)
     walls = {n: law for n, law in flow.boundaries.items() if isinstance(law, Wall)}
     stopped = _STOPPED * float(flow.evidence.get("residual", 0.0))
     odd = flow.distribution.odd
     quadrature = cells_of(device).facet_quadrature(2 * odd.degree + 2)
     regions = [flow.materials[region] for region in device.regions]
-    paths = np.array([_path(m, harmonics) for m in regions])
+    paths = np.array([_path(m, basis.harmonics) for m in regions])
     turns = np.array([_turning(flow, i) for i in range(len(regions))])
     for name, law in walls.items():
         ratio = roughness(law)
-        functional = _functional(harmonics, ratio)
+        functional = _functional(basis, ratio)
         facets = device.facets_on(name)
         region = device.cell_region[facets.cell]
         geometry = facet_geometry(cells_of(device), facets.cell, facets.local, *quadrature)
         moments = on_facets(odd, geometry)
         angle = np.arctan2(geometry.normal[..., 1], geometry.normal[..., 0])[..., None]
-        angle = angle * np.arange(1, harmonics, 2)
+        angle = angle * orders
         sines = np.cos(angle) * moments[..., 1::2] - np.sin(angle) * moments[..., ::2]
         share = _factors(kappa[region], geometry.normal, _tangent(geometry.normal))
         share = share * (geometry.weight * device.extent)[..., None]
         missing = share * (sines @ functional)[..., None]
         # The trace is the curvature: the derivative of the normal has no other component.
         bend = geometry.curvature.trace(axis1=-2, axis2=-1) / device.extent
-        bend = np.minimum(1.0, harmonics * paths[region, None] * (abs(bend) + turns[region, None]))
+        bend = basis.harmonics * paths[region, None] * (abs(bend) + turns[region, None])
+        bend = np.minimum(1.0, bend)
         np.add.at(out[0], facets.piece, missing.sum(axis=1))
         early = stopped / np.sqrt(max(ratio, _SMOOTH))
         size = np.abs(share * sines[..., :1])
@@ -145,12 +150,12 @@ def wall_sensitivity(
         (1 - p)/(1 + p) of walls, the shape, and kappa of each cell if it is a number.
     """
     assert flow.distribution is not None
-    device, odd = flow.device, flow.distribution.odd
+    device, odd, basis = flow.device, flow.distribution.odd, flow.distribution.basis
     cells, space = cells_of(device), lagrange(device, odd.degree)
-    loads = np.zeros((space.nodes, flow.distribution.harmonics))
+    loads = np.zeros((space.nodes, basis.count))
     ratios, couplings = np.zeros(len(device.facets.cell)), np.zeros(cells.count)
     moved = np.zeros((len(device.facets.cell), cells.nodes.shape[1], 2))
-    orders = np.arange(1, flow.distribution.harmonics, 2)
+    orders = np.array(basis.odd.orders)
     for name, law in flow.boundaries.items():
         if not isinstance(law, Wall):
             continue
@@ -164,7 +169,7 @@ def wall_sensitivity(
         factor = (_factors(tensor, n, t) * counted).sum(axis=-1)
         bend = ((_factors(tensor, t, t) - _factors(tensor, n, n)) * counted).sum(axis=-1)
         weight = geometry.weight * device.extent
-        functional, change = _functional(2 * len(orders), ratio), _change(2 * len(orders), ratio)
+        functional, change = _functional(basis, ratio), _change(basis, ratio)
         angle = np.arctan2(n[..., 1], n[..., 0])
         about, slope = about_normal(on_facets(odd, geometry), angle, orders)
         sines = about[..., 1::2]
@@ -215,17 +220,18 @@ def _turning(flow: Flow, region: int) -> float:
 
 
 @lru_cache(maxsize=64)
-def _functional(harmonics: int, ratio: float) -> np.ndarray:
-    """Coefficients of what is to be added to J_t, for the odd sines about the normal, shape (N/2,).
+def _functional(basis: Circle, ratio: float) -> np.ndarray:
+    """Coefficients of what is to be added to J_t, for the odd sines about the normal, shape (k,).
 
     ``ratio`` is (1 - p)/(1 + p).
     """
-    if ratio == 0.0 or harmonics == 2:  # two are the hydrodynamic model, as it is
-        return np.zeros(harmonics // 2)
-    odd, even = range(1, harmonics, 2), range(2, harmonics + 1, 2)
-    coupling = streaming(odd, even)[0][1::2, 1::2]
-    absolute = half_range(odd, cosines=1.0, sines=1.0)[1::2, 1::2]
-    half = np.array([_half(m - 1) - _half(m + 1) for m in even])
+    odd, even = basis.odd, basis.even
+    if ratio == 0.0 or basis.harmonics == 2:  # two are the hydrodynamic model, as it is
+        return np.zeros(len(odd.orders))
+    # Sines of m = 0 are none.
+    coupling = odd.streaming(even)[0][1::2, 1::2][:, np.array(even.orders) > 0]
+    absolute = odd.half_range(1.0, 1.0)[1::2, 1::2]
+    half = odd.outgoing(even)[0, np.array(even.orders) > 0]
     other = np.linalg.solve(coupling.T, half) @ absolute
     # The half space: u = (1, 0, ...) + sum of a_k v_k exp(-rate_k y/lambda).
     stress = coupling @ coupling.T
@@ -238,18 +244,13 @@ def _functional(harmonics: int, ratio: float) -> np.ndarray:
     return (exact - found[0]) / (difference @ found) * difference
 
 
-def _change(harmonics: int, ratio: float) -> np.ndarray:
+def _change(basis: Circle, ratio: float) -> np.ndarray:
     """Derivative of these coefficients in the ratio."""
     step = 1e-3 * ratio
     if not step:
-        return np.zeros(harmonics // 2)
+        return np.zeros(len(basis.odd.orders))
     one, two = (
-        (_functional(harmonics, ratio + h) - _functional(harmonics, ratio - h)) / (2 * h)
+        (_functional(basis, ratio + h) - _functional(basis, ratio - h)) / (2 * h)
         for h in (step, 2 * step)
     )
     return np.asarray((4 * one - two) / 3)
-
-
-def _half(order: int) -> float:
-    """Integral of cos(order phi) over |phi| < pi/2, divided by pi."""
-    return float(np.sinc(order / 2))

@@ -10,15 +10,17 @@ from conftest import draw, material
 
 from meso.discrete.cells import space
 from meso.equations import moments
-from meso.flow.angular import half_range, harmonics, odd_moments, two_harmonics
+from meso.flow.angular import half_range, harmonics, two_harmonics
+from meso.flow.basis import Circle, Tabulated, Turned
 from meso.flow.kronecker import Kronecker, half_range_terms, on_boundary, scalar_matrices
 
 N = 6
+RATES = {f"gamma{m}": rate for m, rate in enumerate(np.linspace(1, 2, N), 1) if m > 1}
 MEMBERS = {
     "hydrodynamic": two_harmonics(2),
-    "kinetic": odd_moments([0.0, *np.linspace(1, 2, N)]),
-    "isotropic": odd_moments([0.0, *np.ones(N)]),
-    "in a field": odd_moments([0.0, *np.linspace(1, 2, N)], 0.3),
+    "kinetic": Circle(N).moments(material(scattering=RATES)),
+    "isotropic": Circle(N).moments(material()),
+    "in a field": Circle(N).moments(material(scattering=RATES), 0.3),
 }
 
 
@@ -63,7 +65,9 @@ def test_conductor(device, name):
 def test_half_range_walls(device, orders):
     """The mean of |n.p| h^2 over all directions, by quadrature, along a curved wall."""
     matrix = half_range(orders, cosines=1.0, sines=1.0)
-    (term,) = half_range_terms(device, 2, orders, {"outer": matrix}, lambda on: 2 + 0 * on.weight)
+    (term,) = half_range_terms(
+        device, 2, {"outer": Turned(matrix, orders)}, lambda on: 2 + 0 * on.weight
+    )
     x = np.random.default_rng(2).normal(size=(term.trace.shape[1], len(matrix)))
     y = np.zeros_like(x)
     term.add(x, y)
@@ -77,3 +81,27 @@ def test_half_range_walls(device, orders):
     absolute = np.abs(geometry.normal.reshape(-1, 2) @ direction)
     wanted = 2 * geometry.weight.ravel() @ (absolute * h**2).mean(axis=1)
     assert np.vdot(x, y) == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["outer", "source"])
+def test_tables_of_normals(device, name):
+    """A matrix for each normal is the one that turns with it, on curved and straight boundaries."""
+    turned = Circle(N).wall(2.0, 0.5)
+    columns = np.arange(2, N)
+    even = Circle(N - 2).even_wall(2.0, 0.5)
+    laws = [turned, Tabulated(turned.at), turned.without(2), Tabulated(turned.at).without(2)]
+    terms = [
+        half_range_terms(device, 2, {name: law}, lambda on: 1 + 0 * on.weight)[0]
+        for law in (*laws, even.levelled(), Tabulated(even.at).levelled())
+    ]
+    x = np.random.default_rng(3).normal(size=(terms[0].trace.shape[1], N))
+    for one, two in zip(terms[::2], terms[1::2], strict=True):
+        found = np.zeros_like(x), np.zeros_like(x)
+        one.add(x, found[0])
+        two.add(x, found[1])
+        np.testing.assert_allclose(found[1], found[0], atol=1e-12)
+        np.testing.assert_allclose(
+            two.explicit(columns).toarray(), one.explicit(columns).toarray(), atol=1e-12
+        )
+        mean = [term.mean(columns).toarray() for term in (one, two)]
+        np.testing.assert_allclose(mean[1], mean[0], atol=1e-12)
