@@ -20,9 +20,6 @@ def kinetic_problems(
     """What the kinetic model cannot do with materials and boundaries: keys and texts."""
     for region, material in materials.items():
         key = f"materials.{material.name or region}"
-        if material.carriers == "3d":
-            text = 'the kinetic model is for a Fermi line, carriers = "2d"'
-            yield f"{key}.carriers", f'found "3d"; {text}'
         if material.mean_free_path is None:
             yield f"{key}.mean_free_path", "missing; the kinetic model needs it"
             continue
@@ -59,6 +56,9 @@ def particle_problems(
     wrong = list(kinetic_problems(materials, boundaries, magnetic_field))
     for region, material in materials.items():
         key = f"materials.{material.name or region}"
+        if material.carriers == "3d":
+            text = 'particles are for a Fermi line, carriers = "2d"; use flow.model = "kinetic"'
+            wrong.append((f"{key}.carriers", f'found "3d"; {text}'))
         for name in material.profiles:
             text = 'varies in space: particles need one value in each region; or model = "kinetic"'
             wrong.append((f"{key}.{name}", text))

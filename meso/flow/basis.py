@@ -348,8 +348,3 @@ class Circle:
     def table(self, count: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:  # noqa: D102
         angles = 2 * np.pi * np.arange(count) / (count - 1)
         return {"theta_rad": angles}, self.odd.values(angles), self.even.values(angles)
-
-
-def basis_of(materials: Sequence[Material], harmonics: int) -> Basis:
-    """The basis for the materials of a device with N harmonics."""
-    return Circle(harmonics)

@@ -3,11 +3,12 @@
 Even harmonics up to N in continuous P_k, odd ones eliminated: with C_o h_o = -X^T grad h_e the
 dissipation is a convex functional of h_e,
 
-    Q(h_e) = int 2 sigma (X_i^T d_i h_e) C_o^-1 (X_j^T d_j h_e) + (2 sigma/lambda^2) h_e C_e h_e
-             + boundary terms in (2 sigma/lambda) <|n.p| ...>,
+    Q(h_e) = int d sigma (X_i^T d_i h_e) C_o^-1 (X_j^T d_j h_e) + (d sigma/lambda^2) h_e C_e h_e
+             + boundary terms in (d sigma/lambda) <|n.p| ...>,
 
-whose minimum over all h_e is V.G V. Any h_e gives an upper bound; the best one of a finite space is
-found here, for all potentials V at once: the difference to G is positive semidefinite.
+with d = 2 on a Fermi line and 3 on a sphere, whose minimum over all h_e is V.G V. Any h_e gives an
+upper bound; the best one of a finite space is found here, for all potentials V at once: the
+difference to G is positive semidefinite.
 
 The operator is that of the odd moments with parities swapped, positive definite. Conjugate
 gradients have what each moment does to itself as preconditioner: a sweep as for the odd harmonics
@@ -31,10 +32,10 @@ from meso.discrete.periodic import twin_nodes
 from meso.discrete.solvers import Factor, free
 from meso.discrete.sparse import Rows
 from meso.discrete.unknowns import number_field
-from meso.flow.basis import WallMatrix, basis_of
+from meso.flow.basis import WallMatrix
 from meso.flow.blocks import PAIRED, Block, blocks, over_ranks
 from meso.flow.discretisation import Discretisation
-from meso.flow.kinetic import different, roughness
+from meso.flow.kinetic import basis_of, different, roughness
 from meso.flow.kronecker import Kronecker, half_range_terms, scalar_matrices
 from meso.flow.result import Flow, periodic_pairs, ports_of
 from meso.flow.sweep import Sweep
@@ -88,8 +89,8 @@ class EvenParity:
             flow.device,
             flow.order,
             self.kinds,
-            lambda cells, at: 2 * sigma(cells, at),
-            lambda cells, at: 2 * sigma(cells, at) / path(cells, at) ** 2,
+            lambda cells, at: self.basis.unit**2 * sigma(cells, at),
+            lambda cells, at: self.basis.unit**2 * sigma(cells, at) / path(cells, at) ** 2,
         )
         laws = {name: self._law(law) for name, law in self.laws.items()}
         walls = half_range_terms(flow.device, flow.order, laws, self._weight)
@@ -116,10 +117,10 @@ class EvenParity:
         return self.basis.even_wall(ratio, 1 / ratio).levelled()
 
     def _weight(self, geometry: FacetGeometry) -> np.ndarray:
-        """2 sigma/lambda at the quadrature points of facets."""
+        """Give d sigma/lambda at the quadrature points of facets."""
         at = Discretisation.at_facets
         sigma = at(self.coefficients.conductivity, geometry)
-        return 2 * sigma / at(self.coefficients.path, geometry)
+        return self.basis.unit**2 * sigma / at(self.coefficients.path, geometry)
 
     def data(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What does not depend on the moments, for each port at a unit potential.

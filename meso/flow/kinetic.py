@@ -14,7 +14,7 @@ exact where sigma/lambda, the density of states times the velocity, is the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ from meso.discrete.cells import FacetGeometry
 from meso.discrete.coefficients import KineticCoefficients, Scales, conductivity_scale
 from meso.discrete.fields import continuous
 from meso.errors import CaseError
-from meso.flow.basis import basis_of
+from meso.flow.basis import Basis, Circle
 from meso.flow.discretisation import (
     Discretisation,
     HalfRange,
@@ -47,6 +47,7 @@ from meso.flow.result import (
     periodic_pairs,
     ports_of,
 )
+from meso.flow.sphere import Section
 from meso.flow.system import DirectSystem
 from meso.materials.material import Material
 from meso.requirements import SMOOTH, kinetic_problems
@@ -258,6 +259,11 @@ def different(
     regions = [materials[name] for name in device.regions]
     kinds = [m for i, m in enumerate(regions) if m not in regions[:i]]
     return kinds, np.array([kinds.index(material) for material in regions])
+
+
+def basis_of(materials: Sequence[Material], harmonics: int) -> Basis:
+    """The basis for the materials of a device with N harmonics."""
+    return Section(harmonics) if materials[0].carriers == "3d" else Circle(harmonics)
 
 
 def rate_of(material: Material, harmonic: int) -> float:
