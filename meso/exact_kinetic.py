@@ -1,4 +1,4 @@
-"""Closed forms of the Boltzmann equation: the ribbon of K. Fuchs and E. H. Sondheimer, in 2D."""
+"""Closed forms of the Boltzmann equation: the film of K. Fuchs and E. H. Sondheimer, also in 2D."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import pi
 
 import numpy as np
 
-__all__ = ["KineticRibbon"]
+__all__ = ["KineticFilm", "KineticRibbon"]
 
 #: With sin(theta) = 1/cosh(t) the integrands are analytic for |Im t| < pi/2 and fall as exp(-|t|):
 #: the trapezoidal rule errs by exp(-pi^2/step), here far below rounding.
@@ -55,3 +55,18 @@ class KineticRibbon:
         cosh, p = np.cosh(t), self.specularity
         back = np.exp(-self.width / self.mean_free_path * cosh)
         return cosh, _STEP / pi * np.tanh(t) ** 2 / cosh * (1 - p) / (1 - p * back)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KineticFilm(KineticRibbon):
+    """The same of a film |y| < W/2 with a Fermi sphere (K. Fuchs 1938)."""
+
+    def _directions(self) -> tuple[np.ndarray, np.ndarray]:
+        """1/mu, and 3 (1 - mu^2) d mu/4 times what the walls take away; mu = |v_y|."""
+        # mu = 1/(1 + exp(-t)): analytic for |Im t| < pi/2 as well.
+        t = np.arange(-_LAST, _LAST + _STEP / 2, _STEP)
+        inverse, p = 1 + np.exp(-t), self.specularity
+        mu, rest = 1 / inverse, 1 / (1 + np.exp(t))
+        back = np.exp(-self.width / self.mean_free_path * inverse)
+        weight = _STEP * 0.75 * rest**2 * mu * (1 + mu) * (1 - p) / (1 - p * back)
+        return inverse, weight

@@ -56,7 +56,7 @@ NAMES = {
         *("ShapeGradient", "shape_gradient", "with_errors", "with_uncertainties"),
     },
     "meso.exact": {"Bend", "Corbino", "Layers", "Ribbon", "RoundWire"},
-    "meso.exact_kinetic": {"KineticRibbon"},
+    "meso.exact_kinetic": {"KineticFilm", "KineticRibbon"},
     "meso.errors": {"MesoError", "CaseError", "GeometryError", "ConvergenceError", "known"},
     "meso.constants": {"ELECTRON_CHARGE", "ELECTRON_MASS", "ELEMENTARY_CHARGE", "HBAR"},
     "meso.cli": {"main"},

@@ -119,7 +119,7 @@ def eliminated(
         others: C of what is eliminated, shape (k, k).
         flux: As of :class:`Moments`.
     """
-    stress = np.einsum("iae,ef,jbf->ijab", coupling, np.linalg.inv(others), coupling)
+    stress = np.einsum("iae,ef,jbf->ijab", coupling, np.linalg.inv(others), coupling, optimize=True)
     if (others == others.T).all():  # to the last digit
         stress = (stress + stress.transpose(1, 0, 3, 2)) / 2
     return Moments(flux=flux, relaxation=relaxation, stress=stress)

@@ -224,7 +224,7 @@ class Kinetic:
             return self.solver == "iterative"
         if self.harmonics * max(abs(self.turning(m)) for m in self.kinds) > STRONGEST:
             return False
-        moments = self.harmonics * self.device.cells * self.order**2 / 2
+        moments = self.basis.count * self.device.cells * self.order**2 / 2
         return self.harmonics > 2 and moments > DIRECT
 
     def _flow(self, solutions: Solutions) -> Flow:

@@ -6,6 +6,7 @@ It holds where every collision, reflection and emission is an average with posit
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import eval_legendre
 
 from meso.boundary import Contact
 from meso.discrete.coefficients import extremes
@@ -34,7 +35,7 @@ def positive_kernel(material: Material) -> bool:
     """Whether scattering from theta to theta' has a rate that is nowhere negative.
 
     That is K = g - g_0 + 2 sum_m (g - g_m) cos m(theta - theta'), where all but some rates are g,
-    and none varies in space.
+    and none varies in space; on a sphere (2m + 1) P_m(cos theta) in place of 2 cos m theta.
     """
     scattering = material.scattering
     known = SCATTERING[scattering] if isinstance(scattering, str) else scattering
@@ -43,5 +44,9 @@ def positive_kernel(material: Material) -> bool:
     angle = np.pi * np.arange(_DIRECTIONS + 1) / _DIRECTIONS
     kernel = np.full(len(angle), rates[-1])
     for m, rate in enumerate(rates[1:], start=1):
-        kernel += 2 * (rates[-1] - rate) * np.cos(m * angle)
+        if material.carriers == "3d":
+            wave = (2 * m + 1) * eval_legendre(m, np.cos(angle))
+        else:
+            wave = 2 * np.cos(m * angle)
+        kernel += (rates[-1] - rate) * wave
     return bool(kernel.min() > -1e-9 * rates[-1])

@@ -144,6 +144,8 @@ class Variation:
             even, odd = (pairs.collisions(material, turning) for pairs in (self.even, self.odd))
             self.materials.append((np.linalg.inv(even), odd))
         self.second = [float(material.rate(2)) for material in model.kinds]
+        #: lambda^2/l^2 over it.
+        self.closure = 5.0 if model.basis.unit > 1.5 else 4.0
         scales = problem.coefficients.scales
         unit = scales.length**2 / scales.conductivity
         #: SI over scaled.
@@ -329,12 +331,14 @@ class Variation:
         cell, height = geometry.cell, geometry.height[:, None]
         coefficients = self.problem.coefficients
         second = np.array(self.second)[self.problem.phases[self.device.cell_region[cell]]]
-        viscosity = _each(coefficients.stress(cell, geometry.position)) / (4 * second[:, None])
+        viscosity = _each(coefficients.stress(cell, geometry.position)) / (
+            self.closure * second[:, None]
+        )
         resistivity = _each(coefficients.relaxation(cell, geometry.position))
         factor = self.penalty * (viscosity / height + resistivity * height)
         self._moved(out, geometry, factor * square, factor * turned)
         each = self.penalty * geometry.weight * square
-        out.in_cells("stress", cell, (each / height).sum(axis=1) / (4 * second))
+        out.in_cells("stress", cell, (each / height).sum(axis=1) / (self.closure * second))
         out.in_cells("rate2", cell, -(each * viscosity / height).sum(axis=1) / second)
         out.in_cells("resistivity", cell, (each * height).sum(axis=1))
         self._raised(out, geometry, (each * (resistivity - viscosity / height**2)).sum(axis=1))

@@ -133,7 +133,8 @@ def _thinnest(case: Case, drawing: Source, comm: MPI.Comm | None) -> float | Non
         return shortest
     paths = [(m.mean_free_path, m.electron_electron_mean_free_path) for m in materials]
     most = max(path / between if is_number(path) else 0.0 for path, between in paths)
-    return shortest * 2.0 / float(np.sqrt(1 + most))  # 1/(1/lambda + 1/lambda_ee) over l
+    plain = np.sqrt(5.0) if case.carriers == "3d" else 2.0  # lambda over l
+    return shortest * float(plain / np.sqrt(1 + most))  # 1/(1/lambda + 1/lambda_ee) over l
 
 
 def shortest_diffusion_length(
