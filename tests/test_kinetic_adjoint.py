@@ -43,10 +43,12 @@ Physical Curve("source") = {4}; Physical Curve("drain") = {2};
 class Example:
     """Two metals side by side, or one in a bend, with all that may be changed at once, by t."""
 
-    def __init__(self, name: str, *, turned: float = 0.0, **settings: Any) -> None:
+    def __init__(
+        self, name: str, *, turned: float = 0.0, carriers: str = "2d", **settings: Any
+    ) -> None:
         drawing = GEOMETRIES / f"{name}.geo"
         self.device = Device.from_gmsh(drawing, length_unit="nm", order=6)
-        self.settings, self.field = {"order": 2, **settings}, turned
+        self.settings, self.field, self.carriers = {"order": 2, **settings}, turned, carriers
         x = self.device.mesh.geometry.x[:, :2] / self.device.extent
         first, second = np.sin(2 * x[:, 0] + x[:, 1]), np.cos(x[:, 1] - 3 * x[:, 0])
         #: A motion of the nodes, without a symmetry of the device, m.
@@ -56,6 +58,8 @@ class Example:
         changed = [
             replace(
                 FIRST,
+                carriers=self.carriers,
+                scattering="isotropic" if self.carriers == "3d" else FIRST.scattering,
                 mean_free_path=40e-9 * (1 + t),
                 electron_electron_mean_free_path=160e-9 * (1 - 2 * t),
                 vorticity_diffusion_length=None,
@@ -63,6 +67,7 @@ class Example:
             ),
             replace(
                 SECOND,
+                carriers=self.carriers,
                 conductivity=0.03 * (1 + 2 * t),
                 scattering={"gamma2": 0.7 + t, "gamma3": 1.2 - 2 * t},
                 vorticity_diffusion_length=None,
@@ -121,6 +126,7 @@ EXAMPLES = {
     "iterative": ("bilayer", {"harmonics": 4, "solver": "iterative", "tolerance": 1e-8}),
     "curved": ("annulus", {"harmonics": 16, "solver": "iterative", "tolerance": 1e-8}),
     "field": ("bilayer", {"harmonics": 4, "turned": 0.1}),
+    "sphere": ("bilayer", {"harmonics": 4, "turned": 0.1, "carriers": "3d"}),
     "field, iterative": (
         "bilayer",
         {"harmonics": 4, "turned": 0.05, "solver": "iterative", "tolerance": 1e-7},

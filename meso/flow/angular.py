@@ -24,7 +24,7 @@ sine, but a zero.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import pi
 
 import numpy as np
@@ -123,6 +123,13 @@ def eliminated(
     if (others == others.T).all():  # to the last digit
         stress = (stress + stress.transpose(1, 0, 3, 2)) / 2
     return Moments(flux=flux, relaxation=relaxation, stress=stress)
+
+
+def traceless(moments: Moments) -> Moments:
+    """Moments J whose stress has no trace in the plane, which div J = 0 leaves as it is."""
+    trace = np.einsum("ijib->jb", moments.stress)
+    level = np.einsum("ia,jb->ijab", np.eye(len(trace)), trace) / len(trace)
+    return replace(moments, stress=moments.stress - level)
 
 
 def half_range(orders: Sequence[int], *, cosines: float, sines: float) -> np.ndarray:

@@ -138,7 +138,8 @@ class Certificate:
         }
         boundaries = half_range_terms(flow.device, self.space.degree, laws, self.model.weight)
         self.walls = [name for name, law in problem.laws.items() if law.impenetrable]
-        self.system = Kronecker(scalars, problem.members or (problem.moments,), boundaries)
+        members = [self.model.basis.moments(kind) for kind in self.model.kinds]
+        self.system = Kronecker(scalars, members, boundaries)
 
     # -- the trial distribution ----------------------------------------------------------------
 

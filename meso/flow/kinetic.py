@@ -1,12 +1,13 @@
-"""The Boltzmann equation on a Fermi line, by N angular harmonics.
+"""The Boltzmann equation on a Fermi line or sphere, by N angular harmonics.
 
     p.grad h + (1/R_c) d_theta h + sum_m g_m h_m = 0,     g_m = gamma_m/v_F,     phi = <h>,
-    J = 2 (sigma/lambda) <p h>
+    J = d (sigma/lambda) <p h>,     d = 2 (line), 3 (sphere, where nothing depends on z)
 
 (T. Valet et al. 2025, eq. 5). Walls reflect the part p of the carriers and emit the rest in all
 directions, at the level h_w that lets no net current through. Contacts are reservoirs: what comes
 in has their potential, what goes out is absorbed. Odd harmonics are the unknowns, even ones are
-eliminated (:mod:`meso.flow.angular`); N = 2 is the hydrodynamic model with reservoirs.
+eliminated (:mod:`meso.flow.angular`, :mod:`meso.flow.basis`, :mod:`meso.flow.sphere`); N = 2 is the
+hydrodynamic model with reservoirs.
 
 Between materials all harmonics of u = sqrt(2) (sigma/lambda) h_odd and of h_even are continuous:
 exact where sigma/lambda, the density of states times the velocity, is the same on both sides.
@@ -26,6 +27,7 @@ from meso.discrete.cells import FacetGeometry
 from meso.discrete.coefficients import KineticCoefficients, Scales, conductivity_scale
 from meso.discrete.fields import continuous
 from meso.errors import CaseError
+from meso.flow.angular import traceless
 from meso.flow.basis import Basis, Circle
 from meso.flow.discretisation import (
     Discretisation,
@@ -58,6 +60,10 @@ SMOOTHEST = (1 - SMOOTH) / (1 + SMOOTH)
 #: Moments in all nodes up to which the direct solver takes less than a second (measured). The
 #: iteration is faster from a quarter of that on, but leaves an error in edge moments.
 DIRECT = 20_000
+_FLAT = (
+    "the kinetic model is for 2D meshes (of a 3D metal: films and other sections that are the same"
+    ' for all z), but the mesh is 3D; use flow.model = "hydrodynamic"'
+)
 #: N lambda/R_c up to which GMRES converges well: 37 to 120 iterations at 1, 100 to 300 at 1.6.
 STRONGEST = 1.0
 
@@ -70,7 +76,7 @@ class Kinetic:
         materials: Material of each region, by name; each with a mean free path.
         boundaries: Contact (always a reservoir), Wall (with a specularity) or Periodic of each
             boundary, by name.
-        harmonics: N, even.
+        harmonics: N, even; on a sphere the odd degrees are those up to L = N - 1.
         magnetic_field: Along z, T; needs the Fermi wave vector of each material.
         order: Polynomial degree of the odd moments, at least 2; the potential has one less.
             By default that of the device.
@@ -80,7 +86,7 @@ class Kinetic:
             accurate, currents to its square.
 
     Raises:
-        CaseError: A 3D device; a region without material or mean free path; a boundary without
+        CaseError: A 3D mesh; a region without material or mean free path; a boundary without
             a law, or with one that is no boundary condition of the Boltzmann equation.
     """
 
@@ -102,7 +108,7 @@ class Kinetic:
         if harmonics < 2 or harmonics % 2:
             problems.append(("flow.harmonics", f"found {harmonics}; must be an even number from 2"))
         if device.dimension != 2:
-            problems.append(("flow.model", "the kinetic model is for 2D devices"))
+            problems.append(("flow.model", _FLAT))
         if problems:
             raise CaseError(*problems)
         self.device, self.materials, self.boundaries = device, materials, boundaries
@@ -126,6 +132,8 @@ class Kinetic:
     def problem(self) -> Problem:
         """The discrete problem."""
         members = tuple(self.basis.moments(kind, self.turning(kind)) for kind in self.kinds)
+        if self.harmonics == 2:  # as in the hydrodynamic model, also on a sphere
+            members = tuple(traceless(member) for member in members)
         return Problem(
             device=self.device,
             order=self.order,
