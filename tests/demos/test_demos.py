@@ -12,7 +12,7 @@ import meso
 from meso import Result, four_terminal, sweep
 from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.exact import Bend, Corbino, Layers, Ribbon
-from meso.exact_kinetic import KineticRibbon
+from meso.exact_kinetic import KineticFilm, KineticRibbon
 
 FOLDER = Path(__file__).parents[2] / "demos"
 CASES = sorted(FOLDER.rglob("case.toml"))
@@ -751,6 +751,26 @@ def test_laws_of_fuchs_and_sondheimer(tmp_path: Path) -> None:
     assert abs(table["moment kinetic"][0]) < 1e-5
     assert table["current hydrodynamic"][2] == pytest.approx(-0.33, abs=0.005)
     assert (tmp_path / "laws.png").stat().st_size > 50_000
+
+
+@shows("titanium_film")
+def _titanium_film(solved: Result) -> None:
+    """Current and moment of Fuchs' film, within the estimates; what hydrodynamics gets wrong."""
+    exact, found = KineticFilm(width=20, mean_free_path=7), solved.convergence
+    assert found is not None
+    drude, kappa = 2.4e6 * 1e5 * 20 * NM, -1.8e-32
+    assert found.extrapolated[0] / drude == pytest.approx(exact.conductance, rel=found.error[0])
+    assert 1 / exact.conductance == pytest.approx(1.149, abs=1e-3)  # the README
+    moments = sorted(m.moment / m.measure / kappa / (drude / 20 / NM) for m in solved.edge_moments)
+    close = (found.error[1] + found.mesh[1]) * exact.edge_step
+    assert moments == pytest.approx([-exact.edge_step, exact.edge_step], abs=close)
+    assert max(found.error) < 2e-3
+    fluid = result("titanium_film", ("flow.model", "hydrodynamic"))
+    assert fluid.periodic["source"].current / drude / exact.conductance - 1 == pytest.approx(
+        -0.0146, abs=2e-4
+    )
+    moment = max(m.moment / m.measure for m in fluid.edge_moments) / -kappa / (drude / 20 / NM)
+    assert moment / exact.edge_step - 1 == pytest.approx(-0.082, abs=1e-3)
 
 
 @shows("point_contact")

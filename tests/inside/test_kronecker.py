@@ -13,6 +13,7 @@ from meso.equations import moments
 from meso.flow.angular import half_range, harmonics, two_harmonics
 from meso.flow.basis import Circle, Tabulated, Turned
 from meso.flow.kronecker import Kronecker, half_range_terms, on_boundary, scalar_matrices
+from meso.flow.sphere import Section
 
 N = 6
 RATES = {f"gamma{m}": rate for m, rate in enumerate(np.linspace(1, 2, N), 1) if m > 1}
@@ -105,3 +106,21 @@ def test_tables_of_normals(device, name):
         )
         mean = [term.mean(columns).toarray() for term in (one, two)]
         np.testing.assert_allclose(mean[1], mean[0], atol=1e-12)
+
+
+def test_sphere():
+    """Moments of each L; the half-range matrix of m = 1 about an axis along the normal.
+
+    Axes along z and along the normal are two bases of the same functions: the eigenvalues of what
+    walls do agree. About the normal, m = 0 is among the cosines, m = 1 among the sines.
+    """
+    assert [Section(n).count for n in (2, 4, 6, 8, 10, 16)] == [2, 6, 12, 20, 30, 72]
+    matrix = Section(4).odd.half_range(1.0, 1.0)
+    tangential = np.array([[3 / 8, 14**0.5 / 16], [14**0.5 / 16, 77 / 128]])
+    found = np.linalg.eigvalsh(matrix[1::2, 1::2])
+    for value in np.linalg.eigvalsh(tangential):
+        assert np.abs(found - value).min() < 1e-14
+    along = np.array([[3 / 4, 21**0.5 / 24], [21**0.5 / 24, 21 / 32]])
+    found = np.linalg.eigvalsh(matrix[::2, ::2])
+    for value in np.linalg.eigvalsh(along):
+        assert np.abs(found - value).min() < 1e-14

@@ -16,7 +16,6 @@ from test_kinetic import STRIP
 from meso import CaseError, Contact, Device, Material, Periodic, Wall
 from meso.exact_kinetic import KineticFilm
 from meso.flow import Flow, Hydrodynamic, Kinetic, Particles, conductance_bounds
-from meso.flow.sphere import Section
 
 pytestmark = pytest.mark.verification
 
@@ -57,24 +56,6 @@ def strip(tmp_path_factory) -> Device:
     return Device.from_gmsh(
         mesh_file(folder / "strip.msh", folder / "strip.geo"), length_unit="nm", order=4
     )
-
-
-def test_angular_matrices():
-    """Moments of each L; the half-range matrix of m = 1 about an axis along the normal.
-
-    Axes along z and along the normal are two bases of the same functions: the eigenvalues of what
-    walls do agree. About the normal, m = 0 is among the cosines, m = 1 among the sines.
-    """
-    assert [Section(n).count for n in (2, 4, 6, 8, 10, 16)] == [2, 6, 12, 20, 30, 72]
-    matrix = Section(4).odd.half_range(1.0, 1.0)
-    tangential = np.array([[3 / 8, 14**0.5 / 16], [14**0.5 / 16, 77 / 128]])
-    found = np.linalg.eigvalsh(matrix[1::2, 1::2])
-    for value in np.linalg.eigvalsh(tangential):
-        assert np.abs(found - value).min() < 1e-14
-    along = np.array([[3 / 4, 21**0.5 / 24], [21**0.5 / 24, 21 / 32]])
-    found = np.linalg.eigvalsh(matrix[::2, ::2])
-    for value in np.linalg.eigvalsh(along):
-        assert np.abs(found - value).min() < 1e-14
 
 
 @pytest.mark.parametrize(("p", "knudsen", "degree", "G", "centre", "wall"), FILMS)
