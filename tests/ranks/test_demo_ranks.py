@@ -60,6 +60,7 @@ CHEAPER = {
     "slit": ["flow.order=2", "mesh.wall_size=50 nm"],
     "step_3d": ["mesh.size=60 nm", "mesh.wall_size=25 nm"],
     "step_channel": ["mesh.adapt.steps=2"],
+    "titanium_film": ["flow.harmonics=8"],
     "vicinity": ["flow.order=2", "mesh.wall_size=50 nm"],
     "whirlpool": ["flow.harmonics=4", "flow.estimate=false"],
 }
