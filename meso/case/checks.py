@@ -317,8 +317,6 @@ def _kinetic(case: Tables) -> Problems:
     yield from kinetic_problems(case.used_materials, case.boundaries, field)
     if case.flow.bounds:
         yield from bounds_problems(case.boundaries, field)
-    if case.mesh.adapt is not None:
-        yield "mesh.adapt", "is for the ohmic and the hydrodynamic model"
 
 
 def _particles(case: Tables) -> Problems:

@@ -143,9 +143,14 @@ class Mesh:
     size: Length | None = None
     wall_size: Length | None = None  # of the cells at walls
     geometry_order: Annotated[int, Field(strict=True, ge=1, le=5)] | None = None
+    # Of currents, relative, for which the program chooses; with harmonics not given also "auto".
+    accuracy: Positive | None = None
     adapt: Adapt | None = None
 
     def __post_init__(self) -> None:
+        if self.accuracy is not None and not 1e-7 <= self.accuracy <= 0.1:
+            text = f"found {self.accuracy:g}; a relative error of currents, from 1e-7 to 0.1"
+            raise CaseError(("accuracy", text))
         if self.size is not None and self.wall_size is not None and self.wall_size > self.size:
             text = f"found {self.wall_size:g} m; must not exceed size = {self.size:g} m"
             raise CaseError(("wall_size", text))

@@ -18,8 +18,9 @@ import numpy as np
 from meso.case import Case
 from meso.device import Device
 from meso.discrete.cells import cells_of
-from meso.discrete.fields import difference
+from meso.discrete.fields import Field, continuous, difference
 from meso.evidence import recovery, targets
+from meso.evidence.dissipated import kinetic_energy
 from meso.evidence.indicators import (
     Indicated,
     Indicator,
@@ -29,16 +30,20 @@ from meso.evidence.indicators import (
 )
 from meso.flow.discretisation import TAYLOR_HOOD
 from meso.flow.hydrodynamic import ENRICHED, Hydrodynamic
+from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow
 from meso.geometry.layers import SizeField
 from meso.geometry.refinement import CellErrors, cell_errors, next_sizes
 from meso.mpi import concatenated, on_root, total
+from meso.observables.grazing import iteration_tolerance
 
 #: Powers of the cell size, and of one over the degree squared, by which the error of a conductance
 #: falls at a corner of 270 degrees: J ~ r^(1/3) where walls slip, grad phi ~ r^(-1/3).
-_CORNER_POWERS = {"hydrodynamic": 2 / 3, "ohmic": 4 / 3}
-_MODELS: dict[str, Any] = {"hydrodynamic": Hydrodynamic, "ohmic": Ohmic}
+_CORNER_POWERS = {"hydrodynamic": 2 / 3, "ohmic": 4 / 3, "kinetic": 2 / 3}
+_MODELS: dict[str, Any] = {"hydrodynamic": Hydrodynamic, "ohmic": Ohmic, "kinetic": Kinetic}
+#: Harmonics of a mesh for "auto"; what an iteration may leave of a target without tolerance.
+_AUTO, _ENOUGH = 32, 1e-4
 #: Part of the tolerance that the next mesh is made for, and without one, of the estimate.
 _SAFETY, _STEP = 0.3, 0.12
 #: Contributions to a saddle point have both signs. Where they cancel by chance, the estimate is
@@ -162,11 +167,10 @@ def adapt(case: Case, build: Build, progress: Progress) -> tuple[Device, Flow, A
 
 
 def _solved_twice(case: Case, device: Device, progress: Progress) -> Indicated:
-    """Degrees k and k + 1, of the ohmic and the hydrodynamic model."""
+    """Degrees k and k + 1."""
     progress(f"solving {case.flow.model} flow twice on {device.cells} cells")
-    order = case.flow.order or device.order
-    # What a degree more changes, and not other elements.
-    same = {"elements": TAYLOR_HOOD} if case.flow.viscous and order < ENRICHED else {}
+    order = case.flow.degree or device.order
+    same = _same(case, order)
     flows = [
         _MODELS[case.flow.model](
             device,
@@ -184,6 +188,17 @@ def _solved_twice(case: Case, device: Device, progress: Progress) -> Indicated:
     size = float(np.abs(finer).max()) or 1.0
     errors = _errors(case, flows[0], flows[1], float(np.abs(finer - values).max() / size))
     return Indicated(flow=flows[0], value=_largest(values), unit=unit, errors=errors)
+
+
+def _same(case: Case, order: int) -> dict[str, Any]:
+    """What both degrees have in common, so that nothing else tells them apart."""
+    wish = case.mesh.adapt
+    assert wish is not None
+    if not case.flow.kinetic:
+        return {"elements": TAYLOR_HOOD} if case.flow.viscous and order < ENRICHED else {}
+    harmonics = _AUTO if case.flow.harmonics == "auto" else case.flow.harmonics
+    stop = iteration_tolerance(case.boundaries, wish.tolerance or _ENOUGH)
+    return {"harmonics": harmonics, "tolerance": stop}
 
 
 def _recovered(case: Case, device: Device, progress: Progress) -> Indicated:
@@ -232,7 +247,7 @@ def _different(pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
 
 
 #: By the name of the model, in the plane.
-INDICATORS: dict[str, Indicator] = {"ohmic": _solved_twice, "hydrodynamic": _solved_twice}
+INDICATORS: dict[str, Indicator] = dict.fromkeys(_MODELS, _solved_twice)
 
 
 def _stalled(steps: list[Step]) -> bool:
@@ -263,7 +278,12 @@ def _errors(case: Case, coarse: Flow, fine: Flow, lost: float) -> CellErrors:
             gap = difference(density, before), difference(voltage, voltage_before)
             if moment:
                 curl += absolute_curl(gap[0]) * targets.weights(case, fine)
-            parts.append((energy(fine, *gap), energy(fine, density)))
+            if fine.kinetic:
+                moments = _moments(fine, drive)
+                lacking = difference(moments, _moments(coarse, drive))
+                parts.append((kinetic_energy(fine, lacking), kinetic_energy(fine, moments)))
+            else:
+                parts.append((energy(fine, *gap), energy(fine, density)))
             degrees += last_degrees(density)
         first, last = parts[0], parts[-1]
         error += np.sqrt(first[0] * last[0])
@@ -312,3 +332,9 @@ def unseen(coarse: Flow, fine: Flow) -> tuple[tuple[float, float], float]:
     factors = _left(found, coarse.order) @ found.parts / np.where(sums > 0, sums, 1.0)
     currents, curls = np.maximum(factors, 1.0).tolist()
     return (currents, curls), _LEAST * float(sums[0]) / (whole or 1.0)
+
+
+def _moments(flow: Flow, drive: np.ndarray) -> Field:
+    """The odd moments of a kinetic flow for potentials of the ports."""
+    nodal = np.tensordot(drive, flow.unit_moments, 1)
+    return continuous("odd_moments", "", flow.device, flow.order, nodal)

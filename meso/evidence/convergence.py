@@ -61,9 +61,8 @@ class Convergence:
         values: Shape (levels, quantities).
         doubt: What an error is at least, shape (quantities,).
         least: Smallest size of a moment that errors are relative to, J s.
-        mesh: Relative error of the mesh of currents (or potentials) and of moments; NaN where it is
-            unknown.
         tolerance: Of "auto", or None.
+        refined: Change of the values with the degree, shape (quantities,); None where it is unknown.
     """
 
     harmonics: tuple[int, ...]
@@ -72,8 +71,8 @@ class Convergence:
     values: np.ndarray
     doubt: np.ndarray
     least: float
-    mesh: tuple[float, float]
     tolerance: float | None
+    refined: np.ndarray | None = None
 
     def _relative(self, change: np.ndarray) -> tuple[float, float]:
         """Largest change of currents or potentials, and of moments, over the largest of each."""
@@ -110,6 +109,17 @@ class Convergence:
         if len(self.harmonics) < 2:
             return UNKNOWN
         return self._relative(np.abs(self.extrapolated - self.values[-1]) + self._left())
+
+    @property
+    def mesh(self) -> tuple[float, float]:
+        """Estimated relative error of the mesh of currents (or potentials) and of moments."""
+        return UNKNOWN if self.refined is None else self._relative(self.refined)
+
+    @property
+    def uncertainty(self) -> np.ndarray:
+        """Estimated error of each extrapolated value, with the mesh's, shape (quantities,)."""
+        left = self._left() if len(self.harmonics) > 1 else np.full(len(self.names), np.nan)
+        return left + (0.0 if self.refined is None else np.abs(self.refined))
 
     @property
     def error_extrapolated(self) -> tuple[float, float]:
@@ -171,6 +181,7 @@ class Convergence:
             "quantities": [f"{n} ({u})" for n, u in zip(self.names, self.units, strict=True)],
             "values": self.values.tolist(),
             "extrapolated": self.extrapolated.tolist(),
+            "estimated_errors": [None if np.isnan(x) else x for x in self.uncertainty.tolist()],
             **{
                 f"estimated_error_{what}": {
                     "currents": None if np.isnan(currents) else currents,
@@ -216,8 +227,7 @@ def converge(
         if estimate:
             other = order + 1 if flow.device.cells < SMALL or order == 2 else order - 1
             beside = None if (most, other) in found else solved(most, other)
-            change = found[most, other] - found[most, order]
-            result = replace(result, mesh=result._relative(change))
+            result = replace(result, refined=found[most, other] - found[most, order])
         if not auto or result.converged:
             return flow, result
         coarse = estimate and order < HIGHEST and max(result.mesh) > tolerance
@@ -247,7 +257,6 @@ def _convergence(
         values=np.array(values),
         doubt=np.concatenate([np.zeros(len(names) - len(doubt)), doubt]),
         least=least,
-        mesh=UNKNOWN,
         tolerance=tolerance if auto else None,
     )
 

@@ -77,6 +77,10 @@ def _bars(panel: Any, found: Comparison) -> None:
                 size=7.5,
                 color="white" if inside else "#333333",
             )
+    # What the kinetic model itself is uncertain by.
+    doubt = 100 * np.abs(found.convergence.uncertainty[which] / reference[which])
+    band = np.nan_to_num(np.minimum(doubt, most))
+    panel.barh(at, 2 * band, 0.96, -band, color="#999999", alpha=0.3, label="± kinetic", zorder=0)
     panel.axvline(0, color="#999999", linewidth=0.8)
     kinds = {"A": "current", "V": "potential", "J s": "moment"}
     labels = [f"{kinds[found.units[k]]}\n{plain(found.labels[k])}" for k in which]
@@ -84,4 +88,4 @@ def _bars(panel: Any, found: Comparison) -> None:
     panel.invert_yaxis()
     panel.set_xlim(-most, most)
     panel.set_xlabel("deviation from the kinetic model (%)")
-    panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(models), frameon=False)
+    panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(models) + 1, frameon=False)

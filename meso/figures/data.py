@@ -130,6 +130,14 @@ class Drawn:
         name = self._parent.get(field, (field, ""))[0]
         return name in TABLE and TABLE[name].signed
 
+    def means(self, field: str) -> np.ndarray:
+        """Corners of the cells of a 2D kinetic flow in which a field is its mean, m, (k, 3, 2)."""
+        if self.dimension != 2 or self.summary["model"] != "kinetic":
+            return np.empty((0, 3, 2))
+        values = self.nodes[..., 2:][..., self.columns[field]]
+        flat = np.ptp(values, axis=1).max(axis=1) <= 1e-9 * np.abs(values).max(initial=0.0)
+        return self.nodes[flat, :3, :2]
+
     def has(self, field: str) -> bool:
         """Whether a field is there, and, if it is a component of a vector, more than rounding."""
         if field not in self._parent:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps, rcParams
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -21,6 +22,9 @@ from meso.figures.style import DPI, ink, scale
 _THIN, _THICK = 0.25, 1.3
 # Without the lightest colours, before which white stream lines would not be seen.
 SPEED = LinearSegmentedColormap.from_list("speed", colormaps["magma"](np.linspace(0.08, 0.8, 64)))
+
+#: Cells below this size are not outlined, inches.
+_SEEN = 0.04
 
 
 def current(result: Drawn) -> Figure:
@@ -135,9 +139,21 @@ def signed(result: Drawn, field: str) -> Figure:
     how = {"cmap": "RdBu_r", "vmin": -top / unit.factor, "vmax": top / unit.factor}
     for panel, shown in zip(sheet.panels, values, strict=True):
         image = panel.image(shown / unit.factor, **how)
+        _outline_means(panel, result.means(field))
     if fields[0].ndim == 3:
         _arrows(across, fields[2][list(across.plane.axes)], top)
     return sheet.finish(image, f"{label} ({unit.name})", "both" if peak > 1.01 * top else "neither")
+
+
+def _outline_means(panel: Panel, cells: np.ndarray) -> None:
+    """Show cells in which a field is its mean as cells, where they are large enough to be seen."""
+    low, high = np.reshape(panel.grid.extent, (2, 2)).T
+    per_metre = panel.axes.bbox.width / DPI / (high[0] - low[0])
+    large = np.ptp(cells, axis=1).max(axis=1, initial=0.0) * per_metre > _SEEN
+    inside = ((cells.max(axis=1) > low) & (cells.min(axis=1) < high)).all(axis=1)
+    lines = {"edgecolors": INK, "linewidths": 0.3, "alpha": 0.6, "zorder": 2}
+    shown = cells[large & inside] / panel.unit
+    panel.axes.add_collection(PolyCollection(shown, facecolors="none", **lines))
 
 
 def _arrows(panel: Panel, field: np.ndarray, top: float) -> None:

@@ -94,7 +94,7 @@ class Comparison:
     def table(self) -> str:
         """Text for the terminal."""
         models, labels = list(self.flows), self.labels
-        lines = [f"  {'':<22}" + "".join(f"{m:>26}" for m in models)]
+        lines = [f"  {'':<22}" + "".join(f"{m:>26}" for m in (*models, "± of it"))]
         for i in self.shown:
             unit = self.units[i]
             factor, name = (HBAR, "ħ") if unit == "J s" else (1.0, unit)
@@ -106,13 +106,14 @@ class Comparison:
                 if model != "kinetic":
                     text += f" ({value / reference - 1:+.2%})"
                 row += f"{text:>26}"
-            lines.append(row)
+            doubt = self.convergence.uncertainty[i] / abs(reference)
+            lines.append(row + f"{'unknown' if np.isnan(doubt) else f'{doubt:.1%}':>26}")
         error = self.convergence
         lines += [
             "",
             f"  in brackets: against the kinetic model with {error.harmonics[-1]} harmonics,"
-            " extrapolated; its estimated",
-            f"  error is {max(error.error_extrapolated):.1e} in the harmonics and"
+            " extrapolated; ± is its estimated",
+            f"  error, of all at most {max(error.error_extrapolated):.1e} in the harmonics and"
             f" {np.nanmax([*error.mesh, 0.0]):.1e} in the mesh",
         ]
         if max(error.error_extrapolated) > LARGE:
@@ -121,10 +122,11 @@ class Comparison:
 
     def rows(self) -> list[dict[str, Any]]:
         """The same for a file, SI."""
-        labels = self.labels
+        labels, doubt = self.labels, self.convergence.uncertainty
         return [
             {"quantity": labels[i], "unit": self.units[i]}
             | {model: float(values[i]) for model, values in self.values.items()}
+            | {"kinetic_error": None if np.isnan(doubt[i]) else float(doubt[i])}
             for i in self.shown
         ]
 
@@ -152,7 +154,8 @@ class Comparison:
             from meso.figures.compare import draw_comparison
 
             rows = self.rows()
-            _csv(folder / "compare.csv", ["quantity", "unit", *self.flows], map(dict.values, rows))
+            header = ["quantity", "unit", *self.flows, "kinetic_error"]
+            _csv(folder / "compare.csv", header, map(dict.values, rows))
             whole = {
                 "case_hash": self.case.hash,
                 "quantities": rows,

@@ -15,7 +15,8 @@ import numpy as np
 from meso.case import Figures
 from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.discrete.cells import cells_of
-from meso.discrete.sampling import probe_points
+from meso.discrete.fields import cellwise
+from meso.discrete.sampling import probe_points, sample
 from meso.equations.derived import TABLE, component
 from meso.errors import CaseError, MesoError
 from meso.files.directory import copy_written, hold, is_result, new_result
@@ -26,7 +27,7 @@ from meso.mpi import on_root, together, total
 from meso.observables.corners import clipped
 from meso.observables.edges import WallValues, profile, surface, wall_values
 from meso.observables.spot import seen
-from meso.orbital import couplings
+from meso.orbital import couplings, near_walls
 from meso.reports import NAME as REPORT
 from meso.reports import write_report
 from meso.results.result import Result
@@ -168,6 +169,10 @@ def _probe(result: Result, name: str) -> dict[str, np.ndarray]:
     columns["s_m"] = np.linspace(0.0, np.linalg.norm(points[-1] - points[0]), len(points))
     for key in result.written:
         columns |= _columns(key, result.fields[key].unit, values[key])
+    if result.flow.kinetic and {"vorticity", *_MADE} & set(result.written):
+        # Where these are means of the cell: at a rough wall they have no better value.
+        near = near_walls(result.flow).astype(float)[:, None]
+        columns |= sample(result.device, [cellwise("cell_mean", "", result.device, 0, near)], points)
     if probe.resolution is not None:
         fields = [result.fields[key] for key in result.written if _is_density(key)]
         found = seen(result.device, fields, points, probe.resolution)

@@ -1,0 +1,75 @@
+"""Where a distribution over angles dissipates power, cell by cell.
+
+With u even and w odd part of a distribution, half of what both of them dissipate is an upper bound
+of the conductance less a lower one (docs/bounds.md), and what their difference to the solution
+dissipates is the error of each. The odd part is what the flow is solved for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meso.discrete.cells import cells_of, facet_geometry, inverse, slopes
+from meso.discrete.fields import Field, nodal_values, on_facets
+from meso.flow.angular import about_normal
+from meso.flow.discretisation import Problem
+from meso.flow.kinetic import Kinetic
+from meso.flow.result import Flow
+
+
+def kinetic_energy(flow: Flow, odd: Field) -> np.ndarray:
+    """Power that odd moments dissipate in each cell of this rank, W (W/m), shape (c,).
+
+    With what walls and reservoirs dissipate beside the cell.
+
+    Args:
+        flow: A kinetic flow, for its coefficients and laws.
+        odd: Odd moments, in the unit of a current density.
+    """
+    assert flow.distribution is not None
+    model = Kinetic(
+        flow.device,
+        materials=flow.materials,
+        boundaries=flow.boundaries,
+        harmonics=flow.distribution.harmonics,
+        order=flow.order,
+    )
+    problem, cells = model.problem(), cells_of(flow.device)
+    out, quadrature = _collided(problem, odd), cells.facet_quadrature(2 * odd.degree)
+    for name, law in problem.laws.items():
+        if law.half_range is not None:
+            facets = flow.device.facets_on(name)
+            geometry = facet_geometry(cells, facets.cell, facets.local, *quadrature)
+            angle = np.arctan2(geometry.normal[..., 1], geometry.normal[..., 0])
+            about, _ = about_normal(on_facets(odd, geometry), angle, np.array(model.odd))
+            lost = ((about @ law.half_range.matrix) * about).sum(axis=2)
+            weight = geometry.weight * law.half_range.weight(geometry)
+            np.add.at(out, facets.cell, (weight * lost).sum(axis=1))
+    return out * model.scales.length**2 / model.scales.conductivity
+
+
+def _collided(problem: Problem, odd: Field) -> np.ndarray:
+    """What collisions dissipate in each cell, in scaled variables but for those of the moments."""
+    device, coefficients = problem.device, problem.coefficients
+    cells, kind = cells_of(device), problem.phases[device.cell_region]
+    points, weights = cells.quadrature(2 * odd.degree)
+    table, derivatives = odd.table(points), slopes(odd.data.function_space, points)
+    out = np.zeros(cells.count)
+    for batch, _ in cells.batches(4 * len(points) * odd.components):
+        nodal, at = nodal_values(odd.data, batch), cells.positions(batch, points)
+        inverses, determinants = inverse(cells.jacobians(batch, points))
+        u, along = table @ nodal, np.stack([part @ nodal for part in derivatives], axis=2)
+        slope = inverses.swapaxes(-1, -2) @ along
+        lost = np.zeros((2, *determinants.shape))
+        for k, moments in enumerate(problem.members or (problem.moments,)):
+            own = kind[batch] == k
+            flux = np.einsum("cqia,ijab->cqjb", slope[own], moments.stress, optimize=True)
+            lost[0, own] = (flux * slope[own]).sum(axis=(2, 3))
+            lost[1, own] = (u[own] @ moments.relaxation * u[own]).sum(axis=2)
+        for part, coefficient in zip(
+            lost, (coefficients.stress, coefficients.relaxation), strict=True
+        ):
+            value = np.asarray(coefficient(batch, at))
+            part *= value if value.ndim == 2 else value[:, None]
+        out[batch] = (determinants * weights * lost.sum(axis=0)).sum(axis=1)
+    return out
