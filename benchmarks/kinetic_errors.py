@@ -11,26 +11,14 @@ and 128 and 256 harmonics, extrapolated; their own doubt, what the last doubling
 nobody: cases in which it exceeds a third of the estimate say nothing.
 """
 
-import argparse
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import gmsh
-import numpy as np
 
 import meso
-from meso.evidence.convergence import converge, quantities
 from meso.constants import ELEMENTARY_CHARGE
-from meso.exact_kinetic import KineticRibbon
-from meso.flow.kinetic import Kinetic
-from meso.flow.result import Flow
-from meso.observables.grazing import iteration_tolerance
-from meso.results.running import build_device
 
 GEOMETRIES = Path(__file__).parents[1] / "geometries"
 KERNELS = ("isotropic", "radial-tangential")

@@ -96,6 +96,9 @@ class Case(Tables):
         if problems:
             raise CaseError(*problems)
         values = {f.name: getattr(checked, f.name) for f in fields(checked)}
+        if checked.mesh.accuracy and checked.flow.kinetic and "harmonics" not in given["flow"]:
+            tolerance = given["flow"].get("tolerance", checked.mesh.accuracy)
+            values["flow"] = replace(checked.flow, harmonics="auto", tolerance=tolerance)
         names = checked.output.fields
         if names is None:
             values["output"] = replace(checked.output, fields=checks.default_fields(checked))

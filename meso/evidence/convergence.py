@@ -62,7 +62,7 @@ class Convergence:
         doubt: What an error is at least, shape (quantities,).
         least: Smallest size of a moment that errors are relative to, J s.
         tolerance: Of "auto", or None.
-        refined: Change of the values with the degree, shape (quantities,); None where it is unknown.
+        refined: Change of the values with the degree, shape (quantities,); None if unknown.
     """
 
     harmonics: tuple[int, ...]

@@ -88,4 +88,6 @@ def _bars(panel: Any, found: Comparison) -> None:
     panel.invert_yaxis()
     panel.set_xlim(-most, most)
     panel.set_xlabel("deviation from the kinetic model (%)")
-    panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(models) + 1, frameon=False)
+    panel.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(models) + 1, frameon=False
+    )

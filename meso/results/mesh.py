@@ -30,6 +30,8 @@ _SAMPLES = {2: 129, 3: 33}
 _PLAIN, _AUTO = 16, 32
 #: Relative error of currents that meshes of kinetic flow are made for, unless the case says it.
 ACCURACY = 1e-4
+#: Cells at walls where no moments are asked for, over those for moments.
+_CURRENTS_ALONE = 2.0
 
 
 def begin(case: Case, *, trusted: bool = False, many_cells: bool = False) -> None:
@@ -99,6 +101,8 @@ def _layers(case: Case, decay: float | None) -> tuple[Layer | None, Layer | None
     if decay:
         # Measured on ribbons of .01 to .3 mean free paths: moments within some 1e-4 of fine cells.
         finer = min(1.0, (_PLAIN / _harmonics(case)) ** 0.75)
+        if case.flow.kinetic:
+            finer *= _coarser(case)
         wall = Layer(decay=decay, size=size, finer=finer, wider=1.0 if size else finer)
         interface = Layer(decay=decay)
     elif size:
@@ -112,6 +116,17 @@ def _layers(case: Case, decay: float | None) -> tuple[Layer | None, Layer | None
             plain = [Layer(decay=layer.decay) for layer in own]
             interface = combined([*plain, *([interface] if interface else [])])
     return wall, interface
+
+
+def _coarser(case: Case) -> float:
+    """Cells at walls for an accuracy over those for moments within 1e-4.
+
+    Currents alone err by the square: 2e-7 on ribbons where moments do by 2e-5 (degree 3).
+    """
+    over, degree = (case.mesh.accuracy or ACCURACY) / ACCURACY, case.flow.degree or 3
+    moments = any(case.couples(channel) for channel in ("orbital", "spin"))
+    power, most = (degree + 1, 1.0) if moments else (2 * degree, _CURRENTS_ALONE)
+    return most * float(np.clip(over ** (1 / power), 0.3, 2.0))
 
 
 def _harmonics(case: Case) -> int:

@@ -172,7 +172,9 @@ def _probe(result: Result, name: str) -> dict[str, np.ndarray]:
     if result.flow.kinetic and {"vorticity", *_MADE} & set(result.written):
         # Where these are means of the cell: at a rough wall they have no better value.
         near = near_walls(result.flow).astype(float)[:, None]
-        columns |= sample(result.device, [cellwise("cell_mean", "", result.device, 0, near)], points)
+        columns |= sample(
+            result.device, [cellwise("cell_mean", "", result.device, 0, near)], points
+        )
     if probe.resolution is not None:
         fields = [result.fields[key] for key in result.written if _is_density(key)]
         found = seen(result.device, fields, points, probe.resolution)

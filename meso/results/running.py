@@ -233,16 +233,18 @@ def _solve(
     adaptivity = convergence = bounds = None
     if case.mesh.adapt is not None:
         with clock.phase("solve", f"adapting the mesh to the {case.mesh.adapt.target}"):
-            _, flow, adaptivity = adapt(case, build, clock.progress)
+            device, flow, adaptivity = adapt(case, build, clock.progress)
+            if case.flow.kinetic:
+                flow, convergence = solve(case, device, clock.progress, flow, keep=keep)
         clock.seconds["solve"] -= clock.seconds["mesh"]
     else:
         device = build()
         with clock.phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
             start = earlier if earlier is not None and _alike(earlier, case, device) else None
             flow, convergence = solve(case, device, clock.progress, start, terms, keep=keep)
-        if case.flow.bounds:
-            with clock.phase("bounds", "bounds of the conductance"):
-                bounds = conductance_bounds(flow)
+    if case.flow.bounds:
+        with clock.phase("bounds", "bounds of the conductance"):
+            bounds = conductance_bounds(flow)
     return flow, {"adaptivity": adaptivity, "convergence": convergence, "bounds": bounds}
 
 
