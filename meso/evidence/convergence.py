@@ -12,9 +12,10 @@ device is wide: they are not extrapolated, and their error is
 
     max(|Q_N - Q_N/2|, |Q_N/2 - Q_N/4|/8) + what is in doubt at walls.
 
-The factors make the estimates cover the error in nearly all of 80 ribbons (docs/verification.md).
-The error of the mesh is the change with the polynomial degree, from k to k + 1, on large meshes
-from k to k - 1, which is pessimistic. It is taken with all harmonics: beams through an opening, and
+The factors make the estimates cover the error in nearly all of a broad set (docs/bounds.md).
+The error of the mesh is 1.5 times the change with the polynomial degree, from k to k + 1: where it
+matters the next degrees leave up to a third of it, each. On large meshes it is that from k to
+k - 1, which is pessimistic. It is taken with all harmonics: beams through an opening, and
 what comes in flat along a wall, need finer cells than few harmonics show. "auto" raises what the
 larger error is of, the harmonics or the degree. These are estimates, not bounds.
 """
@@ -38,6 +39,8 @@ FIRST, MOST, HIGHEST = 4, 128, 8
 #: Part of kappa times the current along a wall that is no moment: at specular walls there is none.
 NOTHING = 1e-3
 
+#: Error of degree k over its change from k to k + 1.
+_SLOWLY = 1.5
 #: Cells up to which one degree more is cheap.
 SMALL = 3000
 #: Estimated error above which a result comes with a warning, and of what these are.
@@ -137,7 +140,9 @@ class Convergence:
             currents = np.maximum(currents, change)
             if self.harmonics[-3] > 2:  # moments of the hydrodynamic model are of another kind
                 moments = np.maximum(moments, steps[-2] / 8)
-        else:
+        if last < 2 or self.harmonics[-3] == 2:
+            moments = 2 * moments
+        if last < 2:
             currents = 2 * currents
         return np.where(self._moments, moments, currents) + self.doubt
 
@@ -227,7 +232,8 @@ def converge(
         if estimate:
             other = order + 1 if flow.device.cells < SMALL or order == 2 else order - 1
             beside = None if (most, other) in found else solved(most, other)
-            result = replace(result, refined=found[most, other] - found[most, order])
+            change = found[most, other] - found[most, order]
+            result = replace(result, refined=change * (_SLOWLY if other > order else 1.0))
         if not auto or result.converged:
             return flow, result
         coarse = estimate and order < HIGHEST and max(result.mesh) > tolerance

@@ -7,6 +7,8 @@ dissipates is the error of each. The odd part is what the flow is solved for.
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 
 from meso.discrete.cells import cells_of, facet_geometry, inverse, slopes
@@ -58,13 +60,14 @@ def _collided(problem: Problem, odd: Field) -> np.ndarray:
     for batch, _ in cells.batches(4 * len(points) * odd.components):
         nodal, at = nodal_values(odd.data, batch), cells.positions(batch, points)
         inverses, determinants = inverse(cells.jacobians(batch, points))
-        u, along = table @ nodal, np.stack([part @ nodal for part in derivatives], axis=2)
-        slope = inverses.swapaxes(-1, -2) @ along
+        u, slope = table @ nodal, np.stack([part @ nodal for part in derivatives], axis=2)
+        slope = inverses.swapaxes(-1, -2) @ slope
         lost = np.zeros((2, *determinants.shape))
         for k, moments in enumerate(problem.members or (problem.moments,)):
             own = kind[batch] == k
-            flux = np.einsum("cqia,ijab->cqjb", slope[own], moments.stress, optimize=True)
-            lost[0, own] = (flux * slope[own]).sum(axis=(2, 3))
+            along = np.moveaxis(slope[own], 2, 0)
+            for (i, left), (j, right) in product(enumerate(along), repeat=2):
+                lost[0, own] += (left @ moments.stress[i, j] * right).sum(axis=2)
             lost[1, own] = (u[own] @ moments.relaxation * u[own]).sum(axis=2)
         for part, coefficient in zip(
             lost, (coefficients.stress, coefficients.relaxation), strict=True

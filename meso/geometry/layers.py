@@ -22,8 +22,8 @@ DEFAULT_ORDER = {2: 4, 3: 2}
 # 0.65, the cells grow like its logarithm.
 CORNER_SIZE = 1e-6
 # Smallest cell at a corner, and the power by which it follows the accuracy, for currents of which
-# corners take half of 1e-4 (measured on a crossing of sharp arms, degree 3).
-_CORNER_FOR, _CORNER_POWER = 3e-4, 1.5
+# corners take most of 1e-4 (measured on a crossing of sharp arms, degree 3).
+_CORNER_FOR, _CORNER_POWER = 2e-4, 1.5
 # The same in the first mesh of an adaptive refinement.
 FIRST_CORNER_SIZE = 0.02
 # Cells of a solid, unless the user asks for a size; thin layers come out with up to a third more.

@@ -63,6 +63,8 @@ def report(
         what = f"decay lengths {decay} nm" if decay else "no decay length: nothing relaxes"
         lines.append(f"  angular momentum {names}: {what}")
     lines += ["", mesh_quality(device)]
+    if case.flow.kinetic:
+        lines.append(_cost(case, device))
     lines += [f"  warning: {text}" for text in found] or ["  nothing wrong found"]
     return "\n".join(lines)
 
@@ -109,6 +111,36 @@ def _boundaries(case: Case, device: Device, materials: Mapping[str, Material]) -
             what += f"; cells up to {resolution[name]:.2g} l high"
         lines.append(f"  boundary  {name:<14} {what}")
     return lines
+
+
+def _cost(case: Case, device: Device) -> str:
+    """What the solution takes, with most harmonics; "auto" says what it is for a number of them."""
+    from meso.evidence.convergence import FIRST, MOST
+    from meso.flow.cost import cost
+    from meso.flow.kinetic import Kinetic
+
+    auto, order = case.flow.harmonics == "auto", case.flow.degree or device.order
+    lines = []
+    for number in (FIRST, 4 * FIRST, MOST) if auto else (int(case.flow.harmonics),):
+        model = Kinetic(
+            device,
+            materials=case.region_materials,
+            boundaries=case.boundaries,
+            harmonics=number,
+            order=order,
+            magnetic_field=case.flow.magnetic_field,
+            thickness=case.geometry.thickness,
+            solver=case.flow.solver,
+        )
+        taken = cost(model)
+        how = "iterative" if taken.iterative else "direct"
+        lines.append(
+            f"{number} harmonics of degree {order}: {taken.unknowns} unknowns,"
+            f" about {taken.memory / 1e9:.2g} GB, {how} solver"
+        )
+    if auto:
+        lines.append('"auto" takes as few of these as flow.tolerance wants')
+    return "  solution  " + "\n            ".join(lines)
 
 
 def _range(low: float, high: float) -> str:

@@ -1,0 +1,47 @@
+"""What a kinetic flow takes, told before anything is assembled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meso.discrete import memory
+from meso.discrete.cells import lagrange
+from meso.flow.kinetic import Kinetic
+from meso.flow.result import ports_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Of one solution.
+
+    Attributes:
+        unknowns: Moments and potentials at all nodes.
+        memory: Bytes over all ranks, within a factor of about 1.5.
+        iterative: Whether it is found by iteration.
+    """
+
+    unknowns: int
+    memory: float
+    iterative: bool
+
+
+def cost(model: Kinetic) -> Cost:
+    """The cost of solving a model; all ranks call this."""
+    device, n = model.device, model.harmonics
+    vector, scalar = (lagrange(device, model.order - lower) for lower in (0, 1))
+    nodes, levels = (space.index_map.size_global for space in (vector, scalar))
+    if not model.iterative:
+        each = n * vector.outer.stop + scalar.outer.stop
+        inside = n * len(vector.points) - n * vector.outer.stop
+        inside += len(scalar.points) - scalar.outer.stop
+        entries = device.cells * each * (each + 1) / (1 if model.magnetic_field else 2)
+        kept, symmetric = n * nodes + levels - device.cells * inside, not model.magnetic_field
+        taken = memory.direct(kept, entries, 2, symmetric=symmetric)
+        return Cost(unknowns=n * nodes + levels, memory=taken, iterative=False)
+    # The hydrodynamic problem, one or two factors for all other moments, and vectors.
+    p, q = len(vector.points), len(scalar.points)
+    first = memory.direct(2 * nodes + levels, device.cells * (2 * p + q) * (2 * p + q + 1) / 2, 2)
+    others = 2 * memory.cholesky(nodes, 0.73 * device.cells * p * (p + 1) / 2)
+    vectors = memory.moments(n * nodes, len(ports_of(model.boundaries)))
+    taken = first + others + vectors
+    return Cost(unknowns=n * nodes + levels, memory=taken, iterative=True)
