@@ -191,6 +191,7 @@ BAD = [
     ("mesh.size", "-1 nm", ["mesh.size: found -1e-09; must be positive"]),
     ("mesh.wall_size", "11 nm", ["mesh.wall_size", "must not exceed size"]),
     ("mesh.geometry_order", 0, ["mesh.geometry_order: found 0"]),
+    ("mesh.accuracy", 1.0, ["mesh.accuracy: found 1; a relative error of currents"]),
     ("mesh.adapt", 3, ["mesh.adapt: found 3; must be a table"]),
     ("mesh.adapt", {}, ["mesh.adapt.target: missing", '"conductance"']),
     ("mesh.adapt", {"target": "conductance", "step": 2}, ["adapt.step: unknown", '"steps"']),

@@ -187,6 +187,33 @@ def test_resistance() -> None:
     assert 1 / 5 < first.estimate / abs(first.value / expected - 1) < 5
 
 
+def test_kinetic_flow() -> None:
+    """A constriction with sharp corners, four harmonics: corners by few cells, honest estimates.
+
+    Afterwards the harmonics are judged on the same mesh.
+    """
+    metal = {"carriers": "2d", "conductivity": 4e-3, "mean_free_path": 30e-9}
+    walls = {"edges": {"wall": {"specularity": 0.0}}}
+    ends = {n: {"contact": {"potential": v}} for n, v in (("source", 1e-3), ("drain", 0.0))}
+    drawing = str(STEP.parents[2] / "geometries" / "constriction.geo")
+    geometry = {"file": drawing, "length_unit": "nm", "parameters": {"fillet": 0}}
+    tables = {
+        "geometry": geometry,
+        "materials": {"metal": metal},
+        "regions": {"metal": "metal"},
+        "boundaries": {**ends, **walls},
+        "flow": {"model": "kinetic", "harmonics": 4},
+    }
+    solved = meso.run(Case.from_dict(tables, overrides=wish("conductance", 1e-3)))
+    assert report(solved).reached and solved.device.cells < 2000
+    # Adapted to 1e-5: 4936 cells.
+    expected = 4.8877531e-4
+    assert value(solved) == pytest.approx(expected, rel=1e-3)
+    first = report(solved).steps[0]
+    assert 1 / 2 < first.estimate / abs(first.value / expected - 1) < 2
+    assert solved.convergence is not None and solved.convergence.harmonics == (2, 4)
+
+
 @pytest.mark.parametrize("model", ["ohmic", "hydrodynamic"])
 def test_corners_of_an_interface(tmp_path: Path, model: str) -> None:
     """Corners inside the conductor are found, which no default refines."""

@@ -13,6 +13,7 @@ import meso
 from meso import CaseError, Contact, Device, Material, Periodic, Wall
 from meso.exact_kinetic import KineticRibbon
 from meso.flow import Flow, Hydrodynamic, Kinetic
+from meso.results.checking import report
 
 Boundary = Contact | Periodic | Wall
 VOLT = 1e-3
@@ -220,6 +221,28 @@ def test_earlier():
     assert one == pytest.approx(two, rel=1e-6)
 
 
+def test_cells_at_walls_are_told(tmp_path):
+    """In tables of probes, where derived fields are means of the cell; check tells the cost."""
+    path = Path(__file__).parents[2] / "demos" / "fuchs_sondheimer" / "case.toml"
+    case = meso.Case.load(path, {"flow.harmonics": 2, "flow.estimate": False})
+    meso.run(case).save(tmp_path, figures=False)
+    rows = np.genfromtxt(tmp_path / "probes" / "across.csv", delimiter=",", names=True)
+    assert rows["cell_mean"][[0, -1]].all() and not rows["cell_mean"][20:-20].any()
+    told = report(meso.Case.load(path))
+    assert "32 harmonics of degree 3" in told and "direct solver" in told
+
+
+def test_accuracy_alone():
+    """It takes the place of harmonics and tolerance that are not given."""
+    path = Path(__file__).parents[2] / "demos" / "fuchs_sondheimer" / "case.toml"
+    case = meso.Case.load(path, {"mesh.accuracy": 1e-2, "flow.harmonics": None})
+    assert (case.flow.harmonics, case.flow.tolerance) == ("auto", 1e-2)
+    found = meso.run(case)
+    exact = KineticRibbon(width=100, mean_free_path=10).conductance
+    assert found.convergence is not None and max(found.convergence.error_extrapolated) < 1e-2
+    assert found.flow.periodic["source"].current == pytest.approx(exact * 3.97e-5, rel=1e-2)
+
+
 def test_compare(tmp_path):
     """Three models on one device: the kinetic one is the reference, files and figure appear."""
     path = Path(__file__).parents[2] / "demos" / "fuchs_sondheimer" / "case.toml"
@@ -232,6 +255,8 @@ def test_compare(tmp_path):
     assert ratio["kinetic"] == pytest.approx(exact, rel=1e-4)
     assert abs(ratio["hydrodynamic"] / exact - 1) == pytest.approx(3.6e-3, rel=0.1)
     assert "against the kinetic model" in found.table()
+    row = next(row for row in found.rows() if row["quantity"] == "source")
+    assert abs(ratio["kinetic"] / exact - 1) < row["kinetic_error"] / row["kinetic"] < 1e-3
     found.save(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {
         "compare.csv",
