@@ -16,13 +16,15 @@ pytestmark = [
 ]
 
 
-def table(script: str) -> tuple[str, list[dict[str, str]]]:
+def table(
+    script: str, option: str = "--smallest", seconds: float = 300
+) -> tuple[str, list[dict[str, str]]]:
     """What a benchmark prints, and the rows of its table by the heads of the columns."""
     done = subprocess.run(
-        [sys.executable, BENCHMARKS / script, "--smallest"],
+        [sys.executable, BENCHMARKS / script, option],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=seconds,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
@@ -75,6 +77,23 @@ def test_bands() -> None:
     assert vanadium[0] == pytest.approx(vanadium[1], rel=1e-9)
     assert tantalum[0] == pytest.approx(tantalum[1], rel=1e-9)
     assert "reading" in rows[-1]["what"]
+
+
+def test_errors_of_kinetic_flow() -> None:
+    """Estimates of a short ladder of ribbons cover the true errors."""
+    _, rows = table("kinetic_errors.py")
+    counts = [rows[0][f"{what}: covered"] for what in ("current", "extrapolated", "moment")]
+    assert counts == ["6 of 6"] * 3
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("device", ["ribbon", "ring"])
+def test_coverage_of_kinetic_errors(device: str) -> None:
+    """At least 95 per cent, docs/bounds.md."""
+    _, rows = table("kinetic_errors.py", device, seconds=7200)
+    for what in ("current", "extrapolated", "moment"):
+        covered, of = map(int, rows[0][f"{what}: covered"].split(" of "))
+        assert covered >= 0.95 * of
 
 
 def test_errors_of_bands() -> None:

@@ -77,7 +77,7 @@ class Convergence:
     tolerance: float | None
     refined: np.ndarray | None = None
 
-    def _relative(self, change: np.ndarray) -> tuple[float, float]:
+    def relative(self, change: np.ndarray) -> tuple[float, float]:
         """Largest change of currents or potentials, and of moments, over the largest of each."""
         out = []
         for unit in ("A", "V", "J s"):
@@ -111,12 +111,12 @@ class Convergence:
         """Estimated relative error in N of currents and of moments for N harmonics."""
         if len(self.harmonics) < 2:
             return UNKNOWN
-        return self._relative(np.abs(self.extrapolated - self.values[-1]) + self._left())
+        return self.relative(np.abs(self.extrapolated - self.values[-1]) + self._left())
 
     @property
     def mesh(self) -> tuple[float, float]:
         """Estimated relative error of the mesh of currents (or potentials) and of moments."""
-        return UNKNOWN if self.refined is None else self._relative(self.refined)
+        return UNKNOWN if self.refined is None else self.relative(self.refined)
 
     @property
     def uncertainty(self) -> np.ndarray:
@@ -127,7 +127,7 @@ class Convergence:
     @property
     def error_extrapolated(self) -> tuple[float, float]:
         """Estimated relative error in N of the extrapolated values."""
-        return self._relative(self._left()) if len(self.harmonics) > 1 else UNKNOWN
+        return self.relative(self._left()) if len(self.harmonics) > 1 else UNKNOWN
 
     def _left(self) -> np.ndarray:
         """Estimated error of the extrapolated values, shape (quantities,)."""

@@ -235,7 +235,9 @@ def test_cells_at_walls_are_told(tmp_path):
 def test_accuracy_alone():
     """It takes the place of harmonics and tolerance that are not given."""
     path = Path(__file__).parents[2] / "demos" / "fuchs_sondheimer" / "case.toml"
-    case = meso.Case.load(path, {"mesh.accuracy": 1e-2, "flow.harmonics": None})
+    flow = {"model": "kinetic", "order": 3}
+    tables = {**meso.Case.load(path).given, "flow": flow, "mesh": {"accuracy": 1e-2}}
+    case = meso.Case.from_dict(tables, path.parent)
     assert (case.flow.harmonics, case.flow.tolerance) == ("auto", 1e-2)
     found = meso.run(case)
     exact = KineticRibbon(width=100, mean_free_path=10).conductance
