@@ -1,8 +1,7 @@
-"""Where a distribution over angles dissipates power, cell by cell.
+"""Where odd moments dissipate power, cell by cell: D of docs/bounds.md.
 
-With u even and w odd part of a distribution, half of what both of them dissipate is an upper bound
-of the conductance less a lower one (docs/bounds.md), and what their difference to the solution
-dissipates is the error of each. The odd part is what the flow is solved for.
+The weak form of a kinetic flow is symmetric: what the error of its moments would dissipate is, but
+for its divergence, the error of the conductance.
 """
 
 from __future__ import annotations
