@@ -132,7 +132,7 @@ class Drawn:
 
     def means(self, field: str) -> np.ndarray:
         """Corners of the cells of a 2D kinetic flow in which a field is its mean, m, (k, 3, 2)."""
-        if self.dimension != 2 or self.summary["model"] != "kinetic":
+        if self.dimension != 2 or self.summary.get("model") != "kinetic":
             return np.empty((0, 3, 2))
         values = self.nodes[..., 2:][..., self.columns[field]]
         flat = np.ptp(values, axis=1).max(axis=1) <= 1e-9 * np.abs(values).max(initial=0.0)
