@@ -11,9 +11,9 @@ from conftest import draw, material, mesh_file, thorough
 
 import meso
 from meso import CaseError, Contact, Device, Material, Periodic, Wall
+from meso.cli import main
 from meso.exact_kinetic import KineticRibbon
 from meso.flow import Flow, Hydrodynamic, Kinetic
-from meso.results.checking import report
 
 Boundary = Contact | Periodic | Wall
 VOLT = 1e-3
@@ -221,14 +221,15 @@ def test_earlier():
     assert one == pytest.approx(two, rel=1e-6)
 
 
-def test_cells_at_walls_are_told(tmp_path):
+def test_cells_at_walls_are_told(tmp_path, capsys):
     """In tables of probes, where derived fields are means of the cell; check tells the cost."""
     path = Path(__file__).parents[2] / "demos" / "fuchs_sondheimer" / "case.toml"
     case = meso.Case.load(path, {"flow.harmonics": 2, "flow.estimate": False})
     meso.run(case).save(tmp_path, figures=False)
     rows = np.genfromtxt(tmp_path / "probes" / "across.csv", delimiter=",", names=True)
     assert rows["cell_mean"][[0, -1]].all() and not rows["cell_mean"][20:-20].any()
-    told = report(meso.Case.load(path))
+    assert main(["check", str(path)]) == 0
+    told = capsys.readouterr().out
     assert "32 harmonics of degree 3" in told and "direct solver" in told
 
 
