@@ -212,16 +212,17 @@ def settings(device: str, smallest: bool) -> tuple[list[Setting], tuple[int, ...
         kinds = [("period 60", path, 0.0) for path in (0.01, 0.05, 0.3, 1.0, 5.0)]
         kinds += [("period 20", path, 0.0) for path in (0.05, 1.0)]
         kinds += [("period 20", path, 0.5) for path in (0.03, 0.3, 2.0)]
-        numbers = (4, 8, 16, 32, 64)
+        kinds += [("period 40", path, 0.0) for path in (0.1, 2.0)]
+        numbers = (4, 8, 16, 32, 64, 128)
     elif device == "ring":
         kinds = [("ring 8x32", path, 0.0) for path in (0.05, 0.2, 1.0, 5.0)]
         kinds += [("ring 4x16", path, 0.0) for path in (0.3, 1.0, 5.0)]
-        numbers = (4, 8, 16, 32, 64)
+        numbers = (4, 8, 16, 32)
     else:
         kinds = [
             (f"{device} {'25' if device == 'bend' else '40'}", path, 0.0) for path in (0.3, 2.0)
         ]
-        numbers = (4, 8, 16, 32)
+        numbers = (4, 8, 16)
     found = [
         Setting(device=name, path=path, kernel=kernel, specularity=p)
         for name, path, p in kinds

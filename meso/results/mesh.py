@@ -16,7 +16,7 @@ from meso.case import Case
 from meso.errors import MesoError
 from meso.geometry import gmsh_process
 from meso.geometry.gmsh_process import Source
-from meso.geometry.layers import Layer, SizeField, Sizes, corner_size
+from meso.geometry.layers import CORNER_SIZE, Layer, SizeField, Sizes, corner_size
 from meso.materials.material import Material
 from meso.units import is_number
 
@@ -77,7 +77,7 @@ def source(
             known_only=True,
             stretched=wanted is None,
             wanted=wanted.over(unit) if wanted else None,
-            **({"corner": corner_size(accuracy)} if accuracy else {}),
+            corner=corner_size(accuracy) if accuracy else CORNER_SIZE,
         ),
         geometry_order=mesh.geometry_order,
         groups=geometry.groups,
