@@ -4,7 +4,8 @@ Currents Q converge as N^-2 (measured), so that two numbers of harmonics, N and 
 
     Q* = Q_N + c,    c = (Q_N - Q_M)/((N/M)^2 - 1),
 
-with an estimated error max(|Q* - Q*_N/2|, |c|/2), and |c| more for Q_N itself. At curved walls and
+with an estimated error max(|Q* - Q*_N/2|, |c|/2), and |c| more for Q_N itself; twice that from
+eight harmonics, Q_N - Q_M from four. At curved walls and
 in a magnetic field they converge more slowly; where the last two steps are in a ratio below 3, the
 change of Q* counts 1.5 times. Edge moments, which :mod:`meso.observables.grazing` frees of an error
 1/N at walls, converge as N^-2 or faster, but late where the mean free path is longer than the
@@ -140,10 +141,10 @@ class Convergence:
             currents = np.maximum(currents, change)
             if self.harmonics[-3] > 2:  # moments of the hydrodynamic model are of another kind
                 moments = np.maximum(moments, steps[-2] / 8)
+        # Few harmonics, and two, the hydrodynamic model, tell little of how fast they converge.
         if last < 2 or self.harmonics[-3] == 2:
             moments = 2 * moments
-        if last < 2:
-            currents = 2 * currents
+            currents = steps[-1] if last < 2 else 2 * currents
         return np.where(self._moments, moments, currents) + self.doubt
 
     @property
