@@ -151,7 +151,7 @@ def _outline_means(panel: Panel, cells: np.ndarray) -> None:
     per_metre = panel.axes.bbox.width / DPI / (high[0] - low[0])
     large = np.ptp(cells, axis=1).max(axis=1, initial=0.0) * per_metre > _SEEN
     inside = ((cells.max(axis=1) > low) & (cells.min(axis=1) < high)).all(axis=1)
-    lines = {"edgecolors": INK, "linewidths": 0.3, "alpha": 0.6, "zorder": 2}
+    lines = {"edgecolors": ink(), "linewidths": 0.3, "alpha": 0.6, "zorder": 2}
     shown = cells[large & inside] / panel.unit
     panel.axes.add_collection(PolyCollection(shown, facecolors="none", **lines))
 
