@@ -207,7 +207,7 @@ def settings(device: str, smallest: bool) -> tuple[list[Setting], tuple[int, ...
     """Those of a kind of device, and the numbers of harmonics."""
     if smallest:
         kinds: list[tuple[str, float, float]] = [("period 20", 0.1, 0.0)]
-        numbers: tuple[int, ...] = (4, 8, 16)
+        numbers: tuple[int, ...] = (4, 8)
     elif device == "ribbon":
         kinds = [("period 60", path, 0.0) for path in (0.01, 0.05, 0.3, 1.0, 5.0)]
         kinds += [("period 20", path, 0.0) for path in (0.05, 1.0)]

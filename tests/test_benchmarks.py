@@ -83,7 +83,7 @@ def test_errors_of_kinetic_flow() -> None:
     """Estimates of a short ladder of ribbons cover the true errors."""
     _, rows = table("kinetic_errors.py")
     counts = [rows[0][f"{what}: covered"] for what in ("current", "extrapolated", "moment")]
-    assert counts == ["6 of 6"] * 3
+    assert counts == ["4 of 4"] * 3
 
 
 @pytest.mark.thorough
