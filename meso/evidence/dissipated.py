@@ -12,7 +12,6 @@ import numpy as np
 
 from meso.discrete.cells import cells_of, facet_geometry, inverse, slopes
 from meso.discrete.fields import Field, nodal_values, on_facets
-from meso.flow.angular import about_normal
 from meso.flow.discretisation import Problem
 from meso.flow.kinetic import Kinetic
 from meso.flow.result import Flow
@@ -32,7 +31,7 @@ def kinetic_energy(flow: Flow, odd: Field) -> np.ndarray:
         flow.device,
         materials=flow.materials,
         boundaries=flow.boundaries,
-        harmonics=flow.distribution.harmonics,
+        harmonics=flow.distribution.basis.harmonics,
         order=flow.order,
     )
     problem, cells = model.problem(), cells_of(flow.device)
@@ -41,9 +40,9 @@ def kinetic_energy(flow: Flow, odd: Field) -> np.ndarray:
         if law.half_range is not None:
             facets = flow.device.facets_on(name)
             geometry = facet_geometry(cells, facets.cell, facets.local, *quadrature)
-            angle = np.arctan2(geometry.normal[..., 1], geometry.normal[..., 0])
-            about, _ = about_normal(on_facets(odd, geometry), angle, np.array(model.odd))
-            lost = ((about @ law.half_range.matrix) * about).sum(axis=2)
+            u = on_facets(odd, geometry).reshape(-1, odd.components)
+            reflected = law.half_range.matrix.on(geometry.normal.reshape(-1, 2))(u)
+            lost = (reflected * u).sum(axis=1).reshape(geometry.weight.shape)
             weight = geometry.weight * law.half_range.weight(geometry)
             np.add.at(out, facets.cell, (weight * lost).sum(axis=1))
     return out * model.scales.length**2 / model.scales.conductivity

@@ -27,7 +27,7 @@ class Cost:
 
 def cost(model: Kinetic) -> Cost:
     """The cost of solving a model; all ranks call this."""
-    device, n = model.device, model.harmonics
+    device, n = model.device, model.basis.count
     vector, scalar = (lagrange(device, model.order - lower) for lower in (0, 1))
     nodes, levels = (space.index_map.size_global for space in (vector, scalar))
     if not model.iterative:
