@@ -1,0 +1,59 @@
+"""Solve a case: table on the terminal, files in a directory."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from meso.cli.common import DIRECTORY, case_file, load, looks, meshing, start, wishes_of
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What may follow on the command line."""
+    case_file(parser)
+    meshing(parser)
+    add = parser.add_argument
+    add("--output", **DIRECTORY, help="instead of output.directory")
+    looks(parser, fields=True)
+
+
+def command(options: argparse.Namespace, root: bool) -> None:
+    """Do it; ``root`` on rank 0."""
+    from meso.gradients.inputs import is_uncertain
+
+    case, directory = load(options, root)
+    uncertain = is_uncertain(case)
+    wishes = wishes_of(options, root)
+    wishes["progress"]("loading the solver")
+    start(options)
+    from mpi4py import MPI
+
+    from meso.files.directory import hold
+    from meso.geometry import gmsh_process
+    from meso.results.running import run
+
+    with hold(directory, MPI.COMM_WORLD, record="summary.json"):
+        options.directory_used = directory
+        if root and not options.no_figures and options.format == "vtu":
+            gmsh_process.load("figures")  # while this process solves
+        result = run(case, **wishes)
+        progress = wishes["progress"]
+        if case.flow.estimate is None:
+            from meso.gradients.estimates import is_cheap, with_errors
+
+            result = with_errors(result, progress=progress) if is_cheap(result) else result
+        if uncertain:
+            from meso.gradients import with_uncertainties
+
+            result = with_uncertainties(result, trusted=options.trust, progress=progress)
+        text = result.table()
+        wishes["progress"]("writing files and drawing pictures")
+        result.save(directory, figures=not options.no_figures, format=options.format)
+    if root and options.quiet:
+        for warning in result.warnings:
+            print(f"meso: warning: {warning}", file=sys.stderr)
+    elif root:
+        print(f"{text}\n\n  results in {directory}")
+    if root and options.verbose:
+        for phase, seconds in result.seconds.items():
+            print(f"  {phase:<10}{seconds:8.3f} s", file=sys.stderr)
