@@ -3,12 +3,13 @@
 import gc
 import sys
 
-from meso import interrupts
+from meso import interrupts, lazily
 
 
 def main() -> int:
     """Run the command line; returns the exit code."""
     interrupts.end_at_once()  # before anything else is loaded
+    lazily.install()
     gc.disable()  # until all is loaded: that is no garbage
     from meso import cli
 

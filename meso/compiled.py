@@ -1,8 +1,9 @@
 """UFL forms as machine code, by FFCx, in a cache that all processes of a machine share.
 
-The cache is keyed by the processor, as the code is made for it. A process that is killed while it
-compiles leaves a source without an object; under the lock, which only one process has at a time,
-such a rest is known to be nobody's and goes.
+The cache is keyed by the processor, as the code is made for it. It consists of many small folders:
+FFCx lists one each time that it is asked, which takes milliseconds for each thousand of forms. A
+process that is killed while it compiles leaves a source without an object; under the lock, which
+only one process has at a time, such a rest is known to be nobody's and goes.
 """
 
 from __future__ import annotations
@@ -57,21 +58,19 @@ def _processor() -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-#: A folder, when it had last changed, and what was in it.
-_listed: tuple[Path, int, set[str]] = (Path(), -1, set())
+def _place(ufl_object: Any) -> Path:
+    """The folder of a form or expression in the cache."""
+    form = isinstance(ufl_object, ufl.Form)
+    folder = _folder() / (ufl_object.signature()[:2] if form else "expressions")
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @contextmanager
-def _alone() -> Iterator[set[str]]:
+def _alone(folder: Path) -> Iterator[set[str]]:
     """One process at a time compiles; the others find what it made, which has these names."""
-    global _listed  # noqa: PLW0603
-    folder = _folder()
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        changed = folder.stat().st_mtime_ns
-        if (folder, changed) == _listed[:2]:  # a full cache takes milliseconds to list
-            yield _listed[2]
-            return
         names = os.listdir(folder)
         sources = {name[:-2] for name in names if name.endswith(".c")}
         ready = {name[:-9] for name in names if name.endswith(".c.cached")}
@@ -79,13 +78,16 @@ def _alone() -> Iterator[set[str]]:
             (folder / f"{name}.c").unlink(missing_ok=True)
         for name in ready - sources:  # FFCx would compile, and fail at the end because it is there
             (folder / f"{name}.c.cached").unlink(missing_ok=True)
-        _listed = folder, changed, ready & sources
         yield ready & sources
 
 
-def options() -> dict[str, Any]:
+def _options(folder: Path) -> dict[str, Any]:
     """What DOLFINx is to compile with: ``jit_options``."""
-    return {"cache_dir": str(_folder()), "timeout": _SECONDS, "cffi_extra_compile_args": _FLAGS}
+    return {"cache_dir": str(folder), "timeout": _SECONDS, "cffi_extra_compile_args": _FLAGS}
+
+
+#: What this process has compiled or found, by folder and signature.
+_known: dict[tuple[Path, str], Any] = {}
 
 
 def compiled(ufl_object: Any) -> Any:
@@ -93,12 +95,18 @@ def compiled(ufl_object: Any) -> Any:
 
     On any domain: no mesh is needed. Ranks need not call this together.
     """
+    folder = _place(ufl_object)
+    key = folder, ufl_object.signature() if isinstance(ufl_object, ufl.Form) else ""
+    if key in _known:
+        return _known[key]
     # As dolfinx.fem spells it: the spelling is a part of the key in the cache.
     scalar = {"scalar_type": dolfinx.default_scalar_type}
-    with _alone() as ready:
+    with _alone(folder) as ready:
         found, module, _ = dolfinx.jit.ffcx_jit(
-            MPI.COMM_SELF, ufl_object, form_compiler_options=scalar, jit_options=options()
+            MPI.COMM_SELF, ufl_object, form_compiler_options=scalar, jit_options=_options(folder)
         )
+    if key[1]:
+        _known[key] = found
     say = _told.get()
     if say is not None and module.__name__ not in ready:
         _told.set(None)
@@ -110,11 +118,11 @@ def library(name: str, header: str, source: str) -> Any:
     """Functions in C, with their declarations, in the same cache."""
     key = hashlib.sha256("\n".join([header, source, *_FLAGS]).encode()).hexdigest()[:16]
     module = f"meso_{name}_{key}"
-    with _alone():
-        folder = _folder() / name
-        path = folder / (module + sysconfig.get_config_var("EXT_SUFFIX"))
+    folder = _folder() / name
+    folder.mkdir(exist_ok=True)
+    path = folder / (module + sysconfig.get_config_var("EXT_SUFFIX"))
+    with _alone(folder):
         if not path.exists():
-            folder.mkdir(exist_ok=True)
             builder = cffi.FFI()
             builder.cdef(header)
             builder.set_source(module, source, extra_compile_args=_FLAGS, libraries=["m"])
@@ -145,10 +153,10 @@ def announced(say: Callable[[str], None]) -> Iterator[None]:
 def functional(form: ufl.Form) -> Any:
     """A form on a mesh, ready for DOLFINx to assemble; all ranks call this."""
     compiled(form)
-    return dolfinx.fem.form(form, jit_options=options())
+    return dolfinx.fem.form(form, jit_options=_options(_place(form)))
 
 
 def expression(value: Any, points: np.ndarray) -> Any:
     """A UFL expression at points of the reference cell, ready for interpolation."""
     compiled((value, points))
-    return dolfinx.fem.Expression(value, points, jit_options=options())
+    return dolfinx.fem.Expression(value, points, jit_options=_options(_place((value, points))))

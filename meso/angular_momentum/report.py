@@ -289,8 +289,7 @@ def _walls(result: Result, part: Part) -> dict[str, list[dict[str, Any]]]:
 def numbers(result: Result) -> dict[str, float]:
     """Moments of the densities at each piece of each wall, and ratios, for a row of a sweep."""
     part, out = result.angular_momentum, dict[str, float]()
-    if part is None:
-        return out
+    assert part is not None
     unit = _moment_unit(result)
     rows = list(_rows(result, part))
     pieces: dict[str, list[int]] = {}
@@ -308,8 +307,7 @@ def numbers(result: Result) -> dict[str, float]:
 def lines(result: Result) -> list[str]:
     """The part about angular momentum of the table on the terminal."""
     part = result.angular_momentum
-    if part is None:
-        return []
+    assert part is not None
     solid = result.device.dimension == 3
     per = "ħ" if solid else "ħ/m²" if result.per_thickness else "ħ/m"
     out = [

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from meso.device import Device
@@ -50,6 +49,8 @@ def twin_nodes(device: Device, space: Lagrange, pairs: Pairs) -> np.ndarray:
     link = np.concatenate(links)
     if not len(link):
         return link
+    from scipy.sparse.csgraph import connected_components  # takes long to load
+
     # Where pairs meet, several nodes are one.
     nodes, ends = np.unique(link, return_inverse=True)
     ends = ends.reshape(-1, 2)

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from meso.equations import dissipation
-
 Expr = Any
 #: Models whose fields have derivatives, and all of them.
 _SMOOTH = ("ohmic", "hydrodynamic", "kinetic")
@@ -66,6 +64,8 @@ def _stress(of: Any) -> Expr:
 
 
 def _heat(of: Any) -> Expr:
+    from meso.equations import dissipation  # not above: UFL takes long to load
+
     resistivity = 1 / of.material(lambda m: m.conductivity)
     if of.viscous:
         return dissipation.in_conductor(of.J, resistivity, _stress(of))
@@ -73,6 +73,8 @@ def _heat(of: Any) -> Expr:
 
 
 def _viscous_heat(of: Any) -> Expr:
+    from meso.equations import dissipation
+
     return dissipation.in_conductor(of.J, 0.0, _stress(of))
 
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from meso.figures import maps, profiles
 from meso.figures.data import Drawn
-from meso.figures.style import Look, look, store
+from meso.figures.style import Look, line_figure, look, png, store
 from meso.files.naming import free
 
 if TYPE_CHECKING:
@@ -65,6 +65,14 @@ def _wanted(case: Path) -> Look:
     table = tomllib.loads(case.read_text(encoding="utf-8")).get("figures", {})
     style = case.parent / table["style"] if "style" in table else None
     return Look(style, table.get("format"))
+
+
+def prepare() -> None:
+    """Do once what the first picture of a process does: find fonts, load what reads formulas."""
+    with look():
+        figure, (axes,) = line_figure(1, "")
+        axes.set_ylabel("$L_z$ (10⁶ ħ/m²)")
+        png(figure)
 
 
 def draw_shared(directory: Path, progress: object = None) -> list[Path]:
@@ -136,6 +144,6 @@ def draw_mesh(device: Device, path: Path) -> None:
         device: The device.
         path: The picture.
     """
-    from meso.figures.mesh import picture
+    from meso.figures import mesh
 
-    picture(device, path)
+    mesh.picture(device, path)

@@ -162,6 +162,21 @@ def zero_line(axes: Any) -> None:
         axes.axhline(0, color="#999999", linewidth=0.8, zorder=1)
 
 
+def png(figure: Figure) -> bytes:
+    """A figure as PNG."""
+    found, rc = BytesIO(), matplotlib.rcParams
+    # Runs of equal bytes are what pictures are full of; looking for more takes longer.
+    how = {"compress_level": 1, "compress_type": zlib.Z_RLE}
+    plain = rc["savefig.bbox"] is None and rc["savefig.facecolor"] == "auto"
+    if plain and not rc["savefig.transparent"] and rc["savefig.dpi"] != "figure":
+        # What savefig does, without drawing all once before for layouts that are not used here.
+        figure.set_dpi(rc["savefig.dpi"])
+        FigureCanvasAgg(figure).print_png(found, pil_kwargs=how)
+    else:
+        figure.savefig(found, format="png", pil_kwargs=how)
+    return found.getvalue()
+
+
 def store(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG; the file is complete, or as it was.
 
@@ -171,27 +186,20 @@ def store(figure: Figure, path: Path) -> Path:
         MesoError: It cannot be written.
     """
     path = Path(path)
-    # Runs of equal bytes are what pictures are full of; looking for more takes longer.
-    how = {"pil_kwargs": {"compress_level": 1, "compress_type": zlib.Z_RLE}}
-    _write(figure, path, "png", **how)
+    _write(path, png(figure))
     other = str(matplotlib.rcParams["savefig.format"])
     if other in ("svg", "pdf"):
         # The same picture has the same bytes at all times.
         date = {"svg": "Date", "pdf": "CreationDate"}.get(other)
-        _write(
-            figure,
-            path.parent / f"{path.name.removesuffix('.png')}.{other}",
-            other,
-            metadata={date: None} if date else None,
-        )
+        found = BytesIO()
+        figure.savefig(found, format=other, metadata={date: None} if date else None)
+        _write(path.parent / f"{path.name.removesuffix('.png')}.{other}", found.getvalue())
     return path
 
 
-def _write(figure: Figure, path: Path, format: str, **how: Any) -> None:
-    picture = BytesIO()
-    figure.savefig(picture, format=format, **how)
+def _write(path: Path, found: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, picture.getvalue())
+        replace_file(path, found)
     except OSError as error:
         raise MesoError(f"{path}: cannot be written ({error.strerror})") from error

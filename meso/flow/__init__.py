@@ -1,19 +1,28 @@
-"""Current flow: one module per model, one result type."""
+"""Current flow: one module per model, one result type.
 
-from meso.flow.bounds import Bounds, conductance_bounds
-from meso.flow.hydrodynamic import Hydrodynamic
-from meso.flow.kinetic import Kinetic
-from meso.flow.ohmic import Ohmic
-from meso.flow.particles import Particles
-from meso.flow.result import Flow, Terminal
+The names below are public and loaded when they are first used: a run needs one model.
+"""
 
-__all__ = [
-    "Bounds",
-    "Flow",
-    "Hydrodynamic",
-    "Kinetic",
-    "Ohmic",
-    "Particles",
-    "Terminal",
-    "conductance_bounds",
-]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_LAZY = {
+    "Bounds": "bounds",
+    "Flow": "result",
+    "Hydrodynamic": "hydrodynamic",
+    "Kinetic": "kinetic",
+    "Ohmic": "ohmic",
+    "Particles": "particles",
+    "Terminal": "result",
+    "conductance_bounds": "bounds",
+}
+
+__all__ = list(_LAZY)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"meso.flow.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'meso.flow' has no attribute '{name}'")

@@ -28,7 +28,6 @@ from dataclasses import dataclass, replace
 from math import pi
 
 import numpy as np
-from scipy.linalg import block_diag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +102,8 @@ def collisions(orders: Sequence[int], rates: Sequence[float], turning: float = 0
     ``rates`` are gamma/gamma_1 of each, ``turning`` is lambda/R_c, positive where the carriers turn
     counter-clockwise.
     """
+    from scipy.linalg import block_diag  # takes long to load
+
     rotation = turning * np.array([[0.0, 1.0], [-1.0, 0.0]])
     pairs = zip(orders, rates, strict=True)
     return block_diag(*(rate * np.eye(2) + m * rotation for m, rate in pairs))

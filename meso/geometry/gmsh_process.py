@@ -43,6 +43,7 @@ _LAUNCHERS = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "HYDRA_")
 _FORKS = sys.platform == "linux"
 _START = (
     "import sys; descriptor, folder, *sys.path = sys.argv[1:];"
+    "from meso import lazily; lazily.install();"
     "from meso.geometry.gmsh_process import serve; serve(int(descriptor), folder)"
 )
 
@@ -131,7 +132,10 @@ def forget() -> None:
 
 
 def load(module: str) -> None:
-    """Let the process, if there is one, load a module of meso after its next answer."""
+    """Let the process, if there is one, load a module of meso after its next answer.
+
+    And call its ``prepare()``: what that leaves is there for all forks.
+    """
     if is_running():
         assert _current is not None
         _current.later = module
@@ -258,13 +262,15 @@ def serve(descriptor: int, folder: str) -> None:
     tempfile.tempdir = folder
     connection = Connection(descriptor)
     with suppress(ImportError, OSError):  # the work will say what is missing
+        from scipy.sparse.csgraph import connected_components  # noqa: F401, for all forks
+
         from meso.geometry import meshing  # noqa: F401
     with suppress(EOFError, ConnectionError):
         while True:
             request = connection.recv()
             if request[0] == "load":
                 with suppress(ImportError, OSError):
-                    import_module(f"meso.{request[1]}")
+                    import_module(f"meso.{request[1]}").prepare()
                 continue
             # Some errors make Gmsh write files into the current folder.
             os.chdir(request[2] if getattr(request[1], "trusted", False) else folder)

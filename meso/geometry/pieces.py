@@ -8,7 +8,6 @@ from pathlib import Path
 import basix
 import numpy as np
 from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from meso import _compat
 from meso.errors import GeometryError
@@ -171,6 +170,8 @@ def _following(boundary: Boundary, tangents: np.ndarray) -> np.ndarray:
 
 def _surfaces(boundary: Boundary) -> Joined:
     """Join the facets of each boundary across the edges where the wall does not turn."""
+    from scipy.sparse.csgraph import connected_components  # takes long to load
+
     count = len(boundary.local)
     area, volume = boundary.sizes()
     _, u, v = boundary.maps(_MIDDLES)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from meso.errors import GeometryError
 from meso.geometry import formats
@@ -153,6 +152,8 @@ def _place(vertices: np.ndarray) -> str:
 
 def _islands(drawing: Drawing, boundary: Boundary) -> tuple[tuple[str, ...], ...]:
     """Names of the boundaries of every connected part of the conductor."""
+    from scipy.sparse.csgraph import connected_components  # takes long to load
+
     rows, columns = drawing.cells[:, :-1].ravel(), drawing.cells[:, 1:].ravel()
     graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=2 * (len(drawing.points),))
     number, label = connected_components(graph, directed=False)

@@ -8,7 +8,6 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from meso.errors import CaseError
 from meso.units import factor, quantity
@@ -25,6 +24,8 @@ def rotation(axis: Sequence[float], angle: float) -> np.ndarray:
     length = np.linalg.norm(n)
     if n.shape != (3,) or not length > 0:
         raise CaseError(("axis", f"found {axis!r}; must be three numbers, not all zero"))
+    from scipy.spatial.transform import Rotation  # takes long to load
+
     return np.asarray(Rotation.from_rotvec(angle * n / length).as_matrix())
 
 

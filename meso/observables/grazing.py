@@ -28,7 +28,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
-from scipy.linalg import eigh
 
 from meso.boundary import Boundary, Wall
 from meso.discrete.cells import (
@@ -235,6 +234,8 @@ def _functional(basis: Circle, ratio: float) -> np.ndarray:
     other = np.linalg.solve(coupling.T, half) @ absolute
     # The half space: u = (1, 0, ...) + sum of a_k v_k exp(-rate_k y/lambda).
     stress = coupling @ coupling.T
+    from scipy.linalg import eigh  # takes long to load
+
     squares, shapes = eigh(np.eye(len(stress)), stress)
     outside = ratio * absolute @ shapes + stress @ shapes * np.sqrt(squares)
     found = np.eye(len(stress))[0] - shapes @ np.linalg.solve(outside, ratio * absolute[:, 0])

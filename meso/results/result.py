@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meso.angular_momentum.report import Part
 from meso.boundary import Wall
 from meso.case import Case
 from meso.device import Device
@@ -18,9 +17,6 @@ from meso.discrete.own_terms import Term
 from meso.discrete.sampling import sample
 from meso.equations.derived import TABLE, Derived
 from meso.errors import CaseError, known
-from meso.evidence.adapting import Adaptivity
-from meso.evidence.convergence import Convergence
-from meso.flow.bounds import Bounds
 from meso.flow.result import Flow, Terminal, four_terminal
 from meso.mpi import failing_together
 from meso.observables.accumulation import EdgeMoment
@@ -29,6 +25,10 @@ from meso.observables.spot import seen
 from meso.results.uncertainty import Uncertainty
 
 if TYPE_CHECKING:
+    from meso.angular_momentum.report import Part
+    from meso.evidence.adapting import Adaptivity
+    from meso.evidence.convergence import Convergence
+    from meso.flow.bounds import Bounds
     from meso.gradients.derivatives import Gradient, Method
 
 

@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mpi4py import MPI
 
-from meso.angular_momentum import report
-from meso.angular_momentum.diffusion import Diffusion
-from meso.angular_momentum.problem import problem
 from meso.case import Case
 from meso.compiled import announced
 from meso.device import Device, device_of
@@ -24,23 +21,24 @@ from meso.discrete.sampling import check_places
 from meso.equations.derived import TABLE, Derived
 from meso.errors import CaseError, ConvergenceError
 from meso.evidence import exact_match, resolution
-from meso.evidence.adapting import Adaptivity, adapt
-from meso.evidence.convergence import Convergence, converge
-from meso.flow.bounds import Bounds, conductance_bounds
 from meso.flow.hydrodynamic import Hydrodynamic
-from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
-from meso.flow.particles import Particles
 from meso.flow.result import Flow, check_device
 from meso.geometry.layers import SizeField
 from meso.mpi import failing_together
-from meso.observables import circulation, corners
+from meso.observables import corners
 from meso.observables.accumulation import EdgeMoment, edge_moments
 from meso.observables.derived import derive
-from meso.observables.grazing import iteration_tolerance
 from meso.orbital import couplings, orbital_density, spin_density, vorticity
 from meso.results.mesh import source
 from meso.results.result import Result
+
+if TYPE_CHECKING:  # models that a case does not ask for are not loaded
+    from meso.angular_momentum import report
+    from meso.angular_momentum.diffusion import Diffusion
+    from meso.evidence.adapting import Adaptivity
+    from meso.evidence.convergence import Convergence
+    from meso.flow.bounds import Bounds
 
 Progress = Callable[[str], None]
 
@@ -145,6 +143,8 @@ def run(
             )
         if case.angular_momentum:
             # Whether it is well posed is decided before anything is solved.
+            from meso.angular_momentum.problem import problem
+
             diffusions[id(built)] = problem(case, built, angular_momentum_terms)
         return built
 
@@ -156,6 +156,8 @@ def run(
         with clock.phase("orbital", "vorticity and orbital density"):
             fields, moments, spins = _fields(case, flow, derived)
         if part is not None:
+            from meso.angular_momentum import report
+
             fields |= part.fields | report.totals(part, fields)
         found = corners.extrema_of(flow, fields)
         result = Result(
@@ -232,6 +234,8 @@ def _solve(
     """The flow, and what is known of its errors, as attributes of the result."""
     adaptivity = convergence = bounds = None
     if case.mesh.adapt is not None:
+        from meso.evidence.adapting import adapt
+
         with clock.phase("solve", f"adapting the mesh to the {case.mesh.adapt.target}"):
             device, flow, adaptivity = adapt(case, build, clock.progress)
             if case.flow.kinetic:
@@ -243,6 +247,8 @@ def _solve(
             start = earlier if earlier is not None and _alike(earlier, case, device) else None
             flow, convergence = solve(case, device, clock.progress, start, terms, keep=keep)
     if case.flow.bounds:
+        from meso.flow.bounds import conductance_bounds
+
         with clock.phase("bounds", "bounds of the conductance"):
             bounds = conductance_bounds(flow)
     return flow, {"adaptivity": adaptivity, "convergence": convergence, "bounds": bounds}
@@ -279,6 +285,8 @@ def solve(
     }
     assert case.flow.tolerance is not None
     if case.flow.by_particles:
+        from meso.flow.particles import Particles
+
         return Particles(
             device,
             magnetic_field=case.flow.magnetic_field,
@@ -296,6 +304,10 @@ def solve(
         return Hydrodynamic(device, order=case.flow.order, terms=terms, **given).solve(
             keep=keep
         ), None
+    from meso.evidence.convergence import converge
+    from meso.flow.kinetic import Kinetic
+    from meso.observables.grazing import iteration_tolerance
+
     if any(case.couples(channel) for channel in ("orbital", "spin")):
         wanted = case.flow.tolerance if case.flow.harmonics == "auto" else None
         given["tolerance"] = iteration_tolerance(case.boundaries, wanted)
@@ -326,6 +338,8 @@ def _densities(
     """The flow with what densities of angular momentum do to it, and these, if there are any."""
     if diffusion is None:
         return flow, None
+    from meso.angular_momentum import report
+
     with clock.phase("angular momentum", "diffusion of angular momentum"):
         asked, coupling = case.output.fields or (), case.angular_momentum.coupling
         return report.solve(diffusion, flow, coupling, asked, keep=keep)
@@ -349,6 +363,8 @@ def _fields(
                 found = fields[f"{name}_density"] = density(flow, fields["vorticity"])
                 moments[found.name] = tuple(edge_moments(flow, found))
     if flow.swarm is not None:
+        from meso.observables import circulation
+
         moments = circulation.moments(flow)
     for name, of in {**TABLE, **own}.items():
         if of.expression is not None and (name in own or name in asked):
@@ -371,6 +387,8 @@ def _warnings(
             flow.device, case.region_materials, case.boundaries, kinetic=case.flow.kinetic
         )
     if flow.counted is not None:
+        from meso.observables import circulation
+
         assert case.flow.tolerance is not None
         out += flow.counted.warnings(case.flow.tolerance)
         out += circulation.warnings(moments, case.flow.tolerance)

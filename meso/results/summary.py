@@ -8,23 +8,24 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dolfinx
 import numpy as np
 from petsc4py import PETSc
 
 import meso
-from meso.angular_momentum import report
 from meso.constants import HBAR
 from meso.device import Device
-from meso.evidence.adapting import Adaptivity
 from meso.geometry import gmsh_process
 from meso.observables.accumulation import EdgeMoment
 from meso.observables.edges import piece_centers
 from meso.orbital import couplings
 from meso.results import uncertainty
 from meso.results.result import Result
+
+if TYPE_CHECKING:
+    from meso.evidence.adapting import Adaptivity
 
 # Keys of the measures of boundaries and of the device, by its dimension.
 _BOUNDARY = {2: "length_m", 3: "area_m2"}
@@ -96,6 +97,8 @@ def summary(result: Result) -> dict[str, Any]:
     out[f"dissipated_power_W{per}"] = flow.dissipated_power
     out["walls"] = {name: _wall(result, name) for name in result.walls}
     if result.angular_momentum is not None:
+        from meso.angular_momentum import report  # not above: only for cases that have it
+
         out["angular_momentum"] = report.summary(result)
     out["extrema"] = {name: _extrema(result, name) for name in result.fields}
     out["closed_form"] = result.closed_form
@@ -156,7 +159,10 @@ def numbers(result: Result) -> dict[str, float]:
                     parts = np.atleast_1d(value)
                     axes = ("",) if len(parts) == 1 else ("_x", "_y", "_z")
                     out |= {f"{name}.{key}{a}": x for a, x in zip(axes, parts, strict=True)}
-    out |= report.numbers(result)
+    if result.angular_momentum is not None:
+        from meso.angular_momentum import report
+
+        out |= report.numbers(result)
     out |= _of_mesh(result.mesh_errors, out)
     out["cells"] = result.device.cells
     return {key: value if isinstance(value, int) else float(value) for key, value in out.items()}
@@ -310,7 +316,10 @@ def table(result: Result) -> str:
         lines.append(f"  resistance {name} {value:.9g}{doubt} {ohm}")
     lines += _moments(result)
     lines += _accuracy(result)
-    lines += report.lines(result)
+    if result.angular_momentum is not None:
+        from meso.angular_momentum import report
+
+        lines += report.lines(result)
     lines += uncertainty.lines(result.uncertainties)
     for name in ("orbital_density", "spin_density"):
         if (found := result.extrema.get(name)) is None:
