@@ -152,7 +152,7 @@ FLOORS = [
     "device",
     *("sensitivities", "discrete", "flow", "observables", "orbital", "moment_gradients"),
     *("angular_momentum", "bands", "evidence", "exact", "exact_kinetic", "figures", "results"),
-    *("gradients", "fitting", "designing", "cli", "__main__"),
+    *("gradients", "fitting", "designing", "demos", "cli", "__main__"),
 ]
 
 

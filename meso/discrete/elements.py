@@ -18,6 +18,8 @@ def enriched(degree: int, shape: tuple[int, ...] = (), *, broken: bool = False) 
     RAIRO 7, 33 (1973)): its bubbles meet every discontinuous P_{k-1} but the constant.
     If ``broken`` it is discontinuous. Nodes as of P_k on the edges, and as of P_{k+1} inside.
     """
+    if shape:  # Basix prints all of an element to name it: once
+        return basix.ufl.blocked_element(enriched(degree, broken=broken), shape=shape)
     triangle, legendre = basix.CellType.triangle, basix.PolynomialType.legendre
     points, weights = basix.make_quadrature(triangle, 2 * degree + 2)
     basis = basix.tabulate_polynomials(legendre, triangle, degree + 1, points)
@@ -48,7 +50,7 @@ def enriched(degree: int, shape: tuple[int, ...] = (), *, broken: bool = False) 
         none = [np.zeros((0, 2))] * 3
         nodes = [none, none, [np.concatenate([at for level in nodes for at in level])], []]
     values = [[np.eye(len(at))[:, None, :, None] for at in level] for level in nodes]
-    element = basix.ufl.custom_element(
+    return basix.ufl.custom_element(
         triangle,
         [],
         np.ascontiguousarray(span),
@@ -62,4 +64,3 @@ def enriched(degree: int, shape: tuple[int, ...] = (), *, broken: bool = False) 
         degree + 1,
         basix.PolysetType.standard,
     )
-    return basix.ufl.blocked_element(element, shape=shape) if shape else element
