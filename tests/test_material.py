@@ -292,3 +292,31 @@ def test_unknown_library_material():
         from_library("cu")
     with pytest.raises(CaseError, match="no material"):
         from_library("../library/Cu")
+
+
+def test_the_library_by_what_it_has(capsys):
+    assert main(["material", "--with", "mean_free_path", "--with", "fermi_energy"]) == 0
+    out = capsys.readouterr().out
+    assert "  Cu  39.9 nm" in out and "  Al  11.7 eV" in out and "  W " not in out
+    assert "D. Gall, J. Appl. Phys. 119, 085101 (2016)" in out
+    assert "not known: Mn, Pt, Ta, V\n" in out
+    assert main(["material", "--with", "mean_free_pth"]) == 2
+    assert 'did you mean "mean_free_path"?' in capsys.readouterr().err
+
+
+def test_where_to_find_what_the_library_lacks(capsys):
+    where = "where to find one: meso material --with mean_free_path"
+    for name, missing in (("Ta", True), ("Cu", False)):
+        assert main(["material", name]) == 0
+        assert (where in capsys.readouterr().err) == missing
+    with pytest.raises(CaseError, match=where):
+        from_library("Ta", model="hydrodynamic")
+    assert main(["material", "--with", "mean_free_path"]) == 0
+    assert "Fuchs and Sondheimer" in capsys.readouterr().out
+
+
+def test_what_is_no_case_suggests_one(capsys):
+    assert main(["run", str(GEOMETRIES / "ribbon.geo")]) == 2
+    assert "ribbon.geo` writes a case for it" in capsys.readouterr().err
+    assert main(["check", "none.toml"]) == 2
+    assert "`meso new DRAWING` writes a case" in capsys.readouterr().err

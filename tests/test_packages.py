@@ -71,6 +71,52 @@ def test_an_unknown_demo(capsys: pytest.CaptureFixture[str]) -> None:
     assert 'unknown demo "ribon"; did you mean "ribbon"?' in capsys.readouterr().err
 
 
+#: What bash does for <TAB> after these words.
+_TAB = """
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+$(complete -p meso | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+echo "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("ru",), "run"),
+        (("demo", "rib"), "ribbon"),
+        (("run", "demos/ribbon/ca"), "demos/ribbon/case.toml"),
+        (("run", "x", "--format", ""), "vtu vtx"),
+        (("plot", "demos/van"), "demos/van_der_pauw"),
+    ],
+)
+def test_completion_in_bash(
+    words: tuple[str, ...], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("shtab", "1.10")
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out + _TAB
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", "meso", *words], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.split() == expected.split(), done.stderr
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion_elsewhere(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab", "1.10")
+    assert main(["completion", shell]) == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("sensitivity", "over", "ribbon"))
+
+
+def test_completion_without_its_library(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["completion", "bash"]) == 1
+    assert "needs shtab: python3 -m pip install" in capsys.readouterr().err
+
+
 @pytest.mark.demos
 def test_installed_from_the_sdist(tmp_path: Path) -> None:
     """In a fresh environment, with a DOLFINx from elsewhere and no repository."""

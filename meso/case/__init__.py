@@ -21,6 +21,7 @@ from meso.case.schema import FIELDS, Figures, Flow, Geometry, Mesh, Output, Prob
 from meso.case.tables import fill_from_library, override, parse_overrides, with_provenance
 from meso.case.validation import validate
 from meso.errors import CaseError
+from meso.geometry import formats
 
 __all__ = [
     "FIELDS",
@@ -168,6 +169,8 @@ class Case(Tables):
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if formats.is_geometry(path) and path.is_file():
+        raise CaseError(f"no case, but a drawing or mesh; `meso new {path}` writes a case for it")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -302,7 +302,8 @@ def _closure(case: Tables) -> Problems:
         key = f"materials.{name}.mean_free_path"
         if material.vorticity_diffusion_length is None:
             text = 'missing; the hydrodynamic model needs it, e.g. "7 nm"'
-            yield key, f"{text}, or vorticity_diffusion_length"
+            where = "where to find one: meso material --with mean_free_path"
+            yield key, f"{text}, or vorticity_diffusion_length; {where}"
             continue
         if walls:
             text = "give it, or the slip_length of these walls"

@@ -19,7 +19,7 @@ __all__ = ["main"]
 
 _COMMANDS = (
     *("run", "sweep", "fit", "compare", "sensitivity", "design", "check", "mesh", "new", "plot"),
-    *("bands", "material", "demo", "info"),
+    *("bands", "material", "demo", "completion", "info"),
 )
 #: Seconds that a rank waits for the others before it ends.
 _PATIENCE = 5.0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from meso import interrupts
+from meso.errors import CaseError
 
 #: Where launchers tell a process its rank, before MPI is there.
 RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
@@ -84,7 +85,13 @@ def load(options: argparse.Namespace, root: bool, suffix: str = "") -> tuple[Any
     from meso.case import Case
     from meso.results import mesh
 
-    case = Case.load(options.case, settings_of(options))
+    try:
+        case = Case.load(options.case, settings_of(options))
+    except CaseError as error:
+        if options.case.exists():
+            raise
+        hint = "`meso new DRAWING` writes a case for a drawing or mesh, `meso demo` has examples"
+        raise CaseError(f"{error}; {hint}") from None
     if case.geometry.file.suffix.lower() in formats.IMPORTED:
         gmsh_process.stop()
     elif root and not suffix:

@@ -33,6 +33,11 @@ def kind(path: Path) -> str:
     )
 
 
+def is_geometry(path: Path) -> bool:
+    """True for drawings, CAD files and meshes."""
+    return path.suffix.lower() in _KINDS
+
+
 def is_meshed_here(path: Path) -> bool:
     """True for drawings and CAD files: mesh sizes apply to them."""
     return _KINDS.get(path.suffix.lower()) in ("drawing", "cad")

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf, isinf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meso.boundary import Contact, Periodic
+from meso.errors import CaseError, known
 from meso.materials.material import (
     Material,
     conductivity_unit,
@@ -198,14 +199,26 @@ def mesh_names(device: Device) -> str:
     return "\n".join(lines)
 
 
-def material_report(name: str | None) -> str:
+#: Where people find what the library does not have.
+_ELSEWHERE = {
+    "mean_free_path": (
+        "D. Gall, J. Appl. Phys. 119, 085101 (2016) has those of the twenty best conducting",
+        "elements, and how to compute others: of a metal, λ times its resistivity ρ depends on the",
+        "Fermi surface only. Or measure ρ of films of several thicknesses d: for λ < d it is",
+        "ρ (1 + 3 λ (1 - p) / (8 d)) with the specularity p (Fuchs and Sondheimer). A case has it",
+        'as mean_free_path = "…"; or vorticity_diffusion_length = "…", if that is what is known',
+    )
+}
+
+
+def material_report(name: str | None, quantities: Sequence[str] = ()) -> str:
     """A material of the library, or all materials of a case, with what follows and sources.
 
     The name is one in the library or the path of a case or material file; without one the library
-    is listed.
+    is listed: the names, or what it has of some quantities.
     """
     if name is None:
-        return "library: " + ", ".join(library_names())
+        return _library(quantities) if quantities else "library: " + ", ".join(library_names())
     if name.endswith(".toml") and not _is_material_file(Path(name)):
         from meso.case import Case
 
@@ -220,6 +233,29 @@ def material_report(name: str | None) -> str:
             lines.append(f"  {quantity:<34} {shown}{method}\n      {entry.source}")
     lines += [f"  scattering.{key:<23} {rate:g}" for key, rate in found.scattering.items()]
     return "\n".join(lines)
+
+
+def _library(quantities: Sequence[str]) -> str:
+    """Materials of the library that have some quantities: each value with its source."""
+    entries = {name: load_library(name).entries for name in library_names()}
+    names = sorted({quantity for found in entries.values() for quantity in found})
+    lines = []
+    for quantity in quantities:
+        if quantity not in names:
+            raise CaseError(("--with", f'no "{quantity}" in the library; {known(quantity, names)}'))
+        lines.append(quantity)
+        for name in [name for name, found in entries.items() if set(quantities) <= found.keys()]:
+            for entry in entries[name][quantity]:
+                lines += [f"  {name:<4}{entry.value}, {entry.method}", f"      {entry.source}"]
+        if without := [name for name, found in entries.items() if quantity not in found]:
+            lines.append(f"  not known: {', '.join(without)}")
+        lines += [f"      {line}" for line in _ELSEWHERE.get(quantity, ())]
+    return "\n".join(lines)
+
+
+def unknown_of(name: str) -> list[str]:
+    """What the library does not have of a material, and people look for."""
+    return [q for q in _ELSEWHERE if q not in load_library(name).entries]
 
 
 def _is_material_file(path: Path) -> bool:

@@ -143,9 +143,7 @@ def run(
             )
         if case.angular_momentum:
             # Whether it is well posed is decided before anything is solved.
-            from meso.angular_momentum.problem import problem
-
-            diffusions[id(built)] = problem(case, built, angular_momentum_terms)
+            diffusions[id(built)] = _diffusion(case, built, angular_momentum_terms)
         return built
 
     with failing_together(comm), announced(progress):
@@ -156,9 +154,7 @@ def run(
         with clock.phase("orbital", "vorticity and orbital density"):
             fields, moments, spins = _fields(case, flow, derived)
         if part is not None:
-            from meso.angular_momentum import report
-
-            fields |= part.fields | report.totals(part, fields)
+            fields |= part.fields | _totals(part, fields)
         found = corners.extrema_of(flow, fields)
         result = Result(
             case=case,
@@ -332,6 +328,12 @@ def solve(
     return flow, convergence
 
 
+def _diffusion(case: Case, device: Device, terms: Sequence[Term]) -> Diffusion:
+    from meso.angular_momentum.problem import problem
+
+    return problem(case, device, terms)
+
+
 def _densities(
     case: Case, diffusion: Diffusion | None, flow: Flow, clock: _Clock, keep: bool
 ) -> tuple[Flow, report.Part | None]:
@@ -346,6 +348,12 @@ def _densities(
 
 
 # --- what follows from it
+
+
+def _totals(part: report.Part, fields: dict[str, Field]) -> dict[str, Field]:
+    from meso.angular_momentum import report
+
+    return report.totals(part, fields)
 
 
 def _fields(
