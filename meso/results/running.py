@@ -21,7 +21,9 @@ from meso.discrete.sampling import check_places
 from meso.equations.derived import TABLE, Derived
 from meso.errors import CaseError, ConvergenceError
 from meso.evidence import exact_match, resolution
+from meso.evidence.convergence import Convergence, converge
 from meso.flow.hydrodynamic import Hydrodynamic
+from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow, check_device
 from meso.geometry.layers import SizeField
@@ -29,6 +31,7 @@ from meso.mpi import failing_together
 from meso.observables import corners
 from meso.observables.accumulation import EdgeMoment, edge_moments
 from meso.observables.derived import derive
+from meso.observables.grazing import iteration_tolerance
 from meso.orbital import couplings, orbital_density, spin_density, vorticity
 from meso.results.mesh import source
 from meso.results.result import Result
@@ -37,7 +40,6 @@ if TYPE_CHECKING:  # models that a case does not ask for are not loaded
     from meso.angular_momentum import report
     from meso.angular_momentum.diffusion import Diffusion
     from meso.evidence.adapting import Adaptivity
-    from meso.evidence.convergence import Convergence
     from meso.flow.bounds import Bounds
 
 Progress = Callable[[str], None]
@@ -300,10 +302,6 @@ def solve(
         return Hydrodynamic(device, order=case.flow.order, terms=terms, **given).solve(
             keep=keep
         ), None
-    from meso.evidence.convergence import converge
-    from meso.flow.kinetic import Kinetic
-    from meso.observables.grazing import iteration_tolerance
-
     if any(case.couples(channel) for channel in ("orbital", "spin")):
         wanted = case.flow.tolerance if case.flow.harmonics == "auto" else None
         given["tolerance"] = iteration_tolerance(case.boundaries, wanted)

@@ -97,9 +97,7 @@ def summary(result: Result) -> dict[str, Any]:
     out[f"dissipated_power_W{per}"] = flow.dissipated_power
     out["walls"] = {name: _wall(result, name) for name in result.walls}
     if result.angular_momentum is not None:
-        from meso.angular_momentum import report  # not above: only for cases that have it
-
-        out["angular_momentum"] = report.summary(result)
+        out["angular_momentum"] = _report().summary(result)
     out["extrema"] = {name: _extrema(result, name) for name in result.fields}
     out["closed_form"] = result.closed_form
     if result.adaptivity is not None:
@@ -118,6 +116,13 @@ def _pair(result: Result, name: str) -> dict[str, Any]:
         "segments": _places(result.device, name),
         "segments_to": _places(result.device, other),
     }
+
+
+def _report() -> Any:
+    """What is told of angular momentum; loaded for cases that have it."""
+    from meso.angular_momentum import report
+
+    return report
 
 
 def numbers(result: Result) -> dict[str, float]:
@@ -160,9 +165,7 @@ def numbers(result: Result) -> dict[str, float]:
                     axes = ("",) if len(parts) == 1 else ("_x", "_y", "_z")
                     out |= {f"{name}.{key}{a}": x for a, x in zip(axes, parts, strict=True)}
     if result.angular_momentum is not None:
-        from meso.angular_momentum import report
-
-        out |= report.numbers(result)
+        out |= _report().numbers(result)
     out |= _of_mesh(result.mesh_errors, out)
     out["cells"] = result.device.cells
     return {key: value if isinstance(value, int) else float(value) for key, value in out.items()}
@@ -317,9 +320,7 @@ def table(result: Result) -> str:
     lines += _moments(result)
     lines += _accuracy(result)
     if result.angular_momentum is not None:
-        from meso.angular_momentum import report
-
-        lines += report.lines(result)
+        lines += _report().lines(result)
     lines += uncertainty.lines(result.uncertainties)
     for name in ("orbital_density", "spin_density"):
         if (found := result.extrema.get(name)) is None:
