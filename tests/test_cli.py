@@ -752,3 +752,22 @@ def test_two_ranks_say_once_what_is_wrong(setting):
     assert done.stderr.count("meso: error: ") == 1
     assert "Traceback" not in done.stderr
     assert everything() == ["case.toml"]
+
+
+def test_what_needs_no_solver_loads_none():
+    """So that it starts at once."""
+    code = (
+        "import sys\n"
+        "from meso.cli import main\n"
+        "def loaded(*names):\n"
+        "    print([name for name in names if name in sys.modules], file=sys.stderr)\n"
+        "main(['demo'])\n"
+        "loaded('numpy', 'pydantic', 'meso.case')\n"
+        "main(['material', 'Ti'])\n"
+        "loaded('scipy', 'ufl', 'dolfinx', 'mpi4py')\n"
+        "main(['check', 'none.toml'])\n"
+        "loaded('scipy', 'ufl', 'dolfinx', 'mpi4py')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("meso: error")]
+    assert lines == ["[]"] * 3
