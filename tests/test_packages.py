@@ -85,7 +85,7 @@ echo "${COMPREPLY[@]}"
         (("ru",), "run"),
         (("demo", "rib"), "ribbon"),
         (("run", "demos/ribbon/ca"), "demos/ribbon/case.toml"),
-        (("run", "x", "--format", ""), "vtu vtx"),
+        (("run", "x", "--format", ""), "vtu vtx png svg pdf"),
         (("plot", "demos/van"), "demos/van_der_pauw"),
     ],
 )
