@@ -38,6 +38,7 @@ def kinetic_problems(
         if magnetic_field and material.fermi_wavevector is None:
             text = 'missing; a magnetic field needs it, e.g. "1.4e8 1/m" (sqrt(2 pi n))'
             yield f"{key}.fermi_wavevector", text
+    yield from line_problems(materials)
     for name, law in boundaries.items():
         if not isinstance(law, Wall):
             continue
@@ -47,6 +48,27 @@ def kinetic_problems(
         if law.law != "traction":
             text = f'found "{law.law}"; it is a variant of the hydrodynamic model only'
             yield f"boundaries.{name}.wall.law", text
+
+
+def line_problems(materials: Mapping[str, Material]) -> Iterator[tuple[str, str]]:
+    """What the kinetic model cannot do with Fermi lines: keys and texts."""
+    lines = {region: material.contour for region, material in materials.items()}
+    first, *others = lines
+    for region in others:
+        if lines[region] != lines[first]:
+            text = f"its Fermi line, or its orientation, is another one than that of '{first}'"
+            yield f"regions.{region}", f"{text}: the kinetic model has one for all regions"
+
+
+def hydrodynamic_problems(materials: Mapping[str, Material]) -> Iterator[tuple[str, str]]:
+    """What the hydrodynamic model cannot do with materials: keys and texts."""
+    for region, material in materials.items():
+        if material.fermi_line is not None:
+            text = (
+                "viscosity and slip are tensors of this Fermi line, which the hydrodynamic model"
+                ' has not; flow.model = "kinetic" with flow.harmonics = 2 is this limit'
+            )
+            yield f"materials.{material.name or region}.fermi_line", text
 
 
 def particle_problems(
@@ -59,6 +81,9 @@ def particle_problems(
         if material.carriers == "3d":
             text = 'particles are for a Fermi line, carriers = "2d"; use flow.model = "kinetic"'
             wrong.append((f"{key}.carriers", f'found "3d"; {text}'))
+        if material.fermi_line is not None:
+            text = 'particles follow carriers of a round Fermi line only; use flow.model = "kinetic"'
+            wrong.append((f"{key}.fermi_line", text))
         for name in material.profiles:
             text = 'varies in space: particles need one value in each region; or model = "kinetic"'
             wrong.append((f"{key}.{name}", text))

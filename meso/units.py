@@ -50,6 +50,7 @@ _UNITS = {
     "eV": "1.602176634e-19 * J",
     "angstrom": "1e-10 * m",
     "hbar": "1.054571817e-34 * J * s",
+    "deg": "[angle]",
 }
 
 #: Letters outside the plain alphabet, also in their second code points, spelled out.
@@ -83,6 +84,7 @@ _DIMENSIONS = {
     "m^2/s": ("diffusivity", "2.5e-6 m^2/s"),
     "m/s": ("velocity", "1e6 m/s"),
     "Hz": ("rate", "1e12 Hz"),
+    "deg": ("angle", "30 deg"),
     "J/m^2": ("angular-momentum current", "1e-7 J/m^2"),
     "J*s/m^3": ("angular-momentum density", "1e24 hbar/m^3"),
     "J*s^2/m^3": ("susceptibility", "2.7e-21 J s^2/m^3"),

@@ -11,6 +11,7 @@ from meso.equations.derived import TABLE
 from meso.errors import CaseError, known
 from meso.requirements import (
     bounds_problems,
+    hydrodynamic_problems,
     kinetic_problems,
     magnetic_problems,
     particle_problems,
@@ -287,6 +288,9 @@ def _angular_momentum(case: Tables) -> Problems:
         yield "angular_momentum.coupling", f'{text}; "one-way" is available for every model'
     if table.coupling != "none":
         for name, material in case.used_materials.items():
+            if material.conductivity_tensor is not None:
+                text = "makes the conductivity a tensor: the inverse effect needs one number"
+                yield f"materials.{name}.fermi_line", text
             if "conductivity" in material.profiles:
                 text = "varies: the inverse effect needs one value in each region"
                 yield f"materials.{name}.conductivity", text
@@ -294,6 +298,7 @@ def _angular_momentum(case: Tables) -> Problems:
 
 def _closure(case: Tables) -> Problems:
     """What the hydrodynamic model needs to know of each material."""
+    yield from hydrodynamic_problems(case.used_materials)
     walls = [n for n, wall in case.walls.items() if wall.specularity not in (None, 1)]
     reservoirs = [n for n, contact in case.contacts.items() if contact.law == "reservoir"]
     for name, material in case.used_materials.items():

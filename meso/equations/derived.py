@@ -26,7 +26,7 @@ class Derived:
         sheet_unit: In a 2D electron gas; by default the same.
         expression: From the symbols of a flow to UFL: ``of.J`` (A/m^2, in a sheet A/m), ``of.phi``
             (V), ``of.material(lambda m: m.conductivity)`` (SI), ``of.x`` (m), ``of.magnetic_field``
-            (T), ``of.viscous`` (False for Ohm's law). A scalar, or a vector with as many
+            (T), ``of.viscous`` (False for Ohm's law), ``of.anisotropic`` (conductivity a tensor). A scalar, or a vector with as many
             components as the device has dimensions. None for fields that are found in another way.
         models: The models of flow that have it.
         signed: Whether figures show zero in the middle of their colours.
@@ -64,8 +64,15 @@ def _stress(of: Any) -> Expr:
 
 
 def _heat(of: Any) -> Expr:
-    from meso.equations import dissipation  # not above: UFL takes long to load
+    from ufl import as_matrix  # not above: UFL takes long to load
 
+    from meso.equations import dissipation
+
+    if of.anisotropic and not of.viscous:
+        xx, xy, yy = (
+            of.material(lambda m, i=i, j=j: m.resistivity(i, j)) for i, j in ((0, 0), (0, 1), (1, 1))
+        )
+        return dissipation.ohmic(of.J, as_matrix([[xx, xy], [xy, yy]]))
     resistivity = 1 / of.material(lambda m: m.conductivity)
     if of.viscous:
         return dissipation.in_conductor(of.J, resistivity, _stress(of))

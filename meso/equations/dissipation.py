@@ -20,8 +20,8 @@ def divergence(J: Expr) -> Expr:
 
 
 def ohmic(J: Expr, resistivity: Expr) -> Expr:
-    """Relaxation alone, J^2/sigma."""
-    return resistivity * dot(J, J)
+    """Relaxation alone, J^2/sigma; the resistivity may be a tensor."""
+    return dot(J, resistivity * J)
 
 
 def coupling(J: Expr, phi: Expr) -> Expr:

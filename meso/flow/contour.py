@@ -18,54 +18,55 @@ the cosines of a circle are, the odd one as the sines.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
 from meso.flow.angular import Moments, harmonics
+from meso.flow.basis import Tabulated
 from meso.materials.fermi_line import PHASES, Contour
+from meso.materials.material import Material
 
 #: Points of a quadrature between zeros of v.n, beside two for each harmonic.
 POINTS = 96
 #: Angular matrices below this count as zero.
 ZERO = 1e-13
+#: Even harmonics of a distribution beyond N that are shown.
+BESIDE = 32
+#: Phases at which functions are sampled, and their harmonics in the order of a Fourier transform.
+GRID = 2 * np.pi * np.arange(PHASES) / PHASES
+HARMONICS = np.fft.fftfreq(PHASES, 1 / PHASES) * (np.arange(PHASES) != PHASES // 2)
 
 
-class ContourMoments:
-    """Moments of one parity on a contour.
+class Functions:
+    """The functions of one parity.
 
     Args:
         contour: The line.
-        odd: Highest harmonic of the odd moments, or None.
-        even: Highest harmonic of the even moments, in place of it.
+        highest: Harmonic, odd or even.
     """
 
-    def __init__(self, contour: Contour, *, highest: int, odd: bool) -> None:
-        self.contour, self.odd = contour, odd
-        self.orders = range(1 if odd else 0, highest + 1, 2)
+    def __init__(self, contour: Contour, highest: int) -> None:
+        self.contour, self.odd = contour, highest % 2 == 1
+        self.orders = range(highest % 2, highest + 1, 2)
         self.count = 2 * len(self.orders)
         self._known: dict[tuple[float, bool], np.ndarray] = {}
 
-    # -- basis functions -----------------------------------------------------------------------
-
     def values(self, phases: np.ndarray) -> np.ndarray:
-        """Basis functions at phases (k,), shape (n, k)."""
+        """At phases (k,), shape (n, k)."""
         raw = harmonics(self.orders, phases)
         if not self.odd:
-            return raw / np.sqrt(self.contour.square)
+            return raw
         w = self.contour.velocities(phases)
         raw[0], raw[1] = w.real, w.imag
         return np.asarray(self._mixing @ raw)
 
     @cached_property
-    def _phases(self) -> np.ndarray:
-        return 2 * np.pi * np.arange(PHASES) / PHASES
-
-    @cached_property
     def _mixing(self) -> np.ndarray:
-        """The odd basis functions from velocity and harmonics, lower triangular."""
-        w, raw = self.contour.velocities(self._phases), harmonics(self.orders, self._phases)
+        """The odd functions from velocity and harmonics, lower triangular."""
+        w, raw = self.contour.velocities(GRID), harmonics(self.orders, GRID)
         raw[0], raw[1] = w.real, w.imag
         factor = cholesky(raw @ raw.T / PHASES, lower=True)
         out = solve_triangular(factor, np.eye(self.count), lower=True)
@@ -73,19 +74,15 @@ class ContourMoments:
         out[:2, :2] = np.sqrt(2 / self.contour.square) * np.linalg.inv(self.contour.conductivity)
         return out
 
-    # -- conductor -----------------------------------------------------------------------------
-
     def moments(self, turning: float = 0.0) -> Moments:
-        """The member of the family; ``turning`` is omega_c tau."""
-        basis, w = self.values(self._phases), self.contour.velocities(self._phases)
-        orders = np.fft.fftfreq(PHASES, 1 / PHASES)
-        orders[PHASES // 2] = 0.0
+        """Angular matrices, the other parity eliminated; ``turning`` is omega_c tau."""
+        basis, w = self.values(GRID), self.contour.velocities(GRID)
         waves = np.fft.fft([part * basis for part in (w.real, w.imag)]) / PHASES
-        inverse = 1 / (1 + 1j * turning * orders)
-        inverse[0] = 0.0 if self.odd else 1.0  # the density is conserved
+        inverse = 1 / (1 + 1j * turning * HARMONICS)
+        if self.odd:
+            inverse[0] = 0.0  # the density is conserved
         stress = np.einsum("iam,m,jbm->ijab", waves.conj(), inverse, waves, optimize=True).real
-        own = np.fft.fft(basis) / PHASES
-        rates = 1 + 1j * turning * orders
+        own, rates = np.fft.fft(basis) / PHASES, 1 + 1j * turning * HARMONICS
         if not self.odd:
             rates[0] = 0.0
         relaxation = ((own.conj() * rates) @ own.T).real
@@ -95,36 +92,91 @@ class ContourMoments:
         flux = np.eye(2, self.count) * self.odd
         return Moments(flux=flux, relaxation=_clean(relaxation), stress=_clean(stress))
 
-    # -- walls ---------------------------------------------------------------------------------
+    def half_range(self, normals: np.ndarray, even: float, odd: float) -> np.ndarray:
+        """Integrals <|w.n| f g> for normals (k, 2), shape (k, n, n).
 
-    def half_range(self, normals: np.ndarray, *, cosines: float, sines: float) -> np.ndarray:
-        """Integrals <|w.n| f g> for normals (..., 2), shape (..., n, n).
-
-        Parts that are even and odd under the reflection have a factor each.
+        Parts that are even and odd under P have a factor each.
         """
-        angles = np.arctan2(normals[..., 1], normals[..., 0])
-        which, inverse = np.unique(np.round(angles, 13), return_inverse=True)
-        out = np.array([self._half_range(a, cosines, sines) for a in which])
-        return np.asarray(out[inverse.reshape(angles.shape)])
+        return np.array([self._half_range(n, even, odd) for n in normals])
 
-    def _half_range(self, angle: float, cosines: float, sines: float) -> np.ndarray:
+    def _half_range(self, normal: np.ndarray, even: float, odd: float) -> np.ndarray:
+        # Normals of a straight wall differ by rounding.
+        angle = round(float(np.arctan2(normal[1], normal[0])), 12)
         whole = self._integrals(angle, mirrored=False)
-        if cosines == sines:
-            return cosines * whole
+        if even == odd:
+            return even * whole
         mirrored = self._integrals(angle, mirrored=True)
-        return cosines * (whole + mirrored) / 2 + sines * (whole - mirrored) / 2
+        return even * (whole + mirrored) / 2 + odd * (whole - mirrored) / 2
 
     def _integrals(self, angle: float, *, mirrored: bool) -> np.ndarray:
         """<|w.n| f g>, or <|w.n| f Pg>."""
-        key = (float(angle), mirrored)
+        key = (angle, mirrored)
         if key not in self._known:
             arriving = Arriving(self.contour, angle)
-            phases, weights = arriving.quadrature((1 + mirrored) * POINTS + 2 * self.orders[-1], split=mirrored)
+            points = (1 + mirrored) * POINTS + 2 * self.orders[-1]
+            phases, weights = arriving.quadrature(points, split=mirrored)
             left = self.values(phases)
             right = self.values(arriving.mirrored(phases)) if mirrored else left
             product = (left * weights) @ right.T
             self._known[key] = _clean((product + product.T) / 2)
         return self._known[key]
+
+
+class ContourBasis:
+    """The basis of :class:`meso.flow.basis.Basis` on a contour.
+
+    Args:
+        contour: The line.
+        harmonics: N.
+    """
+
+    def __init__(self, contour: Contour, harmonics: int) -> None:
+        self.contour, self.harmonics = contour, harmonics
+        self.unit = float(np.sqrt(2 / contour.square))
+        self._odd, self._even = Functions(contour, harmonics - 1), Functions(contour, harmonics)
+        self.count = self._odd.count
+
+    def moments(self, material: Material, turning: float = 0.0) -> Moments:  # noqa: D102
+        return self._odd.moments(turning)
+
+    def even_moments(self, material: Material) -> Moments:  # noqa: D102
+        found, square = self._even.moments(), self.contour.square
+        return replace(found, stress=found.stress / square, relaxation=found.relaxation / square)
+
+    def wall(self, even: float, odd: float) -> Tabulated:  # noqa: D102
+        return Tabulated(lambda normals: self._odd.half_range(normals, even, odd))
+
+    def even_wall(self, even: float, odd: float) -> Tabulated:  # noqa: D102
+        square = self.contour.square
+        return Tabulated(lambda normals: self._even.half_range(normals, even, odd) / square)
+
+    @property
+    def groups(self) -> tuple[list[np.ndarray], list[np.ndarray]]:  # noqa: D102
+        pairs = list(np.arange(2, self.count).reshape(-1, 2))
+        return pairs[::2], pairs[1::2]
+
+    @property
+    def even_groups(self) -> list[np.ndarray]:  # noqa: D102
+        return [np.array([0]), *np.arange(2, self._even.count).reshape(-1, 2)]
+
+    @cached_property
+    def _seen(self) -> Functions:
+        """Even functions that are enough to see a distribution."""
+        return Functions(self.contour, self.harmonics + BESIDE)
+
+    def even_part(  # noqa: D102
+        self, slopes: np.ndarray, material: Material, turning: float = 0.0
+    ) -> np.ndarray:
+        w = self.contour.velocities(GRID)
+        moved = ((slopes @ self._odd.values(GRID)) * [w.real, w.imag]).sum(axis=0)
+        waves = np.fft.fft(moved) / (1 + 1j * turning * HARMONICS)
+        return -self._seen.values(GRID)[2:] @ np.fft.ifft(waves).real / PHASES
+
+    def table(self, count: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:  # noqa: D102
+        phases = 2 * np.pi * np.arange(count) / (count - 1)
+        w = self.contour.velocities(phases)
+        columns = {"phase_rad": phases, "theta_rad": np.angle(w)}
+        return columns, self._odd.values(phases), self._seen.values(phases)[2:]
 
 
 class Arriving:

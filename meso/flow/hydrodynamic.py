@@ -47,7 +47,7 @@ from meso.flow.skeletal import SkeletalSystem
 from meso.flow.system import DirectSystem
 from meso.materials.material import Material
 from meso.mpi import largest
-from meso.requirements import magnetic_problems
+from meso.requirements import hydrodynamic_problems, magnetic_problems
 
 #: Penalty on J.n at walls in 2D, in k^2 (l^2/h + h)/sigma. The multiplier alone makes walls
 #: impenetrable; at sharp corners the penalty divides the error by five, elsewhere it changes
@@ -144,13 +144,14 @@ class Hydrodynamic:
         if elements == CROUZEIX_RAVIART and (device.dimension == 3 or solver == "iterative"):
             text = f"{CROUZEIX_RAVIART} elements are for 2D and the direct solver"
             raise CaseError(("elements", text))
+        problems = list(hydrodynamic_problems(materials))
         if magnetic_field:
-            problems = list(magnetic_problems(materials))
+            problems += magnetic_problems(materials)
             if device.dimension != 2:
                 problems.append(("flow.magnetic_field", "is for 2D devices, perpendicular to them"))
-            if problems:
-                raise CaseError(*problems)
             terms = (*terms, magnetic_term(boundaries, magnetic_field))
+        if problems:
+            raise CaseError(*problems)
         self.terms, self.magnetic_field = tuple(terms), magnetic_field
         self.device, self.materials, self.boundaries = device, materials, boundaries
         self.order, self.thickness = order or device.order, thickness

@@ -1,6 +1,6 @@
 """Ohm's law: -div(sigma grad phi) = 0, J = -sigma grad phi, J.n = 0 at walls.
 
-The limit l -> 0 of the hydrodynamic model.
+The limit l -> 0 of the hydrodynamic model. sigma is a tensor where the Fermi line makes it one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import ufl
 
 from meso.boundary import Boundary, Contact
 from meso.device import Device
@@ -100,13 +101,18 @@ class Ohmic:
             conductivity=conductivity_scale(device, materials, viscous=False),
         )
         self.coefficients = Coefficients(device, materials, self.scales)
+        tensors = [materials[name].conductivity_tensor for name in device.regions]
+        #: sigma_ij over sigma of each region, shape (regions, 2, 2); None for ones.
+        self.tensors = None
+        if any(tensor is not None for tensor in tensors):
+            self.tensors = np.array([np.eye(2) if t is None else t for t in tensors])
 
     def solve(self, *, keep: bool = False) -> Flow:
         """Solve for the potentials and currents that the boundaries are given.
 
         Args:
             keep: True to keep what derivatives need: the flow has an ``adjoint`` then, unless
-                there are terms.
+                there are terms, or the conductivity is a tensor.
 
         Returns:
             The flow.
@@ -115,7 +121,7 @@ class Ohmic:
             ConvergenceError: The system is singular, or the residual too large.
         """
         device, space, own = self.device, lagrange(self.device, self.order), self._own_terms()
-        keep = keep and not self.terms
+        keep = keep and not self.terms and self.tensors is None
         nodal, evidence, system = self._unit_potentials(space, own, keep=keep)
 
         def mixed(mix: np.ndarray) -> tuple[Field, Field]:
@@ -217,7 +223,12 @@ class Ohmic:
                 points, _ = forms.quadrature(same)
                 at = cells.positions(batch, points[:1] if same else points)
                 sigma = self.coefficients.conductivity(batch, at)
-                yield batch, forms.conduction(batch, same, sigma)
+                if self.tensors is None:
+                    yield batch, forms.conduction(batch, same, sigma)
+                    continue
+                tensor = self.tensors[self.device.cell_region[batch]]
+                slopes = forms.stiffness(batch, same, sigma)
+                yield batch, np.einsum("cij,cipjq->cpq", tensor, slopes, optimize=True)
 
     def _current_density(self, potential: Any) -> Field:
         """J = -sigma grad phi, in each cell at the nodes of one degree less."""
@@ -227,6 +238,13 @@ class Ohmic:
             return self.coefficients.conductivity(cells, positions) * self.scales.conductivity
 
         sigma = coefficient(device, degree, conductivity)
+        if self.tensors is not None:
+            each = self.tensors[device.cell_region]
+            xx, xy, yy = (
+                coefficient(device, 0, lambda cells, _, i=i, j=j: each[cells, i, j])
+                for i, j in ((0, 0), (0, 1), (1, 1))
+            )
+            sigma *= ufl.as_matrix([[xx, xy], [xy, yy]])
         return interpolated(
             "current_density",
             current_unit(self.materials),

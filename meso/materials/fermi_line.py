@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -83,6 +83,8 @@ class FermiLine:
             raise CaseError(*problems)
         self.contour()
 
+    # -- numbers -------------------------------------------------------------------------------
+
     def _problems(self) -> Iterator[tuple[str, str]]:
         if (self.kind is None) == (self.points is None):
             yield "", 'give kind = "ellipse" or "hexagon", or points = "file.csv"'
@@ -111,6 +113,9 @@ class FermiLine:
         Raises:
             CaseError: Points that make no line symmetric under k -> -k.
         """
+        return _contour(self, turn)
+
+    def _contour(self, turn: float) -> Contour:
         if self.kind == "ellipse":
             assert self.ratio is not None
             first, second = self.ratio**-0.5, self.ratio**0.5
@@ -167,6 +172,11 @@ class FermiLine:
             text = f"differ from their mirror image under k -> -k by {np.abs(even).max():.2g}"
             raise CaseError(("points", f"{text}; the line must be symmetric about k = 0"))
         return np.asarray(out - even)
+
+
+@lru_cache(maxsize=64)
+def _contour(line: FermiLine, turn: float) -> Contour:
+    return line._contour(turn)
 
 
 def _series(k: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:

@@ -34,6 +34,7 @@ from meso.materials.crystal import (
     read_tensor,
     rotated,
 )
+from meso.materials.fermi_line import Contour, FermiLine
 from meso.materials.profile import Profile, read_profile
 from meso.units import is_number, number, quantity, split, unit
 
@@ -97,7 +98,7 @@ _Length = Annotated[float | Profile, SkipValidation, _reader("m")]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """A conductor with an isotropic Fermi line or sphere.
+    """A conductor with an isotropic Fermi line or sphere, or a line of another shape.
 
     What is derived is fixed at construction: to vary a value, build a new one rather than use
     `dataclasses.replace`, which would keep what was derived from the old.
@@ -123,6 +124,8 @@ class Material:
         orientation: Of the crystal: turns the tensors to the axes of the device.
         fermi_wavevector: k_F in 1/m, which a magnetic field needs: sqrt(2 pi n) for the density n
             of a 2D electron gas with two spins.
+        fermi_line: Of 2d carriers, where it is no circle. The conductivity is half the trace of the
+            tensor then, λ = τ⟨v²⟩/⟨|v|⟩ with one relaxation time τ, and π k_F² the area of the line.
         provenance: quantity -> where its value comes from; derived ones are added.
 
     Raises:
@@ -143,6 +146,7 @@ class Material:
     spin_coupling: _Coupling | None = None
     orientation: Orientation | None = None
     fermi_wavevector: Annotated[float, unit("1/m")] | None = None
+    fermi_line: FermiLine | None = None
     provenance: dict[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
@@ -236,6 +240,20 @@ class Material:
         if self.mean_free_path is None and self.electron_electron_mean_free_path != inf:
             yield "electron_electron_mean_free_path", "has no effect without mean_free_path"
         yield from _scattering_problems(self.scattering, self.carriers)
+        if self.fermi_line is not None:
+            yield from self._line_problems()
+
+    def _line_problems(self) -> Iterator[tuple[str, str]]:
+        if self.carriers == "3d":
+            yield "fermi_line", 'is for carriers = "2d"'
+        one = "carriers of a Fermi line that is no circle have one relaxation time; remove it"
+        if self.scattering not in ("isotropic", {}):
+            yield "scattering", f'found {self.scattering!r}; {one}, or "isotropic"'
+        if self.electron_electron_mean_free_path != inf:
+            yield "electron_electron_mean_free_path", one
+        if self.orientation is not None and any(self.orientation.axis[:2]):
+            found = self.orientation.axis
+            yield "orientation.axis", f"found {found}; must be along z where there is a fermi_line"
 
     # --- what gradients of the current make
 
@@ -253,6 +271,28 @@ class Material:
             return None if value is None else value * LEVI_CIVITA
         kappa = np.array(value)
         return kappa if self.orientation is None else rotated(kappa, self.orientation.matrix)
+
+    # --- the Fermi line
+
+    @property
+    def contour(self) -> Contour | None:
+        """The Fermi line along the axes of the device, None for a circle."""
+        if self.fermi_line is None:
+            return None
+        turn = self.orientation
+        return self.fermi_line.contour(0.0 if turn is None else turn.angle * np.sign(turn.axis[2]))
+
+    @property
+    def conductivity_tensor(self) -> np.ndarray | None:
+        """σ_ij over the conductivity along the axes of the device, (2, 2), if it is a tensor."""
+        contour = self.contour
+        return None if contour is None or not contour.anisotropic else contour.conductivity
+
+    def resistivity(self, i: int, j: int) -> Any:
+        """One component of the inverse of the conductivity, ohm (2d) or ohm m (3d)."""
+        tensor = self.conductivity_tensor
+        share = float(i == j) if tensor is None else np.linalg.inv(tensor)[i, j]
+        return share / self.conductivity
 
     # --- the closure
 
@@ -314,6 +354,8 @@ class Material:
     def turning(self, magnetic_field: float) -> Any:
         """λ/R_c in a magnetic field along z (T), positive where carriers turn counter-clockwise.
 
+        On a Fermi line that is no circle, the cyclotron frequency times the relaxation time.
+
         Raises:
             CaseError: the mean free path or the Fermi wave vector is unknown.
         """
@@ -322,7 +364,8 @@ class Material:
         if self.fermi_wavevector is None:
             raise CaseError(("fermi_wavevector", "missing; a magnetic field needs it"))
         path = self._path("path in a magnetic field")
-        return -ELECTRON_CHARGE * magnetic_field * path / (HBAR * self.fermi_wavevector)
+        shape = 1.0 if self.contour is None else self.contour.turning
+        return -ELECTRON_CHARGE * magnetic_field * path * shape / (HBAR * self.fermi_wavevector)
 
     @property
     def contact_step(self) -> Any:

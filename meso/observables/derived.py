@@ -25,6 +25,7 @@ class FlowFields:
         phi: Electrochemical potential.
         x: Position.
         viscous: Whether vorticity diffuses: in all models but Ohm's law.
+        anisotropic: Whether the conductivity is a tensor somewhere.
         magnetic_field: Along z, T.
         material: From a function of the material to a coefficient.
     """
@@ -33,6 +34,7 @@ class FlowFields:
     phi: Any
     x: Any
     viscous: bool
+    anisotropic: bool
     magnetic_field: float
     material: Callable[[Callable[[Any], Any]], Any]
 
@@ -52,6 +54,7 @@ def symbols(flow: Flow, current_density: Any) -> FlowFields:
         phi=flow.potential,
         x=ufl.SpatialCoordinate(device.mesh),
         viscous=flow.viscous,
+        anisotropic=any(m.conductivity_tensor is not None for m in materials.values()),
         magnetic_field=flow.magnetic_field,
         material=material,
     )
