@@ -275,7 +275,8 @@ class Arriving:
         )
         # Chords are counted from the highest momentum along the normal downwards.
         above, below = (self._heights(each, here.imag) for each in (arriving, leaving))
-        number = (above > here.real + 1e-6).sum(axis=0)
+        inside = (phases - self.begins[:, None]) % (2 * np.pi) < (self.ends - self.begins)[:, None]
+        number = (~inside & (above > here.real)).sum(axis=0)
         order = np.argsort(-below, axis=0)[number, np.arange(len(phases))]
         return np.asarray(leaving[order, np.arange(len(phases))] - np.pi)
 
