@@ -29,6 +29,7 @@ from meso.discrete.fields import continuous
 from meso.errors import CaseError
 from meso.flow.angular import traceless
 from meso.flow.basis import Basis, Circle
+from meso.flow.contour import ContourBasis
 from meso.flow.discretisation import (
     Discretisation,
     HalfRange,
@@ -164,7 +165,7 @@ class Kinetic:
 
     def _wall(self, ratio: float) -> HalfRange:
         large, falls = 1 / max(ratio, SMOOTHEST), -1 / ratio**2 if ratio > SMOOTHEST else 0.0
-        if self.harmonics == 2:
+        if self.harmonics == 2 and isinstance(self.basis, Circle):
             large = falls = 0.0  # acts on J.n = 0 alone
         return HalfRange(
             ratio=ratio,
@@ -191,7 +192,8 @@ class Kinetic:
 
         Args:
             start: An earlier flow on this device, from which an iteration begins.
-            keep: True to keep what derivatives need, ``Flow.adjoint``, until that is closed.
+            keep: True to keep what derivatives need, ``Flow.adjoint``, until that is closed; for
+                a round Fermi line.
 
         Returns:
             The flow.
@@ -204,7 +206,7 @@ class Kinetic:
             begin = start.unit_moments[:, :, : self.basis.count] / self.scales.current_density
         system, solutions = solved = self.solved(begin, keep=keep)
         flow = self._flow(solutions)
-        if keep:
+        if keep and isinstance(self.basis, Circle):
             return replace(flow, adjoint=KineticAdjoint(self, solved))
         system.close()
         return flow
@@ -272,6 +274,8 @@ def different(
 
 def basis_of(materials: Sequence[Material], harmonics: int) -> Basis:
     """The basis for the materials of a device with N harmonics."""
+    if (contour := materials[0].contour) is not None:
+        return ContourBasis(contour, harmonics)
     return Section(harmonics) if materials[0].carriers == "3d" else Circle(harmonics)
 
 
