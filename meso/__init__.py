@@ -18,6 +18,7 @@ _LAZY = {
     "Case": "meso.case",
     "Contact": "meso.boundary",
     "Device": "meso.device",
+    "FermiLine": "meso.materials.fermi_line",
     "Groups": "meso.geometry.groups",
     "Layer": "meso.geometry.layers",
     "Material": "meso.materials.material",

@@ -24,8 +24,8 @@ PUBLIC = {
 #: What each of them promises: a change here is a change for users, and belongs into CHANGELOG.md.
 NAMES = {
     "meso": {
-        *("Case", "Contact", "Device", "Groups", "Layer", "Material", "Periodic", "Profile"),
-        *("Result", "Selector", "Wall", "compare", "design", "fit", "four_terminal", "quantity"),
+        *("Case", "Contact", "Device", "FermiLine", "Groups", "Layer", "Material", "Periodic"),
+        *("Profile", "Result", "Selector", "Wall", "compare", "design", "fit", "four_terminal", "quantity"),
         "run",
         "sweep",
         *("CaseError", "ConvergenceError", "GeometryError", "MesoError"),

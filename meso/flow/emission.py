@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from meso.flow.tracing import Maze, Swarm, along
+from meso.flow.tracing import Maze, Phases, Swarm, along
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 
@@ -39,6 +39,18 @@ class Edges:
         object.__setattr__(self, "measure", measure)
         object.__setattr__(self, "speed", degree * steps.max(axis=1, initial=0.0))
 
+    def flux(self, line: Phases | None) -> float:
+        """Integral of <|w.n|> along the edges."""
+        if line is None:
+            return 2 / np.pi * self.length
+        out = 0.0
+        for x, weight in zip(_NODES, _WEIGHTS / 2, strict=True):
+            slope = along(self.control, np.full(len(self.control), (x + 1) / 2))[1]
+            size = np.linalg.norm(slope, axis=1)
+            normal = np.stack([slope[:, 1], -slope[:, 0]], axis=1) / size[:, None]
+            out += weight * float(size @ line.flux(normal))
+        return out
+
     @property
     def length(self) -> float:
         """Of all together."""
@@ -58,21 +70,45 @@ class Edges:
         return which, position, slope / np.linalg.norm(slope, axis=1, keepdims=True)
 
     def swarm(
-        self, which: np.ndarray, position: np.ndarray, direction: np.ndarray, pairs: int
+        self,
+        which: np.ndarray,
+        position: np.ndarray,
+        direction: np.ndarray,
+        pairs: int,
+        phases: np.ndarray | None = None,
     ) -> Swarm:
         """Particles that start at places on the edges."""
         return Swarm(
             places=np.concatenate([position, direction], axis=1),
             where=self.maze.facet[self.facet[which]],
             weights=np.zeros((len(which), pairs)),
+            phases=phases,
         )
 
 
-def from_contact(edges: Edges, rng: np.random.Generator, count: int, pairs: int) -> Swarm:
-    """Particles that come out of a reservoir: uniform in space, as the cosine in angle."""
+def from_contact(
+    edges: Edges, rng: np.random.Generator, count: int, pairs: int, line: Phases | None = None
+) -> Swarm:
+    """Particles that come out of a reservoir: in equilibrium in front of it, as v.n."""
+    if line is not None:
+        return _from_contact(edges, rng, count, pairs, line)
     which, position, tangent = edges.random(rng, count)
     sine = 2 * rng.random(count) - 1
     return edges.swarm(which, position, turned(tangent, sine, np.sqrt(1 - sine**2)), pairs)
+
+
+def _from_contact(
+    edges: Edges, rng: np.random.Generator, count: int, pairs: int, line: Phases
+) -> Swarm:
+    which, todo = np.empty(count, int), np.arange(count)
+    position, velocity, phases = np.empty((count, 2)), np.empty((count, 2)), np.empty(count)
+    while len(todo):
+        which[todo], position[todo], tangent = edges.random(rng, len(todo))
+        phases[todo], velocity[todo] = line.random(rng, len(todo))
+        w = velocity[todo]
+        inwards = w[:, 1] * tangent[:, 0] - w[:, 0] * tangent[:, 1]
+        todo = todo[line.fastest * rng.random(len(todo)) > inwards]
+    return edges.swarm(which, position, velocity, pairs, phases)
 
 
 def turned(tangent: np.ndarray, cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:
@@ -81,8 +117,10 @@ def turned(tangent: np.ndarray, cosine: np.ndarray, sine: np.ndarray) -> np.ndar
     return np.asarray(cosine[:, None] * tangent + sine[:, None] * left)
 
 
-def everywhere(maze: Maze, rng: np.random.Generator, count: int, pairs: int) -> Swarm:
-    """Particles in equilibrium: uniform in the device and in angle."""
+def everywhere(
+    maze: Maze, rng: np.random.Generator, count: int, pairs: int, line: Phases | None = None
+) -> Swarm:
+    """Particles in equilibrium: uniform in the device, and in angle or phase."""
     cell = rng.choice(len(maze.area), size=count, p=maze.area / maze.area.sum())
     position, todo = np.empty((count, 2)), np.arange(count)
     while len(todo):
@@ -93,15 +131,26 @@ def everywhere(maze: Maze, rng: np.random.Generator, count: int, pairs: int) -> 
         straight = maze.bent[cell[todo]] < 0
         # No part of a curved cell is that much larger than its mean.
         todo = todo[~straight & (3 * rng.random(len(todo)) > density)]
-    return inside(cell, position, rng, pairs)
+    return inside(cell, position, rng, pairs, line)
 
 
-def inside(cell: np.ndarray, position: np.ndarray, rng: np.random.Generator, pairs: int) -> Swarm:
-    """Particles at places in cells, in all directions alike."""
-    angle = 2 * np.pi * rng.random(len(cell))
-    direction = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+def inside(
+    cell: np.ndarray,
+    position: np.ndarray,
+    rng: np.random.Generator,
+    pairs: int,
+    line: Phases | None = None,
+) -> Swarm:
+    """Particles at places in cells, in all directions, or at all phases, alike."""
+    phases = None
+    if line is None:
+        angle = 2 * np.pi * rng.random(len(cell))
+        direction = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    else:
+        phases, direction = line.random(rng, len(cell))
     return Swarm(
         places=np.concatenate([position, direction], axis=1),
         where=np.column_stack([cell, np.full(len(cell), -1)]),
         weights=np.zeros((len(cell), pairs)),
+        phases=phases,
     )

@@ -260,6 +260,71 @@ static void scatter(stream *of, place *at, const double *series, int terms, doub
     at->dx *= norm, at->dy *= norm;
 }
 
+/* A row of a Fermi line at a phase: velocity (2) and wave vector (2), linear in between. */
+static void look(const double *line, int phases, double phase, double *row)
+{
+    const int i = phase < phases ? (int)phase : phases - 1;
+    for (int j = 0; j < 4; j++)
+        row[j] = line[4 * i + j] + (phase - i) * (line[4 * i + 4 + j] - line[4 * i + j]);
+}
+
+/* Turns a particle to the direction of its phase; returns its speed. */
+static double directed(const double *line, int phases, double phase, place *at)
+{
+    double row[4];
+    look(line, phases, phase, row);
+    const double speed = sqrt(row[0] * row[0] + row[1] * row[1]);
+    at->dx = row[0] / speed, at->dy = row[1] / speed;
+    return speed;
+}
+
+/* A phase that a wall with the unit tangent (tx, ty), the conductor on its left, emits: as v.n. */
+static double emitted(stream *of, const double *line, int phases, double tx, double ty)
+{
+    double row[4], phase;
+    do {
+        phase = phases * uniform(of);
+        look(line, phases, phase, row);
+    } while (line[4 * phases + 4] * uniform(of) > row[1] * tx - row[0] * ty);
+    return phase;
+}
+
+/* The phase at the other end of the chord through the Fermi sea along the normal of a wall. */
+static double mirrored(const double *line, int phases, double phase, double tx, double ty)
+{
+    double row[4], best = 1e300, out = -1, before;
+    look(line, phases, phase, row);
+    const double along = row[2] * tx + row[3] * ty, own = row[3] * tx - row[2] * ty;
+    const int stride = 8;
+    before = line[2] * tx + line[3] * ty - along;
+    for (int i = 0; i < phases; i += stride) {
+        const int end = i + stride < phases ? i + stride : phases;
+        const double after = line[4 * end + 2] * tx + line[4 * end + 3] * ty - along;
+        if ((before < 0) != (after < 0)) {
+            double low = before, high;
+            for (int j = i; j < end; j++, low = high) {
+                high = line[4 * j + 6] * tx + line[4 * j + 7] * ty - along;
+                if ((low < 0) == (high < 0))
+                    continue;
+                const double there = j + low / (low - high);
+                look(line, phases, there, row);
+                const double height = row[3] * tx - row[2] * ty;
+                if (row[1] * tx - row[0] * ty > 0 && height > own && height < best)
+                    best = height, out = there;
+            }
+        }
+        before = after;
+    }
+    for (int i = 1; out < 0; i++) /* along the wall, to rounding: the nearest that leaves it */
+        for (int sign = -1; sign < 2 && out < 0; sign += 2) {
+            const double there = fmod(phase + sign * i + phases * (double)i, phases);
+            look(line, phases, there, row);
+            if (row[1] * tx - row[0] * ty > 0)
+                out = there;
+        }
+    return out;
+}
+
 /* Traces particles until a contact absorbs them, or to the end of a length.
 
    Of each cell: vertices (6), the cell and edge behind each edge as 3 cell + edge or -1 - facet (3),
@@ -268,9 +333,11 @@ static void scatter(stream *of, place *at, const double *series, int terms, doub
    vertex e, all go counter-clockwise; control points of curved edges (3, degree + 1, 2).
    Of each facet: kind (0 contact, 1 wall, 2 periodic), specularity of a wall, and of a periodic one
    its twin as 3 cell + edge, the way there (2), its pair and the sign that counts.
-   Of each particle: place and direction (4), cell and edge it comes from or -1 (2), weights (pairs),
-   all of which change; the products of weights and crossings (pairs, pairs) are added to.
-   In `tally` (cells, 1 + pairs, 3), unless it is null, go the length of the path and the way
+   Of a Fermi line that is no circle, unless it is null: at phases + 1 phases, the last of which is
+   the first, velocity and wave vector (4), then the highest speed.
+   Of each particle: place and direction (4), phase on the line (1), cell and edge it comes from or
+   -1 (2), weights (pairs), all of which change; the products of weights and crossings (pairs, pairs) are added to.
+   In `tally` (cells, 1 + pairs, 3), unless it is null, go the time that the path takes and the way
    along x and y, times 1 and times the weights, in units of 1/unit: sums of integers do not depend
    on their order. Counts steps, and particles that had to be helped off a corner, in `counts`.
    Returns 0, or -1 if a particle needed more than `most` steps. */
@@ -280,7 +347,7 @@ int trace(int64_t particles, int64_t key, int64_t first, double length, int64_t 
           const double *controls, int degree, const double *series, int terms,
           const double *highest, const int32_t *kinds, const double *specularity,
           const int32_t *twins, const double *shifts, const int32_t *pair, const int32_t *signs,
-          int pairs, double *places, int32_t *where, double *weights, double *products,
+          int pairs, const double *line, int phases, double *places, double *phase, int32_t *where, double *weights, double *products,
           int64_t *tally, double unit, int64_t *counts)
 {
     const int64_t size = 3 * (1 + pairs);
@@ -291,12 +358,14 @@ int trace(int64_t particles, int64_t key, int64_t first, double length, int64_t 
         int32_t cell = where[2 * i], entered = where[2 * i + 1];
         double *w = weights + pairs * i, depth = -log(uniform(&of)), left = length;
         int stuck = 0;
+        double speed = line ? directed(line, phases, phase[i], &at) : 1;
         for (int64_t step = 0;; step++) {
             if (step > most)
                 return -1;
             const double k = curvatures[cell], rate = rates[cell], *v = vertices + 6 * cell;
             const double *control = bent[cell] < 0 ? 0 : controls + 6 * (degree + 1) * bent[cell];
-            const double free = depth / rate, go = free < left ? free : left;
+            const double free = depth * speed / rate, reach = left * speed;
+            const double go = free < reach ? free : reach;
             way out = leave(at, k, entered, v, control, degree);
             counts[0]++;
             const int stays = go < out.length;
@@ -319,7 +388,7 @@ int trace(int64_t particles, int64_t key, int64_t first, double length, int64_t 
                 }
                 if (tally) {
                     int64_t *own = tally + size * cell;
-                    const double part[3] = {path * unit, (to.x - at.x) * unit,
+                    const double part[3] = {path / speed * unit, (to.x - at.x) * unit,
                                             (to.y - at.y) * unit};
                     for (int j = 0; j < 3; j++)
                         own[j] += llrint(part[j]);
@@ -329,7 +398,7 @@ int trace(int64_t particles, int64_t key, int64_t first, double length, int64_t 
                                 llrint((w[m] - offsets[pairs * cell + m]) * part[j]);
                 }
                 stuck = path < 1e-13 ? stuck + 1 : 0;
-                at = to, left -= path, depth -= path * rate;
+                at = to, left = path == reach ? 0 : left - path / speed, depth -= path * rate / speed;
                 if (stays) {
                     entered = -1;
                     if (left <= 0) {
@@ -337,7 +406,12 @@ int trace(int64_t particles, int64_t key, int64_t first, double length, int64_t 
                         break;
                     }
                     const int32_t kernel = kernels[cell];
-                    scatter(&of, &at, series + terms * kernel, terms, highest[kernel]);
+                    if (line) {
+                        phase[i] = phases * uniform(&of);
+                        speed = directed(line, phases, phase[i], &at);
+                    } else {
+                        scatter(&of, &at, series + terms * kernel, terms, highest[kernel]);
+                    }
                     depth = -log(uniform(&of));
                     continue;
                 }
@@ -356,7 +430,14 @@ int trace(int64_t particles, int64_t key, int64_t first, double length, int64_t 
                         const double tx = slope[0] * norm, ty = slope[1] * norm; /* inwards -ty, tx */
                         double along = at.dx * tx + at.dy * ty, inwards;
                         const double p = specularity[facet];
-                        if (p >= 1 || (p > 0 && uniform(&of) < p)) {
+                        const int smooth = p >= 1 || (p > 0 && uniform(&of) < p);
+                        if (line) {
+                            phase[i] = smooth ? mirrored(line, phases, phase[i], tx, ty)
+                                              : emitted(&of, line, phases, tx, ty);
+                            speed = directed(line, phases, phase[i], &at);
+                            continue;
+                        }
+                        if (smooth) {
                             inwards = fabs(at.dy * tx - at.dx * ty);
                         } else {
                             along = 2 * uniform(&of) - 1;

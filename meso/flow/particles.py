@@ -4,7 +4,9 @@ Carriers fly straight (in a magnetic field along arcs), collide, are reflected o
 and end in contacts, which emit them as the cosine. In equilibrium as many come from j to i as go
 back; what a potential adds follows from where they end (M. Buettiker 1986),
 
-    G_ij = G_i delta_ij - T_ij G_j,        G_j = (2/pi) (sigma/lambda) length of contact j.
+    G_ij = G_i delta_ij - T_ij G_j,        G_j = (2/pi) (sigma/lambda) length of contact j,
+
+or, on a Fermi line that is no circle, <|v.n|> in place of 2/pi; times in place of lengths then.
 
 Each particle carries what it owes to the potentials: that of the contact it came from, and
 the voltage of each period that it has crossed. The mean of that over those who pass a cell is the
@@ -43,7 +45,7 @@ from meso.flow.result import (
     ports_of,
     terminals_of,
 )
-from meso.flow.tracing import UNIT, Carriers, Maze, Swarm, Tracer, along, facets_of, maze_of
+from meso.flow.tracing import UNIT, Carriers, Maze, Phases, Swarm, Tracer, along, facets_of, maze_of
 from meso.materials.material import Material
 from meso.requirements import particle_problems
 
@@ -147,8 +149,13 @@ class Particles:
         if len(whole) > 1 and not self.contacts:
             raise CaseError(("boundaries", "two conductors without contact; solve them one by one"))
         any_material = next(iter(materials.values()))
-        #: sigma/lambda, S/m, and that times 2/pi and the size of the device.
+        #: sigma/lambda, S/m, over <w^2>.
         self.per_path = float(any_material.conductivity / any_material.mean_free_path)  # type: ignore[operator]
+        #: The Fermi line, if it is no circle.
+        self.line = None
+        if (contour := any_material.contour) is not None:
+            self.line = Phases(contour)
+            self.per_path /= contour.square
         chord = np.pi * device.measure / sum(piece.measure for piece in device.pieces)
         path = max(self._path(m) for m in materials.values())
         #: Length over which particles without contacts are followed; potential of each cell, V,
@@ -205,6 +212,7 @@ class Particles:
             carriers,
             self.device.extent,
             self.maze.centers @ self.slopes.T,
+            line=self.line,
             backwards=backwards,
         )
 
@@ -225,8 +233,8 @@ class Particles:
     @property
     def sharvin(self) -> np.ndarray:
         """Conductance of each contact by itself, S, shape (contacts,)."""
-        lengths = np.array([self.edges[name].length for name in self.contacts])
-        return 2 / np.pi * self.per_path * self.device.extent * lengths
+        flux = np.array([self.edges[name].flux(self.line) for name in self.contacts])
+        return self.per_path * self.device.extent * flux
 
     def _tally(self) -> np.ndarray:
         return np.zeros((len(self.maze.area), 1 + len(self.pairs), 3), np.int64)
@@ -235,7 +243,8 @@ class Particles:
         """Particles of one contact, until they are absorbed."""
         number, source, count = task
         rng, key = self.random(1, number)
-        swarm = from_contact(self.edges[self.contacts[source]], rng, count, len(self.pairs))
+        edges = self.edges[self.contacts[source]]
+        swarm = from_contact(edges, rng, count, len(self.pairs), self.line)
         tally = self._tally()
         steps = tracer(swarm, key, tally=tally)
         contacts, ports = len(self.contacts), len(self.ports)
@@ -281,7 +290,7 @@ class Particles:
         """Particles of a device without contacts, for twice the length of their memory."""
         number, source, count = task
         rng, _ = self.random(2, number)
-        swarm = everywhere(self.maze, rng, count, len(self.pairs))
+        swarm = everywhere(self.maze, rng, count, len(self.pairs), self.line)
         swarm.weights += swarm.places[:, :2] @ self.slopes.T
         tally, steps, half = self._tally(), 0, self.memory / 2
         gone = [self._gone(swarm)]
@@ -495,8 +504,10 @@ class Particles:
         if contacts:
             # Counted from the middle, since all at one potential carry no current.
             middle = (given.max() + given.min()) / 2
-            lengths = [self.edges[name].length / np.pi for name in self.contacts]
-            flux = [a / own.particles for a, own in zip(lengths, sums, strict=True)]
+            flux = [
+                self.edges[name].flux(self.line) / 2 / own.particles
+                for name, own in zip(self.contacts, sums, strict=True)
+            ]
             levels = given - middle
         else:
             flux = [self.maze.area.sum() / (self.memory * sums[0].particles)]

@@ -24,6 +24,7 @@ from meso.discrete.cells import cells_of, lagrange, quadrature
 from meso.discrete.periodic import translation, twin_nodes
 from meso.errors import ConvergenceError
 from meso.flow.result import periodic_pairs
+from meso.materials.fermi_line import Contour
 from meso.mpi import concatenated
 
 _HEADER = """
@@ -32,7 +33,8 @@ int trace(int64_t, int64_t, int64_t, double, int64_t,
           const double *, const int32_t *, const int32_t *, const double *, const double *,
           const int32_t *, const double *, const double *, int, const double *, int,
           const double *, const int32_t *, const double *, const int32_t *, const double *,
-          const int32_t *, const int32_t *, int, double *, int32_t *, double *, double *,
+          const int32_t *, const int32_t *, int, const double *, int, double *, double *,
+          int32_t *, double *, double *,
           int64_t *, double, int64_t *);
 """
 _ffi = cffi.FFI()
@@ -73,6 +75,33 @@ class Carriers:
         """The density at many angles from 0 to 2 pi."""
         angles = np.linspace(0, 2 * np.pi, 64 * len(self.series) + 1)
         return np.array(self.series) @ np.cos(np.arange(len(self.series))[:, None] * angles)
+
+
+class Phases:
+    """A Fermi line that is no circle, at so many phases that it is straight in between.
+
+    Attributes:
+        rows: Velocity over that of the mean free path, and wave vector, shape (n, 4).
+        fastest: The highest speed.
+    """
+
+    def __init__(self, contour: Contour, count: int = 4096) -> None:
+        self.contour, at = contour, 2 * np.pi * np.arange(count) / count
+        w, k = contour.velocities(at), contour.waves(at)
+        self.rows = np.column_stack([w.real, w.imag, k.real, k.imag])
+        self.fastest = float(np.abs(w).max())
+
+    def random(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Phases in numbers of rows, in equilibrium, and velocities (count, 2)."""
+        phase = len(self.rows) * rng.random(count)
+        at = phase.astype(int)
+        step = np.roll(self.rows[:, :2], -1, axis=0) - self.rows[:, :2]
+        return phase, self.rows[at, :2] + (phase - at)[:, None] * step[at]
+
+    def flux(self, normals: np.ndarray) -> np.ndarray:
+        """<|w.n|> for normals (m, 2), shape (m,)."""
+        which, inverse = np.unique(normals.round(9), axis=0, return_inverse=True)
+        return np.abs(which @ self.rows[:, :2].T).mean(axis=1)[inverse.reshape(-1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -294,11 +323,15 @@ def facets_of(device: Device, maze: Maze, boundaries: Mapping[str, Boundary]) ->
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Swarm:
-    """Particles: places and directions (n, 4), where they come from (n, 2), weights (n, pairs)."""
+    """Particles: places and directions (n, 4), where they come from (n, 2), weights (n, pairs).
+
+    On a Fermi line that is no circle their phases on it, (n,), tell directions and speeds.
+    """
 
     places: np.ndarray
     where: np.ndarray
     weights: np.ndarray
+    phases: np.ndarray | None = None
     products: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -307,6 +340,8 @@ class Swarm:
         self.where = np.ascontiguousarray(self.where, dtype=np.int32)
         self.weights = np.ascontiguousarray(self.weights, dtype=float)
         self.products = np.zeros((count, pairs, pairs))
+        if self.phases is None:
+            self.phases = np.zeros(count)
 
     @property
     def facet(self) -> np.ndarray:
@@ -323,6 +358,7 @@ class Tracer:
         carriers: What happens in each region.
         extent: Size of the device, m.
         offsets: What weights are counted from in tallies, shape (c, pairs).
+        line: Fermi line, if it is no circle.
         backwards: True to trace paths against the motion: those of the opposite field.
     """
 
@@ -334,6 +370,7 @@ class Tracer:
         extent: float,
         offsets: np.ndarray,
         *,
+        line: Phases | None = None,
         backwards: bool = False,
     ) -> None:
         self.offsets, self._trace = offsets, _kernel().trace
@@ -360,6 +397,10 @@ class Tracer:
             *(self._pointer(facets.shifts, "double"), self._pointer(facets.pair, "int32_t")),
             self._pointer(facets.signs, "int32_t"),
         ]
+        self._line = (_ffi.NULL, 0)
+        if line is not None:
+            rows = np.append(np.vstack([line.rows, line.rows[:1]]), line.fastest)
+            self._line = (self._pointer(rows, "double"), len(line.rows))
 
     def _pointer(self, array: np.ndarray, kind: str) -> Any:
         kept = np.ascontiguousarray(array, dtype=kind.removesuffix("_t"))
@@ -374,7 +415,7 @@ class Tracer:
         Args:
             swarm: The particles, which move.
             key: Of their streams of random numbers.
-            length: Over the size of the device.
+            length: Over the size of the device, at unit speed.
             tally: Added to, int64 of shape (c, 1 + pairs, 3).
 
         Raises:
@@ -386,6 +427,7 @@ class Tracer:
             _ffi.from_buffer(f"{kind}[]", array, require_writable=True)
             for kind, array in (
                 ("double", swarm.places),
+                ("double", swarm.phases),
                 ("int32_t", swarm.where),
                 ("double", swarm.weights),
                 ("double", swarm.products),
@@ -396,6 +438,7 @@ class Tracer:
             *(len(swarm.places), key, 0, length, _MOST),
             *self._mesh,
             pairs,
+            *self._line,
             *out,
             sums,
             UNIT,

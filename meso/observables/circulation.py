@@ -164,19 +164,27 @@ def _batch(
     which = rng.choice(len(share), size=_SIZE, p=share)
     position, slope = line.at(maze, which, rng.random(_SIZE))
     # On boundaries half of all angles counts, to the left of the line.
-    facet, angle = line.facet[which], np.pi * rng.random(_SIZE)
-    angle = np.where(facet < 0, 2 * angle, angle)
-    tangent = slope / np.linalg.norm(slope, axis=1, keepdims=True)
-    direction = turned(tangent, np.cos(angle), np.sin(angle))
-    back = np.where(facet < 0, 2.0, 1 + _mirrors(flow, maze)[facet])
+    facet, phases = line.facet[which], None
+    inwards = facet >= 0
+    if model.line is None:
+        angle = np.pi * rng.random(_SIZE)
+        angle = np.where(facet < 0, 2 * angle, angle)
+        tangent = slope / np.linalg.norm(slope, axis=1, keepdims=True)
+        direction = turned(tangent, np.cos(angle), np.sin(angle))
+        back = np.where(facet < 0, 2.0, 1 + _mirrors(flow, maze)[facet])
+    else:  # what walls emit and reflect has a current along them
+        phases, direction = model.line.random(rng, _SIZE)
+        inwards = inwards & (direction[:, 1] * slope[:, 0] > direction[:, 0] * slope[:, 1])
+        back = np.full(_SIZE, 2.0)
     factor = -back * (direction * slope).sum(axis=1) / share[which]
     cell = line.cell[which]
     where = np.column_stack([cell, np.full(_SIZE, -1)])
-    where[facet >= 0] = maze.facet[facet[facet >= 0]]
+    where[inwards] = maze.facet[facet[inwards]]
     swarm = Swarm(
         places=np.concatenate([position, direction], axis=1),
         where=where,
         weights=np.zeros((_SIZE, pairs)),
+        phases=phases,
     )
     steps = tracer(swarm, key, length=1e300 if model.contacts else model.memory)
     # In equilibrium with the place where they begin they would carry nothing.
