@@ -25,7 +25,8 @@ PUBLIC = {
 NAMES = {
     "meso": {
         *("Case", "Contact", "Device", "FermiLine", "Groups", "Layer", "Material", "Periodic"),
-        *("Profile", "Result", "Selector", "Wall", "compare", "design", "fit", "four_terminal", "quantity"),
+        *("Profile", "Result", "Selector", "Wall", "compare", "design", "fit", "four_terminal"),
+        "quantity",
         "run",
         "sweep",
         *("CaseError", "ConvergenceError", "GeometryError", "MesoError"),

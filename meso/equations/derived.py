@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 Expr = Any
 #: Models whose fields have derivatives, and all of them.
 _SMOOTH = ("ohmic", "hydrodynamic", "kinetic")
 _ALL = (*_SMOOTH, "particles")
+#: Components of a symmetric tensor in 2D.
+_SYMMETRIC = ((0, 0), (0, 1), (1, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +29,9 @@ class Derived:
         sheet_unit: In a 2D electron gas; by default the same.
         expression: From the symbols of a flow to UFL: ``of.J`` (A/m^2, in a sheet A/m), ``of.phi``
             (V), ``of.material(lambda m: m.conductivity)`` (SI), ``of.x`` (m), ``of.magnetic_field``
-            (T), ``of.viscous`` (False for Ohm's law), ``of.anisotropic`` (conductivity a tensor). A scalar, or a vector with as many
-            components as the device has dimensions. None for fields that are found in another way.
+            (T), ``of.viscous`` (False for Ohm's law), ``of.anisotropic`` (conductivity a tensor).
+            A scalar, or a vector with as many components as the device has dimensions. None for
+            fields that are found in another way.
         models: The models of flow that have it.
         signed: Whether figures show zero in the middle of their colours.
         stem: What the names of its components begin with in tables; by default its own.
@@ -63,15 +67,17 @@ def _stress(of: Any) -> Expr:
     return stress * gamma**2 / (gamma**2 + 4 * t**2)
 
 
+def _resistivity(i: int, j: int, material: Any) -> Any:
+    return material.resistivity(i, j)
+
+
 def _heat(of: Any) -> Expr:
     from ufl import as_matrix  # not above: UFL takes long to load
 
     from meso.equations import dissipation
 
     if of.anisotropic and not of.viscous:
-        xx, xy, yy = (
-            of.material(lambda m, i=i, j=j: m.resistivity(i, j)) for i, j in ((0, 0), (0, 1), (1, 1))
-        )
+        xx, xy, yy = (of.material(partial(_resistivity, i, j)) for i, j in _SYMMETRIC)
         return dissipation.ohmic(of.J, as_matrix([[xx, xy], [xy, yy]]))
     resistivity = 1 / of.material(lambda m: m.conductivity)
     if of.viscous:

@@ -275,8 +275,10 @@ class Arriving:
         )
         # Chords are counted from the highest momentum along the normal downwards.
         above, below = (self._heights(each, here.imag) for each in (arriving, leaving))
-        inside = (phases - self.begins[:, None]) % (2 * np.pi) < (self.ends - self.begins)[:, None]
+        after = (phases - self.begins[:, None] + 1e-6) % (2 * np.pi)
+        inside = after < (self.ends - self.begins)[:, None] + 2e-6
         number = (~inside & (above > here.real)).sum(axis=0)
+        number = np.minimum(number, np.maximum(np.isfinite(below).sum(axis=0), 1) - 1)
         order = np.argsort(-below, axis=0)[number, np.arange(len(phases))]
         return np.asarray(leaving[order, np.arange(len(phases))] - np.pi)
 

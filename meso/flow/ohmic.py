@@ -18,7 +18,7 @@ from meso.discrete.algebra import Assembly
 from meso.discrete.cells import Lagrange, cells_of, lagrange
 from meso.discrete.coefficients import Coefficients, Scales, conductivity_scale
 from meso.discrete.expressions import coefficient, interpolated
-from meso.discrete.fields import Field, continuous
+from meso.discrete.fields import Field, cellwise, continuous
 from meso.discrete.kernels import Space
 from meso.discrete.own_terms import OwnTerms, Symbols, Term, own_terms
 from meso.discrete.periodic import ground_nodes, twin_nodes
@@ -239,10 +239,9 @@ class Ohmic:
 
         sigma = coefficient(device, degree, conductivity)
         if self.tensors is not None:
-            each = self.tensors[device.cell_region]
             xx, xy, yy = (
-                coefficient(device, 0, lambda cells, _, i=i, j=j: each[cells, i, j])
-                for i, j in ((0, 0), (0, 1), (1, 1))
+                cellwise("share", "", device, 0, each[:, None]).function()
+                for each in self.tensors[device.cell_region].reshape(-1, 4)[:, [0, 1, 3]].T
             )
             sigma *= ufl.as_matrix([[xx, xy], [xy, yy]])
         return interpolated(

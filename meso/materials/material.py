@@ -125,7 +125,7 @@ class Material:
         fermi_wavevector: k_F in 1/m, which a magnetic field needs: sqrt(2 pi n) for the density n
             of a 2D electron gas with two spins.
         fermi_line: Of 2d carriers, where it is no circle. The conductivity is half the trace of the
-            tensor then, λ = τ⟨v²⟩/⟨|v|⟩ with one relaxation time τ, and π k_F² the area of the line.
+            tensor then, λ = τ⟨v²⟩/⟨|v|⟩ with one relaxation time τ, and π k_F² the area it has.
         provenance: quantity -> where its value comes from; derived ones are added.
 
     Raises:
@@ -291,7 +291,7 @@ class Material:
     def resistivity(self, i: int, j: int) -> Any:
         """One component of the inverse of the conductivity, ohm (2d) or ohm m (3d)."""
         tensor = self.conductivity_tensor
-        share = float(i == j) if tensor is None else np.linalg.inv(tensor)[i, j]
+        share: Any = float(i == j) if tensor is None else np.linalg.inv(tensor)[i, j]
         return share / self.conductivity
 
     # --- the closure
