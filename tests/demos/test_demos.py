@@ -880,6 +880,20 @@ def _focusing(solved: Result) -> None:
     assert abs(resistance(-1.0)) < 3 * error
 
 
+@shows("hexagon")
+def _hexagon(solved: Result) -> None:
+    """Unequal bend resistances, which change places when the crystal is turned by 30 degrees."""
+    turn = ("materials.PdCoO2.orientation.angle", 30), ("flow.tolerance", 0.02)
+    turned, names = result("hexagon", *turn), ("along_x", "along_y")
+    (x, y), (dx, dy) = (
+        [table[name] for name in names] for table in (solved.resistances, solved.resistance_errors)
+    )
+    assert x - y > 6 * np.hypot(dx, dy)
+    for value, error, name in ((x, dx, "along_y"), (y, dy, "along_x")):
+        both = np.hypot(error, turned.resistance_errors[name])
+        assert abs(turned.resistances[name] - value) < 4 * both
+
+
 @shows("ballistic_slit")
 def _ballistic_slit(solved: Result) -> None:
     """.83 of Sharvin's conductance."""
