@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from meso.errors import CaseError, known
+from meso.materials.fermi_line import read_points
 from meso.materials.material import Material, load_library, load_material_file
 
 #: Material quantities with a default.
@@ -67,16 +68,24 @@ def fill_from_library(
 ) -> dict[str, Any]:
     """Replace `library = NAME` by the values that the library has and the case has not.
 
-    NAME may be the path of a material file, relative to the base directory.
+    NAME may be the path of a material file, relative to the base directory. The file with the
+    points of a Fermi line is replaced by these.
     """
     problems = []
     materials = dict(_table(tables, "materials"))
     for name, table in materials.items():
         if isinstance(table, dict) and "library" in table:
             try:
-                materials[name] = _filled(table, Path(base_directory))
+                table = materials[name] = _filled(table, Path(base_directory))
             except CaseError as error:
                 problems.append((f"materials.{name}.library", str(error)))
+        line = table.get("fermi_line") if isinstance(table, dict) else None
+        if isinstance(line, dict) and isinstance(line.get("points"), str):
+            try:
+                points = read_points(Path(base_directory) / line["points"])
+                materials[name] = {**table, "fermi_line": {**line, "points": points}}
+            except CaseError as error:
+                problems.append((f"materials.{name}.fermi_line.points", str(error)))
     if problems:
         raise CaseError(*problems)
     return {**tables, "materials": materials} if materials else dict(tables)

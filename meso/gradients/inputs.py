@@ -42,6 +42,8 @@ UNITS = {
     "susceptibility": "J*s^2/m^3",
     "relaxation_velocity": "m/s",
     "angle": "deg",
+    "ratio": "",
+    "warping": "",
     "spin_to_orbital": "Hz",
     "orbital_to_spin": "Hz",
     "conductance": "m/s",
@@ -136,7 +138,8 @@ def _all(case: Case) -> Iterator[Input]:
     keys = [key for key, _ in _leaves(case.given)]
     for name, material in case.used_materials.items():
         # A law by its name stands for numbers, too.
-        if isinstance(material.scattering, str) and case.flow.viscous:
+        named = isinstance(material.scattering, str) and material.fermi_line is None
+        if named and case.flow.viscous:
             keys.append(f"materials.{name}.scattering.gamma2")
     for key in keys:
         if one := _input(case, key):

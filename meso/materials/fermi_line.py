@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, ValidationInfo
+from pydantic import BeforeValidator
 from scipy.interpolate import CubicSpline
 
 from meso.errors import CaseError
@@ -34,22 +34,31 @@ SYMMETRIC = 1e-2
 LONGEST, SHARPEST = 100.0, 0.2
 
 
-def _points(value: object, info: ValidationInfo) -> tuple[tuple[float, float, float], ...]:
-    """Rows of a file with the columns kx, ky, v, as a case file has it."""
-    if isinstance(value, tuple | list):
-        return tuple(tuple(map(float, row)) for row in value)  # type: ignore[misc]
-    path = Path((info.context or {}).get("base_directory", ".")) / str(value)
+def read_points(path: Path) -> list[list[float]]:
+    """Rows of a file with the columns kx, ky, v.
+
+    Raises:
+        CaseError: There is no such file, or it is no such table.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
         columns = [name.strip() for name in rows[0]]
         at = [columns.index(name) for name in ("kx", "ky", "v")]
-        return tuple(tuple(float(row[i]) for i in at) for row in rows[1:])  # type: ignore[misc]
+        return [[float(row[i]) for i in at] for row in rows[1:]]
     except OSError as error:
-        raise CaseError(f'found "{value}"; no such file: {path}: {error.strerror}') from None
+        raise CaseError(f'found "{path}"; no such file: {error.strerror}') from None
     except (ValueError, IndexError):
         text = "must have a line with the names kx, ky, v, and below it three numbers a line"
-        raise CaseError(f'found "{value}"; {text}') from None
+        raise CaseError(f'found "{path}"; {text}') from None
+
+
+def _rows(value: object) -> object:
+    """Rows as tuples, which can be hashed."""
+    try:
+        return tuple(tuple(map(float, row)) for row in value)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise CaseError(f"found {value!r}; must be a file, or rows of three numbers") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +85,7 @@ class FermiLine:
     ratio: Annotated[float, NUMBER] | None = None
     warping: Annotated[float, NUMBER] | None = None
     angle: Annotated[float, unit("deg")] = 0.0
-    points: Annotated[Any, BeforeValidator(_points)] | None = None
+    points: Annotated[Any, BeforeValidator(_rows)] | None = None
 
     def __post_init__(self) -> None:
         if problems := tuple(self._problems()):
