@@ -77,11 +77,13 @@ class Functions:
     def moments(self, turning: float = 0.0) -> Moments:
         """Angular matrices, the other parity eliminated; ``turning`` is omega_c tau."""
         basis, w = self.values(GRID), self.contour.velocities(GRID)
-        waves = np.fft.fft([part * basis for part in (w.real, w.imag)]) / PHASES
+        moved = np.concatenate([part * basis for part in (w.real, w.imag)])
+        waves = np.fft.fft(moved) / PHASES
         inverse = 1 / (1 + 1j * turning * HARMONICS)
         if self.odd:
             inverse[0] = 0.0  # the density is conserved
-        stress = np.einsum("iam,m,jbm->ijab", waves.conj(), inverse, waves, optimize=True).real
+        stress = ((waves.conj() * inverse) @ waves.T).real
+        stress = stress.reshape(2, self.count, 2, self.count).swapaxes(1, 2)
         own, rates = np.fft.fft(basis) / PHASES, 1 + 1j * turning * HARMONICS
         if not self.odd:
             rates[0] = 0.0
