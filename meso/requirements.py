@@ -52,12 +52,12 @@ def kinetic_problems(
 
 def line_problems(materials: Mapping[str, Material]) -> Iterator[tuple[str, str]]:
     """What the kinetic model cannot do with Fermi lines: keys and texts."""
-    lines = {region: material.contour for region, material in materials.items()}
-    first, *others = lines
-    for region in others:
-        if lines[region] != lines[first]:
-            text = f"its Fermi line, or its orientation, is another one than that of '{first}'"
-            yield f"regions.{region}", f"{text}: the kinetic model has one for all regions"
+    lines = {m.name or region: m.contour for region, m in materials.items()}
+    first = next(iter(lines), "")
+    for name, line in lines.items():
+        if line != lines[first]:
+            text = f'the line, or its orientation, is another one than that of "{first}"'
+            yield f"materials.{name}.fermi_line", f"{text}: all regions must have the same"
 
 
 def hydrodynamic_problems(materials: Mapping[str, Material]) -> Iterator[tuple[str, str]]:

@@ -25,7 +25,7 @@ Physical Curve("source") = {4}; Physical Curve("drain") = {2};
 """
 #: A ribbon whose hexagon is no mirror image of itself: exact to ten digits (Milne problem).
 HEXAGON = FermiLine(kind="hexagon", warping=0.05, angle=15)
-CURRENT = 0.2627077487186455
+CURRENT, WALL, SIDE = 0.2627077487186455, 0.2247699040978634, -0.034978789349 / 1.02244048159
 
 
 #: What the case of the tests has and these must not.
@@ -83,6 +83,12 @@ def test_kinetic_ribbon(strip, solver):
     few, many = (CURRENT - current(f) / bulk(material) for f in found)
     assert 0 < many < 0.35 * few
     assert many < 0.0087
+    # Current at the wall, and the potential that there is without any Hall effect.
+    there = found[1].sample(np.array([[5, 0], [5, 40], [5, 49.9999]]) * NM)
+    wall = there["current_density"][2, 0] / (0.05 * VOLT / (10 * NM)) / bulk(material)
+    assert wall == pytest.approx(WALL, abs=0.012)
+    side = np.diff(there["potential"])[0] / (VOLT / (10 * NM)) / (500 * NM)
+    assert side == pytest.approx(SIDE, abs=2e-3)
     if solver == "direct":
         bounds = conductance_bounds(found[1])
         unit = 0.05 * 100 / 10 * bulk(material)
@@ -188,6 +194,14 @@ def test_refused(changes, text):
     with pytest.raises(CaseError, match="fermi_line|orientation|scattering") as error:
         Case.load(write_case(**line | more | changes))
     assert text in str(error.value)
+
+
+def test_one_line_for_all():
+    sheet = {"carriers": "2d", "conductivity": "1 S", "mean_free_path": "9 nm"}
+    changes = {"materials.other": sheet, "regions.more": "other", "flow.model": "kinetic", **PLAIN}
+    changes["materials.sheet.fermi_line"] = {"kind": "hexagon", "warping": 0.03}
+    with pytest.raises(CaseError, match="all regions must have the same"):
+        Case.load(write_case(**changes))
 
 
 def test_hydrodynamic_model(strip):
