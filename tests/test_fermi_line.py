@@ -75,7 +75,7 @@ def test_ohm(strip):
     assert current(flow(Ohmic, strip, back)) == pytest.approx(wanted, rel=1e-12)
 
 
-@pytest.mark.parametrize("solver", ["direct", "iterative"])
+@pytest.mark.parametrize("solver", ["direct", thorough("iterative")])
 def test_kinetic_ribbon(strip, solver):
     """Many harmonics approach the exact ribbon from below; the bounds hold it."""
     material = matter(HEXAGON, 500 * NM)
@@ -95,7 +95,8 @@ def test_kinetic_ribbon(strip, solver):
         assert bounds.lower[0, 0] < CURRENT * unit < bounds.upper[0, 0]
 
 
-def test_ellipse_is_a_mapped_circle(strip):
+@pytest.mark.parametrize("p", [0.5, thorough(0.0)])
+def test_ellipse_is_a_mapped_circle(strip, p):
     """Kn_eff = tau sqrt(2 K_yy)/W, whatever N, walls and orientation."""
     ellipse = FermiLine(kind="ellipse", ratio=2, angle=15)
     k = matter(ellipse).conductivity_tensor
@@ -103,11 +104,12 @@ def test_ellipse_is_a_mapped_circle(strip):
     phase = 2 * np.pi * np.arange(4096) / 4096
     speed = np.hypot(np.cos(phase), np.sin(phase) / 2)
     factor = speed.mean() / np.sqrt((speed**2).mean()) * np.sqrt(k[1, 1])
-    for p in (0.0, 0.5):
-        one = flow(Kinetic, strip, matter(ellipse), p, harmonics=8, order=6)
-        circle = matter(None, 100 * NM * factor)
-        two = flow(Kinetic, strip, circle, p, harmonics=8, order=6)
-        assert current(one) / bulk(matter(ellipse)) == pytest.approx(current(two), abs=1e-8)
+    circle = matter(None, 100 * NM * factor)
+    one, two = (
+        current(flow(Kinetic, strip, material, p, harmonics=8, order=6))
+        for material in (matter(ellipse), circle)
+    )
+    assert one / bulk(matter(ellipse)) == pytest.approx(two, abs=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_ellipse_is_a_mapped_circle(strip):
 )
 def test_particles(strip, line, p, exact):
     """As many harmonics, or the exact ribbon; also where a mirror changes the velocity along it."""
-    found = flow(Particles, strip, matter(line), p, tolerance=0.04, seed=1)
+    found = flow(Particles, strip, matter(line), p, tolerance=0.05, seed=1)
     error = found.counted.errors[0, 0] / (0.05 * 100 / 10)
     assert abs(current(found) - exact * bulk(matter(line))) < 3 * error
 

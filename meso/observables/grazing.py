@@ -54,7 +54,8 @@ _STOPPED = 4.5
 #: Smallest (1 - p)/(1 + p) in this.
 _SMOOTH = 1e-2
 #: N times the relative error of J_t at a diffuse wall of a Fermi line that is no circle, for which
-#: there is no correction: 0.3 to 0.6 on ribbons with hexagons and ellipses.
+#: there is no correction: 0.1 to 0.6 on ribbons with hexagons and ellipses, and 1 where they are a
+#: fifth of the mean free path wide, which the last step in N shows as well.
 _UNKNOWN = 0.6
 #: What an iteration may leave of moments where nobody says more, relative.
 _ENOUGH = 1e-3

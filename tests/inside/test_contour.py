@@ -74,14 +74,13 @@ def test_ellipse_is_a_circle_after_a_map():
     np.testing.assert_allclose(one.wall(4.0, 0.25).at(NORMALS), wanted, atol=1e-11)
 
 
-@pytest.mark.parametrize("warping", [0.02, 0.05, 0.1])
+@pytest.mark.parametrize("warping", [0.05, 0.1])
 def test_reflection(warping):
     """It conserves the momentum along the wall, and is its own inverse; v.n has up to six zeros."""
     contour = FermiLine(kind="hexagon", warping=warping, angle=10.0).contour()
-    several = 0
-    for angle in (0.03, 5 / 24, 0.7):
+    for angle, zeros in ((5 / 24, 6), (0.75, 2)):
         arriving = Arriving(contour, angle)
-        several += len(arriving.begins) > 1
+        assert 2 * len(arriving.begins) == zeros
         phases, weights = arriving.quadrature(24, split=True)
         assert weights.min() > 0
         image = arriving.mirrored(phases)
@@ -90,7 +89,6 @@ def test_reflection(warping):
         twice = contour.waves(arriving.mirrored(image)) - contour.waves(phases)
         assert np.abs(twice).max() < 1e-5  # worst where v.n vanishes
         assert weights @ np.abs(twice) < 1e-14
-    assert (several > 0) == (warping > 1 / 37)
 
 
 @pytest.mark.parametrize(("warping", "angle", "path", "harmonics", "current", "moment"), RIBBONS)
