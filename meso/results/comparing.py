@@ -26,6 +26,7 @@ from meso.evidence.convergence import LARGE, Convergence, quantities
 from meso.files.directory import new_result
 from meso.files.naming import file_names
 from meso.flow.hydrodynamic import Hydrodynamic
+from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow
 from meso.mpi import on_root
@@ -223,13 +224,18 @@ def compare(
             for n, b in boundaries.items()
         }
 
+    tensors = any(m.fermi_line is not None for m in case.region_materials.values())
+
     def viscous(boundaries: Mapping[str, Boundary]) -> Flow:
+        if tensors:  # the same limit, with tensors in place of its coefficients
+            options = {"harmonics": 2, "magnetic_field": field, **given}
+            return Kinetic(device, boundaries=boundaries, **options).solve()
         return Hydrodynamic(device, boundaries=boundaries, magnetic_field=field, **given).solve()
 
     progress("ohmic model")
     flows: dict[str, Flow] = {"ohmic": Ohmic(device, boundaries=with_law("ideal"), **given).solve()}
     progress("hydrodynamic model")
-    if any(contact.law == "ideal" for contact in case.contacts.values()):
+    if not tensors and any(contact.law == "ideal" for contact in case.contacts.values()):
         flows["ideal contacts"] = viscous(boundaries)
     flows["hydrodynamic"] = viscous(with_law("reservoir"))
     flows["kinetic"], convergence = solve(case, device, progress)
