@@ -215,3 +215,15 @@ def test_hydrodynamic_model(strip):
     }
     with pytest.raises(CaseError, match="tensors of this Fermi line"):
         Hydrodynamic(strip, materials={"metal": one}, boundaries=laws)
+
+
+def test_line_of_a_bloch_model():
+    """Of an electron gas: a circle; with both spin-orbit terms the diagonals are its axes."""
+    plain = meso.bands.models.ElectronGas(exchange=0.5)
+    assert matter(FermiLine.from_bands(plain, energy=0.2)).conductivity_tensor is None
+    mixed = meso.bands.models.ElectronGas(exchange=0.5, rashba=0.4, dresselhaus=0.2)
+    k = matter(FermiLine.from_bands(mixed, energy=0.2)).conductivity_tensor
+    assert k[0, 0] == pytest.approx(1.0, abs=1e-6)
+    assert abs(k[0, 1]) > 0.01
+    with pytest.raises(CaseError, match="found 2 Fermi lines"):
+        FermiLine.from_bands(mixed, energy=2.0)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BeforeValidator
@@ -25,6 +25,9 @@ from scipy.interpolate import CubicSpline
 
 from meso.errors import CaseError
 from meso.units import NUMBER, is_number, unit
+
+if TYPE_CHECKING:
+    from meso.bands.model import Model
 
 #: Phases at which a line is sampled; what is rounding in its series, and what in that of a spline.
 PHASES, NOTHING, SPLINE = 2048, 2e-15, 1e-9
@@ -93,6 +96,32 @@ class FermiLine:
         self.contour()
 
     # -- numbers -------------------------------------------------------------------------------
+
+    @classmethod
+    def from_bands(cls, model: Model, *, energy: float = 0.0, rays: int = 128) -> FermiLine:
+        """The line of a 2D Bloch model without lattice, one of `meso.bands.models`.
+
+        Args:
+            model: The model.
+            energy: Fermi energy in eV.
+            rays: Points.
+
+        Raises:
+            CaseError: There is no line at this energy, there are several, or it is not symmetric.
+        """
+        from meso.bands.geometry import Electrons
+        from meso.bands.kmesh import fermi_lines
+
+        mesh = fermi_lines(model, energy, rays)
+        lines = mesh.points.reshape(-1, rays, mesh.points.shape[1])
+        if not np.allclose(lines, lines[:1], rtol=1e-6):
+            text = f"found {len(lines)} Fermi lines of {model.name}; there must be one"
+            raise CaseError(("energy", text))
+        k, band = lines[0], int(mesh.bands[0])  # type: ignore[index]
+        velocity = Electrons(model).bands(k).velocity[:, :2, band]
+        speed = np.linalg.norm(velocity, axis=1) * np.sign((velocity * k[:, :2]).sum(axis=1))
+        rows = np.column_stack([k[:, :2], speed])
+        return cls(points=tuple(map(tuple, rows.tolist())))
 
     def _problems(self) -> Iterator[tuple[str, str]]:
         if (self.kind is None) == (self.points is None):
