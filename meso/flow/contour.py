@@ -99,7 +99,8 @@ class Functions:
 
         Parts that are even and odd under P have a factor each.
         """
-        return np.array([self._half_range(n, even, odd) for n in normals])
+        found = [self._half_range(n, even, odd) for n in normals]
+        return np.array(found).reshape(-1, self.count, self.count)  # a rank may have no walls
 
     def _half_range(self, normal: np.ndarray, even: float, odd: float) -> np.ndarray:
         # Normals of a straight wall differ by rounding.

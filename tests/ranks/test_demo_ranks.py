@@ -50,6 +50,7 @@ CHEAPER = {
     "double_chamber": ["mesh.wall_size=15 nm"],
     "ballistic_slit": ["flow.tolerance=0.05"],
     "focusing": ["flow.tolerance=0.02"],
+    "hexagon": ["flow.tolerance=0.05"],
     "fuchs_sondheimer": ["flow.harmonics=8"],
     "graded": ["mesh.wall_size=5 nm"],
     "hall_bar": ["mesh.wall_size=15 nm", "flow.order=3"],
