@@ -115,7 +115,7 @@ _KINDS = {"Float64": "<f8", "Int64": "<i8", "UInt8": "u1"}
 
 
 def read_vtu(path: str | Path, space: int = 3) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Cells of one kind with nodes of their own: a file of a result, as ParaView reads it.
+    """Cells of one kind with their nodes: a file of a result, as ParaView reads it.
 
     Args:
         path: The file.
@@ -123,21 +123,19 @@ def read_vtu(path: str | Path, space: int = 3) -> tuple[np.ndarray, dict[str, np
 
     Returns:
         Points, shape (c, n, space), and data: at nodes of shape (c, n) or (c, n, 3), of cells of
-        shape (c,).
+        shape (c,), without the numbers of their regions.
     """
     piece = next(ElementTree.parse(path).iter("Piece"))
     cells = int(piece.attrib["NumberOfCells"])
-    nodes = int(piece.attrib["NumberOfPoints"]) // max(1, cells)
     arrays = {a.attrib["Name"]: _decoded(a) for a in piece.iter("DataArray")}
-    points = arrays.pop("Points").reshape(cells, nodes, 3)[..., :space]
-    np.testing.assert_array_equal(arrays.pop("connectivity"), np.arange(cells * nodes))
-    np.testing.assert_array_equal(arrays.pop("offsets"), nodes * np.arange(1, cells + 1))
+    nodes = arrays.pop("connectivity").reshape(cells, -1 if cells else 0)
+    assert set(nodes.ravel()) == set(range(int(piece.attrib["NumberOfPoints"])))
+    np.testing.assert_array_equal(arrays.pop("offsets"), nodes.shape[1] * np.arange(1, cells + 1))
+    points = arrays.pop("Points")[nodes][..., :space]
     arrays.pop("types")
+    arrays.pop("region", None)
     inside = {a.attrib["Name"] for a in piece.find("CellData")}
-    data = {
-        name: values if name in inside else values.reshape(cells, nodes, *values.shape[1:])
-        for name, values in arrays.items()
-    }
+    data = {name: values if name in inside else values[nodes] for name, values in arrays.items()}
     return points, data
 
 
@@ -155,12 +153,15 @@ def _decoded(array: ElementTree.Element) -> np.ndarray:
     return values if components == 1 else values.reshape(-1, components)
 
 
-def vtu_names(path: str | Path, name: str) -> list[str]:
-    """A list of texts in the field data of a .vtu file."""
-    for array in ElementTree.parse(path).iter("Array"):
-        if array.attrib["Name"] == name:
-            return bytes(map(int, array.text.split())).decode().split("\0")[:-1]
-    return []
+def vtu_names(path: str | Path, kind: str) -> list[str]:
+    """Names of a kind, "wall: left" and others, in the field data of a .vtu file, by number."""
+    found = {}
+    for array in ElementTree.parse(path).iterfind(".//FieldData/DataArray"):
+        before, _, name = array.attrib["Name"].partition(": ")
+        if before == kind:
+            found[int(_decoded(array)[0])] = name
+    assert sorted(found) == list(range(len(found)))
+    return [found[number] for number in range(len(found))]
 
 
 def draw(folder: str | Path) -> list[Path]:

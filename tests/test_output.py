@@ -72,7 +72,8 @@ def test_the_whole_directory():
             "out",
             *(f"out/{name}" for name in ("case.toml", "report.html", "summary.json")),
         ]
-        + ["out/fields.pvd", "out/fields", "out/fields/part0.vtu"]
+        + ["out/fields.pvd", "out/fields", "out/fields/part0.vtu", "out/paraview_state.py"]
+        + ["out/boundaries.pvd", "out/boundaries", "out/boundaries/part0.vtu"]
         + ["out/probes", "out/probes/across.csv", "out/edges", "out/edges/edges.csv"]
         + ["out/figures"]
         + [
@@ -551,6 +552,8 @@ def test_a_second_run_replaces_the_first():
         ["case.toml", "out", "out/case.toml", "out/report.html", "out/summary.json"]
         + ["out/fields.pvd"]
         + ["out/fields", "out/fields/part0.vtu", "out/edges", "out/edges/edges.csv"]
+        + ["out/boundaries.pvd", "out/boundaries", "out/boundaries/part0.vtu"]
+        + ["out/paraview_state.py"]
     )
 
 

@@ -90,8 +90,10 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
 def test_directory(saved: tuple[Result, Path]) -> None:
     _, folder = saved
     assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == [
+        *("boundaries.pvd", "boundaries/part0.vtu"),
         *("case.toml", "edges/sides.csv", "edges/surfaces.csv", "fields.pvd", "fields/part0.vtu"),
-        *("probes/up.csv", "report.html", "summary.json", "walls.pvd", "walls/part0.vtu"),
+        *("paraview_state.py", "probes/up.csv", "report.html", "summary.json"),
+        *("walls.pvd", "walls/part0.vtu"),
     ]
 
 
@@ -186,7 +188,7 @@ def test_files_for_paraview(saved: tuple[Result, Path]) -> None:
     assert 'Name="types" type="UInt8"' in text
     points, data = read_vtu(folder / "walls/part0.vtu")
     assert points.shape[1:] == (6, 3)  # quadratic triangles
-    names = vtu_names(folder / "walls/part0.vtu", "wall_names")
+    names = vtu_names(folder / "walls/part0.vtu", "wall")
     assert names == ["surfaces", "sides"]
     level = np.ptp(points[..., 2], axis=1) < 1e-6 * THICKNESS
     assert ((data["wall"] == names.index("surfaces")) == level).all()

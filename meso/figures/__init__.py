@@ -9,13 +9,14 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from meso.figures import maps, profiles
+from meso.figures import maps, profiles, sheets, solid
 from meso.figures.data import Drawn
 from meso.figures.style import Look, line_figure, look, png, store
 from meso.files.naming import free
@@ -26,12 +27,17 @@ if TYPE_CHECKING:
 
 #: What makes a picture, when it is its turn.
 Make = Callable[[], Figure]
+Tell = Callable[[str], None]
 
 __all__ = ["Drawn", "draw", "draw_mesh"]
 
 
 def draw(
-    directory: Path, *, processes: int = 1, figures: Figures | Look | None = None
+    directory: Path,
+    *,
+    processes: int = 1,
+    figures: Figures | Look | None = None,
+    tell: Tell = lambda text: None,
 ) -> list[Path]:
     """Draw the pictures of a result into its folder ``figures``.
 
@@ -39,6 +45,7 @@ def draw(
         directory: A result directory with ``.vtu`` fields.
         figures: How they look, in place of what its case says.
         processes: How many draw; those beside this one are forks of it.
+        tell: Called with a line of text about what cannot be drawn.
 
     Returns:
         The files.
@@ -50,7 +57,7 @@ def draw(
     with look(wanted):
         pictures = [
             (out / f"{free(name, taken)}.png", make)
-            for name, make in _pictures(Drawn(Path(directory)))
+            for name, make in _pictures(Drawn(Path(directory)), tell)
         ]
         if processes == 1 or len(pictures) > 255 or not _shared(pictures, processes):
             for path, make in pictures:
@@ -75,10 +82,10 @@ def prepare() -> None:
         png(figure)
 
 
-def draw_shared(directory: Path, progress: object = None) -> list[Path]:
+def draw_shared(directory: Path, progress: Tell = lambda text: None) -> list[Path]:
     """The same by some processes, where forks are harmless: in the process of Gmsh."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    return draw(directory, processes=min(4, cores))
+    return draw(directory, processes=min(4, cores), tell=progress)
 
 
 def _shared(pictures: list[tuple[Path, Make]], processes: int) -> bool:
@@ -103,23 +110,23 @@ def _shared(pictures: list[tuple[Path, Make]], processes: int) -> bool:
     return not any(fork.exitcode for fork in forks)
 
 
-def _pictures(result: Drawn) -> Iterator[tuple[str, Make]]:
-    """Maps of the fields (sections in 3D), and profiles."""
+def _pictures(result: Drawn, tell: Tell) -> Iterator[tuple[str, Make]]:
+    """Maps of the fields (views and sections in 3D), and profiles."""
     curls = [name for name in ("orbital_density", "vorticity") if name in result.columns]
     others = [
         name
         for name in filter(result.has, result.columns)
         if name not in ("current_density", "potential", *curls) and not name.startswith("inverse_")
     ]
-    if "current_density" in result.columns:
-        yield "current", partial(maps.current, result)
-    for curl in curls[:1]:
-        yield curl, partial(maps.signed, result, curl)
-    if "potential" in result.columns:
-        yield "potential", partial(maps.scalar, result, "potential")
-    for name in others:
-        signed = result.is_signed(name)
-        yield name, partial(maps.signed if signed else maps.scalar, result, name)
+    main = [name for name in ("current_density", *curls[:1], "potential") if name in result.columns]
+    views = _views(result, [*main, *others], tell) if result.dimension == 3 else {}
+    for name in (*main, *others):
+        seen = views.get(name, [])
+        if name == "current_density":
+            yield "current", partial(maps.current, result, seen)
+        else:
+            drawn = maps.signed if result.is_signed(name) else maps.scalar
+            yield name, partial(drawn, result, name, seen)
     if (edges := profiles.edges(result)) is not None:
         yield "edges", lambda: edges
     for name in result.probes:
@@ -135,6 +142,19 @@ def _pictures(result: Drawn) -> Iterator[tuple[str, Make]]:
     for name, columns in result.distributions.items():
         title = f"{result.title}:\ndistribution at “{name}”"
         yield f"distribution_{name}", partial(profiles.distribution, columns, title)
+
+
+def _views(result: Drawn, fields: list[str], tell: Tell) -> dict[str, list[solid.Seen]]:
+    """Views of a 3D device by VTK, if it can; whatever prevents it, there are sections."""
+    if find_spec("pyvista") is None or "current_density" not in fields:
+        return {}
+    try:
+        views, reason = solid.Scenes(result, fields, sheets.sections_width(result)).draw()
+    except Exception as error:  # pictures never decide whether a run has succeeded
+        views, reason = {}, f"{type(error).__name__}: {error}"
+    if reason:
+        tell(f"3D pictures are sections only: {reason}")
+    return views
 
 
 def draw_mesh(device: Device, path: Path) -> None:

@@ -63,20 +63,31 @@ def facet_points(d: int, degree: int) -> np.ndarray:
 
 
 def boundary(nodes: np.ndarray, d: int) -> np.ndarray:
-    """Facets of one cell only, their nodes in the order of VTK, in 2D along them, (f, r, d)."""
+    """Facets of one cell only, their nodes in the order of VTK, in 2D along them, (f, r, w).
+
+    The conductor is on the left of an edge, behind a face.
+    """
     corners = nodes[:, : d + 1, :d]
     middles = corners[:, np.array(FACETS[d])].mean(axis=2)
     numbers = vertex_numbers(middles.reshape(-1, d))
     cell, local = np.divmod(np.flatnonzero(np.bincount(numbers)[numbers] == 1), d + 1)
-    points = facet_points(d, degree_of(nodes.shape[1], d))
+    degree = degree_of(nodes.shape[1], d)
+    points = facet_points(d, degree)
     facets = np.concatenate(
-        [basis(nodes.shape[1], points[k]) @ nodes[cell[local == k], :, :d] for k in range(d + 1)]
+        [basis(nodes.shape[1], points[k]) @ nodes[cell[local == k]] for k in range(d + 1)]
     )
+    inside = np.concatenate([corners[cell[local == k]].mean(axis=1) for k in range(d + 1)])
     if d == 2:
-        inside = np.concatenate([corners[cell[local == k]].mean(axis=1) for k in range(3)])
-        along, toward = facets[:, -1] - facets[:, 0], inside - facets[:, 0]
-        right = along[:, 0] * toward[:, 1] < along[:, 1] * toward[:, 0]
-        facets[right] = facets[right, ::-1]
+        along, toward = facets[:, -1, :2] - facets[:, 0, :2], inside - facets[:, 0, :2]
+        wrong = along[:, 0] * toward[:, 1] < along[:, 1] * toward[:, 0]
+        turned = np.arange(degree + 1)[::-1]
+    else:
+        first, second, third = (facets[:, k, :3] for k in range(3))
+        normal = np.cross(second - first, third - first)
+        wrong = (normal * (inside - first)).sum(axis=1) > 0
+        lattice = vtk_lattice(degree).tolist()
+        turned = np.array([lattice.index([b, a]) for a, b in lattice])
+    facets[wrong] = facets[wrong][:, turned]
     return facets
 
 

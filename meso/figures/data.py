@@ -28,6 +28,8 @@ from meso.figures.style import written
 from meso.files.vtu import degree_of, read_names, read_vtu
 
 Columns = dict[str, np.ndarray]
+# Places of sections to choose from, an odd number; how much more current makes one the choice.
+_PLANES, _CLEARLY = 11, 1.15
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +83,7 @@ class Drawn:
         self.walls, self.wall_columns, self.wall_of = np.empty((0, 3, 3)), dict[str, slice](), []
         if (directory / "walls").is_dir():
             self.walls, self.wall_columns, of = _joined(directory / "walls", mesh["ranks"], 3)
-            names = read_names(directory / "walls" / "part0.vtu", "wall_names")
+            names = read_names(directory / "walls" / "part0.vtu", "wall")
             pairs = zip(of["wall"].tolist(), of["segment"].tolist(), strict=True)
             self.wall_of = [(names[wall], segment) for wall, segment in pairs]
 
@@ -156,14 +158,41 @@ class Drawn:
         return self.summary["extrema"][field].get("label") or TABLE[field].label
 
     def plane(self, across: int) -> Plane:
-        """The plane through the centre at right angles to an axis; that of a 2D device."""
+        """A plane at right angles to an axis, where most current flows in it; that of a 2D device.
+
+        It is through the centre, unless clearly more flows elsewhere.
+        """
         if self.dimension == 2:
             return Plane(across=2, axes=(0, 1), position=0.0)
         first, second = (axis for axis in self.order if axis != across)
         low, high = self.box[:, across]
-        # Beside the centre by nothing that is seen: there, nodes of the mesh may lie in the plane.
-        at = low + (0.5 + 1.2345e-6) * (high - low)
+        # Beside a round position by nothing that is seen: there, nodes of the mesh may lie in it.
+        at = low + (self._richest(across) + 1.2345e-6) * (high - low)
         return Plane(across=across, axes=(first, second), position=float(at))
+
+    @cached_property
+    def volumes(self) -> np.ndarray:
+        """Volumes of the cells of a 3D device as if they were straight, m³, shape (c,)."""
+        corners = self.nodes[:, :4, :3]
+        return np.asarray(np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1])) / 6)
+
+    def _richest(self, across: int) -> float:
+        """Where, from 0 to 1 along an axis, most current flows at right angles to it."""
+        if "current_density" not in self.columns:
+            return 0.5
+        corners = self.nodes[:, :4]
+        current = corners.mean(axis=1)[:, 3:][:, self.columns["current_density"]]
+        inside = np.linalg.norm(np.delete(current, across, axis=1), axis=1)
+        # A plane cuts a cell in an area that is, in the mean, volume over extent.
+        places = (corners[..., across] - self.box[0, across]) / self.spans[across]
+        low, high = places.min(axis=1), places.max(axis=1)
+        at = (np.arange(_PLANES) + 0.5) / _PLANES
+        cuts = (low[:, None] <= at) & (at <= high[:, None])
+        area = cuts * (self.volumes / np.maximum(high - low, 1e-300))[:, None]
+        flows, whole = inside @ area, np.linalg.norm(current, axis=1) @ area
+        best = int(np.argmax(flows))
+        better = flows[best] > _CLEARLY * flows[_PLANES // 2] and flows[best] > 0.05 * whole[best]
+        return (best + 0.5) / _PLANES if better else 0.5
 
     @property
     def order(self) -> list[int]:
@@ -178,9 +207,15 @@ class Drawn:
         return self._grids[key]
 
     @cached_property
-    def _facets(self) -> tuple[np.ndarray, np.ndarray]:
-        """Facets of the boundary, and which are walls: they are known by their middles."""
-        facets, d = boundary(self.nodes, self.dimension), self.dimension
+    def surface(self) -> np.ndarray:
+        """Facets of the boundary as ``nodes``, the conductor on their left or behind them."""
+        return boundary(self.nodes, self.dimension)
+
+    @cached_property
+    def is_wall(self) -> np.ndarray:
+        """Which facets of the boundary are walls: they are known by their middles, shape (f,)."""
+        d = self.dimension
+        facets = self.surface[..., :d]
         if d == 3:
             known, middles = self.walls[:, :3, :3].mean(axis=1), facets[:, :3].mean(axis=1)
         else:
@@ -193,13 +228,12 @@ class Drawn:
                     parts.append((ends[1:] + ends[:-1]) / 2)
             known = np.concatenate(parts)
         if not len(known):
-            return facets, np.zeros(len(facets), dtype=bool)
-        return facets, cKDTree(known).query(middles)[0] < 1e-7 * self.size
+            return np.zeros(len(facets), dtype=bool)
+        return np.asarray(cKDTree(known).query(middles)[0] < 1e-7 * self.size)
 
     def outline(self, walls: bool, plane: Plane | None = None) -> list[np.ndarray]:
         """Lines of the walls, or of what else bounds the device, in a plane, m, (k, 2) each."""
-        facets, is_wall = self._facets
-        chosen = facets[is_wall == walls]
+        chosen = self.surface[self.is_wall == walls, :, : self.dimension]
         if plane is not None and self.dimension == 3:
             chosen, _ = cut(straight(chosen, 2, degree_of(chosen.shape[1])), plane)
         return chains(chosen)
@@ -222,6 +256,14 @@ class Drawn:
                 own = {k: v[columns["segment"] == segment] for k, v in columns.items()}
                 out.append((f"{name} {count + 1}" if len(segments) > 1 else name, own))
         return out
+
+    @property
+    def terminals(self) -> list[tuple[str, np.ndarray, tuple[str, ...]]]:
+        """Name, center (m) and values of contacts and periodic boundaries, piece by piece."""
+        return [
+            (name, np.array(place["center_m"]), _imposed(self.summary, name))
+            for name, place in _places(self.summary)
+        ]
 
     def closed_form(self, points: np.ndarray) -> dict[str, Any] | None:
         """The exact profile of a ribbon at points (k, 2), if the device is one."""
@@ -312,11 +354,7 @@ def _stretch(line: np.ndarray, summary: Mapping[str, Any]) -> Stretch:
     steps = np.linalg.norm(np.diff(line, axis=0), axis=1)
     length = float(steps.sum())
     center = ((line[1:] + line[:-1]) / 2 * steps[:, None]).sum(axis=0) / length
-    contacts, periodic = summary["contacts"], summary.get("periodic", {})
-    places = [(name, place) for name, c in contacts.items() for place in c.get("segments", ())]
-    for name, pair in periodic.items():
-        places += [(name, place) for place in pair["segments"]]
-        places += [(pair["to"], place) for place in pair["segments_to"]]
+    periodic, places = summary.get("periodic", {}), _places(summary)
     # Rings about one centre differ in length.
     name, _ = min(
         places,
@@ -335,20 +373,35 @@ def _stretch(line: np.ndarray, summary: Mapping[str, Any]) -> Stretch:
         outer = (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() > 0
         normal = np.array([0.0, 1.0 if outer else 0.0])
         anchor = line[np.argmax(y)] if outer else center
-    values: tuple[str, ...] = ()
-    for group, volt in ((contacts, "potential_V"), (periodic, "voltage_V")):
-        if name in group:
-            current = next(key for key in group[name] if key.startswith("current_A"))
-            most = [max(abs(entry[k]) for entry in group.values()) for k in (volt, current)]
-            values = (
-                written(group[name][volt], "V", 1e-6 * most[0]),
-                written(group[name][current], current.removeprefix("current_"), 1e-6 * most[1]),
-            )
     return Stretch(
         name=name,
-        values=values,
+        values=_imposed(summary, name),
         line=line,
         normal=normal,
         anchor=anchor,
         periodic=name in periodic or name in {pair["to"] for pair in periodic.values()},
     )
+
+
+def _places(summary: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Names of contacts and periodic boundaries, and where their pieces are."""
+    contacts, periodic = summary["contacts"], summary.get("periodic", {})
+    places = [(name, place) for name, c in contacts.items() for place in c.get("segments", ())]
+    for name, pair in periodic.items():
+        places += [(name, place) for place in pair["segments"]]
+        places += [(pair["to"], place) for place in pair["segments_to"]]
+    return places
+
+
+def _imposed(summary: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Potential (or voltage) and current of a contact, or a periodic pair, as they are read."""
+    groups = (summary["contacts"], "potential_V"), (summary.get("periodic", {}), "voltage_V")
+    for group, volt in groups:
+        if name in group:
+            current = next(key for key in group[name] if key.startswith("current_A"))
+            most = [max(abs(entry[k]) for entry in group.values()) for k in (volt, current)]
+            return (
+                written(group[name][volt], "V", 1e-6 * most[0]),
+                written(group[name][current], current.removeprefix("current_"), 1e-6 * most[1]),
+            )
+    return ()

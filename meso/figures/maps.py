@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import colormaps, rcParams
+from matplotlib import rcParams
 from matplotlib.collections import PolyCollection
-from matplotlib.colors import LinearSegmentedColormap, to_rgba
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -16,25 +16,26 @@ from meso.constants import ELECTRON_CHARGE
 from meso.figures.cells import Extent
 from meso.figures.data import Drawn
 from meso.figures.sheets import AXES, Panel, Sheet
-from meso.figures.style import DPI, ink, scale
+from meso.figures.style import DPI, SPEED, ink, scale
+
+if TYPE_CHECKING:
+    from meso.figures.solid import Seen
 
 #: Points of stream lines where there is no current, and where it is largest.
 _THIN, _THICK = 0.25, 1.3
-# Without the lightest colours, before which white stream lines would not be seen.
-SPEED = LinearSegmentedColormap.from_list("speed", colormaps["magma"](np.linspace(0.08, 0.8, 64)))
 
 #: Cells below this size are not outlined, inches.
 _SEEN = 0.04
 
 
-def current(result: Drawn) -> Figure:
+def current(result: Drawn, views: Sequence[Seen] = ()) -> Figure:
     """Stream lines over the current density, contacts with potentials and currents."""
-    sheet = Sheet(result, values=True)
+    sheet = Sheet(result, values=True, views=views)
     fields = [panel.grid["current_density"] for panel in sheet.panels]
     speeds = [np.sqrt((field**2).sum(axis=0)) for field in fields]
     # Sharp corners are singular: they must not take the whole scale.
     peak, top = _range(speeds, 99.8)
-    top = peak if peak < 1.3 * top else top
+    top = views[0].most if views else peak if peak < 1.3 * top else top
     unit = scale(top, result.readable("current_density")[1])
     for panel, field, speed in zip(sheet.panels, fields, speeds, strict=True):
         limit = (top or 1.0) / unit.factor
@@ -82,9 +83,9 @@ def _outside(panel: Panel, where: np.ndarray) -> None:
     panel.image(paper, zorder=3)
 
 
-def scalar(result: Drawn, field: str) -> Figure:
+def scalar(result: Drawn, field: str, views: Sequence[Seen] = ()) -> Figure:
     """A field, of vectors their length, in colours; the potential with equipotential lines."""
-    sheet, label = Sheet(result), result.label(field)
+    sheet, label = Sheet(result, views=views), result.label(field)
     found = result.at_nodes(field)
     low, high = float(np.nanmin(found)), float(np.nanmax(found))
     lines: Any = []
@@ -106,7 +107,7 @@ def scalar(result: Drawn, field: str) -> Figure:
     return sheet.finish(image, f"|{label}| ({unit.name})" if vector else f"{label} ({unit.name})")
 
 
-def signed(result: Drawn, field: str) -> Figure:
+def signed(result: Drawn, field: str, views: Sequence[Seen] = ()) -> Figure:
     """A field of both signs, and a magnified piece of a wall where its layer is thin.
 
     Of a vector its component normal to each section along the device; across it that of the second
@@ -115,7 +116,7 @@ def signed(result: Drawn, field: str) -> Figure:
     factor, name = result.readable(field)
     wall = _wall_values(result, field)
     floor = _floor(result, field)
-    sheet = Sheet(result, zoom=_magnified(result, field, wall, floor))
+    sheet = Sheet(result, zoom=_magnified(result, field, wall, floor), views=views)
     fields = [panel.grid[field] / factor for panel in sheet.panels]
     label, values = result.label(field), fields
     if fields[0].ndim == 3:
@@ -129,11 +130,14 @@ def signed(result: Drawn, field: str) -> Figure:
         for panel, axis in zip(sheet.panels, which, strict=True):
             title = panel.axes.get_title(loc="left")
             panel.axes.set_title(f"${symbol}_{AXES[axis]}$ at {title}", fontsize=10)
+        for seen, axes in zip(views, sheet.figure.axes, strict=False):
+            if seen.axis is not None:
+                axes.set_title(f"${symbol}_{AXES[seen.axis]}$", fontsize=10, y=0.93)
     # What is normal at walls sets the colours, not what happens in a few corners.
     peak, top = _range(values[: 1 if result.dimension == 2 else 3], 99.5)
     if len(wall):
         top = max(top, float(np.percentile(np.abs(wall[:, 2]), 95)) / factor)
-    top = peak if peak < 1.1 * top else top
+    top = views[0].most / factor if views else peak if peak < 1.1 * top else top
     top = max(top, floor / factor) or 1.0
     unit = scale(top, name)
     how = {"cmap": "RdBu_r", "vmin": -top / unit.factor, "vmax": top / unit.factor}

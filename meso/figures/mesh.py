@@ -83,7 +83,7 @@ def _surface(device: Device, faces: np.ndarray, inside: np.ndarray, names: np.nd
     normal *= np.sign(outward) / np.linalg.norm(normal, axis=1, keepdims=True)
     points = faces.reshape(-1, 3)
     extents = np.ptp(points, axis=0)
-    spans = np.max([np.ptp(_projected(points, eye)[0], axis=0) for eye in (_EYE, -_EYE)], axis=0)
+    spans = np.max([np.ptp(projected(points, eye)[0], axis=0) for eye in (_EYE, -_EYE)], axis=0)
     wide, high = spans * min(_WIDE / spans[0], _HIGH / spans[1])
     beside = wide < 0.6 * _WIDE
     rows, columns = (1, 2) if beside else (2, 1)
@@ -99,7 +99,7 @@ def _surface(device: Device, faces: np.ndarray, inside: np.ndarray, names: np.nd
         _view(axes, faces, normal, names, eye)
         axes.set_title("from the front" if k == 0 else "from behind and below", fontsize=10)
         if k == 0:
-            _triad(axes, eye)
+            triad(axes, eye)
     patches = [
         Patch(facecolor=tuple(_tint(i)), edgecolor=ink(), linewidth=0.4, label=plain(name))
         for i, name in enumerate(device.boundaries)
@@ -113,7 +113,7 @@ def _tint(boundary: int) -> np.ndarray:
     return 0.5 * np.array(to_rgb(LINES[boundary % len(LINES)])) + 0.5
 
 
-def _projected(points: np.ndarray, eye: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def projected(points: np.ndarray, eye: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Picture coordinates, and the distance toward the eye."""
     toward = eye / np.linalg.norm(eye)
     right = np.cross([0.0, 0.0, 1.0], toward)
@@ -125,7 +125,7 @@ def _view(
     axes: Any, faces: np.ndarray, normal: np.ndarray, names: np.ndarray, eye: np.ndarray
 ) -> None:
     """The faces that look toward the eye, the far ones first."""
-    flat, depth = _projected(faces, eye)
+    flat, depth = projected(faces, eye)
     seen = np.flatnonzero(normal @ eye > 0)
     seen = seen[np.argsort(depth.mean(axis=1)[seen])]
     light = _LIGHT * np.sign(eye) * np.sign(_EYE)  # behind the eye's shoulder
@@ -140,11 +140,11 @@ def _view(
     axes.axis("off")
 
 
-def _triad(axes: Any, eye: np.ndarray) -> None:
-    """The directions of the axes, at the lower right."""
-    start = np.array([axes.bbox.width - 0.45 * DPI, 0.3 * DPI])
+def triad(axes: Any, eye: np.ndarray, *, left: bool = False) -> None:
+    """The directions of the axes, at the lower right or left."""
+    start = np.array([0.45 * DPI if left else axes.bbox.width - 0.45 * DPI, 0.3 * DPI])
     how = {"xycoords": "axes pixels", "textcoords": "axes pixels", "annotation_clip": False}
-    for name, arm in zip("xyz", _projected(np.eye(3), eye)[0], strict=True):
+    for name, arm in zip("xyz", projected(np.eye(3), eye)[0], strict=True):
         tip = start + 0.3 * DPI * arm
         axes.annotate(
             "", start, tip, **how, arrowprops={"arrowstyle": "<-", "color": ink(), "lw": 1}

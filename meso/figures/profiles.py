@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from meso.constants import HBAR
 from meso.equations.derived import component
-from meso.figures.cells import chains, cut, straight
+from meso.figures.cells import Plane, chains, cut, straight
 from meso.figures.data import Columns, Drawn
 from meso.figures.sheets import AXES
 from meso.figures.style import (
@@ -44,6 +44,8 @@ _SOURCE = {
 _DIFFUSIVE = re.compile(r"(seen_)?(spin|orbital_diffusive)_density_([xyz])_(hbar_per_m[23])")
 # Lines below this part of the largest have a panel of their own.
 _SMALL = 0.1
+# How many lines along walls of 3D devices are shown, and how long they are over its size.
+_LINES, _SHORTEST = 8, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,44 +128,81 @@ def _wall_tables(result: Drawn) -> Figure | None:
 
 
 def _wall_sections(result: Drawn) -> Figure | None:
-    """Profiles along the lines in which the two long sections of a 3D device cut its walls."""
+    """What is along the lines in which the two long sections of a 3D device cut its walls."""
     columns = result.wall_columns
     name = next((n for n in ("orbital_density", "vorticity") if n in columns), None)
-    longest, middle, least = result.order
-    extent = result.size
-    length, current = length_scale(extent), columns["current_density"].start if columns else 0
+    _, middle, least = result.order
+    length = length_scale(result.size)
     factor, unit = result.readable(name) if name else (1.0, "")
     symbol = "L" if factor == HBAR else "Ω"
     first = Row(label=f"${symbol}$ across", unit=unit)
-    second = Row(label=f"$J_{AXES[longest]}$", unit=result.readable("current_density")[1])
-    for across in (least, middle) if len(result.walls) else ():
-        plane = result.plane(across)
-        for wall in dict.fromkeys(result.wall_of):
-            own = result.walls[[of == wall for of in result.wall_of]]
-            for line in chains(cut(straight(own, 2, degree_of(own.shape[1])), plane)[0]):
-                if np.ptp(line[:, 0]) <= 0.5 * extent:
-                    continue
-                steps = np.hypot(*np.diff(line[:, :2], axis=0).T)
-                at = ((line[1:, 1] + line[:-1, 1]) / 2 * steps).sum() / steps.sum()
-                at = round(at / length.factor, 2) + 0.0
-                text = f"{wall[0]}, {AXES[plane.axes[1]]} = {at:.3g} {length.name}"
-                how = _line(len(second.lines), text.replace("-", "−"))
-                second.lines.append((line[:, 0], line[:, 2 + current + longest], how))
-                if name:
-                    how = {**how, "label": f"{how['label']}: component {AXES[across]}"}
-                    values = line[:, 2 + columns[name].start + across] / factor
-                    first.lines.append((line[:, 0], values, how))
+    second = Row(label="$J_t$", unit=result.readable("current_density")[1])
+    found = [
+        (plane, wall, line)
+        for plane in (result.plane(axis) for axis in (least, middle) if len(result.walls))
+        for wall in dict.fromkeys(result.wall_of)
+        for line in _wall_lines(result, wall, plane)
+    ]
+    longest = np.argsort([-line[-1, -1] for *_, line in found])[:_LINES]
+    chosen = [found[i] for i in sorted(longest)]
+    texts = [f"{wall[0]}, {_place(line, plane, length)}" for plane, wall, line in chosen]
+    for (plane, _, line), text in zip(chosen, texts, strict=True):
+        if texts.count(text) > 1:
+            start = ", ".join(f"{round(x / length.factor, 1) + 0.0:g}" for x in line[0, :2])
+            text += f" from ({start})"
+        how = _line(len(second.lines), text.replace("-", "−"))
+        second.lines.append((line[:, -1], line[:, -2], how))
+        if name:
+            how = {**how, "label": f"{how['label']}: ${symbol}_{AXES[plane.across]}$"}
+            values = line[:, 2 + columns[name].start + plane.across] / factor
+            first.lines.append((line[:, -1], values, how))
     if not second.lines:
         return None
     rows = [first, second] if name else [second]
-    title = f"{result.title}: along the walls"
-    figure = _figure(title, AXES[longest], rows, length, legends=False)
+    figure = _figure(f"{result.title}: along the walls", "arc length", rows, length, legends=False)
+    top = figure.axes[0]
+    if len(second.lines) > 3:  # a legend above the lines rather than on them
+        low, high = top.get_ylim()
+        top.set_ylim(low, high + 0.2 * (1 + len(second.lines) // 2) * (high - low))
+        top.legend(loc="upper left", ncols=2)
     for panel in figure.axes:
         low, high = panel.get_ylim()
         if low * high > 0 and abs(high - low) < 0.1 * max(abs(low), abs(high)):
             # What hardly varies shall look so.
             panel.set_ylim(min(0.0, 1.2 * low), max(0.0, 1.2 * high))
     return figure
+
+
+def _wall_lines(result: Drawn, wall: tuple[str, int], plane: Plane) -> list[np.ndarray]:
+    """Where a plane cuts a piece of a wall: lines along the current (k, 2 + v + 2).
+
+    Behind place and fields are the current along the line and the arc length, m.
+    """
+    own = result.walls[[of == wall for of in result.wall_of]]
+    at = 2 + result.wall_columns["current_density"].start
+    lines = []
+    for line in chains(cut(straight(own, 2, degree_of(own.shape[1])), plane)[0]):
+        steps = np.diff(line[:, :2], axis=0)
+        sizes = np.hypot(*steps.T)
+        if sizes.sum() < _SHORTEST * result.size:
+            continue
+        tangent = steps / np.maximum(sizes, 1e-300)[:, None]
+        tangent = np.concatenate([tangent[:1], (tangent[1:] + tangent[:-1]) / 2, tangent[-1:]])
+        along = (line[:, at : at + 3][:, plane.axes] * tangent).sum(axis=1)
+        arc = np.concatenate([[0.0], np.cumsum(sizes)])
+        if along.sum() < 0:
+            line, along, arc = line[::-1], -along[::-1], arc[-1] - arc[::-1]
+        lines.append(np.column_stack([line, along, arc]))
+    return lines
+
+
+def _place(line: np.ndarray, plane: Plane, length: Scale) -> str:
+    """Where a line (k, 2 + …) is in a plane: its coordinate that varies less."""
+    spans = np.ptp(line[:, :2], axis=0)
+    axis = int(np.argmin(spans))
+    at = round(line[:, axis].mean() / length.factor, 2) + 0.0
+    sign = "=" if spans[axis] < 1e-3 * spans.max() else "≈"
+    return f"{AXES[plane.axes[axis]]} {sign} {at:.4g} {length.name}"
 
 
 def probe(result: Drawn, name: str) -> Figure:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,12 +15,17 @@ from meso.figures.cells import Extent, Grid, Plane
 from meso.figures.data import Drawn, Stretch
 from meso.figures.style import CONTACT, DPI, canvas, ink, length_scale, plain
 
+if TYPE_CHECKING:
+    from meso.figures.solid import Seen
+
 AXES = "xyz"
 _SQUARE = "#1b7f3b"
 # Points of maps per inch: fields take longer to find than to look at.
 _FINE = 120
 # Sizes of sections in inches: widest and highest map, lowest map, sides of the section across.
 _WIDE, _HIGH, _LOW, _ACROSS = 6.0, 3.2, 0.9, 2.9
+# Left of them, and between them.
+_LEFT, _GAP = 0.8, 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +64,21 @@ class Sheet:
 
     The panels are the map of a 2D device, with contacts and perhaps their potentials and currents
     and the names of the walls (``values``), and perhaps a part of it magnified (``zoom``, m); or
-    two sections along a 3D device and one across it.
+    two sections along a 3D device and one across it, below views of the field on it (``views``),
+    if there are some.
     """
 
-    def __init__(self, result: Drawn, *, values: bool = False, zoom: Extent | None = None) -> None:
+    def __init__(
+        self,
+        result: Drawn,
+        *,
+        values: bool = False,
+        zoom: Extent | None = None,
+        views: Sequence[Seen] = (),
+    ) -> None:
         self.result = result
         self.figure, self.panels, self.bar = (
-            _sections(result) if result.dimension == 3 else _map(result, values, zoom)
+            _sections(result, views) if result.dimension == 3 else _map(result, values, zoom)
         )
 
     def finish(self, image: Any, label: str, extend: str = "neither") -> Figure:
@@ -171,16 +185,34 @@ def _zoomed(panel: Panel, close: Panel) -> None:
     )
 
 
-def _sections(result: Drawn) -> tuple[Figure, list[Panel], Any]:
+def sections_width(result: Drawn) -> float:
+    """Inches of a figure with sections that views above them may take."""
+    return _along(result) + _LEFT + _GAP + _ACROSS
+
+
+def _along(result: Drawn) -> float:
+    """Inches of the sections along the longest extent."""
+    longest, middle, _ = result.order
+    return float(np.clip(_HIGH * result.spans[longest] / result.spans[middle], 3.0, _WIDE))
+
+
+def _sections(result: Drawn, views: Sequence[Seen]) -> tuple[Figure, list[Panel], Any]:
     """From above, from the side, and across the longest extent."""
     size, unit = result.spans, length_scale(result.size)
     longest, middle, least = result.order
-    wide = float(np.clip(_HIGH * size[longest] / size[middle], 3.0, _WIDE))
+    wide = _along(result)
     tall = [float(np.clip(wide * size[a] / size[longest], _LOW, _HIGH)) for a in (middle, least)]
     across = _ACROSS, float(np.clip(_ACROSS * size[least] / size[middle], _LOW, _ACROSS))
-    left, gap, between, top, below = 0.8, 0.95, 0.85, 0.8, 1.35
+    left, gap, between, top, below = _LEFT, _GAP, 0.85, 0.8, 1.35
     start = below + max(tall[0] + between + tall[1], across[1])
-    figure, add = canvas(left + wide + gap + across[0] + 0.3, start + top, result.title, left)
+    above = views[0].view.pixels[1] / DPI + 0.25 if views else 0.0
+    width, height = sections_width(result) + 0.3, start + top + above
+    figure, add = canvas(width, height, result.title, left)
+    x = 0.15
+    for seen in views:
+        w, h = (n / DPI for n in seen.view.pixels)
+        seen.show(add(x, height - 0.45 - h, w, h), result)
+        x += w
     boxes = {
         least: (left, start - tall[0], wide, tall[0]),
         middle: (left, start - tall[0] - between - tall[1], wide, tall[1]),
@@ -194,7 +226,7 @@ def _sections(result: Drawn) -> tuple[Figure, list[Panel], Any]:
         frame(axes, tuple(extent + pad * [-1, 1, -1, 1]), result.size, plane.axes)
         axes.locator_params(axis="y", nbins=max(3, round(h * 2.2)))
         at = round(plane.position / unit.factor, 2) + 0.0
-        where = f"{AXES[axis]} = {at:.4g} {unit.name}".replace("-", "−")
+        where = f"{AXES[axis]} = {at:.3g} {unit.name}".replace("-", "−")
         stretch = h / size[v] * size[u] / w
         note = "" if abs(stretch - 1) < 0.02 else f", {AXES[v]} stretched {stretch:.2g} times"
         axes.set_title(where + note, fontsize=10)

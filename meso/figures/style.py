@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib
+import numpy as np
 from cycler import cycler
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
@@ -33,6 +36,8 @@ INK = "#222222"
 _COLORS = ("#0b62a4", "#c1272d", "#2e8b57", "#7b4ea3", "#d98200", "#5b5b5b", "#17a3b8", "#c2559d")
 #: Colours of lines: those of the style that holds when they are drawn.
 LINES = tuple(f"C{i}" for i in range(len(_COLORS)))
+# Without the lightest colours, before which white stream lines would not be seen.
+SPEED = LinearSegmentedColormap.from_list("speed", colormaps["magma"](np.linspace(0.08, 0.8, 64)))
 
 STYLE = {
     "font.family": "DejaVu Sans",

@@ -1,19 +1,20 @@
-"""ParaView files: unstructured grids of Lagrange cells at the true degree, discontinuous.
+"""ParaView files: unstructured grids of Lagrange cells at the true degree.
 
-Every cell has its own nodes, so that what jumps between cells jumps on the screen. Cells are
-triangles, in a plane or on a surface, or tetrahedra.
+Cells share a node where they agree about it, and have one of their own where something jumps: so
+does it on the screen. Cells are lines, triangles, in a plane or on a surface, or tetrahedra.
 """
 
 from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
 from math import comb
 from pathlib import Path
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -21,8 +22,8 @@ from scipy.spatial.distance import cdist
 from meso import _compat
 
 _TYPES = {"float64": "Float64", "int64": "Int64", "uint8": "UInt8"}
-# Lagrange triangles and tetrahedra.
-_CELL = {2: 69, 3: 71}
+# Lagrange curves, triangles and tetrahedra.
+_CELL = {1: 68, 2: 69, 3: 71}
 _BLOCK = 1 << 20
 
 
@@ -35,6 +36,8 @@ def vtk_lattice(degree: int, dimension: int = 2) -> np.ndarray:
     """
     if degree <= 0:
         return np.zeros((int(degree == 0), dimension), dtype=int)
+    if dimension == 1:
+        return np.array([0, degree, *range(1, degree)])[:, None]
     corners = degree * np.vstack([np.zeros(dimension, dtype=int), np.eye(dimension, dtype=int)])
     edges = [(0, 1), (1, 2), (2, 0), (0, 3), (1, 3), (2, 3)][: 3 if dimension == 2 else 6]
     inside = np.arange(1, degree)[:, None]
@@ -72,8 +75,10 @@ def write_vtu(
     data: Mapping[str, np.ndarray],
     *,
     dimension: int | None = None,
+    nodes: np.ndarray | None = None,
     cell_data: Mapping[str, np.ndarray] | None = None,
-    names: Mapping[str, Sequence[str]] | None = None,
+    names: Mapping[str, int] | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> None:
     """Write the cells of one rank.
 
@@ -81,41 +86,73 @@ def write_vtu(
         path: The file.
         points: Nodes of each cell in the order of VTK, metres, shape (c, n, 2) or (c, n, 3).
         data: Values at the nodes by name, shape (c, n) or (c, n, components).
-        dimension: 2 for triangles, 3 for tetrahedra; by default that of the points.
+        dimension: Of the cells, by default that of the points.
+        nodes: Numbers of the nodes, shape (c, n): cells whose data are equal at one share it. By
+            default each has its own.
         cell_data: Values of the cells by name, shape (c,).
-        names: Lists of texts, kept as field data.
+        names: Numbers of names, such as {"region: metal": 0}, kept as field data of these names,
+            which all programs show.
+        units: Units of data by name, kept with them (VTK's UNITS_LABEL), and among the names.
     """
-    cells, nodes = points.shape[:2]
-
-    def three(array: np.ndarray) -> np.ndarray:
-        flat = array.reshape(cells * nodes, array.shape[-1])
-        return np.pad(flat, ((0, 0), (0, 3 - flat.shape[1])))
+    cells, each = points.shape[:2]
+    units = units or {}
+    if nodes is None:
+        nodes = np.arange(cells * each).reshape(cells, each)
+    flat = {name: v.reshape(nodes.size, *(v.shape[2:] or (1,))) for name, v in data.items()}
+    kept, connectivity = _merged(nodes, list(flat.values()))
 
     def arrays(given: Mapping[str, np.ndarray]) -> str:
-        flat = {name: three(v) if v.ndim == 3 else v.ravel() for name, v in given.items()}
-        return "".join(_array(name, values) for name, values in sorted(flat.items()))
+        return "".join(_array(name, v, units.get(name)) for name, v in sorted(given.items()))
+
+    def three(values: np.ndarray) -> np.ndarray:
+        return np.pad(values, ((0, 0), (0, 3 - values.shape[1])))
 
     topology = {
-        "connectivity": np.arange(cells * nodes, dtype=np.int64),
-        "offsets": nodes * np.arange(1, cells + 1, dtype=np.int64),
+        "connectivity": connectivity,
+        "offsets": each * np.arange(1, cells + 1, dtype=np.int64),
         "types": np.full(cells, _CELL[dimension or points.shape[2]], dtype=np.uint8),
     }
-    path.write_text(f"""<?xml version="1.0"?>
-<VTKFile type="UnstructuredGrid" version="2.2" byte_order="LittleEndian"
+    at_points = {
+        name: three(values[kept]) if data[name].ndim == 3 else values[kept, 0]
+        for name, values in flat.items()
+    }
+    known = {f"unit: {name} in {unit}": 1 for name, unit in units.items()} | dict(names or {})
+    path.write_text(
+        f"""<?xml version="1.0"?>
+<VTKFile type="UnstructuredGrid" version="1.0" byte_order="LittleEndian"
  header_type="UInt64" compressor="vtkZLibDataCompressor">
 <UnstructuredGrid>
-{_field_data(names or {})}<Piece NumberOfPoints="{cells * nodes}" NumberOfCells="{cells}">
-<Points>{_array("Points", three(points))}</Points>
+<FieldData>
+{arrays({name: np.array([number]) for name, number in known.items()})}</FieldData>
+<Piece NumberOfPoints="{len(kept)}" NumberOfCells="{cells}">
+<Points>{_array("Points", three(points.reshape(nodes.size, points.shape[2])[kept]))}</Points>
 <Cells>
 {arrays(topology)}</Cells>
 <PointData>
-{arrays(data)}</PointData>
+{arrays(at_points)}</PointData>
 <CellData>
 {arrays(cell_data or {})}</CellData>
 </Piece>
 </UnstructuredGrid>
 </VTKFile>
-""")
+""",
+        encoding="utf-8",
+    )
+
+
+def _merged(nodes: np.ndarray, data: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Copies of nodes that are kept, and which of these each of them is, shape (c * n,)."""
+    number = nodes.ravel().astype(np.int64)
+    _, kept, which = np.unique(number, return_index=True, return_inverse=True)
+    rows = np.concatenate([np.empty((len(number), 0)), *data], axis=1)
+    # Those that differ from the first one at their node; equal ones among them are one again.
+    other = np.flatnonzero((rows != rows[kept[which]]).any(axis=1))
+    keys = np.column_stack([number[other], rows[other]]) + 0.0
+    _, first, of = np.unique(
+        keys.view(f"V{keys.itemsize * keys.shape[1]}"), return_index=True, return_inverse=True
+    )
+    which[other] = len(kept) + of.ravel()
+    return np.concatenate([kept, other[first]]), which
 
 
 def write_pvd(path: Path, parts: list[str]) -> None:
@@ -142,49 +179,49 @@ def read_vtu(path: Path, space: int | None = None) -> tuple[np.ndarray, dict[str
     """
     piece = next(ElementTree.parse(path).iter("Piece"))
     cells = int(piece.attrib["NumberOfCells"])
-    nodes = int(piece.attrib["NumberOfPoints"]) // max(1, cells)  # a rank may have no cells
     found = {array.attrib["Name"]: _decoded(array) for array in piece.iter("DataArray")}
     kinds = {number: d for d, number in _CELL.items()}
     if space is None:
         space = kinds[int(found["types"][0])] if cells else 2
-    points = found["Points"].reshape(cells, nodes, 3)[..., :space]
+    # A rank may have no cells.
+    nodes = found["connectivity"].reshape(cells, -1 if cells else 0)
     data = {name: found[name] for name in _names(piece, "CellData")}
-    for name in _names(piece, "PointData"):
-        data[name] = found[name].reshape(cells, nodes, *found[name].shape[1:])
-    return points, data
+    data |= {name: found[name][nodes] for name in _names(piece, "PointData")}
+    return found["Points"][nodes][..., :space], data
 
 
 def _names(piece: ElementTree.Element, section: str) -> list[str]:
     return [array.attrib["Name"] for array in piece.iterfind(f"{section}/DataArray")]
 
 
-def read_names(path: Path, name: str) -> list[str]:
-    """A list of texts that :func:`write_vtu` kept as field data."""
-    body = ElementTree.parse(path).findtext(f".//Array[@Name='{name}']") or ""
-    return bytes(map(int, body.split())).decode().split("\0")[:-1]
+def read_names(path: Path, kind: str) -> list[str]:
+    """Names of a kind ("wall: left", …) that :func:`write_vtu` kept as field data, by number."""
+    tree = ElementTree.parse(path)
+    # Those of earlier versions: each as the numbers of its bytes and a zero.
+    body = tree.findtext(f".//Array[@Name='{kind}_names']") or ""
+    found = {
+        int(_decoded(array)[0]): array.attrib["Name"].removeprefix(f"{kind}: ")
+        for array in tree.iterfind(".//FieldData/DataArray")
+        if array.attrib["Name"].startswith(f"{kind}: ")
+    }
+    earlier = bytes(map(int, body.split())).decode().split("\0")[:-1]
+    return [found[number] for number in sorted(found)] or earlier
 
 
-def _field_data(names: Mapping[str, Sequence[str]]) -> str:
-    """Lists of texts, each text as the numbers of its bytes and a zero."""
-    arrays = [
-        f'<Array type="String" Name="{name}" NumberOfTuples="{len(texts)}" format="ascii">'
-        + " ".join(str(byte) for text in texts for byte in (*text.encode(), 0))
-        + "</Array>\n"
-        for name, texts in names.items()
-    ]
-    return f"<FieldData>\n{''.join(arrays)}</FieldData>\n" if arrays else ""
-
-
-def _array(name: str, values: np.ndarray) -> str:
-    """Numbers of blocks and of bytes in each, and the blocks, compressed, in base64."""
-    components = 1 if values.ndim == 1 else values.shape[1]
+def _array(name: str, values: np.ndarray, unit: str | None = None) -> str:
+    """Numbers of blocks and of bytes in each, and the blocks, compressed, in base64; the unit."""
+    # Of scalars it is left out: other readers take one for a vector.
+    several = f' NumberOfComponents="{values.shape[1]}"' if values.ndim > 1 else ""
     raw = np.ascontiguousarray(values).tobytes()
     packed = [zlib.compress(raw[i : i + _BLOCK], 1) for i in range(0, len(raw), _BLOCK)]
     sizes = [len(packed), _BLOCK, len(raw) % _BLOCK, *map(len, packed)]
     head, body = (base64.b64encode(b) for b in (np.array(sizes, "<u8"), b"".join(packed)))
+    key = '<InformationKey name="UNITS_LABEL" location="vtkDataArray">'
+    label = f"{key}{escape(unit)}</InformationKey>" if unit else ""
     return (
-        f'<DataArray Name="{name}" type="{_TYPES[values.dtype.name]}"'
-        f' NumberOfComponents="{components}" format="binary">{(head + body).decode()}</DataArray>\n'
+        f'<DataArray Name={quoteattr(name)} type="{_TYPES[values.dtype.name]}"'
+        f'{several} NumberOfTuples="{len(values)}" format="binary">'
+        f"{(head + body).decode()}{label}</DataArray>\n"
     )
 
 
@@ -196,5 +233,5 @@ def _decoded(array: ElementTree.Element) -> np.ndarray:
     data = base64.b64decode(text[head:])
     raw = b"".join(zlib.decompress(data[a:b]) for a, b in pairwise([0, *ends]))
     values = np.frombuffer(raw, {v: k for k, v in _TYPES.items()}[name])
-    components = int(array.attrib["NumberOfComponents"])
+    components = int(array.attrib.get("NumberOfComponents", 1))
     return values if components == 1 else values.reshape(-1, components)

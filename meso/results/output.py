@@ -13,23 +13,22 @@ import dolfinx
 import numpy as np
 
 from meso.case import Figures
-from meso.constants import ELECTRON_CHARGE, HBAR
-from meso.discrete.cells import cells_of
+from meso.constants import HBAR
 from meso.discrete.fields import cellwise
 from meso.discrete.sampling import probe_points, sample
 from meso.equations.derived import TABLE, component
 from meso.errors import CaseError, MesoError
 from meso.files.directory import copy_written, hold, is_result, new_result
 from meso.files.naming import file_names
-from meso.files.vtu import vtk_nodes, write_pvd, write_vtu
+from meso.files.vtu import write_pvd
 from meso.geometry import gmsh_process
 from meso.mpi import on_root, together, total
-from meso.observables.corners import clipped
-from meso.observables.edges import WallValues, profile, surface, wall_values
+from meso.observables.edges import profile, surface
 from meso.observables.spot import seen
-from meso.orbital import couplings, near_walls
+from meso.orbital import near_walls
 from meso.reports import NAME as REPORT
 from meso.reports import write_report
+from meso.results.paraview import MADE, curls, macro, write_boundaries, write_fields, write_walls
 from meso.results.result import Result
 from meso.results.summary import summary
 
@@ -38,8 +37,6 @@ _DENSITIES = (
     *("spin_density_", "spin_total_density_"),
     *("orbital_diffusive_density_", "orbital_total_density_"),
 )
-# What gradients of the current make.
-_MADE = ("orbital_density", "spin_density")
 
 
 def save(result: Result, directory: Path, *, figures: bool = True, format: str = "vtu") -> None:
@@ -67,7 +64,7 @@ def redraw(directory: Path, look: Figures | None = None) -> list[Path]:
             copy_written(directory, folder, leave=("figures", "summary.json", REPORT))
             text = (directory / "summary.json").read_text(encoding="utf-8")
             (folder / "summary.json").write_text(text, encoding="utf-8")
-            drawn = [path.relative_to(folder) for path in draw(folder, figures=look)]
+            drawn = [path.relative_to(folder) for path in draw(folder, figures=look, tell=_tell)]
             write_report(folder)
     return [directory / path for path in drawn]
 
@@ -100,13 +97,16 @@ def _write(result: Result, folder: Path, final: Path, figures: bool, format: str
     # Of Linux, in KiB: the most that each process has had.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     numbers["solver"]["memory_bytes"] = total(comm, peak)
-    writers = {"fields": _vtu}
+    state = macro(result) if "current_density" in result.written else ""
+    writers = {"fields": write_fields, "boundaries": write_boundaries}
     if result.device.dimension == 3 and result.walls:
-        writers["walls"] = _walls
+        writers["walls"] = write_walls
 
     def text_files() -> None:
         text = result.case.to_toml(relative_to=final)
         (folder / "case.toml").write_text(text, encoding="utf-8")
+        if state and format == "vtu":
+            (folder / "paraview_state.py").write_text(state, encoding="utf-8")
         for name, rows in tables.items():
             path = folder / name
             path.parent.mkdir(exist_ok=True)
@@ -139,11 +139,15 @@ def _draw(folder: Path) -> None:
     if "matplotlib" not in sys.modules and gmsh_process.is_running():
         gmsh_process.load("figures")  # its fork has done so; for the next time
         with suppress(MesoError):  # such as a full memory: one picture at a time takes less
-            gmsh_process.call("figures.draw_shared", folder)
+            gmsh_process.call("figures.draw_shared", folder, _tell)
             return
     from meso.figures import draw
 
-    draw(folder)
+    draw(folder, tell=_tell)
+
+
+def _tell(text: str) -> None:
+    print(f"meso: {text}", file=sys.stderr, flush=True)
 
 
 def _plain(value: object) -> object:
@@ -169,7 +173,7 @@ def _probe(result: Result, name: str) -> dict[str, np.ndarray]:
     columns["s_m"] = np.linspace(0.0, np.linalg.norm(points[-1] - points[0]), len(points))
     for key in result.written:
         columns |= _columns(key, result.fields[key].unit, values[key])
-    if result.flow.kinetic and {"vorticity", *_MADE} & set(result.written):
+    if result.flow.kinetic and {"vorticity", *MADE} & set(result.written):
         # Where these are means of the cell: at a rough wall they have no better value.
         near = near_walls(result.flow).astype(float)[:, None]
         columns |= sample(
@@ -185,7 +189,7 @@ def _probe(result: Result, name: str) -> dict[str, np.ndarray]:
 
 def _is_density(name: str) -> bool:
     """Whether a field is a density of angular momentum."""
-    return name in _MADE or name.startswith(_DENSITIES)
+    return name in MADE or name.startswith(_DENSITIES)
 
 
 def _columns(name: str, unit: str, values: np.ndarray) -> dict[str, np.ndarray]:
@@ -211,8 +215,8 @@ def _edge(result: Result, wall: str) -> dict[str, np.ndarray]:
     unit = flow.fields["current_density"].unit
     extra = [field for name, field in result.fields.items() if name.startswith(_DENSITIES)]
     # At a rough wall the vorticity of a kinetic flow diverges: there is no value to tell.
-    curls = {} if result.case.flow.kinetic else _curls(result)
-    made = {TABLE[n].stem or n: kappa for n, kappa in curls.items() if kappa.ndim > 1}
+    factors = {} if result.case.flow.kinetic else curls(result)
+    made = {TABLE[n].stem or n: kappa for n, kappa in factors.items() if kappa.ndim > 1}
     if result.device.dimension == 2:
         rows = profile(flow, wall, flow.order, extra, made)
         columns = {f"{key}_m": rows[key] for key in "sxy"}
@@ -225,7 +229,7 @@ def _edge(result: Result, wall: str) -> dict[str, np.ndarray]:
         columns["area_m2"] = rows["area"]
         columns |= {f"current_density_{axis}_{unit}": rows[f"J_{axis}"] for axis in "xyz"}
         vorticity = np.column_stack([rows[f"vorticity_{axis}"] for axis in "xyz"])
-    for name, factor in curls.items():
+    for name, factor in factors.items():
         if factor.ndim == 1:
             value = (vorticity.T * factor[rows["region"].astype(int)]).T
         else:
@@ -235,75 +239,6 @@ def _edge(result: Result, wall: str) -> dict[str, np.ndarray]:
         columns |= _columns(field.name, field.unit, rows[field.name])
     columns["segment"] = rows["segment"]
     return columns
-
-
-def _curls(result: Result) -> dict[str, np.ndarray]:
-    """Fields that are multiples of the vorticity, and their factor in each region.
-
-    Of those that are made of all of the gradient of J, the tensor kappa.
-    """
-    out: dict[str, np.ndarray] = {}
-    if "vorticity" in result.fields:
-        out["vorticity"] = np.ones(len(result.device.regions))
-    for name in [name for name in _MADE if name in result.fields]:
-        kappa = couplings(result.flow, name.removesuffix("_density"))
-        assert kappa is not None
-        out[name] = kappa * ELECTRON_CHARGE if kappa.ndim == 1 else kappa
-    return out
-
-
-def _vtu(result: Result, path: Path) -> None:
-    """The fields on the cells of this rank."""
-    device = result.device
-    cells = cells_of(device)
-    fields = {name: result.fields[name] for name in result.written}
-    degree = max([cells.degree, *(f.degree for f in fields.values())])
-    reference = vtk_nodes(degree, device.dimension)
-    points = cells.positions(np.arange(cells.count), reference) * device.extent
-    data = {}
-    for name, field in fields.items():
-        values = field.everywhere(reference)
-        data[name] = values if field.components > 1 else values[..., 0]
-        found = result.extrema.get(name)
-        if found is not None and found.spikes:
-            # Programs take colours from the whole range, whatever a file says about it.
-            within = clipped(values, found)
-            data[f"{name}_clipped"] = within if field.components > 1 else within[..., 0]
-    write_vtu(path, points, data)
-
-
-def _walls(result: Result, path: Path) -> None:
-    """The walls of a 3D device as triangles of the true degree, with what happens at them."""
-    flow, device = result.flow, result.device
-    degree = max(cells_of(device).degree, flow.fields["current_density"].degree)
-    walls = {name: wall_values(flow, name, vtk_nodes(degree)) for name in result.walls}
-
-    def joined(take: Callable[[WallValues], np.ndarray]) -> np.ndarray:
-        return np.concatenate([take(values) for values in walls.values()])
-
-    data = {
-        "current_density": joined(lambda v: v.current),
-        "normal": joined(lambda v: v.geometry.normal),
-    }
-    vorticity, region = joined(lambda v: v.vorticity), joined(lambda v: v.region)
-    for name, factor in _curls(result).items():
-        if factor.ndim == 1:
-            data[name] = vorticity * factor[region][:, None, None]
-        else:
-            data[name] = joined(lambda v, kappa=factor: v.contracted(kappa))  # type: ignore[misc]
-    counts = [len(values.region) for values in walls.values()]
-    cell_data = {
-        "wall": np.repeat(np.arange(len(walls)), counts),
-        "segment": joined(lambda v: v.facets.piece),
-    }
-    write_vtu(
-        path,
-        joined(lambda v: v.position),
-        data,
-        dimension=2,
-        cell_data=cell_data,
-        names={"wall_names": tuple(walls)},
-    )
 
 
 def _vtx(result: Result, folder: Path) -> None:
