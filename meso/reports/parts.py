@@ -50,10 +50,10 @@ _CAPTIONS = {
 }
 
 
-#: The same of 3D devices, where it is something else.
+#: The same of 3D devices, where it is something else; views are above the sections with PyVista.
 _SOLID = {
-    "current": "Current density in sections; contacts are marked. Lines follow the current in the"
-    " section, heavier where it is larger.",
+    "current": "Current density in sections, and in a view if there is one; contacts are marked."
+    " Lines follow the current, in a section heavier where it is larger.",
     "potential": "Potential in sections, with lines of equal potential.",
     "orbital_density": "Orbital density in sections, in multiples of ħ: the component normal to"
     " each, or as its title says.",
