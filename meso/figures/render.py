@@ -77,12 +77,14 @@ def render(body: Body, views: list[View]) -> list[np.ndarray] | str:
     own = {"LP_NUM_THREADS": "0", "VTK_SMP_MAX_THREADS": "1", "PYVISTA_OFF_SCREEN": "true"}
     kept = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     with TemporaryDirectory() as folder:
-        out = Path(folder) / "pictures"
+        # No pipe: PETSc ends a program that writes into one whose reader is gone.
+        given, out = Path(folder) / "given", Path(folder) / "pictures"
         try:
+            given.write_bytes(pickle.dumps((asdict(body), [asdict(view) for view in views])))
             done = subprocess.run(
                 # As a program of its own this file needs nothing of meso.
-                [sys.executable, "-P", __file__, str(out), *filter(None, sys.path)],
-                input=pickle.dumps((asdict(body), [asdict(view) for view in views])),
+                [sys.executable, "-P", __file__, str(given), str(out), *filter(None, sys.path)],
+                stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=_SECONDS,
                 env=kept | own,
@@ -100,18 +102,18 @@ def render(body: Body, views: list[View]) -> list[np.ndarray] | str:
 
 
 def serve() -> None:
-    """Read a body and views from the standard input and write pictures to a file."""
-    sys.path[:] = sys.argv[2:]
+    """Read a body and views from a file and write pictures to another."""
+    given, out, *sys.path[:] = sys.argv[1:]
     if sys.platform == "linux" and not any(map(_is_there, _LIBRARIES)):
         sys.exit("neither EGL nor OSMesa is there (Debian: libegl1, libegl-mesa0)")
-    body, views = pickle.load(sys.stdin.buffer)
+    body, views = pickle.loads(Path(given).read_bytes())
     import pyvista
 
     surface, tubes = _surface(body), _streams(body)
     plotter = pyvista.Plotter(off_screen=True)
     plotter.background_color = "white"
     plotter.enable_anti_aliasing("msaa", multi_samples=4)
-    with Path(sys.argv[1]).open("wb") as file:
+    with Path(out).open("wb") as file:
         np.savez(file, *(_picture(plotter, view, surface, tubes) for view in views))
 
 
