@@ -145,7 +145,7 @@ def test_installed_from_the_sdist(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
 
     # Its own pip would need the package python3-venv; this one can do the same from outside.
-    run(sys.executable, "-m", "venv", "--system-site-packages", "--without-pip", "env", at=tmp_path)
+    run(sys.executable, "-m", "venv", "--system-site-packages", "env", at=tmp_path)
     python = tmp_path / "env/bin/python"
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index"]
     run(*pip, wheel, at=tmp_path)
