@@ -227,10 +227,10 @@ def _why_not(case: Case, key: str, found: Mapping[str, Input]) -> str:
     if given is None and path[1:] and path[1] in names and _unit(case, path) is None:
         why = _REASONS.get(path[0], "is no continuous number")
         return f"not given; {why}: there is no derivative in it (meso sweep varies it)"
-    if given is None and path[:2] == ["geometry", "parameters"]:
-        return "no such input; if the drawing has it, give its value in geometry.parameters"
     if given is None or _unit(case, path) is None and path[0] not in case.given:
-        return f"no such input; {known(key, found)}"
+        also = "; if the drawing has it, give its value in geometry.parameters"
+        drawn = path[:2] == ["geometry", "parameters"]
+        return f"no such input; {known(key, found)}" + also * drawn
     if is_dataclass(given) or isinstance(given, Mapping | list | tuple):
         return f"found {'a profile or tensor' if _unit(case, path) is not None else 'a table'}"
     if _unit(case, path) is None:

@@ -58,7 +58,7 @@ def test_picture(monkeypatch):
     sweep("case.toml", over, settings=settings, directory="sweep")
     (axes,) = figures[0].axes
     assert axes.get_xscale() == axes.get_yscale() == "log"
-    assert axes.get_xlabel() == "geometry.parameters.width"
+    assert axes.get_xlabel() == "width (unit of the drawing: nm)"
     assert axes.get_ylabel() == "resistance “strip” (Ω)"
     labels = [line.get_label() for line in axes.lines]
     assert labels == ["slip_length = 0 nm", "slip_length = inf"]
