@@ -103,7 +103,6 @@ def test_results_of_an_earlier_version_give_way():
     old = summary()
     del old["files"]
     Path("out/summary.json").write_text(json.dumps(old))
-    Path("out/report.html").unlink()  # there was none
     keep("probes/notes.txt", "view.pvsm")
     assert main(["plot", "out"]) == 0  # its tables are known by the names of the files
     run("--set", "output.probes={}")

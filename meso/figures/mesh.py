@@ -14,8 +14,9 @@ from matplotlib.patches import Patch
 from meso import _compat
 from meso.device import Device
 from meso.figures.cells import basis, facet_points
+from meso.figures.eye import projected, triad
 from meso.figures.sheets import flat_figure
-from meso.figures.style import DPI, LINES, canvas, ink, length_scale, look, plain, store
+from meso.figures.style import LINES, canvas, ink, length_scale, look, plain, store
 from meso.mpi import concatenated
 
 _SHADES = np.array(["#f2f2f2", "#dfe8f3", "#f6e7d8", "#e2f0e2", "#eee3f3"])
@@ -113,14 +114,6 @@ def _tint(boundary: int) -> np.ndarray:
     return 0.5 * np.array(to_rgb(LINES[boundary % len(LINES)])) + 0.5
 
 
-def projected(points: np.ndarray, eye: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Picture coordinates, and the distance toward the eye."""
-    toward = eye / np.linalg.norm(eye)
-    right = np.cross([0.0, 0.0, 1.0], toward)
-    right /= np.linalg.norm(right)
-    return points @ np.column_stack([right, np.cross(toward, right)]), points @ toward
-
-
 def _view(
     axes: Any, faces: np.ndarray, normal: np.ndarray, names: np.ndarray, eye: np.ndarray
 ) -> None:
@@ -138,16 +131,3 @@ def _view(
     (left, low), (right, high) = flat.min(axis=(0, 1)), flat.max(axis=(0, 1))
     axes.set(xlim=(left, right), ylim=(low, high), aspect="equal")
     axes.axis("off")
-
-
-def triad(axes: Any, eye: np.ndarray, *, left: bool = False) -> None:
-    """The directions of the axes, at the lower right or left."""
-    start = np.array([0.45 * DPI if left else axes.bbox.width - 0.45 * DPI, 0.3 * DPI])
-    how = {"xycoords": "axes pixels", "textcoords": "axes pixels", "annotation_clip": False}
-    for name, arm in zip("xyz", projected(np.eye(3), eye)[0], strict=True):
-        tip = start + 0.3 * DPI * arm
-        axes.annotate(
-            "", start, tip, **how, arrowprops={"arrowstyle": "<-", "color": ink(), "lw": 1}
-        )
-        at = start + 0.41 * DPI * arm
-        axes.annotate(name, at, at, **how, ha="center", va="center", size=9)

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from meso.figures.cells import straight, vertex_numbers
 from meso.figures.data import Drawn
-from meso.figures.mesh import projected, triad
+from meso.figures.eye import projected, triad
 from meso.figures.render import Body, View, render
 from meso.figures.style import CONTACT, DPI, SPEED
 from meso.files.vtu import degree_of

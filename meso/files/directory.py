@@ -25,10 +25,15 @@ from typing import Any
 
 from meso.errors import CaseError, MesoError
 
-#: What earlier versions, which kept no list, have written, by the folder.
+#: What earlier versions, which kept no list, have written, and runs that ended before theirs, by
+#: the folder.
 _UNLISTED = {
-    "": ("case.toml", "summary.json", "fields.pvd", "walls.pvd"),
+    "": (
+        *("case.toml", "summary.json", "report.html", "paraview_state.py"),
+        *("fields.pvd", "walls.pvd", "boundaries.pvd"),
+    ),
     "fields": ("*.vtu", "*.bp"),
+    "boundaries": ("*.vtu",),
     "walls": ("*.vtu",),
     "probes": ("*.csv",),
     "edges": ("*.csv",),

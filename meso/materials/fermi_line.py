@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BeforeValidator
-from scipy.interpolate import CubicSpline
 
 from meso.errors import CaseError
 from meso.units import NUMBER, is_number, unit
@@ -184,6 +183,8 @@ class FermiLine:
 
     def _table(self) -> np.ndarray:
         """K at uniform phases, from a cubic spline through the points."""
+        from scipy.interpolate import CubicSpline  # takes long to load
+
         rows = np.array(self.points, dtype=float)
         if rows.ndim != 2 or rows.shape[1] != 3 or len(rows) < 8 or not np.isfinite(rows).all():
             raise CaseError(("points", "must have at least eight rows of kx, ky, v, all finite"))
