@@ -1,29 +1,32 @@
 """How often the estimated errors of kinetic runs cover the true ones.
 
     python3 benchmarks/kinetic_errors.py [ribbon ring bend cross]
+    python3 benchmarks/kinetic_errors.py --seed 7 [film ...]  # settings drawn at random
     python3 benchmarks/kinetic_errors.py --smallest      # two ribbons: does it still run?
 
 Each case is a device, a mean free path, a kernel, a specularity and a number of harmonics N. What
 is estimated are relative errors of N harmonics and of the mesh together. True are closed forms
-(isotropic ribbons), an integral equation (`RADIAL`), and for other devices degree 5 and twice as
-many harmonics as in the cases, extrapolated; where these are in doubt by more than a third of the
-estimate, a case says nothing.
+(films), an integral equation (ribbons), and for other devices degree 5, or degree 4 on cells half
+as large where settings are drawn, and twice as many harmonics as in the cases and at least 32,
+extrapolated; where these are in doubt by more than a third of the estimate, a case says nothing.
 """
 
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import gmsh
 import numpy as np
+from kinetic_ribbon import ribbon
 
 import meso
 from meso.constants import ELEMENTARY_CHARGE
 from meso.evidence.convergence import Convergence, converge, quantities
-from meso.exact_kinetic import KineticRibbon
+from meso.exact_kinetic import KineticFilm
 from meso.flow import Flow, Kinetic
 from meso.observables.grazing import iteration_tolerance
 from meso.results.running import build_device
@@ -33,27 +36,6 @@ GEOMETRIES = Path(__file__).parents[1] / "geometries"
 ROUNDING = 1e-6
 KERNELS = ("isotropic", "radial-tangential")
 WIDTH, SIGMA, VOLT, PERIOD = 100e-9, 4e-3, 1e-3, 10e-9
-#: Of ribbons with the radial-tangential kernel: mean free path over width, specularity; current
-#: over Drude's and J in the centre less J at the wall over sigma E, to 1e-7. By characteristics,
-#: with the second harmonic as the source, on panels that are graded to the walls.
-RADIAL = {
-    (0.01, 0.0): (0.995096729, 0.439894840),
-    (0.03, 0.0): (0.985290188, 0.439894777),
-    (0.05, 0.0): (0.975483646, 0.439867257),
-    (0.1, 0.0): (0.950969756, 0.437112755),
-    (0.3, 0.0): (0.856456246, 0.375510599),
-    (1.0, 0.0): (0.635462150, 0.227584329),
-    (2.0, 0.0): (0.478425179, 0.147981240),
-    (5.0, 0.0): (0.292524193, 0.073157718),
-    (0.01, 0.5): (0.997725835, 0.208375333),
-    (0.03, 0.5): (0.993177505, 0.208375305),
-    (0.05, 0.5): (0.988629175, 0.208362724),
-    (0.1, 0.5): (0.977258865, 0.207105065),
-    (0.3, 0.5): (0.932535295, 0.179632058),
-    (1.0, 0.5): (0.804711416, 0.113708299),
-    (2.0, 0.5): (0.681870737, 0.076617241),
-    (5.0, 0.5): (0.487309538, 0.039779924),
-}
 #: A quarter of a ring in structured cells, as a user might draw it.
 RING = """
 SetFactory("OpenCASCADE");
@@ -90,36 +72,41 @@ class Setting:
     """A device with its walls and its metal.
 
     Attributes:
-        device: "ribbon", "period 24" (flat cells across it), "ring 8x32", "bend 15" or "cross 20"
-            (size of the cells, nm).
+        device: "period 24" (flat cells across a ribbon), "ribbon 15", "film 15", "ring 8x32",
+            "bend 15" or "cross 20" (size of the cells, nm); a film has a Fermi sphere.
         path: Mean free path over the width.
         kernel: Scattering.
         specularity: Of all walls.
+        electrons: Mean free path between collisions of electrons, over the width.
+        angle: Of a bend, degrees.
     """
 
     device: str
     path: float
     kernel: str
     specularity: float = 0.0
+    electrons: float = inf
+    angle: float = 90.0
 
     def case(self, folder: Path, harmonics: int, *, fine: bool = False) -> meso.Case:
         """The case, or one with cells half as large."""
         kind, _, cells = self.device.partition(" ")
-        size = float(cells) * (0.5 if fine else 1.0) if kind in ("bend", "cross") else 0.0
+        size = 0.0 if kind in ("period", "ring") else float(cells) * (0.5 if fine else 1.0)
         wall: Any = {"wall": {"specularity": self.specularity}}
         ends: Any = [{"contact": {"potential": volt}} for volt in (VOLT, 0.0)]
         boundaries = {"source": ends[0], "drain": ends[1], "edges": wall}
         parameters: dict[str, float] = {}
-        file = {"ribbon": "ribbon", "period": "ribbon_period", "bend": "annulus"}.get(kind, kind)
+        file = {"period": "ribbon_period", "film": "ribbon", "bend": "annulus"}.get(kind, kind)
         path = GEOMETRIES / f"{file}.geo"
-        if kind in ("ribbon", "period"):
+        if kind in ("ribbon", "film", "period"):
             parameters = {"width": 100, "length": 10}
-            parameters |= {"cells": float(cells)} if cells else {}
+            parameters |= {"cells": float(cells)} if kind == "period" else {}
             boundaries = {"source": {"periodic": {"to": "drain", "voltage": VOLT}}, "edges": wall}
         elif kind == "ring":
             across, along = (int(n) * (2 if fine else 1) for n in cells.split("x"))
             path = ring(folder / f"ring{across}.msh", across, along)
         elif kind == "bend":
+            parameters = {"angle": self.angle}
             boundaries = {**boundaries, "inner": wall, "outer": wall}
             del boundaries["edges"]
         else:
@@ -128,12 +115,14 @@ class Setting:
             boundaries = {"left": ends[0], "right": ends[1], "edges": wall}
             boundaries |= {"top": floating, "bottom": floating}
         metal = {
-            "carriers": "2d",
+            "carriers": "3d" if kind == "film" else "2d",
             "conductivity": SIGMA,
             "mean_free_path": self.path * WIDTH,
             "scattering": self.kernel,
             "fermi_energy": ELEMENTARY_CHARGE,
         }
+        if self.electrons < inf:
+            metal["electron_electron_mean_free_path"] = self.electrons * WIDTH
         geometry = {"file": str(path), "length_unit": "nm", "parameters": parameters}
         tables: dict[str, Any] = {
             "geometry": geometry,
@@ -149,8 +138,8 @@ class Setting:
 class Solver:
     """Solutions of a setting on its mesh, each of them made once."""
 
-    def __init__(self, setting: Setting, folder: Path) -> None:
-        self.case = setting.case(folder, 16)
+    def __init__(self, setting: Setting, folder: Path, *, fine: bool = False) -> None:
+        self.case = setting.case(folder, 16, fine=fine)
         self.device = build_device(self.case)
         self.found: dict[tuple[int, int], Flow] = {}
 
@@ -168,16 +157,19 @@ class Solver:
         return self.found[harmonics, order]
 
 
-def truth(setting: Setting, solve: Solver, most: int) -> tuple[np.ndarray, np.ndarray]:
+def truth(setting: Setting, solve: Solver, most: int, degree: int) -> tuple[np.ndarray, np.ndarray]:
     """True values of the quantities, and what these are in doubt by."""
-    if setting.device.startswith(("ribbon", "period")):
-        if setting.kernel == "isotropic":
-            exact = KineticRibbon(
+    kind = setting.device.split()[0]
+    if kind in ("ribbon", "film", "period"):
+        if kind == "film":
+            film = KineticFilm(
                 width=1.0, mean_free_path=setting.path, specularity=setting.specularity
             )
-            current, step = exact.conductance, exact.edge_step
+            current, step = film.conductance, film.edge_step
         else:
-            current, step = RADIAL[setting.path, setting.specularity]
+            current, step = ribbon(
+                setting.path, setting.specularity, setting.kernel, setting.electrons
+            )
         _, units, values = quantities(solve(8, 3, None))
         kappa = solve.case.materials["metal"].orbital_coupling
         assert isinstance(kappa, float)
@@ -185,25 +177,26 @@ def truth(setting: Setting, solve: Solver, most: int) -> tuple[np.ndarray, np.nd
         size = {"A": current * field * WIDTH, "J s": abs(kappa) * step * field * PERIOD}
         true = [np.sign(v) * size.get(u, abs(v)) for v, u in zip(values, units, strict=True)]
         return np.array(true), np.zeros(len(true))
-    _, units, few = quantities(solve(most, 5, None))
-    many = quantities(solve(2 * most, 5, None))[2]
+    _, units, few = quantities(solve(most, degree, None))
+    many = quantities(solve(2 * most, degree, None))[2]
     moments, step = np.array(units) == "J s", many - few
     # Moments converge too irregularly to be extrapolated.
     return np.where(moments, many, many + step / 3), np.abs(step) / np.where(moments, 2, 4)
 
 
 def estimates(
-    setting: Setting, numbers: tuple[int, ...], folder: Path
+    setting: Setting, numbers: tuple[int, ...], folder: Path, *, fine: bool
 ) -> Iterator[tuple[int, Convergence, np.ndarray, np.ndarray]]:
     """N, what is estimated, the true values and their doubt."""
     solve = Solver(setting, folder)
-    true, doubt = truth(setting, solve, max(numbers))
+    finer = Solver(setting, folder, fine=True) if fine else solve
+    true, doubt = truth(setting, finer, max(16, *numbers), 4 if fine else 5)
     for number in numbers:
         found = converge(solve, order=3, harmonics=number, tolerance=1e-3, estimate=True)[1]
         yield number, found, true, doubt
 
 
-def settings(device: str, smallest: bool) -> tuple[list[Setting], tuple[int, ...]]:
+def settings(device: str, smallest: bool) -> list[tuple[Setting, tuple[int, ...]]]:
     """Those of a kind of device, and the numbers of harmonics."""
     if smallest:
         kinds: list[tuple[str, float, float]] = [("period 20", 0.1, 0.0)]
@@ -223,20 +216,51 @@ def settings(device: str, smallest: bool) -> tuple[list[Setting], tuple[int, ...
             (f"{device} {'25' if device == 'bend' else '40'}", path, 0.0) for path in (0.3, 2.0)
         ]
         numbers = (4, 8, 16)
-    found = [
-        Setting(device=name, path=path, kernel=kernel, specularity=p)
+    return [
+        (Setting(device=name, path=path, kernel=kernel, specularity=p), numbers)
         for name, path, p in kinds
         for kernel in KERNELS
     ]
-    return found, numbers
 
 
-def row(device: str, smallest: bool, folder: Path) -> str:
-    """A row of the table: covered cases and the median of estimate over error."""
+#: Devices of drawn settings, how many of them, and the numbers of harmonics.
+DRAWN: dict[str, tuple[tuple[str, ...], int, tuple[int, ...]]] = {
+    "ribbon": (("period 16", "period 24", "period 40", "ribbon 20"), 80, (4, 8, 16, 32, 64)),
+    "film": (("film 20", "film 10"), 24, (4, 8, 16)),
+    "ring": (("ring 6x24", "ring 10x40"), 12, (4, 8, 16)),
+    "bend": (("bend 30",), 4, (4, 8)),
+    "cross": (("cross 50",), 2, (4, 8)),
+}
+
+
+def drawn(device: str, seed: int) -> list[tuple[Setting, tuple[int, ...]]]:
+    """Settings at random, each with a number of harmonics: lambda/W from 0.01 to 5, p to 0.9."""
+    kinds, count, numbers = DRAWN[device]
+    random = np.random.default_rng([seed, *device.encode()])
+    found: list[tuple[Setting, tuple[int, ...]]] = []
+    for k in range(count):
+        kernel = "isotropic" if device == "film" else KERNELS[k % 2]
+        colliding = device == "ribbon" and random.random() < 0.25
+        setting = Setting(
+            device=str(random.choice(kinds)),
+            path=float(np.exp(random.uniform(*np.log([0.01, 5.0])))),
+            kernel=kernel,
+            specularity=float(random.uniform(0.0, 0.9)),
+            electrons=float(np.exp(random.uniform(*np.log([0.03, 3.0])))) if colliding else inf,
+            angle=float(random.uniform(30.0, 80.0)),
+        )
+        number = 128 if device == "ribbon" and k % 20 == 0 else int(random.choice(numbers))
+        found.append((setting, (number,)))
+    return found
+
+
+def row(
+    device: str, chosen: list[tuple[Setting, tuple[int, ...]]], folder: Path, *, fine: bool
+) -> str:
+    """A row: covered cases, the median of estimate over error, the worst error over estimate."""
     counts: dict[str, list[tuple[float, float]]] = {"current": [], "extrapolated": [], "moment": []}
-    chosen, numbers = settings(device, smallest)
-    for setting in chosen:
-        for number, found, true, doubt in estimates(setting, numbers, folder):
+    for setting, numbers in chosen:
+        for number, found, true, doubt in estimates(setting, numbers, folder, fine=fine):
             mesh = np.array(found.mesh)
             error = found.relative(found.values[-1] - true)
             pairs = {
@@ -258,8 +282,12 @@ def row(device: str, smallest: bool, folder: Path) -> str:
     cells = []
     for pairs_ in counts.values():
         real, estimate = np.array(pairs_).T
-        covered, ratio = int((real <= estimate + ROUNDING).sum()), np.median(estimate / real)
-        cells += [f"{covered} of {len(real)}", f"{ratio:.1f}"]
+        covered, ratios = int((real <= estimate + ROUNDING).sum()), real / (estimate + ROUNDING)
+        cells += [
+            f"{covered} of {len(real)}",
+            f"{np.median(estimate / real):.1f}",
+            f"{ratios.max():.2f}",
+        ]
     return f"| {device} | {' | '.join(cells)} |"
 
 
@@ -268,13 +296,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Coverage of estimated errors of kinetic runs.")
     parser.add_argument("devices", nargs="*", default=["ribbon", "ring", "bend", "cross"])
     parser.add_argument("--smallest", action="store_true", help="two ribbons")
+    parser.add_argument("--seed", type=int, help="settings drawn at random instead")
     options = parser.parse_args()
-    heads = ["current", "extrapolated", "moment"]
-    print("| device |" + "".join(f" {head}: covered | over the true one |" for head in heads))
-    print("|---" * 7 + "|")
+    print("| device ", end="")
+    for head in ("current", "extrapolated", "moment"):
+        print(f"| {head}: covered | over the true one | worst true over it ", end="")
+    print("|\n" + "|---" * 10 + "|")
     with TemporaryDirectory() as folder:
         for device in ["ribbon"] if options.smallest else options.devices:
-            print(row(device, options.smallest, Path(folder)), flush=True)
+            random = options.seed is not None and not options.smallest
+            chosen = drawn(device, options.seed) if random else settings(device, options.smallest)
+            fine = random and device in ("ring", "bend", "cross")
+            print(row(device, chosen, Path(folder), fine=fine), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,19 @@ change of Q* counts 1.5 times. Edge moments, which :mod:`meso.observables.grazin
 1/N at walls, converge as N^-2 or faster, but late where the mean free path is longer than the
 device is wide: they are not extrapolated, and their error is
 
-    max(|Q_N - Q_N/2|, |Q_N/2 - Q_N/4|/8) + what is in doubt at walls.
+    max(|Q_N - Q_N/2|, |Q_N/2 - Q_N/4|/5) + what is in doubt at walls.
 
-The factors make the estimates cover the error in nearly all of a broad set (docs/bounds.md).
-The error of the mesh is 1.5 times the change with the polynomial degree, from k to k + 1: where it
-matters the next degrees leave up to a third of it, each. On large meshes it is that from k to
-k - 1, which is pessimistic. It is taken with all harmonics: beams through an opening, and
-what comes in flat along a wall, need finer cells than few harmonics show. "auto" raises what the
-larger error is of, the harmonics or the degree. These are estimates, not bounds.
+The first alone is too small where Q_N/2 and Q_N happen to err by the same amount; the second is
+what a convergence as N^-3/2 would leave. Of the step from two harmonics, the hydrodynamic model, to
+four only what exceeds a tenth of the moment counts: that model is 8 per cent low even in wide
+devices.
+
+The factors make the estimates cover the error in nearly all of a broad set, and of others drawn at
+random (docs/bounds.md). The error of the mesh is 1.5 times the change with the polynomial degree,
+from k to k + 1: where it matters the next degrees leave up to a third of it, each. On large meshes
+it is that from k to k - 1, which is pessimistic. It is taken with all harmonics: beams through an
+opening, and what comes in flat along a wall, need finer cells than few harmonics show. "auto"
+raises what the larger error is of, the harmonics or the degree. These are estimates, not bounds.
 """
 
 from __future__ import annotations
@@ -40,6 +45,8 @@ FIRST, MOST, HIGHEST = 4, 128, 8
 #: Part of kappa times the current along a wall that is no moment: at specular walls there is none.
 NOTHING = 1e-3
 
+#: Part of a moment that the hydrodynamic model may lack in any device.
+_FLUID = 0.1
 #: Error of degree k over its change from k to k + 1.
 _SLOWLY = 1.5
 #: Cells up to which one degree more is cheap.
@@ -135,16 +142,17 @@ class Convergence:
         last = len(self.harmonics) - 1
         steps = np.abs(np.diff(self.values[-3:], axis=0))
         currents, moments = steps[-1] / self._rest(last) / 2, steps[-1]
+        before = np.zeros(len(self.names))
         if last > 1:
             change = np.abs(self.extrapolated - self._extrapolated(last - 1))
             change *= np.where(steps[-2] < 3 * steps[-1], 1.5, 1.0)
-            currents = np.maximum(currents, change)
-            if self.harmonics[-3] > 2:  # moments of the hydrodynamic model are of another kind
-                moments = np.maximum(moments, steps[-2] / 8)
+            currents, before = np.maximum(currents, change), steps[-2]
         # Few harmonics, and two, the hydrodynamic model, tell little of how fast they converge.
         if last < 2 or self.harmonics[-3] == 2:
             moments = 2 * moments
             currents = steps[-1] if last < 2 else 2 * currents
+            before = np.maximum(before - _FLUID * np.abs(self.values[-1]), 0.0)
+        moments = np.maximum(moments, before / 5)
         return np.where(self._moments, moments, currents) + self.doubt
 
     @property
