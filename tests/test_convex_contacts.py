@@ -289,7 +289,7 @@ EXACT = 1e-6
     ("drawing", "a"),
     [
         pytest.param(CIRCLES, 0.2, id="circles"),
-        pytest.param(OCC + CIRCLES, 0.02, id="circles-occ-narrow", marks=pytest.mark.verification),
+        pytest.param(OCC + CIRCLES, 0.02, id="circles-occ-narrow", marks=pytest.mark.thorough),
         pytest.param(CIRCLES, 0.02, id="circles-narrow", marks=pytest.mark.verification),
         pytest.param(CIRCLES, 1e-4, id="circles-points", marks=pytest.mark.verification),
         pytest.param(OCC + CIRCLES, 0.2, id="circles-occ", marks=pytest.mark.verification),

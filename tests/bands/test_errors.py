@@ -52,6 +52,7 @@ def test_adaptive_with_and_without_symmetry():
     assert abs(one.value[0, 2, 1] - all_.value[0, 2, 1]) < both
 
 
+@pytest.mark.thorough
 def test_adaptive_in_a_metal():
     """Ta to 30 %: within it, from fewer points than a grid of 36³ has, which is off by as much."""
     found = bands.hall_conductivity(models.SlaterKosterBcc("Ta"), "S", energy=0.0, tolerance=0.3)

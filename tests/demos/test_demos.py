@@ -764,7 +764,7 @@ def _titanium_film(solved: Result) -> None:
     moments = sorted(m.moment / m.measure / kappa / (drude / 20 / NM) for m in solved.edge_moments)
     close = (found.error[1] + found.mesh[1]) * exact.edge_step
     assert moments == pytest.approx([-exact.edge_step, exact.edge_step], abs=close)
-    assert max(found.error) < 2e-3
+    assert max(found.error) < 3e-3
     fluid = result("titanium_film", ("flow.model", "hydrodynamic"))
     assert fluid.periodic["source"].current / drude / exact.conductance - 1 == pytest.approx(
         -0.0146, abs=2e-4

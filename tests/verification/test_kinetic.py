@@ -41,7 +41,7 @@ RIBBONS = [
     thorough(0.1, np.inf, 0.0, "isotropic", 0.95755882893946),
     (0.1, np.inf, 0.0, "radial-tangential", 0.9509697559237719),
     thorough(0.5, np.inf, 0.0, "isotropic", 0.7973801760359),
-    (2.0, np.inf, 0.0, "isotropic", 0.48875687458445),
+    thorough(2.0, np.inf, 0.0, "isotropic", 0.48875687458445),
     thorough(0.1, np.inf, 0.5, "radial-tangential", 0.9772588646734773),
     thorough(2.0, np.inf, 0.5, "isotropic", 0.68578151118389),
     (10.0, 0.05, 0.0, "isotropic", 0.41997545919096),

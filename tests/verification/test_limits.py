@@ -6,7 +6,7 @@ from math import inf
 
 import numpy as np
 import pytest
-from conftest import draw, material, solve
+from conftest import draw, material, solve, thorough
 
 from meso import Contact, Wall
 from meso.exact import Bend, Corbino
@@ -28,7 +28,7 @@ WIDE = {"opening": 60, "fillet": 19, "length": 160}
 
 @pytest.mark.parametrize(
     ("name", "walls", "parameters"),
-    [("annulus", ("inner", "outer"), {}), ("constriction", ("edges",), WIDE)],
+    [("annulus", ("inner", "outer"), {}), thorough("constriction", ("edges",), WIDE)],
 )
 def test_ohmic_limit(name, walls, parameters):
     """Diffuse walls hold back a layer of thickness l: 1 - I/I_ohmic = c l + O(l^2)."""
