@@ -44,7 +44,8 @@ class ShapeGradient:
             boundary, shape (f, q).
         piece: Index into ``Device.pieces`` of each facet.
         outward: Change of T per metre by which all of a boundary moves outwards, by its name.
-        pieces: The same of each of ``Device.pieces``, if there are at most :data:`MANY`; else NaN.
+        pieces: The same of each of ``Device.pieces`` in 2D, if there are at most :data:`MANY`; else
+            NaN.
     """
 
     output: str
@@ -125,7 +126,7 @@ def _outward(
     """Changes per metre by which pieces of the boundary, and boundaries, move outwards."""
     names = list(device.boundaries)
     named = np.array([names.index(piece.boundary) for piece in device.pieces])
-    few = len(named) <= MANY
+    few = device.dimension == 2 and len(named) <= MANY
     parts = range(len(named)) if few else named.tolist()
     each = (outward(device, tuple(parts))[:, own] * nodes[own]).sum(axis=(1, 2))
     found = np.asarray(total(device.comm, each))
