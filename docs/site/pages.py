@@ -23,7 +23,14 @@ BEGIN = "## Your own device in ten minutes"
 PHYSICS = ("theory", "papers", "verification", "bounds")
 GUIDE = ("guide", "angular_momentum", "gradients", "fitting", "designing", "bands", "parallel")
 PROJECT = ("design",)
-LANGUAGES = {".py": "python", ".toml": "toml", ".c": "c", ".geo": "c", ".cff": "yaml", ".yaml": "yaml+jinja"}
+LANGUAGES = {
+    ".py": "python",
+    ".toml": "toml",
+    ".c": "c",
+    ".geo": "c",
+    ".cff": "yaml",
+    ".yaml": "yaml+jinja",
+}
 
 
 def documents() -> dict[str, list[str]]:
