@@ -88,6 +88,14 @@ def test_warnings_and_errors():
     assert " inputs" in page.text and "materials.sheet.mean_free_path" in page.text
 
 
+def test_errors_of_the_mesh():
+    """Beside every number that has one, those of pieces of walls too."""
+    run("--no-figures", **{"flow.estimate": True})
+    page, found = Page(Path("out/report.html")), summary()["mesh"]["estimated_errors"]
+    assert {"conductance_S", "edges.2.orbital_moment_hbar_per_m"} <= set(found)
+    assert set(found.values()) <= set(page.numbers)
+
+
 def test_a_sweep():
     """Failed points and their errors, too."""
     write_case(**{"flow.model": "ohmic"})

@@ -171,10 +171,9 @@ def _tables(found: Mapping[str, Any], errors: Mapping[str, Errors]) -> Iterator[
             table, "current into", "Conductances: current into a contact per potential at another"
         )
     key = next(k for k in found if k.startswith("dissipated_power_W"))
-    yield tag(
-        "p", "Dissipated power ", with_unit(found[key], key.removeprefix("dissipated_power_"))
-    )
-    yield quantities(*_part(_walls(found), "wall", errors))
+    power = with_unit(found[key], key.removeprefix("dissipated_power_"), errors.get(key, {}))
+    yield tag("p", "Dissipated power ", power)
+    yield quantities(*_part(_walls(found), "wall", {**errors, **_of_walls(found, errors)}))
 
 
 def _part(
@@ -182,6 +181,22 @@ def _part(
 ) -> tuple[Any, str, str, Any]:
     plain, own = _split(rows, errors)
     return plain, head, "", own
+
+
+def _of_walls(found: Mapping[str, Any], errors: Mapping[str, Errors]) -> dict[str, Errors]:
+    """Errors of the numbers of walls by the names that :func:`_walls` gives these."""
+    labels = {}
+    for name, wall in found["walls"].items():
+        pieces = wall.get("segments", [])
+        if len(pieces) > 1:
+            labels[name] = f"{name}, all"
+            labels |= {f"{name}.{i + 1}": f"{name} {i + 1}" for i in range(len(pieces))}
+    split = {column: column.rpartition(".") for column in errors}
+    return {
+        f"{labels[start]}.{key}": errors[column]
+        for column, (start, _, key) in split.items()
+        if start in labels
+    }
 
 
 def _walls(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
