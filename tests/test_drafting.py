@@ -62,6 +62,7 @@ def test_contacts_are_what_is_not_called_a_wall(tmp_path):
         "p3",
         "p4",
     }
+    assert main(["check", str(tmp_path / "bar.toml")]) == 0  # also what floats
 
 
 def test_it_runs(tmp_path, monkeypatch, capsys):

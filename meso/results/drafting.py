@@ -24,7 +24,7 @@ _CONTACT = re.compile(
 )
 #: What walls are called.
 _WALL = re.compile(r"wall|edge|side|insulat|isolat|hole|antidot", re.IGNORECASE)
-_DRIVE = ('potential = "1 mV"', 'potential = "0 V"', 'current = "0 A"')
+_DRIVE = ('potential = "1 mV"', 'potential = "0 V"')
 #: A name that TOML takes without quotes.
 _BARE = re.compile(r"[\w-]+", re.ASCII)
 
@@ -113,9 +113,11 @@ def _parameters(file: Path) -> list[str]:
 def _boundaries(device: Device) -> Iterator[str]:
     names, guess = _contacts(device)
     drive = iter(_DRIVE)
+    # Without a thickness a section of a metal carries currents per metre.
+    floating = f'current = "0 A{"/m" if device.dimension == 2 else ""}"'
     for name in device.boundaries:
         if name in names:
-            law = f"{{ contact = {{ {next(drive, _DRIVE[-1])} }} }}"
+            law = f"{{ contact = {{ {next(drive, floating)} }} }}"
             yield f"{_key(name)} = {law}" + (f"  # {guess}" if guess else "")
         else:
             yield f"{_key(name)} = {{ wall = {{ specularity = 0.0 }} }}  # from 0, rough, to 1"
