@@ -85,6 +85,15 @@ def test_nobody_asked() -> None:
     assert not meso.run(Case.from_dict(settings())).mesh_errors
 
 
+def test_highest_degree() -> None:
+    """There is no degree more: the result stays, and it is said that its errors are not known."""
+    told: list[str] = []
+    case = Case.from_dict(settings(order=10, estimate=True))
+    result = meso.run(case, progress=told.append)
+    assert result.contacts["source"].current > 0 and result.mesh_errors == {}
+    assert any("errors of the mesh are not known" in text for text in told)
+
+
 def test_given_potentials_have_none(plane: Result) -> None:
     assert {"source.current_A", "drain.current_A", "dissipated_power_W"} < set(plane.mesh_errors)
     assert "source.potential_V" not in plane.mesh_errors

@@ -22,6 +22,7 @@ import numpy as np
 
 from meso.constants import HBAR
 from meso.discrete.fields import Field
+from meso.errors import CaseError, ConvergenceError
 from meso.evidence import adapting, recovery
 from meso.evidence.indicators import absolute_curl
 from meso.flow.result import Flow
@@ -55,13 +56,19 @@ def with_errors(result: Result, *, progress: Callable[[str], None] = lambda text
 
     Args:
         result: An ohmic or hydrodynamic result; others know their errors in other ways.
-        progress: Called with lines of text.
+        progress: Called with lines of text, also where the errors cannot be found.
     """
     if result.flow.model not in ("ohmic", "hydrodynamic"):
         return result
     progress("errors of the mesh")
     solid = result.device.dimension == 3
-    return replace(result, mesh_errors=_recovered(result) if solid else _by_degree(result))
+    try:
+        found = _recovered(result) if solid else _by_degree(result)
+    except (CaseError, ConvergenceError) as error:
+        # There is no degree more, no memory for it, or no solution; the result itself is good.
+        progress(f"errors of the mesh are not known: {error}")
+        return result
+    return replace(result, mesh_errors=found)
 
 
 def _kind(name: str) -> str:
