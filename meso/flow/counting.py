@@ -34,11 +34,13 @@ class Batches:
         return np.asarray(self.scores.sum(axis=0) / self.counts.sum())
 
     def variance(self, score: np.ndarray) -> np.ndarray:
-        """Of the mean of a score, given as sums over batches, shape (b, ...)."""
+        """Of the mean of a score, given as sums over batches, shape (b, ...).
+
+        Whatever the variances of batches are: those of lattices are no multiples of their numbers.
+        """
         total, batches = self.counts.sum(), len(self.counts)
-        counts = self.counts.reshape(-1, *[1] * (score.ndim - 1))
-        squares = (score**2 / counts).sum(axis=0) - score.sum(axis=0) ** 2 / total
-        return np.asarray(np.maximum(squares, 0.0) / (total * max(1, batches - 1)))
+        off = score - np.multiply.outer(self.counts, score.sum(axis=0) / total)
+        return np.asarray((off**2).sum(axis=0) / total**2 * batches / max(1, batches - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

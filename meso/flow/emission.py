@@ -9,6 +9,8 @@ import numpy as np
 from meso.flow.tracing import Maze, Phases, Swarm, along
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
+#: The number that is worst approximated by fractions.
+_GOLDEN = (np.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,15 +59,23 @@ class Edges:
         return float(self.measure.sum())
 
     def random(
-        self, rng: np.random.Generator, count: int
+        self, rng: np.random.Generator, part: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Places that are uniform along the edges: numbers here, positions, unit tangents."""
-        which = rng.choice(len(self.facet), size=count, p=self.measure / self.length)
-        s, todo = np.empty(count), np.arange(count)
-        while len(todo):
-            s[todo] = rng.random(len(todo))
+        """Places that are uniform along the edges: numbers here, positions, unit tangents.
+
+        Args:
+            rng: Random numbers.
+            part: Of the length at which they are, about, uniform in 0 … 1, shape (n,).
+        """
+        end = np.cumsum(self.measure) / self.length
+        which = np.minimum(np.searchsorted(end, part), len(end) - 1)
+        s, todo = 1 - (end[which] - part) * self.length / self.measure[which], np.arange(len(part))
+        while True:
             slope = np.linalg.norm(along(self.control[which[todo]], s[todo])[1], axis=1)
             todo = todo[rng.random(len(todo)) * self.speed[which[todo]] > slope * (1 + 1e-12)]
+            if not len(todo):
+                break
+            s[todo] = rng.random(len(todo))
         position, slope = along(self.control[which], s)
         return which, position, slope / np.linalg.norm(slope, axis=1, keepdims=True)
 
@@ -86,14 +96,25 @@ class Edges:
         )
 
 
+def lattice(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Pairs of numbers, each pair uniform, and all of them evenly spread, shape (2, count).
+
+    A lattice that is shifted by chance: no mean is biased, and all that depends on two numbers
+    smoothly, or jumps along few lines, has a much smaller variance than of independent pairs.
+    """
+    steps = np.arange(count)
+    return np.asarray((np.stack([steps / count, steps * _GOLDEN]) + rng.random((2, 1))) % 1)
+
+
 def from_contact(
     edges: Edges, rng: np.random.Generator, count: int, pairs: int, line: Phases | None = None
 ) -> Swarm:
     """Particles that come out of a reservoir: in equilibrium in front of it, as v.n."""
     if line is not None:
         return _from_contact(edges, rng, count, pairs, line)
-    which, position, tangent = edges.random(rng, count)
-    sine = 2 * rng.random(count) - 1
+    part, sine = lattice(rng, count)
+    which, position, tangent = edges.random(rng, part)
+    sine = 2 * sine - 1
     return edges.swarm(which, position, turned(tangent, sine, np.sqrt(1 - sine**2)), pairs)
 
 
@@ -103,7 +124,7 @@ def _from_contact(
     which, todo = np.empty(count, int), np.arange(count)
     position, velocity, phases = np.empty((count, 2)), np.empty((count, 2)), np.empty(count)
     while len(todo):
-        which[todo], position[todo], tangent = edges.random(rng, len(todo))
+        which[todo], position[todo], tangent = edges.random(rng, rng.random(len(todo)))
         phases[todo], velocity[todo] = line.random(rng, len(todo))
         w = velocity[todo]
         inwards = w[:, 1] * tangent[:, 0] - w[:, 0] * tangent[:, 1]

@@ -87,7 +87,6 @@ class _Sums:
     remembered: list[np.ndarray] = field(default_factory=list)
     arrivals: np.ndarray
     tally: np.ndarray
-    squares: np.ndarray
 
     @property
     def particles(self) -> int:
@@ -361,7 +360,6 @@ class Particles:
             _Sums(
                 arrivals=np.zeros((len(self.contacts), BINS), np.int64),
                 tally=np.zeros(shape, np.int64),
-                squares=np.zeros(shape),
             )
             for _ in range(count)
         ]
@@ -400,7 +398,6 @@ class Particles:
         for batch in in_threads(work, mine, comm):
             own = sums[batch.source]
             own.tally += batch.tally
-            own.squares += (batch.tally / UNIT) ** 2 / batch.count
             own.arrivals += batch.arrivals
             rows.append((batch.number, batch.source, batch.count, batch.scores, batch.remembered))
             steps += batch.steps
@@ -448,7 +445,7 @@ class Particles:
     def _flow(self, sums: list[_Sums], counted: Counted, steps: int) -> Flow:
         comm = self.device.comm
         for own in sums:
-            for array in (own.tally, own.squares, own.arrivals):
+            for array in (own.tally, own.arrivals):
                 comm.Allreduce(MPI.IN_PLACE, array)
         if self.contacts:
             counted = replace(counted, angles=np.array([own.arrivals for own in sums]))
