@@ -51,8 +51,9 @@ from meso.requirements import particle_problems
 
 #: Relative standard error of the conductances, and particles at most.
 TOLERANCE, MOST = 1e-2, 10_000_000
-#: Particles of a batch, and batches, of the first round; batches of all others at least.
-_FIRST, _BATCHES = 256, 64
+#: Particles of a batch of the first round, at least of all others; batches of a round, about, and
+#: of each source at least: errors of errors are one over the square root of twice their number.
+_FIRST, _SMALLEST, _BATCHES, _LEAST = 256, 64, 128, 24
 #: Steps that a batch should take, about; particles that it has at most.
 _STEPS, _LARGEST = 1_000_000, 8192
 #: Rounds grow by this factor at most.
@@ -370,7 +371,7 @@ class Particles:
         while True:
             tasks = []
             for source, share in enumerate(shares):
-                own = max(8, round(share * wanted / size))
+                own = max(_LEAST, round(share * wanted / size))
                 tasks += [(number + i, source, size) for i in range(own)]
                 number += own
             steps += self._trace(tasks, sums)
@@ -382,8 +383,8 @@ class Particles:
                 return sums, counted, steps
             more = done * (1.1 * (error / self.tolerance) ** 2 - 1)
             wanted = float(min(max(more, 0.1 * done), (_GROWTH - 1) * done, self.most - done))
-            size = int(np.clip(_STEPS * done / steps, 64, _LARGEST))
-            size = int(max(min(size, wanted / _BATCHES), 16))
+            size = min(_STEPS * done / steps, wanted / _BATCHES)
+            size = int(np.clip(size, _SMALLEST, _LARGEST))
 
     def _forgets_not(self, sums: _Sums) -> bool:
         mean, error = self._remembered(sums)
