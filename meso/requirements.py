@@ -78,15 +78,6 @@ def particle_problems(
     wrong = list(kinetic_problems(materials, boundaries, magnetic_field))
     for region, material in materials.items():
         key = f"materials.{material.name or region}"
-        if material.carriers == "3d":
-            text = 'particles are for a Fermi line, carriers = "2d"; use flow.model = "kinetic"'
-            wrong.append((f"{key}.carriers", f'found "3d"; {text}'))
-        if material.fermi_line is not None and magnetic_field:
-            text = (
-                "orbits of this Fermi line are no circles, and particles follow no others in a"
-                ' magnetic field; use flow.model = "kinetic"'
-            )
-            wrong.append((f"{key}.fermi_line", text))
         for name in material.profiles:
             text = 'varies in space: particles need one value in each region; or model = "kinetic"'
             wrong.append((f"{key}.{name}", text))

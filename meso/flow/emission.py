@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from meso.flow.tracing import Maze, Phases, Swarm, along
+from meso.flow.tracing import Maze, Phases, Sphere, Swarm, along
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 #: The number that is worst approximated by fractions.
@@ -41,7 +41,7 @@ class Edges:
         object.__setattr__(self, "measure", measure)
         object.__setattr__(self, "speed", degree * steps.max(axis=1, initial=0.0))
 
-    def flux(self, line: Phases | None) -> float:
+    def flux(self, line: Phases | Sphere | None) -> float:
         """Integral of <|w.n|> along the edges."""
         if line is None:
             return 2 / np.pi * self.length
@@ -107,7 +107,11 @@ def lattice(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def from_contact(
-    edges: Edges, rng: np.random.Generator, count: int, pairs: int, line: Phases | None = None
+    edges: Edges,
+    rng: np.random.Generator,
+    count: int,
+    pairs: int,
+    line: Phases | Sphere | None = None,
 ) -> Swarm:
     """Particles that come out of a reservoir: in equilibrium in front of it, as v.n."""
     if line is not None:
@@ -119,7 +123,7 @@ def from_contact(
 
 
 def _from_contact(
-    edges: Edges, rng: np.random.Generator, count: int, pairs: int, line: Phases
+    edges: Edges, rng: np.random.Generator, count: int, pairs: int, line: Phases | Sphere
 ) -> Swarm:
     which, todo = np.empty(count, int), np.arange(count)
     position, velocity, phases = np.empty((count, 2)), np.empty((count, 2)), np.empty(count)
@@ -139,7 +143,11 @@ def turned(tangent: np.ndarray, cosine: np.ndarray, sine: np.ndarray) -> np.ndar
 
 
 def everywhere(
-    maze: Maze, rng: np.random.Generator, count: int, pairs: int, line: Phases | None = None
+    maze: Maze,
+    rng: np.random.Generator,
+    count: int,
+    pairs: int,
+    line: Phases | Sphere | None = None,
 ) -> Swarm:
     """Particles in equilibrium: uniform in the device, and in angle or phase."""
     cell = rng.choice(len(maze.area), size=count, p=maze.area / maze.area.sum())
@@ -160,7 +168,7 @@ def inside(
     position: np.ndarray,
     rng: np.random.Generator,
     pairs: int,
-    line: Phases | None = None,
+    line: Phases | Sphere | None = None,
 ) -> Swarm:
     """Particles at places in cells, in all directions, or at all phases, alike."""
     phases = None

@@ -237,35 +237,57 @@ static inline way leave(place at, double k, int entered, const double *v, const 
     return best;
 }
 
-/* A direction after a collision: the angle that it turns by has the density
-   sum over m of series[m] cos(m angle), at most `most`, by rejection. */
-static void scatter(stream *of, place *at, const double *series, int terms, double most)
+/* A direction after a collision, and the speed in the plane: the angle that it turns by has the
+   density sum over m of series[m] cos(m angle), at most `most`, by rejection. */
+static double scatter(stream *of, place *at, double speed, int sphere, const double *series,
+                      int terms, double most)
 {
-    double angle, density;
-    if (terms == 1) { /* in all directions alike */
-        angle = 2 * PI * uniform(of);
-        at->dx = cos(angle), at->dy = sin(angle);
-        return;
-    }
+    double angle, density, up = 0, faster = 1;
+    const double height = sphere && terms > 1 ? sqrt(1 - speed * speed) : 0;
     do {
         angle = 2 * PI * uniform(of);
+        if (sphere)
+            up = 2 * uniform(of) - 1, faster = sqrt(1 - up * up);
+        if (terms == 1)
+            break; /* in all directions alike */
         density = series[0];
+        double by = angle;
+        if (sphere)
+            by = acos(fmin(fmax(speed * faster * cos(angle) + height * up, -1), 1));
         for (int m = 1; m < terms; m++)
             if (series[m] != 0)
-                density += series[m] * cos(m * angle);
+                density += series[m] * cos(m * by);
     } while (most * uniform(of) > density);
     const double c = cos(angle), s = sin(angle), dx = at->dx;
     at->dx = c * dx - s * at->dy, at->dy = s * dx + c * at->dy;
     const double norm = 1.5 - 0.5 * (at->dx * at->dx + at->dy * at->dy);
     at->dx *= norm, at->dy *= norm;
+    return faster;
 }
 
-/* A row of a Fermi line at a phase: velocity (2) and wave vector (2), linear in between. */
+/* A polygon of a Fermi line at a phase: velocity (2) of the side, and wave vector (2). */
 static void look(const double *line, int phases, double phase, double *row)
 {
     const int i = phase < phases ? (int)phase : phases - 1;
-    for (int j = 0; j < 4; j++)
+    row[0] = line[4 * i], row[1] = line[4 * i + 1];
+    for (int j = 2; j < 4; j++)
         row[j] = line[4 * i + j] + (phase - i) * (line[4 * i + 4 + j] - line[4 * i + j]);
+}
+
+/* How much phase is left on this side of the polygon, going up or down. */
+static double side_left(double phase, int up)
+{
+    const double side = floor(phase);
+    return up ? side + 1 - phase : phase - side;
+}
+
+/* The phase at which the next side of the polygon begins. */
+static double next_side(double phase, int phases, int up)
+{
+    const double side = floor(phase);
+    if (up)
+        return side + 1 < phases ? side + 1 : 0;
+    return nextafter(side > 0 ? side : phases, 0);
 }
 
 /* Turns a particle to the direction of its phase; returns its speed. */
@@ -333,8 +355,10 @@ static double mirrored(const double *line, int phases, double phase, double tx, 
    vertex e, all go counter-clockwise; control points of curved edges (3, degree + 1, 2).
    Of each facet: kind (0 contact, 1 wall, 2 periodic), specularity of a wall, and of a periodic one
    its twin as 3 cell + edge, the way there (2), its pair and the sign that counts.
-   Of a Fermi line that is no circle, unless it is null: at phases + 1 phases, the last of which is
-   the first, velocity and wave vector (4), then the highest speed.
+   Of a Fermi line that is no circle, unless it is null: a polygon, with the velocity of a side and
+   the wave vector where it begins (4) at phases + 1 phases, the last of which is the first, then
+   the highest speed. Curvatures are angles of phase per time then. On a Fermi sphere, seen along
+   z, the phases of particles are speeds in the plane.
    Of each particle: place and direction (4), phase on the line (1), cell and edge it comes from or
    -1 (2), weights (pairs), all of which change; the products of weights and crossings (pairs, pairs) are added to.
    In `tally` (cells, 1 + pairs, 3), unless it is null, go the time that the path takes and the way
@@ -347,8 +371,9 @@ int trace(int64_t particles, int64_t key, int64_t first, double length, int64_t 
           const double *controls, int degree, const double *series, int terms,
           const double *highest, const int32_t *kinds, const double *specularity,
           const int32_t *twins, const double *shifts, const int32_t *pair, const int32_t *signs,
-          int pairs, const double *line, int phases, double *places, double *phase, int32_t *where, double *weights, double *products,
-          int64_t *tally, double unit, int64_t *counts)
+          int pairs, const double *line, int phases, int sphere, double *places, double *phase,
+          int32_t *where, double *weights, double *products, int64_t *tally, double unit,
+          int64_t *counts)
 {
     const int64_t size = 3 * (1 + pairs);
     for (int64_t i = 0; i < particles; i++) {
@@ -358,14 +383,23 @@ int trace(int64_t particles, int64_t key, int64_t first, double length, int64_t 
         int32_t cell = where[2 * i], entered = where[2 * i + 1];
         double *w = weights + pairs * i, depth = -log(uniform(&of)), left = length;
         int stuck = 0;
-        double speed = line ? directed(line, phases, phase[i], &at) : 1;
+        double speed = line ? directed(line, phases, phase[i], &at) : sphere ? phase[i] : 1;
+        if (sphere) {
+            const double norm = 1 / sqrt(at.dx * at.dx + at.dy * at.dy);
+            at.dx *= norm, at.dy *= norm;
+        }
         for (int64_t step = 0;; step++) {
             if (step > most)
                 return -1;
-            const double k = curvatures[cell], rate = rates[cell], *v = vertices + 6 * cell;
+            const double rate = rates[cell], *v = vertices + 6 * cell;
+            const double turn = line ? curvatures[cell] * phases / (2 * PI) : 0;
+            const double k = line ? 0 : curvatures[cell] / speed;
             const double *control = bent[cell] < 0 ? 0 : controls + 6 * (degree + 1) * bent[cell];
             const double free = depth * speed / rate, reach = left * speed;
-            const double go = free < reach ? free : reach;
+            const double until =
+                turn == 0 ? 1e300 : side_left(phase[i], turn > 0) / fabs(turn) * speed;
+            const int turns = until < free && until < reach;
+            const double go = turns ? until : free < reach ? free : reach;
             way out = leave(at, k, entered, v, control, degree);
             counts[0]++;
             const int stays = go < out.length;
@@ -398,19 +432,30 @@ int trace(int64_t particles, int64_t key, int64_t first, double length, int64_t 
                                 llrint((w[m] - offsets[pairs * cell + m]) * part[j]);
                 }
                 stuck = path < 1e-13 ? stuck + 1 : 0;
-                at = to, left = path == reach ? 0 : left - path / speed, depth -= path * rate / speed;
+                at = to, left = path == reach ? 0 : left - path / speed;
+                depth -= path * rate / speed;
+                if (turn != 0 && !(stays && turns)) { /* on this side, in spite of rounding */
+                    const double side = floor(phase[i]), end = nextafter(side + 1, 0);
+                    phase[i] = fmin(fmax(phase[i] + turn * path / speed, side), end);
+                }
                 if (stays) {
                     entered = -1;
                     if (left <= 0) {
                         where[2 * i] = cell, where[2 * i + 1] = -1;
                         break;
                     }
+                    if (turns) {
+                        phase[i] = next_side(phase[i], phases, turn > 0);
+                        speed = directed(line, phases, phase[i], &at);
+                        continue;
+                    }
                     const int32_t kernel = kernels[cell];
                     if (line) {
                         phase[i] = phases * uniform(&of);
                         speed = directed(line, phases, phase[i], &at);
                     } else {
-                        scatter(&of, &at, series + terms * kernel, terms, highest[kernel]);
+                        speed = scatter(&of, &at, speed, sphere, series + terms * kernel, terms,
+                                        highest[kernel]);
                     }
                     depth = -log(uniform(&of));
                     continue;
@@ -439,6 +484,12 @@ int trace(int64_t particles, int64_t key, int64_t first, double length, int64_t 
                         }
                         if (smooth) {
                             inwards = fabs(at.dy * tx - at.dx * ty);
+                        } else if (sphere) {
+                            const double square = uniform(&of);
+                            along = sqrt(square) * cos(2 * PI * uniform(&of));
+                            inwards = sqrt(1 - square);
+                            speed = sqrt(along * along + inwards * inwards);
+                            along /= speed, inwards /= speed;
                         } else {
                             along = 2 * uniform(&of) - 1;
                             inwards = sqrt(1 - along * along);
@@ -468,6 +519,8 @@ int trace(int64_t particles, int64_t key, int64_t first, double length, int64_t 
         }
         places[4 * i] = at.x, places[4 * i + 1] = at.y;
         places[4 * i + 2] = at.dx, places[4 * i + 3] = at.dy;
+        if (sphere)
+            phase[i] = speed;
     }
     return 0;
 }

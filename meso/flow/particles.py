@@ -1,4 +1,4 @@
-"""The Boltzmann equation on a Fermi line, by particles: unbiased, with statistical errors.
+"""The linear Boltzmann equation by particles: unbiased, with statistical errors.
 
 Carriers fly straight (in a magnetic field along arcs), collide, are reflected or emitted by walls,
 and end in contacts, which emit them as the cosine. In equilibrium as many come from j to i as go
@@ -6,7 +6,8 @@ back; what a potential adds follows from where they end (M. Buettiker 1986),
 
     G_ij = G_i delta_ij - T_ij G_j,        G_j = (2/pi) (sigma/lambda) length of contact j,
 
-or, on a Fermi line that is no circle, <|v.n|> in place of 2/pi; times in place of lengths then.
+or, on a Fermi line that is no circle or a sphere, <|v.n|>/<v^2> in place of 2/pi; times in place of
+lengths then.
 
 Each particle carries what it owes to the potentials: that of the contact it came from, and
 the voltage of each period that it has crossed. The mean of that over those who pass a cell is the
@@ -45,7 +46,18 @@ from meso.flow.result import (
     ports_of,
     terminals_of,
 )
-from meso.flow.tracing import UNIT, Carriers, Maze, Phases, Swarm, Tracer, along, facets_of, maze_of
+from meso.flow.tracing import (
+    UNIT,
+    Carriers,
+    Maze,
+    Phases,
+    Sphere,
+    Swarm,
+    Tracer,
+    along,
+    facets_of,
+    maze_of,
+)
 from meso.materials.material import Material
 from meso.requirements import particle_problems
 
@@ -61,6 +73,8 @@ _GROWTH = 16
 #: Without contacts: mean free paths, or chords, after which the beginning is forgotten, at first;
 #: standard errors above which something is remembered.
 _MEMORY, _SEEN = 4.0, 3.0
+#: Sides of a Fermi line that is no circle: in a magnetic field each takes a step.
+_TURNING, _STRAIGHT = 240, 4096
 #: Of angles at which particles arrive.
 BINS = 60
 
@@ -108,7 +122,7 @@ class Particles:
             two ports.
         particles: Their number at most.
         seed: Of random numbers: the same numbers on all numbers of ranks and threads.
-        thickness: None, as there are no slabs of Fermi lines.
+        thickness: Thickness of a slab of 3D material, m; None otherwise.
         progress: Called with a line of text after each round.
 
     Raises:
@@ -151,11 +165,16 @@ class Particles:
         any_material = next(iter(materials.values()))
         #: sigma/lambda, S/m, over <w^2>.
         self.per_path = float(any_material.conductivity / any_material.mean_free_path)  # type: ignore[operator]
-        #: The Fermi line, if it is no circle.
-        self.line = None
+        #: The Fermi line or sphere, if it is no circle.
+        self.line: Phases | Sphere | None = None
         if (contour := any_material.contour) is not None:
-            self.line = Phases(contour)
-            self.per_path /= contour.square
+            self.line = Phases(contour, _TURNING if magnetic_field else _STRAIGHT)
+        elif any_material.carriers == "3d":
+            self.line = Sphere()
+        if self.line is not None:
+            self.per_path /= self.line.square
+        #: What multiplies currents per thickness.
+        self.depth = thickness or 1.0
         chord = np.pi * device.measure / sum(piece.measure for piece in device.pieces)
         path = max(self._path(m) for m in materials.values())
         #: Length over which particles without contacts are followed; potential of each cell, V,
@@ -234,7 +253,7 @@ class Particles:
     def sharvin(self) -> np.ndarray:
         """Conductance of each contact by itself, S, shape (contacts,)."""
         flux = np.array([self.edges[name].flux(self.line) for name in self.contacts])
-        return self.per_path * self.device.extent * flux
+        return self.per_path * self.depth * self.device.extent * flux
 
     def _tally(self) -> np.ndarray:
         return np.zeros((len(self.maze.area), 1 + len(self.pairs), 3), np.int64)
@@ -302,7 +321,8 @@ class Particles:
             steps += tracer(swarm, key, length=half, tally=given)
             gone.append(self._gone(swarm))
         ways = np.diff(gone, axis=0)
-        area, scale = self.maze.area.sum(), 2 * self.per_path * self.device.extent / self.memory
+        area = self.maze.area.sum()
+        scale = 2 * self.per_path * self.depth * self.device.extent / self.memory
         if self.slopes.any() and (len(self.pairs) == 1 or not self.magnetic_field):
             scores = (gone[4].T @ gone[4] - gone[2].T @ gone[2]) / 2
         else:

@@ -33,9 +33,8 @@ int trace(int64_t, int64_t, int64_t, double, int64_t,
           const double *, const int32_t *, const int32_t *, const double *, const double *,
           const int32_t *, const double *, const double *, int, const double *, int,
           const double *, const int32_t *, const double *, const int32_t *, const double *,
-          const int32_t *, const int32_t *, int, const double *, int, double *, double *,
-          int32_t *, double *, double *,
-          int64_t *, double, int64_t *);
+          const int32_t *, const int32_t *, int, const double *, int, int, double *, double *,
+          int32_t *, double *, double *, int64_t *, double, int64_t *);
 """
 _ffi = cffi.FFI()
 #: Tallies are integers in this unit.
@@ -78,30 +77,57 @@ class Carriers:
 
 
 class Phases:
-    """A Fermi line that is no circle, at so many phases that it is straight in between.
+    """A Fermi line that is no circle, as a polygon of sides of equal phases.
+
+    Its velocity, perpendicular to a side, is that of the side. So nothing about it is approximate
+    but its shape, by about 2/count^2: in a magnetic field carriers go from side to side, and all
+    phases stay as full as they are; chords end where as much comes in as goes out.
 
     Attributes:
         rows: Velocity over that of the mean free path, and wave vector, shape (n, 4).
         fastest: The highest speed.
+        square: <w^2>.
     """
 
-    def __init__(self, contour: Contour, count: int = 4096) -> None:
+    def __init__(self, contour: Contour, count: int) -> None:
         self.contour, at = contour, 2 * np.pi * np.arange(count) / count
-        w, k = contour.velocities(at), contour.waves(at)
+        k = contour.waves(at)
+        k *= np.sqrt(2 * np.pi / (np.conj(k) * np.roll(k, -1)).imag.sum())  # an area of pi
+        w = contour.velocity_of(np.roll(k, -1) - k) * count / (2 * np.pi)
         self.rows = np.column_stack([w.real, w.imag, k.real, k.imag])
-        self.fastest = float(np.abs(w).max())
+        self.fastest, self.square = float(np.abs(w).max()), contour.square
 
     def random(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Phases in numbers of rows, in equilibrium, and velocities (count, 2)."""
         phase = len(self.rows) * rng.random(count)
-        at = phase.astype(int)
-        step = np.roll(self.rows[:, :2], -1, axis=0) - self.rows[:, :2]
-        return phase, self.rows[at, :2] + (phase - at)[:, None] * step[at]
+        return phase, self.rows[phase.astype(int), :2]
 
     def flux(self, normals: np.ndarray) -> np.ndarray:
         """<|w.n|> for normals (m, 2), shape (m,)."""
         which, inverse = np.unique(normals.round(9), axis=0, return_inverse=True)
         return np.abs(which @ self.rows[:, :2].T).mean(axis=1)[inverse.reshape(-1)]
+
+
+class Sphere:
+    """A Fermi sphere where nothing depends on z: velocities in the plane, up to that of the sphere.
+
+    In place of phases particles have speeds, sqrt(1 - v_z^2).
+
+    Attributes:
+        fastest: The highest speed.
+        square: <w^2> in the plane.
+    """
+
+    fastest, square = 1.0, 2 / 3
+
+    def random(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Speeds in equilibrium, and velocities (count, 2)."""
+        speed, angle = np.sqrt(1 - rng.random(count) ** 2), 2 * np.pi * rng.random(count)
+        return speed, speed[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+    def flux(self, normals: np.ndarray) -> np.ndarray:
+        """<|w.n|> for normals (m, 2), shape (m,)."""
+        return np.full(len(normals), 0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -325,7 +351,8 @@ def facets_of(device: Device, maze: Maze, boundaries: Mapping[str, Boundary]) ->
 class Swarm:
     """Particles: places and directions (n, 4), where they come from (n, 2), weights (n, pairs).
 
-    On a Fermi line that is no circle their phases on it, (n,), tell directions and speeds.
+    On a Fermi line that is no circle their phases on it, (n,), tell directions and speeds; on a
+    sphere they are their speeds in the plane.
     """
 
     places: np.ndarray
@@ -358,7 +385,7 @@ class Tracer:
         carriers: What happens in each region.
         extent: Size of the device, m.
         offsets: What weights are counted from in tallies, shape (c, pairs).
-        line: Fermi line, if it is no circle.
+        line: Fermi line or sphere, if it is no circle.
         backwards: True to trace paths against the motion: those of the opposite field.
     """
 
@@ -370,7 +397,7 @@ class Tracer:
         extent: float,
         offsets: np.ndarray,
         *,
-        line: Phases | None = None,
+        line: Phases | Sphere | None = None,
         backwards: bool = False,
     ) -> None:
         self.offsets, self._trace = offsets, _kernel().trace
@@ -397,10 +424,10 @@ class Tracer:
             *(self._pointer(facets.shifts, "double"), self._pointer(facets.pair, "int32_t")),
             self._pointer(facets.signs, "int32_t"),
         ]
-        self._line = (_ffi.NULL, 0)
-        if line is not None:
+        self._line = (_ffi.NULL, 0, int(isinstance(line, Sphere)))
+        if isinstance(line, Phases):
             rows = np.append(np.vstack([line.rows, line.rows[:1]]), line.fastest)
-            self._line = (self._pointer(rows, "double"), len(line.rows))
+            self._line = (self._pointer(rows, "double"), len(line.rows), 0)
 
     def _pointer(self, array: np.ndarray, kind: str) -> Any:
         kept = np.ascontiguousarray(array, dtype=kind.removesuffix("_t"))

@@ -251,6 +251,10 @@ class Contour:
         """Velocities w_x + i w_y at phases (...)."""
         return self._scale * self._sum(phases, np.array(self.series) * self.orders)
 
+    def velocity_of(self, change: np.ndarray) -> np.ndarray:
+        """Velocity w_x + i w_y that belongs to a change of the wave vector over that of phase."""
+        return np.asarray(-1j * self._scale * change)
+
     def _sum(self, phases: np.ndarray, series: np.ndarray) -> np.ndarray:
         return np.asarray(np.exp(1j * np.multiply.outer(phases, self.orders)) @ series)
 

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.polynomial.chebyshev import poly2cheb
+from numpy.polynomial.legendre import leg2poly
 from pydantic import BeforeValidator, SkipValidation, ValidationInfo
 
 from meso.constants import ELECTRON_CHARGE, HBAR
@@ -310,12 +312,13 @@ class Material:
         return base + self._path("relaxation rate") / self.electron_electron_mean_free_path
 
     def collisions(self) -> tuple[Any, tuple[float, ...]]:
-        """Collisions of a Fermi line as jumps of particles.
+        """Collisions of a Fermi line or sphere as jumps of particles.
 
         Returns:
             Their rate over γ_1, and the density of the angle α that one of them turns a particle
-            by over that of all angles alike, as c_m of Σ c_m cos mα: c_m = 2 (1 − γ_m/γ), where γ
-            is the rate of all high harmonics.
+            by over that of all directions alike, as c_m of Σ c_m cos mα: on a line c_m =
+            2 (1 − γ_m/γ), where γ is the rate of all high harmonics; on a sphere such is the sum of
+            (2l + 1) (1 − γ_l/γ) P_l(cos α).
         """
         known = (
             SCATTERING.get(self.scattering, {})
@@ -324,10 +327,13 @@ class Material:
         )
         last = max(known, default=1)
         total = self.rate(last + 1)
-        series = [1.0, *(2 * (1 - self.rate(m) / total) for m in range(1, last + 1))]
-        while series[-1] == 0.0:
-            series.pop()
-        return total, tuple(series)
+        part = np.array([1 - self.rate(m) / total for m in range(last + 1)])
+        degree = np.arange(last + 1)
+        if self.carriers == "3d":
+            series = poly2cheb(leg2poly((2 * degree + 1) * part))
+        else:
+            series = np.where(degree > 0, 2, 1) * part
+        return total, tuple(np.trim_zeros(series, "b").tolist())
 
     @property
     def gamma2(self) -> Any:

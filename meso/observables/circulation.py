@@ -133,7 +133,7 @@ def warnings(found: Sequence[EdgeMoment], tolerance: float) -> list[str]:
 def circulations(flow: Flow, pieces: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Integrals of J.dl around what is nearest to pieces, and standard errors, A, shape (n,)."""
     model: Particles = flow.swarm
-    comm, scale = flow.device.comm, model.per_path * flow.device.extent
+    comm, scale = flow.device.comm, model.per_path * model.depth * flow.device.extent
     line = around(flow, pieces)
     length = line.lengths(model.maze)
     share = length / length.sum()
