@@ -210,7 +210,7 @@ class Particles:
         count = len(self.pairs)
         if self.contacts or count > 2:
             return np.zeros((count, 2))
-        facets = self._facets
+        facets = self.facets
         shifts = np.array(
             [facets.shifts[(facets.pair == k) & (facets.signs < 0)][0] for k in range(count)]
         )
@@ -219,7 +219,8 @@ class Particles:
         return -np.linalg.pinv(shifts).T
 
     @cached_property
-    def _facets(self) -> Any:
+    def facets(self) -> Any:
+        """What happens at the boundary."""
         return facets_of(self.device, self.maze, self.boundaries)
 
     def tracer(self, *, backwards: bool = False) -> Tracer:
@@ -227,7 +228,7 @@ class Particles:
         carriers = [self._carriers(self.materials[n]) for n in self.device.regions]
         return Tracer(
             self.maze,
-            self._facets,
+            self.facets,
             carriers,
             self.device.extent,
             self.maze.centers @ self.slopes.T,

@@ -51,6 +51,7 @@ class Line:
         facet: Or -1 inside, shape (n,).
         left: Piece on the left of the way from the first to the second end, shape (n,).
         right: Piece on the right, or -1 beyond the boundary, shape (n,).
+        beyond: Region on the right, shape (n,).
     """
 
     cell: np.ndarray
@@ -58,6 +59,7 @@ class Line:
     facet: np.ndarray
     left: np.ndarray
     right: np.ndarray
+    beyond: np.ndarray
 
     def __add__(self, other: Line) -> Line:
         parts = ([getattr(line, name) for line in (self, other)] for name in self.__slots__)
@@ -90,32 +92,41 @@ def moments(flow: Flow) -> dict[str, tuple[EdgeMoment, ...]]:
 
     Returns:
         By "orbital_density" and "spin_density"; empty where materials have no coupling, or one that
-        is a tensor or differs between regions.
+        is a tensor, or one that changes across a periodic pair.
     """
     known = {f"{channel}_density": couplings(flow, channel) for channel in ("orbital", "spin")}
     plain = {
-        name: float(kappa[0])
+        name: kappa
         for name, kappa in known.items()
-        if kappa is not None and kappa.ndim == 1 and np.ptp(kappa) == 0
+        if kappa is not None and kappa.ndim == 1 and not _jumps(flow, kappa)
     }
     out: dict[str, tuple[EdgeMoment, ...]] = dict.fromkeys(known, ())
     pieces = walls_of(flow)
     if not plain or not pieces:
         return out
-    found, errors = circulations(flow, pieces)
+    found, errors = circulations(flow, pieces, np.array(list(plain.values())))
     centers = piece_centers(flow.device)
-    for name, kappa in plain.items():
+    for name, values, spread in zip(plain, found, errors, strict=True):
         out[name] = tuple(
             EdgeMoment(
                 wall=flow.device.pieces[i].boundary,
                 measure=flow.device.pieces[i].measure,
                 center=tuple(map(float, centers[i])),
-                moment=kappa * float(value),
-                error=abs(kappa) * float(error),
+                moment=float(value),
+                error=float(error),
             )
-            for i, value, error in zip(pieces, found, errors, strict=True)
+            for i, value, error in zip(pieces, values, spread, strict=True)
         )
     return out
+
+
+def _jumps(flow: Flow, kappa: np.ndarray) -> bool:
+    """Whether a coupling is another one on the other side of a periodic pair."""
+    model: Particles = flow.swarm
+    facets, maze = model.facets, model.maze
+    periodic = np.flatnonzero(facets.kinds == 2)
+    here, there = maze.facet[periodic, 0], facets.twins[periodic] // 3
+    return bool((kappa[maze.region[here]] != kappa[maze.region[there]]).any())
 
 
 def warnings(found: Sequence[EdgeMoment], tolerance: float) -> list[str]:
@@ -130,14 +141,27 @@ def warnings(found: Sequence[EdgeMoment], tolerance: float) -> list[str]:
     ]
 
 
-def circulations(flow: Flow, pieces: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Integrals of J.dl around what is nearest to pieces, and standard errors, A, shape (n,)."""
+def circulations(
+    flow: Flow, pieces: list[int], kappas: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Integrals of kappa curl J over what is nearest to pieces, with standard errors.
+
+    Args:
+        flow: A flow of particles.
+        pieces: Of walls.
+        kappas: Couplings of the regions, shape (channels, regions).
+
+    Returns:
+        Integrals and errors, A times the unit of kappa, shape (channels, pieces) each.
+    """
     model: Particles = flow.swarm
     comm, scale = flow.device.comm, model.per_path * model.depth * flow.device.extent
-    line = around(flow, pieces)
+    line = around(flow, pieces, kappas)
     length = line.lengths(model.maze)
     share = length / length.sum()
-    work = partial(_batch, flow, model.tracer(backwards=True), line, share, len(pieces))
+    largest = np.abs(kappas).max(axis=1, keepdims=True)
+    size = np.where(largest > 0, largest, 1.0)  # so that all sums are in A
+    work = partial(_batch, flow, model.tracer(backwards=True), line, share, len(pieces), kappas / size)
     rows, steps = [], 0
     most = max(_STEPS, flow.evidence["steps"])
     for turn in count():
@@ -148,16 +172,22 @@ def circulations(flow: Flow, pieces: list[int]) -> tuple[np.ndarray, np.ndarray]
         scores = np.array([row[1] for row in sorted(rows, key=lambda row: row[0])])
         batches = Batches(counts=np.full(len(rows), _SIZE), scores=scores)
         mean, error = batches.mean * scale, np.sqrt(batches.variance(scores)) * scale
-        done = error.max() <= model.tolerance * np.abs(mean).max()
+        done = (error.max(axis=1) <= model.tolerance * np.abs(mean).max(axis=1)).all()
         if done or steps >= most or _SIZE * len(rows) >= model.most:
             break
-    return mean, error
+    return mean * size, error * size
 
 
 def _batch(
-    flow: Flow, tracer: Tracer, line: Line, share: np.ndarray, pieces: int, number: int
+    flow: Flow,
+    tracer: Tracer,
+    line: Line,
+    share: np.ndarray,
+    pieces: int,
+    kappas: np.ndarray,
+    number: int,
 ) -> tuple[int, np.ndarray, int]:
-    """Number, scores of the pieces, summed over particles, and steps."""
+    """Number, scores of channels and pieces, summed over particles, and steps."""
     model: Particles = flow.swarm
     maze, pairs = model.maze, len(model.pairs)
     rng, key = model.random(3, number)
@@ -189,10 +219,15 @@ def _batch(
     steps = tracer(swarm, key, length=1e300 if model.contacts else model.memory)
     # In equilibrium with the place where they begin they would carry nothing.
     score = factor * (_owed(flow, swarm) - _level(flow, cell, position))
-    sums = np.bincount(line.left[which], score, minlength=pieces)
-    inside = line.right[which] >= 0
-    sums -= np.bincount(line.right[which][inside], score[inside], minlength=pieces)
-    return number, sums, steps
+    left, right, inside = line.left[which], line.right[which], line.right[which] >= 0
+    sums = [
+        np.bincount(left, score * one, minlength=pieces)
+        - np.bincount(right[inside], (score * other)[inside], minlength=pieces)
+        for one, other in zip(
+            kappas[:, maze.region[cell]], kappas[:, line.beyond[which]], strict=True
+        )
+    ]
+    return number, np.array(sums), steps
 
 
 def _level(flow: Flow, cell: np.ndarray, position: np.ndarray) -> np.ndarray:
@@ -227,8 +262,8 @@ def _owed(flow: Flow, swarm: Swarm) -> np.ndarray:
 # -- where one wall is as near as another ----------------------------------------------------------
 
 
-def around(flow: Flow, pieces: list[int]) -> Line:
-    """The lines around what is nearest to each of some pieces of walls."""
+def around(flow: Flow, pieces: list[int], kappas: np.ndarray) -> Line:
+    """The lines around what is nearest to each of some pieces of walls, with the same couplings."""
     maze: Maze = flow.swarm.maze
     nodes, triangles = _lattice()
     table = maze.element.tabulate(0, nodes)[0, :, :, 0]
@@ -236,7 +271,7 @@ def around(flow: Flow, pieces: list[int]) -> Line:
     places = (table @ maze.nodes).reshape(-1, 2)
     distance = surface.distances(places, np.array(pieces)).reshape(len(maze.area), len(nodes), -1)
     label = (distance <= distance.min(axis=2, keepdims=True) + _EQUAL).argmax(axis=2)
-    line = _between(nodes, triangles, label, distance)
+    line = _between(maze, triangles, label, distance)
     names = [law_of(flow.boundaries, name) for name in flow.device.boundaries]
     kinds = [1 if isinstance(n, Wall) else 0 if isinstance(n, Contact) else 2 for n in names]
     kind = np.array(kinds)[maze.boundary]
@@ -250,8 +285,10 @@ def around(flow: Flow, pieces: list[int]) -> Line:
         facet=facet,
         left=rank[maze.piece[facet]],
         right=np.full(len(facet), -1),
+        beyond=maze.region[maze.facet[facet, 0]],
     )
-    return line + walls + _contacts(maze, np.flatnonzero(kind == 0), distance, nodes)
+    contacts = _contacts(maze, np.flatnonzero(kind == 0), distance)
+    return line + walls + contacts + _interfaces(maze, kappas, distance)
 
 
 def _lattice() -> tuple[np.ndarray, np.ndarray]:
@@ -271,10 +308,9 @@ def _lattice() -> tuple[np.ndarray, np.ndarray]:
     return np.array(nodes), np.array(up + down)
 
 
-def _between(
-    nodes: np.ndarray, triangles: np.ndarray, label: np.ndarray, distance: np.ndarray
-) -> Line:
+def _between(maze: Maze, triangles: np.ndarray, label: np.ndarray, distance: np.ndarray) -> Line:
     """Lines inside the conductor between points that are nearest to different walls."""
+    nodes, _ = _lattice()
     cell, triangle = np.nonzero(np.ptp(label[:, triangles], axis=2) > 0)
     corner = triangles[triangle]
     own = label[cell[:, None], corner]
@@ -298,6 +334,7 @@ def _between(
             facet=np.full(len(here), -1),
             left=i[here],
             right=j[here],
+            beyond=maze.region[cell[here]],
         )
         out = part if out is None else out + part
     return out
@@ -318,9 +355,47 @@ def _crossing(
     return np.asarray(np.clip(first / np.where(total > 0, total, 1.0), 0, 1))
 
 
-def _contacts(maze: Maze, facet: np.ndarray, distance: np.ndarray, nodes: np.ndarray) -> Line:
+def _contacts(maze: Maze, facet: np.ndarray, distance: np.ndarray) -> Line:
     """Parts of contacts by the wall that is nearest to them."""
     cell, edge = maze.facet[facet].T
+    which, ends, left, _ = _divided(maze, cell, edge, distance)
+    return Line(
+        cell=cell[which],
+        ends=np.stack([ends, np.zeros_like(ends)], axis=2),
+        facet=facet[which],
+        left=left,
+        right=np.full(len(which), -1),
+        beyond=maze.region[cell[which]],
+    )
+
+
+def _interfaces(maze: Maze, kappas: np.ndarray, distance: np.ndarray) -> Line:
+    """Parts of edges between regions of unequal couplings by the wall that is nearest to them."""
+    kappa, other = kappas[:, maze.region], np.maximum(maze.behind, 0) // 3
+    unequal = (kappa[:, :, None] != kappa[:, other]).any(axis=0) & (maze.behind >= 0)
+    cell, edge = np.nonzero(unequal & (other > np.arange(len(other))[:, None]))
+    which, ends, left, corners = _divided(maze, cell, edge, distance)
+    first, second = corners[which].swapaxes(0, 1)[:, :, None]
+    return Line(
+        cell=cell[which],
+        ends=first * (1 - ends[:, :, None]) + second * ends[:, :, None],
+        facet=np.full(len(which), -1),
+        left=left,
+        right=left,
+        beyond=maze.region[other[cell, edge]][which],
+    )
+
+
+def _divided(
+    maze: Maze, cell: np.ndarray, edge: np.ndarray, distance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Parts of edges by the wall that is nearest to them.
+
+    Returns:
+        Numbers of the edges, both ends from 0 to 1, and walls, shape (n,), (n, 2) and (n,); and the
+        corners of each edge in the reference cell, shape (edges, 2, 2).
+    """
+    nodes, _ = _lattice()
     # Vertices of the maze in the order of the reference cell of its nodes.
     corner = maze.vertices[cell][np.arange(len(cell))[:, None], ENDS[edge]]
     vertex = np.linalg.norm(maze.nodes[cell, None, :3] - corner[:, :, None], axis=3).argmin(axis=2)
@@ -336,14 +411,6 @@ def _contacts(maze: Maze, facet: np.ndarray, distance: np.ndarray, nodes: np.nda
         t = np.where(i == j, 1.0, _crossing(distance, cell, node[:, k], node[:, k + 1], i, j))
         middle = s[k] + t * (s[k + 1] - s[k])
         rows += [(s[k] + 0 * middle, middle, i), (middle, s[k + 1] + 0 * middle, j)]
-    ends = np.zeros((len(rows), len(facet), 2, 2))
-    ends[:, :, 0, 0], ends[:, :, 1, 0] = (np.array([row[n] for row in rows]) for n in (0, 1))
-    left = np.array([row[2] for row in rows])
-    size = len(rows)
-    return Line(
-        cell=np.tile(cell, size),
-        ends=ends.reshape(-1, 2, 2),
-        facet=np.tile(facet, size),
-        left=left.ravel(),
-        right=np.full(size * len(facet), -1),
-    )
+    ends = np.concatenate([np.stack(row[:2], axis=1) for row in rows])
+    wall = np.concatenate([row[2] for row in rows])
+    return np.tile(np.arange(len(cell)), len(rows)), ends, wall, _CORNERS[vertex]
