@@ -187,7 +187,6 @@ def test_case(tmp_path):
         ({"materials.sheet.fermi_line": {"points": "no.csv"}}, "no such file"),
         ({"materials.sheet.scattering": "radial-tangential"}, "one relaxation time"),
         ({"materials.sheet.orientation": {"angle": 9, "axis": [1, 0, 0]}}, "must be along z"),
-        ({"flow.model": "particles", "flow.magnetic_field": "1 T"}, "no circles"),
     ],
 )
 def test_refused(changes, text):

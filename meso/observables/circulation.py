@@ -161,7 +161,9 @@ def circulations(
     share = length / length.sum()
     largest = np.abs(kappas).max(axis=1, keepdims=True)
     size = np.where(largest > 0, largest, 1.0)  # so that all sums are in A
-    work = partial(_batch, flow, model.tracer(backwards=True), line, share, len(pieces), kappas / size)
+    work = partial(
+        _batch, flow, model.tracer(backwards=True), line, share, len(pieces), kappas / size
+    )
     rows, steps = [], 0
     most = max(_STEPS, flow.evidence["steps"])
     for turn in count():

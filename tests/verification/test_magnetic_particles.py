@@ -6,6 +6,7 @@ Along a smooth wall an electron that leaves it at the angle alpha to the normal 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -17,6 +18,7 @@ import meso
 from meso import Contact, Device, Material, Wall
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.flow import Flow, Particles
+from meso.materials.fermi_line import FermiLine
 
 PER_PATH, WAVEVECTOR = 5.4e3, 1.4e8  # sigma/lambda, S/m; 1/m
 DEMOS = GEOMETRIES.parent / "demos"
@@ -27,7 +29,13 @@ SHEET = Material(
 DISTANCE, OPENING, HEIGHT, MARGIN = 1000, 60, 1200, 600
 
 
-def solved(device: Device, contacts: tuple[str, ...], radius: float, tolerance: float) -> Flow:
+def solved(
+    device: Device,
+    contacts: tuple[str, ...],
+    radius: float,
+    tolerance: float,
+    sheet: Material = SHEET,
+) -> Flow:
     """Particles on orbits of this radius, nm; positive ones turn counter-clockwise."""
     walls = set(device.boundaries) - set(contacts)
     laws = {
@@ -36,7 +44,7 @@ def solved(device: Device, contacts: tuple[str, ...], radius: float, tolerance: 
     }
     return Particles(
         device,
-        materials=dict.fromkeys(device.regions, SHEET),
+        materials=dict.fromkeys(device.regions, sheet),
         boundaries=laws,
         magnetic_field=HBAR * WAVEVECTOR / (ELEMENTARY_CHARGE * radius * 1e-9),
         tolerance=tolerance,
@@ -44,10 +52,10 @@ def solved(device: Device, contacts: tuple[str, ...], radius: float, tolerance: 
     ).solve()
 
 
-def skipping(radius: float, *, points: int = 1000) -> tuple[float, float]:
+def skipping(radius: float, *, places: int = 200, angles: int = 8000) -> tuple[float, float]:
     """Which parts of what one contact emits the other collects, and it takes back itself."""
-    at = (np.arange(points) + 0.5) / points
-    x, sine = np.meshgrid(OPENING * (at - 0.5), 2 * at - 1)  # forwards is to the right
+    at, to = ((np.arange(n) + 0.5) / n for n in (places, angles))
+    x, sine = np.meshgrid(OPENING * (at - 0.5), 2 * to - 1)  # forwards is to the right
     chord = 2 * radius * np.sqrt(1 - sine**2)
     # Orbits that begin backwards bulge out at both ends.
     bulge = np.where(sine < 0, radius - chord / 2, 0.0)
@@ -63,7 +71,7 @@ def focusing() -> Device:
     return Device.from_gmsh(DEMOS / "focusing" / "focusing.geo", length_unit="nm")
 
 
-@pytest.mark.parametrize("tolerance", [0.02, thorough(0.001)])
+@pytest.mark.parametrize("tolerance", [0.03, thorough(0.001)])
 def test_focusing(tolerance: float) -> None:
     """What the collector gets over the field: nothing, peaks, and all that skips along."""
     off, names = [], ("injector", "collector", "drain")
@@ -85,7 +93,7 @@ def test_focusing(tolerance: float) -> None:
     assert abs(value - hall) < 3.2 * flow.counted.four_terminal(*ends)
 
 
-@pytest.mark.parametrize("tolerance", [0.02, thorough(0.001)])
+@pytest.mark.parametrize("tolerance", [0.03, thorough(0.001)])
 def test_cross(tolerance: float) -> None:
     """A billiard of four arms: bend resistance without a field, that of Hall in strong ones."""
     arms, width = ("left", "right", "top", "bottom"), 100e-9
@@ -101,8 +109,34 @@ def test_cross(tolerance: float) -> None:
     assert np.abs(off).max() < 3.2
     for radius in (20.0, 4.0, 0.5):
         flow = solved(device, arms, radius, tolerance)
-        for voltage, value in ((("top", "bottom"), 1 / (PER_PATH * radius * 1e-9)),):
-            found = meso.four_terminal(arms, flow.conductance_matrix, arms[:2], voltage)
-            error = flow.counted.four_terminal(arms[:2], voltage)
-            assert abs(found - value) < 3.2 * error
-            assert error < 3 * tolerance * value
+        value, ends = 1 / (PER_PATH * radius * 1e-9), (arms[:2], arms[2:])
+        error = flow.counted.four_terminal(*ends)
+        found = meso.four_terminal(arms, flow.conductance_matrix, *ends)
+        assert abs(found - value) < 3.2 * error < 10 * tolerance * value
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        FermiLine(kind="ellipse", ratio=2, angle=20),
+        thorough(FermiLine(kind="hexagon", warping=0.1, angle=10)),
+    ],
+)
+def test_orbits_that_are_no_circles(line: FermiLine) -> None:
+    """The resistance of Hall counts electrons, whatever their orbits; G(B) is that of -B turned."""
+    arms, radius = ("left", "right", "top", "bottom"), 20.0
+    parameters = {"width": 100, "length": 200, "fillet": 20}
+    device = Device.from_gmsh(
+        GEOMETRIES / "cross.geo", length_unit="nm", parameters=parameters, order=2
+    )
+    sheet = replace(SHEET, fermi_line=line)
+    one, two = (solved(device, arms, r, 0.05, sheet) for r in (radius, -radius))
+    around = np.abs(np.diff(line.contour().waves(np.linspace(0, 2 * np.pi, 10001)))).sum()
+    value = 1 / (PER_PATH * radius * 1e-9 * 2 * np.pi / around)
+    ends = arms[:2], arms[2:]
+    found = meso.four_terminal(arms, one.conductance_matrix, *ends)
+    assert abs(found - value) < 3.2 * one.counted.four_terminal(*ends)
+    off = one.conductance_matrix - two.conductance_matrix.T
+    error = np.hypot(one.counted.errors, two.counted.errors.T)
+    # Few go where orbits do not lead: so few tell little of their own error.
+    assert (np.abs(off) < 3.2 * error + 1e-3 * np.abs(one.conductance_matrix).max()).all()

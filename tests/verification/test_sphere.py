@@ -16,6 +16,7 @@ from test_kinetic import STRIP
 from meso import CaseError, Contact, Device, Material, Periodic, Wall
 from meso.exact_kinetic import KineticFilm
 from meso.flow import Flow, Hydrodynamic, Kinetic, Particles, conductance_bounds
+from meso.observables.circulation import moments
 
 pytestmark = pytest.mark.verification
 
@@ -146,8 +147,37 @@ def test_onsager():
     np.testing.assert_allclose(one, two.T, atol=1e-9 * one.max())
 
 
+@pytest.mark.parametrize(("p", "knudsen", "G", "moment"), [EXACT[2], thorough(*EXACT[1])])
+def test_particles(strip, p, knudsen, G, moment):
+    """Films, and what belongs to their surfaces; slabs carry as much more as they are thick."""
+    matter = metal(mean_free_path=knudsen * WIDTH, orbital_coupling=1e-31)
+    laws = {"source": PAIR, "edges": Wall(specularity=p)}
+    flow = Particles(
+        strip, materials={"metal": matter}, boundaries=laws, tolerance=0.05, thickness=1e-8
+    ).solve()
+    unit = 1e6 * WIDTH / LENGTH * 1e-8
+    assert abs(flow.counted.matrix[0, 0] - G * unit) < 3 * flow.counted.errors[0, 0]
+    for found in moments(flow)["orbital_density"]:
+        exact = 1e-31 * moment * 1e6 * VOLT * 1e-8
+        assert abs(abs(found.moment) - exact) < 3 * found.error
+        assert found.error < 0.5 * exact
+
+
+def test_particles_are_as_good_as_many_harmonics():
+    """A bend with a magnetic field, unequal rates, and walls that are partly smooth."""
+    matter = metal(mean_free_path=50e-9, fermi_wavevector=1e10, scattering={"gamma2": 0.8})
+    device = draw("tee", matter, ("edges",), order=2)
+    laws = {n: Contact(potential=0.0, law="reservoir") for n in device.boundaries if n != "edges"}
+    laws["edges"] = Wall(specularity=0.3)  # type: ignore[assignment]
+    materials = dict.fromkeys(device.regions, matter)
+    options = {"materials": materials, "boundaries": laws, "magnetic_field": 50.0}
+    found = Particles(device, tolerance=0.05, **options).solve().counted
+    many = Kinetic(device, harmonics=6, order=2, **options).solve().conductance_matrix
+    assert np.abs((found.matrix - many) / found.errors).max() < 3.2
+
+
 def test_refusals():
-    """3D meshes, and particles."""
+    """3D meshes, and collisions that no particle can follow."""
     device = Device.from_gmsh(GEOMETRIES / "wire.geo", length_unit="nm", order=2)
     matter = metal(mean_free_path=10e-9)
     laws = {n: Wall(specularity=0.0) for n in device.boundaries}
@@ -157,5 +187,10 @@ def test_refusals():
     flat = draw("ribbon", matter, ("edges",), order=2)
     laws = {n: Wall(specularity=0.0) for n in ("edges",)}
     laws |= {n: Contact(potential=0.0) for n in ("source", "drain")}  # type: ignore[misc]
-    with pytest.raises(CaseError, match="particles are for a Fermi line"):
+    with pytest.raises(CaseError, match="particles are for 2D devices"):
+        whole = {**laws, "surface": laws["edges"]}
+        del whole["edges"]
+        Particles(device, materials={device.regions[0]: matter}, boundaries=whole)
+    matter = metal(mean_free_path=10e-9, electron_electron_mean_free_path=10e-9)
+    with pytest.raises(CaseError, match="no particle can follow"):
         Particles(flat, materials=dict.fromkeys(flat.regions, matter), boundaries=laws)
