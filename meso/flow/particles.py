@@ -387,8 +387,8 @@ class Particles:
         ]
         shares = np.sqrt(self.sharvin / self.sharvin.sum()) if self.contacts else np.ones(1)
         shares = shares / shares.sum()
-        number, steps, size, wanted = 0, 0, _FIRST, float(_FIRST * _BATCHES)
-        wanted = min(wanted, float(self.most))
+        number, steps, wanted = 0, 0, float(min(_FIRST * _BATCHES, self.most))
+        size = int(np.clip(wanted / (_LEAST * count), 16, _FIRST))
         while True:
             tasks = []
             for source, share in enumerate(shares):
@@ -404,8 +404,8 @@ class Particles:
                 return sums, counted, steps
             more = done * (1.1 * (error / self.tolerance) ** 2 - 1)
             wanted = float(min(max(more, 0.1 * done), (_GROWTH - 1) * done, self.most - done))
-            size = min(_STEPS * done / steps, wanted / _BATCHES)
-            size = int(np.clip(size, _SMALLEST, _LARGEST))
+            fit = min(_STEPS * done / steps, wanted / _BATCHES)
+            size = int(np.clip(fit, _SMALLEST, _LARGEST))
 
     def _forgets_not(self, sums: _Sums) -> bool:
         mean, error = self._remembered(sums)

@@ -15,10 +15,9 @@ from conftest import GEOMETRIES, thorough
 from scipy.stats import chi2
 
 import meso
-from meso import Contact, Device, Material, Wall
+from meso import Contact, Device, FermiLine, Material, Wall
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.flow import Flow, Particles
-from meso.materials.fermi_line import FermiLine
 
 PER_PATH, WAVEVECTOR = 5.4e3, 1.4e8  # sigma/lambda, S/m; 1/m
 DEMOS = GEOMETRIES.parent / "demos"
@@ -76,7 +75,7 @@ def test_focusing(tolerance: float) -> None:
     """What the collector gets over the field: nothing, peaks, and all that skips along."""
     off, names = [], ("injector", "collector", "drain")
     sharvin = 2 / np.pi * PER_PATH * OPENING * 1e-9
-    for fields in (0.4, 0.8, 1.0, 1.3, 2.0, 3.5, 6.0, 25.0):  # distance over diameter
+    for fields in (0.4, 1.0, 1.3, 2.0, 3.5, 25.0):  # distance over diameter
         flow = solved(focusing(), names, DISTANCE / (2 * fields), tolerance)
         matrix, errors = flow.conductance_matrix, flow.counted.errors
         there, back = skipping(DISTANCE / (2 * fields))
@@ -130,7 +129,7 @@ def test_orbits_that_are_no_circles(line: FermiLine) -> None:
         GEOMETRIES / "cross.geo", length_unit="nm", parameters=parameters, order=2
     )
     sheet = replace(SHEET, fermi_line=line)
-    one, two = (solved(device, arms, r, 0.05, sheet) for r in (radius, -radius))
+    one, two = (solved(device, arms, r, 0.08, sheet) for r in (radius, -radius))
     around = np.abs(np.diff(line.contour().waves(np.linspace(0, 2 * np.pi, 10001)))).sum()
     value = 1 / (PER_PATH * radius * 1e-9 * 2 * np.pi / around)
     ends = arms[:2], arms[2:]

@@ -16,7 +16,6 @@ from meso import CaseError, Contact, Device, Material, Periodic, Wall
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.exact_kinetic import KineticRibbon
 from meso.flow import Flow, Particles
-from meso.observables.circulation import moments
 
 PER_PATH, WIDTH, WAVEVECTOR = 1e4, 100e-9, 1.4e8  # sigma/lambda, S/m; m; 1/m
 SHARVIN = 2 / np.pi * PER_PATH * WIDTH
@@ -190,20 +189,3 @@ def test_interfaces() -> None:
     dirty = Material(carriers="2d", conductivity=1e-3, mean_free_path=1e-6)
     with pytest.raises(CaseError, match="the same Fermi line"):
         Particles(place, materials={**mixed, place.regions[0]: dirty}, boundaries=laws)
-
-
-def test_moments_of_unequal_couplings() -> None:
-    """Two halves of a sheet with one Fermi line each: the interface has a moment of its own."""
-    place = device("bilayer", lower=30, upper=70, length=100)
-    couplings = dict(zip(("lower", "upper"), (1e-31, 3e-31), strict=True))
-    metals = {name: material(1.0, orbital_coupling=kappa) for name, kappa in couplings.items()}
-    laws: dict[str, Any] = {"source": Periodic(to="drain", voltage=1e-3)}
-    laws |= dict.fromkeys(("bottom", "top"), Wall(specularity=0.0))
-    flow = Particles(place, materials=metals, boundaries=laws, tolerance=0.03).solve()
-    J = KineticRibbon(width=1, mean_free_path=1.0).current_density
-    wall, interface, middle = J(np.array([-0.5, -0.2, 0.0])) * 1e-3 * PER_PATH
-    wanted = {"bottom": 1e-31 * (interface - wall) + 3e-31 * (middle - interface)}
-    wanted["top"] = 3e-31 * (middle - wall)
-    for found in moments(flow)["orbital_density"]:
-        size = wanted[found.wall] * WIDTH
-        assert abs(abs(found.moment) - size) < 3.2 * found.error < size

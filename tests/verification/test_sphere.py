@@ -16,7 +16,6 @@ from test_kinetic import STRIP
 from meso import CaseError, Contact, Device, Material, Periodic, Wall
 from meso.exact_kinetic import KineticFilm
 from meso.flow import Flow, Hydrodynamic, Kinetic, Particles, conductance_bounds
-from meso.observables.circulation import moments
 
 pytestmark = pytest.mark.verification
 
@@ -149,18 +148,13 @@ def test_onsager():
 
 @pytest.mark.parametrize(("p", "knudsen", "G", "moment"), [EXACT[2], thorough(*EXACT[1])])
 def test_particles(strip, p, knudsen, G, moment):
-    """Films, and what belongs to their surfaces; slabs carry as much more as they are thick."""
-    matter = metal(mean_free_path=knudsen * WIDTH, orbital_coupling=1e-31)
+    """Films; slabs carry as much more as they are thick."""
+    matter = metal(mean_free_path=knudsen * WIDTH)
     laws = {"source": PAIR, "edges": Wall(specularity=p)}
-    flow = Particles(
-        strip, materials={"metal": matter}, boundaries=laws, tolerance=0.05, thickness=1e-8
-    ).solve()
-    unit = 1e6 * WIDTH / LENGTH * 1e-8
-    assert abs(flow.counted.matrix[0, 0] - G * unit) < 3 * flow.counted.errors[0, 0]
-    for found in moments(flow)["orbital_density"]:
-        exact = 1e-31 * moment * 1e6 * VOLT * 1e-8
-        assert abs(abs(found.moment) - exact) < 3 * found.error
-        assert found.error < 0.5 * exact
+    materials = {"metal": matter}
+    model = Particles(strip, materials=materials, boundaries=laws, tolerance=0.05, thickness=1e-8)
+    found, unit = model.solve().counted, 1e6 * WIDTH / LENGTH * 1e-8
+    assert abs(found.matrix[0, 0] - G * unit) < 3 * found.errors[0, 0]
 
 
 def test_particles_are_as_good_as_many_harmonics():
@@ -171,7 +165,7 @@ def test_particles_are_as_good_as_many_harmonics():
     laws["edges"] = Wall(specularity=0.3)  # type: ignore[assignment]
     materials = dict.fromkeys(device.regions, matter)
     options = {"materials": materials, "boundaries": laws, "magnetic_field": 50.0}
-    found = Particles(device, tolerance=0.05, **options).solve().counted
+    found = Particles(device, tolerance=0.08, **options).solve().counted
     many = Kinetic(device, harmonics=6, order=2, **options).solve().conductance_matrix
     assert np.abs((found.matrix - many) / found.errors).max() < 3.2
 
