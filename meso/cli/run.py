@@ -30,6 +30,8 @@ def command(options: argparse.Namespace, root: bool) -> None:
 
     from meso.files.directory import hold
     from meso.geometry import gmsh_process
+    from meso.gradients.estimates import is_cheap, with_errors
+    from meso.results.output import begun
     from meso.results.running import run
 
     with hold(directory, MPI.COMM_WORLD, record="summary.json"):
@@ -38,17 +40,20 @@ def command(options: argparse.Namespace, root: bool) -> None:
             gmsh_process.load("figures")  # while this process solves
         result = run(case, **wishes)
         progress = wishes["progress"]
-        if case.flow.estimate is None:
-            from meso.gradients.estimates import is_cheap, with_errors
-
-            result = with_errors(result, progress=progress) if is_cheap(result) else result
+        estimating = case.flow.estimate is None and is_cheap(result)
+        if uncertain and estimating:  # these need the errors of the mesh
+            result = with_errors(result, progress=progress)
         if uncertain:
             from meso.gradients import with_uncertainties
 
             result = with_uncertainties(result, trusted=options.trust, progress=progress)
+        progress("writing files and drawing pictures")
+        looks = {"figures": not options.no_figures, "format": options.format}
+        with begun(result, directory, **looks) as finish:
+            if estimating and not uncertain:  # while another process draws
+                result = with_errors(result, progress=progress)
+            finish(result)
         text = result.table()
-        wishes["progress"]("writing files and drawing pictures")
-        result.save(directory, figures=not options.no_figures, format=options.format)
     if root and options.quiet:
         for warning in result.warnings:
             print(f"meso: warning: {warning}", file=sys.stderr)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import dolfinx
 import numpy as np
@@ -18,11 +19,11 @@ from meso.discrete.fields import cellwise
 from meso.discrete.sampling import probe_points, sample
 from meso.equations.derived import TABLE, component
 from meso.errors import CaseError, MesoError
-from meso.files.directory import copy_written, hold, is_result, new_result
+from meso.files.directory import copy_written, hold, is_result, new_result, replace_file
 from meso.files.naming import file_names
 from meso.files.vtu import write_pvd
 from meso.geometry import gmsh_process
-from meso.mpi import on_root, together, total
+from meso.mpi import failing_together, on_root, together, total
 from meso.observables.edges import profile, surface
 from meso.observables.spot import seen
 from meso.orbital import near_walls
@@ -31,6 +32,9 @@ from meso.reports import write_report
 from meso.results.paraview import MADE, curls, macro, write_boundaries, write_fields, write_walls
 from meso.results.result import Result
 from meso.results.summary import summary
+
+#: What another process does with a folder: :func:`meso.figures.draw_shared`.
+_DRAWING = "figures.draw_shared"
 
 # Fields that are densities of angular momentum, also told in units of ħ.
 _DENSITIES = (
@@ -44,9 +48,55 @@ def save(result: Result, directory: Path, *, figures: bool = True, format: str =
 
     Fields are "vtu" (opens anywhere) or "vtx" (ADIOS2, for large series).
     """
+    with begun(result, directory, figures=figures, format=format) as finish:
+        finish(result)
+
+
+@contextmanager
+def begun(
+    result: Result, directory: Path, *, figures: bool = True, format: str = "vtu"
+) -> Iterator[Callable[[Result], None]]:
+    """The same in two steps: within this context errors of the numbers can still be found.
+
+    Its fields are written, and another process begins to draw them. The function that the context
+    gives takes the result with its errors; it is to be called once. The directory appears, as that
+    result, at the end.
+    """
     comm = result.device.comm
-    with new_result(directory, comm) as folder:
-        _write(result, folder, directory.resolve(), figures, format)
+    with failing_together(comm), new_result(directory, comm) as folder:
+        numbers = _write(result, folder, directory.resolve(), format)
+        pictured = figures and format == "vtu"
+
+        def record(numbers: dict[str, Any]) -> None:
+            text = json.dumps(numbers, indent=2, default=_plain) + "\n"
+            replace_file(folder / "summary.json", text.encode())
+
+        def start() -> None:
+            record(numbers)
+            if pictured and _apart():
+                with suppress(ConnectionError):  # it has ended: this one will draw
+                    gmsh_process.ask(_DRAWING, folder)
+
+        def finish(whole: Result) -> None:
+            found = summary(whole) | {"files": numbers["files"]}
+            # Of Linux, in KiB: the most that each process has had.
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            found["solver"]["memory_bytes"] = total(comm, peak)
+
+            def write() -> None:
+                if pictured:
+                    _draw(folder)
+                record(found)
+                write_report(folder)
+
+            on_root(comm, write)
+
+        on_root(comm, start)
+        try:
+            yield finish
+        finally:
+            if comm.rank == 0:
+                gmsh_process.forget()  # before the folder goes
     # The log of an earlier failure beside a newer result would mislead.
     on_root(comm, lambda: log_of(directory).unlink(missing_ok=True))
 
@@ -74,7 +124,8 @@ def log_of(directory: Path) -> Path:
     return directory.parent / f"{directory.name}.log"
 
 
-def _write(result: Result, folder: Path, final: Path, figures: bool, format: str) -> None:
+def _write(result: Result, folder: Path, final: Path, format: str) -> dict[str, Any]:
+    """Write what says nothing of errors; the summary so far, with the names of files."""
     comm = result.device.comm
     output = result.case.output
     kinds: dict[str, tuple[Iterable[str], Callable[[str], dict[str, np.ndarray]]]] = {
@@ -93,10 +144,6 @@ def _write(result: Result, folder: Path, final: Path, figures: bool, format: str
         # The one place where names become those of files.
         files[kind] = {name: f"{kind}/{stem}.csv" for name, stem in file_names(names).items()}
         tables |= {path: columns(name) for name, path in files[kind].items()}
-    numbers = summary(result) | {"files": files}
-    # Of Linux, in KiB: the most that each process has had.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    numbers["solver"]["memory_bytes"] = total(comm, peak)
     state = macro(result) if "current_density" in result.written else ""
     writers = {"fields": write_fields, "boundaries": write_boundaries}
     if result.device.dimension == 3 and result.walls:
@@ -123,23 +170,21 @@ def _write(result: Result, folder: Path, final: Path, figures: bool, format: str
         parts = [f"{what}/part{rank}.vtu" for rank in range(comm.size)]
         on_root(comm, lambda to=what, p=parts: write_pvd(folder / f"{to}.pvd", p))  # type: ignore[misc]
 
-    def finish() -> None:
-        text = json.dumps(numbers, indent=2, default=_plain) + "\n"
-        (folder / "summary.json").write_text(text, encoding="utf-8")
-        if figures and format == "vtu":
-            _draw(folder)
-        write_report(folder)
+    return summary(result) | {"files": files}
 
-    on_root(comm, finish)
+
+def _apart() -> bool:
+    """Whether another process can draw, as this one would."""
+    # Who has Matplotlib loaded may have set it up, and another process would not know.
+    return "matplotlib" not in sys.modules and gmsh_process.is_running()
 
 
 def _draw(folder: Path) -> None:
     """Draw the pictures, by several processes where that is possible."""
-    # Who has Matplotlib loaded may have set it up, and another process would not know.
-    if "matplotlib" not in sys.modules and gmsh_process.is_running():
+    if _apart():
         gmsh_process.load("figures")  # its fork has done so; for the next time
         with suppress(MesoError):  # such as a full memory: one picture at a time takes less
-            gmsh_process.call("figures.draw_shared", folder, _tell)
+            gmsh_process.call(_DRAWING, folder, _tell)
             return
     from meso.figures import draw
 

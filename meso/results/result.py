@@ -18,7 +18,6 @@ from meso.discrete.sampling import sample
 from meso.equations.derived import TABLE, Derived
 from meso.errors import CaseError, known
 from meso.flow.result import Flow, Terminal, four_terminal
-from meso.mpi import failing_together
 from meso.observables.accumulation import EdgeMoment
 from meso.observables.corners import Extrema, extrema_of
 from meso.observables.spot import seen
@@ -218,5 +217,4 @@ class Result:
         """
         from meso.results.output import save
 
-        with failing_together(self.device.comm):
-            save(self, Path(directory), figures=figures, format=format)
+        save(self, Path(directory), figures=figures, format=format)
