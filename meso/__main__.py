@@ -1,6 +1,7 @@
 """``python3 -m meso`` is ``meso``."""
 
 import gc
+import os
 import sys
 
 from meso import interrupts, lazily
@@ -10,6 +11,8 @@ def main() -> int:
     """Run the command line; returns the exit code."""
     interrupts.end_at_once()  # before anything else is loaded
     lazily.install()
+    # Its plugins would be looked for in all packages that are installed.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     gc.disable()  # until all is loaded: that is no garbage
     from meso import cli
 

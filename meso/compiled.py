@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cffi
+import _cffi_backend
 import dolfinx
 import numpy as np
 import ufl
@@ -32,6 +32,8 @@ from meso.errors import MesoError
 
 #: Without -ffast-math element tensors take 1.6 to 2 times as long; errors stay at rounding.
 _FLAGS = ["-O3", "-march=native", "-ffast-math", "-g0"]
+#: To convert arrays to pointers: it reads types by itself, :class:`cffi.FFI` loads a parser of C.
+ffi = _cffi_backend.FFI()
 _SECONDS = 600  # that a process waits for another one to compile a form
 
 
@@ -123,6 +125,8 @@ def library(name: str, header: str, source: str) -> Any:
     path = folder / (module + sysconfig.get_config_var("EXT_SUFFIX"))
     with _alone(folder):
         if not path.exists():
+            import cffi
+
             builder = cffi.FFI()
             builder.cdef(header)
             builder.set_source(module, source, extra_compile_args=_FLAGS, libraries=["m"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from types import ModuleType
@@ -18,14 +17,16 @@ from types import ModuleType
 _NAMES = frozenset(
     {
         *("numpy.f2py", "numpy.ma", "numpy.polynomial", "numpy.testing"),
-        *("scipy.sparse.csgraph", "scipy.sparse.linalg", "scipy.spatial.transform", "pydoc"),
+        *("scipy.sparse.csgraph", "scipy.sparse.linalg", "scipy.spatial.transform"),
+        *("dolfinx.io", "dolfinx.nls", "dolfinx.plot", "dolfinx.utils", "pydoc"),
     }
 )
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
+    @staticmethod
     def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+        name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         spec = PathFinder.find_spec(name, path, target) if name in _NAMES else None
         if spec is not None and spec.loader is not None:
@@ -35,4 +36,4 @@ class _Finder(MetaPathFinder):
 
 def install() -> None:
     """From now on load these modules lazily."""
-    sys.meta_path.insert(0, _Finder())
+    sys.meta_path.insert(0, _Finder)

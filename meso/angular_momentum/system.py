@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 import dolfinx
 import numpy as np
 from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
 from meso.device import Device
 from meso.discrete.algebra import Assembly
@@ -107,7 +106,7 @@ class Operator:
         coupled = np.any(self.diffusion, axis=(0, 1, 3))
         for matrix in self.matrices[1:]:
             coupled = coupled | np.any(matrix.reshape(-1, n, n), axis=0)
-        _, label = connected_components(csr_matrix(coupled), directed=False)
+        label = _connected(coupled)
         return [np.flatnonzero(label == i) for i in range(label.max() + 1)]
 
 
@@ -265,6 +264,13 @@ class System:
             key = (len(group), *self.device.comm.allgather(here))
             found.setdefault(key, (operator, []))[1].append(group)
         yield from found.values()
+
+
+def _connected(graph: np.ndarray) -> np.ndarray:
+    """The connected part that each node is in, of a matrix of what is next to what."""
+    from scipy.sparse.csgraph import connected_components  # takes long to load
+
+    return np.asarray(connected_components(csr_matrix(graph), directed=False)[1])
 
 
 def _check_twins(space: Lagrange, phase: np.ndarray, twins: np.ndarray) -> None:
@@ -536,7 +542,7 @@ def phases(device: Device, conductance: Mapping[tuple[int, int], Any]) -> np.nda
     graph = np.zeros((count, count))
     for pair in neighbours(device) - conductance.keys():
         graph[pair] = 1.0
-    _, label = connected_components(csr_matrix(graph), directed=False)
+    label = _connected(graph)
     for first, second in conductance:
         if label[first] == label[second]:
             text = (

@@ -9,6 +9,8 @@ takes four times as many (on a ring two thirds).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 #: Cells that are not divided any more.
@@ -19,24 +21,29 @@ _ROUND = 0.1
 _ROUNDS = 2
 
 
+class Parts(NamedTuple):
+    """The part of each cell, a bit for each time that the mesh was halved, and their number."""
+
+    path: np.ndarray
+    depth: int
+
+
 def dissection(
-    centres: np.ndarray,
-    edges: np.ndarray,
+    parts: Parts,
     nodes: np.ndarray,
     more: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
     """Where each node (vertex, edge, degree of freedom) comes in the order of elimination.
 
     Args:
-        centres: Positions of cells, shape (c, 2).
-        edges: Numbers of their edges, shape (c, 3).
+        parts: Of the mesh.
         nodes: Nodes of each cell, from zero, shape (c, n).
         more: Cells, shape (m,), and nodes that they are coupled to as well, shape (m, k).
 
     Returns:
         Place of each node, shape (nodes,).
     """
-    path, depth = _halves(centres, _neighbours(edges))
+    path, depth = parts
     count = nodes.max(initial=-1) + 1
     low, high = np.full(count, (1 << depth) - 1), np.zeros(count, dtype=np.int64)
     touched = [(column, path) for column in nodes.T]
@@ -62,11 +69,11 @@ def _neighbours(edges: np.ndarray) -> np.ndarray:
     return out.reshape(edges.shape)
 
 
-def _halves(centres: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, int]:
-    """The part of each cell, a bit for each time that the mesh was halved, and their number."""
-    count = len(centres)
+def halved(centres: np.ndarray, edges: np.ndarray) -> Parts:
+    """The parts of a mesh by positions of its cells, (c, 2), and numbers of their edges, (c, 3)."""
+    count, neighbours = len(centres), _neighbours(edges)
     depth = int(np.ceil(np.log2(max(count / _LEAF, 1.0))))
-    path, near = np.zeros(count, dtype=np.int64), neighbours.copy()
+    path, near = np.zeros(count, dtype=np.int64), neighbours
     for level in range(depth):
         size = np.bincount(path, minlength=1 << level)
 
@@ -87,4 +94,4 @@ def _halves(centres: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, in
             upper ^= (upper == side) & (2 * across > inside.sum(axis=1))
         path = 2 * path + upper
         near[path[near] != path[:, None]] = -1
-    return path, depth
+    return Parts(path, depth)

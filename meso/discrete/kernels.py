@@ -16,16 +16,14 @@ from typing import Any, NamedTuple
 
 import basix
 import basix.ufl
-import cffi
 import numpy as np
 import ufl
 
 from meso import _compat
-from meso.compiled import compiled
+from meso.compiled import compiled, ffi
 from meso.discrete import elements
 from meso.discrete.cells import Cells
 
-_ffi = cffi.FFI()
 _KINDS = ("cell", "exterior_facet")
 _DIMENSION = {"triangle": 2, "tetrahedron": 3}
 
@@ -184,7 +182,7 @@ class Kernel:
         which = np.zeros(count, np.int32) if facet is None else facet.astype(np.int32)
         A, W, X, F = (_pointer(a) for a in (out, w, x, which))
         a, b, c = (array[0].size if count else 0 for array in (out, w, x))
-        tabulate, null, extra = self._tabulate, _ffi.NULL, self._extra
+        tabulate, null, extra = self._tabulate, ffi.NULL, self._extra
         # One element after the other: the call costs a microsecond, the tensor ten or more.
         for i in range(count):
             tabulate(A + a * i, W + b * i, null, X + c * i, F + i, null, *extra)
@@ -193,4 +191,4 @@ class Kernel:
 
 def _pointer(array: np.ndarray) -> Any:
     kind = "int*" if array.dtype == np.int32 else "double*"
-    return _ffi.cast(kind, array.ctypes.data)
+    return ffi.cast(kind, array.ctypes.data)

@@ -10,17 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cffi
 import numpy as np
 
-from meso.compiled import library
+from meso.compiled import ffi, library
 
 _HEADER = """
 int64_t eliminate(int64_t, int, int, int, const double *, const double *, double *, double *);
 void scatter(int64_t, int, int, int, const int32_t *, const int64_t *, const int32_t *,
              const int64_t *, const double *, const double *, const double *, double *, double *);
 """
-_ffi = cffi.FFI()
 
 
 @cache
@@ -98,13 +96,13 @@ def scatter(
 
 
 def _doubles(array: np.ndarray) -> Any:
-    return _ffi.from_buffer("double[]", np.ascontiguousarray(array, dtype=float))
+    return ffi.from_buffer("double[]", np.ascontiguousarray(array, dtype=float))
 
 
 def _integers(array: np.ndarray, kind: str) -> Any:
-    return _ffi.from_buffer(f"{kind}_t[]", np.ascontiguousarray(array, dtype=kind))
+    return ffi.from_buffer(f"{kind}_t[]", np.ascontiguousarray(array, dtype=kind))
 
 
 def _writable(array: np.ndarray) -> Any:
     assert array.dtype == float
-    return _ffi.from_buffer("double[]", array, require_writable=True)
+    return ffi.from_buffer("double[]", array, require_writable=True)

@@ -12,12 +12,21 @@ from scipy.sparse import csr_matrix
 
 from meso.device import Device
 from meso.discrete import loops
-from meso.discrete.cells import Lagrange, cells_of
-from meso.discrete.dissection import dissection
+from meso.discrete.cells import Lagrange, cells_of, of_device
+from meso.discrete.dissection import Parts, dissection, halved
 from meso.discrete.unknowns import number_field
 
 #: Vertices and edges that the factorisation may order by itself.
 SMALL = 1000
+
+
+@of_device
+def _parts(device: Device) -> Parts:
+    """The parts of a mesh on one rank."""
+    cells, topology = cells_of(device), device.mesh.topology
+    topology.create_connectivity(2, 1)
+    centres = cells.positions(np.arange(cells.count), np.full((1, 2), 1 / 3))[:, 0]
+    return halved(centres, topology.connectivity(2, 1).array.reshape(-1, 3))
 
 
 class Skeleton:
@@ -74,11 +83,8 @@ class Skeleton:
         place = np.arange(count)
         self.ordered = self.comm.size == 1 and count > SMALL
         if self.ordered:
-            cells = cells_of(device)
-            centres = cells.positions(np.arange(cells.count), np.full((1, 2), 1 / 3))[:, 0]
-            edges = np.stack([space.dofs[:, own[0]] for own in entities[-3:]], axis=1)
             more = together[0], owner[numbers.nodes[together[1]]]
-            place = dissection(centres, edges, found % (count + 1), more)[:count]
+            place = dissection(_parts(device), found % (count + 1), more)[:count]
             place = np.argsort(np.argsort(place))
         place = np.append(place, -1)
         self.of_cell, owner = place[found], place[owner]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from meso.boundary import Wall
 from meso.case import Case
@@ -96,6 +95,8 @@ def _chains(flow: Flow) -> np.ndarray:
     point = point.reshape(-1) + len(walls)
     size = point.max(initial=0) + 1
     graph = coo_matrix((np.ones(len(point)), (np.repeat(piece, d), point)), (size, size))
+    from scipy.sparse.csgraph import connected_components  # takes long to load
+
     return connected_components(graph, directed=False)[1][: len(walls)]
 
 

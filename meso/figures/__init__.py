@@ -59,7 +59,8 @@ def draw(
             (out / f"{free(name, taken)}.png", make)
             for name, make in _pictures(Drawn(Path(directory)), tell)
         ]
-        if processes == 1 or len(pictures) > 255 or not _shared(pictures, processes):
+        some = processes > 1 and 0 < len(pictures) < 256
+        if not (some and _shared(pictures, processes)):
             for path, make in pictures:
                 store(make(), path)
     return [path for path, _ in pictures]
@@ -100,9 +101,12 @@ def _shared(pictures: list[tuple[Path, Make]], processes: int) -> bool:
             path, make = pictures[taken[0]]
             store(make(), path)
 
+    path, make = pictures[os.read(left, 1)[0]]
+    first = make()  # what this finds in the result, such as the pixels of its cells, all have
     forks = [get_context("fork").Process(target=work) for _ in range(processes - 1)]
     for fork in forks:
         fork.start()
+    store(first, path)
     work()
     os.close(left)
     for fork in forks:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from meso.figures.cells import Extent
 from meso.figures.data import Drawn
@@ -139,9 +138,18 @@ def _shifts(names: Sequence[Label], inches: np.ndarray) -> list[tuple[float, boo
             sizes = np.array([names[i].size[1 - axis] for i in order])
             start = np.concatenate([[0.0], np.cumsum((sizes[1:] + sizes[:-1]) / 2)])
             wanted = places[order, 1 - axis]
-            shift = isotonic_regression(wanted - start).x + start - wanted
+            shift = _increasing(wanted - start) + start - wanted
             out[order] = np.column_stack([shift, shift * 0 + (np.abs(shift).max() > 0.5 * _GAP)])
     return [(float(shift), bool(moved)) for shift, moved in out]
+
+
+def _increasing(values: np.ndarray) -> np.ndarray:
+    """The nearest values that do not decrease."""
+    if (np.diff(values) >= 0).all():
+        return values
+    from scipy.optimize import isotonic_regression  # takes long to load
+
+    return np.asarray(isotonic_regression(values).x)
 
 
 def _levels(order: Sequence[int], level: np.ndarray, heights: Sequence[float]) -> list[list[int]]:

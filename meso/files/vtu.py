@@ -10,11 +10,11 @@ import base64
 import zlib
 from collections.abc import Mapping
 from functools import lru_cache
+from html import escape
 from itertools import pairwise
 from math import comb
 from pathlib import Path
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -219,7 +219,7 @@ def _array(name: str, values: np.ndarray, unit: str | None = None) -> str:
     key = '<InformationKey name="UNITS_LABEL" location="vtkDataArray">'
     label = f"{key}{escape(unit)}</InformationKey>" if unit else ""
     return (
-        f'<DataArray Name={quoteattr(name)} type="{_TYPES[values.dtype.name]}"'
+        f'<DataArray Name="{escape(name)}" type="{_TYPES[values.dtype.name]}"'
         f'{several} NumberOfTuples="{len(values)}" format="binary">'
         f"{(head + body).decode()}{label}</DataArray>\n"
     )

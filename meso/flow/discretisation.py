@@ -396,16 +396,15 @@ class Discretisation:
         for cell, matrix in self.boundary_matrices(nitsche=False):
             cells.append(cell)
             matrices.append(matrix)
-        cell, boundary = np.concatenate(cells), np.concatenate(matrices)
-        order = np.argsort(cell, kind="stable")
-        on_boundary, first = np.unique(cell[order], return_index=True)
-        if len(cell):  # `np.add.at` takes five times as long
-            boundary = np.add.reduceat(boundary[order], first)
+        cell, boundary = np.concatenate(cells), [one for many in matrices for one in many]
+        place = np.full(self.cells.count, -1)
         for batch, whole in self.cell_matrices():
-            order = np.argsort(batch)
-            mine = np.flatnonzero(np.isin(on_boundary, batch))
-            at = order[np.searchsorted(batch, on_boundary[mine], sorter=order)]
-            whole[at] += boundary[mine]
+            place[batch] = np.arange(len(batch))
+            mine = np.flatnonzero(place[cell] >= 0)
+            # One by one: all at once they would be copied, and a cell may be there twice.
+            for i, at in zip(mine.tolist(), place[cell[mine]].tolist(), strict=True):
+                whole[at] += boundary[i]
+            place[batch] = -1
             yield batch, whole
 
     def _members(self, batch: np.ndarray) -> Iterator[tuple[np.ndarray, Moments]]:

@@ -12,13 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cffi
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.special import comb
 
 from meso.boundary import Boundary, Wall
-from meso.compiled import library
+from meso.compiled import ffi, library
 from meso.device import Device
 from meso.discrete.cells import cells_of, lagrange, quadrature
 from meso.discrete.periodic import translation, twin_nodes
@@ -36,7 +35,6 @@ int trace(int64_t, int64_t, int64_t, double, int64_t,
           const int32_t *, const int32_t *, int, const double *, int, int, double *, double *,
           int32_t *, double *, double *, int64_t *, double, int64_t *);
 """
-_ffi = cffi.FFI()
 #: Tallies are integers in this unit.
 UNIT = 2.0**32
 #: Steps after which a particle is taken for lost.
@@ -424,7 +422,7 @@ class Tracer:
             *(self._pointer(facets.shifts, "double"), self._pointer(facets.pair, "int32_t")),
             self._pointer(facets.signs, "int32_t"),
         ]
-        self._line = (_ffi.NULL, 0, int(isinstance(line, Sphere)))
+        self._line = (ffi.NULL, 0, int(isinstance(line, Sphere)))
         if isinstance(line, Phases):
             rows = np.append(np.vstack([line.rows, line.rows[:1]]), line.fastest)
             self._line = (self._pointer(rows, "double"), len(line.rows), 0)
@@ -432,7 +430,7 @@ class Tracer:
     def _pointer(self, array: np.ndarray, kind: str) -> Any:
         kept = np.ascontiguousarray(array, dtype=kind.removesuffix("_t"))
         self._kept.append(kept)
-        return _ffi.from_buffer(f"{kind}[]", kept)
+        return ffi.from_buffer(f"{kind}[]", kept)
 
     def __call__(
         self, swarm: Swarm, key: int, *, length: float = 1e300, tally: np.ndarray | None = None
@@ -451,7 +449,7 @@ class Tracer:
         counts, pairs = np.zeros(2, np.int64), self.offsets.shape[1]
         assert tally is None or (tally.dtype == np.int64 and tally.flags.c_contiguous)
         out = [
-            _ffi.from_buffer(f"{kind}[]", array, require_writable=True)
+            ffi.from_buffer(f"{kind}[]", array, require_writable=True)
             for kind, array in (
                 ("double", swarm.places),
                 ("double", swarm.phases),
@@ -460,7 +458,7 @@ class Tracer:
                 ("double", swarm.products),
             )
         ]
-        sums = _ffi.NULL if tally is None else _ffi.from_buffer("int64_t[]", tally)
+        sums = ffi.NULL if tally is None else ffi.from_buffer("int64_t[]", tally)
         failed = self._trace(
             *(len(swarm.places), key, 0, length, _MOST),
             *self._mesh,
@@ -469,7 +467,7 @@ class Tracer:
             *out,
             sums,
             UNIT,
-            _ffi.from_buffer("int64_t[]", counts),
+            ffi.from_buffer("int64_t[]", counts),
         )
         if failed:
             raise ConvergenceError(f"a particle finds no contact within {_MOST:g} steps")

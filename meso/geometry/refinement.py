@@ -8,7 +8,6 @@ from math import factorial
 
 import numpy as np
 from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import dijkstra
 
 from meso.geometry.layers import PER_POWER, SizeField
 from meso.geometry.simplices import mean_density, measures
@@ -152,4 +151,6 @@ def _graded(points: np.ndarray, edges: np.ndarray, sizes: np.ndarray) -> np.ndar
     rows, columns = np.concatenate([first, source]), np.concatenate([second, known])
     weights = np.concatenate([step, sizes[known]])
     graph = coo_matrix((weights, (rows, columns)), shape=2 * (len(points) + 1,))
+    from scipy.sparse.csgraph import dijkstra  # takes long to load
+
     return dijkstra(graph.tocsr(), indices=len(points))[:-1]
