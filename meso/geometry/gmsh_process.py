@@ -9,6 +9,7 @@ As one that may fork it also draws the pictures, with what it loads while this p
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import re
 import shutil
@@ -259,6 +260,7 @@ def serve(descriptor: int, folder: str) -> None:
     The connection is given by its file descriptor; the folder is for temporary files.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # what is loaded is no garbage
     tempfile.tempdir = folder
     connection = Connection(descriptor)
     with suppress(ImportError, OSError):  # the work will say what is missing
@@ -290,6 +292,8 @@ def serve(descriptor: int, folder: str) -> None:
 def _work(connection: Connection, request: tuple[str, Source | Path, str]) -> None:
     """Do one thing and answer with a result or an error."""
     what, subject, _ = request
+    gc.freeze()
+    gc.enable()
     module, _, name = what.rpartition(".")
     try:
         function = getattr(import_module(f"meso.{module}"), name)

@@ -13,7 +13,6 @@ import numpy as np
 
 from meso.errors import FlatCellsError, GeometryError
 from meso.geometry import drawing, formats, sizing
-from meso.geometry.cad import open_cad
 from meso.geometry.extraction import extract
 from meso.geometry.gmsh_process import Progress, Source
 from meso.geometry.layers import DEFAULT_ORDER, Sizes
@@ -46,6 +45,8 @@ def bounding_box(source: Source, progress: Progress) -> tuple[np.ndarray, np.nda
 def open_source(source: Source) -> int:
     """Open a drawing or CAD file; returns its dimension."""
     if formats.kind(source.path) == "cad":
+        from meso.geometry.cad import open_cad  # with its groups, which take long to load
+
         open_cad(source.path, source.groups, source.unit)
     else:
         drawing.open_geo(source.path, source.parameters, trusted=source.trusted)

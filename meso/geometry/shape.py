@@ -103,7 +103,7 @@ def inscribed_radius(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     for start in range(0, len(points), 256):
         here = slice(start, start + 256)
         apart = points[None, :] - points[here, None]
-        square = (apart**2).sum(axis=2)
+        square = sum(x * x for x in np.moveaxis(apart, 2, 0))  # of so few, faster than their sum
         depth = 2 * (apart @ normals[here][:, :, None])[..., 0]
         # Only a wall that faces this one says how wide the channel is: no neighbours, no corners.
         facing = (depth > 0.2 * np.sqrt(square)) & (square > 0)
