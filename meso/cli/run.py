@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from meso.cli.common import DIRECTORY, case_file, load, looks, meshing, start, wishes_of
+
+if TYPE_CHECKING:
+    from meso.results.result import Result
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +35,6 @@ def command(options: argparse.Namespace, root: bool) -> None:
 
     from meso.files.directory import hold
     from meso.geometry import gmsh_process
-    from meso.gradients.estimates import is_cheap, with_errors
     from meso.results.output import begun
     from meso.results.running import run
 
@@ -40,19 +44,17 @@ def command(options: argparse.Namespace, root: bool) -> None:
             gmsh_process.load("figures")  # while this process solves
         result = run(case, **wishes)
         progress = wishes["progress"]
-        estimating = case.flow.estimate is None and is_cheap(result)
-        if uncertain and estimating:  # these need the errors of the mesh
-            result = with_errors(result, progress=progress)
         if uncertain:
             from meso.gradients import with_uncertainties
 
-            result = with_uncertainties(result, trusted=options.trust, progress=progress)
+            result = with_uncertainties(
+                _estimated(result, progress), trusted=options.trust, progress=progress
+            )
         progress("writing files and drawing pictures")
         looks = {"figures": not options.no_figures, "format": options.format}
         with begun(result, directory, **looks) as finish:
-            if estimating and not uncertain:  # while another process draws
-                result = with_errors(result, progress=progress)
-            finish(result)
+            # While another process draws.
+            finish(result if uncertain else _estimated(result, progress))
         text = result.table()
     if root and options.quiet:
         for warning in result.warnings:
@@ -62,3 +64,11 @@ def command(options: argparse.Namespace, root: bool) -> None:
     if root and options.verbose:
         for phase, seconds in result.seconds.items():
             print(f"  {phase:<10}{seconds:8.3f} s", file=sys.stderr)
+
+
+def _estimated(result: Result, progress: Callable[[str], None]) -> Result:
+    """The result with the errors that the mesh leaves, where the case leaves that open."""
+    from meso.gradients.estimates import is_cheap, with_errors
+
+    wanted = result.case.flow.estimate is None and is_cheap(result)
+    return with_errors(result, progress=progress) if wanted else result

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from meso.figures import maps, profiles, sheets, solid
 from meso.figures.data import Drawn
-from meso.figures.style import Look, line_figure, look, png, store
+from meso.figures.style import Look, canvas, look, png, store
 from meso.files.naming import free
 
 if TYPE_CHECKING:
@@ -78,9 +78,7 @@ def _wanted(case: Path) -> Look:
 def prepare() -> None:
     """Do once what the first picture of a process does: find fonts, load what reads formulas."""
     with look():
-        figure, (axes,) = line_figure(1, "")
-        axes.set_ylabel("$L_z$ (10⁶ ħ/m²)")
-        png(figure)
+        png(canvas(1.0, 1.0, "$L_z$ (10⁶ ħ/m²)", 0.1)[0])
 
 
 def draw_shared(directory: Path, progress: Tell = lambda text: None) -> list[Path]:
