@@ -68,6 +68,13 @@ def test_film() -> None:
     assert all(0 < int(row["iterations"]) < 60 for row in rows)
 
 
+def test_small_run() -> None:
+    """The ribbon with the errors of its numbers."""
+    _, rows = table("small_run.py")
+    assert [row["run"] for row in rows] == ["all"]
+    assert int(rows[0]["errors told"]) > 0
+
+
 def test_bands() -> None:
     """All and a part of the symmetry, one direction and all of them give the same diffusivity."""
     _, rows = table("bands.py")
