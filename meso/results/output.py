@@ -93,6 +93,7 @@ def begun(
 
         on_root(comm, start)
         try:
+            _for_paraview(result, folder, format)
             yield finish
         finally:
             if comm.rank == 0:
@@ -144,33 +145,42 @@ def _write(result: Result, folder: Path, final: Path, format: str) -> dict[str, 
         # The one place where names become those of files.
         files[kind] = {name: f"{kind}/{stem}.csv" for name, stem in file_names(names).items()}
         tables |= {path: columns(name) for name, path in files[kind].items()}
-    state = macro(result) if "current_density" in result.written else ""
-    writers = {"fields": write_fields, "boundaries": write_boundaries}
-    if result.device.dimension == 3 and result.walls:
-        writers["walls"] = write_walls
 
     def text_files() -> None:
         text = result.case.to_toml(relative_to=final)
         (folder / "case.toml").write_text(text, encoding="utf-8")
-        if state and format == "vtu":
-            (folder / "paraview_state.py").write_text(state, encoding="utf-8")
         for name, rows in tables.items():
             path = folder / name
             path.parent.mkdir(exist_ok=True)
             _csv(path, rows)
-        for what in writers:
-            (folder / what).mkdir()
 
     on_root(comm, text_files)
-    for what, write in writers.items():
-        if what == "fields" and format == "vtx":
-            _vtx(result, folder)
-            continue
-        together(comm, lambda w=write, to=what: w(result, folder / to / f"part{comm.rank}.vtu"))  # type: ignore[misc]
-        parts = [f"{what}/part{rank}.vtu" for rank in range(comm.size)]
-        on_root(comm, lambda to=what, p=parts: write_pvd(folder / f"{to}.pvd", p))  # type: ignore[misc]
-
+    if format == "vtx":
+        on_root(comm, (folder / "fields").mkdir)
+        _vtx(result, folder)
+    else:
+        _parts(result, folder, "fields", write_fields)
+    if result.device.dimension == 3 and result.walls:
+        _parts(result, folder, "walls", write_walls)
     return summary(result) | {"files": files}
+
+
+def _for_paraview(result: Result, folder: Path, format: str) -> None:
+    """Write what pictures are not drawn from."""
+    if format == "vtu" and "current_density" in result.written:
+        state = macro(result)
+        path = folder / "paraview_state.py"
+        on_root(result.device.comm, lambda: path.write_text(state, encoding="utf-8"))
+    _parts(result, folder, "boundaries", write_boundaries)
+
+
+def _parts(result: Result, folder: Path, what: str, write: Callable[[Result, Path], None]) -> None:
+    """Write a file of each rank, and one with all of them."""
+    comm = result.device.comm
+    on_root(comm, (folder / what).mkdir)
+    together(comm, lambda: write(result, folder / what / f"part{comm.rank}.vtu"))
+    parts = [f"{what}/part{rank}.vtu" for rank in range(comm.size)]
+    on_root(comm, lambda: write_pvd(folder / f"{what}.pvd", parts))
 
 
 def _apart() -> bool:
