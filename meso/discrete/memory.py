@@ -36,8 +36,18 @@ def require(comm: MPI.Comm, needed: float, what: str, hint: str) -> None:
     """
     if comm.allreduce(needed, op=MPI.MAX) < _SMALL:
         return
-    with suppress(AttributeError, OSError):  # glibc: what Python has freed counts as free
-        ctypes.CDLL(None).malloc_trim(0)
+    wanted, there, where = _scarcest(comm, needed)
+    if wanted > there:
+        with suppress(AttributeError, OSError):  # glibc: what Python has freed counts as free
+            ctypes.CDLL(None).malloc_trim(0)
+        wanted, there, where = _scarcest(comm, needed)
+    if wanted > there:
+        sizes = f"{wanted / 1e9:.3g} GB of memory, but {there / 1e9:.3g} GB are free {where}"
+        raise TooLargeError(("flow", f"{what} needs about {sizes}; {hint}"))
+
+
+def _scarcest(comm: MPI.Comm, needed: float) -> tuple[float, float, str]:
+    """Bytes that are needed and that are free, and where, on the rank that lacks most of them."""
     node = comm.Split_type(MPI.COMM_TYPE_SHARED)
     together, ranks = node.allreduce(needed), node.size
     free, own = node.allreduce(_machine(), op=MPI.MIN), _process()
@@ -46,11 +56,7 @@ def require(comm: MPI.Comm, needed: float, what: str, hint: str) -> None:
     cases = [(together, free, "on this machine" if ranks == 1 else f"for the {ranks} ranks here")]
     cases.append((needed, own, "for one process (its limit, see ulimit -v)"))
     worst = max(cases, key=lambda case: case[0] / max(case[1], 1.0))
-    worst = max(comm.allgather(worst), key=lambda case: case[0] / max(case[1], 1.0))
-    wanted, there, where = worst
-    if wanted > there:
-        sizes = f"{wanted / 1e9:.3g} GB of memory, but {there / 1e9:.3g} GB are free {where}"
-        raise TooLargeError(("flow", f"{what} needs about {sizes}; {hint}"))
+    return max(comm.allgather(worst), key=lambda case: case[0] / max(case[1], 1.0))
 
 
 def direct(unknowns: int, entries: float, dimension: int, *, symmetric: bool = True) -> float:
