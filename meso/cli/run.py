@@ -53,8 +53,9 @@ def command(options: argparse.Namespace, root: bool) -> None:
         progress("writing files and drawing pictures")
         looks = {"figures": not options.no_figures, "format": options.format}
         with begun(result, directory, **looks) as finish:
-            # While another process draws.
-            finish(result if uncertain else _estimated(result, progress))
+            if not uncertain:  # while another process draws
+                result = _estimated(result, progress)
+            finish(result)
         text = result.table()
     if root and options.quiet:
         for warning in result.warnings:
