@@ -27,6 +27,7 @@ import ufl
 
 from meso.discrete.cells import Cells, inverse, quadrature
 from meso.discrete.kernels import Kernel, Shape, Space
+from meso.discrete.loops import combine, refer
 
 #: From trial functions, test functions and coefficients to the integrand of a bilinear form: a
 #: function at the top of a module, as it is compiled once.
@@ -60,8 +61,10 @@ def element_matrices(
     given = [np.broadcast_to(v.reshape(count, v.size // max(1, count)), at) for v in values]
     scaled = np.stack([np.ones(at), *given], axis=-1) * (determinant * weights)[..., None]
     own = (scaled @ flat).reshape(-1, *occurring.shape)
-    reference = _on_reference(own, inverses.reshape(-1, *inverses.shape[2:]))
-    return _products(shape, spaces, reference.reshape(*at, *occurring.shape), occurring, degree)
+    reference = refer(own, inverses.reshape(-1, *inverses.shape[2:]))
+    reference = reference.reshape(*at, *occurring.shape)
+    symmetric = bool((tensors == tensors.transpose(0, 3, 4, 1, 2)).all())
+    return _products(shape, spaces, reference, occurring, degree, symmetric)
 
 
 def tensor_matrices(
@@ -79,7 +82,7 @@ def tensor_matrices(
     shape = Shape.kind(cells, straight=True)
     found: np.ndarray = np.asarray(tensors.any(axis=0)) if occurring is None else occurring
     inverses, determinant = cells.derivatives(batch)
-    reference = _on_reference(tensors * determinant[:, None, None, None, None], inverses)
+    reference = refer(tensors * determinant[:, None, None, None, None], inverses)
     return _products(shape, spaces, reference[:, None], found, None)
 
 
@@ -89,32 +92,45 @@ def _products(
     reference: np.ndarray,
     occurring: np.ndarray,
     degree: int | None,
+    symmetric: bool = False,
 ) -> np.ndarray:
     """Sums of tensors of cells times products of functions on the reference cell.
 
     The tensors are (c, q, n, 1 + d, n, 1 + d), at the points of a quadrature of some degree, or
-    there is one of a cell, for integrals.
+    there is one of a cell, for integrals. At points half of them do if they are ``symmetric``.
     """
     count, q = reference.shape[:2]
     nodes = [shape.element(s).dim for s in spaces]
-    ends = np.cumsum([0, *(n * s.width for n, s in zip(nodes, spaces, strict=True))])
-    first = np.cumsum([0, *(s.width for s in spaces)])
-    out = np.zeros((count, ends[-1], ends[-1]))
+    ends = np.cumsum([0, *(n * s.width for n, s in zip(nodes, spaces, strict=True))]).tolist()
+    first = np.cumsum([0, *(s.width for s in spaces)]).tolist()
+    out = np.empty((count, ends[-1], ends[-1]))
     for r, s in product(range(len(spaces)), repeat=2):
         m, n, a, b = nodes[r], nodes[s], spaces[r].width, spaces[s].width
         part = np.s_[first[r] : first[r + 1], :, first[s] : first[s + 1]]
+        rows = out[:, ends[r] : ends[r + 1], ends[s] : ends[s + 1]]
+        if symmetric and s < r:
+            rows[:] = out[:, ends[s] : ends[s + 1], ends[r] : ends[r + 1]].swapaxes(1, 2)
+            continue
         found = _pairs(occurring[part], shape.dimension)
         if not found:
+            rows[:] = 0.0
             continue
         table = _table(shape, spaces[r], spaces[s], degree, found)
         block = reference[:, :, *part]
-        each = np.stack([block[:, :, :, i, :, j] for i, j in found], axis=-1)
+        if degree is None:
+            each = np.stack([block[:, 0, :, i, :, j] for i, j in found], axis=-1)
+            combine(each, table.reshape(len(found), m, n), out, ends[r], ends[s])
+            continue
+        halved = symmetric and r == s
+        x, y = np.triu_indices(a) if halved else np.indices((a, b)).reshape(2, -1)
+        each = np.stack([block[:, :, x, i, y, j] for i, j in found], axis=-1)
         # Cells and components, times pairs and points.
-        factor = each.transpose(0, 2, 3, 4, 1).reshape(count * a * b, len(found) * q)
-        here = (factor @ table).reshape(count, a, b, m, n)
-        rows = out[:, ends[r] : ends[r + 1], ends[s] : ends[s + 1]]
-        for i, j in product(range(a), range(b)):
-            rows[:, i::a, j::b] = here[:, i, j]
+        factor = each.transpose(0, 2, 3, 1).reshape(count * len(x), len(found) * q)
+        here = (factor @ table).reshape(count, len(x), m, n)
+        for k, (i, j) in enumerate(zip(x.tolist(), y.tolist(), strict=True)):
+            rows[:, i::a, j::b] = here[:, k]
+            if halved and i < j:
+                rows[:, j::b, i::a] = here[:, k].swapaxes(1, 2)
     return out
 
 
@@ -122,15 +138,6 @@ def _pairs(occurring: np.ndarray, d: int) -> tuple[tuple[int, ...], ...]:
     """Pairs of derivatives on the reference cell that occur: none, or all of them."""
     kinds = {(bool(i), bool(j)) for i, j in np.argwhere(occurring.any(axis=(0, 2)))}
     return tuple(p for p in product(range(d + 1), repeat=2) if (p[0] > 0, p[1] > 0) in kinds)
-
-
-def _on_reference(tensors: np.ndarray, inverses: np.ndarray) -> np.ndarray:
-    """The tensor of each cell with respect to derivatives on the reference cell."""
-    count, n, e = tensors.shape[:3]
-    K = np.zeros((count, e, e))
-    K[:, 0, 0], K[:, 1:, 1:] = 1.0, inverses
-    left = (K[:, None] @ tensors.reshape(count, n, e, n * e)).reshape(count, n * e * n, e)
-    return (left @ K.swapaxes(1, 2)).reshape(count, n, e, n, e)
 
 
 @lru_cache(maxsize=32)
@@ -201,4 +208,7 @@ def _tensors(
     out[np.abs(out) < 1e-14 * size] = 0.0
     if np.abs(out[-1] - np.tensordot(probes[-1], out[1:-1], 1)).max() > 1e-12 * size:
         raise ValueError(f"{integrand.__name__}: a coefficient does not enter linearly")
+    turned = out.transpose(0, 3, 4, 1, 2)
+    if np.abs(out - turned).max() < 1e-14 * size:
+        out = (out + turned) / 2
     return out[:-1]

@@ -105,6 +105,66 @@ int64_t eliminate(int64_t count, int n, int m, int r, const double *matrices, co
     return bad;
 }
 
+/* Tensors (c, n, e, n, e) in derivatives of the reference cell, e = 1 + d: times the inverse
+   Jacobians (c, d, d), from the left, in the places of derivatives. */
+void refer(int64_t count, int n, int e, const double *inverses, const double *tensors, double *out)
+{
+    const int d = e - 1, width = n * e;
+    for (int64_t c = 0; c < count; c++, inverses += d * d) {
+        for (int a = 0; a < n; a++) {
+            const double *from = tensors + (c * n + a) * e * width;
+            double *to = out + (c * n + a) * e * width;
+            for (int k = 0; k < width; k++) {
+                to[k] = from[k];
+                for (int i = 0; i < d; i++) {
+                    double sum = 0.0;
+                    for (int j = 0; j < d; j++)
+                        sum += inverses[i * d + j] * from[(1 + j) * width + k];
+                    to[(1 + i) * width + k] = sum;
+                }
+            }
+            for (double *own = to; own < to + e * width; own += e) {
+                double found[3] = {0.0, 0.0, 0.0};
+                for (int i = 0; i < d; i++)
+                    for (int j = 0; j < d; j++)
+                        found[i] += inverses[i * d + j] * own[1 + j];
+                for (int i = 0; i < d; i++)
+                    own[1 + i] = found[i];
+            }
+        }
+    }
+}
+
+/* Blocks of element matrices, (c, m a, n b) in rows of `width` and matrices of `all` numbers: sums
+   over p of factors (c, a, b, p) times tables (p, m, n). */
+void combine(int64_t count, int a, int b, int pairs, int m, int n, int64_t width, int64_t all,
+             const double *factors, const double *tables, double *out)
+{
+    for (int64_t c = 0; c < count; c += LANES) {
+        const int here = count - c < LANES ? count - c : LANES;
+        for (int x = 0; x < a; x++)
+            for (int y = 0; y < b; y++) {
+                lanes f[16] = {0};
+                for (int p = 0; p < pairs; p++)
+                    for (int l = 0; l < LANES; l++) {
+                        const int64_t cell = c + (l < here ? l : 0);
+                        f[p][l] = factors[((cell * a + x) * b + y) * pairs + p];
+                    }
+                for (int i = 0; i < m; i++) {
+                    double *to = out + c * all + (i * a + x) * width + y;
+                    for (int j = 0; j < n; j++) {
+                        const double *table = tables + i * n + j;
+                        lanes sum = f[0] * table[0];
+                        for (int p = 1; p < pairs; p++)
+                            sum += f[p] * table[p * m * n];
+                        for (int l = 0; l < here; l++)
+                            to[l * all + j * b] = sum[l];
+                    }
+                }
+            }
+    }
+}
+
 /* Adds matrices of cells, the first n columns of (c, n, width), to the upper triangle of a sparse
    matrix, and with f f^T / weight, f (c, n), weight (c,), to that of another of the same pattern.
    The entry in row a and column b >= a has the place row[a] + start + b, with the start of the

@@ -18,6 +18,9 @@ _HEADER = """
 int64_t eliminate(int64_t, int, int, int, const double *, const double *, double *, double *);
 void scatter(int64_t, int, int, int, const int32_t *, const int64_t *, const int32_t *,
              const int64_t *, const double *, const double *, const double *, double *, double *);
+void refer(int64_t, int, int, const double *, const double *, double *);
+void combine(int64_t, int, int, int, int, int, int64_t, int64_t, const double *, const double *,
+             double *);
 """
 
 
@@ -93,6 +96,40 @@ def scatter(
         _writable(plain),
         _writable(penalised),
     )
+
+
+def refer(tensors: np.ndarray, inverses: np.ndarray) -> np.ndarray:
+    """Tensors in derivatives of the reference cell.
+
+    Args:
+        tensors: Shape (c, n, 1 + d, n, 1 + d): nothing, or derivatives in x, at the end of each n.
+        inverses: Inverse Jacobians, shape (c, d, d).
+    """
+    out = np.empty(tensors.shape)
+    count, n, e = tensors.shape[:3]
+    _loops().refer(count, n, e, _doubles(inverses), _doubles(tensors), _writable(out))
+    return out
+
+
+def combine(
+    factors: np.ndarray, tables: np.ndarray, out: np.ndarray, row: int, column: int
+) -> None:
+    """Set blocks of square matrices to sums of tables.
+
+    Args:
+        factors: Of each table and pair of components, shape (c, a, b, p), p <= 16.
+        tables: By the nodes of rows and columns, shape (p, m, n).
+        out: Square matrices, contiguous: (m a, n b) entries of each are set, node by node.
+        row: The first of their rows.
+        column: The first of their columns.
+    """
+    count, a, b, pairs = factors.shape
+    _, m, n = tables.shape
+    width = out.shape[-1]
+    if count:
+        start = out.reshape(-1)[row * width + column :]
+        sizes = count, a, b, pairs, m, n, width, width**2
+        _loops().combine(*sizes, _doubles(factors), _doubles(tables), _writable(start))
 
 
 def _doubles(array: np.ndarray) -> Any:
