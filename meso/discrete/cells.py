@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import cached_property, lru_cache, wraps
+from math import factorial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -228,8 +229,15 @@ class Cells:
 
     def measures(self, cells: np.ndarray) -> np.ndarray:
         """Area or volume of cells, shape (c,)."""
+        return self._measures[cells]
+
+    @cached_property
+    def _measures(self) -> np.ndarray:
+        out = self.derivatives(np.arange(self.count))[1] / factorial(self.dimension)
+        bent = np.flatnonzero(~self.affine)
         points, weights = self.quadrature(max(1, self.dimension * (self.degree - 1)))
-        return self.determinants(cells, points) @ weights
+        out[bent] = self.determinants(bent, points) @ weights
+        return out
 
     def derivatives(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For straight cells: inverse Jacobians dX_a/dx_i, (c, a, i), and determinants (c,)."""
@@ -380,11 +388,6 @@ def facet_geometry(
     metric = np.linalg.inv(first.swapaxes(-1, -2) @ first)
     form = -(normal[..., None, None] * second).sum(axis=2)
     raised = first @ metric
-    corner = cells.corners[cell]
-    volume = cells.derivatives(cell)[1]
-    flat = corner[np.arange(len(cell))[:, None], facet_vertices(d)[local]]
-    side = flat[:, 1:] - flat[:, :1]
-    area = np.sqrt(np.linalg.det(side @ side.swapaxes(1, 2)))
     return FacetGeometry(
         cell=cell,
         local=local,
@@ -393,8 +396,16 @@ def facet_geometry(
         normal=normal,
         weight=element if weight is None else element * weight,
         curvature=raised @ form @ raised.swapaxes(-1, -2),
-        height=np.abs(volume) / area,
+        height=facet_heights(cells, cell, local),
     )
+
+
+def facet_heights(cells: Cells, cell: np.ndarray, local: np.ndarray) -> np.ndarray:
+    """Heights of cells over their facets, shape (f,), as if they were straight."""
+    flat = cells.corners[cell[:, None], facet_vertices(cells.dimension)[local]]
+    side = flat[:, 1:] - flat[:, :1]
+    area = np.sqrt(np.linalg.det(side @ side.swapaxes(1, 2)))
+    return np.asarray(np.abs(cells.derivatives(cell)[1]) / area)
 
 
 def moved_facets(

@@ -60,7 +60,8 @@ class Coefficients:
 
     def __init__(self, device: Device, materials: Mapping[str, Material], scales: Scales) -> None:
         self.device, self.materials, self.scales = device, materials, scales
-        _samples(device, materials, _conductivity)  # checks all profiles
+        if any(material.varies for material in materials.values()):
+            _samples(device, materials, _conductivity)  # checks all profiles
         varies = np.array([materials[n].varies_in_cells for n in device.regions], dtype=bool)
         self.varies: np.ndarray = varies[device.cell_region]
 
@@ -124,7 +125,12 @@ def material_values(
     A profile that is not positive and finite is a CaseError on this rank.
     """
     region = device.cell_region[cells]
-    here = {index: materials[device.regions[index]] for index in np.unique(region)}
+    found = np.flatnonzero(np.bincount(region, minlength=len(device.regions)))
+    here = {index: materials[device.regions[index]] for index in found.tolist()}
+    if not any(material.varies for material in here.values()):
+        constant = np.zeros(len(device.regions))
+        constant[found] = [quantity(material) for material in here.values()]
+        return constant[region]
     inside = any(material.varies_in_cells for material in here.values())
     if positions is None:
         if inside:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from mpi4py import MPI
 from petsc4py import PETSc
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix
 
 from meso.discrete.algebra import distributed, global_matrix
 from meso.discrete.skeleton import Skeleton, Sums
@@ -85,8 +85,7 @@ class Constrained(Solver):
     def _penalised(self, sums: Sums) -> PETSc.Mat:
         apart = self.constraints.apart
         if self.unknowns.comm.size == 1:
-            C = self.constraints.matrix[apart:]
-            sums.penalise(C.T @ diags(1 / self.D.array_r[apart:]) @ C)
+            sums.penalise(self.constraints.matrix, self.D.array_r, apart)
             return global_matrix(sums.pop(), self.unknowns, half=True)
         # Walls may continue on other ranks.
         scale = self.D.duplicate()

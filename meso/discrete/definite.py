@@ -20,11 +20,12 @@ def available(comm: Any) -> bool:
     return comm.size == 1 and PETSc.Sys.hasExternalPackage("cholmod")
 
 
-def cholmod(matrix: PETSc.Mat, *, ordered: bool) -> PETSc.Mat:
+def cholmod(matrix: PETSc.Mat, *, ordered: bool = False, often: bool = False) -> PETSc.Mat:
     """CHOLMOD's factor L L^T of a matrix.
 
     Its own ordering is approximate minimum degree, or METIS's if that leaves much fill; with
-    ``ordered`` the rows are in the order of elimination already.
+    ``ordered`` the rows are in the order of elimination already. It is made for a few solutions,
+    or for many of several right-hand sides if that happens ``often``.
 
     Raises:
         ConvergenceError: The matrix is not positive definite, or memory ran out.
@@ -38,8 +39,8 @@ def cholmod(matrix: PETSc.Mat, *, ordered: bool) -> PETSc.Mat:
         "final_asis": 0,
         "final_ll": 1,
     }
-    # Skeletons, which are ordered, are solved with a few times; preconditioners often.
-    settings |= {"nmethods": 1} if ordered else {"supernodal_switch": _SUPERNODAL}
+    settings |= {"nmethods": 1} if ordered else {}
+    settings |= {"supernodal_switch": _SUPERNODAL} if often else {}
     options = PETSc.Options()
     for key, value in settings.items():
         options[database + key] = value

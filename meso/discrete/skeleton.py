@@ -142,6 +142,12 @@ class Sums:
         self.indices = columns[_ranges(before[owner] + inside, length)]
         self._row = self.indptr[:-1] - inside
         self._values = [np.zeros(self.indptr[-1]) for _ in range(2)]
+        width = skeleton.of_cell.shape[1]
+        self._two = p, q = np.triu_indices(width)
+        pair = np.zeros((width, width), dtype=np.int32)
+        pair[p, q] = pair[q, p] = np.arange(len(p))
+        #: Which two entities of a cell two of its rows belong to.
+        self._pair = pair[skeleton.local[:, None], skeleton.local]
 
     def add(
         self, cells: np.ndarray, matrices: np.ndarray, flux: np.ndarray, penalty: np.ndarray
@@ -150,26 +156,29 @@ class Sums:
 
         ``flux`` is (c, n), ``penalty`` (c,); further columns of the matrices are ignored.
         """
-        s, entities = self._skeleton, self._skeleton.of_cell[cells]
-        p, q = np.triu_indices(entities.shape[1])
+        s, entities, (p, q) = self._skeleton, self._skeleton.of_cell[cells], self._two
         one, other = entities[:, p], entities[:, q]
         low, high = np.minimum(one, other), np.maximum(one, other)
         block = np.searchsorted(s.blocks, low * s.entities + high)
         starts = np.where(low < 0, 0, self._start[block] - self._first[high])
-        pair = np.zeros((entities.shape[1],) * 2, dtype=np.int32)
-        pair[p, q] = pair[q, p] = np.arange(len(p))
-        places = self._row, starts, pair[s.local[:, None], s.local]
+        places = self._row, starts, self._pair
         plain, penalised = self._values
         loops.scatter(plain, penalised, matrices, flux, penalty, s.rows[cells], places)
 
-    def penalise(self, penalty: csr_matrix) -> None:
-        """Add a symmetric matrix to the one with the penalty."""
-        s, entries = self._skeleton, penalty.tocoo()
-        upper = entries.row <= entries.col
-        a, b = entries.row[upper], entries.col[upper]
+    def penalise(self, constraints: csr_matrix, penalty: np.ndarray, apart: int) -> None:
+        """Add C^T D^-1 C to the matrix with the penalty, of the rows of C from ``apart`` on."""
+        s, start = self._skeleton, constraints.indptr[apart:-1]
+        count = np.diff(constraints.indptr[apart:])
+        # Each entry with all of its row.
+        one = np.repeat(_ranges(start, count), np.repeat(count, count))
+        other = _ranges(np.repeat(start, count), np.repeat(count, count))
+        upper = constraints.indices[one] <= constraints.indices[other]
+        values = constraints.data[one] * constraints.data[other]
+        values = (values / np.repeat(penalty[apart:], count * count))[upper]
+        a, b = constraints.indices[one[upper]], constraints.indices[other[upper]]
         block = np.searchsorted(s.blocks, s.entity[a] * s.entities + s.entity[b])
         slots = self._row[a] + self._start[block] - self._first[s.entity[b]] + b
-        np.add.at(self._values[-1], slots, entries.data[upper])
+        np.add.at(self._values[-1], slots, values)
 
     def pop(self) -> csr_matrix:
         """The first matrix of those that are left, in the numbers of this rank."""

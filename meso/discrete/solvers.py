@@ -217,6 +217,7 @@ def factorised(
     symmetric: bool = True,
     definite: bool = False,
     ordered: bool = False,
+    often: bool = False,
     fits: bool = False,
 ) -> PETSc.Mat:
     """The factor of a matrix; :func:`method_of` says which.
@@ -226,6 +227,7 @@ def factorised(
         symmetric: Whether it is.
         definite: Whether it is symmetric positive definite too.
         ordered: Whether its rows are in an order of elimination already (definite, on one rank).
+        often: Whether many solutions will be wanted, of several right-hand sides (definite).
         fits: Whether it is known already that there is enough memory.
 
     Raises:
@@ -235,7 +237,7 @@ def factorised(
     if not fits:
         _require_memory(matrix, symmetric, definite)
     if definite and spd.available(matrix.comm):
-        return spd.cholmod(matrix, ordered=ordered)
+        return spd.cholmod(matrix, ordered=ordered, often=often)
     if definite:
         matrix.setOption(PETSc.Mat.Option.SPD, True)
     pc = PETSc.PC().create(matrix.comm)

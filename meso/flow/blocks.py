@@ -74,7 +74,7 @@ def blocks(
             if key not in factors:
                 matrix = _matrix(operator, key, alike[0], width)
                 own_rows = Rows(rows.numbering, rows.comm, width)
-                factors[key] = factor_of(over_ranks(matrix, own_rows), definite=True)
+                factors[key] = factor_of(over_ranks(matrix, own_rows), definite=True, often=True)
             out[-1].append(Block(factors[key], width, np.concatenate(alike)))
     return out
 

@@ -22,7 +22,15 @@ from functools import cached_property, partial
 import numpy as np
 
 from meso.device import Device, Facets
-from meso.discrete.cells import Cells, FacetGeometry, Lagrange, cells_of, facet_geometry, lagrange
+from meso.discrete.cells import (
+    Cells,
+    FacetGeometry,
+    Lagrange,
+    cells_of,
+    facet_geometry,
+    facet_heights,
+    lagrange,
+)
 from meso.discrete.coefficients import Coefficients
 from meso.discrete.flow import BoundaryIntegrand, FlowForms
 from meso.discrete.own_terms import OwnTerms
@@ -238,12 +246,12 @@ class Discretisation:
         points, weights = self.cells.facet_quadrature(degree)
         return facet_geometry(self.cells, facets.cell, facets.local, points, weights)
 
-    def batches(self, facets: Facets, numbers: int) -> Iterator[tuple[Facets, FacetGeometry]]:
-        """Facets with their geometry, in batches for ``numbers`` values per facet."""
+    @staticmethod
+    def batches(facets: Facets, numbers: int) -> Iterator[Facets]:
+        """Facets in batches for ``numbers`` values per facet."""
         step = max(1, 3_000_000 // max(1, numbers))
         for start in range(0, len(facets.cell), step):
-            here = facets.of(np.arange(start, min(start + step, len(facets.cell))))
-            yield here, self.geometry(here)
+            yield facets.of(np.arange(start, min(start + step, len(facets.cell))))
 
     def wall_nodes(self, walls: Facets, twins: np.ndarray) -> np.ndarray:
         """Nodes that carry the level of a wall, (f, nodes of a facet); ``twins`` of the moments.
@@ -280,7 +288,9 @@ class Discretisation:
     def penalties(self, walls: Facets) -> np.ndarray:
         """Mean factor of the penalty on J_n on each facet, shape (f,)."""
         at = self.cells.positions(walls.cell, self.forms.points)
-        on = OnFacets(cell=walls.cell, position=at, height=self.geometry(walls).height)
+        on = OnFacets(
+            cell=walls.cell, position=at, height=facet_heights(self.cells, walls.cell, walls.local)
+        )
         out = np.empty(len(walls.cell))
         for name, law in self.laws.items():
             here = walls.boundary == self.device.boundaries.index(name)
@@ -304,14 +314,16 @@ class Discretisation:
                 given["factor"] = law.penalty
             if not integrands and law.half_range is None:
                 continue
-            for facets, geometry in self.batches(self.device.facets_on(name), 4 * (n * p) ** 2):
+            for facets in self.batches(self.device.facets_on(name), 4 * (n * p) ** 2):
                 cell, local = facets.cell, facets.local
                 matrix = np.zeros((len(cell), p, n, p, n))
                 if law.half_range is not None:
-                    self._spread(matrix, facets, geometry, law.half_range.angular(geometry))
+                    self._spread(matrix, facets, law.half_range)
                 if integrands:
                     at = self.cells.positions(cell, self.forms.points)
-                    on = OnFacets(cell=cell, position=at, height=geometry.height)
+                    on = OnFacets(
+                        cell=cell, position=at, height=facet_heights(self.cells, cell, local)
+                    )
                     # The first moments are the current density.
                     matrix[:, :, :d, :, :d] += self.forms.boundary(
                         integrands, cell, local, partial(_value, given, on)
@@ -324,10 +336,10 @@ class Discretisation:
                     whole[:, : p * n, p * n :] = flux.swapaxes(1, 2)
                 yield cell, whole
 
-    def _spread(
-        self, matrix: np.ndarray, facets: Facets, geometry: FacetGeometry, angular: np.ndarray
-    ) -> None:
-        """Add w_a angular[a, b] u_b, (f, q, n, n), which only knows the nodes of the facets."""
+    def _spread(self, matrix: np.ndarray, facets: Facets, law: HalfRange) -> None:
+        """Add w_a angular[a, b] u_b, which only knows the nodes of the facets."""
+        geometry = self.geometry(facets)
+        angular = law.angular(geometry)
         value, n = trace(geometry, self.vector), self.moments.count
         count, q, p = value.shape
         square = (value[:, :, :, None] * value[:, :, None, :]).reshape(count, q, p * p)
@@ -432,7 +444,8 @@ class Discretisation:
         out = self.loads(batch) if self.loaded else None
         if self.problem.held is not None:
             nodal = self.problem.held[self.vector.dofs[batch]].reshape(len(batch), -1)
-            lift = (matrix @ nodal[:, :held, None])[..., 0]
+            lift, here = np.zeros(matrix.shape[:2]), np.flatnonzero(nodal.any(axis=1))
+            lift[here] = (matrix[here] @ nodal[here, :held, None])[..., 0]
             out = -lift if out is None else out - lift
         return out
 

@@ -27,7 +27,8 @@ def wall_frames(discrete: Discretisation, rows: Rows, numbers: np.ndarray) -> np
     d = discrete.cells.dimension
     normals = np.zeros((rows.numbering.size, d * d))
     walls = discrete.facets(lambda law: law.impenetrable)
-    for facets, geometry in discrete.batches(walls, 1000):
+    for facets in discrete.batches(walls, 1000):
+        geometry = discrete.geometry(facets)
         value, n = trace(geometry, discrete.vector), geometry.normal
         outer = (n[..., :, None] * n[..., None, :]).reshape(*n.shape[:2], d * d)
         squares = (geometry.weight[..., None] * value**2).swapaxes(1, 2) @ outer

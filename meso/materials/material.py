@@ -405,7 +405,7 @@ class Material:
     @property
     def varies(self) -> bool:
         """Whether something varies in space."""
-        return bool(self.profiles)
+        return any(isinstance(getattr(self, key), Profile) for key in _PROFILES)
 
     @property
     def varies_in_cells(self) -> bool:
