@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import basix
@@ -43,13 +43,24 @@ def coordinate_element(cell: str, degree: int, dimension: int) -> Any:
     """Lagrange coordinate element with equally spaced nodes."""
     import basix.ufl  # not above: the process of Gmsh needs no UFL
 
-    return basix.ufl.element(
-        "Lagrange",
-        cell,
-        degree,
-        lagrange_variant=basix.LagrangeVariant.equispaced,
-        shape=(dimension,),
+    return with_cell(
+        basix.ufl.element(
+            "Lagrange",
+            cell,
+            degree,
+            lagrange_variant=basix.LagrangeVariant.equispaced,
+            shape=(dimension,),
+        )
     )
+
+
+def with_cell(element: Any) -> Any:
+    """The element, which keeps its UFL cell: a space asks six times, and each is made of 13."""
+    kind = type(element)
+    known = cached_property(lambda self: kind.cell.fget(self))
+    known.__set_name__(kind, "cell")
+    element.__class__ = type(kind.__name__, (kind,), {"cell": known})
+    return element
 
 
 @lru_cache

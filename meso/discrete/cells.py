@@ -26,7 +26,7 @@ Made = TypeVar("Made")
 
 _SIMPLEX = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 #: Elements know nothing of meshes: each is made once.
-_element = lru_cache(basix.ufl.element)
+_element = lru_cache(lambda *key, **more: _compat.with_cell(basix.ufl.element(*key, **more)))
 # Numbers that one batch of element arrays may hold.
 _BATCH = 3_000_000
 

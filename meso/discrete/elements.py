@@ -9,6 +9,8 @@ import basix
 import basix.ufl
 import numpy as np
 
+from meso import _compat
+
 
 @lru_cache(maxsize=32)
 def enriched(degree: int, shape: tuple[int, ...] = (), *, broken: bool = False) -> Any:
@@ -19,7 +21,8 @@ def enriched(degree: int, shape: tuple[int, ...] = (), *, broken: bool = False) 
     If ``broken`` it is discontinuous. Nodes as of P_k on the edges, and as of P_{k+1} inside.
     """
     if shape:  # Basix prints all of an element to name it: once
-        return basix.ufl.blocked_element(enriched(degree, broken=broken), shape=shape)
+        whole = basix.ufl.blocked_element(enriched(degree, broken=broken), shape=shape)
+        return _compat.with_cell(whole)
     triangle, legendre = basix.CellType.triangle, basix.PolynomialType.legendre
     points, weights = basix.make_quadrature(triangle, 2 * degree + 2)
     basis = basix.tabulate_polynomials(legendre, triangle, degree + 1, points)
@@ -50,7 +53,7 @@ def enriched(degree: int, shape: tuple[int, ...] = (), *, broken: bool = False) 
         none = [np.zeros((0, 2))] * 3
         nodes = [none, none, [np.concatenate([at for level in nodes for at in level])], []]
     values = [[np.eye(len(at))[:, None, :, None] for at in level] for level in nodes]
-    return basix.ufl.custom_element(
+    element = basix.ufl.custom_element(
         triangle,
         [],
         np.ascontiguousarray(span),
@@ -64,3 +67,4 @@ def enriched(degree: int, shape: tuple[int, ...] = (), *, broken: bool = False) 
         degree + 1,
         basix.PolysetType.standard,
     )
+    return _compat.with_cell(element)
