@@ -17,6 +17,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 from scipy.sparse import csr_matrix
 
+from meso.discrete import memory
 from meso.discrete.algebra import distributed, global_matrix
 from meso.discrete.skeleton import Skeleton, Sums
 from meso.discrete.solvers import (
@@ -33,6 +34,8 @@ from meso.errors import ConvergenceError
 
 #: Relative residual at which refinement stops, and steps that it takes at most.
 ENOUGH, STEPS = 1e-14, 20
+#: Unknowns from which memory of batches is given back before the factor takes its own.
+MANY = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,8 @@ class Constrained(Solver):
         self.C = distributed(constraints.matrix, constraints, unknowns)
         self.D = gather(constraints, constraints.penalty)
         penalised = self._penalised(sums)
+        if unknowns.total > MANY:
+            memory.trim()
         self._factor = factor_of(penalised, definite=True, ordered=unknowns.ordered, fits=True)
         self.method = f"{method_of(self._factor)}, augmented Lagrangian"
 

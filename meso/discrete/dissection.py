@@ -2,50 +2,47 @@
 
 Halves of the mesh are halved again, across the direction in which they are longest (the larger
 principal axis of inertia); what both halves share is eliminated after both. With 500,000 unknowns
-on edges and vertices of a square this takes as many operations as minimum degree among all unknowns
-does, which needs longer to find its order than CHOLMOD to use it; PETSc's dissection of the graph
-takes four times as many (on a ring two thirds).
+on edges and vertices of a ring this takes 5 % fewer operations than METIS, which needs twelve times
+as long for the same graph, and 40 % fewer than approximate minimum degree.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-#: Cells that are not divided any more.
-_LEAF = 2
-#: Difference of the principal moments over their sum below which a part is as long as it is wide.
-_ROUND = 0.1
-#: Rounds in which cells go where most of their neighbours are, so that cuts are short.
-_ROUNDS = 2
+from meso.compiled import ffi, library
+
+_HEADER = "int halve(int32_t, const double *, const int32_t *, int, int64_t *);"
+#: Times that the mesh is halved at most.
+_DEPTH = 30
 
 
-class Parts(NamedTuple):
-    """The part of each cell, a bit for each time that the mesh was halved, and their number."""
-
-    path: np.ndarray
-    depth: int
+@cache
+def _library() -> Any:
+    return library("dissection", _HEADER, Path(__file__).with_suffix(".c").read_text())
 
 
 def dissection(
-    parts: Parts,
+    path: np.ndarray,
     nodes: np.ndarray,
     more: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
     """Where each node (vertex, edge, degree of freedom) comes in the order of elimination.
 
     Args:
-        parts: Of the mesh.
+        path: The part of each cell, see :func:`halved`.
         nodes: Nodes of each cell, from zero, shape (c, n).
         more: Cells, shape (m,), and nodes that they are coupled to as well, shape (m, k).
 
     Returns:
         Place of each node, shape (nodes,).
     """
-    path, depth = parts
     count = nodes.max(initial=-1) + 1
-    low, high = np.full(count, (1 << depth) - 1), np.zeros(count, dtype=np.int64)
+    low, high = np.full(count, (1 << _DEPTH) - 1), np.zeros(count, dtype=np.int64)
     touched = [(column, path) for column in nodes.T]
     if more is not None:
         touched += [(column, path[more[0]]) for column in more[1].T]
@@ -69,29 +66,21 @@ def _neighbours(edges: np.ndarray) -> np.ndarray:
     return out.reshape(edges.shape)
 
 
-def halved(centres: np.ndarray, edges: np.ndarray) -> Parts:
-    """The parts of a mesh by positions of its cells, (c, 2), and numbers of their edges, (c, 3)."""
-    count, neighbours = len(centres), _neighbours(edges)
-    depth = int(np.ceil(np.log2(max(count / _LEAF, 1.0))))
-    path, near = np.zeros(count, dtype=np.int64), neighbours
-    for level in range(depth):
-        size = np.bincount(path, minlength=1 << level)
+def halved(centres: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The part of each cell of a mesh, a bit for each time that the mesh was halved.
 
-        def mean(values: np.ndarray) -> np.ndarray:
-            return np.bincount(path, values, minlength=len(size)) / np.maximum(size, 1)  # noqa: B023
+    Args:
+        centres: Positions of cells, shape (c, 2).
+        edges: Numbers of their edges, shape (c, 3).
 
-        x, y = (values - mean(values)[path] for values in centres.T)
-        xx, yy, xy = mean(x * x), mean(y * y), mean(x * y)
-        skewed = np.hypot(2 * xy, xx - yy) > _ROUND * (xx + yy)
-        along = np.where(skewed, np.arctan2(2 * xy, xx - yy) / 2, 0.0)[path]
-        order = np.lexsort((x * np.cos(along) + y * np.sin(along), path))
-        within = np.empty(count, dtype=np.int64)
-        within[order] = np.arange(count) - (np.cumsum(size) - size)[path[order]]
-        upper = within >= size[path] // 2
-        inside = near >= 0
-        for side in (False, True) * _ROUNDS:
-            across = (inside & (upper[near] != upper[:, None])).sum(axis=1)
-            upper ^= (upper == side) & (2 * across > inside.sum(axis=1))
-        path = 2 * path + upper
-        near[path[near] != path[:, None]] = -1
-    return Parts(path, depth)
+    Returns:
+        The parts, shape (c,).
+    """
+    path = np.empty(len(centres), dtype=np.int64)
+    given = (
+        ffi.from_buffer("double[]", np.ascontiguousarray(centres)),
+        ffi.from_buffer("int32_t[]", np.ascontiguousarray(_neighbours(edges), dtype=np.int32)),
+    )
+    if not _library().halve(len(path), *given, _DEPTH, ffi.from_buffer("int64_t[]", path)):
+        raise MemoryError
+    return path

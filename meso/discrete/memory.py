@@ -38,8 +38,7 @@ def require(comm: MPI.Comm, needed: float, what: str, hint: str) -> None:
         return
     wanted, there, where = _scarcest(comm, needed)
     if wanted > there:
-        with suppress(AttributeError, OSError):  # glibc: what Python has freed counts as free
-            ctypes.CDLL(None).malloc_trim(0)
+        trim()
         wanted, there, where = _scarcest(comm, needed)
     if wanted > there:
         sizes = f"{wanted / 1e9:.3g} GB of memory, but {there / 1e9:.3g} GB are free {where}"
@@ -57,6 +56,12 @@ def _scarcest(comm: MPI.Comm, needed: float) -> tuple[float, float, str]:
     cases.append((needed, own, "for one process (its limit, see ulimit -v)"))
     worst = max(cases, key=lambda case: case[0] / max(case[1], 1.0))
     return max(comm.allgather(worst), key=lambda case: case[0] / max(case[1], 1.0))
+
+
+def trim() -> None:
+    """Give back what Python has freed, where the library can (glibc)."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def direct(unknowns: int, entries: float, dimension: int, *, symmetric: bool = True) -> float:

@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 from meso.device import Device
 from meso.discrete import loops
 from meso.discrete.cells import Lagrange, cells_of, of_device
-from meso.discrete.dissection import Parts, dissection, halved
+from meso.discrete.dissection import dissection, halved
 from meso.discrete.unknowns import number_field
 
 #: Vertices and edges that the factorisation may order by itself.
@@ -21,7 +21,7 @@ SMALL = 1000
 
 
 @of_device
-def _parts(device: Device) -> Parts:
+def _parts(device: Device) -> np.ndarray:
     """The parts of a mesh on one rank."""
     cells, topology = cells_of(device), device.mesh.topology
     topology.create_connectivity(2, 1)
@@ -182,8 +182,10 @@ class Sums:
 
     def pop(self) -> csr_matrix:
         """The first matrix of those that are left, in the numbers of this rank."""
-        values = self._values.pop(0)
-        return csr_matrix((values, self.indices, self.indptr), shape=(self._skeleton.size,) * 2)
+        values, indices = self._values.pop(0), self.indices
+        if not self._values:  # nothing else is kept while the matrix is factorised
+            del self.indices
+        return csr_matrix((values, indices, self.indptr), shape=(self._skeleton.size,) * 2)
 
 
 def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from meso.discrete.loops import eliminate
+from meso.discrete.loops import combine, eliminate, refer
 
 
 def systems(definite: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -48,3 +48,28 @@ def test_no_cells():
     left, solved = eliminate(np.zeros((0, 12, 12)), 5)
     assert left.shape == (0, 5, 5)
     assert solved.shape == (0, 7, 5)
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_tensors_on_the_reference_cell(d):
+    """Derivatives are turned, values stay; of eleven cells."""
+    random = np.random.default_rng(3)
+    tensors = random.standard_normal((11, 2, 1 + d, 2, 1 + d))
+    inverses = random.standard_normal((11, d, d))
+    K = np.zeros((11, 1 + d, 1 + d))
+    K[:, 0, 0], K[:, 1:, 1:] = 1.0, inverses
+    wanted = np.einsum("cij,cajbl,ckl->caibk", K, tensors, K)
+    np.testing.assert_allclose(refer(tensors, inverses), wanted, rtol=0, atol=1e-13)
+
+
+def test_combined_tables():
+    """Sums of tables go to their places, and nowhere else; of eleven cells."""
+    random = np.random.default_rng(4)
+    factors, tables = random.standard_normal((11, 2, 3, 5)), random.standard_normal((5, 4, 2))
+    out = np.full((11, 15, 15), 7.0)
+    combine(factors, tables, out, 1, 6)
+    wanted = np.einsum("cabp,pmn->cmanb", factors, tables).reshape(11, 8, 6)
+    np.testing.assert_allclose(out[:, 1:9, 6:12], wanted, rtol=0, atol=1e-13)
+    out[:, 1:9, 6:12] = 7.0
+    assert (out == 7.0).all()
+    combine(factors[:0], tables, out[:0], 1, 6)
