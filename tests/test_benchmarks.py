@@ -111,3 +111,9 @@ def test_errors_of_bands() -> None:
         counts = [list(row.values())[column].split(" of ") for row in rows]
         covered, of = (sum(int(count[n]) for count in counts) for n in (0, 1))
         assert covered >= 0.9 * of
+
+
+def test_hall_bar() -> None:
+    """Few cells leave 2e-7 of the conductance that 20,000 of them have."""
+    _, (row,) = table("hall_bar.py")
+    assert float(row["G, S"]) == pytest.approx(5.452651e-4, rel=2e-6)
