@@ -14,16 +14,19 @@ device is wide: they are not extrapolated, and their error is
     max(|Q_N - Q_N/2|, |Q_N/2 - Q_N/4|/5) + what is in doubt at walls.
 
 The first alone is too small where Q_N/2 and Q_N happen to err by the same amount; the second is
-what a convergence as N^-3/2 would leave. Of the step from two harmonics, the hydrodynamic model, to
-four only what exceeds a tenth of the moment counts: that model is 8 per cent low even in wide
-devices.
+what a convergence as N^-3/2 would leave. From 64 harmonics on it is a twelfth, what N^-2 leaves: in
+exact ribbons, a tenth of a mean free path wide or more, moments then converge so, or faster. Of the
+step from two harmonics, the hydrodynamic model, to four only what exceeds a tenth of the moment
+counts: that model is 8 per cent low even in wide devices.
 
 The factors make the estimates cover the error in nearly all of a broad set, and of others drawn at
 random (docs/bounds.md). The error of the mesh is 1.5 times the change with the polynomial degree,
 from k to k + 1: where it matters the next degrees leave up to a third of it, each. On large meshes
 it is that from k to k - 1, which is pessimistic. It is taken with all harmonics: beams through an
 opening, and what comes in flat along a wall, need finer cells than few harmonics show. "auto"
-raises what the larger error is of, the harmonics or the degree. These are estimates, not bounds.
+raises what the larger error is of, the harmonics or the degree. In a small device it doubles even
+its most harmonics, if they leave so little that this should be enough (moments of ribbons a
+fifth of a mean free path wide need 256). These are estimates, not bounds.
 """
 
 from __future__ import annotations
@@ -42,11 +45,16 @@ from meso.orbital import couplings, orbital_density, vorticity
 
 #: Harmonics with which "auto" begins, and at most; its highest degree.
 FIRST, MOST, HIGHEST = 4, 128, 8
+#: Twice as many harmonics where MOST leave up to so many tolerances: there the estimate is of the
+#: step before, and falls to a twelfth. Largest device for that, cells.
+_NEAR, _FEW = 10.0, 1000
 #: Part of kappa times the current along a wall that is no moment: at specular walls there is none.
 NOTHING = 1e-3
 
 #: Part of a moment that the hydrodynamic model may lack in any device.
 _FLUID = 0.1
+#: Harmonics from which on moments converge as N^-2 at least.
+_MANY = 64
 #: Error of degree k over its change from k to k + 1.
 _SLOWLY = 1.5
 #: Cells up to which one degree more is cheap.
@@ -152,7 +160,7 @@ class Convergence:
             moments = 2 * moments
             currents = steps[-1] if last < 2 else 2 * currents
             before = np.maximum(before - _FLUID * np.abs(self.values[-1]), 0.0)
-        moments = np.maximum(moments, before / 5)
+        moments = np.maximum(moments, before / (12 if self.harmonics[-1] >= _MANY else 5))
         return np.where(self._moments, moments, currents) + self.doubt
 
     @property
@@ -246,8 +254,10 @@ def converge(
         if not auto or result.converged:
             return flow, result
         coarse = estimate and order < HIGHEST and max(result.mesh) > tolerance
-        more = 2 * most <= MOST and max(result.error_extrapolated) > tolerance
-        if more and not (coarse and max(result.mesh) > max(result.error_extrapolated)):
+        left = max(result.error_extrapolated)
+        near = left <= _NEAR * tolerance and flow.device.cells <= _FEW
+        more = left > tolerance and (most < MOST or (most == MOST and near))
+        if more and not (coarse and max(result.mesh) > left):
             levels.append(2 * most)
             flow = solved(levels[-1], order, flow)
         elif coarse:

@@ -89,10 +89,11 @@ def mesh_drawing(
         _refuse_many(path, sides, dimension, _cells_in(walls, dimension))
     nodes, cells = coarse.with_rim()
     wanted, narrowest = shape_sizes(path, coarse, nodes, sizes)
-    flat = None
+    flat, structured = None, dimension == 2 and _is_structured(path, 2)
     if dimension == 2:
         wanted = _round_enough(walls, nodes, wanted)
-        if sizes.stretched and not between:
+        # Layers of flat cells would cut those of structured surfaces; sizes leave them alone.
+        if sizes.stretched and not between and not structured:
             flat = _flat_layer(walls, sizes.degree, narrowest)
         wanted = np.minimum(bulk, wanted if flat is None else _flat_enough(walls, nodes, wanted))
     else:
@@ -111,8 +112,7 @@ def mesh_drawing(
         own = (np.hstack([sizes.wanted.points, height]), sizes.wanted.triangles)
         fields.append(_background(*own, sizes.wanted.sizes))
         count += cells_of_field(*own, sizes.wanted.sizes)
-    # Structured surfaces stay what they are.
-    count = len(coarse.cells) if dimension == 2 and _is_structured(path, 2) else count
+    count = len(coarse.cells) if structured else count
     announce(count / gmsh.option.getNumber("Mesh.MeshSizeFactor") ** dimension)
     _mesh_with(path, fields, bulk, dimension)
     return flat is not None

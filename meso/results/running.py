@@ -392,6 +392,7 @@ def _warnings(
         out += resolution.warnings(
             flow.device, case.region_materials, case.boundaries, kinetic=case.flow.kinetic
         )
+        out += resolution.leaks(flow)
     if flow.counted is not None:
         from meso.observables import circulation
 
@@ -400,7 +401,6 @@ def _warnings(
         out += circulation.warnings(moments, case.flow.tolerance)
     if convergence is not None:
         out += convergence.warnings
-        out += resolution.leaks(flow)
     if bounds is not None:
         out += bounds.warnings
     if adaptivity is not None:
