@@ -200,6 +200,35 @@ def test_all_nodes_on_contacts():
     assert found.contacts["source"].current == pytest.approx(sigma * 1e-3, rel=1e-12)
 
 
+def test_structured_cells_are_kept():
+    """Layers of flat cells at walls do not cut what a script asks for; cells too large are told."""
+    Path("two.geo").write_text(TWO_CELLS)
+    thin = {"geometry.parameters": {}, "materials.sheet.mean_free_path": "1 nm"}
+    found = run(case(**{"geometry.file": "two.geo", "flow.estimate": False}, mesh={}, **thin))
+    assert found.device.cells == 2
+    assert any("vorticity diffusion lengths high" in text for text in found.warnings)
+
+
+STEP = """
+Point(1) = {0, 0, 0}; Point(2) = {100, 0, 0}; Point(3) = {100, 10, 0}; Point(4) = {200, 10, 0};
+Point(5) = {200, 100, 0}; Point(6) = {0, 100, 0};
+Line(1) = {1, 2}; Line(2) = {2, 3}; Line(3) = {3, 4}; Line(4) = {4, 5}; Line(5) = {5, 6};
+Line(6) = {6, 1}; Curve Loop(1) = {1:6}; Plane Surface(1) = {1}; Transfinite Curve {1:6} = 2;
+Physical Surface("metal") = {1}; Physical Curve("source") = {1}; Physical Curve("drain") = {3};
+Physical Curve("edges") = {2, 4, 5, 6};
+"""
+
+
+def test_a_current_that_leaks():
+    """Ten cells around a sharp corner conserve a viscous current on average only: it is said."""
+    path = mesh_file(Path("step.msh"), STEP)
+    changes = {"geometry.file": path.name, "geometry.parameters": {}, "flow.order": 2}
+    viscous = {"materials.sheet.mean_free_path": "1 um", "flow.estimate": False}
+    found = run(case(**changes, **viscous, mesh={}))
+    assert found.flow.evidence["divergence_relative"] > 1
+    assert any("divergence of the current" in text for text in found.warnings)
+
+
 def test_a_contact_alone():
     """No current, and no ratio of rounding to rounding."""
     wall = {"wall": {"specularity": 0.0}}

@@ -33,6 +33,8 @@ from meso.materials.material import Material
 POINTS = 96
 #: Angular matrices below this count as zero.
 ZERO = 1e-13
+#: Difference of velocities below which a line is its mirror image.
+MIRROR = 1e-9
 #: Even harmonics of a distribution beyond N that are shown.
 BESIDE = 32
 #: Phases at which functions are sampled, and their harmonics in the order of a Fourier transform.
@@ -153,6 +155,48 @@ class ContourBasis:
         square = self.contour.square
         return Tabulated(lambda normals: self._even.half_range(normals, even, odd) / square)
 
+    def along(
+        self, angle: float, *, diffuse: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """What the odd functions that are odd under a mirror as well do at a wall.
+
+        Args:
+            angle: Of the outward normal.
+            diffuse: Whether nothing is reflected. If it is, and v.n changes its sign more than
+                twice, chords of a line end elsewhere than its mirror image.
+
+        Returns:
+            For orthonormal ones f, the first of which is of the current along the wall:
+            <|w.n| f f>, <f (w.n)^2 f>, and <f psi>, shape (k, n). None if no reflection of the
+            phase leaves w.n as it is, or the current depends on other functions.
+        """
+        arriving = Arriving(self.contour, angle)
+
+        def velocity(phases: np.ndarray) -> np.ndarray:
+            return arriving.turn * self.contour.velocities(phases)
+
+        def mirror(middle: float) -> bool:
+            here, there = velocity(GRID), velocity(2 * middle - GRID)
+            even, speed = (here + there).imag, here.real
+            even = even - (even @ speed) / (speed @ speed) * speed
+            return bool(max(np.abs((here - there).real).max(), np.abs(even).max()) < MIRROR)
+
+        middle = next(filter(mirror, (arriving.begins + arriving.ends) / 2), None)
+        if middle is None or not (diffuse or len(arriving.begins) == 1):
+            return None
+
+        def functions(phases: np.ndarray) -> np.ndarray:
+            sines = harmonics(self._odd.orders, phases - middle)[1::2]
+            sines[0] = (velocity(phases) - velocity(2 * middle - phases)).imag
+            return sines
+
+        raw, basis = functions(GRID), self._odd.values(GRID)
+        phases, weights = arriving.quadrature(POINTS + 2 * self.harmonics, split=False)
+        factor = cholesky(raw @ raw.T / PHASES, lower=True)
+        whole, half = (solve_triangular(factor, x, lower=True) for x in (raw, functions(phases)))
+        stress = (whole * velocity(GRID).real ** 2) @ whole.T / PHASES
+        return (half * weights) @ half.T, stress, whole @ basis.T / PHASES
+
     @property
     def groups(self) -> tuple[list[np.ndarray], list[np.ndarray]]:  # noqa: D102
         pairs = list(np.arange(2, self.count).reshape(-1, 2))
@@ -192,7 +236,8 @@ class Arriving:
 
     def __init__(self, contour: Contour, angle: float) -> None:
         self.contour, self.turn = contour, np.exp(-1j * angle)
-        grid = 2 * np.pi * np.arange(PHASES + 1) / PHASES
+        # Not where symmetric lines have zeros, which are so to rounding only.
+        grid = 2 * np.pi * (np.arange(PHASES + 1) + 0.382) / PHASES
         normal = self._speed(grid)
         up = np.flatnonzero((normal[:-1] <= 0) & (normal[1:] > 0))
         down = np.flatnonzero((normal[:-1] > 0) & (normal[1:] <= 0))

@@ -15,8 +15,10 @@ whose current at the wall is (1 + p)/2 exactly, so that
     J_t = A + alpha (B - A)
 
 is right there for every N. On flat walls it converges as N^-2 or faster for all mean free paths and
-kernels (docs/verification.md). Where the wall or the trajectories bend by 1/N within a mean free
-path the jump is of another kind: what is added is still an improvement, but not a reliable one.
+kernels (docs/verification.md). Other Fermi lines have the same correction where a wall is a mirror
+plane of them, ellipses everywhere. Where the wall or the trajectories bend by 1/N within a mean
+free path the jump is of another kind: what is added is still an improvement, but not a reliable
+one.
 
 Moments are linear in the solution, so that an iteration that stops early shows in them, most at
 smooth walls, where they are small differences of large currents.
@@ -39,7 +41,8 @@ from meso.discrete.cells import (
 )
 from meso.discrete.fields import on_facets
 from meso.flow.angular import about_normal
-from meso.flow.basis import Circle
+from meso.flow.basis import Basis, Circle
+from meso.flow.contour import ContourBasis
 from meso.flow.discretisation import trace
 from meso.flow.kinetic import rate_of, roughness
 from meso.flow.result import Flow
@@ -53,8 +56,8 @@ from meso.sensitivities import Sensitivity
 _STOPPED = 4.5
 #: Smallest (1 - p)/(1 + p) in this.
 _SMOOTH = 1e-2
-#: N times the relative error of J_t at a diffuse wall of a Fermi line that is no circle, for which
-#: there is no correction: 0.1 to 0.6 on ribbons with hexagons and ellipses, and 1 where they are a
+#: N times the relative error of J_t at a diffuse wall without correction, where it is no mirror
+#: plane of the Fermi line: 0.1 to 0.6 on ribbons with hexagons and ellipses, and 1 where they are a
 #: fifth of the mean free path wide, which the last step in N shows as well.
 _UNKNOWN = 0.6
 #: What an iteration may leave of moments where nobody says more, relative.
@@ -75,7 +78,7 @@ def iteration_tolerance(boundaries: Mapping[str, Boundary], wanted: float | None
     largest, smallest = _RANGE
     if wanted is None:
         return max(smallest, min(largest, _ENOUGH / 4 * ratio**1.6))
-    return min(largest, wanted / 20 * ratio**1.6)
+    return min(largest, wanted / 40 * ratio**1.6)
 
 
 def wall_moments(flow: Flow, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -116,15 +119,8 @@ def wall_moments(flow: Flow, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray,
         share = share * (geometry.weight * device.extent)[..., None]
         along = (moments[..., :2] * tangent).sum(axis=-1)
         size = np.abs(share * along[..., None])
-        if not isinstance(basis, Circle):
-            doubt = _UNKNOWN * min(1.0, ratio) / basis.harmonics * size
-            np.add.at(out[1], facets.piece, doubt.sum(axis=1))
-            np.add.at(out[2], facets.piece, size.sum(axis=1))
-            continue
-        angle = np.arctan2(geometry.normal[..., 1], geometry.normal[..., 0])[..., None]
-        angle = angle * np.array(basis.odd.orders)
-        sines = np.cos(angle) * moments[..., 1::2] - np.sin(angle) * moments[..., ::2]
-        missing = share * (sines @ _functional(basis, ratio))[..., None]
+        angle = np.arctan2(geometry.normal[..., 1], geometry.normal[..., 0])
+        missing = share * _missing(basis, ratio, angle, moments)[..., None]
         # The trace is the curvature: the derivative of the normal has no other component.
         bend = geometry.curvature.trace(axis1=-2, axis2=-1) / device.extent
         bend = basis.harmonics * paths[region, None] * (abs(bend) + turns[region, None])
@@ -132,6 +128,9 @@ def wall_moments(flow: Flow, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray,
         np.add.at(out[0], facets.piece, missing.sum(axis=1))
         early = stopped / np.sqrt(max(ratio, _SMOOTH))
         doubt = np.abs(missing) * bend[..., None] + early * size
+        unknown = np.isnan(missing)
+        doubt[unknown] = (_UNKNOWN * min(1.0, ratio) / basis.harmonics + early) * size[unknown]
+        missing[unknown] = 0.0
         np.add.at(out[1], facets.piece, doubt.sum(axis=1))
         np.add.at(out[2], facets.piece, size.sum(axis=1))
     added, doubt, size = np.asarray(total(device.comm, out)) * (flow.thickness or 1.0)
@@ -225,6 +224,36 @@ def _turning(flow: Flow, region: int) -> float:
     return turning / float(path) if turning else 0.0  # type: ignore[arg-type]
 
 
+def _missing(basis: Basis, ratio: float, angle: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """What is to be added to J_t at walls with normals of some angle; NaN where nobody knows."""
+    if isinstance(basis, Circle):
+        about, _ = about_normal(moments, angle, np.array(basis.odd.orders))
+        return np.asarray(about[..., 1::2] @ _functional(basis, ratio))
+    assert isinstance(basis, ContourBasis)
+    out = np.full(angle.shape, np.nan)
+    for one in np.unique(angle.round(12)):  # normals of a straight wall differ by rounding
+        here = angle.round(12) == one
+        if (functional := _of_contour(basis, ratio, float(one))) is not None:
+            out[here] = moments[here] @ functional
+    return out
+
+
+@lru_cache(maxsize=4096)
+def _of_contour(basis: ContourBasis, ratio: float, angle: float) -> np.ndarray | None:
+    """Coefficients of what is to be added to J_t, for all odd moments; None if none are known.
+
+    As on a circle, if a reflection of the cyclotron phase leaves v.n as it is (any normal of an
+    ellipse, mirror planes of a line): then what is odd under it knows nothing of the rest. Else
+    the potential bends at the wall, and the current there has no closed form.
+    """
+    if (found := basis.along(angle, diffuse=ratio == 1.0)) is None:
+        return None
+    absolute, stress, columns = found
+    other = np.linalg.solve(stress, absolute[0]) @ absolute
+    scale = columns[0, :2] @ [-np.sin(angle), np.cos(angle)]
+    return np.asarray(_mended(absolute, stress, other, ratio) @ columns / scale)
+
+
 @lru_cache(maxsize=64)
 def _functional(basis: Circle, ratio: float) -> np.ndarray:
     """Coefficients of what is to be added to J_t, for the odd sines about the normal, shape (k,).
@@ -239,9 +268,16 @@ def _functional(basis: Circle, ratio: float) -> np.ndarray:
     absolute = odd.half_range(1.0, 1.0)[1::2, 1::2]
     half = odd.outgoing(even)[0, np.array(even.orders) > 0]
     other = np.linalg.solve(coupling.T, half) @ absolute
-    # The half space: u = (1, 0, ...) + sum of a_k v_k exp(-rate_k y/lambda).
-    stress = coupling @ coupling.T
+    return _mended(absolute, coupling @ coupling.T, other, ratio)
+
+
+def _mended(
+    absolute: np.ndarray, stress: np.ndarray, other: np.ndarray, ratio: float
+) -> np.ndarray:
+    """Alpha (B - A), from <|v.n| odd odd>, <odd (v.n)^2 odd> and the coefficients of B."""
     from scipy.linalg import eigh  # takes long to load
+
+    # The half space: u = (1, 0, ...) + sum of a_k v_k exp(-rate_k y/lambda).
 
     squares, shapes = eigh(np.eye(len(stress)), stress)
     outside = ratio * absolute @ shapes + stress @ shapes * np.sqrt(squares)
