@@ -125,12 +125,12 @@ def wall_moments(flow: Flow, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray,
         bend = geometry.curvature.trace(axis1=-2, axis2=-1) / device.extent
         bend = basis.harmonics * paths[region, None] * (abs(bend) + turns[region, None])
         bend = np.minimum(1.0, bend)
-        np.add.at(out[0], facets.piece, missing.sum(axis=1))
         early = stopped / np.sqrt(max(ratio, _SMOOTH))
         doubt = np.abs(missing) * bend[..., None] + early * size
         unknown = np.isnan(missing)
         doubt[unknown] = (_UNKNOWN * min(1.0, ratio) / basis.harmonics + early) * size[unknown]
         missing[unknown] = 0.0
+        np.add.at(out[0], facets.piece, missing.sum(axis=1))
         np.add.at(out[1], facets.piece, doubt.sum(axis=1))
         np.add.at(out[2], facets.piece, size.sum(axis=1))
     added, doubt, size = np.asarray(total(device.comm, out)) * (flow.thickness or 1.0)
@@ -229,12 +229,10 @@ def _missing(basis: Basis, ratio: float, angle: np.ndarray, moments: np.ndarray)
     if isinstance(basis, Circle):
         about, _ = about_normal(moments, angle, np.array(basis.odd.orders))
         return np.asarray(about[..., 1::2] @ _functional(basis, ratio))
-    assert isinstance(basis, ContourBasis)
-    out = np.full(angle.shape, np.nan)
-    for one in np.unique(angle.round(12)):  # normals of a straight wall differ by rounding
-        here = angle.round(12) == one
+    out, angle = np.full(angle.shape, np.nan), angle.round(12)  # straight to rounding
+    for one in np.unique(angle) if isinstance(basis, ContourBasis) else ():
         if (functional := _of_contour(basis, ratio, float(one))) is not None:
-            out[here] = moments[here] @ functional
+            out[angle == one] = moments[angle == one] @ functional
     return out
 
 
