@@ -10,8 +10,6 @@ from test_cli import here, write_case  # noqa: F401 (here: a fixture)
 import meso
 from meso import Case, CaseError, Contact, FermiLine, Material, Periodic, Wall
 from meso.flow import Hydrodynamic, Kinetic, Ohmic, Particles, conductance_bounds
-from meso.observables.accumulation import edge_moments
-from meso.orbital import orbital_density, vorticity
 
 NM, VOLT = 1e-9, 1e-3
 STRIP = """
@@ -137,23 +135,6 @@ def test_specular_walls(strip, line, harmonics, exact):
     """They stop nothing if the line is its own mirror image."""
     found = flow(Kinetic, strip, matter(line), 1.0, harmonics=harmonics, order=2)
     assert current(found) == pytest.approx(exact, abs=1e-3 if exact < 1 else 1e-6)
-
-
-@pytest.mark.parametrize(
-    ("line", "exact", "within"),
-    [
-        (FermiLine(kind="ellipse", ratio=2, angle=15), 0.34875722146265203, 1e-3),
-        (FermiLine(kind="hexagon", warping=0.02, angle=30), 0.3114291181669499, 1e-3),
-        thorough(FermiLine(kind="hexagon", warping=0.02, angle=15), 0.2770627219860267, 0.05),
-    ],
-)
-def test_edge_moments(strip, line, exact, within):
-    """Walls that are mirror planes, and ellipses, are free of the error 1/N, 2 to 4 per cent."""
-    material = matter(line, orbital_coupling=1e-20)
-    found = flow(Kinetic, strip, material, harmonics=16)
-    moments = edge_moments(found, orbital_density(found, vorticity(found)))
-    unit = 1e-20 * 0.05 * VOLT * bulk(material)
-    assert [abs(m.moment) / unit for m in moments] == pytest.approx([exact] * 2, rel=within)
 
 
 def test_magnetic_field(strip):

@@ -230,7 +230,9 @@ def _missing(basis: Basis, ratio: float, angle: np.ndarray, moments: np.ndarray)
         about, _ = about_normal(moments, angle, np.array(basis.odd.orders))
         return np.asarray(about[..., 1::2] @ _functional(basis, ratio))
     out, angle = np.full(angle.shape, np.nan), angle.round(12)  # straight to rounding
-    for one in np.unique(angle) if isinstance(basis, ContourBasis) else ():
+    if not isinstance(basis, ContourBasis):
+        return out
+    for one in np.unique(angle):
         if (functional := _of_contour(basis, ratio, float(one))) is not None:
             out[angle == one] = moments[angle == one] @ functional
     return out

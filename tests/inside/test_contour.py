@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import thorough
 from numpy.polynomial import legendre
 from scipy.sparse import csc_matrix, kron
 from scipy.sparse.linalg import spsolve
+from test_fermi_line import bulk, flow, matter, strip  # noqa: F401 (strip: a fixture)
 
+from meso.flow import Kinetic
 from meso.flow.basis import Circle
 from meso.flow.contour import GRID, Arriving, ContourBasis
 from meso.materials.fermi_line import FermiLine
 from meso.materials.material import Material
+from meso.observables.accumulation import edge_moments
+from meso.orbital import orbital_density, vorticity
 
 ISOTROPIC = Material(carriers="2d", conductivity=1.0, mean_free_path=1.0)
 NORMALS = np.array([[1.0, 0.0], [np.cos(0.4), np.sin(0.4)], [np.cos(2.5), np.sin(2.5)]])
@@ -155,3 +160,20 @@ def ribbon(member: ContourBasis, path: float) -> tuple[float, float]:
     k = member.contour.conductivity
     bulk = k[0, 0] - k[0, 1] ** 2 / k[1, 1]
     return float(mean @ u / bulk), float((u[count // 2] - u[0]) / bulk)
+
+
+@pytest.mark.parametrize(
+    ("line", "exact", "within"),
+    [
+        (FermiLine(kind="ellipse", ratio=2, angle=15), 0.34875722146265203, 1e-3),
+        thorough(FermiLine(kind="hexagon", warping=0.02, angle=30), 0.3114291181669499, 1e-3),
+        thorough(FermiLine(kind="hexagon", warping=0.02, angle=15), 0.2770627219860267, 0.05),
+    ],
+)
+def test_edge_moments(strip, line, exact, within):  # noqa: F811
+    """Walls that are mirror planes, and ellipses, are free of the error 1/N, 2 to 4 per cent."""
+    material = matter(line, orbital_coupling=1e-20)
+    found = flow(Kinetic, strip, material, harmonics=16)
+    moments = edge_moments(found, orbital_density(found, vorticity(found)))
+    unit = 1e-20 * 0.05 * 1e-3 * bulk(material)
+    assert [abs(m.moment) / unit for m in moments] == pytest.approx([exact] * 2, rel=within)
