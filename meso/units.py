@@ -292,3 +292,11 @@ def unit(*units: str) -> BeforeValidator:
 
 #: Annotation of a field that is read by `number`.
 NUMBER = BeforeValidator(number)
+
+#: The unit at the end of the name of a column.
+UNIT = re.compile(r"_(A|V|S|ohm|W|hbar|J|J_s)(_per_m2|_per_m|_m)?(?=(_[xyz])?$)")
+
+
+def without_unit(column: str) -> str:
+    """The name of a column of a result without its unit."""
+    return UNIT.sub("", column)

@@ -105,12 +105,17 @@ class Adjoint:
 
     def derivatives(self, targets: Sequence[Target]) -> list[Derivatives]:
         """Derivatives of targets, for which one system is solved; all ranks call this."""
+        return [found for _, found in self.seen(targets)]
+
+    def seen(self, targets: Sequence[Target]) -> list[tuple[np.ndarray, Derivatives]]:
+        """The same, with lambda of each at the nodes of cells, (c, nodes, n)."""
         loads, given = weighted(self.problem, targets)
         solution = self._system.transposed(self._solvers).solve(loads, given)
-        return [
-            self._of(target, solution.values[..., i], solution.reaction[..., i])
-            for i, target in enumerate(targets)
-        ]
+        out = []
+        for i, target in enumerate(targets):
+            adjoint = solution.values[..., i]
+            out.append((adjoint, self._of(target, adjoint, solution.reaction[..., i])))
+        return out
 
     def _of(self, target: Target, adjoint: np.ndarray, rest: np.ndarray) -> Derivatives:
         """From lambda, and what is missing in its equations of prescribed values."""

@@ -76,6 +76,10 @@ class CoupledAdjoint:
 
         Beside coefficients of the densities there are "conductivity.REGION" and "given.PORT".
         """
+        return [found for _, found in self.seen(numbers)]
+
+    def seen(self, numbers: Sequence[Number]) -> list[tuple[np.ndarray, Derivatives]]:
+        """The same, with lambda and psi of each at the nodes of cells, (c, nodes, n + 1)."""
         problem, n, many = self.problem, len(self.problem.components), len(numbers)
         own, fixed = weighted(problem, [one.target for one in numbers])
         loads = np.zeros((*own.shape[:2], n + 1, many + len(self.ports)))
@@ -99,7 +103,8 @@ class CoupledAdjoint:
             if "thickness" in found.coefficients:
                 per = weights @ self._I / (problem.thickness or 1.0)
                 more["thickness"] = found.coefficients["thickness"] + per
-            out.append(replace(found, coefficients={**found.coefficients, **more}))
+            found = replace(found, coefficients={**found.coefficients, **more})
+            out.append((values @ mix, found))
         return out
 
     def _at_ports(self, c: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 from typing import Any
 
 from meso.case.schema import Tables
@@ -16,7 +17,7 @@ from meso.requirements import (
     magnetic_problems,
     particle_problems,
 )
-from meso.units import is_number, quantity
+from meso.units import is_number, quantity, without_unit
 
 Problems = Iterator[tuple[str, str]]
 
@@ -227,17 +228,14 @@ def _adapt(case: Tables) -> Problems:
         file = case.geometry.file.name
         yield "mesh.adapt", f"{file} is a mesh already; only a drawing can be refined"
     key, target = "mesh.adapt.target", adapt.target
-    driven = {n: "current" if c.current is None else "potential" for n, c in case.contacts.items()}
-    contacts = [f"{name}.{what}" for name, what in driven.items()]
-    moments = [f"{wall}.{what}_moment" for wall in case.walls for what in ("orbital", "spin")]
-    names = ("conductance", "edge_moment", *case.output.resistances, *contacts, *moments)
-    if target not in names:
+    names = tuple(_targets(case))
+    if not {target, *_without_numbers(target, case)} & set(names):
         yield key, f'unknown target "{target}"; {known(target, names)}'
     elif target == "conductance" and len(case.contacts) < 2 and not case.periodic:
         yield key, '"conductance" needs two contacts or a periodic pair'
-    elif target in contacts and case.periodic:
+    elif case.periodic and target.rpartition(".")[0] in case.contacts:
         yield key, f'"{target}" is for contacts without periodic pairs; "conductance" is for all'
-    elif target.endswith("_moment"):
+    elif target.endswith(("edge_moment", "orbital_moment", "spin_moment")):
         channel = "spin" if target.endswith("spin_moment") else "orbital"
         if bare := _uncoupled(case, channel):
             also = "the fermi_energy, or " if channel == "orbital" else "the "
@@ -247,6 +245,39 @@ def _adapt(case: Tables) -> Problems:
             yield key, f'"{target}" needs a wall'
         if not case.flow.viscous:
             yield key, f'"{target}" needs a flow with vorticity, not the ohmic model'
+
+
+def _targets(case: Tables) -> Iterator[str]:
+    """Numbers that a mesh may be adapted to, without numbers of pieces and points."""
+    yield from ("conductance", "edge_moment", *case.output.resistances, "dissipated_power")
+    for name, contact in case.contacts.items():
+        yield f"{name}.{'current' if contact.current is None else 'potential'}"
+        yield from (f"conductance_matrix.{name}.{other}" for other in case.contacts)
+    for name, pair in case.periodic.items():
+        yield f"{name}.{'current' if pair.current is None else 'voltage'}"
+    for wall, channel in product(case.walls, ("orbital", "spin")):
+        yield f"{wall}.{channel}_moment"
+    if table := case.angular_momentum:
+        for component in table.components:
+            yield from (f"{wall}.{component}.diffusive_moment" for wall in case.walls)
+            for boundary in case.boundaries:
+                yield f"angular_momentum.outflow.{boundary}.{component}"
+            yield f"angular_momentum.relaxed.{component}"
+        if table.coupling != "none":
+            yield from (f"inverse.{name}.current" for name in case.contacts)
+    yield from (f"probe.{name}.FIELD.NUMBER" for name in case.output.probes)
+
+
+def _without_numbers(target: str, case: Tables) -> Iterator[str]:
+    """A target as :func:`_targets` has it."""
+    yield (name := without_unit(target))
+    for wall in case.walls:
+        number, _, rest = name.removeprefix(f"{wall}.").partition(".")
+        if number.isdigit():
+            yield f"{wall}.{rest}"
+    for probe in case.output.probes:
+        if name.startswith(f"probe.{probe}."):
+            yield f"probe.{probe}.FIELD.NUMBER"
 
 
 def _angular_momentum(case: Tables) -> Problems:

@@ -127,11 +127,21 @@ class Geometry:
         return formats.is_meshed_here(self.file)
 
 
+def _target(value: Any) -> Any:
+    """Without what `--of` also permits: "resistance.back", "orbital_moment.edges"."""
+    if not isinstance(value, str):
+        return value
+    first, _, rest = value.partition(".")
+    turned = rest and (first in ("current", "potential", "voltage") or first.endswith("_moment"))
+    return f"{rest}.{first}" if turned else value.removeprefix("resistance.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapt:
     """Refinement of the mesh by what a solution on it tells."""
 
-    target: str  # "conductance", "edge_moment", or one of `output.resistances`
+    # "conductance", "edge_moment", one of `output.resistances`, or any number of a run
+    target: Annotated[str, BeforeValidator(_target)]
     steps: Annotated[int, Field(strict=True, ge=1, le=20)] = 6  # at most
     tolerance: Positive | None = None  # relative error at which to stop; None for all steps
 

@@ -40,7 +40,7 @@ from meso.observables.grazing import iteration_tolerance
 
 #: Powers of the cell size, and of one over the degree squared, by which the error of a conductance
 #: falls at a corner of 270 degrees: J ~ r^(1/3) where walls slip, grad phi ~ r^(-1/3).
-_CORNER_POWERS = {"hydrodynamic": 2 / 3, "ohmic": 4 / 3, "kinetic": 2 / 3}
+CORNER_POWERS = {"hydrodynamic": 2 / 3, "ohmic": 4 / 3, "kinetic": 2 / 3}
 _MODELS: dict[str, Any] = {"hydrodynamic": Hydrodynamic, "ohmic": Ohmic, "kinetic": Kinetic}
 #: Harmonics of a mesh for "auto"; what an iteration may leave of a target without tolerance.
 _AUTO, _ENOUGH = 32, 1e-4
@@ -48,7 +48,7 @@ _AUTO, _ENOUGH = 32, 1e-4
 _SAFETY, _STEP = 0.3, 0.12
 #: Contributions to a saddle point have both signs. Where they cancel by chance, the estimate is
 #: at least this part of the energy of the error (measured: 0.06 to 1).
-_NO_LUCK = 0.05
+NO_LUCK = 0.05
 #: The same for all numbers of a result, where no further mesh will tell.
 _LEAST = 0.15
 #: Largest ratio of the errors of degrees k + 1 and k that the estimate takes seriously elsewhere.
@@ -115,8 +115,12 @@ class Adaptivity:
         )
 
 
-def adapt(case: Case, build: Build, progress: Progress) -> tuple[Device, Flow, Adaptivity]:
+def adapt(
+    case: Case, build: Build, progress: Progress, of_any: Indicator
+) -> tuple[Device, Flow, Adaptivity]:
     """Solve a case on meshes, made by ``build``, that are refined by the error of its target.
+
+    ``of_any`` knows the errors of targets that are no numbers of a flow at its contacts and walls.
 
     Returns:
         Device and flow of the mesh with the smallest estimate, and the report.
@@ -133,8 +137,10 @@ def adapt(case: Case, build: Build, progress: Progress) -> tuple[Device, Flow, A
     best: tuple[Device, Indicated] | None = None
     for _ in range(wish.steps + 1):
         device = build(wanted)
-        solid = device.dimension == 3
-        found = (_recovered if solid else INDICATORS[case.flow.model])(case, device, progress)
+        indicate = of_any
+        if targets.is_of_flow(case):
+            indicate = _recovered if device.dimension == 3 else _solved_twice
+        found = indicate(case, device, progress)
         step = Step(
             cells=device.cells,
             unknowns=int(found.flow.evidence["unknowns"]),
@@ -196,9 +202,13 @@ def _same(case: Case, order: int) -> dict[str, Any]:
     assert wish is not None
     if not case.flow.kinetic:
         return {"elements": TAYLOR_HOOD} if case.flow.viscous and order < ENRICHED else {}
-    harmonics = _AUTO if case.flow.harmonics == "auto" else case.flow.harmonics
     stop = iteration_tolerance(case.boundaries, wish.tolerance or _ENOUGH)
-    return {"harmonics": harmonics, "tolerance": stop}
+    return {"harmonics": harmonics(case), "tolerance": stop}
+
+
+def harmonics(case: Case) -> int:
+    """Harmonics of the kinetic model that a mesh is adapted for."""
+    return _AUTO if case.flow.harmonics == "auto" else int(case.flow.harmonics)
 
 
 def _recovered(case: Case, device: Device, progress: Progress) -> Indicated:
@@ -228,7 +238,7 @@ def _recovered(case: Case, device: Device, progress: Progress) -> Indicated:
         concatenated(comm, share)[:, None],
         np.zeros((device.cells, 2)),
         power=float(flow.order if targets.is_moment(case) else 2 * flow.order),
-        corner_power=_CORNER_POWERS[case.flow.model],
+        corner_power=CORNER_POWERS[case.flow.model],
     )
     size = abs(value) or 1.0
     return Indicated(
@@ -246,10 +256,6 @@ def _different(pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
     return pair[:1] if pair[0] is pair[1] else pair
 
 
-#: By the name of the model, in the plane.
-INDICATORS: dict[str, Indicator] = dict.fromkeys(_MODELS, _solved_twice)
-
-
 def _stalled(steps: list[Step]) -> bool:
     """True if neither of the last two meshes gained a tenth over those before."""
     estimates = [step.estimate for step in steps]
@@ -265,7 +271,7 @@ def _errors(case: Case, coarse: Flow, fine: Flow, lost: float) -> CellErrors:
     """
     assert coarse.state is not None and fine.state is not None
     device, k = fine.device, coarse.order
-    corner_power = _CORNER_POWERS[case.flow.model]
+    corner_power = CORNER_POWERS[case.flow.model]
     error, whole, curl = np.zeros((3, len(device.cell_region)))
     moment = targets.is_moment(case)
     power = 2 * k + (2 if case.flow.viscous else 0)
@@ -299,12 +305,12 @@ def _errors(case: Case, coarse: Flow, fine: Flow, lost: float) -> CellErrors:
     sums = found.parts.sum(axis=0)
     if not sums[0]:
         return found
-    least = _NO_LUCK * sums[0] / (float(concatenated(comm, whole).sum()) or 1.0)
+    least = NO_LUCK * sums[0] / (float(concatenated(comm, whole).sum()) or 1.0)
     share = (found.parts[:, sums > 0] / sums[sums > 0]).mean(axis=1)
-    return replace(found, share=share * max(lost, least) * _left(found, k))
+    return replace(found, share=share * max(lost, least) * left(found, k))
 
 
-def _left(found: CellErrors, k: int) -> np.ndarray:
+def left(found: CellErrors, k: int) -> np.ndarray:
     """Error of degree k over its difference from degree k + 1, of each cell."""
     corner = 1 / (1 - (k / (k + 1)) ** (2 * found.corner_power))
     return np.where(found.at_corner, corner, 1 / (1 - np.minimum(found.decay, _SLOWEST)))
@@ -326,10 +332,10 @@ def unseen(coarse: Flow, fine: Flow) -> tuple[tuple[float, float], float]:
         concatenated(comm, np.column_stack(parts)),
         concatenated(comm, last_degrees(density)),
         power=1.0,
-        corner_power=_CORNER_POWERS[fine.model],
+        corner_power=CORNER_POWERS[fine.model],
     )
     sums, whole = found.parts.sum(axis=0), float(total(comm, energy(fine, density).sum()))
-    factors = _left(found, coarse.order) @ found.parts / np.where(sums > 0, sums, 1.0)
+    factors = left(found, coarse.order) @ found.parts / np.where(sums > 0, sums, 1.0)
     currents, curls = np.maximum(factors, 1.0).tolist()
     return (currents, curls), _LEAST * float(sums[0]) / (whole or 1.0)
 

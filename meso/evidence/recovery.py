@@ -24,7 +24,7 @@ from meso.flow.result import Flow
 from meso.observables.derived import symbols
 
 #: What the energy counts.
-_COUNTS = 2.5
+COUNTS = 2.5
 #: Least eigenvalue of a fit over the largest, below which the cells do not determine it.
 _DETERMINED = 1e-9
 #: What a polynomial of a vertex counts on the opposite side of a cell: something, for cells with
@@ -45,53 +45,71 @@ def gap(flow: Flow, density: Field, voltage: Field) -> tuple[Field, np.ndarray]:
     """
     if flow.viscous:
         found = lost(density, flow.order + 1)
-        return found, _COUNTS * energy(flow, found, lost(voltage, flow.order))
+        return found, COUNTS * energy(flow, found, lost(voltage, flow.order))
     sigma = symbols(flow, None).material(lambda m: m.conductivity)
     current = ohmic.current_density(lost(voltage, flow.order + 1).function(), sigma)
     found = interpolated(density.name, density.unit, density.device, flow.order, current)
-    return found, _COUNTS * energy(flow, found)
+    return found, COUNTS * energy(flow, found)
 
 
 def lost(field: Field, degree: int) -> Field:
     """Recovered minus present field, cell by cell; zero where nothing can be recovered.
 
-    All ranks call this.
+    Fields may have kinks and jumps between regions: each has polynomials of its own. All ranks
+    call this.
 
     Args:
         field: The field.
         degree: Of the polynomials.
     """
     device = field.device
-    cells, vertices = cells_of(device), lagrange(device, 1).dofs
-    center, size = _places(device)
-    powers = _powers(cells.dimension, degree)
-    fits, known = _fits(field, powers, center, size)
-    points = lagrange(device, max(degree, field.highest)).points
-    at = cells.positions(np.arange(cells.count), points)
+    cells, highest = cells_of(device), max(degree, field.highest)
+    places, powers = _places(device), _powers(cells.dimension, degree)
+    points = lagrange(device, highest).points
+    out = np.zeros((cells.count, len(points), field.components))
+    for region in range(len(device.regions)):
+        own = np.flatnonzero(device.cell_region == region)
+        out[own] = _lost(field, own, points, powers, places)
+    return cellwise(field.name, field.unit, device, highest, out)
+
+
+def _lost(
+    field: Field,
+    own: np.ndarray,
+    points: np.ndarray,
+    powers: np.ndarray,
+    places: tuple[np.ndarray, np.ndarray],
+) -> np.ndarray:
+    """The same at reference points of cells, from these cells alone, (cells, q, components)."""
+    center, size = places
+    fits, known = _fits(field, own, powers, center, size)
+    at = cells_of(field.device).positions(own, points)
     shares = np.column_stack([1 - points.sum(axis=1), points]) + _BESIDE
     values = np.zeros((*at.shape[:2], field.components))
     whole = np.zeros(at.shape[:2])
-    for i, node in enumerate(vertices.T):
+    for i, node in enumerate(lagrange(field.device, 1).dofs[own].T):
         weight = shares[:, i] * known[node][:, None]
         local = (at - center[node][:, None]) / size[node][:, None, None]
         values += weight[..., None] * (_monomials(local, powers) @ fits[node])
         whole += weight
-    present = field.everywhere(points)
+    present = field.table(points) @ field.values[own]
     values = np.where(whole[..., None] > 0, values / np.maximum(whole, 1e-300)[..., None], present)
-    highest = max(degree, field.highest)
-    return cellwise(field.name, field.unit, device, highest, values - present)
+    return np.asarray(values - present)
 
 
 def _fits(
-    field: Field, powers: np.ndarray, center: np.ndarray, size: np.ndarray
+    field: Field, own: np.ndarray, powers: np.ndarray, center: np.ndarray, size: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients around each vertex, (v, n, components), and which are determined, (v,)."""
+    """Coefficients around each vertex, (v, n, components), and which are determined, (v,).
+
+    From some cells of this rank.
+    """
     device, space = field.device, lagrange(field.device, 1)
     cells, n, m = cells_of(device), len(powers), field.components
     points = lagrange(device, max(1, field.highest)).points
-    at, values = cells.positions(np.arange(cells.count), points), field.everywhere(points)
+    at, values = cells.positions(own, points), field.table(points) @ field.values[own]
     sums = np.zeros((space.nodes, n, n + m))
-    for node in space.dofs.T:
+    for node in space.dofs[own].T:
         basis = _monomials((at - center[node][:, None]) / size[node][:, None, None], powers)
         np.add.at(sums, node, basis.swapaxes(1, 2) @ np.concatenate([basis, values], axis=2))
     if device.comm.size > 1:

@@ -16,10 +16,46 @@ from meso.observables.nearest import Division
 from meso.orbital import orbital_density, spin_density, vorticity
 
 
-def is_moment(case: Case) -> bool:
-    """Whether the target is a moment of walls."""
+def is_of_flow(case: Case) -> bool:
+    """Whether the target is a number of the flow alone, at contacts or walls, by this module.
+
+    All others are for :mod:`meso.gradients.indicating`.
+    """
     assert case.mesh.adapt is not None
-    return case.mesh.adapt.target.endswith("_moment")
+    target = case.mesh.adapt.target
+    if is_moment(case):
+        return True
+    of_contacts = [f"{name}.{what}" for name in case.contacts for what in ("current", "potential")]
+    known = ("conductance", *case.output.resistances, *of_contacts)
+    two_way = bool(case.angular_momentum) and case.angular_momentum.coupling == "two-way"
+    return target in known and not two_way
+
+
+def _place(case: Case) -> tuple[str, str]:
+    """Wall, or "", and number of its piece, or "", of a moment."""
+    assert case.mesh.adapt is not None
+    place = case.mesh.adapt.target.rpartition(".")[0]
+    wall, _, number = ("", "", "") if place in case.walls else place.rpartition(".")
+    return wall or place, number
+
+
+def _pieces(case: Case, flow: Flow) -> list[int]:
+    """Pieces of walls whose moments count: all, those of a wall, or one of these."""
+    (wall, number), pieces = _place(case), flow.device.pieces
+    walls = [i for i, p in enumerate(pieces) if isinstance(flow.boundaries.get(p.boundary), Wall)]
+    own = [i for i in walls if wall in ("", pieces[i].boundary)]
+    if not number:
+        return own
+    if not 0 < int(number) <= len(own):
+        text = f'found "{wall}.{number}"; the pieces of {wall} have the numbers 1 … {len(own)}'
+        raise CaseError(("mesh.adapt.target", text))
+    return [own[int(number) - 1]]
+
+
+def is_moment(case: Case) -> bool:
+    """Whether the target is a moment of walls that the current makes on the spot."""
+    assert case.mesh.adapt is not None
+    return case.mesh.adapt.target.endswith(("edge_moment", "orbital_moment", "spin_moment"))
 
 
 def values(case: Case, flow: Flow) -> tuple[np.ndarray, str]:
@@ -49,14 +85,12 @@ def values(case: Case, flow: Flow) -> tuple[np.ndarray, str]:
 
 
 def _moments(case: Case, flow: Flow) -> np.ndarray:
-    """Moments of chains of walls; of those of one wall, if it is named."""
-    assert case.mesh.adapt is not None
-    wall, _, what = case.mesh.adapt.target.rpartition(".")
-    density = spin_density if what == "spin_moment" else orbital_density
+    """Moments of chains of walls; of those of one wall, or piece of it, if it is named."""
+    density = spin_density if _is_spin(case) else orbital_density
     moments = edge_moments(flow, density(flow, vorticity(flow)))
-    chains = _chains(flow)
+    walls, chains = _chains(flow)
     found = np.zeros((max(chains, default=-1) + 1, np.size(moments[0].moment)))
-    own = [i for i, moment in enumerate(moments) if wall in ("", moment.wall)]
+    own = np.searchsorted(walls, _pieces(case, flow))
     np.add.at(found, chains[own], [np.ravel(moments[i].moment) for i in own])
     return found.ravel()
 
@@ -66,20 +100,22 @@ def weights(case: Case, flow: Flow) -> np.ndarray:
 
     Cells that are nearest to other walls do not count.
     """
-    assert case.mesh.adapt is not None
     device = flow.device
-    wall, _, what = case.mesh.adapt.target.rpartition(".")
-    kappa = couplings(flow, "spin" if what == "spin_moment" else "orbital")
+    kappa = couplings(flow, "spin" if _is_spin(case) else "orbital")
     assert kappa is not None
     sizes = np.abs(kappa).reshape(len(kappa), -1).max(axis=1)[device.cell_region]
-    if not wall:
+    if not _place(case)[0]:
         return np.asarray(sizes)
-    pieces = [i for i, piece in enumerate(device.pieces) if piece.boundary == wall]
-    return np.asarray(sizes * np.isin(Division(flow).owner, [-1, *pieces]))
+    return np.asarray(sizes * np.isin(Division(flow).owner, [-1, *_pieces(case, flow)]))
 
 
-def _chains(flow: Flow) -> np.ndarray:
-    """Number of the chain that each smooth piece of a wall belongs to.
+def _is_spin(case: Case) -> bool:
+    assert case.mesh.adapt is not None
+    return case.mesh.adapt.target.endswith("spin_moment")
+
+
+def _chains(flow: Flow) -> tuple[list[int], np.ndarray]:
+    """Smooth pieces of walls, and the number of the chain that each belongs to.
 
     Pieces that meet at a corner are one: beyond a re-entrant corner they are equally near.
     """
@@ -97,7 +133,7 @@ def _chains(flow: Flow) -> np.ndarray:
     graph = coo_matrix((np.ones(len(point)), (np.repeat(piece, d), point)), (size, size))
     from scipy.sparse.csgraph import connected_components  # takes long to load
 
-    return connected_components(graph, directed=False)[1][: len(walls)]
+    return walls, connected_components(graph, directed=False)[1][: len(walls)]
 
 
 def drives(case: Case, flow: Flow) -> list[tuple[np.ndarray, np.ndarray]]:

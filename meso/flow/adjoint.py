@@ -19,6 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from meso.boundary import Boundary
+from meso.discrete.fields import Field
 from meso.materials.material import Material
 from meso.sensitivities import Sensitivity
 
@@ -61,6 +62,16 @@ class Adjoint(ABC):
         Returns:
             Its derivatives; ``given`` has those in what the ports are given.
         """
+
+    def dual(
+        self, current: np.ndarray | None = None, potential: np.ndarray | None = None
+    ) -> tuple[Field, Field] | None:
+        """Current density and potential of the flow by which a functional sees errors.
+
+        Arguments as of :meth:`functional`. With them and the error e of the driven flow, T errs by
+        a(e, dual), where a(u, u) is the power of a flow u. None where that is not known.
+        """
+        return None
 
     @abstractmethod
     def coefficients(

@@ -11,6 +11,7 @@ import numpy as np
 from meso.boundary import Boundary, Periodic, Wall
 from meso.device import Facets
 from meso.discrete.cells import at_geometry_nodes
+from meso.discrete.fields import Field
 from meso.discrete.kernels import Space
 from meso.discrete.variation import CONDUCTOR, FlowVariation, State
 from meso.equations import contacts, walls
@@ -22,7 +23,7 @@ from meso.flow.discretisation import (
     Solutions,
     augmentation,
 )
-from meso.flow.result import drive_response
+from meso.flow.result import DriveResponse, drive_response, mixture
 from meso.materials.material import Material
 from meso.mpi import total
 from meso.sensitivities import Sensitivity
@@ -113,6 +114,23 @@ class HydrodynamicAdjoint(Adjoint):
         self, current: np.ndarray | None = None, potential: np.ndarray | None = None
     ) -> Sensitivity:
         """Of a linear functional of the driven flow."""
+        dual, driven = self._dual(current, potential)
+        found = self._of(_Mixed.of(self.solutions, driven.potential, driven.potential), dual)
+        return replace(found, given=dict(zip(self.ports, map(float, driven.given), strict=True)))
+
+    def dual(
+        self, current: np.ndarray | None = None, potential: np.ndarray | None = None
+    ) -> tuple[Field, Field]:
+        """As :meth:`Adjoint.dual` says."""
+        dual, _ = self._dual(current, potential)
+        found = replace(self.solutions, vector=dual.vector[None], scalar=dual.scalar[None])
+        density, voltage = mixture(self.model, found, joined=False)(np.array([1 / self._unit]))
+        return density, voltage
+
+    def _dual(
+        self, current: np.ndarray | None, potential: np.ndarray | None
+    ) -> tuple[_Mixed, DriveResponse]:
+        """The adjoint flow times the unit of conductance, and the drive."""
         discrete, comm = self.discrete, self.device.comm
         (c, p), d = discrete.vector.dofs.shape, self.device.dimension
         loads = np.zeros((c, p * d + discrete.scalar.dofs.shape[1]))
@@ -131,9 +149,7 @@ class HydrodynamicAdjoint(Adjoint):
         )
         dual = _Mixed.of(self._respond(loads), np.ones(1), np.zeros(len(self.ports)))
         held = -self._unit * driven.floating
-        dual = dual + _Mixed.of(self.solutions, held, held)
-        found = self._of(_Mixed.of(self.solutions, driven.potential, driven.potential), dual)
-        return replace(found, given=dict(zip(self.ports, map(float, driven.given), strict=True)))
+        return dual + _Mixed.of(self.solutions, held, held), driven
 
     def coefficients(
         self, material: Material, magnetic_field: float | None = None

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meso.boundary import Boundary, Contact, Wall
+from meso.discrete.fields import Field
 from meso.flow.adjoint import Adjoint, Mix, of_ports
 from meso.flow.discretisation import Solutions
 from meso.flow.moments import IterativeMoments
-from meso.flow.result import drive_response, ports_of
+from meso.flow.result import DriveResponse, drive_response, mixture, ports_of
 from meso.flow.system import DirectSystem
 from meso.flow.variation import State, Variation
 from meso.materials.material import Material
@@ -76,6 +77,24 @@ class KineticAdjoint(Adjoint):
             moments: d T / d u of the odd moments, SI, at the nodes, shape (nodes, N); what ranks
                 share adds up.
         """
+        left, held, driven = self._dual(current, potential, moments)
+        right = _mixed(self.solutions, driven.potential)
+        found = self._bilinear(left, right, held, driven.potential)
+        return replace(found, given=dict(zip(self.ports, driven.given.tolist(), strict=True)))
+
+    def dual(
+        self, current: np.ndarray | None = None, potential: np.ndarray | None = None
+    ) -> tuple[Field, Field]:
+        """As :meth:`Adjoint.dual` says, of what of the moments is a flow."""
+        left, _, _ = self._dual(current, potential, None)
+        found = replace(self.solutions, vector=left.vector[None], scalar=left.scalar[None])
+        density, voltage = mixture(self.model, found, joined=False)(np.array([1 / self.unit]))
+        return density, voltage
+
+    def _dual(
+        self, current: np.ndarray | None, potential: np.ndarray | None, moments: np.ndarray | None
+    ) -> tuple[State, np.ndarray, DriveResponse]:
+        """The adjoint times the unit of conductance, how much of each port is in it; the drive."""
         model, vector = self.model, self.variation.vector
         load = np.zeros((vector.nodes, model.basis.count))
         if moments is not None:
@@ -92,10 +111,9 @@ class KineticAdjoint(Adjoint):
         each = np.asarray(total(model.device.comm, each))
         response = self.solutions.flux * self.unit
         driven = drive_response(self.ports, model.boundaries, response, each)
-        held, right = -self.unit * driven.floating, _mixed(self.solutions, driven.potential)
+        held = -self.unit * driven.floating
         left = self._respond(load, scalar) + _mixed(self.transposed[1], held)
-        found = self._bilinear(left, right, held, driven.potential)
-        return replace(found, given=dict(zip(self.ports, driven.given.tolist(), strict=True)))
+        return left, held, driven
 
     def _respond(self, moments: np.ndarray, potential: np.ndarray) -> State:
         """The solution of K^T for other loads, at nodes of the moments and in cells."""

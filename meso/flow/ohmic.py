@@ -120,17 +120,26 @@ class Ohmic:
         Raises:
             ConvergenceError: The system is singular, or the residual too large.
         """
-        device, space, own = self.device, lagrange(self.device, self.order), self._own_terms()
+        space, own = lagrange(self.device, self.order), self._own_terms()
         keep = keep and not self.terms and self.tensors is None
         nodal, evidence, system = self._unit_potentials(space, own, keep=keep)
 
-        def mixed(mix: np.ndarray) -> tuple[Field, Field]:
-            voltage = continuous("potential", "V", device, self.order, nodal @ mix)
-            return self._current_density(voltage.function()), voltage
-
         flux = self._fluxes(space, nodal, own)
         adjoint = OhmicAdjoint(self, space, nodal, flux, system) if keep else None
-        return driven(self, "ohmic", flux, mixed, evidence, slips=False, adjoint=adjoint)
+        return driven(
+            self,
+            "ohmic",
+            flux,
+            lambda mix: self.state(nodal @ mix),
+            evidence,
+            slips=False,
+            adjoint=adjoint,
+        )
+
+    def state(self, nodal: np.ndarray) -> tuple[Field, Field]:
+        """Current density and potential from the latter at the nodes, (nodes,)."""
+        voltage = continuous("potential", "V", self.device, self.order, nodal)
+        return self._current_density(voltage.function()), voltage
 
     def _unit_potentials(
         self, space: Lagrange, own: OwnTerms | None, *, keep: bool

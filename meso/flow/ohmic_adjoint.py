@@ -14,10 +14,11 @@ from meso.boundary import Boundary
 from meso.discrete.algebra import Assembly
 from meso.discrete.cells import Lagrange, at_geometry_nodes, cells_of
 from meso.discrete.cells import space as function_space
+from meso.discrete.fields import Field
 from meso.discrete.solvers import Factor, Iterative
 from meso.discrete.variation import conduction
 from meso.flow.adjoint import Adjoint, Mix, of_ports
-from meso.flow.result import drive_response, ports_of
+from meso.flow.result import DriveResponse, drive_response, ports_of
 from meso.materials.material import Material
 from meso.mpi import total
 from meso.sensitivities import Sensitivity
@@ -81,19 +82,31 @@ class OhmicAdjoint(Adjoint):
         self, current: np.ndarray | None = None, potential: np.ndarray | None = None
     ) -> Sensitivity:
         """Of a linear functional of the driven flow."""
-        dofs = self.space.dofs
-        loads = np.zeros(dofs.shape) if potential is None else potential.reshape(dofs.shape).copy()
-        if current is not None:
-            loads += self._loads(current)
-        unit = np.tensordot(loads, self.nodal[dofs], 2)
-        t = total(self.device.comm, unit)
-        driven = drive_response(self.ports, self.model.boundaries, self._response, t)
+        dual, driven = self._dual(current, potential)
         state = self.nodal @ driven.potential
-        dual = self.system.respond(loads) + self._unit * (self.nodal @ driven.floating)
         found = -1.0 * self._of(dual, state)
         if current is not None:
             found = found + self._current(current, state)
         return replace(found, given=dict(zip(self.ports, map(float, driven.given), strict=True)))
+
+    def dual(
+        self, current: np.ndarray | None = None, potential: np.ndarray | None = None
+    ) -> tuple[Field, Field]:
+        """As :meth:`Adjoint.dual` says."""
+        nodal = self._dual(current, potential)[0] / self._unit
+        return self.model.state(nodal)  # type: ignore[no-any-return]
+
+    def _dual(
+        self, current: np.ndarray | None, potential: np.ndarray | None
+    ) -> tuple[np.ndarray, DriveResponse]:
+        """The adjoint potential at the nodes times the unit of conductance, and the drive."""
+        dofs = self.space.dofs
+        loads = np.zeros(dofs.shape) if potential is None else potential.reshape(dofs.shape).copy()
+        if current is not None:
+            loads += self._loads(current)
+        t = total(self.device.comm, np.tensordot(loads, self.nodal[dofs], 2))
+        driven = drive_response(self.ports, self.model.boundaries, self._response, t)
+        return self.system.respond(loads) + self._unit * (self.nodal @ driven.floating), driven
 
     def coefficients(
         self, material: Material, magnetic_field: float | None = None

@@ -136,7 +136,7 @@ def derivatives(
     with kept(result) as again:
         if again.flow.adjoint is None:
             return out
-        found = {o: x for o, name in enumerate(names) if (x := _functional(again, name))}
+        found = {o: x for o, name in enumerate(names) if (x := functional(again, name))}
         chain = Chain(again, wanted, velocities)
         for o, (one, thickness) in found.items():
             out[o] = chain.derivatives(one, thickness)
@@ -161,7 +161,7 @@ def sensitivity(result: Result, name: str) -> Sensitivity | None:
     with kept(result) as again:
         if again.flow.adjoint is None:
             return None
-        if (found := _functional(again, name)) is not None:
+        if (found := functional(again, name)) is not None:
             return found[0]
         part = again.angular_momentum and densities.parts(again, [name], ()).get(name)
         return part.flow if part else None
@@ -192,8 +192,11 @@ def _is_known(name: str) -> bool:
     return any(kind in name for kind in _KNOWN)
 
 
-def _functional(result: Result, name: str) -> tuple[Sensitivity, float] | None:
-    """The derivatives of an output in coefficients, and in the thickness; None: not known."""
+def functional(result: Result, name: str) -> tuple[Sensitivity, float] | None:
+    """The derivatives of an output in coefficients, and in the thickness; None: not known.
+
+    Its flow has an adjoint.
+    """
     if name.startswith("probe."):
         return _sampled(result, name)
     short = outputs.short(name)

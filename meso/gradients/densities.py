@@ -93,7 +93,7 @@ def coupled(
     """
     if result.flow.viscous:
         return {}
-    numbers = {name: found for name in names if (found := _number(result, name)) is not None}
+    numbers = {name: found for name in names if (found := number(result, name)) is not None}
     if not numbers or result.angular_momentum is None:
         return {}
     adjoint = CoupledAdjoint(result.angular_momentum.problem, result.flow)
@@ -114,7 +114,7 @@ def coupled(
     return out
 
 
-def _number(result: Result, name: str) -> Number | None:
+def number(result: Result, name: str) -> Number | None:
     """An output of a coupled solution."""
     ports = list({**result.flow.contacts, **result.flow.periodic}.items())
     none, unit = np.zeros(len(ports)), np.eye(len(ports))

@@ -13,21 +13,18 @@ from meso.discrete.sampling import probe_points
 from meso.errors import CaseError, known
 from meso.results.result import Result
 from meso.results.summary import numbers
+from meso.units import UNIT, without_unit
 
 #: Columns that are no results, or do not depend on the inputs continuously.
 _OTHER = re.compile(r"cells|harmonics|estimated_error_.*|conductance_(lower|upper)_.*")
-_SUFFIX = re.compile(r"_(A|V|S|ohm|W|hbar|J|J_s)(_per_m2|_per_m|_m)?(?=(_[xyz])?$)")
 _AXES = "xyz"
-
-
-def short(column: str) -> str:
-    """The name of a column without its unit."""
-    return _SUFFIX.sub("", column)
+#: The name of a column without its unit.
+short = without_unit
 
 
 def unit(column: str) -> str:
     """The unit in the name of a column; empty for ratios."""
-    found = _SUFFIX.search(column)
+    found = UNIT.search(column)
     if not found:
         return ""
     text = found[0][1:].replace("hbar", "ħ").replace("_per_", "/").replace("m2", "m²")

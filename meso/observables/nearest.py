@@ -31,8 +31,9 @@ from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import concatenated, total
 from meso.observables.cutting import Corners, corner_quadrature
 
-# Parts along a side of the cells that lie between two walls.
-_PARTS = 4
+# Parts along a side of the cells that lie between two walls; of triangles in which three meet, whose
+# part there is shared evenly.
+_PARTS, _FINE = 4, 32
 # Distances that differ by less than this part of the device are equal.
 _EQUAL = 1e-9
 _BATCH = 4_000_000
@@ -226,11 +227,19 @@ class Division:
 
     def _between(self, density: Field) -> Iterator[_Between]:
         """Cells between walls, and how a density is integrated there."""
+        space, plane = self.space, self.device.dimension == 2
         step = max(1, _BATCH // (_POINTS * (len(self.candidates) + density.components + 9)))
-        divided = _cut if self.device.dimension == 2 else _counted
         degree = density.highest + 2 * (cells_of(self.device).degree - 1)
         for batch in _batches(np.flatnonzero(self.owner < 0), step):
-            yield divided(self.space, batch, self.distance[self.space.dofs[batch]], degree)
+            distance = self.distance[space.dofs[batch]]
+            if not plane:
+                yield _counted(space, batch, distance)
+                continue
+            crowded = _shared(*_nearness(space, distance, _corners(_PARTS))).any(axis=1)
+            yield _cut(space, batch[~crowded], distance[~crowded], degree, _PARTS)
+            few = max(1, step * _PARTS**2 // _FINE**2)
+            for part in _batches(np.flatnonzero(crowded), few):
+                yield _cut(space, batch[part], distance[part], degree, _FINE)
 
 
 def walls_of(flow: Flow) -> list[int]:
@@ -244,27 +253,50 @@ def _near(distance: np.ndarray, axis: int) -> Any:
     return distance <= distance.min(axis=axis, keepdims=True) + _EQUAL
 
 
-def _counted(space: Lagrange, batch: np.ndarray, distance: np.ndarray, degree: int) -> _Between:
+def _counted(space: Lagrange, batch: np.ndarray, distance: np.ndarray) -> _Between:
     """Each point of a quadrature counts for the nearest wall.
 
     Distances are given at the nodes of the space, shape (c, n, walls).
     """
-    del degree
     points, weights = _divided(*quadrature(space.points.shape[1], 2), _PARTS)
     equal = _near(space.values(points) @ distance, 2)
     part = equal / equal.sum(axis=2, keepdims=True)
     return _Between(batch, points, part.swapaxes(1, 2) * weights, None)
 
 
-def _cut(space: Lagrange, batch: np.ndarray, distance: np.ndarray, degree: int) -> _Between:
+def _corners(parts: int) -> np.ndarray:
+    """Corners of the parts of a triangle, (parts, 3, 2)."""
+    return _divided(np.eye(3)[:, 1:], np.ones(3), parts)[0].reshape(-1, 3, 2)
+
+
+def _nearness(
+    space: Lagrange, distance: np.ndarray, corners: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distances at corners, (c, parts, 3, walls); whether a wall is near at all, or some of them.
+
+    Near means that no other is nearer.
+    """
+    at = (space.values(corners.reshape(-1, 2)) @ distance).reshape(
+        len(distance), len(corners), 3, distance.shape[2]
+    )
+    near = _near(at, 3)
+    return at, near.all(axis=2), near.any(axis=2)
+
+
+def _shared(at: np.ndarray, everywhere: np.ndarray, somewhere: np.ndarray) -> np.ndarray:
+    """Parts in which more than two walls meet, (c, parts)."""
+    return np.asarray(~everywhere.any(axis=2) & (somewhere.sum(axis=2) > 2))
+
+
+def _cut(
+    space: Lagrange, batch: np.ndarray, distance: np.ndarray, degree: int, parts: int
+) -> _Between:
     """The same for triangles, which are cut along the line where two walls are equally near."""
     # What is integrated is a polynomial of this degree, given by its values at nodes.
     # No space of a mesh, which all ranks would have to make.
     smooth = scalar_element("triangle", degree)
-    corners = _divided(np.eye(3)[:, 1:], np.ones(3), _PARTS)[0].reshape(-1, 3, 2)
-    at = (space.values(corners.reshape(-1, 2)) @ distance).reshape(len(batch), len(corners), 3, -1)
-    near = _near(at, 3)
-    everywhere, somewhere = near.all(axis=2), near.any(axis=2)
+    corners = _corners(parts)
+    at, everywhere, somewhere = _nearness(space, distance, corners)
     nearest = at.argmin(axis=3)
     inside = nearest == nearest[..., :1]
     single = inside.sum(axis=2, keepdims=True) == 1
@@ -276,7 +308,7 @@ def _cut(space: Lagrange, batch: np.ndarray, distance: np.ndarray, degree: int) 
     two = ~everywhere.any(axis=2) & (somewhere.sum(axis=2) == 2)
     rest = np.eye(at.shape[3])[other[..., 0]]
     share = np.where(two[..., None], rest, equal / equal.sum(axis=2, keepdims=True))
-    points, weights = _divided(*quadrature(2, degree), _PARTS)
+    points, weights = _divided(*quadrature(2, degree), parts)
     amount = weights[:, None] * smooth.tabulate(0, points)[0, :, :, 0]
     amount = amount.reshape(len(corners), -1, amount.shape[1]).sum(axis=1)
     out = share.swapaxes(1, 2) @ amount

@@ -18,7 +18,7 @@ from meso.geometry import gmsh_process
 from meso.geometry.gmsh_process import Source
 from meso.geometry.layers import CORNER_SIZE, Layer, SizeField, Sizes, corner_size
 from meso.materials.material import Material
-from meso.units import is_number
+from meso.units import is_number, without_unit
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -107,7 +107,7 @@ def _layers(case: Case, decay: float | None) -> tuple[Layer | None, Layer | None
         interface = Layer(decay=decay)
     elif size:
         wall = Layer(size=size, reach=10 * size)
-    if case.angular_momentum:
+    if case.angular_momentum and not _adapts_to_densities(case):
         from meso.angular_momentum.lengths import combined
         from meso.angular_momentum.problem import wall_layers
 
@@ -116,6 +116,15 @@ def _layers(case: Case, decay: float | None) -> tuple[Layer | None, Layer | None
             plain = [Layer(decay=layer.decay) for layer in own]
             interface = combined([*plain, *([interface] if interface else [])])
     return wall, interface
+
+
+def _adapts_to_densities(case: Case) -> bool:
+    """Whether the mesh follows densities of angular momentum, where the target needs that."""
+    wish = case.mesh.adapt
+    if wish is None:
+        return False
+    first, last = wish.target.split(".")[0], without_unit(wish.target).split(".")[-1]
+    return first in ("angular_momentum", "probe", "inverse") or last == "diffusive_moment"
 
 
 def _coarser(case: Case) -> float:

@@ -233,9 +233,10 @@ def _solve(
     adaptivity = convergence = bounds = None
     if case.mesh.adapt is not None:
         from meso.evidence.adapting import adapt
+        from meso.gradients.indicating import indicated  # stands above results
 
         with clock.phase("solve", f"adapting the mesh to the {case.mesh.adapt.target}"):
-            device, flow, adaptivity = adapt(case, build, clock.progress)
+            device, flow, adaptivity = adapt(case, build, clock.progress, indicated)
             if case.flow.kinetic:
                 flow, convergence = solve(case, device, clock.progress, flow, keep=keep)
         clock.seconds["solve"] -= clock.seconds["mesh"]
