@@ -87,7 +87,7 @@ class KineticAdjoint(Adjoint):
     ) -> tuple[Field, Field]:
         """As :meth:`Adjoint.dual` says, of what of the moments is a flow."""
         left, _, _ = self._dual(current, potential, None)
-        found = replace(self.solutions, vector=left.vector[None], scalar=left.scalar[None])
+        found = replace(self.solutions, vector=left.moments[None], scalar=left.potential[None])
         density, voltage = mixture(self.model, found, joined=False)(np.array([1 / self.unit]))
         return density, voltage
 

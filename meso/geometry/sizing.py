@@ -71,7 +71,9 @@ def mesh_drawing(
     elif _is_structured(path, 3):
         if sizes.wanted:
             text = (
-                f"adapt is for 2D drawings, and solids of free tetrahedra; {path.name} has layers"
+                f"adapt is for 2D drawings, and solids of free tetrahedra; {path.name} has layers,"
+                " which Gmsh makes as they are drawn, whatever sizes a solution asks for; refine"
+                " them by the parameters of the drawing (meso sweep), or draw it without Layers"
             )
             raise CaseError(("mesh.adapt", text))
         # Its own layers and points say what they want; fields would not act on the layers.

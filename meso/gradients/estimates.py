@@ -22,6 +22,7 @@ import numpy as np
 
 from meso.constants import HBAR
 from meso.discrete.fields import Field
+from meso.discrete.sampling import probe_points
 from meso.errors import CaseError, ConvergenceError
 from meso.evidence import adapting, recovery
 from meso.evidence.indicators import absolute_curl
@@ -100,6 +101,19 @@ def _by_degree(result: Result) -> dict[str, float]:
         if change > _ROUNDING * size[kind]:
             change = max(change, least * size[kind], _ALIKE * largest[kind])
             out[name] = _SURE * factors["moment" in name] * change
+    return out | _along_probes(result, finer, factors)
+
+
+def _along_probes(result: Result, finer: Result, factors: tuple[float, float]) -> dict[str, float]:
+    """Largest errors of fields along probes, as "probe.NAME.FIELD"."""
+    out = {}
+    for name, probe in result.case.output.probes.items():
+        points = probe_points(probe, result.device.dimension)
+        before, after = (r.sample(points, resolution=probe.resolution) for r in (result, finer))
+        for field_, values in before.items():
+            change = np.abs(after.get(field_, values) - values)
+            if np.isfinite(change).any() and np.nanmax(change) > _ROUNDING * np.nanmax(abs(values)):
+                out[f"probe.{name}.{field_}"] = _SURE * factors[1] * float(np.nanmax(change))
     return out
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from meso.angular_momentum.adjoint import Target
 from meso.angular_momentum.coupled_adjoint import CoupledAdjoint
 from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.targets import target
@@ -38,7 +39,7 @@ from meso.results.result import Result
 from meso.results.running import run, solve
 from meso.sensitivities import Sensitivity
 
-#: What is told over what is estimated: estimates of smooth solutions and of corners are within this.
+#: What is told over what is estimated, that no smooth solution or corner is underestimated.
 _SURE = 1.5
 #: Current density and potential.
 State = tuple[Field, Field]
@@ -102,7 +103,7 @@ def _column(case: Case, result: Result) -> tuple[str, str]:
 def _close(result: Result) -> None:
     """Free what adjoints keep."""
     part = result.angular_momentum
-    for one in (result.flow.adjoint, part and part.densities.adjoint):
+    for one in (result.flow.adjoint, None if part is None else part.densities.adjoint):
         if one is not None:
             one.close()
 
@@ -140,6 +141,7 @@ class _Seen:
         dual: The adjoint flow: the number errs by its work in the errors of the state.
         omega: Potentials of angular momentum.
         lambda_: Their adjoint.
+        divided: What may be wrong in each cell because it is divided among walls, (c,).
     """
 
     flow: Flow
@@ -148,6 +150,7 @@ class _Seen:
     problem: Diffusion | None = None
     omega: Field | None = None
     lambda_: Field | None = None
+    divided: np.ndarray | float = 0.0
 
     @classmethod
     def of(cls, result: Result, column: str) -> _Seen:
@@ -163,6 +166,7 @@ class _Seen:
             dual = None
             if flow.adjoint is not None and found.potential is not None:
                 dual = flow.adjoint.dual(potential=found.potential)
+            seen = replace(seen, divided=_divided(result, column, wish))
             return seen._with(part.problem, part.densities.omega, values, dual)
         if flow.adjoint is None or (flow.kinetic and "_moment" in column):
             return seen
@@ -181,6 +185,15 @@ class _Seen:
         device, order = problem.device, problem.order
         fields = [cellwise("omega", "rad_per_s", device, order, x) for x in (omega, values)]
         return replace(self, problem=problem, omega=fields[0], lambda_=fields[1], dual=dual)
+
+
+def _divided(result: Result, column: str, wish: Target) -> np.ndarray | float:
+    """What moments change by where cells between walls are divided in other parts."""
+    if "diffusive_moment" not in column:
+        return 0.0
+    other, part = target(result, column, parts=3), result.angular_momentum
+    assert other is not None and part is not None
+    return np.abs(((wish.density - other.density) * part.densities.density).sum(axis=(1, 2)))
 
 
 def _coupled(seen: _Seen, result: Result, column: str) -> _Seen:
@@ -221,12 +234,12 @@ def _by_degree(coarse: _Seen, fine: _Seen, value: float, change: float) -> CellE
         share = diffused(fine.problem, *gaps) + (0.0 if seen is None else share)
         degrees = degrees + _alike(last_degrees(fine.omega), flow.device)
     size = value if fine.problem or seen is not None else _whole(fine)
-    found = _cell_errors(fine, share / size, degrees, power=k + 2.0)
-    sum_ = float(found.share.sum())
-    if not sum_:
-        return found
-    scale = _SURE * max(change, adapting.NO_LUCK * sum_) / sum_
-    return replace(found, share=scale * found.share * adapting.left(found, k))
+    parts = np.column_stack([share, np.broadcast_to(coarse.divided, share.shape)]) / size
+    found = _cell_errors(fine, parts, degrees, power=k + 2.0)
+    share, divided = found.parts.T
+    if sum_ := float(share.sum()):
+        share = _SURE * max(change / sum_, adapting.NO_LUCK) * share
+    return replace(found, share=share * adapting.left(found, k) + divided)
 
 
 def _recovered(seen: _Seen, value: float) -> CellErrors:
@@ -239,25 +252,25 @@ def _recovered(seen: _Seen, value: float) -> CellErrors:
         assert seen.omega and seen.lambda_
         lost = [recovery.lost(field, flow.order + 1) for field in (seen.omega, seen.lambda_)]
         of_flow = 0.0 if seen.dual is None else share
-        share = of_flow + recovery.COUNTS * diffused(seen.problem, *lost)
+        share = of_flow + recovery.COUNTS * diffused(seen.problem, *lost) + seen.divided
     size = value if seen.problem or seen.dual is not None else _whole(seen)
     degrees = np.zeros((len(share), 2))
-    return _cell_errors(seen, share / size, degrees, power=2.0 * flow.order)
+    found = _cell_errors(seen, share[:, None] / size, degrees, power=2.0 * flow.order)
+    return replace(found, share=found.parts[:, 0])
 
 
 def _cell_errors(
-    seen: _Seen, share: np.ndarray, degrees: np.ndarray, *, power: float
+    seen: _Seen, parts: np.ndarray, degrees: np.ndarray, *, power: float
 ) -> CellErrors:
-    """Of all ranks, with these shares."""
+    """Of all ranks, with these parts; the shares are not known yet."""
     device, comm = seen.flow.device, seen.flow.device.comm
-    found = cell_errors(
+    return cell_errors(
         concatenated(comm, cells_of(device).corners * device.extent),
-        concatenated(comm, share)[:, None],
+        concatenated(comm, parts),
         concatenated(comm, degrees),
         power=power,
         corner_power=adapting.CORNER_POWERS[seen.flow.model],
     )
-    return replace(found, share=found.parts[:, 0])
 
 
 def _less(one: Sequence[Field], other: Sequence[Field]) -> list[Field]:

@@ -31,9 +31,10 @@ from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import concatenated, total
 from meso.observables.cutting import Corners, corner_quadrature
 
-# Parts along a side of the cells that lie between two walls; of triangles in which three meet, whose
-# part there is shared evenly.
-_PARTS, _FINE = 4, 32
+#: Parts along a side of the cells that lie between two walls.
+PARTS = 4
+# So many times more in triangles where three meet: the part there is shared evenly.
+_FINE = 8
 # Distances that differ by less than this part of the device are equal.
 _EQUAL = 1e-9
 _BATCH = 4_000_000
@@ -65,6 +66,10 @@ class _Between(NamedTuple):
 class Division:
     """The cells of this rank, divided among the walls of a flow.
 
+    Args:
+        flow: The flow.
+        parts: Along a side of the cells that lie between walls; half of the points on a facet.
+
     Attributes:
         owner: Piece of a boundary that all of a cell is nearest to, -1 for cells between walls,
             shape (c,).
@@ -73,10 +78,11 @@ class Division:
             between walls, shape (nodes, candidates).
     """
 
-    def __init__(self, flow: Flow) -> None:
-        self.device = device = flow.device
+    def __init__(self, flow: Flow, parts: int = PARTS) -> None:
+        self.device, self._parts = flow.device, parts
+        device = self.device
         self.space = space = lagrange(device, 2)
-        self._surface = surface = Surface(flow, walls_of(flow))
+        self._surface = surface = Surface(flow, walls_of(flow), 2 * parts)
         self._places = space.space.tabulate_dof_coordinates()[:, : device.dimension]
         self._places = places = self._places / device.extent
         nearest = surface.nearest(places)[space.dofs]
@@ -233,13 +239,13 @@ class Division:
         for batch in _batches(np.flatnonzero(self.owner < 0), step):
             distance = self.distance[space.dofs[batch]]
             if not plane:
-                yield _counted(space, batch, distance)
+                yield _counted(space, batch, distance, self._parts)
                 continue
-            crowded = _shared(*_nearness(space, distance, _corners(_PARTS))).any(axis=1)
-            yield _cut(space, batch[~crowded], distance[~crowded], degree, _PARTS)
-            few = max(1, step * _PARTS**2 // _FINE**2)
+            crowded = _shared(*_nearness(space, distance, _corners(self._parts))).any(axis=1)
+            yield _cut(space, batch[~crowded], distance[~crowded], degree, self._parts)
+            few = max(1, step // _FINE**2)
             for part in _batches(np.flatnonzero(crowded), few):
-                yield _cut(space, batch[part], distance[part], degree, _FINE)
+                yield _cut(space, batch[part], distance[part], degree, _FINE * self._parts)
 
 
 def walls_of(flow: Flow) -> list[int]:
@@ -253,12 +259,12 @@ def _near(distance: np.ndarray, axis: int) -> Any:
     return distance <= distance.min(axis=axis, keepdims=True) + _EQUAL
 
 
-def _counted(space: Lagrange, batch: np.ndarray, distance: np.ndarray) -> _Between:
+def _counted(space: Lagrange, batch: np.ndarray, distance: np.ndarray, parts: int) -> _Between:
     """Each point of a quadrature counts for the nearest wall.
 
     Distances are given at the nodes of the space, shape (c, n, walls).
     """
-    points, weights = _divided(*quadrature(space.points.shape[1], 2), _PARTS)
+    points, weights = _divided(*quadrature(space.points.shape[1], 2), parts)
     equal = _near(space.values(points) @ distance, 2)
     part = equal / equal.sum(axis=2, keepdims=True)
     return _Between(batch, points, part.swapaxes(1, 2) * weights, None)
@@ -328,16 +334,20 @@ def _cut(
 
 
 class Surface:
-    """The walls as points with normals, lengths over the size of the device."""
+    """The walls as points with normals, so many on a facet in 2D; lengths over the device."""
 
-    def __init__(self, flow: Flow, walls: list[int]) -> None:
+    def __init__(self, flow: Flow, walls: list[int], many: int = 2 * PARTS) -> None:
         self._device = device = flow.device
         d, facets = device.dimension, device.facets
         here = facets.of(np.isin(facets.piece, walls))
-        at = (np.arange(8)[:, None] + 0.5) / 8 if d == 2 else _divided(*quadrature(2, 1), 3)[0]
+        at = (
+            (np.arange(many)[:, None] + 0.5) / many if d == 2 else _divided(*quadrature(2, 1), 3)[0]
+        )
         geometry = facet_geometry(cells_of(device), here.cell, here.local, at)
         # Size of the part of the wall that a point stands for.
-        reach = np.linalg.norm(np.ptp(geometry.position, axis=1), axis=1) / (7 if d == 2 else 2)
+        reach = np.linalg.norm(np.ptp(geometry.position, axis=1), axis=1) / (
+            many - 1 if d == 2 else 2
+        )
         shape = (*geometry.weight.shape, 1)
         other = [np.broadcast_to(of[:, None, None], shape) for of in (reach, here.piece)]
         bend = np.trace(geometry.curvature, axis1=2, axis2=3) if d == 2 else np.zeros(shape[:2])

@@ -284,6 +284,75 @@ def test_floating_potential() -> None:
     assert found.contacts["source"].potential == pytest.approx(expected, rel=3e-6)
 
 
+def with_spin(target: str, tolerance: float, **more: Any) -> Case:
+    """The step channel, ohmic, with a spin Hall effect."""
+    spin = {
+        "components": ["z"],
+        "hall_conductivity": "1e4 (hbar/2e) S/m",
+        "diffusivity": "2e-4 m^2/s",
+        "diffusion_length": "10 nm",
+        "susceptibility": "2.7e-21 J s^2/m^3",
+        "boundaries": {"walls": {"relaxation_velocity": "2e4 m/s"}},
+    }
+    metal = {"carriers": "3d", "conductivity": "2e6 S/m"}
+    settings: dict[str, Any] = {
+        "materials.metal": metal,
+        "angular_momentum": {"spin": spin},
+        "flow.model": "ohmic",
+        "output.probes": {"up": {"from": ["100 nm", "1 nm"], "to": ["100 nm", "99 nm"]}},
+    }
+    return Case.load(STEP, settings | wish(target, tolerance) | more)
+
+
+def test_absorbed_angular_momentum() -> None:
+    """What walls absorb, where a sharp corner makes most of it: measured in verification.md."""
+    target = "angular_momentum.outflow.walls.spin_z"
+    solved = meso.run(with_spin(target, 1e-5))
+    assert report(solved).reached and report(solved).unit == "J/m"
+    # Degree 6, adapted to 1e-9; 8458 even cells of degree 4 err by 5e-3.
+    expected = 2.0839938722e-17
+    for step in report(solved).steps:
+        assert 1 / 2 < step.estimate / abs(step.value / expected - 1) < 5
+    assert solved.device.cells < 1500
+    assert solved.angular_momentum is not None
+    found = solved.angular_momentum.densities.outflow["walls"][0]
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("target", "coupling"),
+    [
+        ("inverse.source.current", "one-way"),
+        *(
+            pytest.param(*pair, marks=pytest.mark.thorough)
+            for pair in (
+                ("diffusive_moment.walls.4.spin_z", "none"),
+                ("angular_momentum.relaxed.spin_z", "two-way"),
+                ("source.current", "two-way"),
+                ("probe.up.current_density.x.40", "none"),
+                ("probe.up.spin_density_z.40", "none"),
+            )
+        ),
+    ],
+)
+def test_any_number(target: str, coupling: str) -> None:
+    """Two meshes: the second one is better, and its estimate tells."""
+    more = {"angular_momentum.coupling": coupling, "mesh.adapt.steps": 1}
+    done = report(meso.run(with_spin(target, 1e-9, **more)))
+    first, second = done.steps
+    assert second.estimate < first.estimate
+    assert abs(second.value / first.value - 1) < 3 * first.estimate
+
+
+def test_unknown_numbers() -> None:
+    """Names are checked with the case; pieces once there is a mesh."""
+    for target in ("walls.spin_x.diffusive_moment", "probe.down.potential.3"):
+        with pytest.raises(CaseError, match=f'unknown target "{target}"'):
+            with_spin(target, 1e-3)
+    with pytest.raises(CaseError, match=r'mesh\.adapt\.target: no output "walls\.9\.spin_z'):
+        meso.run(with_spin("walls.9.spin_z.diffusive_moment", 1e-3))
+
+
 @pytest.mark.thorough
 def test_in_space() -> None:
     """A bar with a step: the estimate covers the error on both meshes, and falls."""
