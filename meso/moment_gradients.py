@@ -1,22 +1,29 @@
 """Derivatives of orbital moments and spins of walls (:mod:`meso.observables.accumulation`).
 
-What makes moments of J is linear in J, region by region: a projection c of curl J, M c = b(J), with
-given values v(J) at walls, and weights w of its nodes in the moments. With z of M z = w inside and
-zero at walls
+What makes moments of J, L_j = T^j_ik d_i J_k with T = kappa or a multiple of the curl, is linear in
+J, region by region: a projection c of it, M c = b(J), with given values v(J) at walls, and weights
+w of its nodes in the moments. With z of M z = w inside and zero at walls
 
     d (w.c) = dw.c + z.(db - dM c) + (w - M z).dv
 
 which is a functional of J, whose derivative the adjoint of the flow finds, and what is left where
-values of J and c at the nodes are held. For scalar kappa in 2D.
+values of J and c at the nodes are held. With the slip law, and p = T^T n of the normal n,
 
-Of a kinetic flow c is the curl of J itself, in cells at walls its mean, and what the last
+    v = T:S - n.(S - S^T).p - p.(s P J - bend W P J),      S = grad J,   P = 1 - n n,
+
+W the derivative of the normal along the wall. How n and W follow the nodes of a facet is found by
+differences, facet by facet.
+
+Of a kinetic flow c is taken in cells by itself, in cells at walls its mean, and what the last
 harmonics leave at walls (:mod:`meso.observables.grazing`) is added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from copy import copy
 from functools import lru_cache
+from itertools import product
 
 import dolfinx
 import numpy as np
@@ -28,54 +35,66 @@ from meso.compiled import functional
 from meso.constants import ELECTRON_CHARGE
 from meso.device import Facets
 from meso.discrete.cells import (
-    along_facets,
+    FacetGeometry,
     at_geometry_nodes,
     cells_of,
+    facet_geometry,
     lagrange,
     slopes,
 )
 from meso.discrete.coefficients import material_values
 from meso.discrete.fields import Field, cellwise, continuous, gradient
 from meso.discrete.kernels import Kernel, Shape, Space
+from meso.discrete.motion import from_cells
 from meso.discrete.solvers import mass_solved
 from meso.discrete.variation import in_shape
-from meso.equations.vorticity import curl
 from meso.equations.walls import BEND
 from meso.flow.kinetic_adjoint import KineticAdjoint
 from meso.flow.result import Flow
-from meso.observables.accumulation import (
-    couplings,
-)
+from meso.observables.accumulation import couplings
 from meso.observables.edges import WallValues, wall_values
 from meso.observables.grazing import wall_sensitivity
 from meso.observables.nearest import Division
-from meso.orbital import facet_nodes, near_walls
+from meso.orbital import facet_nodes, near_walls, orbital_density, spin_density
 from meso.sensitivities import Sensitivity
+
+#: Motion of a node of a facet over the height of its cell, for differences.
+_STEP = 1e-5
+#: (curl J)_j = CURL[d]_jik d_i J_k.
+_CURL = {
+    2: np.array([[[0.0, 1.0], [-1.0, 0.0]]]),
+    3: np.array(
+        [
+            [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]],
+            [[0.0, 0.0, -1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]],
+            [[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
+        ]
+    ),
+}
 
 
 def has_gradient(flow: Flow, channel: str = "orbital") -> bool:
     """Whether :func:`moment_gradient` knows the moments of a flow."""
-    kappa = couplings(flow, channel)
-    plane = flow.device.dimension == 2
-    return flow.adjoint is not None and plane and kappa is not None and kappa.ndim == 1
+    return flow.adjoint is not None and couplings(flow, channel) is not None
 
 
 def moment_gradient(
-    flow: Flow, omega: Field, factors: Sequence[float], channel: str = "orbital"
+    flow: Flow, omega: Field, factors: np.ndarray, channel: str = "orbital"
 ) -> Sensitivity:
     """Of a sum of moments of walls, J s (J s/m for a 3D metal of unknown thickness).
 
-    All ranks call this. The coefficient of cells ``orbital_coupling``, or that of the spin, joins
-    those of the flow.
+    All ranks call this. Where kappa is a number, the coefficient of cells ``orbital_coupling``, or
+    that of the spin, joins those of the flow.
 
     Args:
         flow: A flow with its adjoint, of which :func:`has_gradient` is true.
         omega: Its vorticity.
-        factors: How much the moment of each of ``flow.device.pieces`` counts; those of walls do.
+        factors: How much the moment of each of ``flow.device.pieces`` counts, shape (pieces,), or
+            (pieces, 3) where moments are vectors; those of walls do.
         channel: "orbital" or "spin".
     """
     assert flow.adjoint is not None
-    work = _Work(flow, omega, factors, channel)
+    work = _Work(flow, omega, np.asarray(factors, dtype=float), channel)
     work.weigh()
     if flow.kinetic:
         work.cell_by_cell()
@@ -87,60 +106,76 @@ def moment_gradient(
 
 
 @lru_cache(maxsize=16)
-def _projected(shape: Shape, current: Space, degree: int, quadrature: int) -> tuple[Kernel, Kernel]:
-    """Derivatives of z (curl J - c) in the shape and in J."""
-    space = shape.of(Space(degree, 0))
-    z, c = ufl.Coefficient(space), ufl.Coefficient(space)
+def _projected(
+    shape: Shape, current: Space, degree: int, components: int, quadrature: int
+) -> tuple[Kernel, Kernel]:
+    """Derivatives of Z_ik d_i J_k - z.c in the shape, and in J."""
+    d = shape.dimension
+    Z = ufl.Coefficient(shape.of(Space(degree, d * d)))
+    z, c = (ufl.Coefficient(shape.of(Space(degree, components))) for _ in range(2))
     J, w = ufl.Coefficient(shape.of(current)), ufl.TestFunction(shape.of(current))
     dx = shape.dx(quadrature)
-    return Kernel(in_shape(z * (curl(J) - c) * dx), [z, J, c]), Kernel(z * curl(w) * dx, [z])
+
+    def made(u: ufl.core.expr.Expr) -> ufl.core.expr.Expr:
+        return sum(Z[d * i + k] * u[k].dx(i) for i in range(d) for k in range(d))
+
+    moved = in_shape((made(J) - ufl.dot(z, c)) * dx)
+    return Kernel(moved, [Z, z, J, c]), Kernel(made(w) * dx, [Z])
 
 
 class _Work:
     """What is found step by step.
 
     Attributes:
-        load: d T / d J at the nodes of cells, (c, n, 2).
-        nodes: d T / d (geometry nodes of cells), scaled lengths, values at nodes held, (c, g, 2).
+        tensor: T of each region, (r, m, d, d).
+        kappa: What T is to be multiplied with, in cells, (c,): 1 for tensors.
+        made: c at the nodes of cells, SI, (c, n, m).
+        load: d T / d J at the nodes of cells, (c, n, d).
+        nodes: d T / d (geometry nodes of cells), scaled lengths, values at nodes held, (c, g, d).
         rates: d T / d slip rate on facets.
         couplings: d T / d kappa in cells.
     """
 
-    def __init__(self, flow: Flow, omega: Field, factors: Sequence[float], channel: str) -> None:
-        kappa = couplings(flow, channel)
-        assert kappa is not None
+    def __init__(self, flow: Flow, omega: Field, factors: np.ndarray, channel: str) -> None:
         self.flow, self.device, self.channel = flow, flow.device, channel
-        self.omega, self.density = omega, flow.fields["current_density"]
-        self.kappa = kappa[self.device.cell_region]
         self.cells, self.length = cells_of(self.device), self.device.extent
+        kappa, d = couplings(flow, channel), self.device.dimension
+        assert kappa is not None
+        self.number = kappa.ndim == 1
+        if self.number:
+            self.tensor = np.broadcast_to(_CURL[d], (len(kappa), *_CURL[d].shape))
+            self.kappa, self.made = kappa[self.device.cell_region], omega.values * ELECTRON_CHARGE
+        else:
+            of = {"orbital": orbital_density, "spin": spin_density}[channel]
+            self.tensor, self.made = kappa[..., :d, :d], of(flow, omega).values
+            self.kappa = np.ones(self.cells.count)
+        self.coupling = kappa
+        self.degree, self.density = omega.degree, flow.fields["current_density"]
         self.space = lagrange(self.device, omega.degree)
-        self.curl = omega.values[..., 0] * ELECTRON_CHARGE
-        self.counts = np.asarray(factors, dtype=float)
-        self.factors = self.counts * (flow.thickness or 1.0)
+        self.on_facet = lagrange(self.device, self.cells.degree).on_facet
+        self.counts = factors.reshape(len(factors), -1)
         self.load = np.zeros(self.density.values.shape)
         self.nodes = np.zeros(self.cells.nodes.shape)
         self.rates = np.zeros(len(self.device.facets.cell))
         self.couplings = np.zeros(self.cells.count)
-        self.weights = np.zeros(self.space.dofs.shape)
-        self.z = np.zeros(self.space.dofs.shape)
+        self.weights = self.z = np.zeros_like(self.made)
 
     def weigh(self) -> None:
-        """The weights w of L = kappa c in the moments, and what these have of the shape."""
-        values = (self.kappa[:, None] * self.curl)[..., None]
-        density = cellwise("L", "", self.device, self.omega.degree, values)
-        found, moved = Division(self.flow).derivative(density, self.factors[:, None])
-        self.weights = found[..., 0]
-        assert moved is not None
-        self.moved = moved
-        self.couplings = (self.weights * self.curl).sum(axis=1)
+        """The weights w of c in the moments, and what these have of the shape."""
+        values = self.kappa[:, None, None] * self.made
+        density = cellwise("L", "", self.device, self.degree, values)
+        share = self.counts * (self.flow.thickness or 1.0)
+        found, self.moved = Division(self.flow).derivative(density, share)
+        self.couplings = (found * self.made).sum(axis=(1, 2))
+        self.weights = self.kappa[:, None, None] * found
 
     # -- the projection ------------------------------------------------------------------------
 
     def transpose(self, region: int) -> None:
         """Z of a region, and what its walls do."""
-        device, space = self.device, self.space
+        device, space, m = self.device, self.space, self.made.shape[2]
         own = np.flatnonzero(device.cell_region == region).astype(np.int32)
-        w = self._sum(own, self.kappa[own, None] * self.weights[own])
+        w = np.column_stack([self._sum(own, self.weights[own, :, j]) for j in range(m)])
         touched = self._sum(own, np.ones((len(own), space.dofs.shape[1])))
         walls = self._walls()
         many = np.zeros(space.nodes)
@@ -155,15 +190,18 @@ class _Work:
         condition = dolfinx.fem.dirichletbc(0.0, rows, space.space)
         matrix = assemble_matrix(functional(u * v * dx), bcs=[condition])
         matrix.assemble()
-        z = mass_solved(matrix, space.index_map, np.where(fixed, 0.0, w)[:, None])
-        self.z[own] = z[:, 0][space.dofs[own]]
-        field = continuous("z", "", device, space.degree, z).function()
-        vector = dolfinx.fem.assemble_vector(functional(field * v * dx))
-        vector.scatter_reverse(dolfinx.la.InsertMode.add)
-        vector.scatter_forward()
-        y = np.where(many > 0, (w - vector.array) / np.maximum(many, 1.0), 0.0)
+        z = mass_solved(matrix, space.index_map, np.where(fixed[:, None], 0.0, w))
+        self.z[own] = z[space.dofs[own]]
+        y = np.zeros_like(w)
+        for j in range(m):
+            field = continuous("z", "", device, space.degree, z[:, j]).function()
+            vector = dolfinx.fem.assemble_vector(functional(field * v * dx))
+            vector.scatter_reverse(dolfinx.la.InsertMode.add)
+            vector.scatter_forward()
+            y[:, j] = np.where(many > 0, (w[:, j] - vector.array) / np.maximum(many, 1.0), 0.0)
         for law, values, node in walls:
-            self._wall(law, values, np.where(values.region == region, y[node].T, 0.0).T)
+            here = np.flatnonzero(values.region == region)
+            self._wall(law, values, here, y[node[here]])
 
     def _sum(self, cells: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Sums at the nodes of the space, over all ranks."""
@@ -187,55 +225,79 @@ class _Work:
         return out
 
     def project(self) -> None:
-        """What z makes of curl J, and of its projection c, in units of J over lengths."""
+        """What z makes of T:grad J, and of its projection c, in units of J over lengths."""
         density, degree = self.density, self.space.degree
-        element = density.data.function_space.ufl_element()
-        enriched = density.highest > density.degree
-        current = Space(density.degree, 2, enriched)
-        assert element.dim == 2 * density.values.shape[1]
-        shape = Shape.kind(self.cells, straight=False)
-        in_nodes, in_current = _projected(shape, current, degree, self._quadrature)
+        d, enriched = self.device.dimension, density.highest > density.degree
+        current = Space(density.degree, d, enriched)
+        shape, m = Shape.kind(self.cells, straight=False), self.made.shape[2]
+        in_nodes, in_current = _projected(shape, current, degree, m, self._quadrature)
         every = np.arange(self.cells.count)
-        J = density.values.reshape(len(every), -1)
-        nodes = in_nodes(self.cells, every, (self.z, J, self.curl * self.length))
-        self.nodes += self.length * nodes.reshape(self.nodes.shape)
-        load = in_current(self.cells, every, (self.z,))
-        self.load += self.length * load.reshape(self.load.shape)
+        tensor = self.tensor.reshape(-1, m, d * d)[self.device.cell_region]
+        given = self.z @ tensor, self.z, density.values, self.made * self.length
+        unit = self.length ** (d - 1)
+        self.nodes += unit * in_nodes(self.cells, every, given).reshape(self.nodes.shape)
+        self.load += unit * in_current(self.cells, every, given[:1]).reshape(self.load.shape)
 
     # -- walls ---------------------------------------------------------------------------------
 
-    def _wall(self, law: Wall, values: WallValues, y: np.ndarray) -> None:
-        """What y times the curl at the nodes of a wall, (f, q), is made of."""
-        flow, facets, geometry = self.flow, values.facets, values.geometry
+    def _wall(self, law: Wall, values: WallValues, here: np.ndarray, y: np.ndarray) -> None:
+        """What y (f, q, m) times c at the nodes of some facets of a wall is made of."""
+        flow, facets = self.flow, values.facets.of(here)
+        if not len(here):
+            return
+        tensor = np.tensordot(y, self.tensor[values.region[here[0]]], 1)
+        at, _ = facet_nodes(self.space)
+        geometry = facet_geometry(self.cells, facets.cell, facets.local, at)
         rates: np.ndarray = np.full(1, np.inf)
         if flow.slips:
-            materials, at = flow.materials, geometry.position
-            rates = material_values(self.device, materials, law.slip_rate, facets.cell, at)
+            place = geometry.position
+            rates = material_values(self.device, flow.materials, law.slip_rate, facets.cell, place)
         if not np.isfinite(rates).all():
-            self._by_derivatives(values, y)
+            self._by_derivatives(geometry, tensor)
             return
-        # (bend kappa_w - s) J_t, with J_t along t = z x n.
-        normal, bend = geometry.normal, BEND[law.law] / self.length
-        tangent = np.stack([-normal[..., 1], normal[..., 0]], axis=-1)
-        bent = np.trace(geometry.curvature, axis1=2, axis2=3)
-        factor = bend * bent - (rates if rates.ndim == 2 else rates[:, None])
-        along, across = values.tangential_current, (values.current * normal).sum(axis=-1)
+        n, bend = geometry.normal[..., None], BEND[law.law] / self.length
+        p = tensor.swapaxes(2, 3) @ n
+        self._by_derivatives(geometry, tensor - n @ p.swapaxes(2, 3) + p @ n.swapaxes(2, 3))
+        along, rate = geometry.tangential @ p, np.broadcast_to(rates.T, y.shape[1::-1]).T
+        pull = bend * (geometry.curvature @ along) - rate[..., None, None] * along
         table = geometry.table(lambda points, _: self.density.table(points))
-        load = (y * factor)[..., None] * tangent
-        np.add.at(self.load, facets.cell, table.swapaxes(1, 2) @ load)
-        here = self._numbers(facets)
-        self.rates[here] -= (y * along).sum(axis=1)
-        # A facet x(s) whose nodes move: its normal turns by e = n.dx'/|x'|.
-        tables = along_facets(self.cells.element, geometry.points)[facets.local]  # (f, 3, q, g)
-        first, second = (tables[:, i] @ self.cells.nodes[facets.cell] for i in (1, 2))
-        speed = np.linalg.norm(first, axis=-1)
-        turn = (y * factor * across / speed)[..., None] * normal
-        change = (y * along * bend)[..., None]
-        turn += change * ((tangent * second).sum(axis=-1) / speed**3)[..., None] * normal
-        turn -= change * (2 * bent / speed)[..., None] * tangent
-        curve = -change / (speed**2)[..., None] * normal
-        nodes = tables[:, 1].swapaxes(1, 2) @ turn + tables[:, 2].swapaxes(1, 2) @ curve
-        np.add.at(self.nodes, facets.cell, nodes)
+        np.add.at(self.load, facets.cell, table.swapaxes(1, 2) @ pull[..., 0])
+        current = values.current[here]
+        self.rates[self._numbers(facets)] -= (along[..., 0] * current).sum(axis=(1, 2))
+        slope = self._on_facets(geometry)
+        curl = slope - slope.swapaxes(2, 3)
+
+        def value(geometry: FacetGeometry) -> np.ndarray:
+            """Sums over points where the normal and the curvature are others."""
+            n = geometry.normal[..., None]
+            p = tensor.swapaxes(2, 3) @ n
+            J = geometry.tangential @ current[..., None]
+            lost = n.swapaxes(2, 3) @ curl + rate[..., None, None] * J.swapaxes(2, 3)
+            lost -= bend * (geometry.curvature @ J).swapaxes(2, 3)
+            return np.asarray(-(lost @ p)[..., 0, 0].sum(axis=1))
+
+        self._turn(facets, at, geometry.height, value)
+
+    def _turn(
+        self,
+        facets: Facets,
+        at: np.ndarray,
+        height: np.ndarray,
+        value: Callable[[FacetGeometry], np.ndarray],
+    ) -> None:
+        """Derivatives of what facets have of their normals and curvature, (f,), in their nodes."""
+        moved, each = copy(self.cells), np.arange(len(facets.cell))
+        moved.nodes = self.cells.nodes[facets.cell]
+        on_facet = self.on_facet[facets.local]
+        step, given = _STEP * height, moved.nodes.copy()
+        for node, axis in product(range(on_facet.shape[1]), range(self.device.dimension)):
+            place, ends = (each, on_facet[:, node], axis), []
+            for sign in (1, -1):
+                moved.nodes[place] = given[place] + sign * step
+                ends.append(value(facet_geometry(moved, each, facets.local, at)))
+            moved.nodes[place] = given[place]
+            slope = (ends[0] - ends[1]) / (2 * step)
+            np.add.at(self.nodes, (facets.cell, on_facet[:, node], axis), slope)
 
     def _numbers(self, facets: Facets) -> np.ndarray:
         """Numbers of facets in the device."""
@@ -244,40 +306,44 @@ class _Work:
         order = np.argsort(key)
         return order[np.searchsorted(key, facets.cell * d + facets.local, sorter=order)]
 
-    def _by_derivatives(self, values: WallValues, y: np.ndarray) -> None:
-        """The same where the curl is that of the solution."""
-        facets = values.facets
-        for i, points in enumerate(values.geometry.points):
-            here = facets.local == i
-            self._at_points(facets.cell[here], points, y[here])
+    def _on_facets(self, geometry: FacetGeometry) -> np.ndarray:
+        """d_i J_k at points of facets, (f, q, i, k)."""
+        d = self.device.dimension
+        out = np.empty((*geometry.weight.shape, d, d))
+        for local, points in enumerate(geometry.points):
+            here = geometry.local == local
+            out[here] = gradient(self.density, points, geometry.cell[here])
+        return out
 
-    def _at_points(self, cell: np.ndarray, points: np.ndarray, y: np.ndarray) -> None:
-        """What y times the curl of the solution at points of cells, (c, q), is made of."""
+    def _by_derivatives(self, geometry: FacetGeometry, tensor: np.ndarray) -> None:
+        """What a tensor at points of facets (f, q, i, k) times d_i J_k is made of."""
+        for local, points in enumerate(geometry.points):
+            here = geometry.local == local
+            self._at_points(geometry.cell[here], points, tensor[here])
+
+    def _at_points(self, cell: np.ndarray, points: np.ndarray, tensor: np.ndarray) -> None:
+        """The same at points of cells, (c, q, i, k)."""
         tables = slopes(self.density.data.function_space, points).transpose(1, 2, 0)
         basis = self.cells.gradients(cell, points, tables)[0]  # (c, q, d, n)
-        each = y[..., None] / self.length
-        np.add.at(self.load[..., 1], cell, (each * basis[:, :, 0]).sum(axis=1))
-        np.add.at(self.load[..., 0], cell, -(each * basis[:, :, 1]).sum(axis=1))
+        shape, d = (len(cell), len(points) * self.device.dimension), self.device.dimension
+        pull = basis.reshape(*shape, basis.shape[3]).swapaxes(1, 2) @ tensor.reshape(*shape, d)
+        pull = pull / self.length
+        np.add.at(self.load, cell, pull)
         # A motion v changes d_i J_k by -d_i v_l d_l J_k.
-        shape = self.cells.element.tabulate(1, points)[1:, :, :, 0].transpose(1, 2, 0)
-        of_nodes = self.cells.gradients(cell, points, shape)[0]
-        slope = gradient(self.density, points, cell)  # d_m J_k, (c, q, m, k)
-        for m in range(2):
-            part = of_nodes[:, :, 0] * slope[:, :, m, 1, None]
-            part = part - of_nodes[:, :, 1] * slope[:, :, m, 0, None]
-            np.add.at(self.nodes[..., m], cell, -(y[..., None] * part).sum(axis=1))
+        passed = gradient(self.density, points, cell) @ tensor.swapaxes(2, 3)
+        np.add.at(self.nodes, cell, from_cells(self.cells, cell, points, -passed))
 
     # -- kinetic flow --------------------------------------------------------------------------
 
     def cell_by_cell(self) -> None:
-        """The curl of the solution at the nodes of cells, and its mean in cells at walls."""
-        near, w = near_walls(self.flow), self.kappa[:, None] * self.weights
-        every = np.arange(self.cells.count)
-        area = self.cells.measures(every) * self.length**2
-        self.z[near] = (w.sum(axis=1) / area)[near, None]
+        """C of the solution at the nodes of cells, and its mean in cells at walls."""
+        near, w = near_walls(self.flow), self.weights
+        area = self.cells.measures(np.arange(self.cells.count)) * self.length**2
+        self.z[near] = (w.sum(axis=1) / area[:, None])[near, None]
         for batch, _ in self.cells.batches(20 * self.density.values[:1].size):
             far = batch[~near[batch]]
-            self._at_points(far, self.space.points, w[far])
+            tensor = np.einsum("cqm,cmik->cqik", w[far], self.tensor[self.device.cell_region[far]])
+            self._at_points(far, self.space.points, tensor)
 
     # -- result --------------------------------------------------------------------------------
 
@@ -286,17 +352,15 @@ class _Work:
         adjoint = self.flow.adjoint
         assert adjoint is not None
         every = np.arange(self.cells.count)
-        nodes = self.moved + at_geometry_nodes(self.device, every, self.nodes) / self.length
+        nodes = at_geometry_nodes(self.device, every, self.nodes) / self.length
         coupling, kinetic = f"{self.channel}_coupling", self.flow.kinetic
         own = Sensitivity(
-            cells={coupling: self.couplings},
+            cells={coupling: self.couplings} if self.number else {},
             facets={} if kinetic else {"slip_rate": self.rates},
-            nodes=nodes,
+            nodes=None if self.moved is None else self.moved + nodes,
         )
         if not kinetic:
             return adjoint.functional(current=self.load) + own
         assert isinstance(adjoint, KineticAdjoint)
-        kappa = couplings(self.flow, self.channel)
-        assert kappa is not None
-        moments, missing = wall_sensitivity(self.flow, kappa, self.counts[:, None], coupling)
+        moments, missing = wall_sensitivity(self.flow, self.coupling, self.counts, coupling)
         return adjoint.functional(current=self.load, moments=moments) + own + missing

@@ -14,7 +14,7 @@ from meso.moment_gradients import has_gradient, moment_gradient
 from meso.results.result import Result
 from meso.sensitivities import Sensitivity
 
-_MOMENT = re.compile(r"(?P<place>.+)\.(?P<channel>orbital|spin)_moment")
+_MOMENT = re.compile(r"(?P<place>.+)\.(?P<channel>orbital|spin)_moment(_(?P<axis>[xyz]))?")
 
 
 def moment(result: Result, short: str) -> tuple[Sensitivity, float] | None:
@@ -22,7 +22,8 @@ def moment(result: Result, short: str) -> tuple[Sensitivity, float] | None:
 
     Args:
         result: The result, whose flow keeps its adjoint.
-        short: "WALL.orbital_moment" of all pieces of a wall, "WALL.2.orbital_moment" of one.
+        short: "WALL.orbital_moment" of all pieces of a wall, "WALL.2.orbital_moment" of one; of
+            vectors "WALL.orbital_moment_x".
     """
     found = _MOMENT.fullmatch(short)
     if not found or not has_gradient(result.flow, found["channel"]):
@@ -31,14 +32,15 @@ def moment(result: Result, short: str) -> tuple[Sensitivity, float] | None:
     pieces = pieces_of(result, found["place"])
     if not pieces:
         return None
-    length = sum(device.pieces[i].measure for i in pieces)
-    factors = np.zeros(len(device.pieces))
-    factors[pieces] = 1 / HBAR / length
-    own = moment_gradient(flow, result.fields["vorticity"], factors.tolist(), channel)
     rows = result.edge_moments if channel == "orbital" else result.spin_moments
-    parts = dict(zip(_walls(result), rows, strict=True))
-    value = float(np.sum([parts[i].moment for i in pieces])) / HBAR / length
-    if own.nodes is not None:
+    parts = dict(zip(_walls(result), (row.moment for row in rows), strict=True))
+    share = np.zeros((len(device.pieces), np.size(rows[0].moment)))
+    axis, solid = "xyz".index(found["axis"] or "x"), device.dimension == 3
+    length = 1.0 if solid else sum(device.pieces[i].measure for i in pieces)
+    share[pieces, axis] = 1 / HBAR / length
+    own = moment_gradient(flow, result.fields["vorticity"], share, channel)
+    value = float(np.sum([np.atleast_1d(parts[i])[axis] for i in pieces])) / HBAR / length
+    if own.nodes is not None and not solid:
         slopes = np.sum([length_slope(result, i) for i in pieces], axis=0)
         own = replace(own, nodes=own.nodes - value / length * slopes)
     return own, value / (flow.thickness or 1.0)
