@@ -20,6 +20,7 @@ from meso.discrete.cells import (
     along_facets,
     cells_of,
     facet_geometry,
+    inverse,
     lagrange,
     quadrature,
 )
@@ -29,7 +30,7 @@ from meso.discrete.motion import Nodes, from_cells, from_places
 from meso.discrete.periodic import translation
 from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import concatenated, total
-from meso.observables.cutting import Corners, corner_quadrature
+from meso.observables.cutting import corner_quadrature, least_of
 
 #: Parts along a side of the cells that lie between two walls.
 PARTS = 4
@@ -42,8 +43,26 @@ _BATCH = 4_000_000
 _POINTS = 400
 # Points of walls among which the nearest wall is looked for.
 _CANDIDATES = 8
-# Nodes of degree 2 on the edges of a triangle: ends, and the middle.
-_EDGES = np.array([[1, 2, 3], [0, 2, 4], [0, 1, 5]])
+
+
+class _Line(NamedTuple):
+    """Where two walls are equally near: lines, in 3D triangles, in cells.
+
+    Attributes:
+        cell: Place of their cells in the batch, (m,).
+        owner: The wall that has one side, by candidate, (m,).
+        other: The other one, (m,).
+        points: Reference points on them, (m, r, d).
+        weights: Of what the owner loses where its distance less the other grows, (m, r).
+        table: How that distance follows those at the nodes of degree 2, (m, r, n).
+    """
+
+    cell: np.ndarray
+    owner: np.ndarray
+    other: np.ndarray
+    points: np.ndarray
+    weights: np.ndarray
+    table: np.ndarray
 
 
 class _Between(NamedTuple):
@@ -53,14 +72,13 @@ class _Between(NamedTuple):
         cells: Cell numbers, (c,).
         points: Reference points, (p, d).
         weights: By wall, (c, walls, p); the determinant of the cell is to be multiplied with.
-        cut: In triangles: the corners that are cut off, their cells (by place in ``cells``), and
-            the two walls of each.
+        line: Where they are divided.
     """
 
     cells: np.ndarray
     points: np.ndarray
     weights: np.ndarray
-    cut: tuple[Corners, np.ndarray, np.ndarray, np.ndarray] | None
+    line: _Line | None
 
 
 class Division:
@@ -112,14 +130,14 @@ class Division:
         whole = whole.reshape(cells.count, density.components)
         sure = self.owner >= 0
         np.add.at(moment, self.owner[sure], whole[sure])
-        for part in self._between(density):
+        for part in self._between(density, moving=False):
             values = density.table(part.points) @ nodal_values(density.data, part.cells)
             values *= cells.determinants(part.cells, part.points)[..., None]
             values *= device.extent**cells.dimension
             moment[self.candidates] += np.tensordot(part.weights, values, ((0, 2), (0, 1)))
         return moment
 
-    def derivative(self, density: Field, share: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def derivative(self, density: Field, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives of a sum of moments times shares, (pieces, k); all ranks call this.
 
         Args:
@@ -129,8 +147,7 @@ class Division:
         Returns:
             Derivatives in the values of the density at the nodes of each cell, (c, n, k), and in
             the nodes of the mesh with these values held, (nodes, d) as of
-            :attr:`meso.discrete.motion.Nodes.owned`. The latter are None in 3D, where moments
-            are counted point by point.
+            :attr:`meso.discrete.motion.Nodes.owned`.
         """
         cells, motion = cells_of(self.device), Nodes(self.device)
         weights = np.zeros_like(density.values)
@@ -149,15 +166,11 @@ class Division:
         step = max(1, _BATCH // (20 * len(points) * density.components))
         for batch in _batches(np.flatnonzero(self.owner >= 0), step):
             add(batch, points, share[self.owner[batch]][:, None] * weight[:, None])
-        for part in self._between(density):
-            own = share[self.candidates]
+        own = share[self.candidates]
+        for part in self._between(density, moving=True):
             add(part.cells, part.points, part.weights.swapaxes(1, 2) @ own)
-            if part.cut is not None:
-                cut, cell, *walls = part.cut
-                self._along(density, own, known, part.cells[cell], walls, cut.ends, cut.lines)
-        if cells.dimension == 3:
-            return weights, None
-        self._along_edges(density, share[self.candidates], known)
+            self._along(density, own, known, part.cells, part.line)
+        self._along_sides(density, own, known)
         self._move(known, motion)
         return weights, motion.owned
 
@@ -166,57 +179,63 @@ class Division:
         density: Field,
         share: np.ndarray,
         known: np.ndarray,
-        cell: np.ndarray,
-        walls: Sequence[np.ndarray],
-        points: np.ndarray,
-        lines: np.ndarray,
+        batch: np.ndarray,
+        line: _Line | None,
     ) -> None:
-        """Add the derivatives in distances at nodes, where lines (m, r, 2) move with them."""
-        m, r, _ = points.shape
-        owner, other = walls
-        flat, every = points.reshape(-1, 2), np.repeat(cell, r)
+        """Add the derivatives in distances at nodes, where lines in cells move with them."""
+        if line is None:
+            return
+        m, r, d = line.points.shape
+        cell = batch[line.cell]
+        flat, every = line.points.reshape(-1, d), np.repeat(cell, r)
         value = density.at(every, flat).reshape(m, r, -1)
-        value = (value * (share[owner] - share[other])[:, None]).sum(axis=2)
-        value = value * self._determinants(every, flat).reshape(m, r) * self.device.extent**2
-        change = -((lines * value)[:, None] @ self.space.values(flat).reshape(m, r, -1))[:, 0]
+        value = (value * (share[line.owner] - share[line.other])[:, None]).sum(axis=2)
+        value = value * self._determinants(every, flat).reshape(m, r) * self.device.extent**d
+        change = -((line.weights * value)[:, None] @ line.table)[:, 0]
         nodes = self.space.dofs[cell]
-        np.add.at(known, (nodes, owner[:, None]), change)
-        np.add.at(known, (nodes, other[:, None]), -change)
+        np.add.at(known, (nodes, line.owner[:, None]), change)
+        np.add.at(known, (nodes, line.other[:, None]), -change)
 
     def _determinants(self, cell: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """At one reference point (m, 2) in each cell."""
+        """At one reference point (m, d) in each cell."""
         cells = cells_of(self.device)
         table = cells.element.tabulate(1, points)[1:, :, :, 0]
-        first, second = ((part[:, None] @ cells.nodes[cell])[:, 0] for part in table)
-        return np.asarray(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
+        parts = [(part[:, None] @ cells.nodes[cell])[:, 0] for part in table]
+        return inverse(np.stack(parts, axis=2))[1]
 
-    def _along_edges(self, density: Field, share: np.ndarray, known: np.ndarray) -> None:
-        """The same where the line between two walls is an edge: half from either side."""
-        dofs, count = self.space.dofs, len(self.candidates)
-        touched = np.zeros(self.space.nodes)
+    def _along_sides(self, density: Field, share: np.ndarray, known: np.ndarray) -> None:
+        """The same where sides of cells lie between two walls: half from either cell."""
+        dofs, space, count = self.space.dofs, self.space, len(self.candidates)
+        touched = np.zeros(space.nodes)
         touched[self._used] = 1.0
-        used = np.flatnonzero(self.space.shared_sum(touched))
-        equal = np.zeros((self.space.nodes, count), dtype=bool)
+        used = np.flatnonzero(space.shared_sum(touched))
+        equal = np.zeros((space.nodes, count), dtype=bool)
         equal[used] = _near(self._surface.distances(self._places[used], self.candidates), 1)
-        for edge in _EDGES:
-            both = equal[dofs[:, edge]].all(axis=1)
+        for side in space.on_facet:
+            both = equal[dofs[:, side]].all(axis=1)
             cell = np.flatnonzero((both.sum(axis=1) == 2) & (self.owner >= 0))
             if not len(cell):
                 continue
             pair = np.nonzero(both[cell])[1].reshape(-1, 2)
             first = self.candidates[pair[:, 0]] == self.owner[cell]
             owner, other = np.where(first, pair.T, pair.T[::-1])
-            x, w = np.polynomial.legendre.leggauss(density.highest + 2)
-            corner = self.space.points[edge[:2]]
-            points = corner[0] + (x[:, None] + 1) / 2 * (corner[1] - corner[0])
-            at = self._surface.distances(self._places[dofs[cell]].reshape(-1, 2), self.candidates)
+            at = self._surface.distances(
+                self._places[dofs[cell]].reshape(-1, self.device.dimension), self.candidates
+            )
             at = at.reshape(*dofs[cell].shape, count)
             each = np.arange(len(cell))
             difference = at[each, :, owner] - at[each, :, other]
-            slope = np.linalg.norm(difference @ self.space.gradients(points), axis=2).T
-            lines = w / 4 * np.linalg.norm(corner[1] - corner[0]) / slope
-            ends = np.broadcast_to(points, (len(cell), *points.shape))
-            self._along(density, share, known, cell, (owner, other), ends, lines)
+            points, weights, table = _of_side(space, side, density.highest, self._parts)
+            slope = np.linalg.norm(difference @ space.gradients(points), axis=2).T
+            line = _Line(
+                each,
+                owner,
+                other,
+                np.broadcast_to(points, (len(cell), *points.shape)),
+                weights / 2 / slope,
+                np.broadcast_to(table, (len(cell), *table.shape)),
+            )
+            self._along(density, share, known, cell, line)
 
     def _move(self, known: np.ndarray, motion: Nodes) -> None:
         """Add what derivatives in distances, (nodes, walls), are in the nodes of the mesh."""
@@ -231,21 +250,23 @@ class Division:
         motion.add(cell[moved], from_places(cells, cell[moved], at, point))
         motion.add(*self._surface.on_facets(np.asarray(total(self.device.comm, rows))))
 
-    def _between(self, density: Field) -> Iterator[_Between]:
-        """Cells between walls, and how a density is integrated there."""
-        space, plane = self.space, self.device.dimension == 2
+    def _between(self, density: Field, *, moving: bool) -> Iterator[_Between]:
+        """Cells between walls, and how a density is integrated there; ``moving``: in any shape."""
+        space, parts = self.space, self._parts
         step = max(1, _BATCH // (_POINTS * (len(self.candidates) + density.components + 9)))
-        degree = density.highest + 2 * (cells_of(self.device).degree - 1)
-        for batch in _batches(np.flatnonzero(self.owner < 0), step):
-            distance = self.distance[space.dofs[batch]]
-            if not plane:
-                yield _counted(space, batch, distance, self._parts)
-                continue
-            crowded = _shared(*_nearness(space, distance, _corners(self._parts))).any(axis=1)
-            yield _cut(space, batch[~crowded], distance[~crowded], degree, self._parts)
-            few = max(1, step // _FINE**2)
-            for part in _batches(np.flatnonzero(crowded), few):
-                yield _cut(space, batch[part], distance[part], degree, _FINE * self._parts)
+        cells, unsure = cells_of(self.device), self.owner < 0
+        for flat in (True, False):
+            chosen = np.flatnonzero(unsure & ((cells.affine & (not moving)) == flat))
+            degree = density.highest + (0 if flat else cells.dimension * (cells.degree - 1))
+            for batch in _batches(chosen, step):
+                distance = self.distance[space.dofs[batch]]
+                if cells.dimension == 3:
+                    yield _divided_cells(space, batch, distance, degree, parts)
+                    continue
+                crowded = _shared(*_nearness(space, distance, _corners(parts))).any(axis=1)
+                yield _cut(space, batch[~crowded], distance[~crowded], degree, parts)
+                for part in _batches(np.flatnonzero(crowded), max(1, step // _FINE**2)):
+                    yield _cut(space, batch[part], distance[part], degree, _FINE * parts)
 
 
 def walls_of(flow: Flow) -> list[int]:
@@ -259,15 +280,68 @@ def _near(distance: np.ndarray, axis: int) -> Any:
     return distance <= distance.min(axis=axis, keepdims=True) + _EQUAL
 
 
-def _counted(space: Lagrange, batch: np.ndarray, distance: np.ndarray, parts: int) -> _Between:
-    """Each point of a quadrature counts for the nearest wall.
+def _of_side(
+    space: Lagrange, side: np.ndarray, degree: int, parts: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Quadrature of a side of the reference cell, and a table of the nodes of degree 2 there."""
+    d = space.points.shape[1]
+    corner = space.points[side[:d]]
+    along = corner[1:] - corner[:1]
+    points, weights = quadrature(d - 1, degree + 3)
+    size = np.linalg.norm(along[0] if d == 2 else np.cross(*along))
+    if d == 2:
+        points = corner[0] + points @ along
+        return points, weights * size, space.values(points)
+    # Distances are linear in the parts of cells.
+    ends = _divided(np.eye(3)[:, 1:], np.ones(3), parts)[0]
+    barycentric = np.column_stack([1 - points.sum(axis=1), points])
+    ends = (corner[0] + ends @ along).reshape(-1, 3, d)
+    table = barycentric @ space.values(ends.reshape(-1, d)).reshape(len(ends), 3, -1)
+    points, weights = (barycentric @ ends).reshape(-1, d), np.tile(weights, len(ends)) / len(ends)
+    return points, weights * size, table.reshape(len(points), -1)
+
+
+def _divided_cells(
+    space: Lagrange, batch: np.ndarray, distance: np.ndarray, degree: int, parts: int
+) -> _Between:
+    """Tetrahedra whose parts are divided where walls are equally near.
 
     Distances are given at the nodes of the space, shape (c, n, walls).
     """
-    points, weights = _divided(*quadrature(space.points.shape[1], 2), parts)
-    equal = _near(space.values(points) @ distance, 2)
-    part = equal / equal.sum(axis=2, keepdims=True)
-    return _Between(batch, points, part.swapaxes(1, 2) * weights, None)
+    smooth = scalar_element("tetrahedron", degree)
+    corners = _divided(np.eye(4)[:, 1:], np.ones(4), parts)[0].reshape(-1, 4, 3)
+    table = space.values(corners.reshape(-1, 3)).reshape(len(corners), 4, -1)
+    at = (table.reshape(-1, table.shape[2]) @ distance).reshape(len(batch), *corners.shape[:2], -1)
+    near = _near(at, 3).any(axis=2)
+    points, weights = quadrature(3, degree)
+    barycentric = np.column_stack([1 - points.sum(axis=1), points])
+
+    def amounts(corners: np.ndarray) -> np.ndarray:
+        """Weights of the nodes of polynomials in tetrahedra, (m, n)."""
+        size = np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1]))
+        places = (barycentric @ corners).reshape(-1, 3)
+        values = smooth.tabulate(0, places)[0, :, :, 0].reshape(len(corners), len(points), -1)
+        return np.asarray(size[:, None] * np.tensordot(weights, values, (0, 1)))
+
+    single = near.sum(axis=2, keepdims=True) == 1
+    out = (near & single).swapaxes(1, 2) @ amounts(corners)
+    cell, part = np.nonzero(~single[..., 0])
+    walls = at.shape[3]
+    columns = [corners[part], at[cell, part], table[part]]
+    pieces, between = least_of(np.concatenate(columns, axis=2), slice(3, 3 + walls), _EQUAL)
+    amount = pieces.size[:, None] * amounts(pieces.corners[..., :3])
+    np.add.at(out, (cell[pieces.of], pieces.owner), amount)
+    points, weights = quadrature(2, degree + 1)
+    places = np.column_stack([1 - points.sum(axis=1), points]) @ between.corners
+    line = _Line(
+        cell[between.of],
+        between.owner,
+        between.other,
+        places[..., :3],
+        2 * weights * between.size[:, None],
+        places[..., 3 + walls :],
+    )
+    return _Between(batch, smooth.points, out, line)
 
 
 def _corners(parts: int) -> np.ndarray:
@@ -330,7 +404,10 @@ def _cut(
     amount = (cut.weights[:, None] @ basis.reshape(*cut.weights.shape, -1))[:, 0]
     np.add.at(out, (cell, owner), amount)
     np.add.at(out, (cell, other), -amount)
-    return _Between(batch, smooth.points, out, (cut, cell, owner, other))
+    table = space.values(cut.ends.reshape(-1, 2)).reshape(*cut.ends.shape[:2], -1)
+    return _Between(
+        batch, smooth.points, out, _Line(cell, owner, other, cut.ends, cut.lines, table)
+    )
 
 
 class Surface:
@@ -386,13 +463,14 @@ class Surface:
     def derivative(
         self, points: np.ndarray, pieces: np.ndarray, weights: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Derivatives in 2D of the sum of weights (m, pieces) times distances.
+        """Derivatives of the sum of weights (m, pieces) times distances.
 
         Returns:
-            In the points, (m, 2), and in the rows of the walls: in their positions, and in their
-            change along the wall, (rows, 4).
+            In the points, (m, d), and in the rows of the walls, (rows, 2 d): in their positions,
+            and in 2D in their change along the wall, in 3D minus in that of their normals.
         """
-        moved, rows = np.zeros_like(points), np.zeros((len(self.piece), 4))
+        d = points.shape[1]
+        moved, rows = np.zeros_like(points), np.zeros((len(self.piece), 2 * d))
         for weight, piece in zip(weights.T, pieces, strict=True):
             own = np.flatnonzero(self.piece == piece)
             far, at = cKDTree(self.position[own]).query(points)
@@ -403,12 +481,14 @@ class Surface:
             beside = far**2 - flat**2 < self.reach[at] ** 2
             sign = np.where(beside, np.sign(high), 0.0)[:, None]
             away = offset / np.where(far > 0, far, 1.0)[:, None]
-            tangent = np.column_stack([-normal[:, 1], normal[:, 0]])
             # The foot of the perpendicular: so far along the wall, and with this normal.
-            foot = (offset * tangent).sum(axis=1) / np.where(beside, 1 + self.bend[at] * flat, 1.0)
+            foot = offset - flat[:, None] * normal
+            foot = foot / np.where(beside, 1 + self.bend[at] * flat, 1.0)[:, None]
+            if d == 2:
+                foot = (foot[:, 1] * normal[:, 0] - foot[:, 0] * normal[:, 1])[:, None]
             normal = (normal + self.bend[at][:, None] * offset) / root[:, None]
             along = weight[:, None] * np.where(beside[:, None], sign * normal, away)
-            turn = -weight[:, None] * sign * foot[:, None] * normal
+            turn = -weight[:, None] * sign * foot * (normal if d == 2 else 1.0)
             moved += along
             np.add.at(rows, at, np.column_stack([-along, turn]))
         return moved, rows
@@ -421,12 +501,18 @@ class Surface:
         own = (self._row >= last - count) & (self._row < last)
         facet, point = np.divmod(self._row[own] - last + count, len(self._at))
         geometry = facet_geometry(cells, here.cell, here.local, self._at)
-        tables = along_facets(cells.element, geometry.points)
-        value, slope = (tables[here.local[facet], i, point] for i in (0, 1))
+        tables = along_facets(cells.element, geometry.points)[here.local[facet], :, point]
         position, turn = np.split(rows[own], 2, axis=1)
-        turn = turn / geometry.weight[facet, point][:, None]
-        nodes = value[:, :, None] * position[:, None] + slope[:, :, None] * turn[:, None]
-        return here.cell[facet], nodes
+        nodes = tables[:, 0, :, None] * position[:, None]
+        if position.shape[1] == 2:
+            turn = turn / geometry.weight[facet, point][:, None]
+            return here.cell[facet], nodes + tables[:, 1, :, None] * turn[:, None]
+        # A normal n changes by -x^b n.dx_b, x_b along the facet and x^b dual to them.
+        first = tables[:, 1:3] @ cells.nodes[here.cell[facet]]
+        along = np.linalg.solve(first @ first.swapaxes(1, 2), first @ turn[..., None])
+        normal = geometry.normal[facet, point]
+        slope = (tables[:, 1:3].swapaxes(1, 2) @ along) * normal[:, None]
+        return here.cell[facet], nodes + slope
 
     def _along_normal(self, points: np.ndarray, far: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Distances from the wall, of points whose distances from its points ``at`` are ``far``."""
