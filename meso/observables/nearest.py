@@ -206,6 +206,8 @@ class Division:
     def _along_sides(self, density: Field, share: np.ndarray, known: np.ndarray) -> None:
         """The same where sides of cells lie between two walls: half from either cell."""
         dofs, space, count = self.space.dofs, self.space, len(self.candidates)
+        if not count:
+            return
         touched = np.zeros(space.nodes)
         touched[self._used] = 1.0
         used = np.flatnonzero(space.shared_sum(touched))
