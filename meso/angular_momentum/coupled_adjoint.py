@@ -3,7 +3,7 @@
 With u = (omega, phi), solutions for unit potentials of the ports and one without, and the state
 s = sum_j V_j u_j + u_0: currents are I_i = lambda_i.(K s - f), K^T lambda_i = 0, lambda_i one on
 contact i, so that for held potentials dI_i = - dL(s, lambda_i). Floating contacts move by
-dV = - G_ff^-1 dI_f. All of it is one dL, for a sum of lambdas.
+dV = - G_ff^-1 dI_f. All of it is one dL, for a sum of lambdas that is solved for at once.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import numpy as np
 
 from meso.angular_momentum.adjoint import Derivatives, Target, collected, weighted
 from meso.angular_momentum.diffusion import Diffusion
-from meso.angular_momentum.inverse import _Charge
-from meso.angular_momentum.system import System
-from meso.angular_momentum.variation import Charge, Variation
+from meso.angular_momentum.inverse import Joint, joint
+from meso.angular_momentum.variation import OfCharge, Variation
 from meso.flow.result import Flow, drive, drive_response
 from meso.mpi import total
 
@@ -32,40 +31,25 @@ class Number:
 
 
 class CoupledAdjoint:
-    """Derivatives of a coupled solution, which is found again with its factor kept.
+    """Derivatives of a coupled solution.
 
     Args:
         problem: The diffusion of angular momentum.
         flow: The flow that was solved together with it.
+        kept: Both, with their solvers; solved again, and closed in the end, where they are gone.
 
     Attributes:
         ports: Contacts and periodic pairs.
     """
 
-    def __init__(self, problem: Diffusion, flow: Flow) -> None:
-        self.problem, self.flow, self._charge = problem, flow, _Charge(problem, flow)
-        charge, space, n = self._charge, problem.space, len(problem.components)
+    def __init__(self, problem: Diffusion, flow: Flow, kept: Joint | None = None) -> None:
+        self.problem, self.flow, self._own = problem, flow, kept is None
+        self._charge, self._system, solution = kept or joint(problem, flow, keep=True)
+        charge, n = self._charge, len(problem.components)
         self.ports = charge.names
-        sides = len(self.ports) + 1
-        held, values = problem.prescribed
-        given = np.zeros((space.nodes, n + 1, sides))
-        given[:, n, :-1], given[:, :n, -1] = charge.unit, values
-        loads = np.zeros((*space.dofs.shape, n + 1, sides))
-        loads[:, :, :n, -1] = problem.injection
-        if problem.perpendicular_field:
-            loads[:, :, :n, -1] += problem.perpendicular_load()
-        self._system = System(
-            problem.device,
-            space,
-            charge.coupled,
-            held=np.column_stack([held, charge.held]),
-            pairs=charge.pairs,
-            iterative=problem.iterative,
-        )
-        solution = self._system.solve(loads, given, keep=True)
         self._values, self._solvers = solution.values, solution.solvers
         # Of each node once.
-        self._reaction = solution.reaction[: space.index_map.size_local, :n, :-1]
+        self._reaction = solution.reaction[: problem.space.index_map.size_local, :n, :-1]
         response = charge.currents(self._values[:, :, n], self._values[:, :, :n])
         self._G, offset = response[:, :-1], response[:, -1]
         self._V, self._I = drive(self.ports, flow.boundaries, self._G, offset)
@@ -82,26 +66,27 @@ class CoupledAdjoint:
         """The same, with lambda and psi of each at the nodes of cells, (c, nodes, n + 1)."""
         problem, n, many = self.problem, len(self.problem.components), len(numbers)
         own, fixed = weighted(problem, [one.target for one in numbers])
-        loads = np.zeros((*own.shape[:2], n + 1, many + len(self.ports)))
-        given = np.zeros((len(fixed), *loads.shape[2:]))
-        loads[:, :, :n, :many], given[:, :n, :many] = own, fixed
-        given[:, n, many:] = self._charge.unit
+        t = np.tensordot(own, self._values[:, :, :n, :-1], ((0, 1, 2), (0, 1, 2)))
+        t -= np.tensordot(fixed[: len(self._reaction)], self._reaction, ((0, 1), (0, 1)))
+        t = np.asarray(total(problem.device.comm, t))
+        parts = [
+            self._at_ports(one.current, row + one.potential)
+            for one, row in zip(numbers, t, strict=True)
+        ]
+        loads = np.zeros((*own.shape[:2], n + 1, many))
+        given = np.zeros((len(fixed), n + 1, many))
+        loads[:, :, :n], given[:, :n] = own, fixed
+        weights = np.stack([weight for weight, _ in parts], axis=1)
+        given[:, n] = -(self.flow.thickness or 1.0) * (self._charge.unit @ weights)
         solution = self._system.transposed(self._solvers).solve(loads, given)
-        values, rest = solution.values, solution.reaction
         out = []
-        for i, one in enumerate(numbers):
-            t = np.tensordot(own[..., i], self._values[:, :, :n, :-1], 3)
-            t -= np.tensordot(fixed[: len(self._reaction), :, i], self._reaction, 2)
-            t = np.asarray(total(problem.device.comm, t)) + one.potential
-            weights, slopes = self._at_ports(one.current, t)
-            mix = np.zeros(values.shape[3])
-            mix[i], mix[many:] = 1.0, -(self.flow.thickness or 1.0) * weights
-            found = self._of(one.target, values @ mix, rest @ mix)
+        for i, (one, (weight, slopes)) in enumerate(zip(numbers, parts, strict=True)):
+            found = self._of(one.target, solution.values[..., i], solution.reaction[..., i])
             more = {
                 f"given.{name}": np.array(x) for name, x in zip(self.ports, slopes, strict=True)
             }
             if "thickness" in found.coefficients:
-                per = weights @ self._I / (problem.thickness or 1.0)
+                per = weight @ self._I / (problem.thickness or 1.0)
                 more["thickness"] = found.coefficients["thickness"] + per
             found = replace(found, coefficients={**found.coefficients, **more})
             out.append((values @ mix, found))
@@ -119,13 +104,15 @@ class CoupledAdjoint:
     def _of(self, target: Target, adjoint: np.ndarray, rest: np.ndarray) -> Derivatives:
         """From lambda and psi, and what is missing in their equations of prescribed values."""
         n = len(self.problem.components)
-        omega, charge = self._state[:, :, :n], Charge(self._charge.sigma, adjoint[:, :, n])
+        omega, charge = self._state[:, :, :n], OfCharge(self._charge.sigma, adjoint[:, :, n])
         variation = Variation(self.problem, self.flow)
         variation.of(omega, adjoint[:, :, :n], target.absorbed, charge)
         return replace(collected(variation, target, omega, rest[:, :n]), potential=None)
 
     def close(self) -> None:
-        """Free what is kept, on all ranks together."""
+        """Free what nobody keeps, on all ranks together."""
+        if not self._own:
+            return
         for solver in {id(s): s for s in self._solvers.values()}.values():
             solver.close()
         self._solvers.clear()

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import ufl
@@ -79,7 +79,7 @@ def one_way(diffusion: Diffusion, densities: Densities, flow: Flow) -> Response:
     Raises:
         CaseError: A conductivity that varies inside a region.
     """
-    charge = _Charge(diffusion, flow)
+    charge = Charge(diffusion, flow)
     space, sides = diffusion.space, len(charge.names) + 1
     operator = Operator(
         diffusion=charge.conduction,
@@ -93,7 +93,7 @@ def one_way(diffusion: Diffusion, densities: Densities, flow: Flow) -> Response:
     loads = np.zeros((*space.dofs.shape, 1, sides))
     loads[..., 0, -1] = charge.outflow(0 * densities.omega[..., 0], densities.omega)
     given = np.pad(charge.unit, ((0, 0), (0, 1)))[:, None]
-    phi = charge.solve(operator, charge.held[:, None], loads, given).values[:, :, 0]
+    phi = charge.system(operator, charge.held[:, None]).solve(loads, given).values[:, :, 0]
     still = {name: _without_drive(law) for name, law in flow.boundaries.items()}
     state, offset, mix = charge.driven(phi, omega, still)
     voltage, density = charge.fields(phi @ mix, densities.omega)
@@ -107,12 +107,15 @@ def _without_drive(law: Boundary) -> Boundary:
     return replace(law, **given)  # type: ignore[arg-type]
 
 
-def two_way(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response]:
+def two_way(
+    diffusion: Diffusion, flow: Flow, *, keep: bool = False
+) -> tuple[Flow, Densities, Response]:
     """Solve charge and angular momentum together.
 
     Args:
         diffusion: The diffusion of angular momentum.
         flow: The flow without it, ohmic or hydrodynamic.
+        keep: True to keep what derivatives need, for Ohm's law (``Densities.adjoint``).
 
     Returns:
         The flow, the densities, and what the inverse effect has added to the flow.
@@ -125,7 +128,7 @@ def two_way(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response
     if diffusion.terms:
         text = '"two-way" takes no added terms; use "one-way" or "none"'
         raise CaseError(("angular_momentum.coupling", text))
-    return _with_viscosity(diffusion, flow) if flow.viscous else _ohmic(diffusion, flow)
+    return _with_viscosity(diffusion, flow) if flow.viscous else _ohmic(diffusion, flow, keep)
 
 
 def _with_viscosity(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response]:
@@ -159,9 +162,17 @@ def _changes(coupled: Flow, alone: Flow) -> dict[str, dict[str, Terminal]]:
     }
 
 
-def _ohmic(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response]:
-    """The same with Ohm's law."""
-    charge = _Charge(diffusion, flow)
+class Joint(NamedTuple):
+    """Charge and angular momentum, by Ohm's law, for unit potentials of the ports and for none."""
+
+    charge: Charge
+    system: System
+    solution: Solution
+
+
+def joint(diffusion: Diffusion, flow: Flow, *, keep: bool) -> Joint:
+    """Solve them; ``keep`` the solvers."""
+    charge = Charge(diffusion, flow)
     space, n, sides = diffusion.space, len(diffusion.components), len(charge.names) + 1
     held, values = diffusion.prescribed
     held = np.column_stack([held, charge.held])
@@ -172,12 +183,21 @@ def _ohmic(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response]
     loads[:, :, :n, -1] = diffusion.injection
     if diffusion.perpendicular_field:
         loads[:, :, :n, -1] += diffusion.perpendicular_load()
-    solution = charge.solve(charge.coupled, held, loads, given)
+    system = charge.system(charge.coupled, held)
+    return Joint(charge, system, system.solve(loads, given, keep=keep))
+
+
+def _ohmic(diffusion: Diffusion, flow: Flow, keep: bool) -> tuple[Flow, Densities, Response]:
+    """The same with Ohm's law."""
+    found, n = joint(diffusion, flow, keep=keep), len(diffusion.components)
+    charge, solution = found.charge, found.solution
     omega, phi = solution.values[:, :, :n], solution.values[:, :, n]
     state, offset, mix = charge.driven(phi, omega, flow.boundaries)
     phi, omega = phi @ mix, omega @ mix
     evidence = {k: v for k, v in solution.evidence.items() if k != "systems"}
     densities = diffusion.densities(omega, solution.reaction[:, :n] @ mix, evidence)
+    if keep:
+        densities = replace(densities, adjoint=found)
     voltage, density = charge.fields(phi, omega)
     coupled = replace(
         flow,
@@ -193,7 +213,7 @@ def _ohmic(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response]
     return coupled, densities, charge.response(changes, offset, density, voltage, two_way=True)
 
 
-class _Charge:
+class Charge:
     """Ohm's law with the inverse current, driven at the contacts and periodic pairs of a flow.
 
     Attributes:
@@ -285,14 +305,11 @@ class _Charge:
         out = np.tensordot(rise[..., : len(self.names)], flux, ((0, 1), (0, 1)))
         return -np.asarray(total(self.diffusion.device.comm, out)) * (self.flow.thickness or 1.0)
 
-    def solve(
-        self, operator: Operator, held: np.ndarray, loads: np.ndarray, given: np.ndarray
-    ) -> Solution:
+    def system(self, operator: Operator, held: np.ndarray) -> System:
         """A system with the potential of charge as its last field."""
         device, space = self.diffusion.device, self.diffusion.space
         iterative = self.diffusion.iterative
-        system = System(device, space, operator, held=held, pairs=self.pairs, iterative=iterative)
-        return system.solve(loads, given)
+        return System(device, space, operator, held=held, pairs=self.pairs, iterative=iterative)
 
     def driven(
         self, phi: np.ndarray, omega: np.ndarray, boundaries: Mapping[str, Boundary]

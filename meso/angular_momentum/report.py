@@ -70,7 +70,7 @@ def solve(
     """
     response = None
     if coupling == "two-way":
-        flow, densities, response = two_way(problem, flow)
+        flow, densities, response = two_way(problem, flow, keep=keep)
     else:
         densities = problem.solve(flow, keep=keep)
         if coupling == "one-way":

@@ -77,7 +77,7 @@ def coefficients(
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class OfCharge:
     """Of the equation of charge: sigma of each region, (r,), and psi, (c, nodes)."""
 
     conductivity: np.ndarray
@@ -107,7 +107,7 @@ class Variation:
         omega: np.ndarray,
         adjoint: np.ndarray,
         less: Mapping[str, np.ndarray],
-        charge: Charge | None = None,
+        charge: OfCharge | None = None,
     ) -> None:
         """Find them for omega and lambda at the nodes of each cell, (c, nodes, n).
 
@@ -180,7 +180,7 @@ class Variation:
         points: np.ndarray,
         weights: np.ndarray,
         omega: np.ndarray,
-        charge: Charge,
+        charge: OfCharge,
     ) -> None:
         """What the equation of charge adds."""
         problem, d, n = self.problem, self.device.dimension, omega.shape[2]

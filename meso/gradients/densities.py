@@ -96,7 +96,8 @@ def coupled(
     numbers = {name: found for name in names if (found := number(result, name)) is not None}
     if not numbers or result.angular_momentum is None:
         return {}
-    adjoint = CoupledAdjoint(result.angular_momentum.problem, result.flow)
+    part = result.angular_momentum
+    adjoint = CoupledAdjoint(part.problem, result.flow, part.densities.adjoint)
     several = adjoint.derivatives(list(numbers.values()))
     adjoint.close()
     base = settled(result)
