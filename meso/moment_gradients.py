@@ -60,6 +60,8 @@ from meso.sensitivities import Sensitivity
 
 #: Motion of a node of a facet over the height of its cell, for differences.
 _STEP = 1e-5
+# Numbers of nodes that a batch of facets holds.
+_BATCH = 1_000_000
 #: (curl J)_j = CURL[d]_jik d_i J_k.
 _CURL = {
     2: np.array([[[0.0, 1.0], [-1.0, 0.0]]]),
@@ -267,12 +269,12 @@ class _Work:
         slope = self._on_facets(geometry)
         curl = slope - slope.swapaxes(2, 3)
 
-        def value(geometry: FacetGeometry) -> np.ndarray:
-            """Sums over points where the normal and the curvature are others."""
+        def value(geometry: FacetGeometry, of: np.ndarray) -> np.ndarray:
+            """Sums over points of some facets where the normal and the curvature are others."""
             n = geometry.normal[..., None]
-            p = tensor.swapaxes(2, 3) @ n
-            J = geometry.tangential @ current[..., None]
-            lost = n.swapaxes(2, 3) @ curl + rate[..., None, None] * J.swapaxes(2, 3)
+            p = tensor[of].swapaxes(2, 3) @ n
+            J = geometry.tangential @ current[of, :, :, None]
+            lost = n.swapaxes(2, 3) @ curl[of] + rate[of, :, None, None] * J.swapaxes(2, 3)
             lost -= bend * (geometry.curvature @ J).swapaxes(2, 3)
             return np.asarray(-(lost @ p)[..., 0, 0].sum(axis=1))
 
@@ -283,21 +285,27 @@ class _Work:
         facets: Facets,
         at: np.ndarray,
         height: np.ndarray,
-        value: Callable[[FacetGeometry], np.ndarray],
+        value: Callable[[FacetGeometry, np.ndarray], np.ndarray],
     ) -> None:
         """Derivatives of what facets have of their normals and curvature, (f,), in their nodes."""
-        moved, each = copy(self.cells), np.arange(len(facets.cell))
-        moved.nodes = self.cells.nodes[facets.cell]
+        moved, (_, g, d) = copy(self.cells), self.cells.nodes.shape
         on_facet = self.on_facet[facets.local]
-        step, given = _STEP * height, moved.nodes.copy()
-        for node, axis in product(range(on_facet.shape[1]), range(self.device.dimension)):
-            place, ends = (each, on_facet[:, node], axis), []
-            for sign in (1, -1):
-                moved.nodes[place] = given[place] + sign * step
-                ends.append(value(facet_geometry(moved, each, facets.local, at)))
-            moved.nodes[place] = given[place]
-            slope = (ends[0] - ends[1]) / (2 * step)
-            np.add.at(self.nodes, (facets.cell, on_facet[:, node], axis), slope)
+        # All motions at once: by node of the facet, axis and sign.
+        steps = list(product(range(on_facet.shape[1]), range(d), (1, -1)))
+        size = max(1, _BATCH // (len(steps) * g * d))
+        for start in range(0, len(facets.cell), size):
+            each = np.arange(start, min(start + size, len(facets.cell)))
+            moved.nodes = np.tile(self.cells.nodes[facets.cell[each]], (len(steps), 1, 1, 1))
+            for k, (node, axis, sign) in enumerate(steps):
+                place = (k, each - start, on_facet[each, node], axis)
+                moved.nodes[place] += sign * _STEP * height[each]
+            moved.nodes = moved.nodes.reshape(-1, g, d)
+            of = np.tile(each, len(steps))
+            geometry = facet_geometry(moved, np.arange(len(of)), facets.local[of], at)
+            ends = value(geometry, of).reshape(-1, d, 2, len(each))
+            slope = (ends[:, :, 0] - ends[:, :, 1]) / (2 * _STEP * height[each])
+            nodes = (facets.cell[each, None], on_facet[each])
+            np.add.at(self.nodes, nodes, slope.transpose(2, 0, 1))
 
     def _numbers(self, facets: Facets) -> np.ndarray:
         """Numbers of facets in the device."""

@@ -51,7 +51,8 @@ class Chain:
         self.adjoint = result.flow.adjoint
         base = settled(result)
         self.slopes = [
-            {} if one.parameter else self._slopes(Moved(base, result, one, None)) for one in wanted
+            {} if one.parameter else self._slopes(Moved(base, result, one, closed=True))
+            for one in wanted
         ]
 
     def _slopes(self, at: Moved) -> dict[Place, float]:

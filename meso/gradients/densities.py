@@ -54,7 +54,7 @@ def parts(result: Result, names: Sequence[str], wanted: Sequence[Input]) -> dict
     with kept(result) as adjoint:
         several = adjoint.derivatives(list(targets.values()))
     base = settled(result)
-    rates = [_rates(Moved(base, result, one, None), coefficients_of) for one in wanted]
+    rates = [_rates(Moved(base, result, one, closed=True), coefficients_of) for one in wanted]
     return {
         name: Part(np.array([one.contracted(of) for of in rates]), one.through(result.flow))
         for name, one in zip(targets, several, strict=True)
@@ -101,7 +101,7 @@ def coupled(
     several = adjoint.derivatives(list(numbers.values()))
     adjoint.close()
     base = settled(result)
-    rates = [_rates(Moved(base, result, one, None), _of_both) for one in wanted]
+    rates = [_rates(Moved(base, result, one, closed=True), _of_both) for one in wanted]
     out = {}
     for name, each in zip(numbers, several, strict=True):
         row = np.array([each.contracted(of) for of in rates])

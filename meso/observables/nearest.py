@@ -6,7 +6,7 @@ two walls are equally near moves against them (:meth:`Division.derivative`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import permutations, product
 from typing import Any, NamedTuple
 
