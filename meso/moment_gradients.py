@@ -24,6 +24,7 @@ from collections.abc import Callable
 from copy import copy
 from functools import lru_cache
 from itertools import product
+from typing import Any
 
 import dolfinx
 import numpy as np
@@ -76,8 +77,9 @@ _CURL = {
 
 
 def has_gradient(flow: Flow, channel: str = "orbital") -> bool:
-    """Whether :func:`moment_gradient` knows the moments of a flow."""
-    return flow.adjoint is not None and couplings(flow, channel) is not None
+    """Whether :func:`moment_gradient` and :func:`density_gradient` know these of a flow."""
+    known = channel == "vorticity" or couplings(flow, channel) is not None
+    return flow.adjoint is not None and known
 
 
 def moment_gradient(
@@ -95,15 +97,28 @@ def moment_gradient(
             (pieces, 3) where moments are vectors; those of walls do.
         channel: "orbital" or "spin".
     """
-    assert flow.adjoint is not None
-    work = _Work(flow, omega, np.asarray(factors, dtype=float), channel)
-    work.weigh()
-    if flow.kinetic:
-        work.cell_by_cell()
-    else:
-        for region in range(len(flow.device.regions)):
-            work.transpose(region)
-    work.project()
+    work = _Work(flow, omega, channel)
+    work.weigh(np.asarray(factors, dtype=float))
+    return work.found()
+
+
+def density_gradient(
+    flow: Flow, omega: Field, weights: np.ndarray, moved: np.ndarray, channel: str
+) -> Sensitivity:
+    """Of a sum of values of the vorticity, or of the density that gradients of the current make.
+
+    All ranks call this; as :func:`moment_gradient`.
+
+    Args:
+        flow: A flow with its adjoint.
+        omega: Its vorticity.
+        weights: Of the values at the nodes of cells, (c, n, components).
+        moved: What the sum has of the nodes of the mesh where these values are held, as of
+            :attr:`Sensitivity.nodes`.
+        channel: "orbital", "spin" or "vorticity".
+    """
+    work = _Work(flow, omega, channel)
+    work.count(weights, moved)
     return work.found()
 
 
@@ -136,13 +151,14 @@ class _Work:
         nodes: d T / d (geometry nodes of cells), scaled lengths, values at nodes held, (c, g, d).
         rates: d T / d slip rate on facets.
         couplings: d T / d kappa in cells.
+        counts: How much the moment of each piece counts, (pieces, m).
     """
 
-    def __init__(self, flow: Flow, omega: Field, factors: np.ndarray, channel: str) -> None:
+    def __init__(self, flow: Flow, omega: Field, channel: str) -> None:
         self.flow, self.device, self.channel = flow, flow.device, channel
         self.cells, self.length = cells_of(self.device), self.device.extent
-        kappa, d = couplings(flow, channel), self.device.dimension
-        assert kappa is not None
+        kappa: Any = np.full(len(self.device.regions), 1 / ELECTRON_CHARGE)
+        kappa, d = couplings(flow, channel) if self.made_of else kappa, self.device.dimension
         self.number = kappa.ndim == 1
         if self.number:
             self.tensor = np.broadcast_to(_CURL[d], (len(kappa), *_CURL[d].shape))
@@ -155,21 +171,31 @@ class _Work:
         self.degree, self.density = omega.degree, flow.fields["current_density"]
         self.space = lagrange(self.device, omega.degree)
         self.on_facet = lagrange(self.device, self.cells.degree).on_facet
-        self.counts = factors.reshape(len(factors), -1)
+        self.counts = np.zeros((len(self.device.pieces), self.made.shape[2]))
         self.load = np.zeros(self.density.values.shape)
         self.nodes = np.zeros(self.cells.nodes.shape)
         self.rates = np.zeros(len(self.device.facets.cell))
         self.couplings = np.zeros(self.cells.count)
         self.weights = self.z = np.zeros_like(self.made)
 
-    def weigh(self) -> None:
-        """The weights w of c in the moments, and what these have of the shape."""
+    @property
+    def made_of(self) -> bool:
+        """Whether there is a kappa: not of the vorticity."""
+        return self.channel != "vorticity"
+
+    def weigh(self, factors: np.ndarray) -> None:
+        """The weights of L in the moments, and what these have of the shape."""
+        self.counts = factors.reshape(self.counts.shape)
         values = self.kappa[:, None, None] * self.made
         density = cellwise("L", "", self.device, self.degree, values)
         share = self.counts * (self.flow.thickness or 1.0)
-        found, self.moved = Division(self.flow).derivative(density, share)
-        self.couplings = (found * self.made).sum(axis=(1, 2))
-        self.weights = self.kappa[:, None, None] * found
+        self.count(*Division(self.flow).derivative(density, share))
+
+    def count(self, weights: np.ndarray, moved: np.ndarray) -> None:
+        """The weights w of c from those of L = kappa c, and what else the shape does."""
+        self.moved = moved
+        self.couplings = (weights * self.made).sum(axis=(1, 2))
+        self.weights = self.kappa[:, None, None] * weights
 
     # -- the projection ------------------------------------------------------------------------
 
@@ -219,7 +245,7 @@ class _Work:
         at, position = facet_nodes(self.space)
         out = []
         for name, law in self.flow.boundaries.items():
-            if isinstance(law, Wall):
+            if isinstance(law, Wall) and self.flow.viscous:
                 values = wall_values(self.flow, name, at)
                 facets = values.facets
                 node = self.space.dofs[facets.cell[:, None], position[facets.local]]
@@ -359,15 +385,21 @@ class _Work:
         """With what the flow does."""
         adjoint = self.flow.adjoint
         assert adjoint is not None
+        if self.flow.kinetic:
+            self.cell_by_cell()
+        else:
+            for region in range(len(self.device.regions)):
+                self.transpose(region)
+        self.project()
         every = np.arange(self.cells.count)
         nodes = at_geometry_nodes(self.device, every, self.nodes) / self.length
         coupling, kinetic = f"{self.channel}_coupling", self.flow.kinetic
         own = Sensitivity(
-            cells={coupling: self.couplings} if self.number else {},
-            facets={} if kinetic else {"slip_rate": self.rates},
-            nodes=None if self.moved is None else self.moved + nodes,
+            cells={coupling: self.couplings} if self.number and self.made_of else {},
+            facets={"slip_rate": self.rates} if self.flow.slips and not kinetic else {},
+            nodes=self.moved + nodes,
         )
-        if not kinetic:
+        if not (kinetic and self.counts.any()):
             return adjoint.functional(current=self.load) + own
         assert isinstance(adjoint, KineticAdjoint)
         moments, missing = wall_sensitivity(self.flow, self.coupling, self.counts, coupling)

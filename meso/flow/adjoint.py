@@ -32,9 +32,11 @@ class Adjoint(ABC):
 
     Attributes:
         ports: Contacts and then periodic pairs, as in ``Flow.contacts`` and ``Flow.periodic``.
+        response: Conductances of all ports, S (S/m), with the thickness, shape (ports, ports).
     """
 
     ports: tuple[str, ...]
+    response: np.ndarray
 
     @abstractmethod
     def conductance(self, left: Mix, right: Mix) -> Sensitivity:

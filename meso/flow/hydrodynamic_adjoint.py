@@ -92,6 +92,7 @@ class HydrodynamicAdjoint(Adjoint):
         self._variation = FlowVariation(discrete.cells, space)
         scales, length = model.scales, model.scales.length
         self._unit = scales.current(self.device.dimension) * (model.thickness or 1.0)
+        self.response = solutions.flux * self._unit
         #: Scaled coefficients over those in SI.
         self._scale = {
             "resistivity": scales.conductivity,
@@ -143,10 +144,8 @@ class HydrodynamicAdjoint(Adjoint):
             + (loads[:, p * d :] * scalar).sum()
             for vector, scalar in zip(self.solutions.vector, self.solutions.scalar, strict=True)
         ]
-        response = self.solutions.flux * self._unit
-        driven = drive_response(
-            self.ports, self.model.boundaries, response, total(comm, np.array(unit))
-        )
+        t = total(comm, np.array(unit))
+        driven = drive_response(self.ports, self.model.boundaries, self.response, t)
         dual = _Mixed.of(self._respond(loads), np.ones(1), np.zeros(len(self.ports)))
         held = -self._unit * driven.floating
         return dual + _Mixed.of(self.solutions, held, held), driven

@@ -49,6 +49,7 @@ class KineticAdjoint(Adjoint):
         self.variation = Variation(model)
         #: Conductance over its scaled value.
         self.unit = model.scales.current(2) * (model.thickness or 1.0)
+        self.response = self.solutions.flux * self.unit
 
     @cached_property
     def transposed(self) -> Solved:
@@ -109,8 +110,7 @@ class KineticAdjoint(Adjoint):
         each = np.tensordot(self.solutions.vector, load, 2)
         each += np.tensordot(self.solutions.scalar, scalar, 2)
         each = np.asarray(total(model.device.comm, each))
-        response = self.solutions.flux * self.unit
-        driven = drive_response(self.ports, model.boundaries, response, each)
+        driven = drive_response(self.ports, model.boundaries, self.response, each)
         held = -self.unit * driven.floating
         left = self._respond(load, scalar) + _mixed(self.transposed[1], held)
         return left, held, driven

@@ -66,7 +66,7 @@ class OhmicAdjoint(Adjoint):
         self.model, self.space, self.nodal, self.system = model, space, nodal, system
         self.device, self.ports = model.device, ports_of(model.boundaries)
         self._unit = model.scales.current(self.device.dimension) * (model.thickness or 1.0)
-        self._response = flux * self._unit
+        self.response = flux * self._unit
 
     def close(self) -> None:
         """Free what is kept, on all ranks together."""
@@ -105,7 +105,7 @@ class OhmicAdjoint(Adjoint):
         if current is not None:
             loads += self._loads(current)
         t = total(self.device.comm, np.tensordot(loads, self.nodal[dofs], 2))
-        driven = drive_response(self.ports, self.model.boundaries, self._response, t)
+        driven = drive_response(self.ports, self.model.boundaries, self.response, t)
         return self.system.respond(loads) + self._unit * (self.nodal @ driven.floating), driven
 
     def coefficients(

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from meso.boundary import law_of
+from meso.boundary import Boundary, Periodic, law_of
 from meso.case import Case
 from meso.discrete.cells import cells_of
 from meso.discrete.fields import gradient
@@ -25,6 +25,7 @@ from meso.flow.result import Flow
 from meso.gradients import densities, moments, outputs
 from meso.gradients.differences import Moved, settled
 from meso.gradients.inputs import Input
+from meso.moment_gradients import density_gradient, has_gradient
 from meso.results.result import Result
 from meso.results.running import solve
 from meso.sensitivities import Sensitivity
@@ -150,9 +151,15 @@ def derivatives(
 
 def _through_currents(flow: Flow, found: Sensitivity) -> float:
     """How a functional of a flow follows the thickness: by the potentials of given currents."""
-    floating = [name for name in flow.contacts if flow.boundaries[name].potential is None]  # type: ignore[union-attr]
-    change = sum(found.given.get(name, 0.0) * flow.contacts[name].current for name in floating)
+    ports = {**flow.contacts, **flow.periodic}
+    floating = [name for name in ports if _level(flow.boundaries[name]) is None]
+    change = sum(found.given.get(name, 0.0) * ports[name].current for name in floating)
     return -change / (flow.thickness or 1.0)
+
+
+def _level(law: Boundary) -> float | None:
+    """The potential, or voltage, that a port is given."""
+    return getattr(law, "voltage" if isinstance(law, Periodic) else "potential", None)
 
 
 def sensitivity(result: Result, name: str) -> Sensitivity | None:
@@ -205,8 +212,6 @@ def functional(result: Result, name: str) -> tuple[Sensitivity, float] | None:
         found = moments.moment(result, short)
         return found and (found[0], found[1] + _through_currents(result.flow, found[0]))
     terminals = Terminals(result.flow)
-    if not terminals.complete:
-        return None
     resistance = short.removeprefix("resistance.")
     if short != resistance:
         wish = result.case.output.resistances[resistance]
@@ -215,11 +220,14 @@ def functional(result: Result, name: str) -> tuple[Sensitivity, float] | None:
 
 
 def _sampled(result: Result, name: str) -> tuple[Sensitivity, float] | None:
-    """A component of J, or the potential, at a point that stays where it is."""
+    """Of J, the potential, vorticity, or what it makes, at a point that stays where it is."""
     one, flow, device = outputs.sample(result, name), result.flow, result.device
-    if one.probe.resolution is not None or one.field not in ("current_density", "potential"):
+    channel = one.field.removesuffix("_density")
+    made = channel in ("vorticity", "orbital", "spin") and has_gradient(flow, channel)
+    known = made or one.field in ("current_density", "potential")
+    if one.probe.resolution is not None or not known:
         return None
-    field, cells, motion = flow.fields[one.field], cells_of(device), Nodes(device)
+    field, cells, motion = result.fields[one.field], cells_of(device), Nodes(device)
     weights = np.zeros(field.values.shape)
     cell, at = locate(device, one.points[[one.number]])
     if len(cell) and cell[0] >= 0:
@@ -228,6 +236,10 @@ def _sampled(result: Result, name: str) -> tuple[Sensitivity, float] | None:
         slope = gradient(field, at, cell)[0, 0, :, one.component]
         motion.add(cell, from_places(cells, cell, at, -slope[None] * device.extent))
     assert flow.adjoint is not None
+    if made:
+        omega = result.fields["vorticity"]
+        found = density_gradient(flow, omega, weights, motion.owned, channel)
+        return found, _through_currents(flow, found)
     if one.field == "potential":
         found = flow.adjoint.functional(potential=weights[..., 0])
     else:
@@ -238,32 +250,32 @@ def _sampled(result: Result, name: str) -> tuple[Sensitivity, float] | None:
 class Terminals:
     """Numbers at contacts as functions of the conductances.
 
-    Attributes:
-        complete: Whether all conductances are known: not with periodic pairs beside contacts.
+    Those of periodic pairs are known with the adjoint of the flow.
     """
 
     def __init__(self, flow: Flow) -> None:
-        self.flow, self.names = flow, tuple(flow.contacts)
-        self.G = np.asarray(flow.conductance_matrix)
-        self.complete = not flow.periodic and bool(self.names)
-        self.V = np.array([t.potential for t in flow.contacts.values()])
-        self.I = np.array([t.current for t in flow.contacts.values()])
-        laws = [flow.boundaries[name] for name in self.names]
-        self.free = np.array([getattr(law, "potential", None) is None for law in laws], dtype=bool)
+        ports = {**flow.contacts, **(flow.periodic if flow.adjoint else {})}
+        self.flow, self.names, self.contacts = flow, tuple(ports), len(flow.contacts)
+        whole = flow.adjoint is not None and flow.periodic
+        self.G = np.asarray(flow.adjoint.response if whole else flow.conductance_matrix)
+        self.V = np.array([t.potential for t in ports.values()])
+        self.I = np.array([t.current for t in ports.values()])
+        levels = [_level(flow.boundaries[name]) for name in self.names]
+        self.free = np.array([level is None for level in levels], dtype=bool)
 
     def named(self, short: str) -> tuple[Sensitivity, float] | None:
         """A current, a potential, a conductance or the power, by its name."""
-        count = len(self.names)
-        none, unit = np.zeros(count), np.eye(count)
+        count, pairs = self.contacts, len(self.names) - self.contacts
+        none, unit = np.zeros(count + pairs), np.eye(count + pairs)
         for i, name in enumerate(self.names):
             if short == f"{name}.current":
                 return self._driven(unit[i], none)
-            if short == f"{name}.potential":
+            if short in (f"{name}.potential", f"{name}.voltage"):
                 return self._driven(none, unit[i])
             for j, other in enumerate(self.names):
                 if short == f"conductance_matrix.{name}.{other}":
                     return self._of_matrix(unit[i], unit[j])
-        if short == "conductance" and count in (1, 2):
+        if short == "conductance" and (count in (1, 2) or (count, pairs) == (0, 1)):
             return self._of_matrix(unit[0], unit[0])
         if short == "dissipated_power":
             return self._driven(self.V, self.I)
@@ -278,8 +290,9 @@ class Terminals:
         def response(matrix: np.ndarray, pair: tuple[str, str]) -> np.ndarray:
             right = np.zeros(len(self.names))
             right[at[pair[0]]], right[at[pair[1]]] = 1.0, -1.0
-            right[:-1] = np.linalg.solve(matrix[:-1, :-1], right[:-1])
-            right[-1] = 0.0
+            last = self.contacts - 1  # is at zero, as the voltages of periodic pairs are
+            right[:last] = np.linalg.solve(matrix[:last, :last], right[:last])
+            right[last] = 0.0
             return right
 
         return self._of_matrix(-response(self.G.T, voltage), response(self.G, current))
