@@ -250,7 +250,9 @@ class Division:
         place[space.dofs] = np.arange(space.dofs.shape[1])
         at = space.points[place[moved]]
         motion.add(cell[moved], from_places(cells, cell[moved], at, point))
-        motion.add(*self._surface.on_facets(np.asarray(total(self.device.comm, rows))))
+        rows = np.asarray(total(self.device.comm, rows))
+        for part in (self._surface.on_facets(rows), *self._surface.on_pairs(rows)):
+            motion.add(*part)
 
     def _between(self, density: Field, *, moving: bool) -> Iterator[_Between]:
         """Cells between walls, and how a density is integrated there; ``moving``: in any shape."""
@@ -433,13 +435,16 @@ class Surface:
         columns = [geometry.position, geometry.normal, *other, bend[..., None]]
         rows = concatenated(device.comm, np.concatenate(columns, axis=2).reshape(-1, 2 * d + 3))
         count = len(rows)
-        for pair in periodic_pairs(flow.boundaries):  # their translations
-            moved = np.zeros(rows.shape[1])
+        self._pairs = periodic_pairs(flow.boundaries)
+        times = np.zeros((count, len(self._pairs)))
+        for i, pair in enumerate(self._pairs):  # their translations
+            moved, step = np.zeros(rows.shape[1]), np.eye(len(self._pairs))[i]
             moved[:d] = translation(device, lagrange(device, 1), pair) / device.extent
             rows = np.concatenate([rows - moved, rows, rows + moved])
+            times = np.concatenate([times - step, times, times + step])
         # The same order, and so the same choice among equals, on any number of ranks.
         order = np.lexsort(rows[:, :-1].T)
-        rows = rows[order]
+        rows, self._times = rows[order], times[order]
         self._here, self._at, self._row = here, at, order % max(count, 1)
         self.position, self.normal = rows[:, :d], rows[:, d : 2 * d]
         self.reach, self.piece = rows[:, -3], rows[:, -2].astype(np.int64)
@@ -515,6 +520,19 @@ class Surface:
         normal = geometry.normal[facet, point]
         slope = (tables[:, 1:3].swapaxes(1, 2) @ along) * normal[:, None]
         return here.cell[facet], nodes + slope
+
+    def on_pairs(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The same of the translations of periodic pairs, from the sums over all ranks."""
+        device, on_facet = self._device, lagrange(self._device, 1).on_facet
+        d, nodes = device.dimension, cells_of(device).nodes
+        for pair, force in zip(self._pairs, self._times.T @ rows[:, :d], strict=True):
+            for name, sign in zip(pair, (-1, 1), strict=True):
+                facets = device.facets_on(name)
+                count = int(total(device.comm, len(facets.cell)))
+                out = np.zeros((len(facets.cell), *nodes.shape[1:]))
+                each = np.arange(len(facets.cell))[:, None]
+                out[each, on_facet[facets.local]] = sign * force / (count * d)
+                yield facets.cell, out
 
     def _along_normal(self, points: np.ndarray, far: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Distances from the wall, of points whose distances from its points ``at`` are ``far``."""
