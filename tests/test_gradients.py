@@ -288,6 +288,121 @@ def test_probes():
     assert exact.values[0] == pytest.approx(at["current_density"][0, 0], rel=1e-12)
 
 
+def relative_to_largest(one: Gradient, other: Gradient) -> np.ndarray:
+    """Differences of derivatives, over the largest influence of an input on each output."""
+    sizes = np.array([one.value for one in other.inputs])
+    scale = np.abs(other.derivatives * sizes).max(axis=1, keepdims=True) / sizes
+    return np.abs(one.derivatives - other.derivatives) / scale
+
+
+def test_a_periodic_conductor():
+    """Currents, moments, and the vorticity at a point, of one period of a wavy channel."""
+    changes = {
+        "geometry.file": str(GEOMETRIES / "wavy_channel.geo"),
+        "geometry.parameters": {"width": 50, "period": 100, "amplitude": 8},
+        "mesh": {"size": "30 nm", "wall_size": "20 nm"},
+        "boundaries": {
+            "left": {"periodic": {"to": "right", "current": "1 uA"}},
+            "edges": {"wall": {"specularity": 0.3}},
+        },
+        "flow.order": 3,
+        "output.probes": {
+            "a": {"from": ["10 nm", "-20 nm"], "to": ["30 nm", "20 nm"], "points": 3}
+        },
+    }
+    result = meso.run(case(**changes), gradients=True)
+    names = [
+        *("left.voltage", "conductance", "dissipated_power"),
+        *("edges.1.orbital_moment", "probe.a.vorticity.1"),
+    ]
+    of = ["boundaries.edges.wall.specularity", "geometry.parameters.period"]
+    exact = gradient(result, names, of, method="adjoint")
+    other = gradient(result, names, of, method="differences")
+    assert relative_to_largest(exact, other)[:3].max() < 1e-9
+    # What points pass by, and distances from curved walls, are not quite smooth.
+    assert relative_to_largest(exact, other)[3:].max() < 5e-6
+
+
+# -- three dimensions ------------------------------------------------------------------------------
+
+
+def film(order: int, size: float, **walls: float) -> meso.Case:
+    """Of four layers, on a Fermi sphere, with specularities of its walls."""
+    tables = RIBBON | {
+        "geometry": {
+            "file": str(GEOMETRIES / "film.geo"),
+            "length_unit": "nm",
+            "parameters": {"length": 20, "width": 30, "thickness": 20, "layers": 4, "size": size},
+        },
+        "mesh": {},
+        "materials": {
+            "metal": {
+                "carriers": "3d",
+                "conductivity": "1e6 S/m",
+                "mean_free_path": "20 nm",
+                "fermi_energy": "5 eV",
+            }
+        },
+        "boundaries": {
+            **{name: RIBBON["boundaries"][name] for name in ("source", "drain")},
+            **{name: {"wall": {"specularity": p}} for name, p in walls.items()},
+        },
+        "flow": {"model": "hydrodynamic", "order": order},
+    }
+    return meso.Case.from_dict(tables)
+
+
+OF_FILM = {
+    "materials.metal.mean_free_path": 20e-9,
+    "boundaries.surfaces.wall.specularity": 0.2,
+    "geometry.parameters.thickness": 20.0,
+    "geometry.parameters.width": 30.0,
+}
+
+
+def test_moments_in_3d():
+    """Of walls that meet in edges, in a material and in the drawing."""
+    result = meso.run(film(2, 15, surfaces=0.2, sides=0.4), gradients=True)
+    names = ["surfaces.1.orbital_moment_y", "sides.2.orbital_moment_z"]
+    of = ["materials.metal.mean_free_path", "geometry.parameters.thickness"]
+    exact = gradient(result, names, of, method="adjoint")
+    other = gradient(result, names, of, method="differences")
+    assert relative_to_largest(exact, other).max() < 1e-8
+
+
+def exact_film(**changes: float) -> float:
+    """Moment of the lower surface of a film whose sides are smooth: they have all that is nearer
+    to them, which leaves W - 2z of the width at the height z."""
+    given = {key.split(".")[-1]: value for key, value in OF_FILM.items()} | changes
+    matter = meso.Material(
+        carriers="3d",
+        conductivity=1e6,
+        mean_free_path=given["mean_free_path"],
+        fermi_energy=5 * 1.602176634e-19,
+    )
+    thickness, width = given["thickness"] * 1e-9, given["width"] * 1e-9
+    flow = Ribbon(
+        width=thickness,
+        diffusion_length=matter.vorticity_diffusion_length,
+        slip_rate=matter.slip_rate(given["specularity"]),
+        drive=1e6 * 1e-3 / 20e-9,
+    )
+    middle, wall = (float(flow.current_density(z)) for z in (0.0, thickness / 2))
+    inner = middle * (width - thickness) - wall * width + flow.current
+    return float(matter.orbital_coupling * inner * 20e-9 / meso.constants.HBAR)
+
+
+@pytest.mark.parametrize("order", [thorough(6)])
+def test_film_against_the_closed_form(order):
+    result = meso.run(film(order, 15, surfaces=0.2, sides=1.0), gradients=True)
+    found = result.gradient("surfaces.1.orbital_moment_y", of=[*OF_FILM])
+    assert found.methods == ("adjoint",)
+    assert found.values[0] == pytest.approx(exact_film(), rel=1e-7)
+    for key, value in OF_FILM.items():
+        wanted = slope(lambda x, key=key: exact_film(**{key.split(".")[-1]: x}), value)
+        assert found.of(found.outputs[0], key) == pytest.approx(wanted, rel=1e-7)
+
+
 def test_thickness():
     """Currents are proportional to that of a slab; resistances to its inverse."""
     slab = {

@@ -254,10 +254,10 @@ class Terminals:
     """
 
     def __init__(self, flow: Flow) -> None:
-        ports = {**flow.contacts, **(flow.periodic if flow.adjoint else {})}
+        known = flow.adjoint
+        ports = {**flow.contacts, **(flow.periodic if known else {})}
         self.flow, self.names, self.contacts = flow, tuple(ports), len(flow.contacts)
-        whole = flow.adjoint is not None and flow.periodic
-        self.G = np.asarray(flow.adjoint.response if whole else flow.conductance_matrix)
+        self.G = np.asarray(known.response if known else flow.conductance_matrix)
         self.V = np.array([t.potential for t in ports.values()])
         self.I = np.array([t.current for t in ports.values()])
         levels = [_level(flow.boundaries[name]) for name in self.names]
