@@ -376,7 +376,9 @@ class _Work:
         self.z[near] = (w.sum(axis=1) / area[:, None])[near, None]
         for batch, _ in self.cells.batches(20 * self.density.values[:1].size):
             far = batch[~near[batch]]
-            tensor = np.einsum("cqm,cmik->cqik", w[far], self.tensor[self.device.cell_region[far]])
+            tensor = self.tensor[self.device.cell_region[far]]
+            c, m, d, _ = tensor.shape
+            tensor = (w[far] @ tensor.reshape(c, m, d * d)).reshape(c, -1, d, d) if c else tensor
             self._at_points(far, self.space.points, tensor)
 
     # -- result --------------------------------------------------------------------------------
