@@ -89,7 +89,7 @@ class CoupledAdjoint:
                 per = weight @ self._I / (problem.thickness or 1.0)
                 more["thickness"] = found.coefficients["thickness"] + per
             found = replace(found, coefficients={**found.coefficients, **more})
-            out.append((values @ mix, found))
+            out.append((solution.values[..., i], found))
         return out
 
     def _at_ports(self, c: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
