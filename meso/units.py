@@ -67,6 +67,10 @@ _SPELLING = str.maketrans(
     }
 )
 
+#: Words for units that have a symbol here.
+_WORDS = {"micron": "um", "microns": "um", "nanometer": "nm", "meter": "m", "volt": "V"}
+_WORDS |= {"amp": "A", "tesla": "T", "siemens": "S"}
+
 #: SI unit -> (name of the dimension, example).
 _DIMENSIONS = {
     "m": ("length", "10 nm"),
@@ -147,7 +151,7 @@ def _simple(text: str, units: tuple[str, ...]) -> Decimal | None:
 def _units_like(name: str) -> str:
     # The common slip is the case of a letter: "ev", "NM".
     spellings = (prefix + symbol for prefix in ("", *_PREFIXES) for symbol in _UNITS)
-    slip = next((s for s in spellings if s.lower() == name.lower()), None)
+    slip = next((s for s in spellings if s.lower() == name.lower()), _WORDS.get(name.lower()))
     hint = f'did you mean "{slip}"? ' if slip else ""
     return f"{hint}known, with the usual prefixes: {', '.join(_UNITS)}"
 
@@ -157,6 +161,14 @@ def _dimension(unit: pint.Quantity) -> str:
         if unit.is_compatible_with(_parse_unit(si)):
             return name
     return f"dimension {unit.dimensionality}"
+
+
+def _reciprocal(number: Decimal, unit: pint.Quantity, units: tuple[str, ...]) -> str:
+    """What a resistivity is as a conductivity, and the like, for whoever wrote the one."""
+    for wanted in units:
+        if number and (1 / unit).is_compatible_with(wanted):
+            return f"; one over it is {float((1 / (number * unit)).m_as(wanted)):.6g} {wanted}"
+    return ""
 
 
 def _expected(units: tuple[str, ...]) -> str:
@@ -201,7 +213,8 @@ def _parse(value: object, units: tuple[str, ...]) -> float:
                 factor = next((unit.m_as(u) for u in units if unit.is_compatible_with(u)), None)
             if factor is None:
                 found = _dimension(unit)
-                raise CaseError(f'found "{value}" ({found}); expected {_expected(units)}')
+                other = _reciprocal(number, unit, units)
+                raise CaseError(f'found "{value}" ({found}); expected {_expected(units)}{other}')
             result = _float(number * factor)
         elif number.is_finite():
             raise CaseError(f'missing unit in "{value}"; expected {_expected(units)}')

@@ -59,7 +59,10 @@ def main(options: list[str]) -> int:
     wrong = broken(site)
     for line in wrong:
         print("a link that leads nowhere:", line, file=sys.stderr)
-    return code or int(bool(wrong))
+    code = code or int(bool(wrong))
+    if not code:
+        print(f"The site: {(site / 'index.html').relative_to(ROOT)}, to be opened in a browser.")
+    return code
 
 
 if __name__ == "__main__":

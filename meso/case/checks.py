@@ -27,6 +27,9 @@ _PLAUSIBLE = {
     "fermi_energy": (1e-6 * ELEMENTARY_CHARGE, 1e3 * ELEMENTARY_CHARGE, "J"),
 }
 
+#: Thickness of a film, m, above which it is hardly meant.
+_THICK = 1e-2
+
 
 def problems(case: Tables, given: Mapping[str, Any]) -> Problems:
     """Pairs (key, text), one for each problem; ``given`` are the tables as the user wrote them."""
@@ -74,6 +77,9 @@ def warnings(case: Tables) -> Iterator[str]:
             if is_number(value) and not low <= value <= high:
                 text = f"{value:g} {unit} is unusual; a number without unit is in SI units"
                 yield f"materials.{name}.{key}: {text}"
+    if (case.geometry.thickness or 0.0) > _THICK:
+        text = f"{case.geometry.thickness:g} m is unusual; a number without unit is in SI units"
+        yield f"geometry.thickness: {text}"
     for name, channel in case.angular_momentum.channels.items():
         hall = [channel.of(region).hall_conductivity for region in case.regions]
         fed = any(law.current or law.density for law in channel.boundaries.values())
@@ -192,8 +198,8 @@ def _contacts(case: Tables, given: Mapping[str, Any]) -> Problems:
         return
     for key, value in raw.items():
         if not _reads_in(value, "A"):
-            why = "with carriers 2d or a thickness"
-            yield key, f'found "{value}"; expected a current, e.g. "1 mA", {why}'
+            why = "a thickness" if case.geometry.thickness is not None else 'carriers = "2d"'
+            yield key, f'found "{value}"; expected "0 A", "1 mA", …: {why} makes currents whole'
 
 
 def _periodic(case: Tables) -> Problems:

@@ -13,7 +13,7 @@ from importlib import import_module
 
 from meso import __version__, interrupts
 from meso.cli.common import RANKS, take_looks
-from meso.errors import ConvergenceError, MesoError, exit_code, told
+from meso.errors import ConvergenceError, MesoError, exit_code, known, told
 
 __all__ = ["main"]
 
@@ -41,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--" in words:
         at = words.index("--")
         words, petsc = words[:at], words[at + 1 :]
+    if not words:
+        parser().print_help(sys.stderr)
+        sys.exit(2)
+    if not words[0].startswith("-") and words[0] not in _COMMANDS:
+        parser().error(f"no command {words[0]!r}; {known(words[0], _COMMANDS)}")
     options = parser().parse_args(words)
     options.petsc = petsc
     if hasattr(options, "formats"):

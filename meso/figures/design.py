@@ -121,5 +121,5 @@ def _progress(panel: Any, table: dict[str, Any]) -> None:
         panel.legend(loc="best")
     panel.set_xlabel("step")
     label = table["formula"] if len(table["formula"]) < 44 else "target"
-    panel.set_ylabel(plain(label) + ("" if plainly else f"\n($10^{{{power}}}$ SI)"), fontsize=9)
+    panel.set_ylabel(plain(label) + ("" if plainly else f" ($10^{{{power}}}$)"), fontsize=9)
     panel.xaxis.get_major_locator().set_params(integer=True)

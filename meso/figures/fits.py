@@ -205,4 +205,4 @@ def _draw(above: Any, below: Any, fit: Any, panel: _Panel) -> None:
     labels = {seen.labels[row] for row in shown}
     what = plain(labels.pop()) if len(labels) == 1 else plain(panel.name)
     above.set_ylabel(f"{what}\n({unit.name})" if unit.name else what)
-    below.set_ylabel("(data − fit)/σ")
+    below.set_ylabel("(data − fit)\n/σ")

@@ -18,6 +18,8 @@ _LETTER, _LINE, _GAP, _AWAY = 0.07, 0.155, 0.1, 6 / 72
 _FAR = 0.2
 #: Labels from which on short pieces of walls, below this part of the device, have none.
 _MANY, _SHORT = 16, 0.04
+#: Circumference of small holes, a tenth of it, over the size of the device.
+_HOLE = 0.04
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,11 +62,22 @@ def labels(result: Drawn, values: bool) -> list[Label]:
             continue
         k = int(np.clip(np.searchsorted(s, (s[0] + s[-1]) / 2), 1, len(s) - 1))
         along = points[k] - points[k - 1]
+        color = LINES[i % len(LINES)]
+        # Within a small hole: in the middle of it.
+        gap, middle = np.hypot(*(points[-1] - points[0])), points.mean(axis=0)
+        if gap < 0.1 * np.ptp(s) < _HOLE * result.size and _encloses(points):
+            out.append(Label(lines=(name,), anchor=middle, normal=np.zeros(2), color=color))
+            continue
         # The conductor is on the left.
         normal = np.array([along[1], -along[0]]) / np.hypot(*along)
-        color = LINES[i % len(LINES)]
         out.append(Label(lines=(name,), anchor=points[k], normal=normal, color=color))
     return out
+
+
+def _encloses(points: np.ndarray) -> bool:
+    """Whether a closed line with the conductor on its left goes around a hole: clockwise."""
+    x, y = (points - points.mean(axis=0)).T
+    return bool((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() < 0)
 
 
 def room(names: Sequence[Label]) -> Extent:

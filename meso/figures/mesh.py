@@ -65,7 +65,7 @@ def _plane(
     for index, name in enumerate(device.boundaries):
         color, dashes = LINES[index % len(LINES)], "-" if index < len(LINES) else ":"
         chosen = list(lines[names == index] / length.factor)
-        how = {"colors": color, "linewidths": 2.5, "linestyles": dashes}
+        how = {"colors": color, "linewidths": 2.5, "linestyles": dashes, "snap": False}
         axes.add_collection(LineCollection(chosen, **how, label=plain(name)))
     bar.axis("off")
     wide = bar.bbox.width > bar.bbox.height

@@ -44,6 +44,8 @@ _SOURCE = {
 _DIFFUSIVE = re.compile(r"(seen_)?(spin|orbital_diffusive)_density_([xyz])_(hbar_per_m[23])")
 # Lines below this part of the largest have a panel of their own.
 _SMALL = 0.1
+# Labels from which on the legend lies above the lines, and letters that a row of it has.
+_BESIDE, _LETTERS = 4, 96
 # How many lines along walls of 3D devices are shown, and how long they are over its size.
 _LINES, _SHORTEST = 8, 0.1
 
@@ -74,9 +76,20 @@ def _figure(
         panel.margins(x=0, y=0.05 if legends else 0.12)
         labels = panel.get_legend_handles_labels()[1]
         if labels and (legends or panel is panels[0]):
-            panel.legend(loc="best", ncols=1 + len(labels) // 6, title=row.note or None)
+            place: dict[str, Any] = {"loc": "best"}
+            if len(labels) > _BESIDE:
+                columns = min(max(_LETTERS // (8 + max(map(len, labels))), 1), 4)
+                _make_room(panel, -(-len(labels) // columns))
+                place = {"loc": "upper left", "ncols": columns}
+            panel.legend(**place, title=row.note or None)
     panels[-1].set_xlabel(f"{along} ({length.name})")
     return figure
+
+
+def _make_room(panel: Any, rows: int) -> None:
+    """Room for a legend above the lines of a panel rather than on them."""
+    low, high = panel.get_ylim()
+    panel.set_ylim(low, low + (high - low) / max(1 - 0.125 * rows, 0.3))
 
 
 def _line(number: int, label: str) -> dict[str, Any]:
@@ -160,11 +173,6 @@ def _wall_sections(result: Drawn) -> Figure | None:
         return None
     rows = [first, second] if name else [second]
     figure = _figure(f"{result.title}: along the walls", "arc length", rows, length, legends=False)
-    top = figure.axes[0]
-    if len(second.lines) > 3:  # a legend above the lines rather than on them
-        low, high = top.get_ylim()
-        top.set_ylim(low, high + 0.2 * (1 + len(second.lines) // 2) * (high - low))
-        top.legend(loc="upper left", ncols=2)
     for panel in figure.axes:
         low, high = panel.get_ylim()
         if low * high > 0 and abs(high - low) < 0.1 * max(abs(low), abs(high)):

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.collections import LineCollection
 
+from meso.figures import labels
+from meso.figures.labels import Label
 from meso.figures.sheets import flat_figure
-from meso.figures.style import LINES, canvas, length_scale, look, open_frame, plain, store
+from meso.figures.style import LINES, canvas, ink, length_scale, look, open_frame, plain, store
 
 if TYPE_CHECKING:
     from meso.case import Figures
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 _TABLES = ("materials", "boundaries", "wall", "contact", "angular_momentum")
 #: Outputs that are shown at most, and inches for each bar.
 _MOST, _BAR = 6, 0.24
+#: How far a wall bends around what is no conductor, over its length, and how far from it its name
+#: is then, over the size of the device.
+_HOLLOW, _BESIDE = 0.03, 0.06
+#: Pieces of the boundary that are told by name, at most.
+_LABELS = 24
 #: Part of the boundary whose density is within the colours.
 _SHOWN = 0.9
 
@@ -54,7 +61,7 @@ def draw_bars(
             most = 1.25 * np.abs(values).max()
             for place, value in zip(at, values, strict=True):
                 panel.annotate(
-                    f"{value:+.3g}",
+                    f"{value:+.3g}".replace("-", "\N{MINUS SIGN}"),
                     (value, place),
                     (3 if value >= 0 else -3, 0),
                     textcoords="offset points",
@@ -96,7 +103,8 @@ def draw_walls(
     values = 100 * shape.density * nm * nm / abs(shape.value)
     extent = (low[0], high[0], low[1], high[1])
     with look(figures):
-        figure, (axes,), bar = flat_figure(extent, (0.35,) * 4, title)
+        names = _labels(shape, outline)
+        figure, (axes,), bar = flat_figure(extent, labels.room(names), title)
         # A facet has one colour: within it the density is not smoother than the solution.
         colors = values.mean(axis=1)
         # Corners, where the density is large and cells are small, must not hide all of the rest.
@@ -112,39 +120,49 @@ def draw_walls(
         figure.colorbar(lines, cax=bar, extend="both", orientation=_direction(bar))
         label = "% for 1 nm outwards, per nm of the wall"
         (bar.set_xlabel if _direction(bar) == "horizontal" else bar.set_ylabel)(label, size=9)
-        _label_pieces(axes, shape, outline, unit.factor)
+        labels.draw(axes, names, unit.factor)
         return store(figure, path)
 
 
-def _label_pieces(axes: Any, shape: Any, outline: Any, unit: float) -> None:
-    """Write beside each piece what it does; the longest first, others where there is room."""
-    taken: list[Any] = []
-    renderer = axes.figure.canvas.get_renderer()
-    for i in np.argsort([-piece.measure for piece in outline.pieces]):
+def _labels(shape: Any, outline: Any) -> list[Label]:
+    """What each piece does, beside it and outside of the conductor, the longest first."""
+    pieces, out = outline.pieces, []
+    low, high = shape.places.min(axis=(0, 1)), shape.places.max(axis=(0, 1))
+    size, centre = (high - low).max(), (low + high) / 2
+    for i in np.argsort([-piece.measure for piece in pieces])[:_LABELS]:
         if np.isnan(shape.pieces[i]):  # too many to be told apart
-            return
-        name, places = outline.pieces[i].boundary, shape.places[shape.piece == i]
-        centres = places.mean(axis=1)
-        at = np.argmin(((centres - centres.mean(axis=0)) ** 2).sum(axis=1))
-        along = places[at, -1] - places[at, 0]
-        inwards = np.array([-along[1], along[0]]) / np.hypot(*along)
+            break
+        places = shape.places[shape.piece == i]
+        centres, along = places.mean(axis=1), places[:, -1] - places[:, 0]
+        length = np.hypot(*along.T)
+        outwards = np.column_stack([along[:, 1], -along[:, 0]]) / length[:, None]
+        middle = np.average(centres, axis=0, weights=length)
+        # The name of a wall around a hole or a notch lies in the conductor, where there is room.
+        hollow = np.average(((centres - middle) * outwards).sum(axis=1), weights=length)
+        at = np.argmin(((centres - middle) ** 2).sum(axis=1))
+        anchor, normal = centres[at], outwards[at]
+        if hollow < -_HOLLOW * length.sum():
+            inside = -normal
+            if pieces[i].closed:  # to the side where the device is wider
+                inside = np.array([0.0, 1.0 if middle[1] < centre[1] else -1.0])
+            at = np.argmax(centres @ inside)
+            anchor, normal = centres[at] + _BESIDE * size * inside, np.zeros(2)
         change = 100 * float(shape.pieces[i]) * 1e-9 / abs(shape.value)
-        text = f"{plain(name)} {change:+.3g} %"
-        for side in (1, -1):
-            label = axes.annotate(
-                text,
-                centres[at] / unit,
-                side * inwards * (8 + 2.0 * len(text), 12),
-                textcoords="offset points",
-                ha="center",
-                va="center",
-                size=7.5,
+        out.append(
+            Label(
+                lines=(_numbered(pieces, i), f"{change:+.3g} %".replace("-", "\N{MINUS SIGN}")),
+                anchor=anchor,
+                normal=normal,
+                color=ink(),
             )
-            box = label.get_window_extent(renderer)
-            if not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                break
-            label.remove()
+        )
+    return out
+
+
+def _numbered(pieces: Any, i: int) -> str:
+    """Name of a piece: with its number, as sweeps count them, where its boundary has several."""
+    own = [k for k, piece in enumerate(pieces) if piece.boundary == pieces[i].boundary]
+    return pieces[i].boundary + (f" {own.index(i) + 1}" if len(own) > 1 else "")
 
 
 def _direction(bar: Any) -> str:

@@ -12,6 +12,12 @@ CAD = (".step", ".stp", ".brep", ".iges", ".igs")
 #: Meshes of other programs, with the name that meshio has for their format.
 IMPORTED = {".inp": "abaqus", ".med": "med", ".vtu": "vtu", ".vtk": "vtk", ".mesh": "medit"}
 
+#: What to do about drawings of masks.
+_ADVICE = (
+    "; a mask has no names of edges: make the outline of one layer a face in FreeCAD or another CAD"
+    " program, and export it as .step; the case names its edges in [geometry.groups]"
+)
+
 _KINDS = {
     ".geo": "drawing",
     ".msh": "gmsh",
@@ -30,6 +36,8 @@ def kind(path: Path) -> str:
     raise GeometryError(
         f"{path}: found '{path.suffix}'; must be a drawing (.geo), a CAD file (.step, .stp, .brep,"
         " .iges, .igs), a mesh of Gmsh (.msh) or of another program (.inp, .med, .vtu, .vtk, .mesh)"
+        + _ADVICE
+        * (path.suffix.lower() in (".dxf", ".gds", ".oas", ".dwg"))
     )
 
 

@@ -127,7 +127,7 @@ class Moved:
         closed: bool = False,
     ) -> None:
         self.case, self.result, self.one, self.velocity = case, result, one, velocity
-        self.step = (CLOSED_STEP if closed else STEP) * size(case, one, result.device)
+        self.step = (CLOSED_STEP if closed else STEP) * size(result, one)
         self._stencils = CLOSED_STENCILS if closed else STENCILS
         self._cases: dict[int, Case] = {}
 
@@ -169,20 +169,23 @@ class Moved:
         )
 
 
-def size(case: Case, one: Input, device: Device) -> float:
+def size(result: Result, one: Input) -> float:
     """What a change of an input is to be compared with: its value, if that is not zero."""
     if one.value:
         return abs(one.value)
     if one.uncertainty:
         return one.uncertainty
-    last = one.key.split(".")[-1]
+    case, device, last = result.case, result.device, one.key.split(".")[-1]
+    if last == "current" and one.key.startswith("boundaries."):
+        return max((abs(c.current) for c in result.contacts.values()), default=0.0) or 1.0
     materials = case.used_materials.values()
     paths = [m.mean_free_path for m in materials if isinstance(m.mean_free_path, float)]
     potentials = [abs(c.potential or 0.0) for c in case.contacts.values()]
     voltages = [abs(p.voltage or 0.0) for p in case.periodic.values()]
+    drive = max([*potentials, *voltages]) or 1e-3
     sizes = {
-        "potential": max([*potentials, *voltages]) or 1e-3,
-        "voltage": max([*potentials, *voltages]) or 1e-3,
+        "potential": drive,
+        "voltage": drive,
         "slip_length": min(paths, default=1e-3 * device.extent),
         "magnetic_field": 0.1,
     }

@@ -48,7 +48,7 @@ class Sensitivities:
         For inputs that are zero: for a hundredth of what is a large change of them.
         """
         found = self.gradient
-        sizes = [size(self.result.case, one, self.result.device) for one in found.inputs]
+        sizes = [size(self.result, one) for one in found.inputs]
         with np.errstate(divide="ignore", invalid="ignore"):
             out = found.derivatives * sizes / found.values[:, None]
         given = found.relative()
@@ -76,7 +76,7 @@ class Sensitivities:
         if spread:
             head += f" ± {spread:.2g} from the inputs"
         wide = max([len(one.key) for one in found.inputs], default=5)
-        columns = f"  {'input':<{wide}}{'value':>22}{'derivative':>16}{'% for 1 %':>12}"
+        columns = f"  {'input':<{wide}}{'value':>22}{'derivative':>16}{'% for 1 %':>13}"
         columns += f"{'± of output':>14}" if spread else ""
         columns += f"{'differences':>16}" if checked else ""
         lines = [f"{head} ({found.methods[o]})", columns]
@@ -84,7 +84,7 @@ class Sensitivities:
             one = found.inputs[i]
             value = f"{one.value:.6g} {one.unit}".rstrip()
             relative = f"{influence[i]:+.4f}" if one.value else f"({influence[i]:+.4f})"
-            row = f"  {one.key:<{wide}}{value:>22}{found.derivatives[o, i]:>16.8g}{relative:>12}"
+            row = f"  {one.key:<{wide}}{value:>22}{found.derivatives[o, i]:>16.8g} {relative:>12}"
             if spread:
                 row += f"{abs(found.derivatives[o, i]) * one.uncertainty:>14.2g}"
             row += f"{checked.derivatives[o, i]:>16.8g}" if checked else ""

@@ -15,6 +15,7 @@ from meso.files.directory import replace_file
 from meso.geometry import formats
 from meso.geometry.scripts import read_text
 from meso.geometry.variables import constants
+from meso.materials.material import library_names, load_library
 from meso.observables.edges import piece_centers
 
 #: What contacts are called.
@@ -23,7 +24,8 @@ _CONTACT = re.compile(
     re.IGNORECASE,
 )
 #: What walls are called.
-_WALL = re.compile(r"wall|edge|side|insulat|isolat|hole|antidot", re.IGNORECASE)
+_WALL = re.compile(r"wall|edge|side|insulat|isolat|hole|antidot|notch|fillet", re.IGNORECASE)
+_ENERGY = '# fermi_energy = "5 eV"          # with it: the orbital density, kappa curl J'
 _DRIVE = ('potential = "1 mV"', 'potential = "0 V"')
 #: A name that TOML takes without quotes.
 _BARE = re.compile(r"[\w-]+", re.ASCII)
@@ -69,18 +71,24 @@ def _parts(device: Device, unit: str, folder: Path) -> Iterator[list[str]]:
     ]
     if plane:
         yield ['# thickness = "10 nm"           # of the film: currents in A instead of A/m']
+    known = {name for name in device.regions if name in library_names()}
+    for name in sorted(known):
+        yield ["", *_from_library(name)]
+    if known < set(device.regions):
+        yield [
+            "",
+            '[materials.metal]                # or library = "Ti": `meso material` lists them',
+            'carriers = "3d"                  # "2d" for an electron gas; its conductivity is in S'
+            if plane
+            else 'carriers = "3d"',
+            'conductivity = "1e7 S/m"',
+            'mean_free_path = "10 nm"',
+            _ENERGY,
+        ]
     yield [
         "",
-        '[materials.metal]                # or library = "Ti": `meso material` lists them',
-        'carriers = "3d"                  # "2d" for an electron gas; its conductivity is in S'
-        if plane
-        else 'carriers = "3d"',
-        'conductivity = "1e7 S/m"',
-        'mean_free_path = "10 nm"',
-        '# fermi_energy = "5 eV"          # with it: the orbital density, kappa curl J',
-        "",
         "[regions]",
-        *(f'{_key(region)} = "metal"' for region in device.regions),
+        *(f'{_key(name)} = "{name if name in known else "metal"}"' for name in device.regions),
         "",
         "[boundaries]                     # all: contacts, walls, periodic pairs",
     ]
@@ -99,6 +107,14 @@ def _parts(device: Device, unit: str, folder: Path) -> Iterator[list[str]]:
     ]
 
 
+def _from_library(name: str) -> list[str]:
+    """A material that a region is called after."""
+    lines = [f"[materials.{name}]", f'library = "{name}"                   # meso material {name}']
+    if not load_library(name).entries.get("mean_free_path"):
+        lines.append('mean_free_path = "10 nm"         # not in the library: a guess')
+    return [*lines, _ENERGY]
+
+
 def _parameters(file: Path) -> list[str]:
     """The numbers of a drawing that may be set."""
     found = constants(read_text(file)) if formats.kind(file) == "drawing" else {}
@@ -113,11 +129,9 @@ def _parameters(file: Path) -> list[str]:
 def _boundaries(device: Device) -> Iterator[str]:
     names, guess = _contacts(device)
     drive = iter(_DRIVE)
-    # Without a thickness a section of a metal carries currents per metre.
-    floating = f'current = "0 A{"/m" if device.dimension == 2 else ""}"'
     for name in device.boundaries:
         if name in names:
-            law = f"{{ contact = {{ {next(drive, floating)} }} }}"
+            law = f"{{ contact = {{ {next(drive, 'current = 0')} }} }}"
             yield f"{_key(name)} = {law}" + (f"  # {guess}" if guess else "")
         else:
             yield f"{_key(name)} = {{ wall = {{ specularity = 0.0 }} }}  # from 0, rough, to 1"

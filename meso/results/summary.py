@@ -413,17 +413,16 @@ def _moments(result: Result) -> list[str]:
                 parts[np.abs(parts) < 1e-10 * np.abs(parts).max()] = 0.0
             value = "".join(f"{x:>14.5g}" if vector else f"{x:>24.6g}" for x in parts)
             size = f"{m.measure * 1e18:>14.6g}" if solid else f"{m.measure * 1e9:>18.6g}"
-            if error := m.error / HBAR / m.measure or _of_piece(result, moments, m, channel):
+            own = [other for other in moments if other.wall == m.wall]
+            number = f" {own.index(m) + 1}" if len(own) > 1 else ""
+            if error := m.error / HBAR / m.measure or _of_piece(result, m, channel, number):
                 value += f" ± {error:.2g}"
-            rows.append(f"  {m.wall:<16}{size}{value}")
+            rows.append(f"  {m.wall + number:<16}{size}{value}")
     return rows
 
 
-def _of_piece(
-    result: Result, moments: Sequence[EdgeMoment], moment: EdgeMoment, channel: str
-) -> float:
+def _of_piece(result: Result, moment: EdgeMoment, channel: str, number: str) -> float:
     """Error of the mesh of the moment of a piece, in the unit of its column; 0 if unknown."""
-    own = [m for m in moments if m.wall == moment.wall]
-    place = moment.wall if len(own) < 2 else f"{moment.wall}.{own.index(moment) + 1}"
+    place = moment.wall + number.replace(" ", ".")
     found = [e for n, e in result.mesh_errors.items() if n.startswith(f"{place}.{channel}_hbar")]
     return max(found, default=0.0)
