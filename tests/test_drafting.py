@@ -65,6 +65,17 @@ def test_contacts_are_what_is_not_called_a_wall(tmp_path):
     assert main(["check", str(tmp_path / "bar.toml")]) == 0  # also what floats
 
 
+def test_regions_called_as_a_material_of_the_library(tmp_path):
+    text = (GEOMETRIES / "ribbon.geo").read_text()
+    for name in ("Ti", "Pt"):
+        (tmp_path / f"{name}.geo").write_text(text.replace('"metal"', f'"{name}"'))
+        assert main(["new", str(tmp_path / f"{name}.geo")]) == 0
+        case = meso.Case.load(tmp_path / f"{name}.toml")
+        assert set(case.materials) == {name}
+        assert main(["check", str(tmp_path / f"{name}.toml")]) == 0
+    assert "not in the library" in (tmp_path / "Pt.toml").read_text()
+
+
 def test_it_runs(tmp_path, monkeypatch, capsys):
     """From a drawing to a result in two commands, with a name that TOML wants in quotes."""
     text = (GEOMETRIES / "ribbon.geo").read_text().replace('"metal"', '"my metal"')

@@ -99,7 +99,9 @@ def _draw(
         what += f" “{plain(_name(shown[0]))}”"
     axes.set_ylabel(f"{what} ({y_unit.name})")
     if (count := len(axes.get_legend_handles_labels()[1])) > 1:
-        axes.legend(loc="best", ncols=1 + count // 7)
+        # Beside the lines: where they fan out there is no room between them.
+        axes.margins(y=0.15 + 0.05 * min(count, 6))
+        axes.legend(loc="best", ncols=1 + count // 4)
 
 
 def _axis(across: dict[str, Any], rows: list[dict[str, Any]], drawing: str) -> str:

@@ -6,6 +6,7 @@ unit of the file.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -127,9 +128,25 @@ def groups(path: Path, dimension: int) -> dict[str, list[int]]:
     return found
 
 
+def _stale(path: Path, dimension: int) -> str:
+    """What to say of a name for something that Boolean operations have renumbered."""
+    kind, there = KIND[dimension], [tag for _, tag in gmsh.model.getEntities(dimension)]
+    if path.suffix != ".geo" or not there:
+        return ""
+    lost = re.search(rf"^\s*Physical\s+{kind}\s*\(([^)]*)\)", scripts.read_text(path), re.I | re.M)
+    if not lost:
+        return ""
+    return (
+        f"{path}: Physical {kind.capitalize()}({lost[1]}) names no {kind} that is there;"
+        f" what Boolean operations made is {kind} {', '.join(map(str, there))}"
+    )
+
+
 def named_regions(path: Path, dimension: int) -> dict[str, list[int]]:
     """Physical groups of surfaces (3D: volumes), of which there must be one."""
     regions = groups(path, dimension)
+    if not regions and (stale := _stale(path, dimension)):
+        raise GeometryError(stale)
     if not regions:
         raise GeometryError(
             f"{path}: no physical surface; name the conductor and its edges, for instance"
