@@ -20,7 +20,7 @@ from meso.geometry.curving import EDGES
 from meso.geometry.foreign import read_mesh
 from meso.geometry.gmsh_process import Progress, Source
 from meso.geometry.groups import Groups
-from meso.geometry.layers import DEFAULT_ORDER, Layer, SizeField, Sizes
+from meso.geometry.layers import DEFAULT_ORDER, Layer, SizeField, Sizes, order_in
 from meso.geometry.pieces import Boundary, Facets, Piece
 from meso.geometry.planning import Plan, plan_of
 from meso.geometry.simplices import CELL
@@ -323,7 +323,12 @@ class Device:
 
     @classmethod
     def _distribute(
-        cls, plan: Plan, unit: float, path: Path, comm: MPI.Comm, order: int | None = None
+        cls,
+        plan: Plan,
+        unit: float,
+        path: Path,
+        comm: MPI.Comm,
+        order: int | tuple[int, int] | None = None,
     ) -> Device:
         dimension = plan.dimension
         element = _compat.coordinate_element(CELL[dimension], plan.degree, dimension)
@@ -346,7 +351,7 @@ class Device:
             length_unit=unit,
             cells=len(plan.cell_region),
             source=path,
-            order=order or DEFAULT_ORDER[dimension],
+            order=order_in(dimension, order),
             cell_data={name: values[original] for name, values in plan.cell_data.items()},
         )
 

@@ -34,6 +34,8 @@ MOST_HARMONICS = 1024
 
 #: Order of the fields whose mesh suits particles.
 _PARTICLES = 2
+#: The same of the kinetic model, in 2D and in 3D.
+_KINETIC = (3, 2)
 
 #: Fields that are spelled differently in the file.
 KEYS = {"from_": "from", "length_unit_name": "length_unit"}
@@ -199,11 +201,17 @@ class Flow:
         return self.model == "kinetic"
 
     @property
-    def degree(self) -> int | None:
-        """The order, None where the dimension decides."""
+    def degree(self) -> int | tuple[int, int] | None:
+        """The order, or that in 2D and that in 3D; None where the dimension decides."""
         if self.by_particles:
             return _PARTICLES  # decides about the cells alone
-        return 3 if self.order is None and self.kinetic else self.order
+        return _KINETIC if self.order is None and self.kinetic else self.order
+
+    def degree_on(self, device: Any) -> int:
+        """The order on a device, which may have been made for another one."""
+        degree = self.degree
+        own = degree[device.dimension - 2] if isinstance(degree, tuple) else degree
+        return own or int(device.order)
 
     def __post_init__(self) -> None:
         if self.tolerance is None:

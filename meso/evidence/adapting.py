@@ -19,6 +19,7 @@ from meso.case import Case
 from meso.device import Device
 from meso.discrete.cells import cells_of
 from meso.discrete.fields import Field, continuous, difference
+from meso.errors import CaseError
 from meso.evidence import recovery, targets
 from meso.evidence.dissipated import kinetic_energy
 from meso.evidence.indicators import (
@@ -137,9 +138,13 @@ def adapt(
     best: tuple[Device, Indicated] | None = None
     for _ in range(wish.steps + 1):
         device = build(wanted)
+        solid = device.dimension == 3
+        if solid and case.flow.kinetic:
+            text = "adapts meshes of the kinetic model in 2D, but the drawing has volumes"
+            raise CaseError(("mesh.adapt", f"{text}; set mesh.size and mesh.wall_size"))
         indicate = of_any
         if targets.is_of_flow(case):
-            indicate = _recovered if device.dimension == 3 else _solved_twice
+            indicate = _recovered if solid else _solved_twice
         found = indicate(case, device, progress)
         step = Step(
             cells=device.cells,
@@ -175,7 +180,7 @@ def adapt(
 def _solved_twice(case: Case, device: Device, progress: Progress) -> Indicated:
     """Degrees k and k + 1."""
     progress(f"solving {case.flow.model} flow twice on {device.cells} cells")
-    order = case.flow.degree or device.order
+    order = case.flow.degree_on(device)
     same = _same(case, order)
     flows = [
         _MODELS[case.flow.model](

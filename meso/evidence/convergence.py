@@ -22,11 +22,12 @@ counts: that model is 8 per cent low even in wide devices.
 The factors make the estimates cover the error in nearly all of a broad set, and of others drawn at
 random (docs/bounds.md). The error of the mesh is 1.5 times the change with the polynomial degree,
 from k to k + 1: where it matters the next degrees leave up to a third of it, each. On large meshes
-it is that from k to k - 1, which is pessimistic. It is taken with all harmonics: beams through an
-opening, and what comes in flat along a wall, need finer cells than few harmonics show. "auto"
-raises what the larger error is of, the harmonics or the degree. In a small device it doubles even
-its most harmonics, if they leave so little that this should be enough (moments of ribbons a
-fifth of a mean free path wide need 256). These are estimates, not bounds.
+it is that from k to k - 1, which is pessimistic, and in 3D, where k = 2 is the least, there is
+none. It is taken with all harmonics: beams through an opening, and what comes in flat along a wall,
+need finer cells than few harmonics show. "auto" raises what the larger error is of, the harmonics
+or the degree. In a small device it doubles even its most harmonics, if they leave so little that
+this should be enough (moments of ribbons a fifth of a mean free path wide need 256). These are
+estimates, not bounds.
 """
 
 from __future__ import annotations
@@ -38,18 +39,20 @@ from typing import Any
 import numpy as np
 
 from meso.boundary import Wall, law_of
+from meso.device import Device
 from meso.flow.result import Flow
 from meso.observables.accumulation import edge_moments
 from meso.observables.grazing import wall_moments
 from meso.orbital import couplings, orbital_density, vorticity
 
-#: Harmonics with which "auto" begins, and at most; its highest degree.
-FIRST, MOST, HIGHEST = 4, 128, 8
+#: Harmonics with which "auto" begins, and at most in 2D and 3D; its highest degrees.
+FIRST, MOST, HIGHEST = 4, {2: 128, 3: 32}, {2: 8, 3: 3}
 #: Twice as many harmonics where MOST leave up to so many tolerances: there the estimate is of the
 #: step before, and falls to a twelfth. Largest device for that, cells.
-_NEAR, _FEW = 10.0, 1000
-#: Part of kappa times the current along a wall that is no moment: at specular walls there is none.
-NOTHING = 1e-3
+_NEAR, _FEW = 10.0, {2: 1000, 3: 0}
+#: Part of kappa times the current along a wall that is no moment: at specular walls there is none;
+#: and in 3D, where the moments around a wire cancel.
+NOTHING, CANCELLED = 1e-3, 1e-2
 
 #: Part of a moment that the hydrodynamic model may lack in any device.
 _FLUID = 0.1
@@ -81,6 +84,7 @@ class Convergence:
         doubt: What an error is at least, shape (quantities,).
         least: Smallest size of a moment that errors are relative to, J s.
         tolerance: Of "auto", or None.
+        particles: Whether these could be followed instead: in 2D.
         refined: Change of the values with the degree, shape (quantities,); None if unknown.
     """
 
@@ -91,6 +95,7 @@ class Convergence:
     doubt: np.ndarray
     least: float
     tolerance: float | None
+    particles: bool = True
     refined: np.ndarray | None = None
 
     def relative(self, change: np.ndarray) -> tuple[float, float]:
@@ -174,12 +179,13 @@ class Convergence:
         """What is too uncertain to be used, or not as certain as was asked for."""
         out = []
         number, mesh = self.harmonics[-1], self.mesh
+        better = PARTICLES if self.particles else ""
         if not self.converged:
             left, coarse = max(self.error_extrapolated), np.nanmax([*mesh, 0.0])
             out.append(
                 f"{number} harmonics leave an estimated error of {left:.1e}, the mesh one of"
                 f" {coarse:.1e}: more than flow.tolerance = {self.tolerance:g}"
-                + (PARTICLES if left > coarse else "")
+                + (better if left > coarse else "")
             )
         for what, parts in zip(_WHAT, zip(self.error, mesh, strict=True), strict=True):
             if np.nansum(parts) > LARGE:
@@ -187,7 +193,7 @@ class Convergence:
                     f"the estimated error of {what} is {np.nansum(parts):.0%}: {parts[0]:.1%} from"
                     f" {number} harmonics, {parts[1]:.1%} from the mesh; more flow.harmonics, or"
                     " smaller cells (mesh.size, mesh.wall_size), would tell"
-                    + (PARTICLES if parts[0] > LARGE else "")
+                    + (better if parts[0] > LARGE else "")
                 )
         return out
 
@@ -247,16 +253,19 @@ def converge(
         result = _convergence(flow, levels, [found[n, order] for n in levels], auto, tolerance)
         other, beside = order, None
         if estimate:
-            other = order + 1 if flow.device.cells < SMALL or order == 2 else order - 1
+            other = _other(flow.device, order)
             beside = None if (most, other) in found else solved(most, other)
             change = found[most, other] - found[most, order]
-            result = replace(result, refined=change * (_SLOWLY if other > order else 1.0))
+            if other != order:
+                factor = _SLOWLY if other > order else 1.0
+                result = replace(result, refined=factor * change)
         if not auto or result.converged:
             return flow, result
-        coarse = estimate and order < HIGHEST and max(result.mesh) > tolerance
+        d = flow.device.dimension
+        coarse = estimate and order < HIGHEST[d] and max(result.mesh) > tolerance
         left = max(result.error_extrapolated)
-        near = left <= _NEAR * tolerance and flow.device.cells <= _FEW
-        more = left > tolerance and (most < MOST or (most == MOST and near))
+        near = left <= _NEAR * tolerance and flow.device.cells <= _FEW[d]
+        more = left > tolerance and (most < MOST[d] or (most == MOST[d] and near))
         if more and not (coarse and max(result.mesh) > left):
             levels.append(2 * most)
             flow = solved(levels[-1], order, flow)
@@ -267,6 +276,13 @@ def converge(
                 solved(number, order)
         else:
             return flow, result
+
+
+def _other(device: Device, order: int) -> int:
+    """The degree that tells what the mesh leaves of another one; the same where none can."""
+    if device.cells < SMALL or (order == 2 and device.dimension == 2):
+        return order + 1
+    return max(order - 1, 2)
 
 
 def _convergence(
@@ -283,6 +299,7 @@ def _convergence(
         doubt=np.concatenate([np.zeros(len(names) - len(doubt)), doubt]),
         least=least,
         tolerance=tolerance if auto else None,
+        particles=flow.device.dimension == 2,
     )
 
 
@@ -308,4 +325,5 @@ def _doubt(flow: Flow) -> tuple[np.ndarray, float]:
         return np.empty(0), 0.0
     walls = [isinstance(law_of(flow.boundaries, piece.boundary), Wall) for piece in pieces]
     _, doubt, size = wall_moments(flow, kappa)
-    return doubt[walls].ravel(), NOTHING * float(size.max(initial=0.0))
+    least = CANCELLED if flow.device.dimension == 3 else NOTHING
+    return doubt[walls].ravel(), least * float(size.max(initial=0.0))

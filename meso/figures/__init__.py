@@ -141,7 +141,8 @@ def _pictures(result: Drawn, tell: Tell) -> Iterator[tuple[str, Make]]:
                 if text == "probe":
                     note = profiles.spot(result, name)
                 yield f"densities_{kind}{name}", partial(profiles.densities, columns, title, note)
-    for name, columns in result.distributions.items():
+    planar = result.distributions if result.dimension == 2 else {}  # in 3D over a sphere
+    for name, columns in planar.items():
         title = f"{result.title}:\ndistribution at “{name}”"
         yield f"distribution_{name}", partial(profiles.distribution, columns, title)
 

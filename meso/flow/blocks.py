@@ -2,7 +2,8 @@
 
 Of the operator it keeps the diagonal angular entries, with the mean of what boundaries do to cosine
 and sine: one scalar matrix for all moments that relax alike, factorised once, applied to all of
-them at a time. At smooth walls, where cosine and sine differ much, it takes them as a pair.
+them at a time. At smooth walls, where cosine and sine differ much, it takes them as a pair; on a
+sphere each function of a degree alone, or where walls are oblique all of them together.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from meso.discrete.algebra import global_matrix
 from meso.discrete.solvers import factor_of, free, solve_columns
 from meso.discrete.sparse import Rows
 from meso.flow.kronecker import Kronecker, angular_parts, on_or_above
+from meso.mpi import largest
 
 #: (1 - p)/(1 + p) below which cosine and sine are taken as a pair: p = 0.98. Pairs need fewer
 #: iterations from p = 0.9, but cost more in all (measured).
@@ -24,7 +26,7 @@ PAIRED = (1 - 0.98) / (1 + 0.98)
 
 
 class Block:
-    """A factorised scalar matrix for some moments, or (width 2) for the pair of one."""
+    """A factorised scalar matrix for some moments, or (width 2 and more) for a group of them."""
 
     def __init__(self, factor: Any, width: int, columns: np.ndarray) -> None:
         self.factor, self.width, self.columns = factor, width, columns
@@ -51,32 +53,44 @@ def blocks(
 ) -> list[list[Block]]:
     """The factors of some moments, on rows over all ranks.
 
-    A half has cosine and sine of some harmonics, or one moment alone, which are solved for at a
-    time: by one block for all that are alike or, where they are to be taken as pairs, one for each.
-    Moments that are alike have one factor, also in different halves.
+    A half has cosine and sine of some harmonics, one moment alone, or all of a degree, which are
+    solved for at a time: by one block for all that are alike or, where they are to be taken as
+    pairs, one for each. Moments that are alike have one factor, also in different halves.
     """
+    apart = paired and not _oblique(rows, operator)
     angular = [angular_parts(member) for member in operator.members]
     factors: dict[tuple[float, ...], Any] = {}
     out: list[list[Block]] = []
     for half in halves:
         groups: dict[tuple[float, ...], list[np.ndarray]] = {}
-        for own in half:
+        for own in (part for group in half for part in _parts(group, apart)):
             first = own[0]
-            # Half of the trace of the stress acts with K_xx + K_yy.
+            # The mean of the diagonal of the stress acts with the sum of K_ii.
             entries = [
-                round(float(parts[i, first, first]), 12) for parts in angular for i in (0, 4)
+                round(float(parts[i, first, first]), 12) for parts in angular for i in (0, -1)
             ]
             distinct = paired or len(own) == 1
             groups.setdefault((*entries, float(first) if distinct else -1.0), []).append(own)
         out.append([])
         for key, alike in groups.items():
-            width = 2 if paired and len(alike[0]) == 2 else 1
+            width = len(alike[0]) if paired else 1
             if key not in factors:
                 matrix = _matrix(operator, key, alike[0], width)
                 own_rows = Rows(rows.numbering, rows.comm, width)
                 factors[key] = factor_of(over_ranks(matrix, own_rows), definite=True, often=True)
             out[-1].append(Block(factors[key], width, np.concatenate(alike)))
     return out
+
+
+def _parts(group: np.ndarray, apart: bool) -> list[np.ndarray]:
+    """Pairs as they are, degrees of a sphere whole or apart."""
+    return list(group[:, None]) if apart and len(group) > 2 else [group]
+
+
+def _oblique(rows: Rows, operator: Kronecker) -> bool:
+    """Whether boundaries mix functions that are even and odd under their reflections."""
+    along = [np.abs(part.normal).max(axis=1) for part in operator.boundaries]
+    return largest(rows.comm, max((1.0 - n.min(initial=1.0) for n in along), default=0.0)) > 1e-9
 
 
 def _matrix(
@@ -87,9 +101,9 @@ def _matrix(
     ``entries`` are those of stress and relaxation, material by material.
     """
     pairs = np.reshape(entries[: 2 * len(operator.scalars)], (-1, 2))
-    matrix = sum(k.sum([s, 0, 0, 0, c]) for k, (s, c) in zip(operator.scalars, pairs, strict=True))
-    if width == 2:
-        both = kron(matrix, identity(2), format="bsr")
+    matrix = sum(k.shared(s, c) for k, (s, c) in zip(operator.scalars, pairs, strict=True))
+    if width > 1:
+        both = kron(matrix, identity(width), format="bsr")
         return sum((part.explicit(columns) for part in operator.boundaries), both)
     return sum((part.mean(columns) for part in operator.boundaries), matrix)
 

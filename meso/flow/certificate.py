@@ -76,6 +76,10 @@ def lower_bound(flow: Flow) -> Lower:
     Raises:
         ConvergenceError: The factorisation failed.
     """
+    if flow.device.dimension == 3:
+        # Elements with enough currents without divergence are of a degree that 3D cannot pay for.
+        reason = "there is none in 3D"
+        return Lower(matrix=None, leak=float(flow.evidence["divergence_relative"]), reason=reason)
     certificate = Certificate(flow)
     value, leak, net = certificate.worth(certificate.trial())
     relative = float((leak / np.abs(np.diag(value))).max())

@@ -27,7 +27,7 @@ class Cost:
 
 def cost(model: Kinetic) -> Cost:
     """The cost of solving a model; all ranks call this."""
-    device, n = model.device, model.basis.count
+    device, n, d = model.device, model.basis.count, model.device.dimension
     vector, scalar = (lagrange(device, model.order - lower) for lower in (0, 1))
     nodes, levels = (space.index_map.size_global for space in (vector, scalar))
     if not model.iterative:
@@ -36,11 +36,11 @@ def cost(model: Kinetic) -> Cost:
         inside += len(scalar.points) - scalar.outer.stop
         entries = device.cells * each * (each + 1) / (1 if model.magnetic_field else 2)
         kept, symmetric = n * nodes + levels - device.cells * inside, not model.magnetic_field
-        taken = memory.direct(kept, entries, 2, symmetric=symmetric)
+        taken = memory.direct(kept, entries, d, symmetric=symmetric)
         return Cost(unknowns=n * nodes + levels, memory=taken, iterative=False)
     # The hydrodynamic problem, one or two factors for all other moments, and vectors.
     p, q = len(vector.points), len(scalar.points)
-    first = memory.direct(2 * nodes + levels, device.cells * (2 * p + q) * (2 * p + q + 1) / 2, 2)
+    first = memory.direct(d * nodes + levels, device.cells * (d * p + q) * (d * p + q + 1) / 2, d)
     others = 2 * memory.cholesky(nodes, 0.73 * device.cells * p * (p + 1) / 2)
     vectors = memory.moments(n * nodes, len(ports_of(model.boundaries)))
     taken = first + others + vectors

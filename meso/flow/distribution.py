@@ -44,8 +44,9 @@ class Distribution:
         """H over all directions of motion at one point, the same on every rank.
 
         Args:
-            point: Coordinates, m, shape (2,).
-            count: Number of directions, the first and the last are the same.
+            point: Coordinates, m, shape (d,).
+            count: Number of directions, the first and the last are the same; in 3D a tenth of it
+                are polar angles, and as many azimuths.
 
         Returns:
             Columns that tell the directions, such as "theta_rad", and "h_V", the electrochemical
@@ -57,7 +58,7 @@ class Distribution:
         device: Device = self.odd.device
         columns, odd, even = self.basis.table(count)
         cell, reference = locate(device, point[None])
-        found = np.zeros((2, count))
+        found = np.zeros((2, odd.shape[1]))
         if cell[0] >= 0:
             place = point[None, None] / device.extent
             mean, h_odd, h_even = self._coefficients(cell, reference, place)

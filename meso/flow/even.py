@@ -71,7 +71,7 @@ class EvenParity:
     ) -> None:
         self.flow, self.device, self.tolerance = flow, flow.device, tolerance
         kinds, self.kinds = different(flow.device, flow.materials)
-        self.basis = basis_of(kinds, harmonics)
+        self.basis = basis_of(flow.device, kinds, harmonics)
         self.members = [self.basis.even_moments(material) for material in kinds]
         self.count = self.members[0].count
         self.idle = np.ones(self.count, dtype=bool)
@@ -105,7 +105,8 @@ class EvenParity:
         first = np.tensordot(load, h, ((1, 2), (1, 2)))
         second = np.tensordot(h, _each(self.system, h), ((1, 2), (1, 2)))
         q = np.diag(constant) - first - first.T + (second + second.T) / 2
-        return np.asarray(total(self.device.comm, q)) * (self.flow.thickness or 1.0)
+        unit = self.device.extent ** (self.device.dimension - 2) * (self.flow.thickness or 1.0)
+        return np.asarray(total(self.device.comm, q)) * unit
 
     # -- the functional ------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """The Boltzmann equation on a Fermi line or sphere, by N angular harmonics.
 
     p.grad h + (1/R_c) d_theta h + sum_m g_m h_m = 0,     g_m = gamma_m/v_F,     phi = <h>,
-    J = d (sigma/lambda) <p h>,     d = 2 (line), 3 (sphere, where nothing depends on z)
+    J = d (sigma/lambda) <p h>,     d = 2 (line), 3 (sphere; on 2D meshes nothing depends on z)
 
 (T. Valet et al. 2025, eq. 5). Walls reflect the part p of the carriers and emit the rest in all
 directions, at the level h_w that lets no net current through. Contacts are reservoirs: what comes
@@ -39,7 +39,7 @@ from meso.flow.discretisation import (
     Solutions,
 )
 from meso.flow.distribution import Distribution
-from meso.flow.hydrodynamic import CORNER_PENALTY
+from meso.flow.hydrodynamic import CORNER_PENALTY, WALL_PENALTY
 from meso.flow.kinetic_adjoint import PRECISE, KineticAdjoint, Solved
 from meso.flow.moments import TOLERANCE, UNSYMMETRIC, IterativeMoments
 from meso.flow.result import (
@@ -50,7 +50,7 @@ from meso.flow.result import (
     periodic_pairs,
     ports_of,
 )
-from meso.flow.sphere import Section
+from meso.flow.sphere import Section, Sphere
 from meso.flow.system import DirectSystem
 from meso.materials.material import Material
 from meso.requirements import SMOOTH, kinetic_problems
@@ -62,16 +62,12 @@ SMOOTHEST = (1 - SMOOTH) / (1 + SMOOTH)
 #: iteration is faster from a quarter of that on, but leaves an error in edge moments. And harmonics
 #: up to which that holds: 64 take 3 s on 40 cells, ten times the iteration.
 DIRECT, DENSE = 20_000, 32
-_FLAT = (
-    "the kinetic model is for 2D meshes (of a 3D metal: films and other sections that are the same"
-    ' for all z), but the mesh is 3D; use flow.model = "hydrodynamic"'
-)
 #: N lambda/R_c up to which GMRES converges well: 37 to 120 iterations at 1, 100 to 300 at 1.6.
 STRONGEST = 1.0
 
 
 class Kinetic:
-    """Kinetic flow in a 2D device.
+    """Kinetic flow, in 3D without a magnetic field.
 
     Args:
         device: The device.
@@ -88,8 +84,8 @@ class Kinetic:
             accurate, currents to its square.
 
     Raises:
-        CaseError: A 3D mesh; a region without material or mean free path; a boundary without
-            a law, or with one that is no boundary condition of the Boltzmann equation.
+        CaseError: A region without material or mean free path; a boundary without a law, or with
+            one that is no boundary condition of the Boltzmann equation; a magnetic field in 3D.
     """
 
     def __init__(
@@ -109,8 +105,9 @@ class Kinetic:
         problems = list(kinetic_problems(materials, boundaries, magnetic_field))
         if harmonics < 2 or harmonics % 2:
             problems.append(("flow.harmonics", f"found {harmonics}; must be an even number from 2"))
-        if device.dimension != 2:
-            problems.append(("flow.model", _FLAT))
+        if device.dimension == 3 and magnetic_field:
+            text = "is for 2D meshes, perpendicular to them, but the mesh is 3D; remove it"
+            problems.append(("flow.magnetic_field", text))
         if problems:
             raise CaseError(*problems)
         self.device, self.materials, self.boundaries = device, materials, boundaries
@@ -123,7 +120,7 @@ class Kinetic:
         )
         self.coefficients = KineticCoefficients(device, materials, self.scales)
         self.kinds, self.phases = different(device, materials)
-        self.basis = basis_of(self.kinds, harmonics)
+        self.basis = basis_of(device, self.kinds, harmonics)
 
     def turning(self, material: Material) -> float:
         """lambda/R_c of a material, positive where its carriers turn counter-clockwise."""
@@ -134,7 +131,7 @@ class Kinetic:
     def problem(self) -> Problem:
         """The discrete problem."""
         members = tuple(self.basis.moments(kind, self.turning(kind)) for kind in self.kinds)
-        if self.harmonics == 2:  # as in the hydrodynamic model, also on a sphere
+        if self.harmonics == 2 and self.device.dimension == 2:  # as in hydrodynamics
             members = tuple(traceless(member) for member in members)
         return Problem(
             device=self.device,
@@ -165,7 +162,7 @@ class Kinetic:
 
     def _wall(self, ratio: float) -> HalfRange:
         large, falls = 1 / max(ratio, SMOOTHEST), -1 / ratio**2 if ratio > SMOOTHEST else 0.0
-        if self.harmonics == 2 and isinstance(self.basis, Circle):
+        if self.harmonics == 2 and isinstance(self.basis, Circle | Sphere):
             large = falls = 0.0  # acts on J.n = 0 alone
         return HalfRange(
             ratio=ratio,
@@ -182,7 +179,8 @@ class Kinetic:
     def _penalty(self, on: OnFacets) -> np.ndarray:
         viscosity = self.coefficients.viscosity(on.cell, on.position)
         relaxation = self.coefficients.relaxation(on.cell, on.position)
-        factor = CORNER_PENALTY * self.order**2
+        solid = self.device.dimension == 3
+        factor = (WALL_PENALTY if solid else CORNER_PENALTY) * self.order**2
         return factor * (viscosity.T / on.height + relaxation.T * on.height).T
 
     # -- solution ------------------------------------------------------------------------------
@@ -230,9 +228,11 @@ class Kinetic:
 
     @property
     def iterative(self) -> bool:
-        """Whether to iterate: not in small devices, nor in a strong magnetic field."""
+        """Whether to iterate: not in small 2D devices, nor in a strong magnetic field."""
         if self.solver != "auto":
             return self.solver == "iterative"
+        if self.device.dimension == 3:  # a factor of all moments takes too much, too soon
+            return self.harmonics > 2
         if self.harmonics * max(abs(self.turning(m)) for m in self.kinds) > STRONGEST:
             return False
         moments = self.basis.count * self.device.cells * self.order**2 / 2
@@ -272,8 +272,10 @@ def different(
     return kinds, np.array([kinds.index(material) for material in regions])
 
 
-def basis_of(materials: Sequence[Material], harmonics: int) -> Basis:
+def basis_of(device: Device, materials: Sequence[Material], harmonics: int) -> Basis:
     """The basis for the materials of a device with N harmonics."""
+    if device.dimension == 3:
+        return Sphere(harmonics)
     if (contour := materials[0].contour) is not None:
         return ContourBasis(contour, harmonics)
     return Section(harmonics) if materials[0].carriers == "3d" else Circle(harmonics)

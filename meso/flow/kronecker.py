@@ -33,15 +33,30 @@ from meso.flow.basis import WallMatrix
 from meso.flow.discretisation import trace
 from meso.mpi import largest
 
-#: A coefficient at cells (c,) and positions over the extent (c, q, 2): (c,) or (c, q).
+#: Part of the entries of an angular matrix below which it is taken as a sparse one: of a sphere in
+#: 3D, from some hundred functions on.
+SPARSE = 0.02
+#: A coefficient at cells (c,) and positions over the extent (c, q, d): (c,) or (c, q).
 Coefficient = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def patterns(dimension: int) -> np.ndarray:
+    """Orthogonal matrices P of pairs of directions, shape (d^2, d, d).
+
+    First the unit matrix, then others on the diagonal, symmetric and antisymmetric ones.
+    """
+    one = np.eye(dimension)
+    pairs = [np.outer(one[i], one[j]) for j in range(dimension) for i in range(j)]
+    steps = [np.diag(one[:k].sum(axis=0) - k * one[k]) for k in range(1, dimension)]
+    return np.array([one, *steps, *(p + p.T for p in pairs), *(p - p.T for p in pairs)])
 
 
 @dataclass(frozen=True, slots=True)
 class Scalars:
     """CSR matrices of one scalar field in one material, of one pattern.
 
-    ``values`` are of K_xx + K_yy, K_xx - K_yy, K_xy + K_yx, K_xy - K_yx and M, shape (5, entries).
+    ``values`` are of P_ij K_ij for the matrices P of :func:`patterns`, in 2D K_xx + K_yy, K_xx -
+    K_yy, K_xy + K_yx, K_xy - K_yx; and of M, shape (d^2 + 1, entries).
     """
 
     indptr: np.ndarray
@@ -53,9 +68,9 @@ class Scalars:
         """Number of rows."""
         return len(self.indptr) - 1
 
-    def sum(self, weights: Sequence[float] | np.ndarray) -> csr_matrix:
-        """A sum of the matrices."""
-        return self._with(np.asarray(weights) @ self.values)
+    def shared(self, stress: float, relaxation: float) -> csr_matrix:
+        """What moments that are alike do to themselves."""
+        return self._with(stress * self.values[0] + relaxation * self.values[-1])
 
     def each(self) -> list[csr_matrix]:
         """The matrices, which share the values."""
@@ -99,16 +114,17 @@ class Product:
         target: np.ndarray | None = None,
         source: np.ndarray | None = None,
     ) -> None:
-        angular, weights = angular_parts(moments), np.eye(5)
+        angular = angular_parts(moments)
+        weights = np.eye(len(angular))
         if target is None or source is None:
             # What most moments do to themselves is one sparse matrix for all of them.
-            s, r = angular[0, -1, -1], angular[4, -1, -1]
-            alike = np.isclose(angular[4].diagonal(), r)
+            s, r = angular[0, -1, -1], angular[-1, -1, -1]
+            alike = np.isclose(angular[-1].diagonal(), r)
             own = np.diag(alike.astype(float))
             angular[0] -= s * own
-            angular[4] -= r * own
+            angular[-1] -= r * own
             angular = np.concatenate([own[None], angular])
-            weights = np.vstack([[s, 0, 0, 0, r], weights])
+            weights = np.vstack([s * weights[0] + r * weights[-1], weights])
         else:
             angular = angular[:, target[:, None], source]
         angular = np.where(np.abs(angular) > 1e-14, angular, 0.0)
@@ -125,10 +141,17 @@ class Product:
         targets = angular.shape[1]
         self.product = Times(matrix, targets)
         self.angular = angular[used].swapaxes(0, 1).reshape(targets * count, -1)
+        self._sparse: csr_matrix | None = None
+        if np.count_nonzero(self.angular) < SPARSE * self.angular.size:
+            self._sparse = csr_matrix(self.angular)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Of x, shape (sources, rows): shape (targets, rows), until the next call."""
-        np.matmul(self.angular, x, out=self.product.argument.reshape(len(self.angular), -1))
+        argument = self.product.argument.reshape(len(self.angular), -1)
+        if self._sparse is None:
+            np.matmul(self.angular, x, out=argument)
+        else:
+            argument[:] = self._sparse @ x
         return self.product()
 
 
@@ -138,7 +161,7 @@ class Boundary:
     Args:
         trace: From rows to values at quadrature points.
         weight: Their weights times lambda/sigma or 2 sigma/lambda, shape (points,).
-        normal: Outward normals there, shape (points, 2).
+        normal: Outward normals there, shape (points, d).
         matrix: Angular matrix.
     """
 
@@ -258,10 +281,10 @@ def on_or_above(indptr: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np
 
 
 def angular_parts(moments: Moments) -> np.ndarray:
-    """The angular matrices that go with the values of :class:`Scalars`, shape (5, n, n)."""
-    s = moments.stress
-    parts = [s[0, 0] + s[1, 1], s[0, 0] - s[1, 1], s[0, 1] + s[1, 0], s[0, 1] - s[1, 0]]
-    return np.array([*(part / 2 for part in parts), moments.relaxation])
+    """The angular matrices that go with the values of :class:`Scalars`, shape (d^2 + 1, n, n)."""
+    along = patterns(len(moments.stress))
+    parts = [np.tensordot(p, moments.stress, 2) / (p * p).sum() for p in along]
+    return np.array([*parts, moments.relaxation])
 
 
 def scalar_matrices(
@@ -276,24 +299,22 @@ def scalar_matrices(
 
     ``kinds`` is the material of each region; the degree of the quadrature is 2k by default.
     """
-    degree = 2 * order if degree is None else degree
+    degree, d = 2 * order if degree is None else degree, device.dimension
     coefficients = [_sampled(device, each, degree) for each in (stress, relaxation)]
     out = []
     for kind in range(kinds.max() + 1):
         regions = [n for n, own in zip(device.regions, kinds, strict=True) if own == kind]
         dx = device.dx(*regions, degree=degree)
-        gradients = equations.stiffness(*_pair(device, order, 2), coefficients[0])
+        gradients = equations.stiffness(*_pair(device, order, d), coefficients[0])
         values = equations.mass(*_pair(device, order, 1), coefficients[1])
         stiffness, mass = (
             dolfinx.fem.assemble_matrix(functional(f * dx)) for f in (gradients, values)
         )
-        xx, xy, yx, yy = stiffness.data.reshape(-1, 4).T
-        values = np.empty((5, len(xx)))
-        np.add(xx, yy, out=values[0])
-        np.subtract(xx, yy, out=values[1])
-        np.add(xy, yx, out=values[2])
-        np.subtract(xy, yx, out=values[3])
-        np.divide(mass.data, device.extent**2, out=values[4])
+        along = patterns(d).reshape(d * d, d * d)
+        values = np.empty((d * d + 1, len(mass.data)))
+        np.matmul(along, stiffness.data.reshape(-1, d * d).T, out=values[:-1])
+        np.divide(mass.data, device.extent**d, out=values[-1])
+        values[:-1] *= device.extent ** (2 - d)
         # Copies, or the matrix of the masses would stay with them; SciPy wants both of one type.
         pointer, indices = mass.indptr.astype(np.int32), mass.indices.copy()
         # Columns of nodes that other ranks alone touch are theirs.
@@ -316,7 +337,7 @@ def _sampled(device: Device, coefficient: Coefficient, degree: int) -> dolfinx.f
     values = coefficient(every, cells.positions(every, cells.quadrature(degree)[0]))
     constants = space(device, "DG", 0, 1)
     if largest(device.comm, values.ndim) > 1:
-        element = basix.ufl.quadrature_element("triangle", degree=degree)
+        element = basix.ufl.quadrature_element(device.mesh.basix_cell(), degree=degree)
         constants = dolfinx.fem.functionspace(device.mesh, element)
     function = dolfinx.fem.Function(constants)
     values = values if values.ndim == 2 else values[:, None]
@@ -348,5 +369,5 @@ def half_range_terms(
     for name, matrix in laws.items():
         trace, on = on_boundary(device, order, name)
         weights = (on.weight * weight(on)).ravel()
-        out.append(Boundary(trace, weights, on.normal.reshape(-1, 2), matrix))
+        out.append(Boundary(trace, weights, on.normal.reshape(-1, device.dimension), matrix))
     return out

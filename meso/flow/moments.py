@@ -49,23 +49,22 @@ DRIFT, NOTHING = 1e-6, 1e-8
 class Saddle:
     """The factorised hydrodynamic problem: the first moments from forces, all unknowns beside."""
 
-    columns = np.arange(2)
-
-    def __init__(self, matrix: Any) -> None:
+    def __init__(self, matrix: Any, dimension: int) -> None:
+        self.columns = np.arange(dimension)
         self._right, self.left = matrix.createVecs()
         self._factor = factor_of(matrix, definite=False)
 
     def __call__(self, force: np.ndarray, source: np.ndarray | float = 0.0) -> np.ndarray:
-        """J of a force, both on owned rows, (2, owned), and of a load on all other unknowns."""
+        """J of a force, both on owned rows, (d, owned), and of a load on all other unknowns."""
         right = self._right.array
         right[force.size :] = source
         right[: force.size] = force.T.ravel()
         self._factor.solve(self._right, self.left)
-        return np.asarray(self.left.array_r[: force.size].reshape(-1, 2).T)
+        return np.asarray(self.left.array_r[: force.size].reshape(-1, len(force)).T)
 
     def solve(self, r: np.ndarray, z: np.ndarray) -> None:
-        """Put J of a force in the first two rows."""
-        z[:2] = self(r[:2])
+        """Put J of a force in the first rows."""
+        z[self.columns] = self(r[self.columns])
 
     def close(self) -> None:
         """Free it, on all ranks together."""
@@ -79,60 +78,67 @@ class IterativeMoments:
         self.problem, self.tolerance = problem, tolerance
         self.comm = problem.device.comm
         self.members = problem.members or (problem.moments,)
-        self.count = problem.moments.count
+        self.count, self.dimension = problem.moments.count, problem.device.dimension
         self.system = DirectSystem(_hydrodynamic(problem), condensed=False)
         self.vector, self.sides = self.system.vector, self.system.sides
         keep = np.ones(self.vector.nodes, dtype=bool)
         numbers = number_field(self.vector, keep, twins=self.system.twins)
         self.rows = Rows(numbers, self.comm, self.count, apart=True)
-        self.pair = Rows(numbers, self.comm, 2)
+        self.first = Rows(numbers, self.comm, self.dimension)
+        self._require_memory()
+        local, size = self.system.assembly.local(), self.first.size
+        upper = local[:size, :size]
+        matrix = global_matrix(local, self.system.unknowns, half=True)
+        self.saddle = Saddle(matrix, self.dimension)
+        self._operator((upper + triu(upper, 1).T).tocsr())
+        self._preconditioner()
+
+    def _require_memory(self) -> None:
+        """Raise a CaseError if there is too little memory, before any is taken."""
+        needed = memory.moments(self.rows.total, self.sides)
+        if self.dimension == 3:  # what is factorised in 2D is small
+            each = self.dimension * self.vector.dofs.shape[1] + self.system.scalar.dofs.shape[1]
+            entries = self.problem.device.cells * each * (each + 1) / 2
+            needed += memory.direct(self.system.unknowns.total, entries, 3)
         memory.require(
             self.comm,
-            memory.moments(self.rows.total, self.sides) / self.comm.size,
+            needed / self.comm.size,
             f"the iteration for {self.rows.total} moments",
             "fewer flow.harmonics, larger cells (mesh.size) or more memory would help",
         )
-        local, size = self.system.assembly.local(), self.pair.size
-        upper = local[:size, :size]
-        matrix = global_matrix(local, self.system.unknowns, half=True)
-        self.saddle = Saddle(matrix)
-        self._operator((upper + triu(upper, 1).T).tocsr())
-        self._preconditioner()
 
     # -- operator ------------------------------------------------------------------------------
 
     def _operator(self, first: csr_matrix) -> None:
         problem, numbers = self.problem, self.rows.numbering
         device, order, coefficients = problem.device, problem.order, problem.coefficients
+        d = self.dimension
         scalars = scalar_matrices(
             device, order, problem.phases, coefficients.stress, coefficients.relaxation
         )
         halves = {n: law.half_range for n, law in problem.laws.items() if law.half_range}
-        laws = {name: half.matrix.without(2) for name, half in halves.items()}
+        laws = {name: half.matrix.without(d) for name, half in halves.items()}
         weight = next(iter(halves.values())).weight
         boundaries = half_range_terms(device, order, laws, weight)
-        higher = [
-            replace(m, stress=_without_first(m.stress), relaxation=_without_first(m.relaxation))
-            for m in self.members
-        ]
+        higher = [_without_first(member) for member in self.members]
         #: All but what the first moments do to themselves.
         self.rest = Kronecker(scalars, higher, boundaries).on(numbers.nodes, numbers.size)
         # In a magnetic field the first moments turn; their factorised part does not.
-        both, turning = np.arange(2), first
+        vector, turning = np.arange(d), first
         for k, moments in zip(self.rest.scalars, self.members, strict=True):
             if not moments.symmetric:
-                steady = k.explicit(_first_moments(moments), both)
-                turning = turning + k.explicit(moments, both) - steady
+                steady = k.explicit(_first_moments(moments), vector)
+                turning = turning + k.explicit(moments, vector) - steady
 
         rest = self.rest.prepared()
 
         def apply(x: np.ndarray) -> np.ndarray:
             y = rest(x)
-            y[:2] += (turning @ x[:2].T.ravel()).reshape(-1, 2).T
+            y[:d] += (turning @ x[:d].T.ravel()).reshape(-1, d).T
             return y
 
         self.operator = Operator(apply, self.rows)
-        self.friction = Operator(lambda x: (first @ x.ravel()).reshape(-1, 2), self.pair)
+        self.friction = Operator(lambda x: (first @ x.ravel()).reshape(-1, d), self.first)
 
     # -- preconditioner ------------------------------------------------------------------------
 
@@ -140,7 +146,7 @@ class IterativeMoments:
         """Factors of the higher moments."""
         laws = self.problem.laws.values()
         smooth = any(law.half_range and law.half_range.ratio < PAIRED for law in laws)
-        self.paired = smooth and self.count > 2
+        self.paired = smooth and self.count > self.dimension
         halves = self.problem.groups
         if not self._coupled():
             halves = ([], [*halves[0], *halves[1]])
@@ -155,7 +161,8 @@ class IterativeMoments:
         """
         device, materials = self.problem.device, self.problem.coefficients.materials
         longest = extremes(device, materials, lambda m: m.mean_free_path)[1]
-        return self.problem.symmetric and longest > np.sqrt(device.measure / device.cells)
+        size = (device.measure / device.cells) ** (1 / self.dimension)
+        return self.problem.symmetric and longest > size
 
     def close(self) -> None:
         """Free the memory of the system, on all ranks together."""
@@ -176,11 +183,12 @@ class IterativeMoments:
         scalar = np.zeros((self.sides, *system.scalar.dofs.shape))
         scalar_rows = system.scalar_rows(np.arange(len(scalar[0])))
         levels = np.zeros((self.sides, *unknowns.wall.shape))
-        loads = np.zeros((self.sides, self.count, self.pair.owned // 2))
+        loads = np.zeros((self.sides, self.count, self.first.owned // self.dimension))
         found, products = np.zeros_like(loads), np.zeros_like(loads)
         for side, own in enumerate(system.assembly.load.T):
             load = gather(unknowns, own)
-            loads[side, :2] = load.array_r[: self.pair.owned].reshape(-1, 2).T
+            given = load.array_r[: self.first.owned].reshape(-1, self.dimension)
+            loads[side, : self.dimension] = given.T
             free(load)
             if side == ports - 1 and not problem.pairs:
                 # All contacts at one potential carry no current.
@@ -191,7 +199,7 @@ class IterativeMoments:
             begin = self._owned(start[side]) if start is not None and fits else None
             found[side] = self._iterate(loads[side], begin)
             products[side] = self.operator(found[side])
-            self.saddle((loads[side] - products[side])[:2])
+            self.saddle((loads[side] - products[side])[: self.dimension])
             values = spread(unknowns, self.saddle.left)
             scalar[side] = np.where(scalar_rows >= 0, values[scalar_rows], 0.0)
             levels[side] = values[unknowns.wall]
@@ -207,7 +215,7 @@ class IterativeMoments:
             flux=np.asarray(total(self.comm, power))[:ports],
             evidence={
                 "method": f"{name} on the factorised hydrodynamic problem{pairs}",
-                "unknowns": unknowns.total + self.rows.total - self.pair.total,
+                "unknowns": unknowns.total + self.rows.total - self.first.total,
                 "residual": self.residual,
                 "iterations": self.iterations,
             },
@@ -221,7 +229,7 @@ class IterativeMoments:
             moments: On the moments at the nodes, shape (nodes, N); what ranks share adds up.
             potential: On the potential at the nodes of cells, shape (c, q).
         """
-        system, pair = self.system, self.pair.owned
+        system, d = self.system, self.dimension
         unknowns, numbers = system.unknowns, self.rows.numbering
         local = np.zeros((numbers.size, self.count))
         np.add.at(local, numbers.nodes, moments)
@@ -236,9 +244,9 @@ class IterativeMoments:
         if total(self.comm, float(np.abs(potential).sum())) > 0:
             # Some moments with this divergence; the iteration adds others without any.
             begin = np.zeros_like(force)
-            begin[:2] = self.saddle(force[:2], source.array_r[pair:])
+            begin[:d] = self.saddle(force[:d], source.array_r[self.first.owned :])
         found = self._iterate(force, begin)
-        self.saddle((force - self.operator(found))[:2])
+        self.saddle((force - self.operator(found))[:d])
         values = spread(unknowns, self.saddle.left)
         free(source)
         scalar = np.where(rows >= 0, values[rows], 0.0)
@@ -263,7 +271,8 @@ class IterativeMoments:
         right = force if begin is None else force - self.operator(begin)
         # The force without what potentials balance, which rounding would amplify.
         right = right.copy()
-        right[:2] = self.friction(self.saddle(right[:2]).T).T
+        d = self.dimension
+        right[:d] = self.friction(self.saddle(right[:d]).T).T
         symmetric, size = self.problem.symmetric, None
         if begin is not None:
             z = self.precondition(force)
@@ -283,7 +292,7 @@ class IterativeMoments:
 
     def _check(self, moments: np.ndarray) -> None:
         """Raise a ConvergenceError where rounding has made a divergence, which no residual sees."""
-        J = moments[:2]
+        J = moments[: self.dimension]
         force = self.friction(J.T).T
         lost = J - self.saddle(force)
         left, whole = (
@@ -298,18 +307,20 @@ class IterativeMoments:
             )
 
 
-def _without_first(matrix: np.ndarray) -> np.ndarray:
-    """A matrix (..., N, N) without what the first moments do to themselves."""
-    out = matrix.copy()
-    out[..., :2, :2] = 0.0
-    return out
+def _without_first(moments: Moments) -> Moments:
+    """Moments without what the first ones do to themselves."""
+    d = len(moments.flux)
+    stress, relaxation = moments.stress.copy(), moments.relaxation.copy()
+    stress[..., :d, :d] = relaxation[:d, :d] = 0.0
+    return replace(moments, stress=stress, relaxation=relaxation)
 
 
 def _first_moments(moments: Moments) -> Moments:
     """The first moments without a magnetic field."""
-    relaxation, stress = moments.relaxation[:2, :2], moments.stress[:, :, :2, :2]
+    d = len(moments.flux)
+    relaxation, stress = moments.relaxation[:d, :d], moments.stress[:, :, :d, :d]
     return Moments(
-        flux=moments.flux[:, :2],
+        flux=moments.flux[:, :d],
         relaxation=(relaxation + relaxation.T) / 2,
         stress=(stress + stress.transpose(1, 0, 3, 2)) / 2,
     )
@@ -317,12 +328,13 @@ def _first_moments(moments: Moments) -> Moments:
 
 def _hydrodynamic(problem: Problem) -> Problem:
     """The hydrodynamic problem in it."""
+    d = problem.device.dimension
     return replace(
         problem,
         moments=_first_moments(problem.moments),
         members=tuple(_first_moments(m) for m in problem.members),
         laws={
-            name: replace(law, half_range=law.half_range and law.half_range.first(2))
+            name: replace(law, half_range=law.half_range and law.half_range.first(d))
             for name, law in problem.laws.items()
         },
     )

@@ -18,6 +18,13 @@ _CELLS_PER_WIDTH = {2: {1: 16.0, 2: 10.0, 3: 5.0}, 3: {1: 10.0, 2: 6.0, 3: 4.0}}
 _CELLS_PER_LAYER = {1: 8.0, 2: 6.0, 3: 5.0, 4: 2.5, 5: 2.0}
 # Polynomial degree of the fields, by the dimension of the device, where none is given.
 DEFAULT_ORDER = {2: 4, 3: 2}
+
+
+def order_in(dimension: int, order: int | tuple[int, int] | None) -> int:
+    """The degree from a given one, or one in 2D and one in 3D."""
+    return (order[dimension - 2] if isinstance(order, tuple) else order) or DEFAULT_ORDER[dimension]
+
+
 # Smallest cell at a sharp re-entrant corner over the local width: the error falls like its power
 # 0.65, the cells grow like its logarithm.
 CORNER_SIZE = 1e-6
@@ -117,7 +124,8 @@ class SizeField:
 class Sizes:
     """Wanted cell sizes, in the unit of the file."""
 
-    order: int | None  # polynomial degree of the field; None: what suits the dimension
+    # Polynomial degree of the field, or that in 2D and that in 3D; None: what suits the dimension.
+    order: int | tuple[int, int] | None
     bulk: float | None = None  # largest cell size; None: a fraction of the local width
     layers: Mapping[str, Layer] = field(default_factory=dict)  # at boundaries, by name
     interface: Layer | None = None  # on both sides of boundaries between regions
@@ -140,7 +148,7 @@ class Sizes:
     @property
     def degree(self) -> int:
         """The order, of resolved sizes."""
-        assert self.order
+        assert isinstance(self.order, int)
         return self.order
 
     def across(self, dimension: int) -> float:

@@ -15,7 +15,7 @@ from meso.errors import FlatCellsError, GeometryError
 from meso.geometry import drawing, formats, sizing
 from meso.geometry.extraction import extract
 from meso.geometry.gmsh_process import Progress, Source
-from meso.geometry.layers import DEFAULT_ORDER, Sizes
+from meso.geometry.layers import Sizes, order_in
 from meso.geometry.planning import Plan, plan_of
 
 #: Cells from which on somebody must have asked for them.
@@ -58,7 +58,7 @@ def open_source(source: Source) -> int:
 def _meshed(source: Source, progress: Progress) -> Plan:
     """Open a drawing, mesh it with the wanted sizes and read the mesh."""
     path, dimension = source.path, open_source(source)
-    sizes = source.sizes.resolved(source.sizes.order or DEFAULT_ORDER[dimension])
+    sizes = source.sizes.resolved(order_in(dimension, source.sizes.order))
     degree = _geometry_order(source, dimension)
     _check_names(path, sizes, dimension)
     flat = dimension == 2 and sizes.stretched and bool(sizes.layers)
@@ -102,7 +102,7 @@ def _geometry_order(source: Source, dimension: int) -> int:
     """Degree of the curved cells of a drawing."""
     given = source.geometry_order
     if dimension == 2:
-        return given or 2 * ceil((source.sizes.order or DEFAULT_ORDER[2]) / 2)
+        return given or 2 * ceil(order_in(2, source.sizes.order) / 2)
     if given and given > 2:
         raise GeometryError(
             f"{source.path}: found mesh.geometry_order = {given}; curved tetrahedra have degree 2,"

@@ -54,7 +54,7 @@ def indicated(case: Case, device: Device, progress: Callable[[str], None]) -> In
         CaseError: There is no such number, or it is zero.
     """
     progress(f"solving {case.flow.model} flow and its adjoint on {device.cells} cells")
-    order = case.flow.degree or device.order
+    order = case.flow.degree_on(device)
     degrees = (order,) if device.dimension == 3 else (order, order + 1)
     results = [_solved(case, device, degree) for degree in degrees]
     column, unit = _column(case, results[0])

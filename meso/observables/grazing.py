@@ -46,6 +46,7 @@ from meso.flow.contour import ContourBasis
 from meso.flow.discretisation import trace
 from meso.flow.kinetic import rate_of, roughness
 from meso.flow.result import Flow
+from meso.flow.sphere import Sphere, along_walls, tangential
 from meso.materials.material import Material
 from meso.mpi import total
 from meso.sensitivities import Sensitivity
@@ -86,7 +87,8 @@ def wall_moments(flow: Flow, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 
     The moment is kappa times the circulation around the part of the device that belongs to a wall,
     or, of a tensor, the integral of kappa^j_ik n_i J_k around it; as J.n = 0 the wall's share is
-    that of J_t times kappa, or times kappa^j_ik n_i t_k.
+    that of J_t times kappa, or times kappa^j_ik n_i t_k. In 3D it is kappa n x J, or kappa^j_ik n_i
+    J_k.
 
     Args:
         flow: A kinetic flow.
@@ -95,10 +97,11 @@ def wall_moments(flow: Flow, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     Returns:
         To be added to the moment of each piece of the boundary, how much of the sum is in doubt,
         and |kappa| times the integral of |J_t|; J s (J s/m for a 3D metal of unknown thickness),
-        shape (pieces, 1), or (pieces, 3) for tensors.
+        shape (pieces, 1), or (pieces, 3) in 3D and for tensors.
     """
     device = flow.device
-    out = np.zeros((3, len(device.pieces), 1 if kappa.ndim == 1 else 3))
+    scalar = kappa.ndim == 1 and device.dimension == 2
+    out = np.zeros((4, len(device.pieces), 1 if scalar else 3))
     assert flow.distribution is not None
     basis = flow.distribution.basis
     walls = {n: law for n, law in flow.boundaries.items() if isinstance(law, Wall)}
@@ -113,28 +116,24 @@ def wall_moments(flow: Flow, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray,
         facets = device.facets_on(name)
         region = device.cell_region[facets.cell]
         geometry = facet_geometry(cells_of(device), facets.cell, facets.local, *quadrature)
-        moments = on_facets(odd, geometry)
-        tangent = _tangent(geometry.normal)
-        share = _factors(kappa[region], geometry.normal, tangent)
-        share = share * (geometry.weight * device.extent)[..., None]
-        along = (moments[..., :2] * tangent).sum(axis=-1)
-        size = np.abs(share * along[..., None])
-        angle = np.arctan2(geometry.normal[..., 1], geometry.normal[..., 0])
-        missing = share * _missing(basis, ratio, angle, moments)[..., None]
+        moments, n = on_facets(odd, geometry), geometry.normal
+        weight = (geometry.weight * device.extent ** (device.dimension - 1))[..., None]
+        size = weight * np.abs(_share(kappa[region], n, moments[..., : device.dimension]))
+        missing = weight * _share(kappa[region], n, _missing(basis, ratio, n, moments))
         # The trace is the curvature: the derivative of the normal has no other component.
         bend = geometry.curvature.trace(axis1=-2, axis2=-1) / device.extent
         bend = basis.harmonics * paths[region, None] * (abs(bend) + turns[region, None])
         bend = np.minimum(1.0, bend)
         early = stopped / np.sqrt(max(ratio, _SMOOTH))
-        doubt = np.abs(missing) * bend[..., None] + early * size
-        unknown = np.isnan(missing)
-        doubt[unknown] = (_UNKNOWN * min(1.0, ratio) / basis.harmonics + early) * size[unknown]
-        missing[unknown] = 0.0
-        np.add.at(out[0], facets.piece, missing.sum(axis=1))
-        np.add.at(out[1], facets.piece, doubt.sum(axis=1))
-        np.add.at(out[2], facets.piece, size.sum(axis=1))
-    added, doubt, size = np.asarray(total(device.comm, out)) * (flow.thickness or 1.0)
-    return added, doubt, size
+        # Around a wire what is missing cancels, and with it what is in doubt.
+        bent = (missing if device.dimension == 3 else np.abs(missing)) * bend[..., None]
+        doubt, unknown = early * size, np.isnan(missing)
+        doubt[unknown] += _UNKNOWN * min(1.0, ratio) / basis.harmonics * size[unknown]
+        missing[unknown] = bent[unknown] = 0.0
+        for row, values in zip(out, (missing, doubt, size, bent), strict=True):
+            np.add.at(row, facets.piece, values.sum(axis=1))
+    added, doubt, size, bent = np.asarray(total(device.comm, out)) * (flow.thickness or 1.0)
+    return added, doubt + np.abs(bent), size
 
 
 def wall_sensitivity(
@@ -205,8 +204,9 @@ def _factors(kappa: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.nda
     """Of facets, kappa or kappa^j_ik a_i b_k of directions a and b, (f, q, 1) or (f, q, 3)."""
     if kappa.ndim == 1:
         return np.broadcast_to(kappa[:, None, None], (*first.shape[:2], 1))
-    pairs = (first[..., :, None] * second[..., None, :]).reshape(*first.shape[:2], 4)
-    return np.asarray(pairs @ kappa[..., :2, :2].reshape(len(kappa), 3, 4).swapaxes(1, 2))
+    d = first.shape[-1]
+    pairs = (first[..., :, None] * second[..., None, :]).reshape(*first.shape[:2], d * d)
+    return np.asarray(pairs @ kappa[..., :d, :d].reshape(len(kappa), 3, d * d).swapaxes(1, 2))
 
 
 def _path(material: Material, harmonics: int) -> float:
@@ -224,8 +224,29 @@ def _turning(flow: Flow, region: int) -> float:
     return turning / float(path) if turning else 0.0  # type: ignore[arg-type]
 
 
-def _missing(basis: Basis, ratio: float, angle: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    """What is to be added to J_t at walls with normals of some angle; NaN where nobody knows."""
+def _share(kappa: np.ndarray, normal: np.ndarray, current: np.ndarray) -> np.ndarray:
+    """What currents along a wall are of its moment, of facets, (f, q, 1) or (f, q, 3)."""
+    if normal.shape[-1] == 2:
+        tangent = _tangent(normal)
+        along = (current * tangent).sum(axis=-1, keepdims=True)
+        return np.asarray(_factors(kappa, normal, tangent) * along)
+    if kappa.ndim == 1:
+        return np.asarray(kappa[:, None, None] * np.cross(normal, current))
+    return _factors(kappa, normal, current)
+
+
+def _missing(basis: Basis, ratio: float, normal: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """What is to be added to currents along walls, (f, q, d); NaN where nobody knows."""
+    if isinstance(basis, Sphere):
+        flat, each = normal.reshape(-1, 3), moments.reshape(-1, moments.shape[-1])
+        functional = _functional(basis, ratio)
+        return along_walls(functional, basis.harmonics - 1, flat, each).reshape(normal.shape)
+    angle = np.arctan2(normal[..., 1], normal[..., 0])
+    return np.asarray(_along(basis, ratio, angle, moments)[..., None] * _tangent(normal))
+
+
+def _along(basis: Basis, ratio: float, angle: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """The same of J_t in 2D, at walls with normals of some angle."""
     if isinstance(basis, Circle):
         about, _ = about_normal(moments, angle, np.array(basis.odd.orders))
         return np.asarray(about[..., 1::2] @ _functional(basis, ratio))
@@ -255,18 +276,21 @@ def _of_contour(basis: ContourBasis, ratio: float, angle: float) -> np.ndarray |
 
 
 @lru_cache(maxsize=64)
-def _functional(basis: Circle, ratio: float) -> np.ndarray:
+def _functional(basis: Circle | Sphere, ratio: float) -> np.ndarray:
     """Coefficients of what is to be added to J_t, for the odd sines about the normal, shape (k,).
 
-    ``ratio`` is (1 - p)/(1 + p).
+    ``ratio`` is (1 - p)/(1 + p). In 3D they are for the functions with m = 1 about the normal.
     """
-    odd, even = basis.odd, basis.even
+    if isinstance(basis, Sphere):
+        coupling, absolute, half = tangential(basis.harmonics)
+    else:
+        odd, even = basis.odd, basis.even
+        # Sines of m = 0 are none.
+        coupling = odd.streaming(even)[0][1::2, 1::2][:, np.array(even.orders) > 0]
+        absolute = odd.half_range(1.0, 1.0)[1::2, 1::2]
+        half = odd.outgoing(even)[0, np.array(even.orders) > 0]
     if ratio == 0.0 or basis.harmonics == 2:  # two are the hydrodynamic model, as it is
-        return np.zeros(len(odd.orders))
-    # Sines of m = 0 are none.
-    coupling = odd.streaming(even)[0][1::2, 1::2][:, np.array(even.orders) > 0]
-    absolute = odd.half_range(1.0, 1.0)[1::2, 1::2]
-    half = odd.outgoing(even)[0, np.array(even.orders) > 0]
+        return np.zeros(len(coupling))
     other = np.linalg.solve(coupling.T, half) @ absolute
     return _mended(absolute, coupling @ coupling.T, other, ratio)
 

@@ -120,9 +120,10 @@ def _cost(case: Case, device: Device) -> str:
     from meso.flow.cost import cost
     from meso.flow.kinetic import Kinetic
 
-    auto, order = case.flow.harmonics == "auto", case.flow.degree or device.order
+    auto, order = case.flow.harmonics == "auto", case.flow.degree_on(device)
+    numbers = (FIRST, 4 * FIRST, MOST[device.dimension]) if auto else (case.flow.harmonics,)
     lines = []
-    for number in (FIRST, 4 * FIRST, MOST) if auto else (int(case.flow.harmonics),):
+    for number in map(int, numbers):
         model = Kinetic(
             device,
             materials=case.region_materials,

@@ -117,7 +117,7 @@ class Comparison:
             f"  error, of all at most {max(error.error_extrapolated):.1e} in the harmonics and"
             f" {np.nanmax([*error.mesh, 0.0]):.1e} in the mesh",
         ]
-        if max(error.error_extrapolated) > LARGE:
+        if max(error.error_extrapolated) > LARGE and error.particles:
             lines += ['  harmonics cannot tell more here: use flow.model = "particles"']
         return "\n".join(lines)
 
@@ -215,7 +215,7 @@ def compare(
     given: dict[str, Any] = {
         "materials": case.region_materials,
         "thickness": case.geometry.thickness,
-        "order": case.flow.degree or device.order,
+        "order": case.flow.degree_on(device),
     }
 
     def with_law(law: str) -> dict[str, Boundary]:

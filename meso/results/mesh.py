@@ -132,7 +132,7 @@ def _coarser(case: Case) -> float:
 
     Currents alone err by the square: 2e-7 on ribbons where moments do by 2e-5 (degree 3).
     """
-    over, degree = (case.mesh.accuracy or ACCURACY) / ACCURACY, case.flow.degree or 3
+    over, degree = (case.mesh.accuracy or ACCURACY) / ACCURACY, case.flow.order or 3
     moments = any(case.couples(channel) for channel in ("orbital", "spin"))
     power, most = (degree + 1, 1.0) if moments else (2 * degree, _CURRENTS_ALONE)
     return most * float(np.clip(over ** (1 / power), 0.3, 2.0))

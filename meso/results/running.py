@@ -313,7 +313,7 @@ def solve(
         many = start is not None and start.unit_moments.shape[2] >= harmonics
         return model.solve(start if many else before or start, keep=keep)
 
-    degree = case.flow.degree or device.order
+    degree = case.flow.degree_on(device)
     last = (case.flow.harmonics, degree) if keep else None
     flow, convergence = converge(
         lambda n, order, before: kinetic(n, order, before, keep=(n, order) == last),

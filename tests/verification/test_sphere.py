@@ -171,13 +171,9 @@ def test_particles_are_as_good_as_many_harmonics():
 
 
 def test_refusals():
-    """3D meshes, and collisions that no particle can follow."""
+    """Particles on 3D meshes, and collisions that none can follow."""
     device = Device.from_gmsh(GEOMETRIES / "wire.geo", length_unit="nm", order=2)
     matter = metal(mean_free_path=10e-9)
-    laws = {n: Wall(specularity=0.0) for n in device.boundaries}
-    laws |= {n: Contact(potential=0.0) for n in ("source", "drain")}  # type: ignore[misc]
-    with pytest.raises(CaseError, match="but the mesh is 3D"):
-        solved(device, matter, 4, **laws)
     flat = draw("ribbon", matter, ("edges",), order=2)
     laws = {n: Wall(specularity=0.0) for n in ("edges",)}
     laws |= {n: Contact(potential=0.0) for n in ("source", "drain")}  # type: ignore[misc]
