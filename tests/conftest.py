@@ -21,8 +21,8 @@ TIERS = ("verification", "demos", "ranks", "container")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What tests/test_fuzz.py and those that kill processes run."""
     group = parser.getgroup("meso")
-    group.addoption("--mutants", type=int, default=40, help="number of mutants (default 40)")
-    group.addoption("--kills", type=int, default=2, help="kills of a command (default 2)")
+    group.addoption("--mutants", type=int, default=16, help="number of mutants (default 16)")
+    group.addoption("--kills", type=int, default=1, help="kills of a command (default 1)")
     group.addoption("--thorough", action="store_true", help="also what takes too long for CI")
     group.addoption("--seed", type=int, default=1, help="of the mutants (default 1)")
     group.addoption("--mutant", type=int, help="only the mutant of this number")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import mesh_file
+from conftest import mesh_file, thorough
 from loads import Loads, along_normal, natural, rough
 from manufactured import Manufactured
 
@@ -205,7 +205,7 @@ EACH = pytest.mark.parametrize(
 
 @EACH
 @pytest.mark.parametrize("bend", [False, True], ids=["square", "bend"])
-@pytest.mark.parametrize("ratio", [1e-2, 1e-1, 1.0, 10.0, 100.0])
+@pytest.mark.parametrize("ratio", [1e-2, thorough(1e-1), 1.0, thorough(10.0), 100.0])
 def test_orders(meshes, bend, ratio, elements, order):
     """Orders between the two finer meshes, l/h on the finest given.
 
