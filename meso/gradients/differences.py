@@ -133,13 +133,14 @@ class Moved:
 
     def stencil(self) -> Stencil:
         """Steps that the case permits."""
-        problem: Exception | None = None
+        problem = ""
         for stencil in self._stencils:
             try:
                 for k in stencil[0]:
                     self.moved(k)
             except (CaseError, GeometryError) as error:
-                problem = problem or error
+                # Not the error itself: it and this frame would keep each other for ever.
+                problem = problem or str(error)
                 continue
             return stencil
         raise CaseError((self.one.key, f"no step is possible from {self.one.value:g}: {problem}"))
