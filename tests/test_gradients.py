@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -592,3 +594,13 @@ def test_command_refuses_what_is_discrete(file, capsys):
     assert "mesh.geometry_order: not given; is about the mesh" in capsys.readouterr().err
     assert main(["sensitivity", str(file), "--of", "conductence", "--output", "x"]) == 2
     assert 'did you mean "conductance"?' in capsys.readouterr().err
+
+
+def test_results_are_given_up():
+    """Also where an input is at the end of its range, so that a step is refused."""
+    result = meso.run(case(**COARSE, **{"boundaries.edges.wall.specularity": 0.0}), gradients=True)
+    gradient(result, "conductance", of=["boundaries.edges.wall.specularity"])
+    there = weakref.ref(result.device.mesh)
+    del result
+    gc.collect()
+    assert there() is None
