@@ -7,7 +7,7 @@ the factorisation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,14 @@ class Condensed:
             outer = outer + self.given
         inner = -(self.coupling @ outer)
         return inner if self.own is None else inner + self.own
+
+    def transposed(self) -> Condensed:
+        """The same of the transposed matrices."""
+        assert self.block is not None
+        n = self.rows.shape[1]
+        across, turned = (part.swapaxes(1, 2) for part in (self.block[:, :n], self.block[:, n:]))
+        block = np.concatenate([self.coupling.swapaxes(1, 2) @ turned, turned], axis=1)
+        return replace(self, coupling=np.linalg.solve(turned, across), block=block)
 
 
 @dataclass(slots=True)
@@ -139,7 +147,12 @@ class Assembly:
         np.add.at(self.load, rows[keep], load[keep])
 
     def respond(
-        self, factor: Factor | Iterative, rows: np.ndarray, loads: np.ndarray
+        self,
+        factor: Factor | Iterative,
+        rows: np.ndarray,
+        loads: np.ndarray,
+        *,
+        transposed: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The solution for another load of cells, without what is given.
 
@@ -147,13 +160,15 @@ class Assembly:
             factor: What :meth:`factorise` or :meth:`iterative` returned.
             rows: Local unknowns of the outer positions of all cells, (c, o), -1 for none.
             loads: On all positions of the cells, outer ones first, (c, n).
+            transposed: True for the solution of the transposed system.
 
         Returns:
             At the local unknowns, and at all positions of the cells, (n,) and (c, n).
         """
         o = rows.shape[1]
         outer, inner = loads[:, :o].copy(), np.zeros((len(loads), loads.shape[1] - o))
-        for part in self.batches:
+        batches = [part.transposed() if transposed else part for part in self.batches]
+        for part in batches:
             assert part.block is not None
             inside = np.linalg.solve(part.block[:, o:], loads[part.cells, o:, None])
             outer[part.cells] -= (part.block[:, :o] @ inside)[..., 0]
@@ -161,9 +176,9 @@ class Assembly:
         right = np.zeros((self.unknowns.size, 1))
         keep = rows >= 0
         right[:, 0] = np.bincount(rows[keep], outer[keep], minlength=len(right))
-        x = factor.solve(right)[:, 0]
+        x = (factor.solve_transposed if transposed else factor.solve)(right)[:, 0]
         at = np.where(keep, x[rows], 0.0) if len(x) else np.zeros(rows.shape)
-        for part in self.batches:
+        for part in batches:
             inner[part.cells] -= (part.coupling @ at[part.cells, :, None])[..., 0]
         return x, np.concatenate([at, inner], axis=1)
 

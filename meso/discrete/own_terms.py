@@ -58,6 +58,33 @@ _ROUNDING = 1e-13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnForm:
+    """Added terms that are no loads, for their derivatives (:mod:`meso.discrete.own_variation`).
+
+    Attributes:
+        form: Their sum, of test and trial functions.
+        coefficients: Quantities of materials that it is made of, and the functions in their places.
+        rows: Test functions over the scaled unknowns of a cell, shape (m,).
+        columns: Trial functions over these, shape (m,).
+    """
+
+    form: ufl.Form
+    coefficients: Sequence[tuple[Quantity, dolfinx.fem.Function]]
+    rows: np.ndarray
+    columns: np.ndarray
+
+    @property
+    def quantities(self) -> dict[str, Quantity]:
+        """Quantities of materials by the names of their derivatives."""
+        return {self.name(i): quantity for i, (quantity, _) in enumerate(self.coefficients)}
+
+    @staticmethod
+    def name(index: int) -> str:
+        """The name of the derivative in one of ``coefficients``."""
+        return f"own_term.{index}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OwnTerms:
     """Element tensors of added terms, in scaled variables.
 
@@ -65,11 +92,13 @@ class OwnTerms:
         matrices: On the unknowns of each cell, field by field, node by node, shape (c, m, m).
         loads: Right-hand sides there, shape (c, m), or None.
         symmetric: Whether the matrices are, on all ranks.
+        form: What the matrices are of; None where all terms are loads.
     """
 
     matrices: np.ndarray
     loads: np.ndarray | None
     symmetric: bool
+    form: OwnForm | None = None
 
 
 def own_terms(
@@ -105,8 +134,12 @@ def own_terms(
         (trial,), (test,) = trial, test
     highest = max(field.highest for field, *_ in fields)
 
+    coefficients: list[tuple[Quantity, dolfinx.fem.Function]] = []
+
     def material(quantity: Quantity) -> Any:
-        return coefficient(device, highest, lambda cells, x: sample(quantity, cells, x))
+        function = coefficient(device, highest, lambda cells, x: sample(quantity, cells, x))
+        coefficients.append((quantity, function))
+        return function
 
     x = ufl.SpatialCoordinate(device.mesh)
     common = {"n": device.n, "x": x, "material": material, "dx": device.dx, "ds": device.ds}
@@ -118,19 +151,20 @@ def own_terms(
     sizes = [e.dim for e in elements]
     rows = np.repeat([row for *_, row, _ in fields], sizes)
     columns = np.repeat([column for *_, column in fields], sizes)
-    matrices, loads = np.zeros((*dofs.shape, dofs.shape[1])), None
+    matrices, loads, own = np.zeros((*dofs.shape, dofs.shape[1])), None, None
     if not left.empty():
         matrix = dolfinx.fem.assemble_matrix(functional(left)).to_scipy().tocsr()
         # Each row holds the unknowns of its cell, in ascending order.
         position = np.argsort(np.argsort(dofs, axis=1), axis=1)
         at = matrix.indptr[dofs][:, :, None] + position[:, None, :]
         matrices = matrix.data[at] * rows[:, None] * columns
+        own = OwnForm(form=left, coefficients=coefficients, rows=rows, columns=columns)
     if not right.empty():
         loads = dolfinx.fem.assemble_vector(functional(right)).array[dofs] * rows
     apart = np.abs(matrices - matrices.swapaxes(1, 2)).max(initial=0.0)
     size = largest(device.comm, np.abs(matrices).max(initial=0.0))
     symmetric = largest(device.comm, apart) <= _ROUNDING * size
-    return OwnTerms(matrices=matrices, loads=loads, symmetric=symmetric)
+    return OwnTerms(matrices=matrices, loads=loads, symmetric=symmetric, form=own)
 
 
 def _checked(term: Term, symbols: Symbols) -> ufl.Form:

@@ -44,11 +44,16 @@ class State:
     level: np.ndarray
 
 
-def in_shape(form: ufl.Form) -> ufl.Form:
-    """Derivative of a number in the nodes of the geometry, with the values of functions held."""
+def in_shape(form: ufl.Form, motion: ufl.Argument | None = None) -> ufl.Form:
+    """Derivative of a number in the shape, with the values of functions held.
+
+    In the nodes of the geometry, or for a motion that is given.
+    """
     domain = form.ufl_domain()
-    nodes = ufl.TestFunction(ufl.FunctionSpace(domain, domain.ufl_coordinate_element()))
-    return ufl.derivative(form, ufl.SpatialCoordinate(domain), nodes)
+    if motion is None:
+        element = domain.ufl_coordinate_element()
+        motion = ufl.TestFunction(ufl.FunctionSpace(domain, element))
+    return ufl.derivative(form, ufl.SpatialCoordinate(domain), motion)
 
 
 def _fields(shape: Shape, current: Space) -> tuple[list[Any], list[Any]]:

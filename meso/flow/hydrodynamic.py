@@ -301,7 +301,8 @@ class Hydrodynamic:
 
         Args:
             keep: True to keep what derivatives need: the flow has an ``adjoint`` then, unless
-                there are terms or a magnetic field.
+                there are added terms that are loads, or make the matrix of an iterative solver
+                unsymmetric.
 
         Returns:
             The flow.
@@ -312,9 +313,9 @@ class Hydrodynamic:
         problem, system = self._system(keep=keep)
         solutions = system.solve()
         adjoint = None
-        if keep and not self.terms:
-            discrete = system.discrete
-            adjoint = HydrodynamicAdjoint(self, discrete, solutions, system.respond, system.close)
+        transposes = problem.symmetric or isinstance(system, DirectSystem)
+        if keep and transposes and not system.discrete.loaded:
+            adjoint = HydrodynamicAdjoint(self, system, solutions)
         else:
             system.close()
         return driven(

@@ -1,9 +1,13 @@
-"""Derivatives of hydrodynamic flow (:mod:`meso.flow.adjoint`): those of the discrete problem."""
+"""Derivatives of hydrodynamic flow (:mod:`meso.flow.adjoint`): those of the discrete problem.
+
+Where a magnetic field or other added terms make the matrix K unsymmetric, the solutions on the left
+are those of K^T, with the factor of K.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,7 @@ from meso.device import Facets
 from meso.discrete.cells import at_geometry_nodes
 from meso.discrete.fields import Field
 from meso.discrete.kernels import Space
+from meso.discrete.own_variation import OwnVariation
 from meso.discrete.variation import CONDUCTOR, FlowVariation, State
 from meso.equations import contacts, walls
 from meso.flow.adjoint import Adjoint, Mix, of_ports
@@ -23,6 +28,7 @@ from meso.flow.discretisation import (
     Solutions,
     augmentation,
 )
+from meso.flow.magnetic import Turning
 from meso.flow.result import DriveResponse, drive_response, mixture
 from meso.materials.material import Material
 from meso.mpi import total
@@ -70,23 +76,15 @@ class HydrodynamicAdjoint(Adjoint):
 
     Args:
         model: The model, with its device, materials, boundaries, scales and thickness.
-        discrete: Its discretisation.
+        system: What solved it, kept for other loads; closed with this.
         solutions: For unit potentials of the ports.
-        respond: From loads on the moments and the potential of cells, (c, m), to the solution.
-        close: Frees what that needs.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        discrete: Discretisation,
-        solutions: Solutions,
-        respond: Callable[[np.ndarray], Solutions],
-        close: Callable[[], None],
-    ) -> None:
-        self.model, self.discrete, self.solutions = model, discrete, solutions
-        self.device, self.ports = model.device, discrete.problem.ports
-        self._respond, self._close = respond, close
+    def __init__(self, model: Any, system: Any, solutions: Solutions) -> None:
+        self.model, self.system, self.solutions = model, system, solutions
+        self.discrete: Discretisation = system.discrete
+        self.device, discrete = model.device, self.discrete
+        self.ports, self.symmetric = discrete.problem.ports, discrete.problem.symmetric
         enriched = discrete.problem.elements == CROUZEIX_RAVIART
         space = Space(discrete.problem.order, self.device.dimension, enriched)
         self._variation = FlowVariation(discrete.cells, space)
@@ -103,12 +101,44 @@ class HydrodynamicAdjoint(Adjoint):
 
     def close(self) -> None:
         """Free what is kept, on all ranks together."""
-        self._close()
+        self.system.close()
+
+    @cached_property
+    def _own(self) -> OwnVariation | None:
+        """Derivatives of added terms."""
+        own = self.discrete.problem.own
+        return None if own is None or own.form is None else OwnVariation(self.device, own.form)
+
+    @cached_property
+    def _left(self) -> Solutions:
+        """Solutions of K^T for unit potentials of the ports."""
+        if self.symmetric:
+            return self.solutions
+        discrete = self.discrete
+        (c, p), q, found = discrete.vector.dofs.shape, discrete.scalar.dofs.shape[1], []
+        for port in self.ports:
+            facets, flux = discrete.port_flux(port)
+            load = np.zeros((c, p, self.device.dimension))
+            np.add.at(load, (facets.cell[:, None], discrete.vector.on_facet[facets.local]), -flux)
+            found.append(self._respond(np.hstack([load.reshape(c, -1), np.zeros((c, q))])))
+        return replace(
+            found[0],
+            **{
+                part: np.concatenate([getattr(one, part) for one in found])
+                for part in ("vector", "scalar", "levels")
+            },
+        )
+
+    def _respond(self, loads: np.ndarray) -> Solutions:
+        """The solution of K^T for loads on the moments and the potential of cells, (c, m)."""
+        if self.symmetric:
+            return self.system.respond(loads)  # type: ignore[no-any-return]
+        return self.system.respond(loads, transposed=True)  # type: ignore[no-any-return]
 
     def conductance(self, left: Mix, right: Mix) -> Sensitivity:
         """Of left^T G right."""
         one, other = (of_ports(mix, self.ports) for mix in (right, left))
-        states = (_Mixed.of(self.solutions, mix, mix) for mix in (one, other))
+        states = _Mixed.of(self.solutions, one, one), _Mixed.of(self._left, other, other)
         return self._of(*states) * self._unit
 
     def functional(
@@ -121,8 +151,10 @@ class HydrodynamicAdjoint(Adjoint):
 
     def dual(
         self, current: np.ndarray | None = None, potential: np.ndarray | None = None
-    ) -> tuple[Field, Field]:
-        """As :meth:`Adjoint.dual` says."""
+    ) -> tuple[Field, Field] | None:
+        """As :meth:`Adjoint.dual` says; None where K is not symmetric."""
+        if not self.symmetric:
+            return None
         dual, _ = self._dual(current, potential)
         found = replace(self.solutions, vector=dual.vector[None], scalar=dual.scalar[None])
         density, voltage = mixture(self.model, found, joined=False)(np.array([1 / self._unit]))
@@ -148,21 +180,24 @@ class HydrodynamicAdjoint(Adjoint):
         driven = drive_response(self.ports, self.model.boundaries, self.response, t)
         dual = _Mixed.of(self._respond(loads), np.ones(1), np.zeros(len(self.ports)))
         held = -self._unit * driven.floating
-        return dual + _Mixed.of(self.solutions, held, held), driven
+        return dual + _Mixed.of(self._left, held, held), driven
 
     def coefficients(
         self, material: Material, magnetic_field: float | None = None
     ) -> dict[str, float]:
-        """Resistivity 1/sigma and stress l^2/sigma."""
-        length: Any = material.vorticity_diffusion_length
-        sigma: Any = material.conductivity
-        return {"resistivity": float(1 / sigma), "stress": float(length**2 / sigma)}
+        """Resistivity 1/sigma, stress l^2/sigma, and what added terms are made of."""
+        out, own = _conductor(material), self.discrete.problem.own
+        for name, quantity in own.form.quantities.items() if own and own.form else ():
+            if isinstance(quantity, Turning) and magnetic_field is not None:
+                quantity = Turning(magnetic_field)
+            out[name] = float(quantity(material))
+        return out
 
     def wall_coefficients(self, law: Boundary, material: Material) -> dict[str, float]:
         """Stress, slip rate, and of reservoirs the step of the potential over J_n."""
         if isinstance(law, Periodic) or (isinstance(law, Wall) and law.slip_length == 0):
             return {}
-        of = self.coefficients(material)
+        of = _conductor(material)
         if isinstance(law, Wall):  # the resistivity by the penalty on J.n
             return {**of, "slip_rate": float(law.slip_rate(material))}
         if law.law == "ideal":
@@ -174,7 +209,10 @@ class HydrodynamicAdjoint(Adjoint):
     # -- the form ------------------------------------------------------------------------------
 
     def _of(self, one: _Mixed, other: _Mixed) -> Sensitivity:
-        """-d [a(one, other) - loads], the loads of the ports that drive each on the other."""
+        """-d [a(one, other) - loads], the loads of the ports that drive each on the other.
+
+        One is of K, the other of K^T.
+        """
         cells, facets = self.discrete.cells, self.device.facets
         count, d = cells.count, cells.dimension
         cell, nodes = [np.empty(0, np.int64)], [np.empty((0, cells.nodes.shape[1], d))]
@@ -196,7 +234,7 @@ class HydrodynamicAdjoint(Adjoint):
                     of_facets[key][here] -= values * self._scale[key]
         known = not any(m.varies for m in self.model.materials.values())
         moved = at_geometry_nodes(self.device, np.concatenate(cell), np.concatenate(nodes))
-        return Sensitivity(
+        found = Sensitivity(
             cells={
                 name: -self._scale[name] * values
                 for name, values in zip(CONDUCTOR, coefficients.T, strict=True)
@@ -204,6 +242,18 @@ class HydrodynamicAdjoint(Adjoint):
             facets=of_facets,
             nodes=-moved / self.device.extent if known else None,
         )
+        return found if self._own is None else found + -1.0 * self._added(self._own, one, other)
+
+    def _added(self, own: OwnVariation, one: _Mixed, other: _Mixed) -> Sensitivity:
+        """Of added terms."""
+        dofs, every = self.discrete.vector.dofs, np.arange(self.discrete.cells.count)
+        right, left = (
+            np.hstack([mixed.vector[dofs].reshape(len(dofs), -1), mixed.scalar])
+            for mixed in (one, other)
+        )
+        nodes, cells = own(left, right)
+        moved = None if nodes is None else at_geometry_nodes(self.device, every, nodes)
+        return Sensitivity(cells=cells, nodes=moved)
 
     def _state(self, mixed: _Mixed, cells: np.ndarray, level: np.ndarray) -> State:
         current = mixed.vector[self.discrete.vector.dofs[cells]].reshape(len(cells), -1)
@@ -256,3 +306,10 @@ class HydrodynamicAdjoint(Adjoint):
             for part, values in zip(("stress", "resistivity"), parts, strict=True):
                 found[part] = found.get(part, 0.0) + factor * values
         return nodes, found
+
+
+def _conductor(material: Material) -> dict[str, float]:
+    """Resistivity 1/sigma and stress l^2/sigma."""
+    length: Any = material.vorticity_diffusion_length
+    sigma: Any = material.conductivity
+    return {"resistivity": float(1 / sigma), "stress": float(length**2 / sigma)}

@@ -12,6 +12,7 @@ l^2 s/sigma, is an integral over half of the directions and knows nothing of the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ufl
@@ -20,6 +21,18 @@ from meso.boundary import Boundary, Contact
 from meso.discrete.own_terms import Term
 from meso.equations.hydrodynamic import hall_viscosity, lorentz, strain, turned, viscosity
 from meso.equations.walls import along
+from meso.materials.material import Material
+
+
+@dataclass(frozen=True, slots=True)
+class Turning:
+    """lambda/R_c of a material in a field along z, T."""
+
+    field: float
+
+    def __call__(self, material: Material) -> float:
+        """Of a material."""
+        return material.turning(self.field)
 
 
 def magnetic_term(boundaries: Mapping[str, Boundary], field: float) -> Term:
@@ -32,7 +45,7 @@ def magnetic_term(boundaries: Mapping[str, Boundary], field: float) -> Term:
     ideal = [n for n, law in boundaries.items() if isinstance(law, Contact) and law.law == "ideal"]
 
     def magnetic(of: Any) -> ufl.Form:
-        t, gamma = of.material(lambda m: m.turning(field)), of.material(lambda m: m.gamma2)
+        t, gamma = of.material(Turning(field)), of.material(lambda m: m.gamma2)
         stress = of.diffusion_length**2 / of.conductivity
         less = -4 * t**2 / (gamma**2 + 4 * t**2) * stress
         hall = 2 * t * gamma / (gamma**2 + 4 * t**2) * stress

@@ -188,10 +188,15 @@ class DirectSystem:
             levels=self.discrete.spread_levels(on_walls),
         )
 
-    def respond(self, loads: np.ndarray) -> Solutions:
-        """The solution for other loads on the moments and the potential of cells, (c, m)."""
+    def respond(self, loads: np.ndarray, *, transposed: bool = False) -> Solutions:
+        """The solution for other loads on the moments and the potential of cells, (c, m).
+
+        If ``transposed`` that of the transposed system.
+        """
         cells, n = np.arange(len(loads)), self.moments.count
-        x, found = self.assembly.respond(self.factor, self._rows(cells), loads[:, self._order])
+        x, found = self.assembly.respond(
+            self.factor, self._rows(cells), loads[:, self._order], transposed=transposed
+        )
         whole = np.empty_like(loads)
         whole[:, self._order] = found
         vector = np.zeros((self.vector.nodes, n))

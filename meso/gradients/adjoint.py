@@ -106,8 +106,9 @@ class Chain:
         table[("thickness",)] = thickness
         out = np.full(len(self.wanted), np.nan)
         for i, one in enumerate(self.wanted):
-            if one.key == "flow.magnetic_field" and not self.result.flow.kinetic:
-                continue  # no coefficient of the hydrodynamic adjoint has it
+            flow = self.result.flow
+            if one.key == "flow.magnetic_field" and not (flow.kinetic or flow.magnetic_field):
+                continue  # without a field no coefficient of the hydrodynamic adjoint has it
             if not one.parameter:
                 out[i] = sum(table.get(p, 0.0) * slope for p, slope in self.slopes[i].items())
             elif found.nodes is not None:
@@ -118,7 +119,8 @@ class Chain:
 def applies(result: Result) -> bool:
     """Whether the adjoints know this kind of case."""
     varies = any(material.varies for material in result.case.region_materials.values())
-    return not (any(result.terms) or varies)
+    flow, density = result.terms
+    return not (varies or density or (flow and densities.is_coupled(result)))
 
 
 def derivatives(
@@ -181,7 +183,9 @@ def kept(result: Result) -> Iterator[Result]:
     if result.flow.adjoint is not None:
         yield result
         return
-    flow, _ = solve(settled(result), result.device, start=result.flow, keep=True)
+    flow, _ = solve(
+        settled(result), result.device, start=result.flow, terms=result.terms[0], keep=True
+    )
     try:
         yield replace(result, flow=flow)
     finally:
