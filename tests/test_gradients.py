@@ -16,6 +16,7 @@ from conftest import GEOMETRIES, thorough
 
 import meso
 from meso.cli import main
+from meso.equations.hydrodynamic import lorentz
 from meso.exact import Bend, Ribbon
 from meso.gradients import (
     Gradient,
@@ -275,6 +276,27 @@ def test_field_that_is_zero():
     result = meso.run(case(**COARSE, **{"materials.metal.fermi_wavevector": "1e9 1/m"}))
     with pytest.raises(meso.CaseError, match="flow.magnetic_field: no adjoint knows how conduc"):
         result.gradient("conductance", of="flow.magnetic_field", method="adjoint")
+
+
+def swirl(of: Any) -> Any:
+    """A Lorentz force that grows along the conductor."""
+    turning = of.material(lambda m: m.mean_free_path) / 1e-7 * of.x[0] / 1e-7
+    return lorentz(of.J, of.w, turning / of.conductivity) * of.dx
+
+
+@pytest.mark.parametrize("terms", [(), (swirl,)])
+def test_field_and_added_terms(terms):
+    """One transposed solve where the matrix is not symmetric; the field through what it turns."""
+    changes: dict[str, Any] = {"materials.metal.fermi_wavevector": "1e9 1/m"}
+    if not terms:
+        changes["flow.magnetic_field"] = "0.3 T"
+    result = meso.run(case(**COARSE, **changes), terms=terms, gradients=True)
+    names = ["conductance", "edges.1.orbital_moment", "edges.2.orbital_moment"]
+    own = "materials.metal.mean_free_path" if terms else "flow.magnetic_field"
+    of = ["geometry.parameters.length", own]
+    exact = gradient(result, names, of, method="adjoint")
+    other = gradient(result, names, of, method="differences")
+    assert relative_to_largest(exact, other).max() < 1e-7
 
 
 def test_probes():

@@ -76,12 +76,7 @@ class OwnForm:
     @property
     def quantities(self) -> dict[str, Quantity]:
         """Quantities of materials by the names of their derivatives."""
-        return {self.name(i): quantity for i, (quantity, _) in enumerate(self.coefficients)}
-
-    @staticmethod
-    def name(index: int) -> str:
-        """The name of the derivative in one of ``coefficients``."""
-        return f"own_term.{index}"
+        return {f"own_term.{i}": quantity for i, (quantity, _) in enumerate(self.coefficients)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +153,8 @@ def own_terms(
         position = np.argsort(np.argsort(dofs, axis=1), axis=1)
         at = matrix.indptr[dofs][:, :, None] + position[:, None, :]
         matrices = matrix.data[at] * rows[:, None] * columns
-        own = OwnForm(form=left, coefficients=coefficients, rows=rows, columns=columns)
+        used = [each for each in coefficients if each[1] in left.coefficients()]
+        own = OwnForm(form=left, coefficients=used, rows=rows, columns=columns)
     if not right.empty():
         loads = dolfinx.fem.assemble_vector(functional(right)).array[dofs] * rows
     apart = np.abs(matrices - matrices.swapaxes(1, 2)).max(initial=0.0)

@@ -1,7 +1,8 @@
-"""Derivatives of added terms between two states, nodal values held (:mod:`meso.discrete.own_terms`).
+"""Derivatives of added terms (:mod:`meso.discrete.own_terms`) between two states.
 
-The form with both states in the place of its arguments is a number: UFL differentiates it in the
-coordinates of the mesh, and in the quantities of materials that the terms were made of.
+The form with both states in the place of its arguments is a number. With the values at nodes held
+UFL differentiates it in the coordinates of the mesh, and in the quantities of materials that the
+terms were made of.
 """
 
 from __future__ import annotations
@@ -46,16 +47,13 @@ class OwnVariation:
         self._nodes = self._changes = None
         if self.moves:
             self._nodes = _Vector(device, _broken(device), lambda motion: in_shape(form, motion))
-        self._used = [i for i, one in enumerate(given) if one in form.coefficients()]
-        if self._used:
-            self._changes = _Vector(
-                device,
-                ("DG", 0, (len(self._used),)),
-                lambda each: sum(
-                    (ufl.derivative(form, given[i], each[k]) for k, i in enumerate(self._used)),
-                    ufl.Form([]),
-                ),
-            )
+        if given:
+
+            def changes(each: Any) -> ufl.Form:
+                parts = [ufl.derivative(form, one, each[i]) for i, one in enumerate(given)]
+                return sum(parts, ufl.Form([]))
+
+            self._changes = _Vector(device, ("DG", 0, (len(given),)), changes)
 
     def __call__(
         self, left: np.ndarray, right: np.ndarray
@@ -74,8 +72,7 @@ class OwnVariation:
         for function, values in (self._left, left * own.rows), (self._right, right * own.columns):
             function.x.array[function.function_space.dofmap.list[: len(values)]] = values
         if self._changes is not None:
-            columns = self._changes.assembled()[:, 0].T
-            changes = {own.name(i): values for i, values in zip(self._used, columns, strict=True)}
+            changes = dict(zip(own.quantities, self._changes.assembled()[:, 0].T, strict=True))
         return None if self._nodes is None else self._nodes.assembled(), changes
 
 

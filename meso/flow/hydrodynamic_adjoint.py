@@ -121,13 +121,11 @@ class HydrodynamicAdjoint(Adjoint):
             load = np.zeros((c, p, self.device.dimension))
             np.add.at(load, (facets.cell[:, None], discrete.vector.on_facet[facets.local]), -flux)
             found.append(self._respond(np.hstack([load.reshape(c, -1), np.zeros((c, q))])))
-        return replace(
-            found[0],
-            **{
-                part: np.concatenate([getattr(one, part) for one in found])
-                for part in ("vector", "scalar", "levels")
-            },
+        vector, scalar, levels = (
+            np.concatenate([getattr(one, part) for one in found])
+            for part in ("vector", "scalar", "levels")
         )
+        return replace(found[0], vector=vector, scalar=scalar, levels=levels)
 
     def _respond(self, loads: np.ndarray) -> Solutions:
         """The solution of K^T for loads on the moments and the potential of cells, (c, m)."""
@@ -234,7 +232,7 @@ class HydrodynamicAdjoint(Adjoint):
                     of_facets[key][here] -= values * self._scale[key]
         known = not any(m.varies for m in self.model.materials.values())
         moved = at_geometry_nodes(self.device, np.concatenate(cell), np.concatenate(nodes))
-        found = Sensitivity(
+        out = Sensitivity(
             cells={
                 name: -self._scale[name] * values
                 for name, values in zip(CONDUCTOR, coefficients.T, strict=True)
@@ -242,7 +240,7 @@ class HydrodynamicAdjoint(Adjoint):
             facets=of_facets,
             nodes=-moved / self.device.extent if known else None,
         )
-        return found if self._own is None else found + -1.0 * self._added(self._own, one, other)
+        return out if self._own is None else out + -1.0 * self._added(self._own, one, other)
 
     def _added(self, own: OwnVariation, one: _Mixed, other: _Mixed) -> Sensitivity:
         """Of added terms."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import dolfinx
 import numpy as np
 import pytest
+import ufl
 from conftest import GEOMETRIES, material
 
 from meso import Contact, Device, Periodic, Wall
+from meso.equations.hydrodynamic import hall_viscosity
 from meso.flow import Flow, Hydrodynamic, Kinetic, Ohmic
 from meso.moment_gradients import has_gradient, moment_gradient
 from meso.orbital import edge_moments, orbital_density, vorticity
@@ -32,6 +35,10 @@ class Example:
         self.model = {"ohmic": Ohmic, "kinetic": Kinetic}.get(model, Hydrodynamic)
         self.options = {"harmonics": 4, **options} if model == "kinetic" else options
         self.materials = dict(zip(self.device.regions, (CLEAN, DIRTY), strict=False))
+        if "magnetic_field" in options:
+            self.materials = {
+                n: replace(m, fermi_wavevector=1e9) for n, m in self.materials.items()
+            }
         if tensor:
             self.materials = {n: material(orbital_coupling=TENSOR) for n in self.device.regions}
         if self.device.dimension == 3:
@@ -114,12 +121,21 @@ def functional(flow: Flow, current: np.ndarray, potential: np.ndarray) -> float:
     return float(flow.device.comm.allreduce(float(local)))
 
 
+def turned(of) -> ufl.Form:
+    """A term without symmetry, in the conductor and on its boundary."""
+    twisted = hall_viscosity(of.J, of.w, of.diffusion_length**2 / of.conductivity * of.x[0] / 1e-7)
+    pull = of.material(lambda m: m.mean_free_path) / of.conductivity * of.J[0] * of.w[1]
+    return twisted * of.dx + pull * ufl.cos(of.n[0]) * of.ds
+
+
 EXAMPLES = {
     "constriction": ("constriction", "hydrodynamic", 2, {}),
     "two materials": ("bilayer", "hydrodynamic", 4, {}),
     "Hall bar": ("hall_bar", "hydrodynamic", 2, {}),
     "periodic": ("wavy_channel", "hydrodynamic", 4, {}),
     "iterative": ("bilayer", "hydrodynamic", 2, {"solver": "iterative"}),
+    "magnetic field": ("hall_bar", "hydrodynamic", 2, {"magnetic_field": 0.5}),
+    "added terms": ("bilayer", "hydrodynamic", 3, {"terms": [turned]}),
     "ohmic": ("bilayer", "ohmic", 3, {}),
 }
 
@@ -191,6 +207,37 @@ def test_what_ports_are_given():
 def test_flows_without_derivatives():
     example = Example("ribbon", "hydrodynamic", 2)
     assert example.solve().adjoint is None
+    loads = example.solve(terms=[lambda of: 1e3 * of.w[0] * of.dx], keep=True)
+    assert loads.adjoint is None
+
+
+def test_added_terms_that_do_not_move():
+    """Functions of the user's own: derivatives in coefficients, none in the shape."""
+    example = Example("ribbon", "hydrodynamic", 2)
+    own = dolfinx.fem.Function(dolfinx.fem.functionspace(example.device.mesh, ("DG", 0)))
+    own.x.array[:] = 50.0
+
+    def pull(of):
+        return own * ufl.dot(of.J, of.w) * of.dx
+
+    flow = example.solve(terms=[pull], keep=True)
+    port = flow.adjoint.ports[0]
+    found = flow.adjoint.conductance(port, port)
+    assert found.nodes is None
+
+    def change(t: float) -> tuple[dict, dict]:
+        materials = {
+            n: replace(m, conductivity=m.conductivity * (1 + t))
+            for n, m in example.materials.items()
+        }
+        return materials, example.laws
+
+    def conductance(t: float) -> float:
+        return example.solve(terms=[pull], materials=change(t)[0]).conductance_matrix[0, 0]
+
+    got = example.of_coefficients(found, flow, change)
+    assert got == pytest.approx(slope(conductance, 3e-4), rel=1e-6)
+    flow.adjoint.close()
 
 
 MOMENTS = {
