@@ -112,20 +112,7 @@ class HydrodynamicAdjoint(Adjoint):
     @cached_property
     def _left(self) -> Solutions:
         """Solutions of K^T for unit potentials of the ports."""
-        if self.symmetric:
-            return self.solutions
-        discrete = self.discrete
-        (c, p), q, found = discrete.vector.dofs.shape, discrete.scalar.dofs.shape[1], []
-        for port in self.ports:
-            facets, flux = discrete.port_flux(port)
-            load = np.zeros((c, p, self.device.dimension))
-            np.add.at(load, (facets.cell[:, None], discrete.vector.on_facet[facets.local]), -flux)
-            found.append(self._respond(np.hstack([load.reshape(c, -1), np.zeros((c, q))])))
-        vector, scalar, levels = (
-            np.concatenate([getattr(one, part) for one in found])
-            for part in ("vector", "scalar", "levels")
-        )
-        return replace(found[0], vector=vector, scalar=scalar, levels=levels)
+        return self.solutions if self.symmetric else self.system.solve(transposed=True)
 
     def _respond(self, loads: np.ndarray) -> Solutions:
         """The solution of K^T for loads on the moments and the potential of cells, (c, m)."""

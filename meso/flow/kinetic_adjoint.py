@@ -1,7 +1,7 @@
 """Derivatives of what a kinetic flow yields (:mod:`meso.flow.adjoint`).
 
 In a magnetic field K^T is the operator of the opposite field: the solutions on the left are those
-of another run, which is made when they are first needed.
+of another run, which is made when they are first needed; of a direct solver, with the factor of K.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class KineticAdjoint(Adjoint):
         """The system of K^T and its solutions."""
         if not self.model.magnetic_field:
             return self.system, self.solutions
+        if isinstance(self.system, DirectSystem):
+            return self.system, self.system.solve(transposed=True)
         return self.model.opposite().solved(keep=True)
 
     def conductance(self, left: Mix, right: Mix) -> Sensitivity:
@@ -126,7 +128,8 @@ class KineticAdjoint(Adjoint):
             loads = np.zeros((dofs.size, moments.shape[1]))
             loads[first] = moments[nodes]
             loads = loads.reshape(len(dofs), dofs.shape[1] * moments.shape[1])
-            found = system.respond(np.concatenate([loads, potential], axis=1))
+            loads = np.concatenate([loads, potential], axis=1)
+            found = system.respond(loads, transposed=bool(self.model.magnetic_field))
         return _mixed(found, np.ones(1))
 
     def _bilinear(
@@ -167,7 +170,7 @@ class KineticAdjoint(Adjoint):
     def close(self) -> None:
         """Free what is kept, on all ranks together."""
         self.system.close()
-        if self.model.magnetic_field and "transposed" in self.__dict__:
+        if "transposed" in self.__dict__ and self.transposed[0] is not self.system:
             self.transposed[0].close()
 
 

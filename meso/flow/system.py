@@ -142,13 +142,18 @@ class DirectSystem:
 
     # -- solution ------------------------------------------------------------------------------
 
-    def solve(self) -> Solutions:
-        """Solve for unit potentials on each port, and for the loads if there are any."""
-        x = self.factor.solve(self.assembly.load)
+    def solve(self, *, transposed: bool = False) -> Solutions:
+        """Solve for unit potentials on each port, and for the loads if there are any.
+
+        If ``transposed`` the transposed system, which has been kept and has no other loads.
+        """
+        factor = self.factor
+        x = (factor.solve_transposed if transposed else factor.solve)(self.assembly.load)
         # The load of a port is -<J_n>, so that its product with a solution is the current that
         # enters there: exactly conservative, symmetric.
         load = self.assembly.load[:, : len(self.problem.ports)]
-        found = self._solutions(x, np.asarray(total(self.problem.device.comm, load.T @ x)))
+        flux = np.asarray(total(self.problem.device.comm, load.T @ x))
+        found = self._solutions(x, flux, transposed=transposed)
         if self.problem.held is not None:
             found.vector[-1] += self.problem.held
         return found
@@ -162,7 +167,7 @@ class DirectSystem:
         np.add.at(load[:, 0], self.unknowns.wall, source)
         return self._solutions(self.factor.solve(load), np.empty((0, 1)))
 
-    def _solutions(self, x: np.ndarray, flux: np.ndarray) -> Solutions:
+    def _solutions(self, x: np.ndarray, flux: np.ndarray, *, transposed: bool = False) -> Solutions:
         """Everywhere, from the unknowns that are not eliminated, (n, sides)."""
         n, sides = self.moments.count, x.shape[1]
         vector = np.zeros((sides, self.vector.nodes, n))
@@ -175,7 +180,7 @@ class DirectSystem:
         scalar[:, :, self.scalar.outer] = outer.transpose(2, 0, 1)
         inside = n * (self.vector.interior.stop - self.vector.interior.start)
         for batch in self.assembly.batches:
-            inner = batch.inner(x).transpose(2, 0, 1)
+            inner = (batch.transposed() if transposed else batch).inner(x).transpose(2, 0, 1)
             nodes = self.vector.dofs[batch.cells][:, self.vector.interior]
             vector[:, nodes] = inner[..., :inside].reshape(sides, *nodes.shape, n)
             scalar[:, batch.cells, self.scalar.interior] = inner[..., inside:]
