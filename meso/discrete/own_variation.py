@@ -19,8 +19,10 @@ from ufl.geometry import GeometricQuantity
 
 from meso.compiled import functional
 from meso.device import Device
+from meso.discrete.cells import at_geometry_nodes
 from meso.discrete.own_terms import OwnForm
 from meso.discrete.variation import in_shape
+from meso.sensitivities import Sensitivity
 
 #: Geometry whose derivative in the nodes UFL knows on all meshes.
 _SMOOTH = (ufl.geometry.SpatialCoordinate, ufl.geometry.FacetNormal)
@@ -36,7 +38,8 @@ class OwnVariation:
 
     def __init__(self, device: Device, own: OwnForm) -> None:
         test, trial = own.form.arguments()
-        self._own, self._left = own, dolfinx.fem.Function(test.ufl_function_space())
+        self.device, self._own = device, own
+        self._left = dolfinx.fem.Function(test.ufl_function_space())
         self._right = dolfinx.fem.Function(trial.ufl_function_space())
         form = ufl.replace(own.form, {test: self._left, trial: self._right})
         given = [function for _, function in own.coefficients]
@@ -55,25 +58,24 @@ class OwnVariation:
 
             self._changes = _Vector(device, ("DG", 0, (len(given),)), changes)
 
-    def __call__(
-        self, left: np.ndarray, right: np.ndarray
-    ) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
-        """Derivatives cell by cell, of states at the scaled unknowns of cells, (c, m).
+    def sensitivity(self, left: np.ndarray, right: np.ndarray) -> Sensitivity:
+        """Of the form between two states at the scaled unknowns of cells, (c, m).
+
+        Its coefficients of cells are named as :attr:`OwnForm.quantities`. All ranks call this.
 
         Args:
             left: In the place of the test functions.
             right: In that of the trial functions.
-
-        Returns:
-            In the geometry nodes of cells, 1/m, shape (c, g, d), or None; and in each quantity of
-            materials in a cell by its name (:attr:`OwnForm.quantities`), SI, shape (c,).
         """
-        own, changes = self._own, dict[str, np.ndarray]()
+        own, changes, moved = self._own, dict[str, np.ndarray](), None
         for function, values in (self._left, left * own.rows), (self._right, right * own.columns):
             function.x.array[function.function_space.dofmap.list[: len(values)]] = values
         if self._changes is not None:
             changes = dict(zip(own.quantities, self._changes.assembled()[:, 0].T, strict=True))
-        return None if self._nodes is None else self._nodes.assembled(), changes
+        if self._nodes is not None:
+            every = np.arange(len(left))
+            moved = at_geometry_nodes(self.device, every, self._nodes.assembled())
+        return Sensitivity(cells=changes, nodes=moved)
 
 
 class _Vector:

@@ -231,14 +231,12 @@ class HydrodynamicAdjoint(Adjoint):
 
     def _added(self, own: OwnVariation, one: _Mixed, other: _Mixed) -> Sensitivity:
         """Of added terms."""
-        dofs, every = self.discrete.vector.dofs, np.arange(self.discrete.cells.count)
+        dofs = self.discrete.vector.dofs
         right, left = (
             np.hstack([mixed.vector[dofs].reshape(len(dofs), -1), mixed.scalar])
             for mixed in (one, other)
         )
-        nodes, cells = own(left, right)
-        moved = None if nodes is None else at_geometry_nodes(self.device, every, nodes)
-        return Sensitivity(cells=cells, nodes=moved)
+        return own.sensitivity(left, right)
 
     def _state(self, mixed: _Mixed, cells: np.ndarray, level: np.ndarray) -> State:
         current = mixed.vector[self.discrete.vector.dofs[cells]].reshape(len(cells), -1)

@@ -112,7 +112,7 @@ class Ohmic:
 
         Args:
             keep: True to keep what derivatives need: the flow has an ``adjoint`` then, unless
-                there are terms, or the conductivity is a tensor.
+                added terms are loads, or the conductivity is a tensor.
 
         Returns:
             The flow.
@@ -121,7 +121,7 @@ class Ohmic:
             ConvergenceError: The system is singular, or the residual too large.
         """
         space, own = lagrange(self.device, self.order), self._own_terms()
-        keep = keep and not self.terms and self.tensors is None
+        keep = keep and (own is None or own.loads is None) and self.tensors is None
         nodal, evidence, system = self._unit_potentials(space, own, keep=keep)
 
         flux = self._fluxes(space, nodal, own)
@@ -191,7 +191,7 @@ class Ohmic:
         nodal[rows >= 0] += x[rows[rows >= 0]]
         for part in assembly.batches:
             nodal[space.dofs[part.cells][:, space.interior]] = part.inner(x)
-        return nodal, evidence, OhmicSystem(space, assembly, factor, rows)
+        return nodal, evidence, OhmicSystem(space, assembly, factor, rows, own)
 
     def _fluxes(self, space: Lagrange, nodal: np.ndarray, own: OwnTerms | None) -> np.ndarray:
         """Scaled currents by consistent fluxes, G_ij = a(phi_j, phi_i), shape (ports, sides).

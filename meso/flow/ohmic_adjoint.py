@@ -1,11 +1,13 @@
 """Derivatives of ohmic flow (:mod:`meso.flow.adjoint`): those of the discrete problem.
 
-G_ij = a(phi_i, phi_j), where the potentials at contacts are held: d G_ij = a'(phi_i, phi_j).
+G_ij = a(phi_i, phi_j), where the potentials at contacts are held: d G_ij = a'(phi_i, phi_j). Where
+added terms make the matrix K unsymmetric phi_i is a solution of K^T, with the factor of K.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from meso.discrete.algebra import Assembly
 from meso.discrete.cells import Lagrange, at_geometry_nodes, cells_of
 from meso.discrete.cells import space as function_space
 from meso.discrete.fields import Field
+from meso.discrete.own_terms import OwnTerms
+from meso.discrete.own_variation import OwnVariation
 from meso.discrete.solvers import Factor, Iterative
 from meso.discrete.variation import conduction
 from meso.flow.adjoint import Adjoint, Mix, of_ports
@@ -33,19 +37,28 @@ class OhmicSystem:
         assembly: Matrices of cells.
         factor: None where there are no unknowns.
         rows: Unknown at each node, -1 for none.
+        own: Added terms, that are no loads; None for none.
     """
 
     space: Lagrange
     assembly: Assembly
     factor: Factor | Iterative | None
     rows: np.ndarray
+    own: OwnTerms | None = None
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether K is."""
+        return self.assembly.symmetric
 
     def respond(self, loads: np.ndarray) -> np.ndarray:
-        """The potential (nodes,) for loads at the nodes of cells, (c, n), zero at contacts."""
+        """Of K^T: potential (nodes,) for loads at the nodes of cells, (c, n), zero at contacts."""
         out = np.zeros(self.space.nodes)
         if self.factor is not None:
             rows = self.rows[self.space.dofs[:, self.space.outer]]
-            out[self.space.dofs] = self.assembly.respond(self.factor, rows, loads)[1]
+            _, out[self.space.dofs] = self.assembly.respond(
+                self.factor, rows, loads, transposed=not self.symmetric
+            )
         return out
 
 
@@ -68,6 +81,26 @@ class OhmicAdjoint(Adjoint):
         self._unit = model.scales.current(self.device.dimension) * (model.thickness or 1.0)
         self.response = flux * self._unit
 
+    @cached_property
+    def _left(self) -> np.ndarray:
+        """Solutions of K^T for unit potentials of the ports, (nodes, ports)."""
+        own = self.system.own
+        if self.system.symmetric or own is None:
+            return self.nodal
+        loads = np.zeros((*self.space.dofs.shape, self.nodal.shape[1]))
+        for batch, matrix in self.model.conduction(self.space):
+            turned = (matrix + own.matrices[batch]).swapaxes(1, 2)
+            loads[batch] = -turned @ self.nodal[self.space.dofs[batch]]
+        return self.nodal + np.stack(
+            [self.system.respond(one) for one in loads.T.swapaxes(1, 2)], 1
+        )
+
+    @cached_property
+    def _own(self) -> OwnVariation | None:
+        """Derivatives of added terms."""
+        own = self.system.own
+        return None if own is None or own.form is None else OwnVariation(self.device, own.form)
+
     def close(self) -> None:
         """Free what is kept, on all ranks together."""
         if self.system.factor is not None:
@@ -75,8 +108,8 @@ class OhmicAdjoint(Adjoint):
 
     def conductance(self, left: Mix, right: Mix) -> Sensitivity:
         """Of left^T G right."""
-        one, other = (self.nodal @ of_ports(mix, self.ports) for mix in (left, right))
-        return self._of(one, other) * self._unit
+        one, other = (of_ports(mix, self.ports) for mix in (left, right))
+        return self._of(self._left @ one, self.nodal @ other) * self._unit
 
     def functional(
         self, current: np.ndarray | None = None, potential: np.ndarray | None = None
@@ -91,8 +124,10 @@ class OhmicAdjoint(Adjoint):
 
     def dual(
         self, current: np.ndarray | None = None, potential: np.ndarray | None = None
-    ) -> tuple[Field, Field]:
-        """As :meth:`Adjoint.dual` says."""
+    ) -> tuple[Field, Field] | None:
+        """As :meth:`Adjoint.dual` says; None where K is not symmetric."""
+        if not self.system.symmetric:
+            return None
         nodal = self._dual(current, potential)[0] / self._unit
         return self.model.state(nodal)  # type: ignore[no-any-return]
 
@@ -106,14 +141,16 @@ class OhmicAdjoint(Adjoint):
             loads += self._loads(current)
         t = total(self.device.comm, np.tensordot(loads, self.nodal[dofs], 2))
         driven = drive_response(self.ports, self.model.boundaries, self.response, t)
-        return self.system.respond(loads) + self._unit * (self.nodal @ driven.floating), driven
+        return self.system.respond(loads) + self._unit * (self._left @ driven.floating), driven
 
     def coefficients(
         self, material: Material, magnetic_field: float | None = None
     ) -> dict[str, float]:
-        """Conductivity."""
-        sigma: Any = material.conductivity
-        return {"conductivity": float(sigma)}
+        """Conductivity, and what added terms are made of."""
+        own, sigma = self.system.own, material.conductivity
+        given = own.form.quantities if own is not None and own.form is not None else {}
+        of_own = {name: float(quantity(material)) for name, quantity in given.items()}
+        return {"conductivity": float(sigma), **of_own}  # type: ignore[arg-type]
 
     def wall_coefficients(self, law: Boundary, material: Material) -> dict[str, float]:
         """None: walls only keep the current in, contacts hold the potential."""
@@ -122,7 +159,7 @@ class OhmicAdjoint(Adjoint):
     # -- the form ------------------------------------------------------------------------------
 
     def _of(self, one: np.ndarray, other: np.ndarray) -> Sensitivity:
-        """Of a(one, other), scaled potentials at the nodes held."""
+        """Of a(other, one) with the test function one, scaled potentials at the nodes held."""
         cells, space, c = cells_of(self.device), self.space, self.model.coefficients
         nodes = np.zeros(cells.nodes.shape)
         of_sigma = np.zeros(cells.count)
@@ -135,7 +172,10 @@ class OhmicAdjoint(Adjoint):
                 nodes[batch], of_sigma[batch] = conduction(
                     cells, batch, fields, space.degree, degree, sigma
                 )
-        return self._sensitivity(of_sigma / self.model.scales.conductivity, nodes)
+        found = self._sensitivity(of_sigma / self.model.scales.conductivity, nodes)
+        if self._own is None:
+            return found
+        return found + self._own.sensitivity(one[space.dofs], other[space.dofs])
 
     def _sensitivity(self, of_sigma: np.ndarray, nodes: np.ndarray) -> Sensitivity:
         """From d / d conductivity (SI), and d / d nodes of cells in scaled lengths, (c, g, d)."""

@@ -128,6 +128,13 @@ def turned(of) -> ufl.Form:
     return twisted * of.dx + pull * ufl.cos(of.n[0]) * of.ds
 
 
+def drifting(of) -> ufl.Form:
+    """Charge that is carried along x, and leaks through the boundary."""
+    drift = of.conductivity * of.phi.dx(0) * of.psi * (1 + of.x[1] / 1e-7) / 1e-7
+    leak = of.material(lambda m: m.mean_free_path) * of.conductivity / 1e-14 * of.phi * of.psi
+    return drift * of.dx + leak * of.n[0] ** 2 * of.ds
+
+
 EXAMPLES = {
     "constriction": ("constriction", "hydrodynamic", 2, {}),
     "two materials": ("bilayer", "hydrodynamic", 4, {}),
@@ -137,6 +144,7 @@ EXAMPLES = {
     "magnetic field": ("hall_bar", "hydrodynamic", 2, {"magnetic_field": 0.5}),
     "added terms": ("bilayer", "hydrodynamic", 3, {"terms": [turned]}),
     "ohmic": ("bilayer", "ohmic", 3, {}),
+    "added ohmic terms": ("hall_bar", "ohmic", 3, {"terms": [drifting]}),
 }
 
 
