@@ -170,6 +170,8 @@ class _Seen:
             return seen._with(part.problem, part.densities.omega, values, dual)
         if flow.adjoint is None or (flow.kinetic and "_moment" in column):
             return seen
+        if flow.magnetic_field and not flow.kinetic:  # K^T drives no flow of this model
+            return seen
         loads: Any = _Loads(flow.adjoint.ports)
         adjoint.functional(replace(result, flow=replace(flow, adjoint=loads)), column)
         if loads.mixes is not None:

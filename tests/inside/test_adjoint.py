@@ -144,7 +144,7 @@ EXAMPLES = {
     "magnetic field": ("hall_bar", "hydrodynamic", 2, {"magnetic_field": 0.5}),
     "added terms": ("bilayer", "hydrodynamic", 3, {"terms": [turned]}),
     "ohmic": ("bilayer", "ohmic", 3, {}),
-    "added ohmic terms": ("hall_bar", "ohmic", 3, {"terms": [drifting]}),
+    "added ohmic terms": ("hall_bar", "ohmic", 2, {"terms": [drifting]}),
 }
 
 
