@@ -15,6 +15,8 @@ import basix.ufl
 import dolfinx
 import numpy as np
 import ufl
+from ufl.algorithms import estimate_total_polynomial_degree
+from ufl.algorithms.apply_algebra_lowering import apply_algebra_lowering
 
 from meso.compiled import functional
 from meso.device import Device
@@ -121,7 +123,8 @@ def own_terms(
     """
     if not terms:
         return None
-    shape = Shape.kind(cells_of(device), straight=True)
+    cells, every = cells_of(device), np.arange(len(device.cell_region))
+    shape = Shape.kind(cells, straight=True)
     elements = [shape.of(field).ufl_element() for field, _, _ in fields]
     space = dolfinx.fem.functionspace(device.mesh, basix.ufl.mixed_element(elements))
     trial, test = ufl.TrialFunctions(space), ufl.TestFunctions(space)
@@ -132,7 +135,10 @@ def own_terms(
     coefficients: list[tuple[Quantity, dolfinx.fem.Function]] = []
 
     def material(quantity: Quantity) -> Any:
-        function = coefficient(device, highest, lambda cells, x: sample(quantity, cells, x))
+        # Forms know degrees: of numbers in cells it is none.
+        some = sample(quantity, every, cells.nodes[:, :1])
+        degree = highest if largest(device.comm, some.ndim) == 2 else 0
+        function = coefficient(device, degree, lambda cells, x: sample(quantity, cells, x))
         coefficients.append((quantity, function))
         return function
 
@@ -140,6 +146,7 @@ def own_terms(
     common = {"n": device.n, "x": x, "material": material, "dx": device.dx, "ds": device.ds}
     symbols = symbols_of(common, trial, test)
     form = sum((_checked(term, symbols) for term in terms), ufl.Form([]))
+    form = _integrated(form, 2 * (cells.degree - 1))
     # UFL finds both sides only of a form that has a left one.
     left, right = ufl.system(form) if len(form.arguments()) == 2 else (ufl.Form([]), -form)
     dofs = np.asarray(space.dofmap.list[: len(device.cell_region)])
@@ -161,6 +168,19 @@ def own_terms(
     size = largest(device.comm, np.abs(matrices).max(initial=0.0))
     symmetric = largest(device.comm, apart) <= _ROUNDING * size
     return OwnTerms(matrices=matrices, loads=loads, symmetric=symmetric, form=own)
+
+
+def _integrated(form: ufl.Form, bend: int) -> ufl.Form:
+    """With the degrees of quadrature in its integrals, which its derivatives take, too.
+
+    They are those of UFL, and ``bend`` more.
+    """
+    out = []
+    for integral in apply_algebra_lowering(form).integrals():
+        given = integral.metadata()
+        degree = estimate_total_polynomial_degree(integral.integrand()) + bend
+        out.append(integral.reconstruct(metadata={"quadrature_degree": degree, **given}))
+    return ufl.Form(out)
 
 
 def _checked(term: Term, symbols: Symbols) -> ufl.Form:
