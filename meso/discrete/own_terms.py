@@ -155,11 +155,14 @@ def own_terms(
     columns = np.repeat([column for *_, column in fields], sizes)
     matrices, loads, own = np.zeros((*dofs.shape, dofs.shape[1])), None, None
     if not left.empty():
-        matrix = dolfinx.fem.assemble_matrix(functional(left)).to_scipy().tocsr()
-        # Each row holds the unknowns of its cell, in ascending order.
-        position = np.argsort(np.argsort(dofs, axis=1), axis=1)
-        at = matrix.indptr[dofs][:, :, None] + position[:, None, :]
-        matrices = matrix.data[at] * rows[:, None] * columns
+        matrix = dolfinx.fem.assemble_matrix(functional(left)).to_scipy().tocoo()
+        # Cells without any integral have no rows, ghosts have no matrices.
+        cell, position = np.full((2, matrix.shape[0]), -1)
+        cell[dofs], position[dofs] = every[:, None], np.arange(dofs.shape[1])
+        own_cell, i, j = cell[matrix.row], position[matrix.row], position[matrix.col]
+        here = own_cell >= 0
+        matrices[own_cell[here], i[here], j[here]] = matrix.data[here]
+        matrices *= rows[:, None] * columns
         used = [each for each in coefficients if each[1] in left.coefficients()]
         own = OwnForm(form=left, coefficients=used, rows=rows, columns=columns)
     if not right.empty():
@@ -173,14 +176,21 @@ def own_terms(
 def _integrated(form: ufl.Form, bend: int) -> ufl.Form:
     """With the degrees of quadrature in its integrals, which its derivatives take, too.
 
-    They are those of UFL, and ``bend`` more.
+    They are the largest ones that UFL estimates, and ``bend`` more: where there are several for one
+    place DOLFINx 0.9 counts integrals twice.
     """
-    out = []
-    for integral in apply_algebra_lowering(form).integrals():
-        given = integral.metadata()
-        degree = estimate_total_polynomial_degree(integral.integrand()) + bend
-        out.append(integral.reconstruct(metadata={"quadrature_degree": degree, **given}))
-    return ufl.Form(out)
+    integrals, degrees = apply_algebra_lowering(form).integrals(), dict[str, int]()
+    for each in integrals:
+        degree = estimate_total_polynomial_degree(each.integrand()) + bend
+        degrees[each.integral_type()] = max(degree, degrees.get(each.integral_type(), 0))
+    return ufl.Form(
+        [
+            each.reconstruct(
+                metadata={"quadrature_degree": degrees[each.integral_type()], **each.metadata()}
+            )
+            for each in integrals
+        ]
+    )
 
 
 def _checked(term: Term, symbols: Symbols) -> ufl.Form:

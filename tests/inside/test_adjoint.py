@@ -248,6 +248,26 @@ def test_added_terms_that_do_not_move():
     flow.adjoint.close()
 
 
+def test_added_terms_add_up():
+    """On boundaries alone, with cells that have no integral, and of unequal degrees."""
+    example = Example("ribbon", "hydrodynamic", 2)
+
+    def everywhere(of):
+        return 1e-9 / of.conductivity * ufl.dot(of.J, of.w) * of.ds
+
+    def somewhere(of):
+        return of.x[0] / of.conductivity * ufl.dot(of.J, of.w) * of.ds("source", "drain")
+
+    def matrices(*terms):
+        given = {"materials": example.materials, "boundaries": example.laws}
+        return Hydrodynamic(example.device, terms=terms, **given).problem().own.matrices
+
+    expected = matrices(everywhere) + matrices(somewhere)
+    np.testing.assert_allclose(
+        matrices(everywhere, somewhere), expected, atol=1e-12 * np.abs(expected).max()
+    )
+
+
 MOMENTS = {
     "constriction": ("constriction", "hydrodynamic", 2),
     "ribbon": ("ribbon", "hydrodynamic", 3),
