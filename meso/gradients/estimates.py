@@ -105,7 +105,7 @@ def _by_degree(result: Result) -> dict[str, float]:
 
 
 def _along_probes(result: Result, finer: Result, factors: tuple[float, float]) -> dict[str, float]:
-    """Largest errors of fields along probes, as "probe.NAME.FIELD"."""
+    """Largest errors of fields along probes, as "probe.NAME.FIELD_UNIT"."""
     out = {}
     for name, probe in result.case.output.probes.items():
         points = probe_points(probe, result.device.dimension)
@@ -113,7 +113,8 @@ def _along_probes(result: Result, finer: Result, factors: tuple[float, float]) -
         for field_, values in before.items():
             change = np.abs(after.get(field_, values) - values)
             if np.isfinite(change).any() and np.nanmax(change) > _ROUNDING * np.nanmax(abs(values)):
-                out[f"probe.{name}.{field_}"] = _SURE * factors[1] * float(np.nanmax(change))
+                key = f"probe.{name}.{field_}_{result.fields[field_].unit}"
+                out[key] = _SURE * factors[1] * float(np.nanmax(change))
     return out
 
 

@@ -217,6 +217,17 @@ def _walls(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return out
 
 
+def _along(found: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Errors of the mesh along probes, by the fields."""
+    out: dict[str, dict[str, float]] = {}
+    for column, value in found["mesh"].get("estimated_errors", {}).items():
+        start, _, name = column.partition(".")
+        if start == "probe":
+            probe, key = name.split(".")
+            out.setdefault(probe, {})[key] = value
+    return out
+
+
 def _certainty(found: Mapping[str, Any]) -> Iterator[Node]:
     """Estimated errors, bounds, statistics, and what uncertain inputs contribute."""
     seen = False
@@ -237,6 +248,9 @@ def _certainty(found: Mapping[str, Any]) -> Iterator[Node]:
         seen = True
         yield tag("h3", f"Mesh adapted to {adapted['target']}")
         yield from record(adapted, 4)
+    if along := _along(found):
+        seen = True
+        yield quantities(along, "probe", "Largest errors of the mesh along probes")
     if uncertain := found.get("uncertainties"):
         seen = True
         rows_ = {
