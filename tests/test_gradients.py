@@ -338,7 +338,7 @@ def test_a_periodic_conductor():
         *("left.voltage", "conductance", "dissipated_power"),
         *("edges.1.orbital_moment", "probe.a.vorticity.1"),
     ]
-    of = ["boundaries.edges.wall.specularity", "geometry.parameters.period"]
+    of = "geometry.parameters.period"
     exact = gradient(result, names, of, method="adjoint")
     other = gradient(result, names, of, method="differences")
     assert relative_to_largest(exact, other)[:3].max() < 1e-9
@@ -383,11 +383,13 @@ OF_FILM = {
 }
 
 
-def test_moments_in_3d():
+@pytest.mark.parametrize(
+    "of", ["geometry.parameters.thickness", thorough("materials.metal.mean_free_path")]
+)
+def test_moments_in_3d(of):
     """Of walls that meet in edges, in a material and in the drawing."""
     result = meso.run(film(2, 15, surfaces=0.2, sides=0.4), gradients=True)
     names = ["surfaces.1.orbital_moment_y", "sides.2.orbital_moment_z"]
-    of = ["materials.metal.mean_free_path", "geometry.parameters.thickness"]
     exact = gradient(result, names, of, method="adjoint")
     other = gradient(result, names, of, method="differences")
     assert relative_to_largest(exact, other).max() < 1e-8
