@@ -27,17 +27,8 @@ DEMOS = [path.parent.name for path in sorted((ROOT / "demos").glob("*/case.toml"
 
 # Those that CI has time for: every model and coupling, and each kind of drawing.
 FEW = (
-    *(
-        "bilayer",
-        "chromium",
-        "focusing",
-        "graded",
-        "hall_bar",
-        "magnetic_ribbon",
-        "nonlocal",
-        "point_contact",
-    ),
-    *("slit", "step_3d", "step_channel"),
+    *("bilayer", "chromium", "focusing", "graded", "hall_bar", "magnetic_ribbon"),
+    *("point_contact", "step_3d", "step_channel"),
 )
 
 # What makes a demo cheap: the same code on fewer cells, or with fewer harmonics.
