@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -95,3 +96,13 @@ def test_what_is_there_is_kept(tmp_path, capsys):
     assert (tmp_path / "ribbon.toml").read_text() == "mine"
     assert main(["new", str(tmp_path / "ribbon.geo"), "--output", str(tmp_path / "case.txt")]) == 2
     assert "must end in .toml" in capsys.readouterr().err
+
+
+def test_probe_crosses_the_conductor(tmp_path, capsys):
+    """Also where a line through the middle of the device leaves it."""
+    shutil.copy(GEOMETRIES / "corbino.geo", tmp_path)
+    assert main(["new", str(tmp_path / "corbino.geo")]) == 0
+    assert main(["check", str(tmp_path / "corbino.toml")]) == 0
+    assert "outside" not in "".join(capsys.readouterr())
+    line = meso.Case.load(tmp_path / "corbino.toml").output.probes["across"]
+    assert math.dist(line.from_, line.to) == pytest.approx(150e-9)

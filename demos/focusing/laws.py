@@ -1,4 +1,4 @@
-"""Resistance of magnetic focusing against the field: python3 laws.py PICTURE.png."""
+"""Resistance of magnetic focusing against the field, without collisions: laws.py PICTURE.png."""
 
 from __future__ import annotations
 
@@ -16,10 +16,50 @@ from meso.figures.style import LINES, STYLE
 from meso.flow import Particles
 
 CASE = Path(__file__).parent / "case.toml"
+#: Numbers of focusing.geo, nm, and the wavevector and sigma/lambda of case.toml, 1/m and S/m.
+DISTANCE, OPENING, HEIGHT, MARGIN = 1000, 60, 1200, 600
+WAVEVECTOR, PER_PATH = 1.4e8, 5.4e3
 #: Field at which the contacts are one diameter of the orbits apart, T.
-FIRST = 2 * HBAR * 1.4e8 / (ELEMENTARY_CHARGE * 1e-6)
-FIELDS = tuple(np.round(np.arange(-1.0, 4.41, 0.2), 2))
+FIRST = 2 * HBAR * WAVEVECTOR / (ELEMENTARY_CHARGE * DISTANCE * 1e-9)
+FIELDS = tuple(np.round(np.arange(-1.0, 4.41, 0.1), 2))
 SPECULARITIES = (1.0, 0.5)
+
+
+def skipping(radius: float, *, places: int = 200, angles: int = 8000) -> tuple[float, float]:
+    """What skips along a smooth wall: an average over where electrons start, and how.
+
+    An electron that leaves the wall at the angle alpha to its normal returns to it after the chord
+    2 R_c cos alpha, again and again.
+
+    Args:
+        radius: Of the orbits, nm.
+        places: Of starts within the contact.
+        angles: Of starts, with equal steps of the sine.
+
+    Returns:
+        Parts of what the injector emits that the collector gets, and that the injector takes back.
+    """
+    at, to = ((np.arange(n) + 0.5) / n for n in (places, angles))
+    x, sine = np.meshgrid(OPENING * (at - 0.5), 2 * to - 1)  # toward the collector is positive
+    chord = 2 * radius * np.sqrt(1 - sine**2)
+    # Orbits that begin backwards bulge out at both ends.
+    bulge = np.where(sine < 0, radius - chord / 2, 0.0)
+    free = (radius * (1 - sine) < HEIGHT) & (x - bulge > -MARGIN)
+    back = free & (x + chord < OPENING / 2)
+    last = x + np.ceil((DISTANCE - OPENING / 2 - x) / chord) * chord
+    there = free & ~back & (last < DISTANCE + OPENING / 2) & (last + bulge < DISTANCE + MARGIN)
+    return float(there.mean()), float(back.mean())
+
+
+def exact(field: float) -> float:
+    """Voltage of the collector over the injected current at a smooth wall, ohm.
+
+    Args:
+        field: Over ``FIRST``, positive.
+    """
+    there, back = skipping(DISTANCE / (2 * field))
+    sharvin = 2 / np.pi * PER_PATH * OPENING * 1e-9
+    return there / (sharvin * (1 - back) ** 2)
 
 
 def resistances(fields: tuple[float, ...], specularity: float) -> np.ndarray:
@@ -32,7 +72,11 @@ def resistances(fields: tuple[float, ...], specularity: float) -> np.ndarray:
     Returns:
         Shape (fields, 2).
     """
-    settings = {"boundaries.wall.wall.specularity": specularity}
+    settings = {
+        "boundaries.wall.wall.specularity": specularity,
+        "materials.gas.mean_free_path": "1 m",
+        "materials.gas.conductivity": PER_PATH * 1.0,
+    }
     first = meso.run(meso.Case.load(CASE, settings)).flow
     ends = ("injector", "drain"), ("collector", "drain")
     rows = []
@@ -57,8 +101,17 @@ def main(picture: Path, fields: tuple[float, ...] = FIELDS) -> dict[float, np.nd
         axes = figure.subplots()
         for color, (p, rows) in zip(LINES, found.items(), strict=False):
             axes.errorbar(
-                fields, rows[:, 0], rows[:, 1], color=color, capsize=2, label=f"specularity {p:g}"
+                *(fields, rows[:, 0], rows[:, 1]),
+                color=color,
+                fmt="o" if p == 1 else "o-",
+                markersize=3.5,
+                linewidth=1,
+                capsize=2,
+                label=f"specularity {p:g}",
             )
+        along = np.linspace(0.02, max(fields), 300)
+        values = [exact(field) for field in along]
+        axes.plot(along, values, color=LINES[0], label="specularity 1, exact")
         for n in range(1, 5):
             axes.axvline(n, color="#999999", linewidth=0.8)
         axes.set(xlabel="$L/2R_c$", ylabel="voltage of the collector / current (Ω)")

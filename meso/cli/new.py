@@ -22,11 +22,10 @@ def command(options: argparse.Namespace, root: bool) -> None:
     """Do it; ``root`` on rank 0."""
     start(options)
     from meso.device import Device
-    from meso.mpi import on_root
     from meso.results.drafting import write_draft
 
     path = options.output or options.file.with_suffix(".toml")
     device = Device.from_gmsh(options.file, length_unit=options.unit, **wishes_of(options, root))
-    on_root(device.comm, lambda: write_draft(device, options.unit, path))
+    write_draft(device, options.unit, path)
     if root:
         print(f"  written: {path}\n  check it, fill in your material, then: meso run {path}")

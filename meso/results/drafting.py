@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from meso.device import Device
+from meso.discrete.sampling import locate
 from meso.errors import CaseError
 from meso.files.directory import replace_file
 from meso.geometry import formats
 from meso.geometry.scripts import read_text
 from meso.geometry.variables import constants
 from meso.materials.material import library_names, load_library
+from meso.mpi import largest, on_root, smallest, total
 from meso.observables.edges import piece_centers
 
 #: What contacts are called.
@@ -30,11 +33,17 @@ _DRIVE = ('potential = "1 mV"', 'potential = "0 V"')
 #: A name that TOML takes without quotes.
 _BARE = re.compile(r"[\w-]+", re.ASCII)
 
+#: Points of a line across the device; what part of them are in it, and in lines beside it by
+#: this part of the extents.
+_STEPS, _LEAST, _BESIDE = 201, 0.05, 0.02
+
 
 def draft(device: Device, unit: str, folder: Path) -> str:
     """The text of a case for a device, which runs as it is.
 
     What is a contact is guessed from names, and otherwise from the size of the boundaries.
+
+    All ranks call this.
 
     Args:
         device: The device; only its names and places are used.
@@ -45,17 +54,22 @@ def draft(device: Device, unit: str, folder: Path) -> str:
 
 
 def write_draft(device: Device, unit: str, path: Path) -> None:
-    """Write the case beside other files; one that is there is never replaced.
+    """Write the case beside other files; one that is there is never replaced; all ranks call this.
 
     Raises:
         CaseError: The file exists, or no case file would be called so.
     """
-    if path.suffix != ".toml":
-        raise CaseError(("--output", f"found '{path}'; must end in .toml"))
-    if os.path.lexists(path):
-        raise CaseError(("--output", f"{path} exists; choose another name, or remove it"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, draft(device, unit, path.parent).encode())
+    text = draft(device, unit, path.parent)
+
+    def write() -> None:
+        if path.suffix != ".toml":
+            raise CaseError(("--output", f"found '{path}'; must end in .toml"))
+        if os.path.lexists(path):
+            raise CaseError(("--output", f"{path} exists; choose another name, or remove it"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, text.encode())
+
+    on_root(device.comm, write)
 
 
 def _parts(device: Device, unit: str, folder: Path) -> Iterator[list[str]]:
@@ -153,16 +167,65 @@ def _contacts(device: Device) -> tuple[set[str], str]:
 
 
 def _probe(device: Device, unit: str) -> str:
-    """A line through the centre of the device, across the way between the first two contacts."""
-    box = np.array([piece_centers(device).min(axis=0), piece_centers(device).max(axis=0)])
-    middle, shortest = box.mean(axis=0), int(np.argmin(np.ptp(box, axis=0)))
+    """A line across the way between the first two contacts, from one side to the other."""
     ends = []
-    for end in box[:, shortest]:
-        point = middle.copy()
-        point[shortest] = end
+    for point in _across(device):
         point[np.abs(point) < 1e-9 * device.extent] = 0.0
         ends.append(", ".join(f'"{x / device.length_unit:.6g} {unit}"' for x in point))
     return f"across = {{ from = [{ends[0]}], to = [{ends[1]}], points = 201 }}"
+
+
+def _across(device: Device) -> list[np.ndarray]:
+    """Ends, m, of a line along an axis in the conductor that does not run along a wall.
+
+    Of such lines it is the one nearest to the middle of the device.
+    """
+    d, comm, nodes = device.dimension, device.comm, device.mesh.geometry.x
+    low = np.array([smallest(comm, x.min(initial=np.inf)) for x in nodes.T[:d]])
+    span = np.array([largest(comm, x.max(initial=-np.inf)) for x in nodes.T[:d]]) - low
+    along = int(np.argmax(_way(device) if len(_contacts(device)[0]) > 1 else span))
+    axis = min((a for a in range(d) if a != along), key=lambda a: span[a])
+    others = [a for a in range(d) if a != axis]
+    beside = np.array(list(product((0.0, -_BESIDE, _BESIDE), repeat=d - 1)))
+    lines = np.empty((len(beside), _STEPS, d))
+    lines[..., axis] = low[axis] + np.linspace(0, 1, _STEPS) * span[axis]
+    places = np.array(list(product(np.linspace(0.05, 0.95, 19), repeat=d - 1)))
+    for place in places[np.argsort(np.abs(places - 0.5).sum(axis=1), kind="stable")]:
+        lines[..., others] = (low[others] + (place + beside) * span[others])[:, None]
+        inside = _inside(device, lines)
+        runs = np.flatnonzero(np.diff(inside.all(axis=0), prepend=False, append=False))
+        first, last = max(runs.reshape(-1, 2), key=np.ptp, default=(0, 0))
+        if last - first > _LEAST * _STEPS:
+            middle = (first + last) // 2
+            halves = slice(middle, None, -1), slice(middle, None)
+            return [_end(device, lines[0, half], inside[0, half]) for half in halves]
+    middle = low + span / 2
+    return [np.where(np.arange(d) == axis, end, middle) for end in (low, low + span)]
+
+
+def _way(device: Device) -> np.ndarray:
+    """How far the first two contacts are apart along the axes, m."""
+    names, contacts = [piece.boundary for piece in device.pieces], _contacts(device)[0]
+    at = [names.index(name) for name in device.boundaries if name in contacts][:2]
+    return np.abs(np.diff(piece_centers(device)[at], axis=0))[0]
+
+
+def _inside(device: Device, points: np.ndarray) -> np.ndarray:
+    """Which points, shape (…, d), are in the device."""
+    cell, _ = locate(device, points.reshape(-1, device.dimension), strict=True)
+    return np.asarray(total(device.comm, (cell >= 0).astype(int)) > 0).reshape(points.shape[:-1])
+
+
+def _end(device: Device, line: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Where a line of points that begins in the device leaves it."""
+    for _ in range(4):
+        if inside.all():
+            break
+        out = int(np.argmin(inside))
+        line = np.linspace(line[out - 1], line[out], 101)
+        inside = _inside(device, line)
+        inside[0], inside[-1] = True, False
+    return np.array(line[-1])
 
 
 def _key(name: str) -> str:
