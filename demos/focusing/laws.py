@@ -1,4 +1,4 @@
-"""Resistance of magnetic focusing against the field, without collisions: laws.py PICTURE.png."""
+"""Resistance of magnetic focusing without collisions: python3 laws.py PICTURE.png."""
 
 from __future__ import annotations
 

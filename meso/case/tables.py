@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,22 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             overrides[key] = text
     return overrides
+
+
+def shared(
+    overrides: Mapping[str, Any], own: Collection[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Overrides of a file that names cases: those of the file, and those of the cases.
+
+    Args:
+        overrides: Dotted key -> value.
+        own: Keys of the file; what lies in their tables is the file's, too.
+    """
+    found: tuple[dict[str, Any], dict[str, Any]] = {}, {}
+    for key, value in overrides.items():
+        of_case = not any(f"{key}.".startswith(f"{name}.") for name in own)
+        found[of_case][key] = value
+    return found
 
 
 def override(tables: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,20 +20,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace, root: bool) -> int:
     """Do it; ``root`` on rank 0."""
+    from meso.case.tables import shared
     from meso.geometry import gmsh_process
 
     if root:
         gmsh_process.start()
     start(options)
     from meso.designing.design import design
-    from meso.designing.schema import Brief
+    from meso.designing.schema import OWN, Brief
 
-    brief = Brief.load(options.case)
+    settings = settings_of(options)
+    brief = Brief.load(options.case, shared(settings, OWN)[0])
     standard = brief.output.directory or Path("results") / options.case.stem
     directory = options.output or standard
     found = design(
         options.case,
-        settings=settings_of(options),
+        settings=settings,
         directory=directory,
         figures=not options.no_figures,
         **wishes_of(options, root),

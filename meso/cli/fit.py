@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from meso.cli.common import DIRECTORY, case_file, loaded, looks, meshing, start, wishes_of
+from meso.cli.common import (
+    DIRECTORY,
+    case_file,
+    loaded,
+    looks,
+    meshing,
+    settings_of,
+    start,
+    wishes_of,
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,14 +30,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace, root: bool) -> None:
     """Do it; ``root`` on rank 0."""
-    from meso.case import parse_overrides
     from meso.fitting.fitting import fit, standard_directory
     from meso.fitting.problem import Problem
     from meso.geometry import gmsh_process
 
-    settings = parse_overrides(options.set)
-    settings |= {"fit.profile": True} if options.profile else {}
-    problem = Problem.load(options.case, settings, options.looks)
+    settings = settings_of(options) | ({"fit.profile": True} if options.profile else {})
+    problem = Problem.load(options.case, settings)
     directory = options.directory_used = options.output or standard_directory(problem)
     if options.jobs == 1:
         if root:

@@ -14,8 +14,9 @@ import tomli_w
 from mpi4py import MPI
 
 from meso.case import Case
+from meso.case.tables import shared
 from meso.designing.problem import Goal
-from meso.designing.schema import Brief, Method, Output
+from meso.designing.schema import OWN, Brief, Method, Output
 from meso.designing.steps import Designer
 from meso.designing.table import Row, Table
 from meso.errors import CaseError
@@ -110,7 +111,8 @@ def design(
 
     Args:
         path: The design file, or what it says.
-        settings: Dotted key of the case -> value, in place of what the case file says.
+        settings: Dotted key -> value, in place of what the design file at ``path`` says, and what
+            is no key of a design file in place of what the case says.
         directory: Where everything goes; a design that is there already goes on. None to leave no
             files.
         figures: True to draw the shapes before and after.
@@ -129,8 +131,9 @@ def design(
     """
     comm, place = MPI.COMM_WORLD, None if directory is None else Path(directory)
     with _named(path):
-        brief = path if isinstance(path, Brief) else Brief.load(path)
-        case = Case.load(brief.case, settings or {})
+        own, of_case = shared(settings or {}, () if isinstance(path, Brief) else OWN)
+        brief = path if isinstance(path, Brief) else Brief.load(path, own)
+        case = Case.load(brief.case, of_case)
     case = replace(case, mesh=replace(case.mesh, adapt=None))
     table = Table(directory=place, head=_head(path, brief, case))
     with nullcontext() if place is None else hold(place, comm), _folder(comm) as folder:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from meso.case.schema import KEYS, Length, Positive
+from meso.case.tables import override
 from meso.case.validation import checked
 from meso.designing.target import Target
 from meso.errors import CaseError
@@ -116,6 +117,11 @@ class Output:
     directory: Path | None = None
 
 
+_TABLES = ("parameters", "walls", "constraints", "method")
+#: What a setting may replace in a design file; all other keys are those of its case.
+OWN = ("case", "title", "maximise", "minimise", *_TABLES, "output.directory")
+
+
 def _target(text: Any) -> Target:
     if not isinstance(text, str):
         raise CaseError(f'found {text!r}; must be a text, e.g. "conductance"')
@@ -163,8 +169,12 @@ class Brief:
         return 1.0 if self.maximise is None else -1.0
 
     @classmethod
-    def load(cls, path: str | Path) -> Brief:
+    def load(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Brief:
         """Read a design file; the path of the case is relative to its folder.
+
+        Args:
+            path: The file.
+            overrides: Dotted key -> value, in place of what the file says.
 
         Raises:
             CaseError: It cannot be read, or something in it is wrong.
@@ -172,7 +182,7 @@ class Brief:
         path = Path(path)
         try:
             tables = tomllib.loads(path.read_text(encoding="utf-8"))
-            found = cls.from_dict(tables)
+            found = cls.from_dict(override(tables, overrides or {}))
         except OSError as error:
             raise CaseError(f"cannot read: {error.strerror}", file=str(path)) from None
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -46,7 +46,8 @@ def fit(
 
     Args:
         file: The file of the fit, or what was read from it.
-        settings: Dotted key -> value, in place of what the file says.
+        settings: Dotted key -> value, in place of what the file says, and what is no key of such a
+            file in place of what all of its cases say.
         directory: Where the result goes; evaluations that it has already are not made again. None
             to leave no files.
         jobs: Processes that share the points; 1 if there are several ranks.

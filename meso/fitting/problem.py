@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from meso.case import Case, Figures
-from meso.case.tables import override
+from meso.case.tables import override, shared
 from meso.errors import CaseError, known
 from meso.fitting import schema
 from meso.fitting.table import Measurement, measurements
@@ -144,29 +144,29 @@ class Problem:
         cls,
         path: str | Path,
         overrides: Mapping[str, Any] | None = None,
-        looks: Mapping[str, Any] | None = None,
     ) -> Problem:
         """Read a file, the cases and the tables that it names.
 
         Args:
             path: The file.
-            overrides: Dotted key -> value, in place of what the file says.
-            looks: The same of the cases, about pictures.
+            overrides: Dotted key -> value, in place of what the file says, or all of its cases if
+                a file has no such key.
 
         Raises:
             CaseError: What is wrong in any of them.
         """
         path = Path(path)
+        own, of_cases = shared(overrides or {}, schema.OWN)
         try:
             tables = tomllib.loads(path.read_text(encoding="utf-8"))
-            found = schema.read(override(tables, overrides or {}), path.parent)
+            found = schema.read(override(tables, own), path.parent)
         except OSError as error:
             raise CaseError(f"cannot read: {error.strerror}", file=str(path)) from None
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise CaseError(f"not valid TOML: {error}", file=str(path)) from None
         except CaseError as error:
             raise CaseError(*error.problems, file=str(path)) from None
-        cases = {name: _case(data, looks or {}) for name, data in found.data.items()}
+        cases = {name: _case(data, of_cases) for name, data in found.data.items()}
         try:
             parameters = _parameters(found, cases)
         except CaseError as error:
@@ -207,9 +207,9 @@ class Problem:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _case(data: schema.Data, looks: Mapping[str, Any]) -> Case:
+def _case(data: schema.Data, settings: Mapping[str, Any]) -> Case:
     """The case of a set of data, which a fit can use."""
-    case = Case.load(data.case, {**data.set, **looks})
+    case = Case.load(data.case, {**data.set, **settings})
     problems = []
     if case.mesh.adapt is not None:
         problems.append(("mesh.adapt", "is not for fits, which keep a mesh; leave it out"))

@@ -37,6 +37,10 @@ _EXAMPLES = {
 }
 
 
+#: What a setting may replace in a file of a fit; all other keys are those of its cases.
+OWN = ("title", "data", "parameters", "fit", "output.directory")
+
+
 def _file(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path):
         raise CaseError(f'found {value!r}; must be a path, e.g. "ribbons.csv"')
