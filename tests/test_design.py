@@ -221,3 +221,19 @@ def test_another_design_in_the_directory(capsys) -> None:
     )
     with pytest.raises(CaseError, match="holds a design of another case, target or limit"):
         design("walls.toml", directory="found")
+
+
+@pytest.mark.parametrize(
+    ("setting", "place"),
+    [
+        ("method.step_=1", "design.toml: method.step_: "),
+        ("flow.orders=2", "case.toml: flow.orders: "),
+    ],
+)
+def test_settings_of_the_design_and_of_its_case(setting, place, tmp_path, monkeypatch, capsys):
+    """What is no key of a design file is one of its case."""
+    monkeypatch.chdir(tmp_path)
+    Path("case.toml").write_text(CASE)
+    Path("design.toml").write_text(WALLS)
+    assert main(["design", "design.toml", "--output", "out", "--set", setting]) == 2
+    assert f"{place}unknown key" in capsys.readouterr().err

@@ -251,3 +251,16 @@ def test_other_directories_and_processes(capsys, monkeypatch):
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
     assert main(["fit", "fit.toml", "--jobs", "2"]) == 2
     assert "mpirun" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("setting", "place"),
+    [
+        ("fit.iteration=1", "fit.toml: fit.iteration: "),
+        ("flow.orders=2", "case.toml: flow.orders: "),
+    ],
+)
+def test_settings_of_the_fit_and_of_its_cases(setting, place, capsys):
+    """What is no key of the file of a fit is one of its cases."""
+    assert main(["fit", "fit.toml", "--output", "out", "--set", setting]) == 2
+    assert f"{place}unknown key" in capsys.readouterr().err

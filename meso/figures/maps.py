@@ -221,14 +221,22 @@ def _magnified(result: Drawn, field: str, wall: np.ndarray, floor: float) -> Ext
     thickness = inside / along if along else 0.0
     if not 1e-5 * result.size < thickness < 0.025 * result.size or size.max() < floor:
         return None
-    # The middle of the stretch of wall where most happens.
-    high = np.flatnonzero(size > 0.8 * np.percentile(size, 98))
-    segments, counts = np.unique(wall[high, 3], return_counts=True)
-    best = high[wall[high, 3] == segments[np.argmax(counts)]]
-    middle = int(best[len(best) // 2])
+    middle = _highest(size, wall[:, 3])
     # The conductor is on the left; the outside is of no interest.
     along_x, along_y = steps[max(middle - 1, 0) : middle + 1].sum(axis=0)
     half = 3 * thickness
     inward = np.array([-along_y, along_x]) / np.hypot(along_x, along_y)
     x, y = wall[middle, :2] + 0.75 * half * inward
     return (x - half, x + half, y - half, y + half)
+
+
+def _highest(size: np.ndarray, segment: np.ndarray) -> int:
+    """Where most happens along walls: in the middle of the longest stretch of the highest values.
+
+    Sharp corners, where a few are higher, do not count.
+    """
+    top = np.percentile(size, 98)
+    change = (np.diff(size > 0.95 * top) != 0) | (np.diff(segment) != 0)
+    stretches = np.split(np.arange(len(size)), np.flatnonzero(change) + 1)
+    best = max(stretches, key=lambda at: len(at) * (size[at[0]] > 0.95 * top))
+    return int(best[len(best) // 2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import product
-from math import sqrt
+from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from meso.figures.style import (
     zero_line,
 )
 from meso.files.headline import headline_of
+from meso.files.readable import suffix
 from meso.units import is_number
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _UNITS = ("ohm", "ohm_m", "S", "S_per_m", "A", "A_per_m", "hbar", "hbar_per_m", "hbar_per_m2")
 _STYLES = ("-", "--", ":", "-.")
+_ROW = 0.065  # of a legend, over the height of the axes
 _MANY = 20.0  # largest over smallest value of a logarithmic axis
 
 
@@ -99,9 +101,13 @@ def _draw(
         what += f" “{plain(_name(shown[0]))}”"
     axes.set_ylabel(f"{what} ({y_unit.name})")
     if (count := len(axes.get_legend_handles_labels()[1])) > 1:
-        # Beside the lines: where they fan out there is no room between them.
-        axes.margins(y=0.15 + 0.05 * min(count, 6))
-        axes.legend(loc="best", ncols=1 + count // 4)
+        # Above the lines: where they fan out there is no room between them.
+        columns = 1 + count // 4
+        part = 0.04 + _ROW * ceil(count / columns)
+        to = axes.yaxis.get_transform()
+        low, high = to.transform(axes.get_ylim())
+        axes.set_ylim(top=to.inverted().transform(high + (high - low) * part / (1 - part)))
+        axes.legend(loc="best", ncols=columns)
 
 
 def _axis(across: dict[str, Any], rows: list[dict[str, Any]], drawing: str) -> str:
@@ -138,4 +144,4 @@ def _unit(values: list[Any], unit: str) -> Scale:
     numbers = [abs(v) for v in values if is_number(v)]
     if unit == "m" and numbers:
         return length_scale(max(numbers))
-    return scale(max(numbers, default=0.0), unit)
+    return scale(max(numbers, default=0.0), suffix(unit))

@@ -10,46 +10,12 @@ from math import isfinite
 from typing import Any
 
 from meso.case import Case
+from meso.case.numbers import unit_of
 from meso.case.schema import KEYS, KINDS
 from meso.errors import CaseError, known
-from meso.materials.material import SCATTERING, conductivity_unit
+from meso.materials.material import SCATTERING
 from meso.units import is_number, split
 
-#: Numbers of a case that vary continuously, by the last word of their key, and their SI units.
-UNITS = {
-    "conductivity": "S/m",
-    "mean_free_path": "m",
-    "electron_electron_mean_free_path": "m",
-    "fermi_energy": "J",
-    "vorticity_diffusion_length": "m",
-    "orbital_coupling": "J*s/A",
-    "spin_coupling": "J*s/A",
-    "fermi_wavevector": "1/m",
-    "thickness": "m",
-    "specularity": "",
-    "slip_length": "m",
-    "potential": "V",
-    "voltage": "V",
-    "current": "A",
-    "magnetic_field": "T",
-    "hall_conductivity": "hbar/e S/m",
-    "diffusivity": "m^2/s",
-    "divergence": "m^2/s",
-    "swapping": "m^2/s",
-    "cubic_anisotropy": "m^2/s",
-    "relaxation_time": "s",
-    "diffusion_length": "m",
-    "susceptibility": "J*s^2/m^3",
-    "relaxation_velocity": "m/s",
-    "angle": "deg",
-    "ratio": "",
-    "warping": "",
-    "spin_to_orbital": "Hz",
-    "orbital_to_spin": "Hz",
-    "conductance": "m/s",
-}
-#: Tables by the name of the key above; each has numbers of its own names.
-_TABLES = {"parameters": "", "scattering": "", "current": "J/m^2", "density": "J*s/m^3"}
 #: What the other tables of a case are for.
 _REASONS = {
     "mesh": "is about the mesh: results do not depend on it but for their errors",
@@ -157,7 +123,7 @@ def _leaves(table: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any
 def _input(case: Case, key: str) -> Input | None:
     """The input of a key, None if it is none."""
     path = key.split(".")
-    unit = _unit(case, path)
+    unit = unit_of(case, path)
     value = None if unit is None else _value(case, path)
     if value is None or not is_number(value) or not isfinite(value):
         return None
@@ -179,19 +145,6 @@ def _uncertainty(case: Case, key: str, value: float) -> float:
         return deviation
     found = _value(moved(case, {key: parts[1]}), key.split("."))
     return abs(float(found))
-
-
-def _unit(case: Case, path: list[str]) -> str | None:
-    """SI unit of a continuous number, None for all others."""
-    if path[0] not in ("geometry", "materials", "boundaries", "flow", "angular_momentum"):
-        return None
-    if len(path) > 2 and path[-2] in _TABLES:
-        return _TABLES[path[-2]]
-    if path[-1] == "conductivity":
-        return conductivity_unit(case.carriers)
-    if path[-1] == "current" and (case.carriers == "3d" and case.geometry.thickness is None):
-        return "A/m"
-    return UNITS.get(path[-1])
 
 
 def _value(case: Case, path: list[str]) -> Any:
@@ -224,16 +177,16 @@ def _why_not(case: Case, key: str, found: Mapping[str, Input]) -> str:
     given: Any = dict(_leaves(case.given)).get(key, _value(case, path))
     table = getattr(case, path[0], None)
     names = {field.name for field in fields(table)} if is_dataclass(table) else set()
-    if given is None and path[1:] and path[1] in names and _unit(case, path) is None:
+    if given is None and path[1:] and path[1] in names and unit_of(case, path) is None:
         why = _REASONS.get(path[0], "is no continuous number")
         return f"not given; {why}: there is no derivative in it (meso sweep varies it)"
-    if given is None or _unit(case, path) is None and path[0] not in case.given:
+    if given is None or unit_of(case, path) is None and path[0] not in case.given:
         also = "; if the drawing has it, give its value in geometry.parameters"
         drawn = path[:2] == ["geometry", "parameters"]
         return f"no such input; {known(key, found)}" + also * drawn
     if is_dataclass(given) or isinstance(given, Mapping | list | tuple):
-        return f"found {'a profile or tensor' if _unit(case, path) is not None else 'a table'}"
-    if _unit(case, path) is None:
+        return f"found {'a profile or tensor' if unit_of(case, path) is not None else 'a table'}"
+    if unit_of(case, path) is None:
         why = _REASONS.get(path[0], "is no continuous number")
         return f"found {given!r}; {why}: there is no derivative in it (meso sweep varies it)"
     if isinstance(given, str | float):

@@ -25,6 +25,7 @@ from meso.errors import CaseError
 from meso.evidence.convergence import LARGE, Convergence, quantities
 from meso.files.directory import new_result
 from meso.files.naming import file_names
+from meso.files.readable import scale, suffix
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
@@ -94,25 +95,27 @@ class Comparison:
 
     def table(self) -> str:
         """Text for the terminal."""
-        models, labels = list(self.flows), self.labels
-        lines = [f"  {'':<22}" + "".join(f"{m:>26}" for m in (*models, "± of it"))]
+        labels, rows = self.labels, [["", *self.flows]]
         for i in self.shown:
-            unit = self.units[i]
-            factor, name = (HBAR, "ħ") if unit == "J s" else (1.0, unit)
-            reference = self.values["kinetic"][i]
-            row = f"  {labels[i] + ' (' + name + ')':<22}"
-            for model in models:
-                value = self.values[model][i]
-                text = f"{value / factor:.6g}"
-                if model != "kinetic":
-                    text += f" ({value / reference - 1:+.2%})"
-                row += f"{text:>26}"
+            *others, reference = values = [found[i] for found in self.values.values()]
+            one, name = (HBAR, "hbar") if self.units[i] == "J s" else (1.0, suffix(self.units[i]))
+            unit = scale(abs(reference) / one, name)
             doubt = self.convergence.uncertainty[i] / abs(reference)
-            lines.append(row + f"{'unknown' if np.isnan(doubt) else f'{doubt:.1%}':>26}")
+            off = [f"{value / reference - 1:+.1%}" for value in others]
+            off.append("unknown" if np.isnan(doubt) else f"± {doubt:.1%}")
+            numbers = [f"{round(value / one / unit.factor, 3) + 0.0:.3f}" for value in values]
+            cells = [f"{n} {o:>8}" for n, o in zip(numbers, off, strict=True)]
+            rows.append([f"{labels[i]} ({unit.name})", *cells])
+        wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            f"  {name:<{wide[0]}}"
+            + "".join(f"{c:>{w + 2}}" for c, w in zip(cells, wide[1:], strict=True))
+            for name, *cells in rows
+        ]
         error = self.convergence
         lines += [
             "",
-            f"  in brackets: against the kinetic model with {error.harmonics[-1]} harmonics,"
+            f"  per cent: against the kinetic model with {error.harmonics[-1]} harmonics,"
             " extrapolated; ± is its estimated",
             f"  error, of all at most {max(error.error_extrapolated):.1e} in the harmonics and"
             f" {np.nanmax([*error.mesh, 0.0]):.1e} in the mesh",

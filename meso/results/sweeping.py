@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from meso.case import Case, Figures
+from meso.case.numbers import unit_of
 from meso.errors import CaseError, ConvergenceError, GeometryError
 from meso.files.directory import hold, is_result, on_root, staged
 from meso.files.headline import headline, headline_of
@@ -39,6 +40,7 @@ from meso.results.grid import (
     plain,
     short,
 )
+from meso.units import is_number
 
 #: Where launchers say how many processes they started.
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
@@ -365,7 +367,7 @@ def _head(
             {
                 "key": axis.key,
                 "column": axis.column,
-                "unit": axis.unit,
+                "unit": _unit(axis, first),
                 "scale": axis.scale,
                 "values": list(axis.numbers),
             }
@@ -373,6 +375,13 @@ def _head(
         ],
         "set": {k: plain(v)[0] for k, v in settings.items() if not k.startswith("figures.")},
     }
+
+
+def _unit(axis: Axis, case: Case) -> str:
+    """SI unit of the values of an axis: also of plain numbers, if they are a quantity."""
+    if axis.unit or not any(map(is_number, axis.numbers)):
+        return axis.unit
+    return unit_of(case, axis.key.split(".")) or ""
 
 
 def report(rows: Sequence[Mapping[str, Any]]) -> str:
