@@ -257,6 +257,23 @@ class Drawn:
                 out.append((f"{name} {count + 1}" if len(segments) > 1 else name, own))
         return out
 
+    @cached_property
+    def wall_facets(self) -> tuple[list[str], np.ndarray]:
+        """Names of the pieces of walls of a 3D device, "sides 1", and which each facet belongs to.
+
+        The facets are those of the surface; -1 is for what is no wall.
+        """
+        pieces = sorted(set(self.wall_of))
+        several = [name for name, _ in pieces]
+        names = [
+            f"{name} {several[: i + 1].count(name)}" if several.count(name) > 1 else name
+            for i, name in enumerate(several)
+        ]
+        known, middles = (a[:, :3, :3].mean(axis=1) for a in (self.walls, self.surface))
+        number = np.array([pieces.index(of) for of in self.wall_of])
+        nearest = number[cKDTree(known).query(middles)[1]] if len(number) else -1
+        return names, np.where(self.is_wall, nearest, -1)
+
     @property
     def terminals(self) -> list[tuple[str, np.ndarray, tuple[str, ...]]]:
         """Name, center (m) and values of contacts and periodic boundaries, piece by piece."""
@@ -396,12 +413,14 @@ def _places(summary: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def _imposed(summary: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """Potential (or voltage) and current of a contact, or a periodic pair, as they are read."""
     groups = (summary["contacts"], "potential_V"), (summary.get("periodic", {}), "voltage_V")
+    of_mesh = summary["mesh"].get("estimated_errors", {})
     for group, volt in groups:
-        if name in group:
-            current = next(key for key in group[name] if key.startswith("current_A"))
-            most = [max(abs(entry[k]) for entry in group.values()) for k in (volt, current)]
-            return (
-                written(group[name][volt], "V", 1e-6 * most[0]),
-                written(group[name][current], current.removeprefix("current_"), 1e-6 * most[1]),
-            )
+        if name not in group:
+            continue
+        found, out = group[name], []
+        for key in (volt, next(key for key in found if key.startswith("current_A"))):
+            error = found.get(key.replace("_", "_standard_error_", 1), of_mesh.get(f"{name}.{key}"))
+            zero = 1e-6 * max(abs(entry[key]) for entry in group.values())
+            out.append(written(found[key], key.partition("_")[2], zero, error or 0.0))
+        return tuple(out)
     return ()

@@ -14,6 +14,8 @@ from scipy.spatial import cKDTree
 from meso.figures.cells import straight, vertex_numbers
 from meso.figures.data import Drawn
 from meso.figures.eye import projected, triad
+from meso.figures.labels import Label
+from meso.figures.marks import marks
 from meso.figures.render import Body, View, render
 from meso.figures.style import CONTACT, DPI, SPEED
 from meso.files.vtu import degree_of
@@ -42,6 +44,7 @@ class Seen:
         most: Value of the last colour, SI.
         half: Half of the width of the device in it, over its size.
         hidden: Which of its terminals face away.
+        names: Of the walls that are seen.
         axis: Component of a vector that is shown, or None.
     """
 
@@ -50,6 +53,7 @@ class Seen:
     most: float
     half: float
     hidden: list[bool]
+    names: list[Label]
     axis: int | None = None
 
     def show(self, axes: Any, result: Drawn) -> None:
@@ -60,6 +64,19 @@ class Seen:
         middle = projected(self.view.center, self.view.eye)[0]
         halo = [withStroke(linewidth=2.5, foreground="white")]
         lowest = {-1.0: 0.0, 1.0: 0.0}  # of the names on the left and on the right
+        for label in self.names:
+            right, up = label.anchor - middle
+            axes.text(
+                columns / 2 + right * rows / self.view.height,
+                rows / 2 - up * rows / self.view.height,
+                label.lines[0],
+                size=8,
+                ha="center",
+                va="center",
+                path_effects=halo,
+                parse_math=False,
+                gid=label.lines[0],
+            )
         for (name, center, values), hidden in zip(result.terminals, self.hidden, strict=True):
             right, up = projected(center / result.size, self.view.eye)[0] - middle
             at = (
@@ -191,8 +208,10 @@ class Scenes:
         tree = cKDTree(shape.points[shape.faces[other]].mean(axis=1) * self.result.size)
         hidden = (shape.normal[other[tree.query(places)[1]]] @ self.eye < 0).tolist()
         for (field, view, most, axis), image in zip(self.views, drawn, strict=True):
+            inch = view.height / view.pixels[1] * DPI
             seen = Seen(
                 image=image,
+                names=marks(self.result, self.eye, inch, inside=view.colors is None),
                 view=view,
                 most=most,
                 half=float(np.ptp(flat[:, 0])) / 2,

@@ -71,8 +71,14 @@ def suffix(unit: str) -> str:
     return text.removeprefix("1_") if text.startswith("1_per") else text
 
 
-def written(value: float, unit: str, zero: float = 0.0) -> str:
-    """A number with its unit, "11.8 µA"; below ``zero`` it counts as nothing."""
+def written(value: float, unit: str, zero: float = 0.0, error: float = 0.0) -> str:
+    """A number with its unit, "11.8 µA"; below ``zero`` it counts as nothing.
+
+    An error is beside it, "11.8 ± 0.3 µA", if it is not small against the last of the digits.
+    """
     value = 0.0 if abs(value) <= zero else value
-    chosen = scale(abs(value), unit)
-    return f"{value / chosen.factor:.3g} {chosen.name}".replace("-", "−")
+    chosen = scale(max(abs(value), error), unit)
+    text = f"{value / chosen.factor:.3g}"
+    if error > 0 and error > 0.3 * 10.0 ** (floor(log10(max(abs(value), error))) - 2):
+        text += f" ± {error / chosen.factor:.1g}"
+    return f"{text} {chosen.name}".replace("-", "−")
