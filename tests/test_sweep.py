@@ -231,6 +231,13 @@ def test_no_directory_no_files(here):
     assert sorted(here.rglob("*")) == before
 
 
+def test_plain_numbers_have_the_unit_of_their_key(here):
+    sweep("case.toml", [f"{PATH}=2e-8,5e-8", "flow.model=ohmic"], directory="sweep")
+    stored = json.loads(Path("sweep/sweep.json").read_text())
+    assert [axis["unit"] for axis in stored["over"]] == ["m", ""]
+    assert {row["swept"][PATH] for row in stored["points"]} == {2e-8, 5e-8}
+
+
 def test_resumes(meshes):
     """What is in the table is not solved again; a finer grid solves what is new."""
     over, solved = ["flow.order=2,3,4"], Orders()

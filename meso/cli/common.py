@@ -24,7 +24,7 @@ _FIELDS, _PICTURES = ("vtu", "vtx"), ("png", "svg", "pdf")
 def case_file(parser: argparse.ArgumentParser, metavar: str = "CASE.toml") -> None:
     """The file, and what replaces values in it."""
     parser.add_argument("case", type=Path, metavar=metavar)
-    of = "the case" if metavar == "CASE.toml" else f"{metavar}, or of its case"
+    of = "the case" if "CASE" in metavar else f"{metavar}, or of its case"
     text = f"replace a value of {of}, e.g. --set materials.Ti.mean_free_path='9 nm'"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=text)
 

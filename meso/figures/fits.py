@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from meso.figures.style import (
     LINES,
@@ -16,6 +15,7 @@ from meso.figures.style import (
     canvas,
     ink,
     length_scale,
+    log_ticks,
     look,
     open_frame,
     plain,
@@ -187,13 +187,11 @@ def _draw(above: Any, below: Any, fit: Any, panel: _Panel) -> None:
     places = np.concatenate([s.at for s in panel.series])
     if panel.across and places.min() > 0 and places.max() > _MANY * places.min():
         above.set_xscale("log")
-        below.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        below.xaxis.set_minor_formatter(NullFormatter())
+        log_ticks(below.xaxis)
     values = seen.values[shown]
     if values.min() > 0 and values.max() > _MANY * values.min():
         above.set_yscale("log")
-        above.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        above.yaxis.set_minor_formatter(NullFormatter())
+        log_ticks(above.yaxis)
     above.tick_params(labelbottom=False)
     if not panel.across:
         names = [s.label or plain(seen.labels[s.rows[0]]) for s in panel.series]

@@ -66,6 +66,7 @@ def _plane(
         color, dashes = LINES[index % len(LINES)], "-" if index < len(LINES) else ":"
         chosen = list(lines[names == index] / length.factor)
         how = {"colors": color, "linewidths": 2.5, "linestyles": dashes, "snap": False}
+        how["capstyle"] = "projecting" if dashes == "-" else "butt"  # no seams between facets
         axes.add_collection(LineCollection(chosen, **how, label=plain(name)))
     bar.axis("off")
     wide = bar.bbox.width > bar.bbox.height

@@ -20,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from meso.errors import CaseError, MesoError
 from meso.files.directory import replace_file
@@ -159,6 +160,14 @@ def line_figure(rows: int, title: str, size: float = 2.1) -> tuple[Figure, list[
         open_frame(axes[-1])
         axes[-1].tick_params(labelbottom=i == 0)
     return figure, axes
+
+
+def log_ticks(axis: Any) -> None:
+    """Plain numbers along a logarithmic axis; over less than two decades also at 2 and 5."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def zero_line(axes: Any) -> None:

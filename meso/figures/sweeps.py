@@ -8,13 +8,12 @@ from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.ticker import FuncFormatter, NullFormatter
-
 from meso.figures.style import (
     LINES,
     Scale,
     length_scale,
     line_figure,
+    log_ticks,
     look,
     plain,
     scale,
@@ -92,8 +91,7 @@ def _draw(
         axes.set_yscale("log" if high else "linear")
         for axis in (axes.xaxis, axes.yaxis):
             if axis.get_scale() == "log":
-                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-                axis.set_minor_formatter(NullFormatter())
+                log_ticks(axis)
     zero_line(axes)
     kinds = ("resistance", "conductance", "current", "moment")
     what = next((kind for kind in kinds if kind in shown[0]), "")

@@ -80,5 +80,6 @@ def written(value: float, unit: str, zero: float = 0.0, error: float = 0.0) -> s
     chosen = scale(max(abs(value), error), unit)
     text = f"{value / chosen.factor:.3g}"
     if error > 0 and error > 0.3 * 10.0 ** (floor(log10(max(abs(value), error))) - 2):
-        text += f" ± {error / chosen.factor:.1g}"
+        digits = max(0, -floor(log10(error / chosen.factor)))
+        text = " ± ".join(f"{x / chosen.factor:.{digits}f}" for x in (value, error))
     return f"{text} {chosen.name}".replace("-", "−")

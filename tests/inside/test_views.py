@@ -39,6 +39,10 @@ def test_views(saved: Any) -> None:  # noqa: F811
     red, _, blue = np.moveaxis(view.image.astype(int), 2, 0)
     assert (abs(red - blue) > 60).mean() > 0.05
     assert view.hidden.count(True) == 1  # one contact of two faces away
+    # What is seen from outside has its name; from inside it is the walls opposite.
+    near, far = ({n.lines[0] for n in seen[f][0].names} for f in fields[1::-1])
+    assert near and far and not near & far
+    assert near | far <= set(result.wall_facets[0])
 
 
 def fails(*_: Any, **__: Any) -> Any:

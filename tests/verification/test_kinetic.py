@@ -258,6 +258,7 @@ def test_compare(tmp_path):
     assert ratio["kinetic"] == pytest.approx(exact, rel=1e-4)
     assert abs(ratio["hydrodynamic"] / exact - 1) == pytest.approx(3.6e-3, rel=0.1)
     assert "against the kinetic model" in found.table()
+    assert max(map(len, found.table().splitlines())) <= 100
     row = next(row for row in found.rows() if row["quantity"] == "source")
     assert abs(ratio["kinetic"] / exact - 1) < row["kinetic_error"] / row["kinetic"] < 1e-3
     found.save(tmp_path)
