@@ -80,12 +80,13 @@ def resistances(fields: tuple[float, ...], specularity: float) -> np.ndarray:
     first = meso.run(meso.Case.load(CASE, settings)).flow
     ends = ("injector", "drain"), ("collector", "drain")
     rows = []
-    for field in fields:
+    for seed, field in enumerate(fields):
         flow = Particles(
             first.device,
             materials=first.materials,
             boundaries=first.boundaries,
             magnetic_field=field * FIRST,
+            seed=seed,
         ).solve()
         value = meso.four_terminal(tuple(flow.contacts), flow.conductance_matrix, *ends)
         rows.append((value, flow.counted.four_terminal(*ends)))
