@@ -19,7 +19,7 @@ from meso.discrete.motion import Nodes, from_facets, from_places
 from meso.discrete.sampling import locate, probe_points
 from meso.errors import CaseError, known
 from meso.flow.result import Flow
-from meso.observables.nearest import PARTS, Division
+from meso.observables.nearest import Division
 
 if TYPE_CHECKING:
     from meso.results.result import Result
@@ -30,7 +30,7 @@ _RELAXED = re.compile(r"angular_momentum\.relaxed\.(?P<component>\w+)_J\w*")
 _PROBE = re.compile(r"probe\.(?P<place>.+)\.(?P<field>\w+)\.(?P<number>\d+)")
 
 
-def target(result: Result, output: str, *, parts: int = PARTS) -> Target | None:
+def target(result: Result, output: str, *, degree: int = 2) -> Target | None:
     """The functional of densities that an output of a result is; None for all others.
 
     Args:
@@ -39,14 +39,14 @@ def target(result: Result, output: str, *, parts: int = PARTS) -> Target | None:
             ("WALL.COMPONENT.diffusive_moment_hbar", "WALL.1.COMPONENT. ..."), what a boundary
             absorbs or relaxes ("angular_momentum.outflow.BOUNDARY.COMPONENT_J"), or a value of a
             density along a probe without resolution ("probe.NAME.FIELD.0").
-        parts: Of cells between walls, as of :class:`meso.observables.nearest.Division`.
+        degree: Of distances from walls, as of :class:`meso.observables.nearest.Division`.
     """
     part = result.angular_momentum
     if part is None:
         return None
     problem, densities = part.problem, part.densities
     if found := _MOMENT.fullmatch(output):
-        return _moment(result, found["place"], found["component"], parts)
+        return _moment(result, found["place"], found["component"], degree)
     if found := _OUTFLOW.fullmatch(output):
         return absorbed(problem, densities, {found["place"]: 1.0}, found["component"])
     if found := _RELAXED.fullmatch(output):
@@ -63,7 +63,7 @@ def target(result: Result, output: str, *, parts: int = PARTS) -> Target | None:
     return None
 
 
-def _moment(result: Result, place: str, component: str, parts: int) -> Target | None:
+def _moment(result: Result, place: str, component: str, degree: int) -> Target | None:
     """That of a piece of a wall by its place in the table: "edges.1", or "edges" alone."""
     part, device = result.angular_momentum, result.device
     assert part is not None
@@ -75,7 +75,7 @@ def _moment(result: Result, place: str, component: str, parts: int) -> Target | 
     measure = 1.0 if device.dimension == 3 else device.pieces[piece].measure
     share = np.zeros(len(device.pieces))
     share[piece] = 1 / HBAR / measure
-    found = moments(part.problem, part.densities, result.flow, component, share, parts=parts)
+    found = moments(part.problem, part.densities, result.flow, component, share, degree=degree)
     if device.dimension == 3 or found.nodes is None:
         return found
     value = found.value(part.densities)
@@ -101,7 +101,7 @@ def moments(
     component: str,
     share: np.ndarray,
     *,
-    parts: int = PARTS,
+    degree: int = 2,
 ) -> Target:
     """A sum of half-width moments of a component, with a share of each piece of a wall, (pieces,).
 
@@ -110,7 +110,7 @@ def moments(
     a, n = densities.components.index(component), len(densities.components)
     field_ = densities.field(component)
     factor = problem.thickness or 1.0
-    weights, nodes = Division(flow, parts).derivative(field_, np.asarray(share)[:, None] * factor)
+    weights, nodes = Division(flow, degree).derivative(field_, np.asarray(share)[:, None] * factor)
     out = np.zeros((*densities.density.shape[:2], n))
     out[..., a] = weights[..., 0]
     found = Target(density=out, nodes=nodes)

@@ -359,6 +359,15 @@ def along_facets(element: Any, points: np.ndarray) -> np.ndarray:
     return np.concatenate([value, first, second], axis=1).reshape(facets, -1, q, table.shape[-1])
 
 
+def at_facets(element: Any, local: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """A basis and its derivatives along facets, at a point (m, d - 1) of each, (m, d, n)."""
+    corner = _facet_corners(points.shape[1] + 1)
+    along = (corner[:, 1:] - corner[:, :1])[local]
+    places = corner[local, 0] + (points[:, None] @ along)[:, 0]
+    table = element.tabulate(1, places)[..., 0]
+    return np.concatenate([table[0][:, None], along @ table[1:].swapaxes(0, 1)], axis=1)
+
+
 def facet_geometry(
     cells: Cells,
     cell: np.ndarray,

@@ -190,10 +190,10 @@ class _Seen:
 
 
 def _divided(result: Result, column: str, wish: Target) -> np.ndarray | float:
-    """What moments change by where cells between walls are divided in other parts."""
+    """What moments change by where distances from walls have a degree more."""
     if "diffusive_moment" not in column:
         return 0.0
-    other, part = target(result, column, parts=3), result.angular_momentum
+    other, part = target(result, column, degree=3), result.angular_momentum
     assert other is not None and part is not None
     return np.abs(((wish.density - other.density) * part.densities.density).sum(axis=(1, 2)))
 

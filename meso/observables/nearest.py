@@ -17,7 +17,7 @@ from meso._compat import scalar_element
 from meso.boundary import Wall, law_of
 from meso.discrete.cells import (
     Lagrange,
-    along_facets,
+    at_facets,
     cells_of,
     facet_geometry,
     inverse,
@@ -31,6 +31,7 @@ from meso.discrete.periodic import translation
 from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import concatenated, total
 from meso.observables.cutting import corner_quadrature, least_of
+from meso.observables.reentrant import at_corners, farther, twins
 
 #: Parts along a side of the cells that lie between two walls.
 PARTS = 4
@@ -86,21 +87,21 @@ class Division:
 
     Args:
         flow: The flow.
-        parts: Along a side of the cells that lie between walls; half of the points on a facet.
+        degree: Of the polynomials that distances from walls are in a cell.
 
     Attributes:
         owner: Piece of a boundary that all of a cell is nearest to, -1 for cells between walls,
             shape (c,).
         candidates: Pieces that cells between walls may be nearest to.
-        distance: From these, over ``Device.extent``, at the nodes of degree 2 that may lie
+        distance: From these, over ``Device.extent``, at the nodes of this degree that may lie
             between walls, shape (nodes, candidates).
     """
 
-    def __init__(self, flow: Flow, parts: int = PARTS) -> None:
-        self.device, self._parts = flow.device, parts
+    def __init__(self, flow: Flow, degree: int = 2) -> None:
+        self.device = flow.device
         device = self.device
-        self.space = space = lagrange(device, 2)
-        self._surface = surface = Surface(flow, walls_of(flow), 2 * parts)
+        self.space = space = lagrange(device, degree)
+        self._surface = surface = Surface(flow, walls_of(flow))
         self._places = space.space.tabulate_dof_coordinates()[:, : device.dimension]
         self._places = places = self._places / device.extent
         nearest = surface.nearest(places)[space.dofs]
@@ -227,7 +228,7 @@ class Division:
             at = at.reshape(*dofs[cell].shape, count)
             each = np.arange(len(cell))
             difference = at[each, :, owner] - at[each, :, other]
-            points, weights, table = _of_side(space, side, density.highest, self._parts)
+            points, weights, table = _of_side(space, side, density.highest)
             slope = np.linalg.norm(difference @ space.gradients(points), axis=2).T
             line = _Line(
                 each,
@@ -256,7 +257,7 @@ class Division:
 
     def _between(self, density: Field, *, moving: bool) -> Iterator[_Between]:
         """Cells between walls, and how a density is integrated there; ``moving``: in any shape."""
-        space, parts = self.space, self._parts
+        space = self.space
         step = max(1, _BATCH // (_POINTS * (len(self.candidates) + density.components + 9)))
         cells, unsure = cells_of(self.device), self.owner < 0
         for flat in (True, False):
@@ -265,12 +266,12 @@ class Division:
             for batch in _batches(chosen, step):
                 distance = self.distance[space.dofs[batch]]
                 if cells.dimension == 3:
-                    yield _divided_cells(space, batch, distance, degree, parts)
+                    yield _divided_cells(space, batch, distance, degree)
                     continue
-                crowded = _shared(*_nearness(space, distance, _corners(parts))).any(axis=1)
-                yield _cut(space, batch[~crowded], distance[~crowded], degree, parts)
+                crowded = _shared(*_nearness(space, distance, _corners(PARTS))).any(axis=1)
+                yield _cut(space, batch[~crowded], distance[~crowded], degree, PARTS)
                 for part in _batches(np.flatnonzero(crowded), max(1, step // _FINE**2)):
-                    yield _cut(space, batch[part], distance[part], degree, _FINE * parts)
+                    yield _cut(space, batch[part], distance[part], degree, _FINE * PARTS)
 
 
 def walls_of(flow: Flow) -> list[int]:
@@ -285,7 +286,7 @@ def _near(distance: np.ndarray, axis: int) -> Any:
 
 
 def _of_side(
-    space: Lagrange, side: np.ndarray, degree: int, parts: int
+    space: Lagrange, side: np.ndarray, degree: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Quadrature of a side of the reference cell, and a table of the nodes of degree 2 there."""
     d = space.points.shape[1]
@@ -297,7 +298,7 @@ def _of_side(
         points = corner[0] + points @ along
         return points, weights * size, space.values(points)
     # Distances are linear in the parts of cells.
-    ends = _divided(np.eye(3)[:, 1:], np.ones(3), parts)[0]
+    ends = _divided(np.eye(3)[:, 1:], np.ones(3), PARTS)[0]
     barycentric = np.column_stack([1 - points.sum(axis=1), points])
     ends = (corner[0] + ends @ along).reshape(-1, 3, d)
     table = barycentric @ space.values(ends.reshape(-1, d)).reshape(len(ends), 3, -1)
@@ -306,14 +307,14 @@ def _of_side(
 
 
 def _divided_cells(
-    space: Lagrange, batch: np.ndarray, distance: np.ndarray, degree: int, parts: int
+    space: Lagrange, batch: np.ndarray, distance: np.ndarray, degree: int
 ) -> _Between:
     """Tetrahedra whose parts are divided where walls are equally near.
 
     Distances are given at the nodes of the space, shape (c, n, walls).
     """
     smooth = scalar_element("tetrahedron", degree)
-    corners = _divided(np.eye(4)[:, 1:], np.ones(4), parts)[0].reshape(-1, 4, 3)
+    corners = _divided(np.eye(4)[:, 1:], np.ones(4), PARTS)[0].reshape(-1, 4, 3)
     table = space.values(corners.reshape(-1, 3)).reshape(len(corners), 4, -1)
     at = (table.reshape(-1, table.shape[2]) @ distance).reshape(len(batch), *corners.shape[:2], -1)
     near = _near(at, 3).any(axis=2)
@@ -417,9 +418,9 @@ def _cut(
 class Surface:
     """The walls as points with normals, so many on a facet in 2D; lengths over the device."""
 
-    def __init__(self, flow: Flow, walls: list[int], many: int = 2 * PARTS) -> None:
+    def __init__(self, flow: Flow, walls: list[int]) -> None:
         self._device = device = flow.device
-        d, facets = device.dimension, device.facets
+        d, facets, many = device.dimension, device.facets, 2 * PARTS
         here = facets.of(np.isin(facets.piece, walls))
         at = (
             (np.arange(many)[:, None] + 0.5) / many if d == 2 else _divided(*quadrature(2, 1), 3)[0]
@@ -429,26 +430,40 @@ class Surface:
         reach = np.linalg.norm(np.ptp(geometry.position, axis=1), axis=1) / (
             many - 1 if d == 2 else 2
         )
-        shape = (*geometry.weight.shape, 1)
-        other = [np.broadcast_to(of[:, None, None], shape) for of in (reach, here.piece)]
-        bend = np.trace(geometry.curvature, axis1=2, axis2=3) if d == 2 else np.zeros(shape[:2])
-        columns = [geometry.position, geometry.normal, *other, bend[..., None]]
-        rows = concatenated(device.comm, np.concatenate(columns, axis=2).reshape(-1, 2 * d + 3))
+        corner, each = at_corners(device, here, geometry.normal[:, 0]), np.arange(len(here.cell))
+        self._here = here
+        self._facet = np.concatenate([np.repeat(each, len(at)), corner.facet])
+        self._point = np.concatenate([np.tile(at, (len(each), 1)), corner.point])
+        bend = np.trace(geometry.curvature, axis1=2, axis2=3) if d == 2 else np.zeros(reach.shape)
+        bend = np.broadcast_to(bend.reshape(len(each), -1), (len(each), len(at)))
+        # At a corner as at the next point of the facet.
+        last = np.where(corner.point[:, 0] > 0.5, len(at) - 1, 0)
+        position, normal, _ = self._points(slice(None))
+        single = [
+            np.concatenate([np.repeat(reach, len(at)), corner.reach]),
+            here.piece[self._facet],
+            np.concatenate([bend.ravel(), bend[corner.facet, last]]),
+            np.append(np.full(bend.size, -1), corner.pair),
+        ]
+        into = np.concatenate([np.zeros((bend.size, d)), corner.into])
+        columns = [position, normal, into, *single]
+        rows = concatenated(device.comm, np.column_stack(columns))
         count = len(rows)
         self._pairs = periodic_pairs(flow.boundaries)
-        times = np.zeros((count, len(self._pairs)))
+        times, twin = np.zeros((count, len(self._pairs))), twins(rows[:, -1])
         for i, pair in enumerate(self._pairs):  # their translations
             moved, step = np.zeros(rows.shape[1]), np.eye(len(self._pairs))[i]
             moved[:d] = translation(device, lagrange(device, 1), pair) / device.extent
             rows = np.concatenate([rows - moved, rows, rows + moved])
             times = np.concatenate([times - step, times, times + step])
+            twin = np.concatenate([twin + k * len(twin) for k in range(3)])
         # The same order, and so the same choice among equals, on any number of ranks.
-        order = np.lexsort(rows[:, :-1].T)
+        order = np.lexsort(rows[:, :-2].T)
+        self._row, self._twin = order % max(count, 1), np.argsort(order)[twin[order]]
         rows, self._times = rows[order], times[order]
-        self._here, self._at, self._row = here, at, order % max(count, 1)
-        self.position, self.normal = rows[:, :d], rows[:, d : 2 * d]
-        self.reach, self.piece = rows[:, -3], rows[:, -2].astype(np.int64)
-        self.bend = rows[:, -1]  # in 2D; in 3D walls are flat beside their points
+        self.position, self.normal, self._into = np.split(rows[:, : 3 * d], 3, axis=1)
+        self.reach, self.piece = rows[:, -4], rows[:, -3].astype(np.int64)
+        self.bend = rows[:, -2]  # in 2D; in 3D walls are flat beside their points
 
     def nearest(self, points: np.ndarray) -> np.ndarray:
         """Nearest piece of a wall, shape (m,)."""
@@ -485,9 +500,10 @@ class Surface:
             offset, normal = points - self.position[at], self.normal[at]
             high, root = self._height(points, far, at)
             flat = (offset * normal).sum(axis=1)
-            beside = far**2 - flat**2 < self.reach[at] ** 2
+            beside = self._beside(points, far, at)
             sign = np.where(beside, np.sign(high), 0.0)[:, None]
             away = offset / np.where(far > 0, far, 1.0)[:, None]
+            away = away + self._turn(rows, offset, at, np.where(beside, 0.0, weight))
             # The foot of the perpendicular: so far along the wall, and with this normal.
             foot = offset - flat[:, None] * normal
             foot = foot / np.where(beside, 1 + self.bend[at] * flat, 1.0)[:, None]
@@ -500,26 +516,45 @@ class Surface:
             np.add.at(rows, at, np.column_stack([-along, turn]))
         return moved, rows
 
+    def _turn(
+        self, rows: np.ndarray, offset: np.ndarray, at: np.ndarray, weight: np.ndarray
+    ) -> np.ndarray:
+        """Add to the rows how walls turn that meet at corners; the slope of what is added there."""
+        twin, d = self._twin[at], offset.shape[1]
+        _, slope, *parts = farther(offset, self._into[at], self._into[twin])
+        for row, part in zip((at, twin), parts, strict=True):
+            normal, into = self.normal[row], self._into[row]
+            turn = (weight * part * (offset * normal).sum(axis=1))[:, None] * into
+            if d == 2:  # of the tangent, which is (-n_y, n_x)
+                sign = into[:, 1] * normal[:, 0] - into[:, 0] * normal[:, 1]
+                turn = (weight * part * sign * (offset * normal).sum(axis=1))[:, None] * normal
+            np.add.at(rows[:, d:], row, turn)
+        return slope
+
     def on_facets(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Cells of this rank's facets, and what derivatives in rows are at their nodes."""
-        cells, here = cells_of(self._device), self._here
-        count = len(here.cell) * len(self._at)
-        last = self._device.comm.scan(count)
-        own = (self._row >= last - count) & (self._row < last)
-        facet, point = np.divmod(self._row[own] - last + count, len(self._at))
-        geometry = facet_geometry(cells, here.cell, here.local, self._at)
-        tables = along_facets(cells.element, geometry.points)[here.local[facet], :, point]
+        cells, last = cells_of(self._device), self._device.comm.scan(len(self._facet))
+        own = (self._row >= last - len(self._facet)) & (self._row < last)
+        which = self._row[own] - last + len(self._facet)
+        cell = self._here.cell[self._facet[which]]
+        _, normal, tables = self._points(which)
         position, turn = np.split(rows[own], 2, axis=1)
         nodes = tables[:, 0, :, None] * position[:, None]
+        first = tables[:, 1:] @ cells.nodes[cell]
         if position.shape[1] == 2:
-            turn = turn / geometry.weight[facet, point][:, None]
-            return here.cell[facet], nodes + tables[:, 1, :, None] * turn[:, None]
+            turn = turn / np.linalg.norm(first[:, 0], axis=1)[:, None]
+            return cell, nodes + tables[:, 1, :, None] * turn[:, None]
         # A normal n changes by -x^b n.dx_b, x_b along the facet and x^b dual to them.
-        first = tables[:, 1:3] @ cells.nodes[here.cell[facet]]
         along = np.linalg.solve(first @ first.swapaxes(1, 2), first @ turn[..., None])
-        normal = geometry.normal[facet, point]
-        slope = (tables[:, 1:3].swapaxes(1, 2) @ along) * normal[:, None]
-        return here.cell[facet], nodes + slope
+        return cell, nodes + (tables[:, 1:].swapaxes(1, 2) @ along) * normal[:, None]
+
+    def _points(self, which: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Positions and normals of points of this rank, and the basis and its slopes there."""
+        cells, facet = cells_of(self._device), self._facet[which]
+        tables = at_facets(cells.element, self._here.local[facet], self._point[which])
+        position, *first = np.moveaxis(tables @ cells.nodes[self._here.cell[facet]], 1, 0)
+        normal = first[0][:, ::-1] * [1, -1] if len(first) == 1 else np.cross(*first)
+        return position, normal / np.linalg.norm(normal, axis=1)[:, None], tables
 
     def on_pairs(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The same of the translations of periodic pairs, from the sums over all ranks."""
@@ -536,10 +571,17 @@ class Surface:
 
     def _along_normal(self, points: np.ndarray, far: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Distances from the wall, of points whose distances from its points ``at`` are ``far``."""
-        flat = ((points - self.position[at]) * self.normal[at]).sum(axis=-1)
         # Where the foot of the perpendicular lies beside the point, the distance is along it.
-        beside = far**2 - flat**2 < self.reach[at] ** 2
-        return np.where(beside, np.abs(self._height(points, far, at)[0]), far)
+        beside = self._beside(points, far, at)
+        more = farther(points - self.position[at], self._into[at], self._into[self._twin[at]])[0]
+        return np.where(beside, np.abs(self._height(points, far, at)[0]), far + more)
+
+    def _beside(self, points: np.ndarray, far: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Whether the feet of perpendiculars from points are on the wall, beside points of it."""
+        offset = points - self.position[at]
+        flat = (offset * self.normal[at]).sum(axis=-1)
+        before = (offset * self._into[at]).sum(axis=-1) >= 0
+        return np.asarray(before & (far**2 - flat**2 < self.reach[at] ** 2))
 
     def _height(
         self, points: np.ndarray, far: np.ndarray, at: np.ndarray
