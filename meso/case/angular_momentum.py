@@ -281,5 +281,10 @@ class AngularMomentum:
         """Names of the components, "spin_x" ... "orbital_z"."""
         return tuple(f"{n}_{a}" for n, c in self.channels.items() for a in c.components)
 
+    @property
+    def is_two_way(self) -> bool:
+        """Whether charge and angular momentum are solved together."""
+        return self.coupling == "two-way"
+
     def __bool__(self) -> bool:
         return bool(self.channels)

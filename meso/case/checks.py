@@ -249,6 +249,9 @@ def _adapt(case: Tables) -> Problems:
             yield key, f"{text}; missing in {', '.join(bare)}"
         if not case.walls:
             yield key, f'"{target}" needs a wall'
+        elif target == "edge_moment" and (table := case.angular_momentum) and table.is_two_way:
+            text = "is for a flow that angular momentum does not act on"
+            yield key, f'"{target}" {text}; name a wall: "{next(iter(case.walls))}.orbital_moment"'
         if not case.flow.viscous:
             yield key, f'"{target}" needs a flow with vorticity, not the ohmic model'
 
@@ -320,7 +323,7 @@ def _angular_momentum(case: Tables) -> Problems:
     found = f'"{case.flow.model}"' if case.flow.model not in ("ohmic", "hydrodynamic") else ""
     if not found and case.flow.viscous and case.flow.magnetic_field:
         found = "a magnetic field"
-    if table.coupling == "two-way" and found:
+    if table.is_two_way and found:
         text = f'"two-way" needs flow.model = "ohmic" or "hydrodynamic"; found {found}'
         yield "angular_momentum.coupling", f'{text}; "one-way" is available for every model'
     if table.coupling != "none":

@@ -19,16 +19,15 @@ from meso.orbital import orbital_density, spin_density, vorticity
 def is_of_flow(case: Case) -> bool:
     """Whether the target is a number of the flow alone, at contacts or walls, by this module.
 
-    All others are for :mod:`meso.gradients.indicating`.
+    All others, and those of a flow that angular momentum acts on, are for
+    :mod:`meso.gradients.indicating`.
     """
     assert case.mesh.adapt is not None
     target = case.mesh.adapt.target
-    if is_moment(case):
-        return True
     of_contacts = [f"{name}.{what}" for name in case.contacts for what in ("current", "potential")]
     known = ("conductance", *case.output.resistances, *of_contacts)
-    two_way = bool(case.angular_momentum) and case.angular_momentum.coupling == "two-way"
-    return target in known and not two_way
+    two_way = bool(case.angular_momentum) and case.angular_momentum.is_two_way
+    return (target in known or is_moment(case)) and not two_way
 
 
 def _place(case: Case) -> tuple[str, str]:

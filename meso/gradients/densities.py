@@ -77,7 +77,7 @@ def kept(result: Result) -> Iterator[Adjoint]:
 def is_coupled(result: Result) -> bool:
     """Whether charge and angular momentum were solved together."""
     table = result.case.angular_momentum
-    return bool(table) and table.coupling == "two-way"
+    return bool(table) and table.is_two_way
 
 
 def coupled(
