@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import meso
 from meso import Case, Result
 from meso.cli import main
+from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.exact import Ribbon
 
 ROOT = Path(__file__).parents[1]
@@ -116,6 +118,55 @@ def test_recovered_in_space() -> None:
     assert error < solved.mesh_errors["conductance_S"] < 20 * error
     sides = [e for name, e in solved.mesh_errors.items() if "orbital_moment" in name]
     assert sides and min(sides) > 0
+
+
+@pytest.mark.thorough
+def test_angular_momentum_in_space() -> None:
+    """Where it is asked for: not below the error of the moment that the surfaces have.
+
+    Across the film D X'' = X D/decay^2, J_H - D X' = V X at the surfaces; of its square section a
+    quarter is nearest to each.
+    """
+    given = film()
+    decay, D, V, half = 15e-9, 2e-4, 2e4, WIDTH / 2
+    given["angular_momentum"] = {
+        "spin": {
+            "components": ["y"],
+            "hall_conductivity": "1e5 (hbar/2e) S/m",
+            "diffusivity": f"{D} m^2/s",
+            "diffusion_length": f"{decay} m",
+            "susceptibility": "2.7e-21 J s^2/m^3",
+            "boundaries": {"surfaces": {"relaxation_velocity": f"{V} m/s"}},
+        }
+    }
+    solved = meso.run(Case.from_dict(given))
+    hall = 1e5 * 1e-3 / LENGTH / (2 * ELEMENTARY_CHARGE)  # over hbar
+    high = hall / (D / decay * np.cosh(half / decay) + V * np.sinh(half / decay))
+    high *= decay * half * np.cosh(half / decay) - decay**2 * np.sinh(half / decay)
+    name = "surfaces.1.spin_y.diffusive_moment_hbar"
+    assert solved.angular_momentum is not None
+    found = next(m for m in solved.angular_momentum.moments["spin_y"] if m.wall == "surfaces")
+    assert isinstance(found.moment, float)
+    error = abs(abs(found.moment) / HBAR - 2 * LENGTH * high)
+    assert 1e-4 < error < solved.mesh_errors[name] < 200 * error
+
+
+@pytest.mark.thorough
+def test_beyond_a_corner() -> None:
+    """Two walls end at a sharp step: their moments on two meshes differ by less than is told."""
+    place = ROOT / "demos" / "step_channel" / "step_channel.geo"
+    given = settings(estimate=True)
+    given["geometry"] |= {"file": str(place), "parameters": {}}
+    given["boundaries"]["walls"] = given["boundaries"].pop("edges")
+    found = []
+    for size in ("30 nm", "20 nm"):
+        given["mesh"] = {"size": size}
+        found.append(meso.run(Case.from_dict(given)))
+    name = "walls.2.orbital_moment_hbar_per_m"
+    pieces = [result.edge_moments[1] for result in found]
+    one, other = (float(np.sum(p.moment)) / HBAR / p.measure for p in pieces)
+    error = found[0].mesh_errors[name] + found[1].mesh_errors[name]
+    assert abs(one - other) < error < 5e-3 * abs(one)
 
 
 @pytest.mark.parametrize(("wish", "told"), [({}, True), ({"estimate": False}, False)])

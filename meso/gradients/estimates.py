@@ -28,7 +28,7 @@ from meso.errors import CaseError, ConvergenceError
 from meso.evidence import adapting, recovery
 from meso.evidence.indicators import absolute_curl
 from meso.flow.result import Flow
-from meso.gradients import moments, outputs
+from meso.gradients import indicating, moments, outputs
 from meso.gradients.adjoint import Terminals
 from meso.gradients.differences import settled
 from meso.gradients.inputs import moved
@@ -191,6 +191,8 @@ def _recovered(result: Result) -> dict[str, float]:
     driven, mixes = float(total(comm, power.sum())), _Mixes(flow)
     roots = np.sqrt(_units(flow, driven)) if not flow.periodic else np.empty(0)
     out = _moments(result, density)
+    if result.case.flow.estimate and result.angular_momentum is not None:
+        out |= indicating.recovered(result)
     for column, value in columns.items():
         short = outputs.short(column)
         name = short.removeprefix("resistance.")
