@@ -52,6 +52,8 @@ _SAFETY, _STEP = 0.3, 0.12
 NO_LUCK = 0.05
 #: The same for all numbers of a result, where no further mesh will tell.
 _LEAST = 0.15
+#: What a change by the division among walls counts.
+_SURE = 1.5
 #: Largest ratio of the errors of degrees k + 1 and k that the estimate takes seriously elsewhere.
 _SLOWEST = 0.75
 
@@ -197,7 +199,10 @@ def _solved_twice(case: Case, device: Device, progress: Progress) -> Indicated:
     values, unit = targets.values(case, flows[0])
     finer, _ = targets.values(case, flows[1])
     size = float(np.abs(finer).max()) or 1.0
-    errors = _errors(case, flows[0], flows[1], float(np.abs(finer - values).max() / size))
+    lost = float(np.abs(finer - values).max())
+    if targets.is_moment(case):  # degree k + 1 divides cells among walls as degree k does
+        lost += _SURE * targets.divided(case, flows[0])
+    errors = _errors(case, flows[0], flows[1], lost / size)
     return Indicated(flow=flows[0], value=_largest(values), unit=unit, errors=errors)
 
 

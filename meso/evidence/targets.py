@@ -57,6 +57,11 @@ def is_moment(case: Case) -> bool:
     return case.mesh.adapt.target.endswith(("edge_moment", "orbital_moment", "spin_moment"))
 
 
+def divided(case: Case, flow: Flow) -> float:
+    """What moments of walls change by, at most, where distances from walls have a degree more."""
+    return float(np.abs(_moments(case, flow, 3) - _moments(case, flow)).max())
+
+
 def values(case: Case, flow: Flow) -> tuple[np.ndarray, str]:
     """Values whose largest relative error is to be small, and their unit."""
     wish = case.mesh.adapt
@@ -83,10 +88,10 @@ def values(case: Case, flow: Flow) -> tuple[np.ndarray, str]:
     return np.array([getattr(flow.contacts[contact], what)]), unit
 
 
-def _moments(case: Case, flow: Flow) -> np.ndarray:
+def _moments(case: Case, flow: Flow, degree: int = 2) -> np.ndarray:
     """Moments of chains of walls; of those of one wall, or piece of it, if it is named."""
     density = spin_density if _is_spin(case) else orbital_density
-    moments = edge_moments(flow, density(flow, vorticity(flow)))
+    moments = edge_moments(flow, density(flow, vorticity(flow)), degree=degree)
     walls, chains = _chains(flow)
     found = np.zeros((max(chains, default=-1) + 1, np.size(moments[0].moment)))
     own = np.searchsorted(walls, _pieces(case, flow))

@@ -58,7 +58,7 @@ def couplings(flow: Flow, channel: str = "orbital") -> np.ndarray | None:
     return np.array(values, dtype=float)
 
 
-def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
+def edge_moments(flow: Flow, density: Field, *, degree: int = 2) -> list[EdgeMoment]:
     """Divide the orbital angular momentum among the walls: each point goes to the nearest.
 
     Across a ribbon this is the integral over half its width,
@@ -69,6 +69,7 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
     Args:
         flow: A solved flow.
         density: Its orbital density, or that of the spin.
+        degree: Of distances from walls, as of :class:`meso.observables.nearest.Division`.
 
     Returns:
         One entry for each smooth piece of a wall.
@@ -77,7 +78,7 @@ def edge_moments(flow: Flow, density: Field) -> list[EdgeMoment]:
     walls = walls_of(flow)
     if not walls:
         return []
-    moment = np.asarray(total(device.comm, Division(flow).moments(density)))
+    moment = np.asarray(total(device.comm, Division(flow, degree).moments(density)))
     moment *= flow.thickness or 1.0
     channel = {"orbital_density": "orbital", "spin_density": "spin"}.get(density.name)
     if flow.kinetic and channel is not None:
