@@ -223,7 +223,7 @@ def _along(found: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     for column, value in found["mesh"].get("estimated_errors", {}).items():
         start, _, name = column.partition(".")
         if start == "probe":
-            probe, key = name.split(".")
+            probe, _, key = name.rpartition(".")
             out.setdefault(probe, {})[key] = value
     return out
 
