@@ -436,8 +436,8 @@ class Surface:
         self._here = here
         self._facet = np.concatenate([np.repeat(each, len(at)), corner.facet])
         self._point = np.concatenate([np.tile(at, (len(each), 1)), corner.point])
-        bend = np.trace(geometry.curvature, axis1=2, axis2=3) if d == 2 else np.zeros(reach.shape)
-        bend = np.broadcast_to(bend.reshape(len(each), -1), (len(each), len(at)))
+        bend = np.trace(geometry.curvature, axis1=2, axis2=3) if d == 2 else np.zeros((1, 1))
+        bend = np.broadcast_to(bend, (len(each), len(at)))
         # At a corner as at the next point of the facet.
         last = np.where(corner.point[:, 0] > 0.5, len(at) - 1, 0)
         position, normal, _ = self._points(slice(None))
