@@ -191,7 +191,7 @@ class _Work:
         share = self.counts * (self.flow.thickness or 1.0)
         self.count(*Division(self.flow).derivative(density, share))
 
-    def count(self, weights: np.ndarray, moved: np.ndarray | None) -> None:
+    def count(self, weights: np.ndarray, moved: np.ndarray) -> None:
         """The weights w of c from those of L = kappa c, and what else the shape does."""
         self.moved = moved
         self.couplings = (weights * self.made).sum(axis=(1, 2))
@@ -399,7 +399,7 @@ class _Work:
         own = Sensitivity(
             cells={coupling: self.couplings} if self.number and self.made_of else {},
             facets={"slip_rate": self.rates} if self.flow.slips and not kinetic else {},
-            nodes=None if self.moved is None else self.moved + nodes,
+            nodes=self.moved + nodes,
         )
         if not (kinetic and self.counts.any()):
             return adjoint.functional(current=self.load) + own

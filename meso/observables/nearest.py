@@ -138,7 +138,7 @@ class Division:
             moment[self.candidates] += np.tensordot(part.weights, values, ((0, 2), (0, 1)))
         return moment
 
-    def derivative(self, density: Field, share: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def derivative(self, density: Field, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives of a sum of moments times shares, (pieces, k); all ranks call this.
 
         Args:
@@ -148,8 +148,7 @@ class Division:
         Returns:
             Derivatives in the values of the density at the nodes of each cell, (c, n, k), and in
             the nodes of the mesh with these values held, (nodes, d) as of
-            :attr:`meso.discrete.motion.Nodes.owned`. The latter are None where pieces of unequal
-            shares meet at re-entrant edges in 3D.
+            :attr:`meso.discrete.motion.Nodes.owned`.
         """
         cells, motion = cells_of(self.device), Nodes(self.device)
         weights = np.zeros_like(density.values)
@@ -174,8 +173,7 @@ class Division:
             self._along(density, own, known, part.cells, part.line)
         self._along_sides(density, own, known)
         self._move(known, motion)
-        unequal = len(own) > 0 and bool(np.ptp(own, axis=0).any())
-        return weights, None if self._surface.edges and unequal else motion.owned
+        return weights, motion.owned
 
     def _along(
         self,
@@ -466,8 +464,6 @@ class Surface:
         self.position, self.normal, self._into = np.split(rows[:, : 3 * d], 3, axis=1)
         self.reach, self.piece = rows[:, -4], rows[:, -3].astype(np.int64)
         self.bend = rows[:, -2]  # in 2D; in 3D walls are flat beside their points
-        #: Whether pieces meet at re-entrant edges in 3D, where points do not follow the shape.
-        self.edges = d == 3 and bool((rows[:, -1] >= 0).any())
 
     def nearest(self, points: np.ndarray) -> np.ndarray:
         """Nearest piece of a wall, shape (m,)."""

@@ -19,19 +19,17 @@ from meso.mpi import concatenated
 
 #: Sine of the angle by which walls turn into the conductor at least.
 _SHARP = 1e-3
-#: Places along an edge of the facets that meet there in 3D.
-_ALONG = np.array([1, 3, 5, 7]) / 8
 
 
 class AtCorners(NamedTuple):
-    """Points of facets at corners, in 3D at edges.
+    """Points of facets at corners.
 
     Attributes:
         facet: Their facets, (m,).
         point: Where on the reference facet, (m, d - 1).
         into: Direction along the wall, away from the corner, (m, d).
         pair: The same number for the points of the two walls at one place, (m,).
-        reach: Height of the facet over the corner, over ``Device.extent``, (m,).
+        reach: Length of the facet, over ``Device.extent``, (m,).
     """
 
     facet: np.ndarray
@@ -42,53 +40,42 @@ class AtCorners(NamedTuple):
 
 
 def at_corners(device: Device, facets: Facets, normal: np.ndarray) -> AtCorners:
-    """The points of this rank's facets of walls, whose normals are (f, d); all ranks call this."""
-    d = device.dimension
+    """The points of this rank's facets of walls, whose normals are (f, d); all ranks call this.
+
+    None in 3D, where edges would need points all along.
+    """
+    d, whole = device.dimension, np.empty(0, dtype=np.int64)
+    if d == 3:
+        return AtCorners(whole, np.empty((0, 2)), np.empty((0, 3)), whole, np.empty(0))
     corners = cells_of(device).corners[facets.cell[:, None], facet_vertices(d)[facets.local]]
     facet, apex = (x.ravel() for x in np.indices((len(corners), d)))
-    ends = [corners[facet, (apex + 1 + i) % d] for i in range(d - 1)]
-    into = corners[facet, apex] - ends[0]
-    for side in (ends[1] - ends[0],) if d == 3 else ():
-        into -= ((into * side).sum(axis=1) / (side**2).sum(axis=1))[:, None] * side
-    height = np.linalg.norm(into, axis=1)
-    into /= height[:, None]
-    piece = facets.piece[facet][:, None]
-    rows = np.column_stack([sum(ends) / (d - 1), into, normal[facet], piece])
-    number, second = _numbers(concatenated(device.comm, rows), d)
+    end = corners[facet, 1 - apex]
+    into = corners[facet, apex] - end
+    length = np.linalg.norm(into, axis=1)
+    into /= length[:, None]
+    rows = np.column_stack([end, into, normal[facet], facets.piece[facet]])
+    number = _numbers(concatenated(device.comm, rows))
     last = device.comm.scan(len(facet))
-    number, second = (x[last - len(facet) : last] for x in (number, second))
+    number = number[last - len(facet) : last]
     here = np.flatnonzero(number >= 0)
-    places = _ALONG if d == 3 else np.zeros(1)
-    many, each = len(places), np.arange(len(here))
-    weights = np.zeros((len(here), many, d))
-    # Facets that meet at an edge go along it in opposite directions.
-    along = np.where(second[here, None], places[::-1], places)
-    weights[each, :, (apex[here] + 1) % d] = 1 - along
-    weights[each, :, (apex[here] + d - 1) % d] += along
-    return AtCorners(
-        np.repeat(facet[here], many),
-        weights[..., 1:].reshape(-1, d - 1),
-        np.repeat(into[here], many, axis=0),
-        (number[here, None] * many + np.arange(many)).ravel(),
-        np.repeat(height[here], many),
-    )
+    point = 1.0 - apex[here, None]
+    return AtCorners(facet[here], point, into[here], number[here], length[here])
 
 
-def _numbers(every: np.ndarray, d: int) -> tuple[np.ndarray, np.ndarray]:
-    """Number of the corner at each side of facets, or -1, and whether it is the second one there.
+def _numbers(every: np.ndarray) -> np.ndarray:
+    """Number of the corner at each end of facets, or -1.
 
-    From rows of the middle of the side, the direction into the facet, the normal, and the piece.
+    From rows of the end, the direction into the facet, the normal, and the piece.
     """
-    _, group, count = np.unique(every[:, :d], axis=0, return_inverse=True, return_counts=True)
+    _, group, count = np.unique(every[:, :2], axis=0, return_inverse=True, return_counts=True)
     order = np.argsort(group.reshape(-1), kind="stable")
     a, b = order[np.cumsum(count)[count == 2][:, None] - [2, 1]].T
-    into, normal, piece = every[:, d : 2 * d], every[:, 2 * d : 3 * d], every[:, -1]
+    into, normal, piece = every[:, 2:4], every[:, 4:6], every[:, -1]
     turn = (into[a] * normal[b] + into[b] * normal[a]).sum(axis=1) / 2
     sharp = (turn > _SHARP) & (piece[a] != piece[b])
-    number, second = np.full(len(every), -1), np.zeros(len(every), dtype=bool)
+    number = np.full(len(every), -1)
     number[a[sharp]] = number[b[sharp]] = np.arange(sharp.sum())
-    second[b] = True
-    return number, second
+    return number
 
 
 def twins(pair: np.ndarray) -> np.ndarray:
