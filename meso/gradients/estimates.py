@@ -114,8 +114,8 @@ def _by_degree(result: Result) -> dict[str, float]:
 
 
 def _divided(result: Result) -> dict[str, float]:
-    """What moments of walls change by where distances from walls have a degree more."""
-    part, device, solid = result.angular_momentum, result.device, result.device.dimension == 3
+    """What moments of walls change by where distances from walls have a degree more, in 2D."""
+    part, device = result.angular_momentum, result.device
     rows = {"orbital_density": result.edge_moments, "spin_density": result.spin_moments}
     fields = {name: result.fields[name] for name, moments_ in rows.items() if moments_}
     if part is not None:
@@ -137,7 +137,7 @@ def _divided(result: Result) -> dict[str, float]:
         name = f"{channel}_density" if channel else found["component"]
         pieces = moments.pieces_of(result, found["place"])
         if name in changes and pieces:
-            length = 1.0 if solid else sum(device.pieces[i].measure for i in pieces)
+            length = sum(device.pieces[i].measure for i in pieces)
             out[column] = abs(float(changes[name][list(pieces), axis].sum())) / length
     return out
 

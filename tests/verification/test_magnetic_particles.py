@@ -6,6 +6,7 @@ Along a smooth wall an electron that leaves it at the angle alpha to the normal 
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
 from functools import cache
 
@@ -25,7 +26,7 @@ SHEET = Material(
     carriers="2d", conductivity=PER_PATH * 1.0, mean_free_path=1.0, fermi_wavevector=WAVEVECTOR
 )
 #: Of the focusing device, nm.
-DISTANCE, OPENING, HEIGHT, MARGIN = 1000, 60, 1200, 600
+DISTANCE, OPENING = 1000, 60
 
 
 def solved(
@@ -51,20 +52,6 @@ def solved(
     ).solve()
 
 
-def skipping(radius: float, *, places: int = 200, angles: int = 8000) -> tuple[float, float]:
-    """Which parts of what one contact emits the other collects, and it takes back itself."""
-    at, to = ((np.arange(n) + 0.5) / n for n in (places, angles))
-    x, sine = np.meshgrid(OPENING * (at - 0.5), 2 * to - 1)  # forwards is to the right
-    chord = 2 * radius * np.sqrt(1 - sine**2)
-    # Orbits that begin backwards bulge out at both ends.
-    bulge = np.where(sine < 0, radius - chord / 2, 0.0)
-    free = (radius * (1 - sine) < HEIGHT) & (x - bulge > -MARGIN)
-    back = free & (x + chord < OPENING / 2)
-    last = x + np.ceil((DISTANCE - OPENING / 2 - x) / chord) * chord
-    there = free & ~back & (last < DISTANCE + OPENING / 2) & (last + bulge < DISTANCE + MARGIN)
-    return float(there.mean()), float(back.mean())
-
-
 @cache
 def focusing() -> Device:
     return Device.from_gmsh(DEMOS / "focusing" / "focusing.geo", length_unit="nm")
@@ -74,6 +61,7 @@ def focusing() -> Device:
 def test_focusing(tolerance: float) -> None:
     """What the collector gets over the field: nothing, peaks, and all that skips along."""
     off, names = [], ("injector", "collector", "drain")
+    skipping = runpy.run_path(str(DEMOS / "focusing" / "laws.py"))["skipping"]
     sharvin = 2 / np.pi * PER_PATH * OPENING * 1e-9
     for fields in (0.4, 1.0, 1.3, 2.0, 3.5, 25.0):  # distance over diameter
         flow = solved(focusing(), names, DISTANCE / (2 * fields), tolerance)
