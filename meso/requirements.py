@@ -122,9 +122,6 @@ def magnetic_problems(materials: Mapping[str, Material]) -> Iterator[tuple[str, 
     """What hydrodynamic flow cannot do in a magnetic field: keys and texts."""
     for region, material in materials.items():
         key = f"materials.{material.name or region}"
-        if material.carriers == "3d":
-            yield f"{key}.carriers", 'found "3d"; a magnetic field is for carriers = "2d"'
-            continue
         if material.mean_free_path is None:
             yield f"{key}.mean_free_path", "missing; a magnetic field needs it"
         if material.fermi_wavevector is None:

@@ -321,8 +321,10 @@ BAD = [
     (
         "flow.magnetic_field",
         "1 T",
-        ['carriers: found "3d"; a magnetic field is for carriers = "2d"'],
+        ["materials.Ti.fermi_wavevector: missing; a magnetic field needs it"],
     ),
+    ("flow.magnetic_direction", [0, 0, 0], ["flow.magnetic_direction: found [0.0, 0.0, 0.0]"]),
+    ("flow.magnetic_direction", [0, 1, 0], ["magnetic_direction: found [0.0, 1.0, 0.0]; other"]),
     ("angular_momentum.orbital", {"diffusivity": 1e-5}, ["orbital.relaxation_time: missing"]),
 ]
 

@@ -166,6 +166,11 @@ def _not_available(case: Tables) -> Problems:
                 yield "flow.solver", f"{text} in the hydrodynamic model"
         if case.mesh.adapt is not None and not flow.by_particles:
             yield "mesh.adapt", "is without a magnetic field"
+    x, y, z = flow.magnetic_direction
+    if (x or y or z < 0) and not (flow.kinetic and case.carriers == "3d"):
+        text = f"found {[x, y, z]}; other directions than z are for"
+        text += ' flow.model = "kinetic" with carriers = "3d", on 3D meshes'
+        yield "flow.magnetic_direction", text
     if not flow.kinetic:
         text = 'needs flow.model = "kinetic"'
         wishes = {"flow.bounds": flow.bounds, "output.distributions": case.output.distributions}

@@ -92,6 +92,16 @@ Positive = Annotated[float, NUMBER, AfterValidator(_positive)]
 Flag = Annotated[bool, Field(strict=True)]
 
 
+def _direction(value: tuple[float, float, float]) -> tuple[float, float, float]:
+    if not any(value):
+        raise CaseError(f"found {list(value)}; must not vanish, e.g. [0, 1, 0]")
+    return value
+
+
+_Component = Annotated[float, NUMBER, AfterValidator(finite)]
+Direction = Annotated[tuple[_Component, _Component, _Component], AfterValidator(_direction)]
+
+
 def _harmonics(value: Any) -> int | str:
     if value == "auto":
         return "auto"
@@ -181,7 +191,8 @@ class Flow:
     # Of errors, which takes further solutions; None: by the kinetic model, and where it is cheap.
     estimate: Flag | None = None
     bounds: Flag = False  # of the conductance of the kinetic model
-    magnetic_field: Annotated[float, unit("T")] = 0.0  # along z
+    magnetic_field: Annotated[float, unit("T")] = 0.0
+    magnetic_direction: Direction = (0.0, 0.0, 1.0)  # of it, another one on 3D meshes only
     seed: Annotated[int, Field(strict=True, ge=0)] = 0  # of the random numbers of particles
     particles: Annotated[int, Field(strict=True, ge=1)] = 10_000_000  # at most
 

@@ -148,7 +148,8 @@ class Hydrodynamic:
         if magnetic_field:
             problems += magnetic_problems(materials)
             if device.dimension != 2:
-                problems.append(("flow.magnetic_field", "is for 2D devices, perpendicular to them"))
+                text = 'is for 2D devices, perpendicular to them; or flow.model = "kinetic"'
+                problems.append(("flow.magnetic_field", text))
             terms = (*terms, magnetic_term(boundaries, magnetic_field))
         if problems:
             raise CaseError(*problems)

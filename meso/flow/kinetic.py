@@ -1,6 +1,6 @@
 """The Boltzmann equation on a Fermi line or sphere, by N angular harmonics.
 
-    p.grad h + (1/R_c) d_theta h + sum_m g_m h_m = 0,     g_m = gamma_m/v_F,     phi = <h>,
+    p.grad h + (1/R_c) b.(p x d_p) h + sum_m g_m h_m = 0,     g_m = gamma_m/v_F,     phi = <h>,
     J = d (sigma/lambda) <p h>,     d = 2 (line), 3 (sphere; on 2D meshes nothing depends on z)
 
 (T. Valet et al. 2025, eq. 5). Walls reflect the part p of the carriers and emit the rest in all
@@ -15,7 +15,7 @@ exact where sigma/lambda, the density of states times the velocity, is the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 
@@ -50,7 +50,7 @@ from meso.flow.result import (
     periodic_pairs,
     ports_of,
 )
-from meso.flow.sphere import Section, Sphere
+from meso.flow.sphere import ALONG_Z, Axis, Section, Sphere
 from meso.flow.system import DirectSystem
 from meso.materials.material import Material
 from meso.requirements import SMOOTH, kinetic_problems
@@ -67,7 +67,7 @@ STRONGEST = 1.0
 
 
 class Kinetic:
-    """Kinetic flow, in 3D without a magnetic field.
+    """Kinetic flow.
 
     Args:
         device: The device.
@@ -75,7 +75,9 @@ class Kinetic:
         boundaries: Contact (always a reservoir), Wall (with a specularity) or Periodic of each
             boundary, by name.
         harmonics: N, even; on a sphere the odd degrees are those up to L = N - 1.
-        magnetic_field: Along z, T; needs the Fermi wave vector of each material.
+        magnetic_field: T, along ``magnetic_direction``; needs the Fermi wave vector of each
+            material.
+        magnetic_direction: Of any length, in 3D; on 2D meshes the field is along z.
         order: Polynomial degree of the odd moments, at least 2; the potential has one less.
             By default that of the device.
         thickness: Thickness of a slab of 3D material, m; None otherwise.
@@ -85,7 +87,8 @@ class Kinetic:
 
     Raises:
         CaseError: A region without material or mean free path; a boundary without a law, or with
-            one that is no boundary condition of the Boltzmann equation; a magnetic field in 3D.
+            one that is no boundary condition of the Boltzmann equation; on a 2D mesh a magnetic
+            field in the plane.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Kinetic:
         boundaries: Mapping[str, Boundary],
         harmonics: int = 16,
         magnetic_field: float = 0.0,
+        magnetic_direction: Axis = ALONG_Z,
         order: int | None = None,
         thickness: float | None = None,
         solver: str = "auto",
@@ -105,9 +109,7 @@ class Kinetic:
         problems = list(kinetic_problems(materials, boundaries, magnetic_field))
         if harmonics < 2 or harmonics % 2:
             problems.append(("flow.harmonics", f"found {harmonics}; must be an even number from 2"))
-        if device.dimension == 3 and magnetic_field:
-            text = "is for 2D meshes, perpendicular to them, but the mesh is 3D; remove it"
-            problems.append(("flow.magnetic_field", text))
+        problems += _direction_problems(device, magnetic_direction)
         if problems:
             raise CaseError(*problems)
         self.device, self.materials, self.boundaries = device, materials, boundaries
@@ -120,7 +122,8 @@ class Kinetic:
         )
         self.coefficients = KineticCoefficients(device, materials, self.scales)
         self.kinds, self.phases = different(device, materials)
-        self.basis = basis_of(device, self.kinds, harmonics)
+        x, y, z = map(float, magnetic_direction)
+        self.basis = basis_of(device, self.kinds, harmonics, (x, y, z))
 
     def turning(self, material: Material) -> float:
         """lambda/R_c of a material, positive where its carriers turn counter-clockwise."""
@@ -272,10 +275,25 @@ def different(
     return kinds, np.array([kinds.index(material) for material in regions])
 
 
-def basis_of(device: Device, materials: Sequence[Material], harmonics: int) -> Basis:
-    """The basis for the materials of a device with N harmonics."""
+def _direction_problems(device: Device, direction: Axis) -> Iterator[tuple[str, str]]:
+    """Why a magnetic field cannot have a direction: keys and texts."""
+    x, y, z = direction
+    if not np.linalg.norm(direction) > 0:
+        yield "flow.magnetic_direction", f"found {list(direction)}; must not vanish"
+    elif device.dimension == 2 and (x or y or z < 0):
+        text = (
+            f"found {list(direction)}; the mesh is 2D: a field in its plane would drive carriers"
+            " out of it. Draw the device in 3D, or let the field be along z"
+        )
+        yield "flow.magnetic_direction", text
+
+
+def basis_of(
+    device: Device, materials: Sequence[Material], harmonics: int, axis: Axis = ALONG_Z
+) -> Basis:
+    """The basis for the materials of a device with N harmonics, in 3D for a field along an axis."""
     if device.dimension == 3:
-        return Sphere(harmonics)
+        return Sphere(harmonics, axis)
     if (contour := materials[0].contour) is not None:
         return ContourBasis(contour, harmonics)
     return Section(harmonics) if materials[0].carriers == "3d" else Circle(harmonics)

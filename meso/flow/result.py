@@ -61,7 +61,7 @@ class Flow:
             another iteration may begin.
         slips: Whether the slip law alone tells the vorticity at walls: in the hydrodynamic model,
             but not in a magnetic field, nor with terms that were added.
-        magnetic_field: Along z, T.
+        magnetic_field: Along z, T; on 3D meshes along any direction.
         adjoint: Derivatives of the flow (:mod:`meso.flow.adjoint`), where they were asked for.
         counted: Conductances with their statistical errors, of particles.
         swarm: What traced the particles, of which more may be asked (:class:`.Particles`).

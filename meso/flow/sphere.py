@@ -9,7 +9,8 @@ With N "harmonics" the odd degrees up to L = N - 1 are kept, (L + 1)(L + 3)/4 mo
 ones up to N are eliminated; N = 2 is the hydrodynamic model, l^2 = lambda^2/5.
 
 On 3D meshes all real harmonics are wanted, (L + 1)(L + 2)/2 odd ones (:class:`Sphere`). Walls may
-have any normal: about it they conserve m, and S is the half turn, (-1)^m.
+have any normal: about it they conserve m, and S is the half turn, (-1)^m. A magnetic field along b
+adds lambda/R_c b.(v x grad_v) h, which turns the harmonics of each degree among themselves.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from meso.materials.material import Material
 
 #: Degrees or orders of functions.
 Labels = Sequence[int] | np.ndarray
+#: A direction in space, and that of fields on 2D meshes.
+Axis = tuple[float, float, float]
+ALONG_Z: Axis = (0.0, 0.0, 1.0)
 #: Angular matrices below this count as zero, and numbers in an array of a batch.
 ZERO, MANY = 1e-13, 10_000_000
 
@@ -149,9 +153,26 @@ class Harmonics:
         v, weight = directions(self.last + other.last + 1)
         return _clean((self.values(v) * v[:, None] * weight) @ other.values(v).T)
 
-    def collisions(self, material: Material) -> np.ndarray:
-        """The matrix C in a material whose rates do not vary in space, shape (n, n)."""
-        return np.diag([float(material.rate(int(n))) for n in self.labels[0]])
+    def collisions(
+        self, material: Material, turning: float = 0.0, axis: Axis = ALONG_Z
+    ) -> np.ndarray:
+        """The matrix C in a material whose rates do not vary in space, shape (n, n).
+
+        With the rotation about an axis by a magnetic field along it; ``turning`` is lambda/R_c.
+        """
+        rates = np.diag([float(material.rate(int(n))) for n in self.labels[0]])
+        return rates + turning * self.rotation(axis) if turning else rates
+
+    def rotation(self, axis: Axis) -> np.ndarray:
+        """<own b.(v x grad_v) own> about an axis b: antisymmetric, each degree by itself."""
+        m, sine = self.labels[1:]
+        about = np.zeros((self.count, self.count))
+        cosines = np.flatnonzero(~sine & (m > 0))
+        about[cosines, cosines + 1] = m[cosines]  # d/d phi sin m phi = m cos m phi
+        about[cosines + 1, cosines] = -m[cosines]
+        (turn,) = self.about(np.array([axis]) / np.linalg.norm(axis))
+        out = turn.T @ about @ turn
+        return _clean((out - out.T) / 2)
 
     def about(self, normals: np.ndarray) -> np.ndarray:
         """Functions with the z axis along normals (k, 3), in terms of these, shape (k, n, n).
@@ -186,9 +207,13 @@ class Harmonics:
 
 @dataclass(frozen=True)
 class Sphere:
-    """All harmonics on a Fermi sphere: the basis of :class:`meso.flow.basis.Basis` in 3D."""
+    """All harmonics on a Fermi sphere: the basis of :class:`meso.flow.basis.Basis` in 3D.
+
+    ``axis`` is the direction of the magnetic field, about which carriers turn.
+    """
 
     harmonics: int
+    axis: Axis = ALONG_Z
     unit: float = float(np.sqrt(3))
 
     @cached_property
@@ -206,11 +231,10 @@ class Sphere:
         return self.odd.count
 
     def moments(self, material: Material, turning: float = 0.0) -> Moments:  # noqa: D102
-        assert not turning
         return eliminated(
             self.odd.streaming(self.even),
-            self.odd.collisions(material),
-            self.even.collisions(material),
+            self.odd.collisions(material, turning, self.axis),
+            self.even.collisions(material, turning, self.axis),
             flux=np.eye(3, self.count),
         )
 
@@ -241,9 +265,8 @@ class Sphere:
     def even_part(  # noqa: D102
         self, slopes: np.ndarray, material: Material, turning: float = 0.0
     ) -> np.ndarray:
-        assert not turning
         moved = np.tensordot(slopes, self.odd.streaming(self.even), ((0, 1), (0, 1)))
-        return -moved / self.even.collisions(material).diagonal()
+        return -np.linalg.solve(self.even.collisions(material, turning, self.axis), moved)
 
     def table(self, count: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:  # noqa: D102
         each = np.linspace(0, 1, count // 10 + 1)

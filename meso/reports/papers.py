@@ -59,7 +59,8 @@ def method(summary: Mapping[str, Any], case: Mapping[str, Any]) -> list[str]:
     out = [_MODELS[summary["model"]]]
     if field := flow.get("magnetic_field"):
         text = field if isinstance(field, str) else f"{field:g} T"
-        out.append(f"A magnetic field of {text} is along z.")
+        along = flow.get("magnetic_direction", "z")
+        out.append(f"A magnetic field of {text} is along {along}.")
     if "couplings_J_s_per_A" in summary:
         out.append(
             "Densities of angular momentum that gradients of the current make:"

@@ -131,6 +131,7 @@ def _cost(case: Case, device: Device) -> str:
             harmonics=number,
             order=order,
             magnetic_field=case.flow.magnetic_field,
+            magnetic_direction=case.flow.magnetic_direction,
             thickness=case.geometry.thickness,
             solver=case.flow.solver,
         )

@@ -228,10 +228,13 @@ def compare(
         }
 
     tensors = any(m.fermi_line is not None for m in case.region_materials.values())
+    tensors = tensors or (field != 0 and device.dimension == 3)
 
     def viscous(boundaries: Mapping[str, Boundary]) -> Flow:
         if tensors:  # the same limit, with tensors in place of its coefficients
-            options = {"harmonics": 2, "magnetic_field": field, **given}
+            direction = case.flow.magnetic_direction
+            options = {"magnetic_field": field, "magnetic_direction": direction, **given}
+            options["harmonics"] = 2
             return Kinetic(device, boundaries=boundaries, **options).solve()
         return Hydrodynamic(device, boundaries=boundaries, magnetic_field=field, **given).solve()
 

@@ -303,6 +303,7 @@ def solve(
         return Hydrodynamic(device, order=case.flow.order, terms=terms, **given).solve(
             keep=keep
         ), None
+    given["magnetic_direction"] = case.flow.magnetic_direction
     if any(case.couples(channel) for channel in ("orbital", "spin")):
         wanted = case.flow.tolerance if case.flow.harmonics == "auto" else None
         given["tolerance"] = iteration_tolerance(case.boundaries, wanted)

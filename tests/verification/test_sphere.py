@@ -80,10 +80,10 @@ def test_exact_films():
         assert film.edge_step == pytest.approx(moment, abs=1e-14)
 
 
-@pytest.mark.parametrize("solver", ["direct", "iterative"])
-def test_two_harmonics_are_hydrodynamics(solver):
-    """With reservoirs, and curved walls of two specularities."""
-    matter = metal(mean_free_path=40e-9)
+@pytest.mark.parametrize(("solver", "B"), [("direct", 0.0), ("iterative", 0.0), ("direct", 60.0)])
+def test_two_harmonics_are_hydrodynamics(solver, B):
+    """With reservoirs, curved walls of two specularities, and a magnetic field."""
+    matter = metal(mean_free_path=40e-9, fermi_wavevector=1e10, scattering={"gamma2": 0.7})
     device = draw("annulus", matter, ("inner", "outer"), order=2)
     laws = {
         "source": Contact(potential=VOLT, law="reservoir"),
@@ -91,9 +91,9 @@ def test_two_harmonics_are_hydrodynamics(solver):
         "inner": Wall(specularity=0.3),
         "outer": Wall(specularity=0.0),
     }
-    one = solved(device, matter, 2, 2, solver=solver, **laws)
-    materials = dict.fromkeys(device.regions, matter)
-    two = Hydrodynamic(device, materials=materials, boundaries=laws, order=2).solve()
+    one = solved(device, matter, 2, 2, solver=solver, magnetic_field=B, **laws)
+    given = {"materials": dict.fromkeys(device.regions, matter), "magnetic_field": B}
+    two = Hydrodynamic(device, boundaries=laws, order=2, **given).solve()
     currents = [flow.contacts["source"].current for flow in (one, two)]
     assert currents[0] == pytest.approx(currents[1], rel=1e-10)
 

@@ -1,4 +1,4 @@
-"""A Fermi sphere on 3D meshes: films, a square wire, turned devices, bounds, refusals.
+"""A Fermi sphere on 3D meshes: films, a square wire, magnetic fields, turned devices, bounds.
 
 References are Fuchs' film, the film in spherical harmonics up to L = N - 1, and a wire of square
 section by integration over all directions, with sides of the length 1.
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import GEOMETRIES, thorough
-from test_sphere import FILMS, VOLT, metal, solved
+from test_sphere import FILMS, LENGTH, VOLT, WIDTH, metal, solved, strip
 
 import meso
 from meso import CaseError, Contact, Device, Periodic, Wall
@@ -20,6 +20,7 @@ from meso.exact_kinetic import KineticFilm
 from meso.flow import Hydrodynamic, conductance_bounds
 from meso.orbital import edge_moments, orbital_density, vorticity
 
+__all__ = ["strip"]  # the fixture
 pytestmark = pytest.mark.verification
 
 SIDE = 20e-9
@@ -127,18 +128,112 @@ def test_square_wire(box, knudsen, last, exact):
     assert whole + (whole - half) / 3 == pytest.approx(exact, rel=1e-3)
 
 
+AXIS = np.array([[0, -3, 2], [3, 0, -1], [-2, 1, 0]]) / 14**0.5
+TURN = np.eye(3) + np.sin(0.7) * AXIS + (1 - np.cos(0.7)) * AXIS @ AXIS
+
+
+def turned(device: Device) -> Device:
+    x = device.mesh.geometry.x
+    return device.moved(x @ TURN.T - x)
+
+
 @pytest.mark.parametrize("p", [0.2, 0.99])
 def test_turned_devices(box, p):
     """No direction is special: also not for the preconditioner of smooth walls."""
     device, matter = box(nz=4), metal(mean_free_path=SIDE)
     laws = dict.fromkeys(WALLS, Wall(specularity=p)) | ENDS
-    axis, angle = np.array([[0, -3, 2], [3, 0, -1], [-2, 1, 0]]) / 14**0.5, 0.7
-    turn = np.eye(3) + np.sin(angle) * axis + (1 - np.cos(angle)) * axis @ axis
-    x = device.mesh.geometry.x
-    turned = device.moved(x @ turn.T - x)
-    one, two = (solved(d, matter, 4, 2, tolerance=1e-7, **laws) for d in (device, turned))
+    one, two = (solved(d, matter, 4, 2, tolerance=1e-7, **laws) for d in (device, turned(device)))
     assert two.contacts["source"].current == pytest.approx(one.contacts["source"].current, rel=1e-9)
     assert two.evidence["iterations"] < 60
+
+
+MAGNETIC = metal(mean_free_path=0.5 * SIDE, fermi_wavevector=1e10)
+
+
+@pytest.mark.parametrize(("harmonics", "solver"), [(2, "direct"), (2, "iterative"), (4, "auto")])
+def test_uniform_flow_in_a_field(box, harmonics, solver):
+    """Between mirrors sigma E = J + (lambda/R_c) J x b, with a Hall field along z alone."""
+    b, B = np.array([0.3, -0.5, 0.8]), 200.0
+    laws = {"source": DRIVE, "back": Periodic(to="front", voltage=0.0)}
+    laws |= dict.fromkeys(("bottom", "top"), Wall(specularity=1.0))
+    more = {"magnetic_field": B, "magnetic_direction": tuple(b), "tolerance": 1e-8}
+    flow = solved(box(nz=4), MAGNETIC, harmonics, 2, solver=solver, **more, **laws)
+    t = MAGNETIC.turning(B)
+    force = np.eye(3) + t * np.array([np.cross(one, b) for one in np.eye(3)]).T / np.linalg.norm(b)
+    force[:, 2] = 0, 0, -1  # J_z = 0, E_z is unknown
+    x, y, hall = np.linalg.solve(force, [1, 0, 0])
+    currents = [flow.periodic[n].current / (FIELD * SIDE**2) for n in ("source", "back")]
+    assert currents == pytest.approx([x, -y], rel=1e-9)  # it enters at the back
+    low, high = flow.sample(np.array([[9e-9, 1e-9, -5e-9], [9e-9, 1e-9, 5e-9]]))["potential"]
+    assert (low - high) / 10e-9 * 1e6 / FIELD == pytest.approx(hall, rel=1e-8)
+
+
+def test_films_in_a_field_across(box):
+    """Fuchs' film with (1 + i lambda/R_c)/lambda (E. Sondheimer 1950), and its closed form."""
+    B, knudsen = 100.0, 0.5
+    t = MAGNETIC.turning(B)
+    laws = {"source": DRIVE, "back": Periodic(to="front", voltage=0.0)}
+    laws |= dict.fromkeys(("bottom", "top"), Wall(specularity=0.0))
+    device, found = box(nz=10), []
+    for n in (2, 4, 8):
+        flow = solved(device, MAGNETIC, n, 2, solver="iterative", magnetic_field=B, **laws)
+        x, y = (flow.periodic[name].current / (FIELD * SIDE**2) for name in ("source", "back"))
+        found.append(x + 1j * y)
+    length, k = knudsen / 5**0.5, (1 + 1j * t) * 5**0.5 / knudsen
+    wall = 1 + 8 / (3 * knudsen) * length * np.tanh(k / 2)
+    two = (1 - 2 / k * np.tanh(k / 2) / wall) / (1 + 1j * t)
+    assert abs(found[0] - two) < 1e-5 * abs(two)
+    points, weights = np.polynomial.legendre.leggauss(200)
+    mu, path = (points + 1) / 2, knudsen / (1 + 1j * t)
+    lost = weights / 2 @ ((mu - mu**3) * (1 - np.exp(-1 / (path * mu))))
+    exact = (1 - 1.5 * path * lost) / (1 + 1j * t)
+    errors = np.abs(np.array(found) - exact)
+    assert errors[2] < errors[1] / 2.5 < errors[0] / 8
+    assert errors[2] < 2e-3
+
+
+def test_films_in_a_field_along(box, strip):
+    """Across the current: as in a section; and along it, where there is no Hall field."""
+    laws = {"source": DRIVE, "back": Periodic(to="front", voltage=0.0)}
+    laws |= dict.fromkeys(("bottom", "top"), Wall(specularity=0.2))
+    device, B = box(nz=10), 300.0
+    plane, across, along = (
+        solved(device, MAGNETIC, 4, 2, magnetic_field=B, magnetic_direction=d, **laws)
+        for d in ((0, -1, 0), (0, 1, 0), (1, 0, 0))
+    )
+    section = solved(
+        strip,
+        metal(mean_free_path=0.5 * WIDTH, fermi_wavevector=1e10),
+        *(4, 4),
+        magnetic_field=B * SIDE / WIDTH,
+        source=DRIVE,
+        edges=Wall(specularity=0.2),
+    ).periodic["source"]
+    expected = section.current / (1e6 * VOLT * WIDTH / LENGTH)
+    for flow in (plane, across):
+        assert flow.periodic["source"].current / (FIELD * SIDE**2) == pytest.approx(
+            expected, rel=1e-5
+        )
+        assert abs(flow.periodic["back"].current) < 1e-6 * FIELD * SIDE**2
+    assert along.periodic["source"].current < 0.995 * across.periodic["source"].current
+
+
+def test_onsager(box):
+    """G(B) is the transpose of G(-B); device and field may be turned together."""
+    device, b, B = box(nz=4), np.array([0.6, -0.64, 0.48]), 200.0
+    laws = {n: Contact(potential=0.0) for n in ("source", "drain", "top")}
+    laws |= dict.fromkeys(("back", "bottom", "front"), Wall(specularity=0.3))
+    one, two, three = (
+        solved(
+            *(d, MAGNETIC, 4, 2),
+            **{"magnetic_field": field, "magnetic_direction": tuple(axis), "tolerance": 1e-8},
+            **laws,
+        ).conductance_matrix
+        for d, field, axis in ((device, B, b), (device, -B, b), (turned(device), B, TURN @ b))
+    )
+    assert np.abs(one - one.T).max() > 0.01 * one.max()
+    np.testing.assert_allclose(one, two.T, atol=1e-9 * one.max())
+    np.testing.assert_allclose(one, three, atol=1e-9 * one.max())
 
 
 def test_upper_bound(box):
@@ -153,11 +248,15 @@ def test_upper_bound(box):
     assert bounds[0].reason == "there is none in 3D"
 
 
-def test_refusals(box, tmp_path):
-    device, matter = box(), metal(mean_free_path=SIDE, fermi_wavevector=1e10)
+def test_refusals(box, strip, tmp_path):
     laws = dict.fromkeys(WALLS, Wall(specularity=0.0)) | ENDS
-    with pytest.raises(CaseError, match="flow.magnetic_field: is for 2D meshes"):
-        solved(device, matter, 4, 2, magnetic_field=1.0, **laws)
+    with pytest.raises(CaseError, match="magnetic_direction: .* must not vanish"):
+        solved(box(), MAGNETIC, 4, 2, magnetic_field=1.0, magnetic_direction=(0, 0, 0), **laws)
+    walls = {"source": DRIVE, "edges": Wall(specularity=0.0)}
+    with pytest.raises(CaseError, match="a field in its plane would drive carriers out of it"):
+        solved(strip, MAGNETIC, 4, magnetic_field=1.0, magnetic_direction=(1, 0, 1), **walls)
+    with pytest.raises(CaseError, match=r"flow\.bounds: there are none in a magnetic field"):
+        conductance_bounds(solved(box(), MAGNETIC, 2, 2, magnetic_field=1.0, **laws))
     (tmp_path / "case.toml").write_text(f"""
 geometry = {{ file = "{GEOMETRIES / "wire.geo"}", length_unit = "nm" }}
 materials.m = {{ carriers = "3d", conductivity = "1e6 S/m", mean_free_path = "9 nm" }}
