@@ -13,6 +13,8 @@ def main() -> int:
     lazily.install()
     # Its plugins would be looked for in all packages that are installed.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # Schemas that the tests have seen to be right are not checked again.
+    os.environ.setdefault("PYDANTIC_SKIP_VALIDATING_CORE_SCHEMAS", "1")
     gc.disable()  # until all is loaded: that is no garbage
     from meso import cli
 

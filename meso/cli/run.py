@@ -24,9 +24,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace, root: bool) -> None:
     """Do it; ``root`` on rank 0."""
+    case, directory = load(options, root)  # begins with the mesh: before anything else is loaded
     from meso.gradients.inputs import is_uncertain
 
-    case, directory = load(options, root)
     uncertain = is_uncertain(case)
     wishes = wishes_of(options, root)
     wishes["progress"]("loading the solver")

@@ -12,7 +12,6 @@ import numpy as np
 from meso import _compat
 
 
-@lru_cache(maxsize=32)
 def enriched(degree: int, shape: tuple[int, ...] = (), *, broken: bool = False) -> Any:
     """P_k on the edges of a triangle, with bubbles of degree up to k + 1 inside.
 
@@ -20,8 +19,13 @@ def enriched(degree: int, shape: tuple[int, ...] = (), *, broken: bool = False) 
     RAIRO 7, 33 (1973)): its bubbles meet every discontinuous P_{k-1} but the constant.
     If ``broken`` it is discontinuous. Nodes as of P_k on the edges, and as of P_{k+1} inside.
     """
-    if shape:  # Basix prints all of an element to name it: once
-        whole = basix.ufl.blocked_element(enriched(degree, broken=broken), shape=shape)
+    return _enriched(degree, shape, broken)
+
+
+@lru_cache(maxsize=32)
+def _enriched(degree: int, shape: tuple[int, ...], broken: bool) -> Any:
+    if shape:
+        whole = basix.ufl.blocked_element(_enriched(degree, (), broken), shape=shape)
         return _compat.with_cell(whole)
     triangle, legendre = basix.CellType.triangle, basix.PolynomialType.legendre
     points, weights = basix.make_quadrature(triangle, 2 * degree + 2)
@@ -53,7 +57,7 @@ def enriched(degree: int, shape: tuple[int, ...] = (), *, broken: bool = False) 
         none = [np.zeros((0, 2))] * 3
         nodes = [none, none, [np.concatenate([at for level in nodes for at in level])], []]
     values = [[np.eye(len(at))[:, None, :, None] for at in level] for level in nodes]
-    element = basix.ufl.custom_element(
+    element = _compat.custom_element(
         triangle,
         [],
         np.ascontiguousarray(span),

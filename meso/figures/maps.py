@@ -78,6 +78,8 @@ def _stream(panel: Panel, field: np.ndarray, top: float) -> None:
 
 def _outside(panel: Panel, where: np.ndarray) -> None:
     """Hide the ends of lines that reach beyond the conductor by a part of a cell."""
+    if not where.any():
+        return
     paper = np.zeros((*where.shape, 4), np.uint8)
     paper[where] = 255 * np.array(to_rgba(rcParams["axes.facecolor"]))
     panel.image(paper, zorder=3)

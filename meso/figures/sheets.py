@@ -47,11 +47,15 @@ class Panel:
         return self.grid.x[across] / self.unit, self.grid.y[up] / self.unit, (..., up, across)
 
     def image(self, values: np.ndarray, **how: Any) -> Any:
-        """Show values on the grid."""
+        """Show values on the grid, from ``vmin`` to ``vmax``, or colours."""
         extent = tuple(x / self.unit for x in self.grid.extent)
-        return self.axes.imshow(
+        image = self.axes.imshow(
             values, origin="lower", extent=extent, interpolation="nearest", aspect="auto", **how
         )
+        if values.ndim == 2:
+            # As bytes: Matplotlib would enlarge the numbers of four colours, to the same picture.
+            image.set_data(image.cmap(image.norm(values), bytes=True))
+        return image
 
     def plot(self, line: np.ndarray, **how: Any) -> None:
         """Draw a line, m, shape (k, 2)."""

@@ -188,10 +188,9 @@ def png(figure: Figure) -> bytes:
     # What savefig does, without drawing all once before for layouts that are not used here.
     figure.set_dpi(rc["savefig.dpi"])
     canvas = FigureCanvasAgg(figure)
-    canvas.print_png(found, pil_kwargs={"format": "ppm"})  # plain pixels
-    width, height = canvas.get_width_height()
-    pixels = np.frombuffer(found.getbuffer()[-3 * width * height :], np.uint8)
-    return _encoded(pixels.reshape(height, 3 * width), rc["savefig.dpi"])
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    return _encoded(pixels.reshape(len(pixels), -1), rc["savefig.dpi"])
 
 
 def _encoded(rows: np.ndarray, dpi: float) -> bytes:

@@ -30,6 +30,7 @@ from pathlib import Path
 from select import poll
 from typing import TYPE_CHECKING, Any
 
+from meso import lazily
 from meso.errors import CaseError, GeometryError, MesoError
 
 if TYPE_CHECKING:  # nothing that takes long to load: the process is the first thing to be started
@@ -267,12 +268,14 @@ def serve(descriptor: int, folder: str) -> None:
         from scipy.sparse.csgraph import connected_components  # noqa: F401, for all forks
 
         from meso.geometry import meshing  # noqa: F401
+    lazily.loaded()
     with suppress(EOFError, ConnectionError):
         while True:
             request = connection.recv()
             if request[0] == "load":
                 with suppress(ImportError, OSError):
                     import_module(f"meso.{request[1]}").prepare()
+                lazily.loaded()
                 continue
             # Some errors make Gmsh write files into the current folder.
             os.chdir(request[2] if getattr(request[1], "trusted", False) else folder)
