@@ -161,7 +161,7 @@ class Grid:
         values = values[:, np.argsort(vtk_order(values.shape[1], self._d))]
         out = np.full((values.shape[2], self.size[1] * self.size[0]), np.nan)
         for i, row in enumerate(out):
-            row[self._pixel] = np.einsum("pn,pn->p", self._table, values[..., i][self._cell])
+            row[self._pixel] = (self._table * values[..., i][self._cell]).sum(axis=1)
         found = out.reshape(-1, self.size[1], self.size[0])
         return found[0] if len(found) == 1 else found
 

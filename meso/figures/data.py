@@ -258,21 +258,26 @@ class Drawn:
         return out
 
     @cached_property
+    def piece_names(self) -> dict[tuple[str, int], str]:
+        """Names of the pieces of walls of a 3D device, "sides 1", by what ``wall_of`` has."""
+        pieces = sorted(set(self.wall_of))
+        several = [name for name, _ in pieces]
+        return {
+            of: f"{name} {several[: i + 1].count(name)}" if several.count(name) > 1 else name
+            for i, (of, name) in enumerate(zip(pieces, several, strict=True))
+        }
+
+    @cached_property
     def wall_facets(self) -> tuple[list[str], np.ndarray]:
         """Names of the pieces of walls of a 3D device, "sides 1", and which each facet belongs to.
 
         The facets are those of the surface; -1 is for what is no wall.
         """
-        pieces = sorted(set(self.wall_of))
-        several = [name for name, _ in pieces]
-        names = [
-            f"{name} {several[: i + 1].count(name)}" if several.count(name) > 1 else name
-            for i, name in enumerate(several)
-        ]
+        pieces = list(self.piece_names)
         known, middles = (a[:, :3, :3].mean(axis=1) for a in (self.walls, self.surface))
         number = np.array([pieces.index(of) for of in self.wall_of])
         nearest = number[cKDTree(known).query(middles)[1]] if len(number) else -1
-        return names, np.where(self.is_wall, nearest, -1)
+        return list(self.piece_names.values()), np.where(self.is_wall, nearest, -1)
 
     @property
     def terminals(self) -> list[tuple[str, np.ndarray, tuple[str, ...]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from meso.figures.style import CONTACT, LINES, halo
 _LETTER, _LINE, _GAP, _AWAY = 0.07, 0.155, 0.1, 6 / 72
 #: Distance of labels that had to make room, inches.
 _FAR = 0.2
+#: How far labels go from their anchors to be off all lines, and the distance of points on these.
+_FARTHEST, _STEP = 0.9, 0.02
 #: Labels from which on short pieces of walls, below this part of the device, have none.
 _MANY, _SHORT = 16, 0.04
 #: Circumference of small holes, a tenth of it, over the size of the device.
@@ -80,6 +82,12 @@ def _encloses(points: np.ndarray) -> bool:
     return bool((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() < 0)
 
 
+def outlines(result: Drawn) -> list[np.ndarray]:
+    """Walls and contacts of a 2D device, m, (k, 2) each."""
+    walls = [np.column_stack([of["x_m"], of["y_m"]]) for _, of in result.wall_pieces]
+    return [*walls, *(stretch.line[:, :2] for stretch in result.stretches)]
+
+
 def room(names: Sequence[Label]) -> Extent:
     """Room that labels need on the left, right, bottom and top, inches."""
     out = np.full(4, 0.15)
@@ -97,38 +105,147 @@ def _side(name: Label) -> tuple[int, bool]:
     return name.axis, bool(name.normal[name.axis] > 0)
 
 
-def draw(axes: Any, names: Sequence[Label], unit: float) -> None:
-    """Write labels on a map whose axes are in units of ``unit`` metres."""
-    spans = np.ptp([axes.get_xlim(), axes.get_ylim()], axis=1) * unit
-    inches = axes.bbox.size / axes.figure.dpi / spans
-    for name, (shift, moved) in zip(names, _shifts(names, inches), strict=True):
-        direction, offset = name.normal, _AWAY * name.normal
-        if moved:
-            direction = np.where(np.arange(2) == name.axis, np.sign(name.normal), 0.0)
-            offset = _FAR * direction
-            offset[1 - name.axis] = shift
-        dx, dy = direction
-        across = "left" if dx > 0.5 else "right" if dx < -0.5 else "center"
-        up = "bottom" if dy > 0.5 else "top" if dy < -0.5 else "center"
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Place:
+    """Where a label goes: from its anchor by an offset, inches, the text on that side of the end.
+
+    ``line`` tells whether a line leads there, ``turn`` how it is turned from straight outside,
+    degrees.
+    """
+
+    offset: np.ndarray
+    direction: np.ndarray
+    line: bool = False
+    turn: float = 0.0
+
+    @property
+    def ends(self) -> np.ndarray:
+        """Which part of width and height of the text is before the end of the offset, (2,)."""
+        return np.where(self.direction > 0.5, 0.0, np.where(self.direction < -0.5, 1.0, 0.5))
+
+    def box(self, name: Label, anchor: np.ndarray) -> np.ndarray:
+        """Lower left and upper right corner of the text, inches, (2, 2)."""
+        low = anchor + self.offset - self.ends * name.size
+        return np.array([low, low + name.size])
+
+
+def draw(
+    axes: Any, names: Sequence[Label], unit: float, outlines: Sequence[np.ndarray] = ()
+) -> None:
+    """Write labels on a map whose axes are in units of ``unit`` metres.
+
+    Args:
+        axes: The map.
+        names: The labels.
+        unit: Metres of a unit of the axes.
+        outlines: Lines around the conductor, which no label is to touch, m, (k, 2) each.
+    """
+    frame = np.array([axes.get_xlim(), axes.get_ylim()]).T * unit
+    inches = axes.bbox.size / axes.figure.dpi / (frame[1] - frame[0])
+    across, up = ("left", "center", "right"), ("bottom", "center", "top")
+    places = _places(names, inches, frame * inches, [line * inches for line in outlines])
+    for name, place in zip(names, places, strict=True):
         line = {"arrowstyle": "-", "color": name.color, "linewidth": 0.6}
         line |= {"shrinkA": 1, "shrinkB": 0}
-        ends = {"left": 0.0, "center": 0.5, "right": 1.0, "bottom": 0.0, "top": 1.0}
+        column, row = (round(2 * part) for part in place.ends.tolist())
         axes.annotate(
             "\n".join(name.lines),
             tuple(name.anchor / unit),
-            xytext=tuple(72 * offset),
+            xytext=tuple(72 * place.offset),
             textcoords="offset points",
             size=9,
-            ha=across,
-            va=up,
+            ha=across[column],
+            va=up[row],
             color=name.color,
             zorder=6,
             path_effects=halo(),
             linespacing=1.25,
             parse_math=False,
             gid=name.lines[0],  # in files of vectors, where an outlined text is no text
-            arrowprops={**line, "relpos": (ends[across], ends[up])} if moved else None,
+            arrowprops={**line, "relpos": tuple(place.ends)} if place.line else None,
         )
+
+
+def _places(
+    names: Sequence[Label], inches: np.ndarray, frame: np.ndarray, outlines: Sequence[np.ndarray]
+) -> list[_Place]:
+    """Beside their anchors, in a row with others, or where they touch no line."""
+    anchors, out = [name.anchor * inches for name in names], []
+    for name, (shift, moved) in zip(names, _shifts(names, inches), strict=True):
+        place = _Place(offset=_AWAY * name.normal, direction=name.normal)
+        if moved:
+            direction = np.where(np.arange(2) == name.axis, np.sign(name.normal), 0.0)
+            offset = _FAR * direction
+            offset[1 - name.axis] = shift
+            place = _Place(offset=offset, direction=direction, line=True)
+        out.append(place)
+    around = _Around(outlines)
+    boxes = [place.box(*of) for place, *of in zip(out, names, anchors, strict=True)]
+    stays = [
+        place.line or not name.normal.any() or around.leaves(box, place, anchor)
+        for place, name, box, anchor in zip(out, names, boxes, anchors, strict=True)
+    ]
+    settled = [box for box, stay in zip(boxes, stays, strict=True) if stay]
+    for i in np.flatnonzero(np.logical_not(stays)).tolist():
+        others = np.array(settled).reshape(-1, 2, 2)
+        for place in _tried(names[i]):
+            low, high = box = place.box(names[i], anchors[i])
+            framed = (low > frame[0]).all() and (high < frame[1]).all()
+            meets = ((low < others[:, 1]) & (high > others[:, 0])).all(axis=1).any()
+            if framed and not meets and around.leaves(box, place, anchors[i]):
+                out[i], boxes[i] = place, box
+                break
+        settled.append(boxes[i])
+    return out
+
+
+def _tried(name: Label) -> Iterator[_Place]:
+    """Places of a label from the best one on: outside, inside, obliquely."""
+    for turn in (0.0, 180.0, 45.0, -45.0, 90.0, -90.0, 135.0, -135.0):
+        c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+        direction = np.array([[c, -s], [s, c]]) @ name.normal
+        for distance in np.arange(_AWAY, _FARTHEST, 0.5 * _AWAY):
+            line = bool(distance > _FAR)
+            yield _Place(offset=distance * direction, direction=direction, line=line, turn=turn)
+
+
+class _Around:
+    """The lines around a conductor, inches."""
+
+    def __init__(self, lines: Sequence[np.ndarray]) -> None:
+        self.steps = np.concatenate(
+            [np.empty((0, 2, 2)), *(np.stack([line[:-1], line[1:]], axis=1) for line in lines)]
+        )
+        self.dots = _dots(lines)
+
+    def leaves(self, box: np.ndarray, place: _Place, anchor: np.ndarray) -> bool:
+        """Whether a label touches no line, crosses none, and is on the side that it should be."""
+        low, high = box
+        if ((self.dots > low) & (self.dots < high)).all(axis=1).any():
+            return False
+        length = np.hypot(*place.offset)
+        along = (self.dots - anchor) @ place.offset / length
+        off = np.abs((self.dots - anchor) @ (place.offset[::-1] * [-1, 1])) / length
+        if ((along > 2 * _STEP) & (along < length) & (off < _STEP)).any():
+            return False
+        return not len(self.dots) or self._surrounds((low + high) / 2) == (place.turn != 0.0)
+
+    def _surrounds(self, point: np.ndarray) -> bool:
+        """Whether a point is in the conductor: an odd number of lines is on its right."""
+        (a, b), (c, d) = (self.steps - point).transpose(2, 1, 0)
+        crossing = (c > 0) != (d > 0)
+        where = a - c * (b - a) / np.where(crossing, d - c, 1.0)
+        return bool((crossing & (where > 0)).sum() % 2)
+
+
+def _dots(lines: Sequence[np.ndarray]) -> np.ndarray:
+    """Points along lines, inches, close to each other, (k, 2)."""
+    out = [np.empty((0, 2))]
+    for line in lines:
+        s = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
+        at = np.linspace(0.0, s[-1], int(s[-1] / _STEP) + 2)
+        out.append(np.column_stack([np.interp(at, s, values) for values in line.T]))
+    return np.concatenate(out)
 
 
 def _shifts(names: Sequence[Label], inches: np.ndarray) -> list[tuple[float, bool]]:

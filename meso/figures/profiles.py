@@ -158,7 +158,8 @@ def _wall_sections(result: Drawn) -> Figure | None:
     ]
     longest = np.argsort([-line[-1, -1] for *_, line in found])[:_LINES]
     chosen = [found[i] for i in sorted(longest)]
-    texts = [f"{wall[0]}, {_place(line, plane, length)}" for plane, wall, line in chosen]
+    names = result.piece_names
+    texts = [f"{names[wall]}, {_place(line, plane, length)}" for plane, wall, line in chosen]
     for (plane, _, line), text in zip(chosen, texts, strict=True):
         if texts.count(text) > 1:
             start = ", ".join(f"{round(x / length.factor, 1) + 0.0:g}" for x in line[0, :2])

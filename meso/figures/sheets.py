@@ -155,7 +155,7 @@ def _map(result: Drawn, values: bool, zoom: Extent | None) -> tuple[Figure, list
     panels = [Panel(axes=axes[0], unit=unit, plane=plane, grid=grid)]
     for stretch in result.stretches:
         _contact(panels[0], stretch)
-    labels.draw(axes[0], names, unit)
+    labels.draw(axes[0], names, unit, labels.outlines(result))
     if zoom is not None:
         side = round(_FINE * axes[1].bbox.width / DPI)
         grid = result.grid(zoom, side, side)
