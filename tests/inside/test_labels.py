@@ -6,23 +6,24 @@ from typing import Any
 
 import numpy as np
 import test_output_3d
-from matplotlib.figure import Figure
 from matplotlib.text import Text
 from test_output_3d import saved  # noqa: F401 (a fixture)
 
 from meso.figures import labels, profiles
 from meso.figures.data import Drawn
+from meso.figures.style import canvas
 
 UP, RIGHT = np.eye(2)[::-1]
 
 
 def drawn(names: dict[str, Any], outline: np.ndarray) -> dict[str, tuple[bool, Any]]:
     """Whether a line leads to each name, and its frame in the unit of a map; it touches nothing."""
-    axes = Figure(figsize=(5, 5), dpi=100).add_axes((0.1, 0.1, 0.8, 0.8))
+    figure, add = canvas(5.0, 5.0, "", 0.0)
+    axes = add(0.5, 0.5, 4.0, 4.0)
     axes.set(xlim=(-1, 5), ylim=(-1, 5))
     wanted = [labels.Label(lines=(n,), anchor=a, normal=b) for n, (a, b) in names.items()]
     labels.draw(axes, wanted, 1.0, [outline])
-    axes.figure.canvas.draw()
+    figure.canvas.draw()
     dots = outline[:-1, None] + np.diff(outline, axis=0)[:, None] * np.linspace(0, 1, 500)[:, None]
     out = {}
     for text in axes.texts:
@@ -37,15 +38,12 @@ def test_a_name_in_a_narrow_notch_goes_out_of_it() -> None:
         angle = np.linspace(np.pi, 2 * np.pi, 60)[:, None]
         notch = [2.0, 2.0] + radius * np.hstack([np.cos(angle), np.sin(angle)])
         corners = np.array([[4, 2], [4, 0], [0, 0], [0, 2], notch[0]])
-        names = {"a narrow notch": ([2, 2 - radius], UP), "below": ([2, 0], -UP)}
-        found = drawn(
-            {n: (np.array(a), b) for n, (a, b) in names.items()}, np.vstack([notch, corners])
-        )
+        place = np.array([2.0, 2.0 - radius])
+        names = {"a narrow notch": (place, UP), "below": (place * [1, 0], -UP)}
+        found = drawn(names, np.vstack([notch, corners]))
         leads, box = found["a narrow notch"]
-        assert box.y0 > 2.0 - radius
-        assert box.x0 < 2.0 < box.x1
-        assert leads == (radius < 1)
-        assert not found["below"][0]
+        assert (leads, found["below"][0]) == (radius < 1, False)
+        assert box.y0 > 2.0 - radius and box.x0 < 2.0 < box.x1
 
 
 def test_names_at_a_thin_screen_are_on_their_sides() -> None:

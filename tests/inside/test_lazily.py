@@ -56,11 +56,10 @@ def test_methods_of_data_classes_are_compiled_once(tmp_path: Path) -> None:
         own = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
         command = [sys.executable, "-c", code, *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=own)
-        assert not done.stderr
-        return done.stdout.strip()
+        return done.stdout.strip() + done.stderr
 
-    assert output("y", "7") == "Point(x=2.0, y=7.0) True 1"
-    assert output("y", "7") == "Point(x=2.0, y=7.0) True 0"
+    for count in (1, 0):
+        assert output("y", "7") == f"Point(x=2.0, y=7.0) True {count}"
     # The text of a default is a name: another value, the same methods. Another field is new.
     assert output("y", "5") == "Point(x=2.0, y=5.0) True 0"
     assert output("z", "5") == "Point(x=2.0, z=5.0) True 1"
@@ -68,4 +67,3 @@ def test_methods_of_data_classes_are_compiled_once(tmp_path: Path) -> None:
     (kept,) = (tmp_path / "meso").iterdir()
     kept.write_bytes(b"rubbish")
     assert output("y", "7") == "Point(x=2.0, y=7.0) True 1"
-    assert output("y", "7") == "Point(x=2.0, y=7.0) True 0"
