@@ -8,6 +8,7 @@ as long for the same graph, and 40 % fewer than approximate minimum degree.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ import numpy as np
 from meso.compiled import ffi, library
 
 _HEADER = "int halve(int32_t, const double *, const int32_t *, int, int64_t *);"
-#: Times that the mesh is halved at most.
-_DEPTH = 30
+#: Times that the mesh is halved at most, and cells about which fronts begin.
+_DEPTH, _CELLS = 30, 8
 
 
 @cache
@@ -26,34 +27,52 @@ def _library() -> Any:
     return library("dissection", _HEADER, Path(__file__).with_suffix(".c").read_text())
 
 
-def dissection(
-    path: np.ndarray,
-    nodes: np.ndarray,
-    more: tuple[np.ndarray, np.ndarray] | None = None,
-) -> np.ndarray:
+#: Cells of a mesh, shape (m,), and what is numbered on each of them, -1 for nothing, (m, k).
+Touching = tuple[np.ndarray, np.ndarray]
+
+
+def _separators(
+    path: np.ndarray, count: int, touched: Sequence[Touching]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The last part of the mesh in which all cells of a node lie, and how far up it is."""
+    low, high = np.full(count + 1, (1 << _DEPTH) - 1), np.zeros(count + 1, dtype=np.int64)
+    for cells, nodes in touched:
+        for column in nodes.T:
+            np.minimum.at(low, column, path[cells])
+            np.maximum.at(high, column, path[cells])
+    return low[:count], np.frexp(low[:count] ^ high[:count])[1]
+
+
+def dissection(path: np.ndarray, count: int, *touched: Touching) -> np.ndarray:
     """Where each node (vertex, edge, degree of freedom) comes in the order of elimination.
 
     Args:
         path: The part of each cell, see :func:`halved`.
-        nodes: Nodes of each cell, from zero, shape (c, n).
-        more: Cells, shape (m,), and nodes that they are coupled to as well, shape (m, k).
+        count: Number of nodes.
+        touched: Cells, and the nodes that they couple.
 
     Returns:
-        Place of each node, shape (nodes,).
+        Place of each node, shape (count,).
     """
-    count = nodes.max(initial=-1) + 1
-    low, high = np.full(count, (1 << _DEPTH) - 1), np.zeros(count, dtype=np.int64)
-    touched = [(column, path) for column in nodes.T]
-    if more is not None:
-        touched += [(column, path[more[0]]) for column in more[1].T]
-    for column, part in touched:
-        np.minimum.at(low, column, part)
-        np.maximum.at(high, column, part)
-    # How far up is the part in which all cells of a node lie: it comes last there.
-    height = np.frexp(low ^ high)[1]
+    low, height = _separators(path, count, touched)
     place = np.empty(count, dtype=np.int64)
     place[np.lexsort((height, low | ((1 << height) - 1)))] = np.arange(count)
     return place
+
+
+def fronts(path: np.ndarray, count: int, *touched: Touching) -> tuple[np.ndarray, np.ndarray]:
+    """The same order with whole separators; up to some cells are eliminated at a time.
+
+    Returns:
+        Nodes as they are eliminated, those of a separator in their own order; and where separators
+        begin in it, and ``count``.
+    """
+    low, height = _separators(path, count, touched)
+    height = np.maximum(height, _DEPTH - int(np.log2(max(len(path) / _CELLS, 1.0))))
+    part = low | ((1 << height) - 1)
+    order = np.lexsort((height, part))
+    new = np.flatnonzero(np.diff(part[order]) | np.diff(height[order])) + 1
+    return order, np.concatenate([[0], new, [count]])
 
 
 def _neighbours(edges: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ class Operator:
 
     def __init__(self, local: Map, rows: Rows, columns: Rows | None = None) -> None:
         columns = columns or rows
-        self.rows = rows
+        self.rows, self._local = rows, local
         matrix = PETSc.Mat().createPython((rows.size, columns.size), comm=PETSc.COMM_SELF)
         matrix.setPythonContext(Shell(local, columns))
         matrix.setUp()
@@ -55,6 +55,8 @@ class Operator:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Of owned rows."""
+        if self.rows.comm.size == 1:
+            return self._local(x)
         self._x.array[:] = x.ravel()
         self.matrix.mult(self._x, self._y)
         return self.rows.shaped(np.array(self._y.array_r))

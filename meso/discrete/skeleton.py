@@ -13,20 +13,34 @@ from scipy.sparse import csr_matrix
 from meso.device import Device
 from meso.discrete import loops
 from meso.discrete.cells import Lagrange, cells_of, of_device
-from meso.discrete.dissection import dissection, halved
-from meso.discrete.unknowns import number_field
+from meso.discrete.dissection import dissection, fronts, halved
+from meso.discrete.unknowns import Numbering, number_field
 
 #: Vertices and edges that the factorisation may order by itself.
 SMALL = 1000
 
 
 @of_device
-def _parts(device: Device) -> np.ndarray:
-    """The parts of a mesh on one rank."""
+def parts(device: Device) -> np.ndarray:
+    """The parts of a 2D mesh on one rank, see :func:`halved`."""
     cells, topology = cells_of(device), device.mesh.topology
     topology.create_connectivity(2, 1)
     centres = cells.positions(np.arange(cells.count), np.full((1, 2), 1 / 3))[:, 0]
     return halved(centres, topology.connectivity(2, 1).array.reshape(-1, 3))
+
+
+def in_fronts(device: Device) -> bool:
+    """Whether matrices may be factorised front by front: in 2D, on one rank."""
+    return device.dimension == 2 and device.comm.size == 1
+
+
+def node_fronts(
+    device: Device, space: Lagrange, numbers: Numbering
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Order and fronts of the numbers of a field, where there may be any."""
+    if not in_fronts(device):
+        return None
+    return fronts(parts(device), numbers.size, (np.arange(device.cells), numbers.nodes[space.dofs]))
 
 
 class Skeleton:
@@ -84,8 +98,8 @@ class Skeleton:
         self.ordered = self.comm.size == 1 and count > SMALL
         if self.ordered:
             more = together[0], owner[numbers.nodes[together[1]]]
-            place = dissection(_parts(device), found % (count + 1), more)[:count]
-            place = np.argsort(np.argsort(place))
+            every = np.arange(len(found)), found
+            place = dissection(parts(device), count, every, more)
         place = np.append(place, -1)
         self.of_cell, owner = place[found], place[owner]
         pairs = np.concatenate([_pairs(self.of_cell), _pairs(owner[numbers.nodes[together[1]]])])

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.sparse import bsr_matrix, csr_matrix, identity, kron
 
 from meso.discrete.algebra import global_matrix
+from meso.discrete.fronts import Fronts
 from meso.discrete.solvers import factor_of, free, solve_columns
 from meso.discrete.sparse import Rows
 from meso.flow.kronecker import Kronecker, angular_parts, on_or_above
@@ -33,6 +34,9 @@ class Block:
 
     def solve(self, r: np.ndarray, z: np.ndarray) -> None:
         """Solve for these moments of r, shape (N, owned), and put them in z."""
+        if isinstance(self.factor, Fronts):
+            self.factor.solve_columns(r, self.columns, z)
+            return
         rows, sides = r.shape[1], len(self.columns) // self.width  # a rank may have no rows
         own = r[self.columns].reshape(sides, self.width, rows).swapaxes(1, 2)
         right = own.reshape(sides, rows * self.width)
@@ -50,12 +54,15 @@ def blocks(
     halves: Sequence[Iterable[np.ndarray]],
     *,
     paired: bool,
+    order: tuple[np.ndarray, np.ndarray] | None = None,
+    single: bool = True,
 ) -> list[list[Block]]:
     """The factors of some moments, on rows over all ranks.
 
     A half has cosine and sine of some harmonics, one moment alone, or all of a degree, which are
     solved for at a time: by one block for all that are alike or, where they are to be taken as
-    pairs, one for each. Moments that are alike have one factor, also in different halves.
+    pairs, one for each. Moments that are alike have one factor, also in different halves. ``order``
+    is that of rows and fronts on one rank, in 2D: with it factors are kept in ``single`` precision.
     """
     apart = paired and not _oblique(rows, operator)
     angular = [angular_parts(member) for member in operator.members]
@@ -76,8 +83,11 @@ def blocks(
             width = len(alike[0]) if paired else 1
             if key not in factors:
                 matrix = _matrix(operator, key, alike[0], width)
-                own_rows = Rows(rows.numbering, rows.comm, width)
-                factors[key] = factor_of(over_ranks(matrix, own_rows), definite=True, often=True)
+                if order is not None and width == 1:
+                    factors[key] = Fronts(matrix.tocsr(), *order, many=True, single=single)
+                else:
+                    whole = over_ranks(matrix, Rows(rows.numbering, rows.comm, width))
+                    factors[key] = factor_of(whole, definite=True, often=True)
             out[-1].append(Block(factors[key], width, np.concatenate(alike)))
     return out
 

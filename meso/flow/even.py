@@ -29,6 +29,7 @@ from meso.discrete.cells import FacetGeometry, lagrange
 from meso.discrete.coefficients import KineticCoefficients, Scales, extremes
 from meso.discrete.krylov import Operator, iterate
 from meso.discrete.periodic import twin_nodes
+from meso.discrete.skeleton import node_fronts
 from meso.discrete.solvers import Factor, free
 from meso.discrete.sparse import Rows
 from meso.discrete.unknowns import number_field
@@ -220,6 +221,7 @@ class EvenParity:
             Kronecker(system.scalars, levelled, system.boundaries),
             (self.basis.even_groups,),
             paired=any(roughness(law) < PAIRED for law in walls),
+            order=node_fronts(self.device, self.space, rows.numbering),
         )
         return factors
 

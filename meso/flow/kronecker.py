@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import basix.ufl
@@ -23,21 +25,27 @@ import numpy as np
 import ufl
 from scipy.sparse import bsr_matrix, coo_matrix, csr_matrix, diags, kron
 
-from meso.compiled import functional
+from meso.compiled import ffi, functional, library
 from meso.device import Device
 from meso.discrete.cells import FacetGeometry, cells_of, facet_geometry, lagrange, space
-from meso.discrete.sparse import Times
 from meso.equations import moments as equations
 from meso.flow.angular import Moments
 from meso.flow.basis import WallMatrix
 from meso.flow.discretisation import trace
 from meso.mpi import largest
 
-#: Part of the entries of an angular matrix below which it is taken as a sparse one: of a sphere in
-#: 3D, from some hundred functions on.
-SPARSE = 0.02
+_HEADER = """
+void multiply(int32_t, const int32_t *, const int32_t *, int, const double *, int,
+              const int64_t *, int, const int64_t *, int, const int32_t *, const double *, double,
+              const double *, double *, double *);
+"""
 #: A coefficient at cells (c,) and positions over the extent (c, q, d): (c,) or (c, q).
 Coefficient = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@cache
+def _library() -> Any:
+    return library("kronecker", _HEADER, Path(__file__).with_suffix(".c").read_text())
 
 
 def patterns(dimension: int) -> np.ndarray:
@@ -104,7 +112,7 @@ class Scalars:
 class Product:
     """The conductor's terms of one material, from moments ``source`` to ``target``, or of all.
 
-    Their scalar matrices stand side by side: one sparse product for all.
+    A loop in C: what a row of the scalar matrices does to all moments, then the angular matrices.
     """
 
     def __init__(
@@ -116,6 +124,8 @@ class Product:
     ) -> None:
         angular = angular_parts(moments)
         weights = np.eye(len(angular))
+        every = np.arange(moments.count)
+        self._target, self._source = every, every
         if target is None or source is None:
             # What most moments do to themselves is one sparse matrix for all of them.
             s, r = angular[0, -1, -1], angular[-1, -1, -1]
@@ -126,33 +136,55 @@ class Product:
             angular = np.concatenate([own[None], angular])
             weights = np.vstack([s * weights[0] + r * weights[-1], weights])
         else:
+            self._target, self._source = target, source
             angular = angular[:, target[:, None], source]
         angular = np.where(np.abs(angular) > 1e-14, angular, 0.0)
         used = angular.any(axis=(1, 2))
-        values = weights[used] @ scalars.values
+        values, angular = weights[used] @ scalars.values, angular[used]
         # The antisymmetric part cancels inside the material.
-        values[np.abs(values) < 1e-13 * np.abs(scalars.values).max(initial=0.0)] = 0.0
-        count, n = len(values), scalars.size
-        columns = scalars.indices[:, None] + n * np.arange(count, dtype=np.int32)
-        matrix = csr_matrix(
-            (values.T.ravel(), columns.ravel(), count * scalars.indptr), shape=(n, count * n)
-        )
-        matrix.eliminate_zeros()
-        targets = angular.shape[1]
-        self.product = Times(matrix, targets)
-        self.angular = angular[used].swapaxes(0, 1).reshape(targets * count, -1)
-        self._sparse: csr_matrix | None = None
-        if np.count_nonzero(self.angular) < SPARSE * self.angular.size:
-            self._sparse = csr_matrix(self.angular)
+        there = np.abs(values) > 1e-13 * np.abs(scalars.values).max(initial=0.0)
+        few = there.sum(axis=1) < there.shape[1] / 2
+        self._parts = [
+            self._part(scalars, values[some], there[some].any(axis=0), angular[some])
+            for some in (~few, few)
+            if some.any()
+        ]
+        stride = -len(self._source) % 8 + len(self._source)
+        self._work = np.empty((scalars.size + 8 * len(values)) * stride)
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Of x, shape (sources, rows): shape (targets, rows), until the next call."""
-        argument = self.product.argument.reshape(len(self.angular), -1)
-        if self._sparse is None:
-            np.matmul(self.angular, x, out=argument)
-        else:
-            argument[:] = self._sparse @ x
-        return self.product()
+    @staticmethod
+    def _part(
+        scalars: Scalars, values: np.ndarray, keep: np.ndarray, angular: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """Some of the scalar matrices, entries that are there, and terms of the angular ones."""
+        pointer = np.concatenate([[0], np.cumsum(keep)])[scalars.indptr].astype(np.int32)
+        terms = np.ascontiguousarray(np.argwhere(angular.swapaxes(0, 1)), dtype=np.int32)
+        factors = np.ascontiguousarray(angular[terms[:, 1], terms[:, 0], terms[:, 2]])
+        columns = scalars.indices[keep].astype(np.int32)
+        return pointer, columns, np.ascontiguousarray(values[:, keep].T), terms, factors
+
+    def add(self, x: np.ndarray, y: np.ndarray, sign: float = 1.0) -> None:
+        """Add it, or subtract it, from some rows of x to some of y, both of shape (N, rows)."""
+        source, target = self._source, self._target
+        for pointer, columns, values, terms, factors in self._parts:
+            _library().multiply(
+                len(pointer) - 1,
+                ffi.from_buffer("int32_t[]", pointer),
+                ffi.from_buffer("int32_t[]", columns),
+                values.shape[1],
+                ffi.from_buffer("double[]", values),
+                len(source),
+                ffi.from_buffer("int64_t[]", source),
+                len(target),
+                ffi.from_buffer("int64_t[]", target),
+                len(terms),
+                ffi.from_buffer("int32_t[]", terms),
+                ffi.from_buffer("double[]", factors),
+                sign,
+                ffi.from_buffer("double[]", np.ascontiguousarray(x)),
+                ffi.from_buffer("double[]", y, require_writable=True),
+                ffi.from_buffer("double[]", self._work, require_writable=True),
+            )
 
 
 class Boundary:
@@ -234,26 +266,36 @@ class Kronecker:
                     y += matrix @ (x @ angular.T)
         return y
 
-    def prepared(
-        self, target: np.ndarray | None = None, source: np.ndarray | None = None
-    ) -> Callable[[np.ndarray], np.ndarray]:
-        """The same map, faster; or what the conductor alone carries from some moments to others.
-
-        Of arrays moment by moment, (N, rows); a result is there until the next call.
-        """
+    def prepared(self) -> Callable[[np.ndarray], np.ndarray]:
+        """The same map, faster, of arrays moment by moment, (N, rows)."""
         pairs = zip(self.scalars, self.members, strict=True)
-        first, *others = (Product(k, m, target, source) for k, m in pairs)
-        boundaries = self.boundaries if target is None else ()
+        products = [Product(k, m) for k, m in pairs]
 
         def apply(x: np.ndarray) -> np.ndarray:
-            y = first(x)
-            for product in others:
-                y += product(x)
-            for part in boundaries:
+            y = np.zeros(x.shape)
+            for product in products:
+                product.add(x, y)
+            for part in self.boundaries:
                 part.add(x.T, y.T)
             return y
 
         return apply
+
+    def coupling(
+        self, target: np.ndarray, source: np.ndarray
+    ) -> Callable[[np.ndarray, np.ndarray], None]:
+        """What the conductor carries from some moments of x to others, subtracted from these of y.
+
+        Both are all moments, (N, rows).
+        """
+        pairs = zip(self.scalars, self.members, strict=True)
+        products = [Product(k, m, target, source) for k, m in pairs]
+
+        def subtract(x: np.ndarray, y: np.ndarray) -> None:
+            for product in products:
+                product.add(x, y, -1.0)
+
+        return subtract
 
     def explicit(self, columns: np.ndarray, *, half: bool = False) -> bsr_matrix:
         """The matrix of some moments, both of a pair.

@@ -36,6 +36,39 @@ class Solve(Protocol):
         """Free the memory, on all ranks together."""
 
 
+class Coupling:
+    """What the conductor carries from some moments, ``source``, to others."""
+
+    def __init__(
+        self, rows: Rows, operator: Kronecker, target: np.ndarray, source: np.ndarray
+    ) -> None:
+        self._local, self._target, self._source = operator.coupling(target, source), target, source
+        self._operator: Operator | None = None
+        if rows.comm.size > 1:
+            each = (Rows(rows.numbering, rows.comm, len(c), apart=True) for c in (target, source))
+            self._operator = Operator(self._some, *each)
+
+    def _some(self, x: np.ndarray) -> np.ndarray:
+        """Without the other moments, on the rows of this rank."""
+        shape = len(self._target) + len(self._source), x.shape[1]
+        whole, out = np.zeros(shape), np.zeros(shape)
+        whole[self._source] = x
+        self._local(whole, out)
+        return -out[self._target]
+
+    def subtract(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Subtract it from y, both all moments on owned rows, (N, owned)."""
+        if self._operator is None:
+            self._local(x, y)
+        else:
+            y[self._target] -= self._operator(x[self._source])
+
+    def close(self) -> None:
+        """Free it, on all ranks together."""
+        if self._operator is not None:
+            self._operator.close()
+
+
 class Sweep:
     """P^-1, from factors of the half that is solved for twice, if any, and of the other half."""
 
@@ -43,30 +76,26 @@ class Sweep:
         self, rows: Rows, operator: Kronecker, first: Sequence[Solve], second: Sequence[Solve]
     ) -> None:
         self._twice, self._once = first, second
-        self._couplings: list[Operator] = []
-        if not first:
-            return
-        one, two = (np.sort(np.concatenate([f.columns for f in half])) for half in (first, second))
-        ones, twos = (Rows(rows.numbering, rows.comm, len(half), apart=True) for half in (one, two))
-        self._couplings = [
-            Operator(operator.prepared(two, one), twos, ones),
-            Operator(operator.prepared(one, two), ones, twos),
-        ]
-        self._columns = one, two
+        self._couplings: list[Coupling] = []
+        if first:
+            one, two = (
+                np.sort(np.concatenate([f.columns for f in half])) for half in (first, second)
+            )
+            pairs = (two, one), (one, two)
+            self._couplings = [Coupling(rows, operator, *pair) for pair in pairs]
 
     def __call__(self, r: np.ndarray) -> np.ndarray:
         """P^-1 r, shape (N, owned)."""
-        z, load = np.zeros_like(r), r
+        z, load = np.zeros(r.shape), r
         if self._couplings:
-            (forth, back), (one, two) = self._couplings, self._columns
             for half in self._twice:
                 half.solve(r, z)
             load = r.copy()
-            load[two] -= forth(z[one])
+            self._couplings[0].subtract(z, load)
         for half in self._once:
             half.solve(load, z)
         if self._couplings:
-            load[one] -= back(z[two])
+            self._couplings[1].subtract(z, load)
             for half in self._twice:
                 half.solve(load, z)
         return z

@@ -125,7 +125,7 @@ class DirectSystem:
         for batch, whole in self.discrete.with_boundary():
             # In the order of memory, which whole[:, place[:, None], place] is not.
             matrix = whole.reshape(len(batch), -1).take(flat, axis=1).reshape(whole.shape)
-            rows = self._rows(batch)
+            rows = self.rows(batch)
             load, moments = None, self.vector.dofs.shape[1] * self.moments.count
             given = self.discrete.given(batch, whole[:, :, :moments], moments)
             if given is not None:
@@ -133,7 +133,7 @@ class DirectSystem:
                 load[..., -1] = given[:, place]
             self.assembly.add_cells(batch, matrix, rows, load)
 
-    def _rows(self, cells: np.ndarray) -> np.ndarray:
+    def rows(self, cells: np.ndarray) -> np.ndarray:
         """Unknowns of the outer positions of cells, shape (c, o)."""
         moments = self._moments_at(self.vector.dofs[cells][:, self._outer(self.vector)])
         # A rank may have no cells.
@@ -200,7 +200,7 @@ class DirectSystem:
         """
         cells, n = np.arange(len(loads)), self.moments.count
         x, found = self.assembly.respond(
-            self.factor, self._rows(cells), loads[:, self._order], transposed=transposed
+            self.factor, self.rows(cells), loads[:, self._order], transposed=transposed
         )
         whole = np.empty_like(loads)
         whole[:, self._order] = found

@@ -55,11 +55,12 @@ def test_conductor(device, name):
     explicit = system.explicit(np.arange(n)) @ x.ravel()
     np.testing.assert_allclose(explicit.reshape(x.shape), whole, **close)
     target, source = np.arange(2), np.arange(2, n)
-    if n > 2:
-        only = np.zeros_like(x)
-        only[:, 2:] = x[:, 2:]
-        part = system.prepared(target, source)(x[:, 2:].T).T
-        np.testing.assert_allclose(part, system(only)[:, :2], **close)
+    only = np.zeros_like(x)
+    only[:, 2:] = x[:, 2:]
+    left = np.ones(x.T.shape)
+    system.coupling(target, source)(x.T, left)
+    np.testing.assert_allclose(1.0 - left[:2].T, system(only)[:, :2], **close)
+    assert (left[2:] == 1.0).all()
 
 
 @pytest.mark.parametrize("orders", [range(1, N, 2), range(0, N, 2)])
