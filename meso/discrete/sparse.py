@@ -145,37 +145,6 @@ class BlockMatrix:
         return self.mat
 
 
-class Times:
-    """A sparse matrix times several columns, which are apart in memory.
-
-    PETSc takes four of them at a time, in two thirds of the time that SciPy takes.
-
-    Args:
-        matrix: The matrix, of this rank.
-        count: Number of columns.
-    """
-
-    def __init__(self, matrix: csr_matrix, count: int) -> None:
-        csr = matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32), matrix.data
-        self._matrix = PETSc.Mat().createAIJ(matrix.shape, csr=csr, comm=PETSc.COMM_SELF)
-        rows, columns = matrix.shape
-        #: To be filled, shape (count, columns of the matrix).
-        self.argument = np.zeros((count, columns))
-        self._found = np.zeros((count, rows))
-        self._dense = [
-            PETSc.Mat().createDense(a.T.shape, array=a.T, comm=PETSc.COMM_SELF)
-            for a in (self.argument, self._found)
-        ]
-        for dense in self._dense:
-            dense.assemble()
-
-    def __call__(self) -> np.ndarray:
-        """The product with the argument, (count, rows of the matrix), until the next call."""
-        right, left = self._dense
-        self._matrix.matMult(right, result=left)
-        return self._found
-
-
 def _incidence(numbers: np.ndarray, count: int) -> csr_matrix:
     """Cells by unknowns."""
     cells, width = numbers.shape

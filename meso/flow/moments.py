@@ -19,7 +19,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from petsc4py import PETSc
 from scipy.sparse import csr_matrix, triu
 
 from meso.discrete import memory
@@ -58,8 +57,7 @@ class Saddle:
 
     def __init__(self, system: DirectSystem, local: csr_matrix, first: int) -> None:
         unknowns, self.columns = system.unknowns, np.arange(system.moments.count)
-        self._right = PETSc.Vec().createMPI((unknowns.owned, unknowns.total), comm=unknowns.comm)
-        self.left = self._right.duplicate()
+        self._right, self.left = (gather(unknowns, np.zeros(unknowns.size)) for _ in range(2))
         device = system.problem.device
         if in_fronts(device):
             walls = system.discrete.facets(lambda law: law.impenetrable)
