@@ -14,9 +14,10 @@ on others. FFCx does not see this: its kernels of vector fields take 2 to 8 time
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
+from itertools import accumulate, product
 from math import factorial
 from typing import Any
 
@@ -27,7 +28,7 @@ import ufl
 
 from meso.discrete.cells import Cells, inverse, quadrature
 from meso.discrete.kernels import Kernel, Shape, Space
-from meso.discrete.loops import combine, refer
+from meso.discrete.loops import combine, integrate, refer
 
 #: From trial functions, test functions and coefficients to the integrand of a bilinear form: a
 #: function at the top of a module, as it is compiled once.
@@ -49,119 +50,127 @@ def element_matrices(
     quadrature of that degree.
     """
     shape = Shape.kind(cells, straight=True)
-    tensors = _tensors(integrand, shape, tuple(s.components for s in spaces), len(values))
-    occurring: np.ndarray = np.asarray(tensors.any(axis=0))
-    flat = tensors.reshape(len(tensors), -1)
+    form = _form(integrand, shape, spaces, len(values))
     if straight and all(v.ndim == 1 for v in values):
-        own = np.column_stack([np.ones(len(batch)), *values]) @ flat
-        return tensor_matrices(cells, batch, spaces, own.reshape(-1, *occurring.shape), occurring)
+        own = np.column_stack([np.ones(len(batch)), *values]) @ form.flat
+        own = own.reshape(-1, *form.tensors.shape[1:])
+        return _straight(cells, batch, spaces, own, form.pairs)
     points, weights = cells.quadrature(degree)
     inverses, determinant = inverse(cells.jacobians(batch, points))
-    count, at = len(batch), determinant.shape
-    given = [np.broadcast_to(v.reshape(count, v.size // max(1, count)), at) for v in values]
-    scaled = np.stack([np.ones(at), *given], axis=-1) * (determinant * weights)[..., None]
-    own = (scaled @ flat).reshape(-1, *occurring.shape)
-    reference = refer(own, inverses.reshape(-1, *inverses.shape[2:]))
-    reference = reference.reshape(*at, *occurring.shape)
-    symmetric = bool((tensors == tensors.transpose(0, 3, 4, 1, 2)).all())
-    return _products(shape, spaces, reference, occurring, degree, symmetric)
+    weighted = determinant * weights
+    scaled = np.empty((*weighted.shape, 1 + len(values)))
+    scaled[..., 0] = weighted
+    for i, v in enumerate(values):
+        scaled[..., 1 + i] = weighted * v.reshape(len(batch), v.size // max(1, len(batch)))
+    ends = _places(shape, spaces)
+    out = np.empty((len(batch), ends[-1], ends[-1]))
+    for (r, s), (terms, of) in form.terms.items():
+        rows = out[:, ends[r] : ends[r + 1], ends[s] : ends[s + 1]]
+        if form.symmetric and s < r:
+            rows[:] = out[:, ends[s] : ends[s + 1], ends[r] : ends[r + 1]].swapaxes(1, 2)
+        elif not len(terms):
+            rows[:] = 0.0
+        else:
+            integrate(
+                terms,
+                scaled @ of,
+                inverses,
+                (_table(shape, spaces[r], degree), _table(shape, spaces[s], degree)),
+                (spaces[r].width, spaces[s].width),
+                out,
+                (ends[r], ends[s]),
+                symmetric=form.symmetric and r == s,
+            )
+    return out
 
 
 def tensor_matrices(
+    cells: Cells, batch: np.ndarray, spaces: tuple[Space, ...], tensors: np.ndarray
+) -> np.ndarray:
+    """Integrals of T_{(a i)(b j)} D_i v_a D_j u_b over straight cells, as `element_matrices`.
+
+    The components a and b of all fields count: tensors are (c, n, 1 + d, n, 1 + d).
+    """
+    shape = Shape.kind(cells, straight=True)
+    found: np.ndarray = np.asarray(tensors.any(axis=0))
+    return _straight(cells, batch, spaces, tensors, _pairs(shape, spaces, found))
+
+
+def _straight(
     cells: Cells,
     batch: np.ndarray,
     spaces: tuple[Space, ...],
     tensors: np.ndarray,
-    occurring: np.ndarray | None = None,
+    pairs: dict[tuple[int, int], tuple[tuple[int, int], ...]],
 ) -> np.ndarray:
-    """Integrals of T_{(a i)(b j)} D_i v_a D_j u_b over straight cells, as `element_matrices`.
-
-    The components a and b of all fields count: tensors are (c, n, 1 + d, n, 1 + d). ``occurring``
-    tells which entries are not always zero; by default all are looked through.
-    """
+    """The same from what :func:`_pairs` returns."""
     shape = Shape.kind(cells, straight=True)
-    found: np.ndarray = np.asarray(tensors.any(axis=0)) if occurring is None else occurring
     inverses, determinant = cells.derivatives(batch)
     reference = refer(tensors * determinant[:, None, None, None, None], inverses)
-    return _products(shape, spaces, reference[:, None], found, None)
-
-
-def _products(
-    shape: Shape,
-    spaces: tuple[Space, ...],
-    reference: np.ndarray,
-    occurring: np.ndarray,
-    degree: int | None,
-    symmetric: bool = False,
-) -> np.ndarray:
-    """Sums of tensors of cells times products of functions on the reference cell.
-
-    The tensors are (c, q, n, 1 + d, n, 1 + d), at the points of a quadrature of some degree, or
-    there is one of a cell, for integrals. At points half of them do if they are ``symmetric``.
-    """
-    count, q = reference.shape[:2]
-    nodes = [shape.element(s).dim for s in spaces]
-    ends = np.cumsum([0, *(n * s.width for n, s in zip(nodes, spaces, strict=True))]).tolist()
+    ends = _places(shape, spaces)
     first = np.cumsum([0, *(s.width for s in spaces)]).tolist()
-    out = np.empty((count, ends[-1], ends[-1]))
-    for r, s in product(range(len(spaces)), repeat=2):
-        m, n, a, b = nodes[r], nodes[s], spaces[r].width, spaces[s].width
-        part = np.s_[first[r] : first[r + 1], :, first[s] : first[s + 1]]
-        rows = out[:, ends[r] : ends[r + 1], ends[s] : ends[s + 1]]
-        if symmetric and s < r:
-            rows[:] = out[:, ends[s] : ends[s + 1], ends[r] : ends[r + 1]].swapaxes(1, 2)
-            continue
-        found = _pairs(occurring[part], shape.dimension)
+    out = np.empty((len(batch), ends[-1], ends[-1]))
+    for (r, s), found in pairs.items():
         if not found:
-            rows[:] = 0.0
+            out[:, ends[r] : ends[r + 1], ends[s] : ends[s + 1]] = 0.0
             continue
-        table = _table(shape, spaces[r], spaces[s], degree, found)
-        block = reference[:, :, *part]
-        if degree is None:
-            each = np.stack([block[:, 0, :, i, :, j] for i, j in found], axis=-1)
-            combine(each, table.reshape(len(found), m, n), out, ends[r], ends[s])
-            continue
-        halved = symmetric and r == s
-        x, y = np.triu_indices(a) if halved else np.indices((a, b)).reshape(2, -1)
-        each = np.stack([block[:, :, x, i, y, j] for i, j in found], axis=-1)
-        # Cells and components, times pairs and points.
-        factor = each.transpose(0, 2, 3, 1).reshape(count * len(x), len(found) * q)
-        here = (factor @ table).reshape(count, len(x), m, n)
-        for k, (i, j) in enumerate(zip(x.tolist(), y.tolist(), strict=True)):
-            rows[:, i::a, j::b] = here[:, k]
-            if halved and i < j:
-                rows[:, j::b, i::a] = here[:, k].swapaxes(1, 2)
+        table = _integrals(shape, spaces[r], spaces[s], found)
+        block = reference[:, first[r] : first[r + 1], :, first[s] : first[s + 1]]
+        each = np.stack([block[:, :, i, :, j] for i, j in found], axis=-1)
+        combine(each, table, out, ends[r], ends[s])
     return out
 
 
-def _pairs(occurring: np.ndarray, d: int) -> tuple[tuple[int, ...], ...]:
-    """Pairs of derivatives on the reference cell that occur: none, or all of them."""
-    kinds = {(bool(i), bool(j)) for i, j in np.argwhere(occurring.any(axis=(0, 2)))}
-    return tuple(p for p in product(range(d + 1), repeat=2) if (p[0] > 0, p[1] > 0) in kinds)
+@lru_cache(maxsize=128)
+def _places(shape: Shape, spaces: tuple[Space, ...]) -> list[int]:
+    """Where fields begin in an element matrix, and its size."""
+    sizes = (shape.element(s).dim * s.width for s in spaces)
+    return [0, *accumulate(sizes)]
+
+
+def _pairs(
+    shape: Shape, spaces: tuple[Space, ...], occurring: np.ndarray
+) -> dict[tuple[int, int], tuple[tuple[int, int], ...]]:
+    """Pairs of derivatives on the reference cell that occur between fields: none, or all of them.
+
+    ``occurring`` tells which entries of tensors do, shape (n, 1 + d, n, 1 + d).
+    """
+    out = {}
+    for r, s, part in _parts(spaces):
+        kinds = {(bool(i), bool(j)) for i, j in np.argwhere(occurring[part].any(axis=(0, 2)))}
+        every = product(range(shape.dimension + 1), repeat=2)
+        out[r, s] = tuple((i, j) for i, j in every if (i > 0, j > 0) in kinds)
+    return out
+
+
+def _parts(spaces: tuple[Space, ...]) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
+    """Each two fields, and which part of a tensor is theirs."""
+    first = [0, *accumulate(s.width for s in spaces)]
+    own = [slice(first[r], first[r + 1]) for r in range(len(spaces))]
+    for r, s in product(range(len(spaces)), repeat=2):
+        yield r, s, (own[r], slice(None), own[s])
+
+
+@lru_cache(maxsize=64)
+def _table(shape: Shape, space: Space, degree: int) -> np.ndarray:
+    """Functions and derivatives on the reference cell at the points of a quadrature, (1 + d, q, n).
+    """
+    points, _ = quadrature(shape.dimension, degree)
+    table = np.array(shape.element(space).basix_element.tabulate(1, points)[..., 0])
+    # Basis functions sum to one: what rounding leaves of it would add up over all cells.
+    table[1:] -= table[1:].mean(axis=2, keepdims=True)
+    return table
 
 
 @lru_cache(maxsize=32)
-def _table(
-    shape: Shape,
-    row: Space,
-    column: Space,
-    degree: int | None,
-    pairs: tuple[tuple[int, ...], ...],
+def _integrals(
+    shape: Shape, row: Space, column: Space, pairs: tuple[tuple[int, int], ...]
 ) -> np.ndarray:
-    """Products D_i f_m D_j f_n on the reference cell, for the pairs i, j, shape (pairs q, m n).
-
-    At the points of a quadrature of some degree, or else their integrals, (pairs, m n).
-    """
-    exact = row.highest + column.highest if degree is None else degree
-    points, weights = quadrature(shape.dimension, exact)
-    f, g = (shape.element(s).basix_element.tabulate(1, points)[..., 0] for s in (row, column))
-    for table in (f, g):
-        # Basis functions sum to one: what rounding leaves of it would add up over all cells.
-        table[1:] -= table[1:].mean(axis=2, keepdims=True)
-    if degree is None:
-        return np.stack([((f[i].T * weights) @ g[j]).ravel() for i, j in pairs])
-    each = np.stack([f[i][:, :, None] * g[j][:, None, :] for i, j in pairs])
-    return each.reshape(len(pairs) * len(points), -1)
+    """Integrals of D_i f_m D_j f_n over the reference cell, for the pairs i, j, shape (p, m, n)."""
+    exact = row.highest + column.highest
+    _, weights = quadrature(shape.dimension, exact)
+    f, g = (_table(shape, s, exact) for s in (row, column))
+    return np.stack([(f[i].T * weights) @ g[j] for i, j in pairs])
 
 
 def _compiled(
@@ -172,6 +181,44 @@ def _compiled(
     trial, test = ufl.TrialFunction(space), ufl.TestFunction(space)
     u, v = ((trial,), (test,)) if one else (ufl.split(trial), ufl.split(test))
     return Kernel(integrand(*u, *v, *given) * shape.dx(degree), given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    """What there is to know of an integrand.
+
+    Attributes:
+        tensors: T^0, T^1, ..., shape (1 + count, n, 1 + d, n, 1 + d).
+        flat: The same, shape (1 + count, entries).
+        pairs: As of :func:`_pairs`.
+        terms: Of each two fields the entries that occur, component and derivative of the row and
+            of the column, shape (t, 4), and the tensors there, shape (1 + count, t).
+        symmetric: Whether trial and test functions may change places.
+    """
+
+    tensors: np.ndarray
+    flat: np.ndarray
+    pairs: dict[tuple[int, int], tuple[tuple[int, int], ...]]
+    terms: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]
+    symmetric: bool
+
+
+@lru_cache(maxsize=128)
+def _form(integrand: Integrand, shape: Shape, spaces: tuple[Space, ...], count: int) -> _Form:
+    """An integrand with ``count`` coefficients on these spaces."""
+    tensors = _tensors(integrand, shape, tuple(s.components for s in spaces), count)
+    occurring = np.asarray(tensors.any(axis=0))
+    terms = {}
+    for r, s, part in _parts(spaces):
+        found = np.argwhere(occurring[part])
+        terms[r, s] = found, np.ascontiguousarray(tensors[:, *part][:, *found.T])
+    return _Form(
+        tensors=tensors,
+        flat=tensors.reshape(len(tensors), -1),
+        pairs=_pairs(shape, spaces, occurring),
+        terms=terms,
+        symmetric=bool((tensors == tensors.transpose(0, 3, 4, 1, 2)).all()),
+    )
 
 
 @lru_cache(maxsize=128)

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Several cells at a time: one in each lane of a vector. */
 #define LANES 8
@@ -165,19 +166,148 @@ void combine(int64_t count, int a, int b, int pairs, int m, int n, int64_t width
     }
 }
 
+/* Rows and columns of a product that are added up at a time. */
+#define TILE 4
+#define TILED(n) (((n) + TILE - 1) / TILE * TILE)
+
+/* Functions and their derivatives in x, tile by tile (tiles, e, q, TILE), from those in the
+   reference cell, (e, q, n), and inverse Jacobians, (q, d, d), e = 1 + d. */
+static void slopes(int d, int q, int n, const double *table, const lanes *inverse, lanes *out)
+{
+    for (int tile = 0; tile < n; tile += TILE)
+        for (int i = 0; i <= d; i++)
+            for (int p = 0; p < q; p++)
+                for (int k = tile; k < tile + TILE; k++) {
+                    const double *from = table + p * n + k;
+                    lanes sum = {0};
+                    if (k < n && !i)
+                        sum += *from;
+                    for (int j = 0; j < (k < n && i ? d : 0); j++)
+                        sum += inverse[(p * d + j) * d + i - 1] * from[(1 + j) * q * n];
+                    *out++ = sum;
+                }
+}
+
+/* sum[k][l] += sum over p < q of left[p][k] right[p][l]. */
+static void multiply(lanes sum[restrict TILE][TILE], const lanes *left, const lanes *right, int q)
+{
+    lanes own[TILE][TILE];
+    memcpy(own, sum, sizeof own);
+    for (int p = 0; p < q; p++, left += TILE, right += TILE)
+        for (int k = 0; k < TILE; k++)
+            for (int l = 0; l < TILE; l++)
+                own[k][l] += left[k] * right[l];
+    memcpy(sum, own, sizeof own);
+}
+
+/* Blocks of element matrices, (c, m a, n b) in rows of `width` and squares of that: sums over q points and t
+   terms (x, i, y, j) of factors (c, q, t) times D_i f_m of component x times D_j g_n of component y,
+   with tables (e, q, m) and (e, q, n) in the reference cell and inverse Jacobians (c, q, d, d). If
+   these blocks are `symmetric` (f is g then) half of them is computed. Returns 0 for want of
+   memory. */
+int integrate(int64_t count, int d, int q, int t, int symmetric, int a, int m, int b, int n,
+              int64_t width, const int32_t *terms, const double *factors, const double *inverses,
+              const double *f, const double *g, double *out)
+{
+    const int e = 1 + d, r = TILED(m), s = TILED(n);
+    const int64_t all = width * width;
+    lanes *F = aligned_alloc(sizeof(lanes), sizeof(lanes) * q * (e * (r + 2 * s) + d * d + t));
+    if (!F)
+        return 0;
+    lanes *G = symmetric ? F : F + e * q * r, *H = F + e * q * (r + s);
+    lanes *inverse = H + e * q * s, *factor = inverse + q * d * d;
+    for (int64_t c = 0; c < count; c += LANES) {
+        const int here = count - c < LANES ? count - c : LANES;
+        for (int l = 0; l < LANES; l++) {
+            const int64_t cell = c + (l < here ? l : 0);
+            for (int k = 0; k < q * d * d; k++)
+                inverse[k][l] = inverses[cell * q * d * d + k];
+            for (int k = 0; k < q * t; k++)
+                factor[k][l] = factors[cell * q * t + k];
+        }
+        slopes(d, q, m, f, inverse, F);
+        if (!symmetric)
+            slopes(d, q, n, g, inverse, G);
+        for (int x = 0; x < a; x++)
+            for (int y = symmetric ? x : 0; y < b; y++) {
+                int used[4] = {0};
+                for (int k = 0; k < t; k++) {
+                    const int32_t *own = terms + 4 * k, i = own[1];
+                    if (own[0] != x || own[2] != y)
+                        continue;
+                    for (int v = 0; v < s; v += TILE) {
+                        const lanes *from = G + v * e * q + own[3] * q * TILE;
+                        lanes *to = H + v * e * q + i * q * TILE;
+                        for (int p = 0; p < q; p++)
+                            for (int l = 0; l < TILE; l++, to++, from++)
+                                *to = (used[i] ? *to : (lanes){0}) + factor[p * t + k] * *from;
+                    }
+                    used[i] = 1;
+                }
+                for (int u = 0; u < m; u += TILE)
+                    for (int v = symmetric && x == y ? u : 0; v < n; v += TILE) {
+                        lanes sum[TILE][TILE] = {0};
+                        const lanes *left = F + u * e * q, *right = H + v * e * q;
+                        for (int i = 0; i < e; i++, left += q * TILE, right += q * TILE)
+                            if (used[i])
+                                multiply(sum, left, right, q);
+                        for (int k = u; k < u + TILE && k < m; k++)
+                            for (int l = v; l < v + TILE && l < n; l++) {
+                                const int64_t i = k * a + x, j = l * b + y;
+                                double *to = out + c * all + i * width + j;
+                                double *turned = out + c * all + j * width + i;
+                                for (int h = 0; h < here; h++) {
+                                    to[h * all] = sum[k - u][l - v][h];
+                                    if (symmetric)
+                                        turned[h * all] = sum[k - u][l - v][h];
+                                }
+                            }
+                    }
+            }
+    }
+    free(F);
+    return 1;
+}
+
+/* Where in the sorted `columns`, from `at` to `end`, the column b is. */
+static int64_t find(const int32_t *columns, int64_t at, int64_t end, int32_t b)
+{
+    if (columns[at] == b)
+        return at;
+    while (end - at > 1) {
+        const int64_t middle = at + (end - at) / 2;
+        if (columns[middle] <= b)
+            at = middle;
+        else
+            end = middle;
+    }
+    return at;
+}
+
 /* Adds matrices of cells, the first n columns of (c, n, width), to the upper triangle of a sparse
    matrix, and with f f^T / weight, f (c, n), weight (c,), to that of another of the same pattern.
-   The entry in row a and column b >= a has the place row[a] + start + b, with the start of the
-   block of the two entities: of each pair of entities of a cell, (c, p), and `pair` (n, n) tells
-   which one. */
-void scatter(int64_t count, int n, int width, int p, const int32_t *rows, const int64_t *start,
-             const int32_t *pair, const int64_t *row, const double *matrices, const double *f,
+   Rows (c, n) of one of the `count` entities of a cell follow each other, in the matrix too. */
+void scatter(int64_t cells, int n, int width, int count, const int32_t *entity, const int32_t *rows,
+             const int64_t *indptr, const int32_t *indices, const double *matrices, const double *f,
              const double *weight, double *plain, double *penalised)
 {
-    for (int64_t c = 0; c < count; c++) {
+    int64_t block[count][count];
+    int32_t first[count];
+    for (int64_t c = 0; c < cells; c++) {
         const int32_t *at = rows + c * n;
         const double *own = matrices + c * n * width, *g = f + c * n;
-        const int64_t *first = start + c * p;
+        for (int e = 0; e < count; e++)
+            first[e] = -1;
+        for (int i = 0; i < n; i++)
+            if (at[i] >= 0 && (first[entity[i]] < 0 || at[i] < first[entity[i]]))
+                first[entity[i]] = at[i];
+        /* From the diagonal of the first row of an entity to the first column of another. */
+        for (int d = 0; d < count; d++)
+            for (int e = 0; e < count; e++)
+                if (first[d] >= 0 && first[d] <= first[e]) {
+                    const int64_t from = indptr[first[d]], end = indptr[first[d] + 1];
+                    block[d][e] = find(indices, from, end, first[e]) - from;
+                }
         for (int i = 0; i < n; i++) {
             const int32_t a = at[i];
             if (a < 0)
@@ -187,13 +317,33 @@ void scatter(int64_t count, int n, int width, int p, const int32_t *rows, const 
                 const int32_t b = at[j];
                 if (b < 0)
                     continue;
-                const int32_t low = a < b ? a : b, high = a < b ? b : a;
+                const int turned = a > b, d = entity[turned ? j : i], e = entity[turned ? i : j];
+                const int32_t low = turned ? b : a, high = turned ? a : b;
                 /* Nodes of a cell may be twins: both sides of the diagonal. */
                 const double times = a == b && i != j ? 2.0 : 1.0;
-                const int64_t slot = row[low] + first[pair[i * n + j]] + high;
+                const int64_t slot =
+                    indptr[low] - (low - first[d]) + block[d][e] + high - first[e];
                 plain[slot] += times * own[i * width + j];
                 penalised[slot] += times * (own[i * width + j] + scaled * g[j]);
             }
         }
     }
+}
+
+/* Adds c c^T / weight to the upper triangle of a sparse matrix, for the rows c, from `begin` to
+   `end`, of another, whose columns are sorted. */
+void penalise(int64_t begin, int64_t end, const int64_t *starts, const int32_t *columns,
+              const double *entries, const double *weight, const int64_t *indptr,
+              const int32_t *indices, double *values)
+{
+    for (int64_t k = begin; k < end; k++)
+        for (int64_t i = starts[k]; i < starts[k + 1]; i++) {
+            const int32_t a = columns[i];
+            int64_t slot = indptr[a];
+            for (int64_t j = i; j < starts[k + 1]; j++) {
+                slot = find(indices, slot, indptr[a + 1], columns[j]);
+                values[slot] += entries[i] * entries[j] / weight[k];
+                slot += slot + 1 < indptr[a + 1];
+            }
+        }
 }

@@ -11,16 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from meso.compiled import ffi, library
 
 _HEADER = """
 int64_t eliminate(int64_t, int, int, int, const double *, const double *, double *, double *);
-void scatter(int64_t, int, int, int, const int32_t *, const int64_t *, const int32_t *,
-             const int64_t *, const double *, const double *, const double *, double *, double *);
+void scatter(int64_t, int, int, int, const int32_t *, const int32_t *, const int64_t *,
+             const int32_t *, const double *, const double *, const double *, double *, double *);
+void penalise(int64_t, int64_t, const int64_t *, const int32_t *, const double *, const double *,
+              const int64_t *, const int32_t *, double *);
 void refer(int64_t, int, int, const double *, const double *, double *);
 void combine(int64_t, int, int, int, int, int, int64_t, int64_t, const double *, const double *,
              double *);
+int integrate(int64_t, int, int, int, int, int, int, int, int, int64_t, const int32_t *,
+              const double *, const double *, const double *, const double *,
+              double *);
 """
 
 
@@ -67,7 +73,8 @@ def scatter(
     flux: np.ndarray,
     penalty: np.ndarray,
     rows: np.ndarray,
-    places: tuple[np.ndarray, np.ndarray, np.ndarray],
+    entities: np.ndarray,
+    pattern: tuple[np.ndarray, np.ndarray],
 ) -> None:
     """Add matrices of cells to the upper triangle of a sparse matrix and of a penalised one.
 
@@ -78,23 +85,51 @@ def scatter(
         flux: Shape (c, n).
         penalty: Shape (c,).
         rows: Unknowns of each cell, -1 for none, shape (c, n).
-        places: Row a and column b >= a are at row[a] + start + b: ``row`` (size,), starts of the
-            blocks of each pair of entities of a cell, (c, p), and which pair two unknowns of a
-            cell belong to, (n, n).
+        entities: Which vertex or edge of a cell each belongs to, shape (n,): the unknowns of one
+            have numbers one after the other, and all of them the same columns.
+        pattern: Starts of rows and sorted columns, from the diagonal on.
     """
-    row, starts, pair = places
+    indptr, indices = pattern
     _loops().scatter(
-        len(rows),
-        rows.shape[1],
+        *rows.shape,
         matrices.shape[2],
-        starts.shape[1],
+        entities.max(initial=-1) + 1,
+        _integers(entities, "int32"),
         _integers(rows, "int32"),
-        _integers(starts, "int64"),
-        _integers(pair, "int32"),
-        _integers(row, "int64"),
+        _integers(indptr, "int64"),
+        _integers(indices, "int32"),
         *(_doubles(each) for each in (matrices, flux, penalty)),
         _writable(plain),
         _writable(penalised),
+    )
+
+
+def penalise(
+    values: np.ndarray,
+    constraints: csr_matrix,
+    penalty: np.ndarray,
+    first: int,
+    pattern: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Add C^T D^-1 C to the upper triangle of a sparse matrix.
+
+    Args:
+        values: Of the matrix.
+        constraints: C, with sorted columns.
+        penalty: D.
+        first: The first of its rows that count.
+        pattern: As of :func:`scatter`.
+    """
+    _loops().penalise(
+        first,
+        constraints.shape[0],
+        _integers(constraints.indptr, "int64"),
+        _integers(constraints.indices, "int32"),
+        _doubles(constraints.data),
+        _doubles(penalty),
+        _integers(pattern[0], "int64"),
+        _integers(pattern[1], "int32"),
+        _writable(values),
     )
 
 
@@ -130,6 +165,42 @@ def combine(
         start = out.reshape(-1)[row * width + column :]
         sizes = count, a, b, pairs, m, n, width, width**2
         _loops().combine(*sizes, _doubles(factors), _doubles(tables), _writable(start))
+
+
+def integrate(
+    terms: np.ndarray,
+    factors: np.ndarray,
+    inverses: np.ndarray,
+    tables: tuple[np.ndarray, np.ndarray],
+    components: tuple[int, int],
+    out: np.ndarray,
+    place: tuple[int, int],
+    *,
+    symmetric: bool,
+) -> None:
+    """Set blocks of square matrices to sums over points of products of functions.
+
+    Args:
+        terms: Component and derivative of the row, and of the column, shape (t, 4): derivative 0
+            is the function, 1 + i that in x_i.
+        factors: Of each point and term, shape (c, q, t).
+        inverses: Inverse Jacobians at the points, shape (c, q, d, d).
+        tables: Functions of rows and columns and their derivatives in the reference cell at the
+            points, shapes (1 + d, q, m) and (1 + d, q, n).
+        components: Numbers of components, a and b.
+        out: Square matrices, contiguous: (m a, n b) entries of each are set, node by node.
+        place: The first of their rows and columns.
+        symmetric: Whether rows and columns are the same, and so are the terms turned round.
+    """
+    (f, g), (a, b), width = tables, components, out.shape[-1]
+    if not len(out):
+        return
+    start = out.reshape(-1)[place[0] * width + place[1] :]
+    d, q, t = len(f) - 1, f.shape[1], len(terms)
+    sizes = len(out), d, q, t, symmetric, a, f.shape[2], b, g.shape[2], width
+    given = (_doubles(each) for each in (factors, inverses, f, g))
+    if not _loops().integrate(*sizes, _integers(terms, "int32"), *given, _writable(start)):
+        raise MemoryError
 
 
 def _doubles(array: np.ndarray) -> Any:

@@ -141,27 +141,18 @@ class Sums:
     def __init__(self, skeleton: Skeleton) -> None:
         self._skeleton, owner, n = skeleton, skeleton.entity, skeleton.entities
         sizes = np.bincount(owner, minlength=n)
-        self._first = first = np.concatenate([[0], np.cumsum(sizes)])
+        first = np.concatenate([[0], np.cumsum(sizes)])
         row, column = np.divmod(skeleton.blocks, n)
         width = sizes[column]
-        ends = np.cumsum(width)
-        before = np.concatenate([[0], ends])[np.searchsorted(row, np.arange(n + 1))]
-        #: Where blocks start in the first row of their entity.
-        self._start = ends - width - before[row]
+        ends = np.concatenate([[0], np.cumsum(width)])
+        before = ends[np.searchsorted(row, np.arange(n + 1))]
         inside = np.arange(skeleton.size) - first[owner]
         length = np.diff(before)[owner] - inside
-        self.indptr = np.concatenate([[0], np.cumsum(length)])
+        indptr = np.concatenate([[0], np.cumsum(length)])
         columns = _ranges(first[column], width)
         # The row of an unknown has what the first row of its entity has, from its diagonal on.
-        self.indices = columns[_ranges(before[owner] + inside, length)]
-        self._row = self.indptr[:-1] - inside
-        self._values = [np.zeros(self.indptr[-1]) for _ in range(2)]
-        width = skeleton.of_cell.shape[1]
-        self._two = p, q = np.triu_indices(width)
-        pair = np.zeros((width, width), dtype=np.int32)
-        pair[p, q] = pair[q, p] = np.arange(len(p))
-        #: Which two entities of a cell two of its rows belong to.
-        self._pair = pair[skeleton.local[:, None], skeleton.local]
+        self.pattern = indptr, columns[_ranges(before[owner] + inside, length)]
+        self._values = [np.zeros(indptr[-1]) for _ in range(2)]
 
     def add(
         self, cells: np.ndarray, matrices: np.ndarray, flux: np.ndarray, penalty: np.ndarray
@@ -170,36 +161,19 @@ class Sums:
 
         ``flux`` is (c, n), ``penalty`` (c,); further columns of the matrices are ignored.
         """
-        s, entities, (p, q) = self._skeleton, self._skeleton.of_cell[cells], self._two
-        one, other = entities[:, p], entities[:, q]
-        low, high = np.minimum(one, other), np.maximum(one, other)
-        block = np.searchsorted(s.blocks, low * s.entities + high)
-        starts = np.where(low < 0, 0, self._start[block] - self._first[high])
-        places = self._row, starts, self._pair
-        plain, penalised = self._values
-        loops.scatter(plain, penalised, matrices, flux, penalty, s.rows[cells], places)
+        entities, rows = (self._skeleton.local, self._skeleton.rows[cells])
+        loops.scatter(*self._values, matrices, flux, penalty, rows, entities, self.pattern)
 
     def penalise(self, constraints: csr_matrix, penalty: np.ndarray, apart: int) -> None:
         """Add C^T D^-1 C to the matrix with the penalty, of the rows of C from ``apart`` on."""
-        s, start = self._skeleton, constraints.indptr[apart:-1]
-        count = np.diff(constraints.indptr[apart:])
-        # Each entry with all of its row.
-        one = np.repeat(_ranges(start, count), np.repeat(count, count))
-        other = _ranges(np.repeat(start, count), np.repeat(count, count))
-        upper = constraints.indices[one] <= constraints.indices[other]
-        values = constraints.data[one] * constraints.data[other]
-        values = (values / np.repeat(penalty[apart:], count * count))[upper]
-        a, b = constraints.indices[one[upper]], constraints.indices[other[upper]]
-        block = np.searchsorted(s.blocks, s.entity[a] * s.entities + s.entity[b])
-        slots = self._row[a] + self._start[block] - self._first[s.entity[b]] + b
-        np.add.at(self._values[-1], slots, values)
+        loops.penalise(self._values[-1], constraints, penalty, apart, self.pattern)
 
     def pop(self) -> csr_matrix:
         """The first matrix of those that are left, in the numbers of this rank."""
-        values, indices = self._values.pop(0), self.indices
+        values, (indptr, indices) = self._values.pop(0), self.pattern
         if not self._values:  # nothing else is kept while the matrix is factorised
-            del self.indices
-        return csr_matrix((values, indices, self.indptr), shape=(self._skeleton.size,) * 2)
+            del self.pattern
+        return csr_matrix((values, indices, indptr), shape=(self._skeleton.size,) * 2)
 
 
 def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
