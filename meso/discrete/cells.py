@@ -71,31 +71,48 @@ def slopes(space: Any, points: np.ndarray) -> np.ndarray:
 class Lagrange:
     """Scalar continuous space with an unknown at each node, with its tables.
 
+    Where nothing but the tables is asked for no nodes are numbered.
+
     Attributes:
-        space: DOLFINx function space, of "Lagrange" functions or "enriched" ones.
-        family: Which of these.
+        family: "Lagrange" functions or "enriched" ones.
         degree: Polynomial degree, on the edges of enriched cells.
-        dofs: Nodes of each cell of this rank, shape (c, n).
+        element: Basix element.
+        in_cell: Number of nodes in a cell.
         outer: Positions in a cell of the nodes on its boundary.
         interior: Positions of the nodes inside it.
         on_facet: Positions of the nodes of each facet, shape (d + 1, nodes of a facet).
     """
 
     def __init__(self, device: Device, degree: int, family: str) -> None:
-        self.space = space(device, family, degree, 1)
-        self.family, self.degree = family, degree
-        local = len(device.cell_region)
-        self.dofs = np.asarray(self.space.dofmap.list)[:local]
-        layout = self.space.dofmap.dof_layout
+        self._device, self.family, self.degree = device, family, degree
+        self.element = _of_family(device, family, degree, 1).basix_element
+        self.in_cell, own = self.element.dim, self.element.entity_dofs
         # Basix puts the nodes inside a cell last.
-        d = device.dimension
-        inside = len(layout.entity_dofs(d, 0))
-        self.outer = slice(0, self.dofs.shape[1] - inside)
-        self.interior = slice(self.dofs.shape[1] - inside, self.dofs.shape[1])
-        closures = [sorted(layout.entity_closure_dofs(d - 1, i)) for i in range(d + 1)]
-        self.on_facet = np.array(closures)
-        self.index_map = self.space.dofmap.index_map
-        self.nodes = self.index_map.size_local + self.index_map.num_ghosts
+        inside = len(own[device.dimension][0])
+        self.outer = slice(0, self.in_cell - inside)
+        self.interior = slice(self.in_cell - inside, self.in_cell)
+        closures = self.element.entity_closure_dofs[device.dimension - 1]
+        self.on_facet = np.array([sorted(each) for each in closures])
+
+    @cached_property
+    def space(self) -> Any:
+        """DOLFINx function space."""
+        return space(self._device, self.family, self.degree, 1)
+
+    @cached_property
+    def dofs(self) -> np.ndarray:
+        """Nodes of each cell of this rank, shape (c, n)."""
+        return np.asarray(self.space.dofmap.list)[: len(self._device.cell_region)]
+
+    @cached_property
+    def index_map(self) -> Any:
+        """Of the nodes."""
+        return self.space.dofmap.index_map
+
+    @cached_property
+    def nodes(self) -> int:
+        """Number of nodes that this rank knows."""
+        return self.index_map.size_local + self.index_map.num_ghosts
 
     @property
     def global_nodes(self) -> np.ndarray:
@@ -105,11 +122,11 @@ class Lagrange:
     @property
     def points(self) -> np.ndarray:
         """Nodes of the reference cell, shape (n, d)."""
-        return self.space.element.basix_element.points
+        return self.element.points
 
     def values(self, points: np.ndarray) -> np.ndarray:
         """Basis functions at reference points, shape (q, n)."""
-        return self.space.element.basix_element.tabulate(0, points)[0, :, :, 0]
+        return self.element.tabulate(0, points)[0, :, :, 0]
 
     def gradients(self, points: np.ndarray) -> np.ndarray:
         """Reference gradients at reference points, shape (q, n, d)."""
@@ -146,14 +163,15 @@ def of_device(make: Callable[..., Made]) -> Callable[..., Made]:
 @of_device
 def space(device: Device, family: str, degree: int, components: int) -> Any:
     """A DOLFINx space of "Lagrange", "enriched" or "DG" functions; scalars have one component."""
+    return dolfinx.fem.functionspace(device.mesh, _of_family(device, family, degree, components))
+
+
+def _of_family(device: Device, family: str, degree: int, components: int) -> Any:
+    """The element of such a space."""
     mesh, shape = device.mesh, (components,) if components > 1 else ()
     if family == "enriched":
-        element = enriched(degree, shape)
-    else:
-        element = _element(
-            family, mesh.basix_cell(), degree, shape=shape, dtype=mesh.geometry.x.dtype
-        )
-    return dolfinx.fem.functionspace(mesh, element)
+        return enriched(degree, shape)
+    return _element(family, mesh.basix_cell(), degree, shape=shape, dtype=mesh.geometry.x.dtype)
 
 
 _nodal = of_device(Lagrange)

@@ -65,6 +65,12 @@ class Coefficients:
         varies = np.array([materials[n].varies_in_cells for n in device.regions], dtype=bool)
         self.varies: np.ndarray = varies[device.cell_region]
 
+    def places(self, cells: np.ndarray, points: np.ndarray) -> np.ndarray | None:
+        """Scaled positions of reference points in cells, None if nothing varies inside these."""
+        if not self.varies[cells].any():
+            return None
+        return cells_of(self.device).positions(cells, points)
+
     def evaluate(
         self, quantity: Quantity, cells: np.ndarray, positions: np.ndarray | None = None
     ) -> np.ndarray:

@@ -6,6 +6,7 @@ matrices three times (degree 4).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,7 @@ def eliminate(
 
 
 def scatter(
-    plain: np.ndarray,
-    penalised: np.ndarray,
+    values: Sequence[np.ndarray],
     matrices: np.ndarray,
     flux: np.ndarray,
     penalty: np.ndarray,
@@ -79,8 +79,7 @@ def scatter(
     """Add matrices of cells to the upper triangle of a sparse matrix and of a penalised one.
 
     Args:
-        plain: Values of the first.
-        penalised: Values of the second, which has flux flux^T / penalty as well.
+        values: Of the first, and of the second, which has flux flux^T / penalty as well.
         matrices: Shape (c, n, n); may have more columns, which are ignored.
         flux: Shape (c, n).
         penalty: Shape (c,).
@@ -99,8 +98,7 @@ def scatter(
         _integers(indptr, "int64"),
         _integers(indices, "int32"),
         *(_doubles(each) for each in (matrices, flux, penalty)),
-        _writable(plain),
-        _writable(penalised),
+        *(_writable(each) for each in values),
     )
 
 

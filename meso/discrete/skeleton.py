@@ -81,9 +81,7 @@ class Skeleton:
     ) -> None:
         self.comm = device.comm
         numbers = number_field(space, keep, twins=twins)
-        layout = space.space.dofmap.dof_layout
-        lists = [layout.entity_dofs(d, i) for d in range(2) for i in range(3)]
-        entities = [own for own in lists if len(own)]
+        entities = [own for level in space.element.entity_dofs[:2] for own in level if own]
         at = [numbers.nodes[space.dofs[:, own]] for own in entities]
         # An edge is known by its lowest number, also where it has a twin.
         first = np.stack([own.min(axis=1) for own in at], axis=1)
@@ -102,8 +100,9 @@ class Skeleton:
             place = dissection(parts(device), count, every, more)
         place = np.append(place, -1)
         self.of_cell, owner = place[found], place[owner]
-        pairs = np.concatenate([_pairs(self.of_cell), _pairs(owner[numbers.nodes[together[1]]])])
-        self.entities, self.blocks = count, np.unique(pairs @ [count, 1])
+        groups = self.of_cell, owner[numbers.nodes[together[1]]]
+        self.entities = count
+        self.blocks = np.unique(np.concatenate([_pairs(each, count) for each in groups]))
         owner = owner[:-1]
         by = np.argsort(owner, kind="stable")
         self.entity = np.repeat(owner[by], components)
@@ -161,8 +160,9 @@ class Sums:
 
         ``flux`` is (c, n), ``penalty`` (c,); further columns of the matrices are ignored.
         """
-        entities, rows = (self._skeleton.local, self._skeleton.rows[cells])
-        loops.scatter(*self._values, matrices, flux, penalty, rows, entities, self.pattern)
+        s = self._skeleton
+        given = matrices, flux, penalty, s.rows[cells], s.local
+        loops.scatter(self._values, *given, self.pattern)
 
     def penalise(self, constraints: csr_matrix, penalty: np.ndarray, apart: int) -> None:
         """Add C^T D^-1 C to the matrix with the penalty, of the rows of C from ``apart`` on."""
@@ -184,9 +184,9 @@ def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return out
 
 
-def _pairs(groups: np.ndarray) -> np.ndarray:
-    """Each two members of groups (g, k) and each by itself, the lower first, without those < 0."""
+def _pairs(groups: np.ndarray, count: int) -> np.ndarray:
+    """Each two i <= j of groups (g, k), with themselves, as i count + j; without those < 0."""
     p, q = np.triu_indices(groups.shape[1])
-    pairs = np.stack([groups[:, p], groups[:, q]], axis=-1).reshape(-1, 2)
-    pairs = np.sort(pairs, axis=1)
-    return pairs[pairs[:, 0] >= 0]
+    one, other = groups[:, p], groups[:, q]
+    low = np.minimum(one, other)
+    return (low * count + np.maximum(one, other))[low >= 0]

@@ -14,6 +14,7 @@ import numpy as np
 from mpi4py import MPI
 
 from meso.discrete.cells import Lagrange
+from meso.mpi import concatenated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +63,8 @@ def number_field(
     comm = space.space.mesh.comm
     keys = np.empty((0, 2), dtype=np.int64) if extra is None else extra.astype(np.int64)
     twins = np.empty((0, 2), dtype=np.int64) if twins is None else twins
-    ranges, known_keys = zip(*comm.allgather((space.index_map.local_range[0], keys)), strict=True)
-    every = np.concatenate(known_keys)
+    ranges = concatenated(comm, np.array(space.index_map.local_range[:1]))
+    every = concatenated(comm, keys)
     # A pair as one number, in the same order.
     pair = np.array([every[:, 1].max(initial=0) + 1, 1])
     everywhere = np.unique(every @ pair)
@@ -71,34 +72,38 @@ def number_field(
 
     known = space.global_nodes
     second = twins[np.argsort(twins[:, 0])]
-    stands = np.isin(known, second[:, 0])
+    stands = np.isin(known, second[:, 0]) if len(second) else np.zeros(len(known), dtype=bool)
     own = space.index_map.size_local
     counted = keep & ~stands
     count = int(counted[:own].sum())
-    table = np.array(comm.allgather((count, count + int((owner == comm.rank).sum()))))
+    table = concatenated(comm, np.array([[count, count + (owner == comm.rank).sum()]]))
     starts = np.concatenate([[0], np.cumsum(table[:, 1])])
 
-    rows = dolfinx.la.vector(space.index_map, 1, dtype=np.int64)
-    rows.array[:] = -1
-    rows.array[:own][counted[:own]] = starts[comm.rank] + np.arange(count)
+    rows = np.full(space.nodes, -1)
+    rows[:own][counted[:own]] = starts[comm.rank] + np.arange(count)
     if len(second):
         firsts = np.flatnonzero(np.isin(known[:own], second[:, 1]))
-        pairs = np.column_stack([known[firsts], rows.array[firsts]])
-        pairs = np.concatenate(comm.allgather(pairs))
+        pairs = concatenated(comm, np.column_stack([known[firsts], rows[firsts]]))
         pairs = pairs[np.argsort(pairs[:, 0])]
         at = np.flatnonzero(stands[:own])
         twin = second[np.searchsorted(second[:, 0], known[at]), 1]
-        rows.array[at] = pairs[np.searchsorted(pairs[:, 0], twin), 1]
-    rows.scatter_forward()
+        rows[at] = pairs[np.searchsorted(pairs[:, 0], twin), 1]
+    if comm.size > 1:
+        shared = dolfinx.la.vector(space.index_map, 1, dtype=np.int64)
+        shared.array[:] = rows
+        shared.scatter_forward()
+        rows = shared.array
 
     within = np.arange(len(everywhere)) - np.searchsorted(owner, np.arange(comm.size))[owner]
     place = np.searchsorted(everywhere, keys @ pair)
     extra_rows = (starts[owner] + table[owner, 0] + within)[place]
-    everything = np.concatenate([rows.array, extra_rows])
-    to_global, local = np.unique(everything, return_inverse=True)
-    if len(to_global) and to_global[0] < 0:
-        to_global, local = to_global[1:], local - 1
-    local = np.where(everything < 0, -1, local.reshape(-1))
+    everything = np.concatenate([rows, extra_rows])
+    to_global, local = np.arange(starts[-1]), everything
+    if comm.size > 1:
+        to_global, local = np.unique(everything, return_inverse=True)
+        if len(to_global) and to_global[0] < 0:
+            to_global, local = to_global[1:], local - 1
+        local = np.where(everything < 0, -1, local.reshape(-1))
     return Numbering(
         nodes=local[: len(known)], extra=local[len(known) :], to_global=to_global, starts=starts
     )

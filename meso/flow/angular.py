@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import pi
 
 import numpy as np
@@ -58,6 +59,7 @@ class Moments:
         return bool((self.stress == turned).all() and (self.relaxation == self.relaxation.T).all())
 
 
+@lru_cache
 def two_harmonics(dimension: int) -> Moments:
     """The hydrodynamic member: u = J, stress d_i J_a + d_a J_i - (2/d) delta_ia div J.
 

@@ -192,6 +192,8 @@ class Discretisation:
         cells: Geometry.
         vector: Space of the moments.
         scalar: Space of the potential.
+        on_walls: That whose nodes on walls number their levels, which are as many as those of the
+            potential, which may all be inside cells.
         prescribed: Nodes without moments, shape (m,), known to every rank that touches them.
         sides: Number of right-hand sides.
     """
@@ -204,6 +206,7 @@ class Discretisation:
         family = "enriched" if enriched else "Lagrange"
         self.vector: Lagrange = lagrange(problem.device, problem.order, family)
         self.scalar: Lagrange = lagrange(problem.device, problem.order - 1)
+        self.on_walls = self.vector if enriched else self.scalar
         self.forms = FlowForms(self.cells, problem.order, enriched=enriched)
         sticky = [name for name in self.device.boundaries if self.laws[name].sticks]
         nodes = [self.vector.nodes_on(self.device, name) for name in sticky]
@@ -254,13 +257,14 @@ class Discretisation:
             yield facets.of(np.arange(start, min(start + step, len(facets.cell))))
 
     def wall_nodes(self, walls: Facets, twins: np.ndarray) -> np.ndarray:
-        """Nodes that carry the level of a wall, (f, nodes of a facet); ``twins`` of the moments.
+        """Nodes of ``on_walls`` that carry the level of a wall, (f, q); ``twins`` of the moments.
 
         Where a single facet reaches from a periodic boundary to its twin, J_n is equal at both
         ends. Levels of odd degree would then contain one, antisymmetric about the middle, that
         every J_n is orthogonal to; equal levels at the ends exclude it, and nothing else.
         """
-        nodes = self.scalar.dofs[walls.cell[:, None], self.scalar.on_facet[walls.local]]
+        own = self.on_walls.on_facet[:, : self.scalar.on_facet.shape[1]]
+        nodes = self.on_walls.dofs[walls.cell[:, None], own[walls.local]]
         if self.cells.dimension != 2 or self.scalar.degree % 2 == 0 or not len(twins):
             return nodes
         ends = self.vector.dofs[walls.cell[:, None], self.vector.on_facet[walls.local][:, :2]]
@@ -304,7 +308,7 @@ class Discretisation:
 
         With ``nitsche`` Nitsche's method keeps walls impenetrable, else a multiplier will.
         """
-        n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
+        n, p, q = self.moments.count, self.vector.in_cell, self.scalar.in_cell
         d = self.cells.dimension
         for name, law in self.laws.items():
             walled = nitsche and law.impenetrable
@@ -363,7 +367,7 @@ class Discretisation:
 
     def cell_matrices(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Cells of a batch, and their matrices."""
-        m = self.moments.count * self.vector.dofs.shape[1] + self.scalar.dofs.shape[1]
+        m = self.moments.count * self.vector.in_cell + self.scalar.in_cell
         added = self.problem.own
         simple = self.cells.affine & ~self.problem.coefficients.varies
         for batch, same in self.cells.batches(4 * m**2, simple):
@@ -377,7 +381,7 @@ class Discretisation:
         coefficients, d = self.problem.coefficients, self.cells.dimension
         # Twice the degree is enough on curved cells: the divergence is still exact.
         points = self.forms.quadrature()
-        at = self.cells.positions(batch, points[:1] if same else points)
+        at = coefficients.places(batch, points[:1] if same else points)
         stress, relaxation = coefficients.stress(batch, at), coefficients.relaxation(batch, at)
         bulk = (augmentation(self.cells.measures(batch), d) * relaxation.T).T
         if moments.hydrodynamic:
@@ -385,7 +389,7 @@ class Discretisation:
         # The first moments are the current density.
         nothing = np.zeros_like(relaxation)
         flow = self.forms.conductor(batch, same, nothing, nothing, bulk)
-        c, n, p, q = len(batch), moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
+        c, n, p, q = len(batch), moments.count, self.vector.in_cell, self.scalar.in_cell
         matrix, whole = np.zeros((c, p, n, p, n)), np.zeros((c, p * n + q, p * n + q))
         matrix[:, :, :d, :, :d] = flow[:, : p * d, : p * d].reshape(c, p, d, p, d)
         scalars = ScalarForms(self.cells, self.vector)
@@ -403,7 +407,7 @@ class Discretisation:
 
     def with_boundary(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The same with the terms of the boundary laws, where multipliers keep walls tight."""
-        n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
+        n, p, q = self.moments.count, self.vector.in_cell, self.scalar.in_cell
         cells, matrices = [np.empty(0, np.int64)], [np.zeros((0, n * p + q, n * p + q))]
         for cell, matrix in self.boundary_matrices(nitsche=False):
             cells.append(cell)
@@ -454,7 +458,7 @@ def levels_of_walls(
     discrete: Discretisation, walls: Facets, twins: np.ndarray
 ) -> tuple[np.ndarray, Numbering]:
     """Numbers of the levels on each wall facet, (f, q), split at corners and between materials."""
-    problem, space = discrete.problem, discrete.scalar
+    problem, space = discrete.problem, discrete.on_walls
     phase = problem.phases[problem.device.cell_region[walls.cell]]
     label = walls.piece * len(problem.phases) + phase
     nodes = discrete.wall_nodes(walls, twins)

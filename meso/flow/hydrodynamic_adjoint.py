@@ -151,7 +151,7 @@ class HydrodynamicAdjoint(Adjoint):
         """The adjoint flow times the unit of conductance, and the drive."""
         discrete, comm = self.discrete, self.device.comm
         (c, p), d = discrete.vector.dofs.shape, self.device.dimension
-        loads = np.zeros((c, p * d + discrete.scalar.dofs.shape[1]))
+        loads = np.zeros((c, p * d + discrete.scalar.in_cell))
         if current is not None:
             loads[:, : p * d] = current.reshape(c, p * d) * self.model.scales.current_density
         if potential is not None:
@@ -271,7 +271,7 @@ class HydrodynamicAdjoint(Adjoint):
             return given[name](OnFacets(cell=cell, position=at, height=height))
 
         def state(mixed: _Mixed) -> State:
-            level = np.zeros((len(cell), discrete.scalar.dofs.shape[1]))
+            level = np.zeros((len(cell), discrete.scalar.in_cell))
             on_facet = discrete.scalar.on_facet[local]
             level[np.arange(len(cell))[:, None], on_facet] = mixed.levels[here]
             return self._state(mixed, cell, level)

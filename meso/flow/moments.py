@@ -122,7 +122,7 @@ class IterativeMoments:
         """Raise a CaseError if there is too little memory, before any is taken."""
         needed = memory.moments(self.rows.total, self.sides)
         if self.dimension == 3:  # what is factorised in 2D is small
-            each = self.dimension * self.vector.dofs.shape[1] + self.system.scalar.dofs.shape[1]
+            each = self.dimension * self.vector.in_cell + self.system.scalar.in_cell
             entries = self.problem.device.cells * each * (each + 1) / 2
             needed += memory.direct(self.system.unknowns.total, entries, 3)
         memory.require(

@@ -115,7 +115,7 @@ class PlanarSystem:
     @property
     def _current(self) -> int:
         """Number of unknowns of J in a cell."""
-        return self.count * self.vector.dofs.shape[1]
+        return self.count * self.vector.in_cell
 
     def _through(self, walls: Facets) -> np.ndarray:
         """Integrals of levels of walls times J.n, shape (f, q, p n)."""
@@ -127,7 +127,7 @@ class PlanarSystem:
         """The same between the potential and the outer unknowns of J in cells."""
         flux, n = self._through(walls), self.count
         outer = np.arange(n * self.vector.outer.stop).reshape(-1, n)
-        out = np.zeros((len(flux), self.scalar.dofs.shape[1], outer.size))
+        out = np.zeros((len(flux), self.scalar.in_cell, outer.size))
         columns = outer[self.vector.on_facet].reshape(3, -1)[walls.local]
         rows = self.scalar.on_facet[walls.local]
         here = np.arange(len(flux))[:, None, None]

@@ -180,11 +180,12 @@ def check_device(
 
     def names(key: str, given: Mapping[str, Any], known: tuple[str, ...], what: str) -> None:
         for name in given:
+            if name in known:
+                continue
             text = f"not in {drawing}; {suggestion(name, known)}"
             if name in device.interfaces and key == "boundaries":
                 text = f"the curve '{name}' lies inside the conductor, it is no boundary"
-            if name not in known:
-                problems.append((f"{key}.{name}", text))
+            problems.append((f"{key}.{name}", text))
         problems.extend(
             (key, f"{drawing} has '{name}', which {what}") for name in known if name not in given
         )

@@ -27,7 +27,7 @@ from meso.discrete.periodic import twin_nodes
 from meso.discrete.skeleton import Skeleton, Sums
 from meso.discrete.unknowns import Numbering, kept
 from meso.flow.discretisation import Discretisation, Problem, Solutions, levels_of_walls
-from meso.mpi import total
+from meso.mpi import concatenated, total
 
 #: Penalties of the flux out of cells and through walls, over the Schur complements of these (the
 #: least one that a device may have): smaller ones cost digits, larger ones steps of refinement.
@@ -83,7 +83,7 @@ class SkeletalSystem:
     def _require_memory(self) -> None:
         """Raise a CaseError if there is too little memory, before any is taken."""
         device, unknowns = self.problem.device, self.unknowns
-        p, q = self.vector.dofs.shape[1], self.discrete.scalar.dofs.shape[1]
+        p, q = self.vector.in_cell, self.discrete.scalar.in_cell
         outer = 2 * self.vector.outer.stop
         own = memory.skeleton(unknowns.size, unknowns.entries)
         own += 8 * len(device.cell_region) * outer * (2 * p + q - outer)
@@ -104,7 +104,7 @@ class SkeletalSystem:
         return self.vector.dofs[facets.cell[:, None], self.vector.on_facet[facets.local]]
 
     def _condense(self, batch: np.ndarray, whole: np.ndarray) -> None:
-        p, n = 2 * self.vector.dofs.shape[1], 2 * self.vector.outer.stop
+        p, n = 2 * self.vector.in_cell, 2 * self.vector.outer.stop
         mean = np.zeros(whole.shape[1])
         mean[p:] = self.discrete.scalar_means
         measure = self.discrete.cells.measures(batch)
@@ -130,7 +130,7 @@ class SkeletalSystem:
     def _scales(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Stress and relaxation of cells, at their centres."""
         c = self.problem.coefficients
-        at = self.discrete.cells.positions(cells, np.full((1, 2), 1 / 3))
+        at = c.places(cells, np.full((1, 2), 1 / 3))
         stress, relaxation = c.stress(cells, at), c.relaxation(cells, at)
         return stress.reshape(len(cells)), relaxation.reshape(len(cells))
 
@@ -158,7 +158,7 @@ class SkeletalSystem:
         np.add.at(lumped, levels, penalty[:, None])
         # A rank's rows: its cells, and its part of the levels.
         owned = cells + np.diff(numbers.starts)[comm.rank]
-        table = np.array(comm.allgather((cells, owned)))
+        table = concatenated(comm, np.array([[cells, owned]]))
         first = np.concatenate([[0], np.cumsum(table[:, 1])])
         rank = np.searchsorted(numbers.starts, numbers.to_global, side="right") - 1
         there = first[rank] + table[rank, 0] + numbers.to_global - numbers.starts[rank]
@@ -189,7 +189,7 @@ class SkeletalSystem:
 
     def respond(self, loads: np.ndarray) -> Solutions:
         """The solution for other loads on the moments and the potential of cells, (c, m)."""
-        n, p = self.unknowns.rows.shape[1], 2 * self.vector.dofs.shape[1]
+        n, p = self.unknowns.rows.shape[1], 2 * self.vector.in_cell
         outer, inner = loads[:, :n].copy(), []
         for batch in self.batches:
             assert batch.block is not None
@@ -220,7 +220,7 @@ class SkeletalSystem:
         kept_here = self.unknowns.nodes >= 0
         for a in range(2):
             vector[:, kept_here, a] = x[self.unknowns.nodes[kept_here] + a].T
-        scalar = np.zeros((sides, *self.discrete.scalar.dofs.shape))
+        scalar = np.zeros((sides, len(self._flux), self.discrete.scalar.in_cell))
         padded = np.vstack([x, np.zeros((1, sides))])
         inside = 2 * (self.vector.interior.stop - self.vector.interior.start)
         for batch, more in zip(self.batches, own, strict=True):

@@ -110,7 +110,7 @@ class DirectSystem:
     @property
     def _order(self) -> np.ndarray:
         """Places in element matrices: outer moments, outer potential, and the inner ones."""
-        n, p, q = self.moments.count, self.vector.dofs.shape[1], self.scalar.dofs.shape[1]
+        n, p, q = self.moments.count, self.vector.in_cell, self.scalar.in_cell
         if not self.condensed:
             return np.arange(n * p + q)
         moments, potential = np.arange(n * p).reshape(p, n), n * p + np.arange(q)
@@ -126,7 +126,7 @@ class DirectSystem:
             # In the order of memory, which whole[:, place[:, None], place] is not.
             matrix = whole.reshape(len(batch), -1).take(flat, axis=1).reshape(whole.shape)
             rows = self.rows(batch)
-            load, moments = None, self.vector.dofs.shape[1] * self.moments.count
+            load, moments = None, self.vector.in_cell * self.moments.count
             given = self.discrete.given(batch, whole[:, :, :moments], moments)
             if given is not None:
                 load = np.zeros((len(batch), len(place), self.sides))
@@ -205,7 +205,7 @@ class DirectSystem:
         whole = np.empty_like(loads)
         whole[:, self._order] = found
         vector = np.zeros((self.vector.nodes, n))
-        nodal = whole[:, : n * self.vector.dofs.shape[1]]
+        nodal = whole[:, : n * self.vector.in_cell]
         vector[self.vector.dofs] = nodal.reshape(*self.vector.dofs.shape, n)
         levels = x[self.unknowns.wall] if len(x) else np.zeros(self.unknowns.wall.shape)
         return Solutions(

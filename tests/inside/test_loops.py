@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from scipy.sparse import csr_matrix
 
 from meso.discrete.loops import combine, eliminate, integrate, penalise, refer, scatter
@@ -112,7 +111,11 @@ def test_added_up():
     entities = np.array([0, 0, 1, 2, 2, 2])
     rows = np.array([[0, 1, 2, 3, 4, 5], [3, 4, -1, 4, 3, 5], [1, 0, 2, 8, 7, 6]])
     of = random.standard_normal((3, 6, 6))
-    matrices, flux, penalty = of + of.swapaxes(1, 2), random.standard_normal((3, 6)), np.arange(2, 5)
+    matrices, flux, penalty = (
+        of + of.swapaxes(1, 2),
+        random.standard_normal((3, 6)),
+        np.arange(2, 5),
+    )
     constraints = random.standard_normal((3, 9)) * (random.random((3, 9)) > 0.3)
     constraints[0], constraints[1, 6:], constraints[2, 3:6] = 1.0, 0.0, 0.0
     plain, penalised = np.zeros((9, 9)), np.zeros((9, 9))
@@ -127,8 +130,8 @@ def test_added_up():
     coupled = np.ones((4, 4)) - np.eye(4)[2][:, None] * np.eye(4)[3]
     pattern = csr_matrix(np.triu(coupled[groups[:, None], groups]))
     indptr, values = pattern.indptr, [np.zeros(pattern.nnz) for _ in range(2)]
-    given = (*values, matrices, flux, penalty, rows, entities, (indptr, pattern.indices))
-    scatter(*given)
+    given = matrices, flux, penalty, rows, entities, (indptr, pattern.indices)
+    scatter(values, *given)
     penalise(values[1], csr_matrix(constraints), penalty, 1, (indptr, pattern.indices))
     for found, wanted in zip(values, (plain, penalised), strict=True):
         whole = csr_matrix((found, pattern.indices, indptr), shape=(9, 9)).toarray()
