@@ -153,7 +153,7 @@ def _parts(spaces: tuple[Space, ...]) -> Iterator[tuple[int, int, tuple[slice, .
 
 @lru_cache(maxsize=64)
 def _table(shape: Shape, space: Space, degree: int) -> np.ndarray:
-    """Functions and derivatives on the reference cell at the points of a quadrature, (1 + d, q, n)."""
+    """Functions and reference derivatives at the points of a quadrature, (1 + d, q, n)."""
     points, _ = quadrature(shape.dimension, degree)
     table = np.array(shape.element(space).basix_element.tabulate(1, points)[..., 0])
     # Basis functions sum to one: what rounding leaves of it would add up over all cells.
