@@ -51,7 +51,7 @@ except ImportError as error:
 MESHES = [
     (around, (0.5, *inner, 1.0))
     for around in (7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
-    for inner in ((0.65,), (0.68,), (0.7,), (0.62, 0.82))
+    for inner in ((0.6,), (0.63,), (0.66,), (0.7,), (0.62, 0.82))
 ]
 #: Rings of --growth, and cell sizes of NGSolve with about as many cells.
 GROWTH = {"tiny": (8, 0.07), "12k": (25, 0.0218), "50k": (52, 0.0105), "200k": (103, 0.0053)}
