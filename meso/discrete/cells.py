@@ -63,15 +63,17 @@ def _facet_corners(dimension: int) -> np.ndarray:
 
 def slopes(space: Any, points: np.ndarray) -> np.ndarray:
     """Reference derivatives of the basis of a space at reference points, shape (d, q, n)."""
-    table = space.element.basix_element.tabulate(1, np.ascontiguousarray(points))[1:, :, :, 0]
+    return _slopes(space.element.basix_element, points)
+
+
+def _slopes(element: Any, points: np.ndarray) -> np.ndarray:
+    table = element.tabulate(1, np.ascontiguousarray(points))[1:, :, :, 0]
     # Basis functions sum to one: what rounding leaves of it would add up over all cells.
     return np.asarray(table - table.mean(axis=2, keepdims=True))
 
 
-class Lagrange:
-    """Scalar continuous space with an unknown at each node, with its tables.
-
-    Where nothing but the tables is asked for no nodes are numbered.
+class NodalBasis:
+    """Functions in a cell with one node each, and their tables.
 
     Attributes:
         family: "Lagrange" functions or "enriched" ones.
@@ -84,40 +86,15 @@ class Lagrange:
     """
 
     def __init__(self, device: Device, degree: int, family: str) -> None:
-        self._device, self.family, self.degree = device, family, degree
+        self.family, self.degree = family, degree
         self.element = _of_family(device, family, degree, 1).basix_element
-        self.in_cell, own = self.element.dim, self.element.entity_dofs
+        self.in_cell = self.element.dim
         # Basix puts the nodes inside a cell last.
-        inside = len(own[device.dimension][0])
+        inside = len(self.element.entity_dofs[device.dimension][0])
         self.outer = slice(0, self.in_cell - inside)
         self.interior = slice(self.in_cell - inside, self.in_cell)
         closures = self.element.entity_closure_dofs[device.dimension - 1]
         self.on_facet = np.array([sorted(each) for each in closures])
-
-    @cached_property
-    def space(self) -> Any:
-        """DOLFINx function space."""
-        return space(self._device, self.family, self.degree, 1)
-
-    @cached_property
-    def dofs(self) -> np.ndarray:
-        """Nodes of each cell of this rank, shape (c, n)."""
-        return np.asarray(self.space.dofmap.list)[: len(self._device.cell_region)]
-
-    @cached_property
-    def index_map(self) -> Any:
-        """Of the nodes."""
-        return self.space.dofmap.index_map
-
-    @cached_property
-    def nodes(self) -> int:
-        """Number of nodes that this rank knows."""
-        return self.index_map.size_local + self.index_map.num_ghosts
-
-    @property
-    def global_nodes(self) -> np.ndarray:
-        """Number of each node of this rank over all ranks, shape (nodes,)."""
-        return self.index_map.local_to_global(np.arange(self.nodes, dtype=np.int32))
 
     @property
     def points(self) -> np.ndarray:
@@ -130,7 +107,30 @@ class Lagrange:
 
     def gradients(self, points: np.ndarray) -> np.ndarray:
         """Reference gradients at reference points, shape (q, n, d)."""
-        return slopes(self.space, points).transpose(1, 2, 0)
+        return _slopes(self.element, points).transpose(1, 2, 0)
+
+
+class Lagrange(NodalBasis):
+    """Scalar continuous space with an unknown at each node.
+
+    Attributes:
+        space: DOLFINx function space.
+        dofs: Nodes of each cell of this rank, shape (c, n).
+        index_map: Of the nodes.
+        nodes: Number of nodes that this rank knows.
+    """
+
+    def __init__(self, device: Device, degree: int, family: str) -> None:
+        super().__init__(device, degree, family)
+        self.space = space(device, family, degree, 1)
+        self.dofs = np.asarray(self.space.dofmap.list)[: len(device.cell_region)]
+        self.index_map = self.space.dofmap.index_map
+        self.nodes = self.index_map.size_local + self.index_map.num_ghosts
+
+    @property
+    def global_nodes(self) -> np.ndarray:
+        """Number of each node of this rank over all ranks, shape (nodes,)."""
+        return self.index_map.local_to_global(np.arange(self.nodes, dtype=np.int32))
 
     def shared_sum(self, nodal: np.ndarray) -> np.ndarray:
         """Sum of the contributions of all ranks at each node, shape (nodes,)."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from meso.discrete.cells import (
     Cells,
     FacetGeometry,
     Lagrange,
+    NodalBasis,
     cells_of,
     facet_geometry,
     facet_heights,
@@ -191,7 +193,7 @@ class Discretisation:
         problem: The problem.
         cells: Geometry.
         vector: Space of the moments.
-        scalar: Space of the potential.
+        scalar: Basis of the potential in cells; its space where it is continuous.
         on_walls: That whose nodes on walls number their levels, which are as many as those of the
             potential, which may all be inside cells.
         prescribed: Nodes without moments, shape (m,), known to every rank that touches them.
@@ -205,8 +207,11 @@ class Discretisation:
         enriched = problem.elements == CROUZEIX_RAVIART
         family = "enriched" if enriched else "Lagrange"
         self.vector: Lagrange = lagrange(problem.device, problem.order, family)
-        self.scalar: Lagrange = lagrange(problem.device, problem.order - 1)
-        self.on_walls = self.vector if enriched else self.scalar
+        if enriched:
+            self.scalar: Any = NodalBasis(problem.device, problem.order - 1, "Lagrange")
+        else:
+            self.scalar = lagrange(problem.device, problem.order - 1)
+        self.on_walls: Lagrange = self.vector if enriched else self.scalar
         self.forms = FlowForms(self.cells, problem.order, enriched=enriched)
         sticky = [name for name in self.device.boundaries if self.laws[name].sticks]
         nodes = [self.vector.nodes_on(self.device, name) for name in sticky]
@@ -476,6 +481,6 @@ def augmentation(measure: np.ndarray, dimension: int) -> np.ndarray:
     return 0.5 * measure if dimension == 2 else 0.15 * measure ** (2 / 3)
 
 
-def trace(facets: FacetGeometry, space: Lagrange) -> np.ndarray:
+def trace(facets: FacetGeometry, space: NodalBasis) -> np.ndarray:
     """Basis functions of the nodes of each facet at its quadrature points, (f, q, p)."""
     return facets.table(lambda points, i: space.values(points)[:, space.on_facet[i]])
