@@ -64,7 +64,13 @@ def test_sums_are_those_of_triplets(across: int) -> None:
     for batch in np.array_split(cells, 3):
         sums.add(batch, matrices[batch], flux[batch], penalty[batch])
     assert len(sums.pattern[1]) == skeleton.entries
+    # Once more for some cells, as rows of a matrix: all but the first.
+    few = np.where(skeleton.rows >= 0, skeleton.rows, skeleton.size)[:3].ravel()
+    at = np.repeat(np.arange(3), n), few
+    C = coo_matrix((flux[:3].ravel(), at), (3, skeleton.size + 1)).tocsr()[:, :-1]
+    sums.penalise(C, penalty, 1)
     penalties = flux[:, :, None] * flux[:, None, :] / penalty[:, None, None]
+    penalties[1:3] *= 2
     for own in (matrices, matrices + penalties):
         rows = np.broadcast_to(skeleton.rows[:, :, None], own.shape)
         columns = rows.swapaxes(1, 2)
