@@ -26,8 +26,7 @@ void refer(int64_t, int, int, const double *, const double *, double *);
 void combine(int64_t, int, int, int, int, int, int64_t, int64_t, const double *, const double *,
              double *);
 int integrate(int64_t, int, int, int, int, int, int, int, int, int64_t, const int32_t *,
-              const double *, const double *, const double *, const double *,
-              double *);
+              const double *, const double *, const double *, const double *, double *);
 """
 
 
