@@ -32,12 +32,15 @@ class Sensitivity:
             where it is not known: coefficients that vary inside cells.
         given: By port, d T / d (what it is given: potential or voltage in V, or current), the same
             on all ranks; empty for what does not depend on it.
+        densities: d T / d (coefficients of densities of angular momentum), by the names and in the
+            shapes of :func:`meso.angular_momentum.variation.coefficients`, the same on all ranks.
     """
 
     cells: Values = field(default_factory=dict)
     facets: Values = field(default_factory=dict)
     nodes: np.ndarray | None = None
     given: Mapping[str, float] = field(default_factory=dict)
+    densities: Values = field(default_factory=dict)
 
     def __add__(self, other: Sensitivity) -> Sensitivity:
         """Of the sum of two numbers."""
@@ -47,6 +50,7 @@ class Sensitivity:
             facets=_sum(self.facets, other.facets),
             nodes=self.nodes + other.nodes if known else None,  # type: ignore[operator]
             given=_sum(self.given, other.given),
+            densities=_sum(self.densities, other.densities),
         )
 
     def __mul__(self, factor: float) -> Sensitivity:
@@ -56,6 +60,7 @@ class Sensitivity:
             facets={name: factor * values for name, values in self.facets.items()},
             nodes=None if self.nodes is None else factor * self.nodes,
             given={name: factor * value for name, value in self.given.items()},
+            densities={name: factor * values for name, values in self.densities.items()},
         )
 
     __rmul__ = __mul__

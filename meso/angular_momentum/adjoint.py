@@ -72,8 +72,8 @@ class Derivatives:
         return float(sum((self.coefficients[k] * rate).sum() for k, rate in rates.items()))
 
     def through(self, flow: Flow) -> Sensitivity:
-        """All that goes through a flow (that keeps its adjoint), and the nodes; a solve."""
-        own = Sensitivity(nodes=self.nodes)
+        """With all that goes through a flow (that keeps its adjoint); a solve."""
+        own = Sensitivity(nodes=self.nodes, densities=self.coefficients)
         if self.potential is None or flow.adjoint is None:
             return own
         return own + flow.adjoint.functional(potential=self.potential)

@@ -115,7 +115,8 @@ def two_way(
     Args:
         diffusion: The diffusion of angular momentum.
         flow: The flow without it, ohmic or hydrodynamic.
-        keep: True to keep what derivatives need, for Ohm's law (``Densities.adjoint``).
+        keep: True to keep what derivatives need: for Ohm's law ``Densities.adjoint``, in a viscous
+            flow ``Flow.adjoint``.
 
     Returns:
         The flow, the densities, and what the inverse effect has added to the flow.
@@ -128,12 +129,14 @@ def two_way(
     if diffusion.terms:
         text = '"two-way" takes no added terms; use "one-way" or "none"'
         raise CaseError(("angular_momentum.coupling", text))
-    return _with_viscosity(diffusion, flow) if flow.viscous else _ohmic(diffusion, flow, keep)
+    return (_with_viscosity if flow.viscous else _ohmic)(diffusion, flow, keep)
 
 
-def _with_viscosity(diffusion: Diffusion, flow: Flow) -> tuple[Flow, Densities, Response]:
+def _with_viscosity(
+    diffusion: Diffusion, flow: Flow, keep: bool
+) -> tuple[Flow, Densities, Response]:
     """The same in a viscous flow."""
-    found = viscous.solve(diffusion, flow)
+    found = viscous.solve(diffusion, flow, keep=keep)
     coupled, alone = found.flow, found.alone
     fields = {
         key: difference(coupled.fields[key], alone.fields[key])

@@ -15,29 +15,35 @@ class FacetSolver:
 
     Args:
         system: The system; what is prescribed in it is zero here.
+
+    Attributes:
+        solvers: By the components that they solve for.
     """
 
     def __init__(self, system: System) -> None:
         self.system, space = system, system.space
         n, every = len(system.scale), np.ones(len(system.scale), dtype=bool)
         nothing = np.zeros((*space.dofs.shape, n, 1)), np.zeros((space.nodes, n, 1))
-        solvers = system.solve(*nothing, keep=True, every=True).solvers
+        self.solvers = system.solve(*nothing, keep=True, every=True).solvers
         self._parts = [
             (
                 np.array(groups),
                 Part(system, operator, system.held[:, groups[0]]),
-                solvers[tuple(groups[0])],
+                self.solvers[tuple(groups[0])],
             )
             for operator, groups in system.classes(every)
         ]
 
-    def solve(self, cells: np.ndarray, nodes: np.ndarray, loads: np.ndarray) -> np.ndarray:
+    def solve(
+        self, cells: np.ndarray, nodes: np.ndarray, loads: np.ndarray, *, transposed: bool = False
+    ) -> np.ndarray:
         """Values at the nodes of facets for loads there, both (f, m, n), SI.
 
         Args:
             cells: Cell of each facet, shape (f,).
             nodes: Nodes of each, shape (f, m).
             loads: At these.
+            transposed: Whether to solve the transposed system.
         """
         system, values = self.system, np.zeros_like(loads)
         unit = system.scale * system.device.extent ** (2 - system.device.dimension)
@@ -47,7 +53,8 @@ class FacetSolver:
             load = np.zeros((part.unknowns.size, len(at)))
             for group, own in enumerate(at):
                 np.add.at(load[:, group], rows[rows >= 0], (loads * unit)[..., own][rows >= 0])
-            x = np.vstack([solver.solve(load), np.zeros((1, len(at)))])
+            x = solver.solve_transposed(load) if transposed else solver.solve(load)
+            x = np.vstack([x, np.zeros((1, len(at)))])
             for group, own in enumerate(at):
                 values[..., own] = x[rows, group] * system.scale[own]
         return values

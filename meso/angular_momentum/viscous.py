@@ -29,7 +29,8 @@ import numpy as np
 from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.on_facets import FacetMatrix, FacetSolver
-from meso.angular_momentum.system import System
+from meso.angular_momentum.system import Solution, System
+from meso.angular_momentum.viscous_adjoint import ViscousAdjoint
 from meso.discrete.cells import FacetGeometry, cells_of, lagrange
 from meso.discrete.fields import Field, cellwise, gradient
 from meso.discrete.krylov import Operator, iterate
@@ -38,12 +39,13 @@ from meso.discrete.unknowns import Numbering
 from meso.errors import CaseError
 from meso.flow.discretisation import TAYLOR_HOOD, Solutions
 from meso.flow.hydrodynamic import Hydrodynamic
+from meso.flow.hydrodynamic_adjoint import HydrodynamicAdjoint
 from meso.flow.result import Flow, driven, mixture
 from meso.flow.yielding import Yielding
 from meso.mpi import total
 
-#: Relative residual at which the iteration stops.
-TOLERANCE = 1e-12
+#: Relative residuals at which the iteration stops, and that of the adjoint.
+TOLERANCE, OF_ADJOINT = 1e-12, 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,7 +53,7 @@ class Coupled:
     """Both solutions.
 
     Attributes:
-        flow: With the inverse effect.
+        flow: With the inverse effect; it keeps its adjoint if it was asked to.
         alone: Without.
         densities: The densities.
         offset: Currents of the ports at no potential, A (A/m).
@@ -63,8 +65,8 @@ class Coupled:
     offset: np.ndarray
 
 
-def solve(diffusion: Diffusion, flow: Flow) -> Coupled:
-    """Solve both together.
+def solve(diffusion: Diffusion, flow: Flow, *, keep: bool = False) -> Coupled:
+    """Solve both together, and ``keep`` what derivatives need.
 
     Raises:
         CaseError: A kinetic flow, a magnetic field, added terms, a 3D device; Hall conductivities
@@ -88,11 +90,18 @@ def solve(diffusion: Diffusion, flow: Flow) -> Coupled:
             ' "one-way" is available'
         )
         raise CaseError(("angular_momentum.coupling", text))
-    both = _Both(diffusion, flow)
+    return solved(diffusion, flow, keep=keep)
+
+
+def solved(diffusion: Diffusion, flow: Flow, *, keep: bool) -> Coupled:
+    """The same for a problem that can be solved; the flow may be the coupled one."""
+    both, found = _Both(diffusion, flow, keep=keep), None
     try:
-        return both.solve()
+        found = both.solve()
     finally:
-        both.close()
+        if found is None or not keep:
+            both.close()
+    return found
 
 
 class _Currents:
@@ -106,6 +115,7 @@ class _Currents:
     def __init__(self, diffusion: Diffusion, geometry: FacetGeometry) -> None:
         device, space, cells = diffusion.device, diffusion.space, cells_of(diffusion.device)
         d, n = device.dimension, len(diffusion.components)
+        self.diffusion, self.geometry = diffusion, geometry
         self.cells, on_facet = geometry.cell, space.on_facet[geometry.local]
         self.on_facet, self.nodes = on_facet, space.dofs[geometry.cell[:, None], on_facet]
         self.weight = geometry.weight * device.extent ** (d - 1)
@@ -124,6 +134,22 @@ class _Currents:
         """At the points of facets, (f, q), from omega at their nodes, (f, m, n)."""
         f, q, m, n = self.table.shape
         return (self.table.reshape(f, q, m * n) @ omega.reshape(f, m * n, 1))[..., 0]
+
+    def in_hall(self, level: np.ndarray, omega: np.ndarray) -> np.ndarray:
+        """<level, J''.n> in Theta of each facet, (f, d, n, d), as far as it is antisymmetric.
+
+        Arguments as of :meth:`__call__` and :meth:`transposed`.
+        """
+        device, space, at = self.diffusion.device, self.diffusion.space, self.geometry
+        f, d, n = len(self.cells), device.dimension, omega.shape[2]
+        out, pull = np.zeros((f, d * n, d)), (level * self.weight)[..., None] * at.normal
+        for number, points in enumerate(at.points):
+            here, table = at.local == number, space.gradients(points)
+            slopes, _ = cells_of(device).gradients(at.cell[here], points, table)
+            along = slopes[..., space.on_facet[number]] @ omega[here][:, None]
+            flat = along.reshape(*along.shape[:2], d * n)
+            out[here] = flat.swapaxes(1, 2) @ pull[here] / device.extent
+        return out.reshape(f, d, n, d)
 
     def transposed(self, level: np.ndarray) -> np.ndarray:
         """<level, J''(v).n> of a level at the points, (f, q): shape (f, m, n)."""
@@ -168,9 +194,9 @@ class _Local:
 class _Both:
     """A diffusion and a hydrodynamic flow, with what they do to each other at boundaries."""
 
-    def __init__(self, diffusion: Diffusion, flow: Flow) -> None:
+    def __init__(self, diffusion: Diffusion, flow: Flow, *, keep: bool = False) -> None:
         device = diffusion.device
-        self.diffusion, self.comm = diffusion, device.comm
+        self.diffusion, self.comm, self.keep = diffusion, device.comm, keep
         self.model = Hydrodynamic(
             device,
             materials=flow.materials,
@@ -181,7 +207,7 @@ class _Both:
             elements=flow.evidence["elements"],
         )
         self.problem = self.model.problem(yielding=True)
-        self.flow = Yielding(self.problem)
+        self.flow = Yielding(self.problem, keep=keep)
         self.base = self.flow.solutions
         self.held, self.given = diffusion.prescribed
         self.angular = System(
@@ -210,21 +236,27 @@ class _Both:
         for part in (self.flow, self.solver, self.local):
             part.close()
 
-    def _values(self, parts: list[np.ndarray]) -> np.ndarray:
+    def _values(self, parts: list[np.ndarray], *, transposed: bool = False) -> np.ndarray:
         """Omega at the nodes of walls for loads on the nodes of walls, and of ports."""
         on = [self.walls, *self.ports][: len(parts)]
         cells = np.concatenate([each.cells for each in on])
         nodes = np.concatenate([each.nodes for each in on])
-        return self.solver.solve(cells, nodes, np.concatenate(parts))[: len(self.walls.cells)]
+        found = self.solver.solve(cells, nodes, np.concatenate(parts), transposed=transposed)
+        return found[: len(self.walls.cells)]
 
-    def _feedback(self, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What omega at walls, (f, m, n), makes: loads there, and J' and potential."""
+    def feedback(self, omega: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What omega at walls, (f, m, n), makes: loads there; J', potential, levels of facets."""
         unit = self.model.scales.current_density
-        vector, scalar, level = self.flow.respond(self.walls(omega) / unit)
-        return -self.walls.transposed(level), vector, scalar
+        found = self.flow.respond(self.walls(omega) / unit)
+        assert found.levels is not None
+        back = -self.walls.transposed(self.flow.at_points(found)[..., 0])
+        return back, found.vector[0], found.scalar[0], found.levels[0]
 
-    def _iterated(self, start: np.ndarray) -> np.ndarray:
-        """Omega at the nodes of walls from what it is without feedback."""
+    def iterated(self, start: np.ndarray, *, transposed: bool = False) -> np.ndarray:
+        """Omega at the nodes of walls from what it is without feedback.
+
+        If ``transposed`` in the transposed problem, whose angular momentum diffuses by D^T.
+        """
         if not self.comm.allreduce(bool(start.any())):
             return start
         starts = np.concatenate([[0], np.cumsum(self.comm.allgather(start.size))])
@@ -233,7 +265,8 @@ class _Both:
 
         def less_feedback(x: np.ndarray) -> np.ndarray:
             omega = x.reshape(start.shape)
-            return (omega - self._values([self._feedback(omega)[0]])).reshape(x.shape)
+            back = self._values([self.feedback(omega)[0]], transposed=transposed)
+            return (omega - back).reshape(x.shape)
 
         operator = Operator(less_feedback, rows)
         try:
@@ -241,7 +274,7 @@ class _Both:
                 operator,
                 self.local,
                 start.reshape(-1, 1),
-                TOLERANCE,
+                OF_ADJOINT if transposed else TOLERANCE,
                 method="gmres",
                 restart=500,  # there are few unknowns on walls
                 advice='the coupling is too strong at walls, "one-way" is available',
@@ -264,10 +297,10 @@ class _Both:
             out.append([walls, *ports])
         return out
 
-    def _loads(self, parts: list[np.ndarray]) -> np.ndarray:
-        """Loads on walls and ports at the nodes of each cell, (c, m, n)."""
+    def loads(self, parts: list[np.ndarray]) -> np.ndarray:
+        """Loads on walls, and ports, at the nodes of each cell, (c, m, n)."""
         out = np.zeros((*self.diffusion.space.dofs.shape, len(self.diffusion.components)))
-        for on, load in zip([self.walls, *self.ports], parts, strict=True):
+        for on, load in zip([self.walls, *self.ports], parts, strict=False):
             np.add.at(out, (on.cells[:, None], on.on_facet), load)
         return out
 
@@ -282,29 +315,36 @@ class _Both:
         """For a unit potential of each port, and for what is fed in; and mixed as they are."""
         sources, fed, base = self._sources(), self._fed(), self.base
         ports, contacts = len(sources), len(self.problem.grounded)
-        loads = np.stack([*(self._loads(parts) for parts in sources), fed], axis=-1)
+        loads = np.stack([*(self.loads(parts) for parts in sources), fed], axis=-1)
         given = np.zeros((*self.given.shape, ports + 1))
         given[..., -1] = self.given
         alone = self.angular.solve(loads[..., -1:], given[..., -1:]).values[..., 0]
         starts = [self._values(parts) for parts in sources]
         starts.append(alone[self.walls.cells[:, None], self.walls.on_facet])
-        vector = np.concatenate([base.vector, np.zeros_like(base.vector[:1])])
-        scalar = np.concatenate([base.scalar, np.zeros_like(base.scalar[:1])])
+        states = [np.pad(x, ((0, 1), *([(0, 0)] * (x.ndim - 1)))) for x in _parts(base)]
         responses: list[tuple[np.ndarray, ...]] = []
         for side, start in enumerate(starts):
             if side == contacts - 1 and ports == contacts:
                 # All contacts at one potential: nothing flows.
                 parts = [-sum(own) for own in zip(*responses, strict=True)]
-                responses.append(tuple(np.asarray(p) for p in parts) or self._feedback(0 * start))
+                responses.append(tuple(np.asarray(p) for p in parts) or self.feedback(0 * start))
             else:
-                responses.append(self._feedback(self._iterated(start)))
+                responses.append(self.feedback(self.iterated(start)))
             back, *more = responses[-1]
-            loads[..., side] += self._loads([back, *(0 * p for p in sources[0][1:])])
-            vector[side] += more[0]
-            scalar[side] += more[1]
+            loads[..., side] += self.loads([back])
+            for state, part in zip(states, more, strict=True):
+                state[side] += part
         solution = self.angular.solve(loads, given)
-        flux = self._flux(sources, solution.values)
-        return self._mixed(vector, scalar, flux, solution)
+        vector, scalar, levels = states
+        found = Solutions(
+            vector=vector,
+            scalar=scalar,
+            flux=self._flux(sources, solution.values),
+            evidence={},
+            family=base.family,
+            levels=levels,
+        )
+        return self._mixed(found, solution)
 
     def _flux(self, sources: list[list[np.ndarray]], omega: np.ndarray) -> np.ndarray:
         """Scaled currents, (ports, sides): by reciprocity the work of loads on what they make."""
@@ -319,28 +359,29 @@ class _Both:
             out[i] += total(self.comm, work) / unit
         return out
 
-    def _mixed(
-        self, vector: np.ndarray, scalar: np.ndarray, flux: np.ndarray, solution: Any
-    ) -> Coupled:
+    def _mixed(self, found: Solutions, solution: Solution) -> Coupled:
         model, base, problem = self.model, self.base, self.problem
         joined = not problem.phases.any() and problem.elements == TAYLOR_HOOD
         known = {"elements": problem.elements, **base.evidence}
-
-        def of(vector: np.ndarray, scalar: np.ndarray) -> Any:
-            found = Solutions(
-                vector=vector, scalar=scalar, flux=flux, evidence={}, family=base.family
-            )
-            return mixture(model, found, joined=joined)
-
-        drift = of(vector, scalar)
+        drift = mixture(model, found, joined=joined)
 
         def whole(mix: np.ndarray) -> tuple[Field, Field]:
             current, potential = drift(mix)
             return _with_interband(self.diffusion, current, solution.values @ mix), potential
 
+        alone = driven(
+            model,
+            "hydrodynamic",
+            base.flux,
+            mixture(model, base, joined=joined),
+            known,
+            adjoint=HydrodynamicAdjoint(model, self.flow.system, base) if self.keep else None,
+        )
         evidence = {**known, "coupling": "GMRES over both solvers", **self.evidence}
-        flow = driven(model, "hydrodynamic", flux, whole, evidence, slips=False)
-        alone = driven(model, "hydrodynamic", base.flux, of(base.vector, base.scalar), known)
+        adjoint = ViscousAdjoint(self, found, solution, alone) if self.keep else None
+        flow = driven(
+            model, "hydrodynamic", found.flux, whole, evidence, slips=False, adjoint=adjoint
+        )
         terminals = (*flow.contacts.values(), *flow.periodic.values())
         mix = np.array([*(t.potential for t in terminals), 1.0])
         evidence = {k: v for k, v in solution.evidence.items() if k != "systems"}
@@ -348,7 +389,13 @@ class _Both:
             solution.values @ mix, solution.reaction @ mix, {**evidence, **self.evidence}
         )
         unit = model.scales.current(self.diffusion.device.dimension) * (model.thickness or 1.0)
-        return Coupled(flow=flow, alone=alone, densities=densities, offset=flux[:, -1] * unit)
+        return Coupled(flow=flow, alone=alone, densities=densities, offset=found.flux[:, -1] * unit)
+
+
+def _parts(found: Solutions) -> tuple[np.ndarray, ...]:
+    """J', potential and levels of all sides."""
+    assert found.levels is not None
+    return found.vector, found.scalar, found.levels
 
 
 def _with_interband(diffusion: Diffusion, drift: Field, omega: np.ndarray) -> Field:

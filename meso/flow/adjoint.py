@@ -45,6 +45,10 @@ class Adjoint(ABC):
         So ``conductance(name, potentials)`` is the derivative of a current at held potentials.
         """
 
+    def current(self, left: Mix, potential: np.ndarray) -> Sensitivity:
+        """Of left^T I, with currents I of the driven flow at held potentials of its ports."""
+        return self.conductance(left, potential)
+
     @abstractmethod
     def functional(
         self, current: np.ndarray | None = None, potential: np.ndarray | None = None

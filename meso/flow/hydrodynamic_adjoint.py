@@ -39,7 +39,7 @@ _EACH = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Mixed:
+class MixedState:
     """A state of the flow on this rank, in scaled variables.
 
     Attributes:
@@ -55,15 +55,15 @@ class _Mixed:
     ports: np.ndarray
 
     @classmethod
-    def of(cls, solutions: Solutions, mix: np.ndarray, ports: np.ndarray) -> _Mixed:
+    def of(cls, solutions: Solutions, mix: np.ndarray, ports: np.ndarray) -> MixedState:
         """So much of each solution, driven by these potentials."""
         assert solutions.levels is not None
         parts = (solutions.vector, solutions.scalar, solutions.levels)
         vector, scalar, levels = (np.tensordot(mix, part, 1) for part in parts)
         return cls(vector=vector, scalar=scalar, levels=levels, ports=ports)
 
-    def __add__(self, other: _Mixed) -> _Mixed:
-        return _Mixed(
+    def __add__(self, other: MixedState) -> MixedState:
+        return MixedState(
             vector=self.vector + other.vector,
             scalar=self.scalar + other.scalar,
             levels=self.levels + other.levels,
@@ -123,7 +123,7 @@ class HydrodynamicAdjoint(Adjoint):
     def conductance(self, left: Mix, right: Mix) -> Sensitivity:
         """Of left^T G right."""
         one, other = (of_ports(mix, self.ports) for mix in (right, left))
-        states = _Mixed.of(self.solutions, one, one), _Mixed.of(self._left, other, other)
+        states = MixedState.of(self.solutions, one, one), MixedState.of(self._left, other, other)
         return self._of(*states) * self._unit
 
     def functional(
@@ -131,7 +131,7 @@ class HydrodynamicAdjoint(Adjoint):
     ) -> Sensitivity:
         """Of a linear functional of the driven flow."""
         dual, driven = self._dual(current, potential)
-        found = self._of(_Mixed.of(self.solutions, driven.potential, driven.potential), dual)
+        found = self._of(MixedState.of(self.solutions, driven.potential, driven.potential), dual)
         return replace(found, given=dict(zip(self.ports, map(float, driven.given), strict=True)))
 
     def dual(
@@ -147,25 +147,36 @@ class HydrodynamicAdjoint(Adjoint):
 
     def _dual(
         self, current: np.ndarray | None, potential: np.ndarray | None
-    ) -> tuple[_Mixed, DriveResponse]:
+    ) -> tuple[MixedState, DriveResponse]:
         """The adjoint flow times the unit of conductance, and the drive."""
-        discrete, comm = self.discrete, self.device.comm
-        (c, p), d = discrete.vector.dofs.shape, self.device.dimension
+        loads = self._loads(current, potential)
+        t = self._seen(loads, self.solutions)
+        driven = drive_response(self.ports, self.model.boundaries, self.response, t)
+        dual = MixedState.of(self._respond(loads), np.ones(1), np.zeros(len(self.ports)))
+        held = -self._unit * driven.floating
+        return dual + MixedState.of(self._left, held, held), driven
+
+    def _loads(self, current: np.ndarray | None, potential: np.ndarray | None) -> np.ndarray:
+        """Of a functional of J at the nodes of its elements and of phi, in scaled variables."""
+        discrete, d = self.discrete, self.device.dimension
+        c, p = discrete.vector.dofs.shape
         loads = np.zeros((c, p * d + discrete.scalar.in_cell))
         if current is not None:
             loads[:, : p * d] = current.reshape(c, p * d) * self.model.scales.current_density
         if potential is not None:
             loads[:, p * d :] = potential.reshape(c, loads.shape[1] - p * d)
+        return loads
+
+    def _seen(self, loads: np.ndarray, solutions: Solutions) -> np.ndarray:
+        """What such a functional is of each solution, (sides,)."""
+        discrete, d = self.discrete, self.device.dimension
+        c, p = discrete.vector.dofs.shape
         unit = [
             (loads[:, : p * d] * vector[discrete.vector.dofs].reshape(c, p * d)).sum()
             + (loads[:, p * d :] * scalar).sum()
-            for vector, scalar in zip(self.solutions.vector, self.solutions.scalar, strict=True)
+            for vector, scalar in zip(solutions.vector, solutions.scalar, strict=True)
         ]
-        t = total(comm, np.array(unit))
-        driven = drive_response(self.ports, self.model.boundaries, self.response, t)
-        dual = _Mixed.of(self._respond(loads), np.ones(1), np.zeros(len(self.ports)))
-        held = -self._unit * driven.floating
-        return dual + _Mixed.of(self._left, held, held), driven
+        return np.asarray(total(self.device.comm, np.array(unit)))
 
     def coefficients(
         self, material: Material, magnetic_field: float | None = None
@@ -193,7 +204,7 @@ class HydrodynamicAdjoint(Adjoint):
 
     # -- the form ------------------------------------------------------------------------------
 
-    def _of(self, one: _Mixed, other: _Mixed) -> Sensitivity:
+    def _of(self, one: MixedState, other: MixedState) -> Sensitivity:
         """-d [a(one, other) - loads], the loads of the ports that drive each on the other.
 
         One is of K, the other of K^T.
@@ -229,7 +240,7 @@ class HydrodynamicAdjoint(Adjoint):
         )
         return out if self._own is None else out + -1.0 * self._added(self._own, one, other)
 
-    def _added(self, own: OwnVariation, one: _Mixed, other: _Mixed) -> Sensitivity:
+    def _added(self, own: OwnVariation, one: MixedState, other: MixedState) -> Sensitivity:
         """Of added terms."""
         dofs = self.discrete.vector.dofs
         right, left = (
@@ -238,12 +249,12 @@ class HydrodynamicAdjoint(Adjoint):
         )
         return own.sensitivity(left, right)
 
-    def _state(self, mixed: _Mixed, cells: np.ndarray, level: np.ndarray) -> State:
+    def _state(self, mixed: MixedState, cells: np.ndarray, level: np.ndarray) -> State:
         current = mixed.vector[self.discrete.vector.dofs[cells]].reshape(len(cells), -1)
         return State(current, mixed.scalar[cells], level)
 
     def _conductor(
-        self, batch: np.ndarray, one: _Mixed, other: _Mixed
+        self, batch: np.ndarray, one: MixedState, other: MixedState
     ) -> tuple[np.ndarray, np.ndarray]:
         discrete, c = self.discrete, self.discrete.problem.coefficients
         at = discrete.cells.positions(batch, discrete.forms.quadrature())
@@ -255,7 +266,7 @@ class HydrodynamicAdjoint(Adjoint):
         return self._variation.conductor(batch, first, second, (stress, relaxation, bulk, square))
 
     def _boundary(
-        self, name: str, here: np.ndarray, one: _Mixed, other: _Mixed
+        self, name: str, here: np.ndarray, one: MixedState, other: MixedState
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         discrete, law = self.discrete, self.discrete.laws[name]
         facets: Facets = self.device.facets.of(here)
@@ -270,7 +281,7 @@ class HydrodynamicAdjoint(Adjoint):
         def of(name: str, height: np.ndarray) -> np.ndarray:
             return given[name](OnFacets(cell=cell, position=at, height=height))
 
-        def state(mixed: _Mixed) -> State:
+        def state(mixed: MixedState) -> State:
             level = np.zeros((len(cell), discrete.scalar.in_cell))
             on_facet = discrete.scalar.on_facet[local]
             level[np.arange(len(cell))[:, None], on_facet] = mixed.levels[here]

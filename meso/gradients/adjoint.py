@@ -15,6 +15,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from meso.angular_momentum import viscous
+from meso.angular_momentum.viscous_adjoint import ViscousAdjoint
 from meso.boundary import Boundary, Periodic, law_of
 from meso.case import Case
 from meso.discrete.cells import cells_of
@@ -51,10 +53,12 @@ class Chain:
         assert result.flow.adjoint is not None
         self.adjoint = result.flow.adjoint
         base = settled(result)
-        self.slopes = [
-            {} if one.parameter else self._slopes(Moved(base, result, one, closed=True))
-            for one in wanted
-        ]
+        moved = [Moved(base, result, one, closed=True) for one in wanted]
+        self.slopes = [{} if at.one.parameter else self._slopes(at) for at in moved]
+        #: Of coefficients of densities.
+        self.rates: list[dict[str, np.ndarray]] = [{} for _ in wanted]
+        if result.angular_momentum is not None:
+            self.rates = [densities.rates_of(at) for at in moved]
 
     def _slopes(self, at: Moved) -> dict[Place, float]:
         """How coefficients follow an input."""
@@ -111,9 +115,22 @@ class Chain:
                 continue  # without a field no coefficient of the hydrodynamic adjoint has it
             if not one.parameter:
                 out[i] = sum(table.get(p, 0.0) * slope for p, slope in self.slopes[i].items())
+                if found.densities:
+                    out[i] += self._of_densities(found.densities, self.rates[i])
             elif found.nodes is not None:
                 out[i] = found.along(device, self.velocities[one.parameter])
         return out
+
+    def _of_densities(
+        self, found: Mapping[str, np.ndarray], rates: Mapping[str, np.ndarray]
+    ) -> float:
+        """What comes through coefficients of densities."""
+        if densities.is_coupled(self.result):
+            # A viscous flow is coupled by one Hall conductivity.
+            hall = [rates.get(f"hall.{name}", 0.0) for name in self.result.device.regions]
+            if any(np.any(one != hall[0]) for one in hall):
+                return np.nan
+        return float(sum((found[k] * rate).sum() for k, rate in rates.items() if k in found))
 
 
 def applies(result: Result) -> bool:
@@ -133,21 +150,36 @@ def derivatives(
     out = np.full((len(names), len(wanted)), np.nan)
     if not applies(result) or not any(map(_is_known, names)):
         return out
-    if densities.is_coupled(result):
+    if densities.by_ohm(result):
         for name, row in densities.coupled(result, names, wanted, velocities).items():
             out[names.index(name)] = row
         return out
     with kept(result) as again:
         if again.flow.adjoint is None:
             return out
-        found = {o: x for o, name in enumerate(names) if (x := functional(again, name))}
         chain = Chain(again, wanted, velocities)
-        for o, (one, thickness) in found.items():
-            out[o] = chain.derivatives(one, thickness)
-        if again.angular_momentum is not None:
-            for name, part in densities.parts(again, names, wanted).items():
-                thickness = _through_currents(again.flow, part.flow)
-                out[names.index(name)] = part.own + chain.derivatives(part.flow, thickness)
+        for name, found in _functionals(again, names).items():
+            out[names.index(name)] = chain.derivatives(*found)
+    return out
+
+
+def _functionals(result: Result, names: Sequence[str]) -> dict[str, tuple[Sensitivity, float]]:
+    """As :func:`functional`, by column, and of densities."""
+    out = {name: x for name in names if (x := functional(result, name))}
+    if result.angular_momentum is None:
+        return out
+    ratios = {name: pair for name in names if (pair := outputs.quotient(name))}
+    of = densities.parts(result, [*names, *(one for one, _ in ratios.values())])
+    parts = {name: (x, _through_currents(result.flow, x)) for name, x in of.items()}
+    out |= {name: x for name, x in parts.items() if name in names}
+    columns = outputs.values(result) if ratios else {}
+    for name, (above, below) in ratios.items():
+        column = next(key for key in columns if outputs.short(key) in below)
+        if above in parts and (found := functional(result, column)):
+            (one, per), (other, per_other) = parts[above], found
+            # d(a/b) = da/b - (a/b) db/b
+            a, b = 1 / columns[column], -columns[name] / columns[column]
+            out[name] = a * one + b * other, a * per + b * per_other
     return out
 
 
@@ -166,15 +198,13 @@ def _level(law: Boundary) -> float | None:
 
 def sensitivity(result: Result, name: str) -> Sensitivity | None:
     """The derivatives of an output place by place; None if no adjoint knows it."""
-    if not applies(result) or densities.is_coupled(result) or not _is_known(name):
+    if not applies(result) or densities.by_ohm(result) or not _is_known(name):
         return None
     with kept(result) as again:
         if again.flow.adjoint is None:
             return None
-        if (found := functional(again, name)) is not None:
-            return found[0]
-        part = again.angular_momentum and densities.parts(again, [name], ()).get(name)
-        return part.flow if part else None
+        found = _functionals(again, [name]).get(name)
+        return found and found[0]
 
 
 @contextmanager
@@ -183,9 +213,12 @@ def kept(result: Result) -> Iterator[Result]:
     if result.flow.adjoint is not None:
         yield result
         return
-    flow, _ = solve(
-        settled(result), result.device, start=result.flow, terms=result.terms[0], keep=True
-    )
+    if densities.is_coupled(result) and result.angular_momentum is not None:
+        flow = viscous.solved(result.angular_momentum.problem, result.flow, keep=True).flow
+    else:
+        flow, _ = solve(
+            settled(result), result.device, start=result.flow, terms=result.terms[0], keep=True
+        )
     try:
         yield replace(result, flow=flow)
     finally:
@@ -196,7 +229,7 @@ def kept(result: Result) -> Iterator[Result]:
 #: What the names of numbers that some adjoint knows have in them.
 _KNOWN = (
     *("current", "potential", "conductance", "resistance", "dissipated_power"),
-    *("_moment", "angular_momentum.", "probe."),
+    *("_moment", "_over_vorticity", "angular_momentum.", "probe."),
 )
 
 
@@ -215,12 +248,25 @@ def functional(result: Result, name: str) -> tuple[Sensitivity, float] | None:
     if "_moment" in short:
         found = moments.moment(result, short)
         return found and (found[0], found[1] + _through_currents(result.flow, found[0]))
+    if short.startswith("inverse."):
+        return _inverse(result, short.removeprefix("inverse."))
     terminals = Terminals(result.flow)
     resistance = short.removeprefix("resistance.")
     if short != resistance:
         wish = result.case.output.resistances[resistance]
         return terminals.resistance(wish.current, wish.voltage)
     return terminals.named(short)
+
+
+def _inverse(result: Result, short: str) -> tuple[Sensitivity, float] | None:
+    """Of what a current changes by since angular momentum acts back on a viscous flow."""
+    both = result.flow.adjoint
+    if not isinstance(both, ViscousAdjoint):
+        return None
+    (one, per), (other, per_other) = (
+        Terminals(flow).named(short) or (Sensitivity(), 0.0) for flow in (result.flow, both.alone)
+    )
+    return one + -1.0 * other, per - per_other
 
 
 def _sampled(result: Result, name: str) -> tuple[Sensitivity, float] | None:
@@ -314,7 +360,9 @@ class Terminals:
         if free.any():
             inner = self.G[np.ix_(free, free)].T
             left[free] = -np.linalg.solve(inner, d[free] + self.G[np.ix_(known, free)].T @ c[known])
-        found, thickness = self._of_matrix(left, self.V)
+        assert self.flow.adjoint is not None
+        found = self.flow.adjoint.current(left, self.V)
+        thickness = float(left @ self.I) / (self.flow.thickness or 1.0)
         # What is given acts through G, and is a part of the number itself.
         given = np.where(known, left @ self.G + d, c - left)
         return replace(found, given=dict(zip(self.names, given.tolist(), strict=True))), thickness

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from meso.angular_momentum.adjoint import Adjoint, Target
 from meso.angular_momentum.coupled_adjoint import CoupledAdjoint, Number
 from meso.angular_momentum.problem import coefficients_of
 from meso.angular_momentum.targets import target
+from meso.angular_momentum.viscous_adjoint import ViscousAdjoint
 from meso.case import Case
 from meso.device import Device
 from meso.discrete.motion import Nodes
@@ -23,27 +23,15 @@ from meso.results.result import Result
 from meso.sensitivities import Sensitivity
 
 
-class Part(NamedTuple):
-    """Derivatives of one output.
-
-    Attributes:
-        own: In inputs through the coefficients of the densities, shape (i,).
-        flow: In what the flow is made of, and in the nodes of the mesh.
-    """
-
-    own: np.ndarray
-    flow: Sensitivity
-
-
-def parts(result: Result, names: Sequence[str], wanted: Sequence[Input]) -> dict[str, Part]:
+def parts(result: Result, names: Sequence[str]) -> dict[str, Sensitivity]:
     """Derivatives of those outputs that are functionals of densities; all ranks call this.
 
-    One solve for all of them, and one of the flow for each if it keeps its adjoint.
+    One solve for all of them, and one of the flow for each if it keeps its adjoint; where both
+    were solved together, one of both for each.
 
     Args:
         result: The result.
         names: Columns of outputs.
-        wanted: The inputs.
 
     Returns:
         By column; nothing for what is no functional of densities.
@@ -51,14 +39,11 @@ def parts(result: Result, names: Sequence[str], wanted: Sequence[Input]) -> dict
     targets = {name: found for name in names if (found := target(result, name)) is not None}
     if not targets:
         return {}
+    if isinstance(both := result.flow.adjoint, ViscousAdjoint):
+        return {name: both.of(one) for name, one in targets.items()}
     with kept(result) as adjoint:
         several = adjoint.derivatives(list(targets.values()))
-    base = settled(result)
-    rates = [_rates(Moved(base, result, one, closed=True), coefficients_of) for one in wanted]
-    return {
-        name: Part(np.array([one.contracted(of) for of in rates]), one.through(result.flow))
-        for name, one in zip(targets, several, strict=True)
-    }
+    return {name: one.through(result.flow) for name, one in zip(targets, several, strict=True)}
 
 
 @contextmanager
@@ -80,19 +65,21 @@ def is_coupled(result: Result) -> bool:
     return bool(table) and table.is_two_way
 
 
+def by_ohm(result: Result) -> bool:
+    """Whether that was by Ohm's law."""
+    return is_coupled(result) and not result.flow.viscous
+
+
 def coupled(
     result: Result,
     names: Sequence[str],
     wanted: Sequence[Input],
     velocities: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """Where they were: derivatives of densities, currents, potentials and power, (i,) by column.
+    """Where it was: derivatives of densities, currents, potentials and power, (i,) by column.
 
-    One factorisation and one solve for all of them, for Ohm's law; nothing for other outputs and
-    models.
+    One factorisation and one solve for all of them; nothing for other outputs.
     """
-    if result.flow.viscous:
-        return {}
     numbers = {name: found for name in names if (found := number(result, name)) is not None}
     if not numbers or result.angular_momentum is None:
         return {}
@@ -101,7 +88,7 @@ def coupled(
     several = adjoint.derivatives(list(numbers.values()))
     adjoint.close()
     base = settled(result)
-    rates = [_rates(Moved(base, result, one, closed=True), _of_both) for one in wanted]
+    rates = [rates_of(Moved(base, result, one, closed=True), _of_both) for one in wanted]
     out = {}
     for name, each in zip(numbers, several, strict=True):
         row = np.array([each.contracted(of) for of in rates])
@@ -148,7 +135,9 @@ def _of_both(case: Case, device: Device) -> dict[str, np.ndarray]:
     return out
 
 
-def _rates(at: Moved, of: Callable[[Case, Device], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def rates_of(
+    at: Moved, of: Callable[[Case, Device], dict[str, np.ndarray]] = coefficients_of
+) -> dict[str, np.ndarray]:
     """Derivatives of coefficients in an input: they are closed functions of the case."""
     if at.one.parameter:
         return {}

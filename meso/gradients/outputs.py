@@ -17,6 +17,7 @@ from meso.units import UNIT, without_unit
 
 #: Columns that are no results, or do not depend on the inputs continuously.
 _OTHER = re.compile(r"cells|harmonics|estimated_error_.*|conductance_(lower|upper)_.*")
+_RATIO = re.compile(r"(.+)\.(orbital|spin)_([xyz])\.diffusive_over_vorticity")
 _AXES = "xyz"
 #: The name of a column without its unit.
 short = without_unit
@@ -29,6 +30,19 @@ def unit(column: str) -> str:
         return ""
     text = found[0][1:].replace("hbar", "ħ").replace("_per_", "/").replace("m2", "m²")
     return text.replace("ohm", "Ω").replace("_", " ")
+
+
+def quotient(name: str) -> tuple[str, tuple[str, str]] | None:
+    """The moments whose ratio a column is; None for all others.
+
+    Column of the first; short names of the second where moments are numbers, and vectors.
+    """
+    found = _RATIO.fullmatch(name)
+    if not found:
+        return None
+    place, channel, axis = found.groups()
+    local = f"{place}.{channel}_moment"
+    return f"{place}.{channel}_{axis}.diffusive_moment_hbar", (local, f"{local}_{axis}")
 
 
 def values(result: Result, names: Iterable[str] = ()) -> dict[str, float]:

@@ -151,7 +151,10 @@ def run(
     with failing_together(comm), announced(progress):
         with located(case):
             _check(case, terms, angular_momentum_terms, device)
-            flow, evidence = _solve(case, build, clock, earlier, terms, gradients)
+            # Where a viscous flow is solved once more, the first one is not differentiated.
+            again = case.flow.viscous and case.angular_momentum and case.angular_momentum.is_two_way
+            keep = gradients and not again
+            flow, evidence = _solve(case, build, clock, earlier, terms, keep)
             flow, part = _densities(case, diffusions.get(id(flow.device)), flow, clock, gradients)
         with clock.phase("orbital", "vorticity and orbital density"):
             fields, moments, spins = _fields(case, flow, derived)
