@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import meso
 from meso import CaseError, Contact, ConvergenceError, Device, Material, Periodic, Wall
 from meso.angular_momentum import (
     ONE,
@@ -292,6 +293,90 @@ def test_limits(tmp_path: Path) -> None:
     np.testing.assert_allclose(one_way, second[1].density, rtol=0, atol=1e-4 * size)
     ratio = second[2].contacts["left"].current / first[2].contacts["left"].current
     assert ratio == pytest.approx(100, rel=1e-3)
+
+
+def floating(drawing: Path, order: int, slip: float) -> meso.Result:
+    """TEE with a reservoir and a given current; angular momentum precesses and is fed in."""
+    drawing.write_text(TEE.replace(", 20, 0", ", height, 0").replace("n = 1", "n = 1, height = 20"))
+    given = {
+        "geometry": {
+            "file": str(drawing),
+            "length_unit": "nm",
+            "parameters": {"height": 20},
+            "thickness": 1e-8,
+        },
+        "materials": {
+            "m": {
+                "carriers": "3d",
+                "conductivity": 2e6,
+                "mean_free_path": 1.2e-8,
+                "orbital_coupling": -2e-31,
+            }
+        },
+        "regions": {"metal": "m"},
+        "boundaries": {
+            "left": {"contact": {"potential": 4e-3}},
+            "right": {"contact": {"current": 1e-6}},
+            "top": {"contact": {"potential": -1e-3, "law": "reservoir"}},
+            "walls": {"wall": {"slip_length": slip}},
+        },
+        "flow": {"model": "hydrodynamic", "order": order},
+        "output": {"probes": {"p": {"from": ["9 nm", "1 nm"], "to": ["9 nm", "9 nm"]}}},
+        "angular_momentum": {
+            "coupling": "two-way",
+            "orbital": {
+                "components": ["x", "y", "z"],
+                "hall_conductivity": 3e4,
+                "diffusivity": 1e-4,
+                "diffusion_length": 6e-9,
+                "susceptibility": 1e-21,
+                "precession": [1e12, 2e12, -5e11],
+                "boundaries": {
+                    "walls": {"relaxation_velocity": 300, "current": {"z": 1e-7}},
+                    "left": {"law": "reservoir"},
+                },
+            },
+        },
+    }
+    case = meso.Case.from_dict(given)
+    return meso.run(case, device=Device.from_gmsh(drawing, length_unit="nm", order=order))
+
+
+#: All that there is to be differentiated.
+NUMBERS = (
+    "left.current",
+    "right.potential",
+    "walls.3.orbital_moment",
+    "walls.3.orbital_z.diffusive_over_vorticity",
+    "angular_momentum.outflow.left.orbital_x",
+    "inverse.left.current",
+    "probe.p.current_density.x.100",
+    "probe.p.vorticity.100",
+)
+SOME = ("geometry.parameters.height", "angular_momentum.orbital.hall_conductivity")
+
+
+@pytest.mark.parametrize(
+    ("order", "slip", "of"),
+    [
+        (3, SLIP, SOME),
+        pytest.param(3, SLIP, None, marks=pytest.mark.thorough),
+        pytest.param(4, 0.0, None, marks=pytest.mark.thorough),
+    ],
+)
+def test_derivatives(tmp_path: Path, order: int, slip: float, of: tuple[str, ...] | None) -> None:
+    """Adjoints against central differences, without a symmetry of the diffusion; both elements."""
+    result = floating(tmp_path / "tee.geo", order, slip)
+    if of is None:
+        inputs = meso.gradients.inputs_of(result.case)
+        of = tuple(one.key for one in inputs if one.value)  # slip 0 has an end
+    found, wanted = (
+        result.gradient(NUMBERS, of=of, method=method) for method in ("adjoint", "differences")
+    )
+    sizes = [one.value for one in found.inputs]
+    change, off = wanted.derivatives * sizes, (found.derivatives - wanted.derivatives) * sizes
+    assert (np.abs(change).max(axis=1) > 0).all()
+    assert (np.abs(off).max(axis=1) < 1e-7 * np.abs(change).max(axis=1)).all()
 
 
 BOX = """

@@ -159,7 +159,14 @@ def ribbons() -> dict[str, list[float]]:
             materials={"metal": transport},
             surfaces={"edges": injected},
         )
-        coupled, densities, response = two_way(problem, flow)
+        coupled, densities, response = two_way(problem, flow, keep=True)
+        seen = coupled.adjoint.functional(current=coupled.fields["current_density"].values)
+        coupled.adjoint.close()
+        out[f"{order} derivatives"] = [
+            *seen.over_regions(device)["metal"].values(),
+            seen.given["source"],
+        ]
+        out[f"{order} derivative in Theta"] = seen.densities["hall.metal"].ravel().tolist()
         points = [[1.1e-8, -1.7e-8], [2.1e-8, 3e-9], [5.8e-8, 1.9e-8]]
         out |= {f"{order} {k}": v for k, v in numbers(densities, points).items()}
         out[f"{order} potential"] = [coupled.contacts["source"].potential]
