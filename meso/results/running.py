@@ -151,10 +151,7 @@ def run(
     with failing_together(comm), announced(progress):
         with located(case):
             _check(case, terms, angular_momentum_terms, device)
-            # Where a viscous flow is solved once more, the first one is not differentiated.
-            again = case.flow.viscous and case.angular_momentum and case.angular_momentum.is_two_way
-            keep = gradients and not again
-            flow, evidence = _solve(case, build, clock, earlier, terms, keep)
+            flow, evidence = _solve(case, build, clock, earlier, terms, gradients)
             flow, part = _densities(case, diffusions.get(id(flow.device)), flow, clock, gradients)
         with clock.phase("orbital", "vorticity and orbital density"):
             fields, moments, spins = _fields(case, flow, derived)
@@ -234,6 +231,9 @@ def _solve(
 ) -> tuple[Flow, dict[str, Any]]:
     """The flow, and what is known of its errors, as attributes of the result."""
     adaptivity = convergence = bounds = None
+    # Where a viscous flow is solved once more, the first one is not differentiated.
+    table = case.angular_momentum
+    keep = keep and not (case.flow.viscous and table and table.is_two_way)
     if case.mesh.adapt is not None:
         from meso.evidence.adapting import adapt
         from meso.gradients.indicating import indicated  # stands above results
