@@ -428,6 +428,53 @@ def test_film_against_the_closed_form(order):
         assert found.of(found.outputs[0], key) == pytest.approx(wanted, rel=1e-7)
 
 
+def test_an_angle_of_a_crystal() -> None:
+    """Against differences of whole runs."""
+    given = {
+        "geometry": {
+            "file": str(GEOMETRIES / "bilayer.geo"),
+            "length_unit": "nm",
+            "parameters": {"length": 30},
+            "thickness": "10 nm",
+        },
+        "mesh": {"size": "10 nm", "wall_size": "8 nm"},
+        "materials": {"m": {"carriers": "3d", "conductivity": "2e6 S/m"}},
+        "regions": {"lower": "m", "upper": "m"},
+        "boundaries": {
+            "source": {"contact": {"potential": "4 mV"}},
+            "drain": {"contact": {"potential": 0}},
+            "bottom": {"wall": {"specularity": 1}},
+            "top": {"wall": {"specularity": 1}},
+        },
+        "flow": {"model": "ohmic", "order": 2},
+        "output": {"probes": {"p": {"from": ["9 nm", "1 nm"], "to": ["9 nm", "9 nm"]}}},
+        "angular_momentum": {
+            "spin": {
+                "components": ["x", "y", "z"],
+                "hall_conductivity": "1e5 S/m",
+                "diffusivity": "1e-4 m^2/s",
+                "diffusion_length": "4 nm",
+                "cubic_anisotropy": "2e-5 m^2/s",
+                "orientation": {"angle": 25, "axis": [1, 1, 0]},
+                "boundaries": {
+                    "top": {"relaxation_velocity": "50 m/s"},
+                    "bottom": {"current": {"z": "1e-7 J/m^2"}},
+                },
+            },
+            "interfaces": {"lower|upper": {"spin": "2e4 m/s"}},
+        },
+    }
+    result = meso.run(meso.Case.from_dict(given))
+    names = [
+        "top.spin_z.diffusive_moment",
+        "angular_momentum.relaxed.spin_z",
+        "probe.p.spin_density_z.9",
+    ]
+    key = "angular_momentum.spin.orientation.angle"
+    found, exact = (result.gradient(names, of=key, method=m) for m in ("adjoint", "differences"))
+    np.testing.assert_allclose(found.derivatives, exact.derivatives, rtol=1e-7)
+
+
 def test_thickness():
     """Currents are proportional to that of a slab; resistances to its inverse."""
     slab = {

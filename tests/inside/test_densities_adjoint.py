@@ -15,7 +15,6 @@ from conftest import GEOMETRIES
 from launching import launch
 from mpi4py import MPI
 
-import meso
 from meso import Contact, Device, Layer, Material, Wall
 from meso.angular_momentum import Diffusion, Surface, Transport, two_way
 from meso.angular_momentum.adjoint import Derivatives
@@ -23,9 +22,6 @@ from meso.angular_momentum.coupled_adjoint import CoupledAdjoint, Number
 from meso.angular_momentum.targets import absorbed, moments, sampled
 from meso.discrete.fields import cellwise
 from meso.flow import Flow, Ohmic
-from meso.gradients.differences import differences as by_differences
-from meso.gradients.inputs import inputs_of
-from meso.gradients.outputs import chosen
 from meso.mpi import total
 from meso.observables.accumulation import edge_moments
 from meso.observables.nearest import walls_of
@@ -319,58 +315,6 @@ def test_charge_and_angular_momentum_together() -> None:
     wanted = differences(moved, 1e-4)
     np.testing.assert_allclose(shape[0], wanted[0], rtol=1e-5)
     np.testing.assert_allclose(shape[1:], wanted[1:], rtol=1e-7)
-
-
-def test_inputs_of_a_case() -> None:
-    """Numbers of a case, tensors and angles among them, against differences of whole runs."""
-    given = {
-        "geometry": {
-            "file": str(GEOMETRIES / "bilayer.geo"),
-            "length_unit": "nm",
-            "parameters": {"length": 30},
-            "thickness": "10 nm",
-        },
-        "mesh": {"size": "10 nm", "wall_size": "8 nm"},
-        "materials": {"m": {"carriers": "3d", "conductivity": "2e6 S/m"}},
-        "regions": {"lower": "m", "upper": "m"},
-        "boundaries": {
-            "source": {"contact": {"potential": "4 mV"}},
-            "drain": {"contact": {"potential": 0}},
-            "bottom": {"wall": {"specularity": 1}},
-            "top": {"wall": {"specularity": 1}},
-        },
-        "flow": {"model": "ohmic", "order": 2},
-        "output": {"probes": {"p": {"from": ["9 nm", "1 nm"], "to": ["9 nm", "9 nm"]}}},
-        "angular_momentum": {
-            "spin": {
-                "components": ["x", "y", "z"],
-                "hall_conductivity": "1e5 S/m",
-                "diffusivity": "1e-4 m^2/s",
-                "diffusion_length": "4 nm",
-                "cubic_anisotropy": "2e-5 m^2/s",
-                "orientation": {"angle": 25, "axis": [1, 1, 0]},
-                "boundaries": {
-                    "top": {"relaxation_velocity": "50 m/s"},
-                    "bottom": {"current": {"z": "1e-7 J/m^2"}},
-                },
-            },
-            "interfaces": {"lower|upper": {"spin": "2e4 m/s"}},
-        },
-    }
-    result = meso.run(meso.Case.from_dict(given))
-    names = chosen(
-        result,
-        [
-            "top.spin_z.diffusive_moment",
-            "angular_momentum.relaxed.spin_z",
-            "probe.p.spin_density_z.9",
-        ],
-    )
-    keys = ("spin.orientation.angle",)
-    wanted = inputs_of(result.case, [f"angular_momentum.{key}" for key in keys])
-    exact, _ = by_differences(result, names, wanted, velocities={})
-    found = result.gradient(names, of=[one.key for one in wanted], method="adjoint")
-    np.testing.assert_allclose(found.derivatives, exact, rtol=1e-7)
 
 
 def shown() -> list[list[float]]:
