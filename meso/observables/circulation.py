@@ -28,7 +28,8 @@ from meso.flow.result import Flow
 from meso.flow.tracing import ENDS, Maze, Swarm, Tracer, along
 from meso.observables.accumulation import EdgeMoment, couplings
 from meso.observables.edges import piece_centers
-from meso.observables.nearest import Surface, walls_of
+from meso.observables.nearest import walls_of
+from meso.observables.surface import Surface
 
 #: Parts along a side of the cells in which the middle between walls is looked for.
 _PARTS = 4
