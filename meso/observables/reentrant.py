@@ -127,7 +127,7 @@ def farther(
 
     Args:
         offset: From the corner.
-        one: Direction into the piece, (m, d); zero: there is no corner.
+        one: Direction into the piece, (m, d).
         other: Into the other piece.
 
     Returns:
@@ -135,7 +135,7 @@ def farther(
         components of that along either piece.
     """
     s, t = (offset * one).sum(axis=-1), (offset * other).sum(axis=-1)
-    much = np.where((s < 0) & (s < t), _TILT, 0.0)
+    much = np.where((s < EQUAL) & (s < t), _TILT, 0.0)
     return much * (t - s), much[..., None] * (other - one), -much, much
 
 
@@ -226,7 +226,7 @@ class Edges:
             return Beyond(whole, whole, none, np.empty((0, 3)), none)
         edge, place, offset = self.nearest(points, piece)
         r = np.linalg.norm(offset, axis=1)
-        here = ((offset * self._into[edge]).sum(axis=1) < 0) & (r <= far + EQUAL)
+        here = ((offset * self._into[edge]).sum(axis=1) < EQUAL) & (r <= far + EQUAL)
         point = np.flatnonzero(here)
         edge, place, offset = edge[here], place[here], offset[here]
         more = farther(offset, self._into[edge], self._into[edge ^ 1])[0]

@@ -218,7 +218,7 @@ class Surface:
         """Whether the feet of perpendiculars from points are on the wall, beside points of it."""
         offset = points - self.position[at]
         flat = (offset * self.normal[at]).sum(axis=-1)
-        before = (offset * self._into[at]).sum(axis=-1) >= 0
+        before = (self._twin[at] == at) | ((offset * self._into[at]).sum(axis=-1) >= EQUAL)
         return np.asarray(before & (far**2 - flat**2 < self.reach[at] ** 2))
 
     def _height(

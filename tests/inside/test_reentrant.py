@@ -1,8 +1,15 @@
 """What divides the points beyond re-entrant corners, at which two pieces of a wall end."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from test_walls_3d import written_down
 
+from meso import Device, Wall
+from meso.discrete.cells import lagrange
+from meso.discrete.fields import Field, continuous
+from meso.observables.nearest import Division
 from meso.observables.reentrant import farther
 
 ONE, OTHER = np.array([1.0, 0.0]), np.array([0.0, -1.0])
@@ -42,3 +49,56 @@ def test_derivatives() -> None:
     ]
     assert slope == pytest.approx(np.transpose(numbers), rel=1e-7)
     assert slope == pytest.approx(along_one[:, None] * ONE + along_other[:, None] * OTHER)
+
+
+ANGLE = """
+Point(1) = {0, 0, 0}; Point(2) = {100, 0, 0}; Point(3) = {100, 40, 0}; Point(4) = {30, 40, 0};
+Point(5) = {30, 80, 0}; Point(6) = {0, 80, 0}; Line(1) = {1, 2}; Line(2) = {2, 3}; Line(3) = {3, 4};
+Line(4) = {4, 5}; Line(5) = {5, 6}; Line(6) = {6, 1}; Curve Loop(1) = {1:6};
+Plane Surface(1) = {1}; MeshSize {:} = 12;
+"""
+BAR = """
+a[] = Extrude {0, 0, 20} { Surface{1}; Layers{2}; };
+Physical Volume("metal") = {1}; Physical Surface("source") = {1};
+Physical Surface("drain") = {a[0]}; Physical Surface("walls") = {a[2]:a[7]};
+"""
+PLATE = 'Physical Surface("metal") = {1}; Physical Curve("walls") = {1:6};\n'
+
+
+def drawn(path: Path, text: str) -> Device:
+    path.write_text(text)
+    return Device.from_gmsh(path, length_unit="nm", size="12 nm")
+
+
+def divided(device: Device, values: np.ndarray) -> tuple[Division, Field]:
+    density = continuous("density", "", device, 2, values)
+    still = lambda x: np.zeros((len(x), device.dimension))  # noqa: E731
+    return Division(written_down(device, still, {"walls": Wall(slip_length=0.0)})), density
+
+
+def on(device: Device) -> np.ndarray:
+    """A density that depends on the section."""
+    x, y = lagrange(device, 2).space.tabulate_dof_coordinates().T[:2] * 1e7
+    return (1 + x + y**2)[:, None]
+
+
+def test_a_bar_is_divided_as_its_section(tmp_path: Path) -> None:
+    """And the shares follow the shape, by central differences."""
+    plate, bar = (
+        drawn(tmp_path / "plate.geo", ANGLE + PLATE),
+        drawn(tmp_path / "bar.geo", ANGLE + BAR),
+    )
+    (flat, one), (division, density) = (divided(device, on(device)) for device in (plate, bar))
+    moments = division.moments(density)[:, 0]
+    assert sorted(moments)[2:] == pytest.approx(20e-9 * np.sort(flat.moments(one)[:, 0]), rel=2e-3)
+    x, y, z = bar.mesh.geometry.x.T / bar.extent
+    motion = np.column_stack([np.sin(2 * y + x), np.cos(3 * x) * y, 0.3 * np.sin(3 * z + x)])
+    share, step = np.arange(len(moments))[:, None] ** 2.0, 1e-5
+
+    def moved(step: float) -> float:
+        there, same = divided(bar.moved(step * bar.extent * motion), on(bar))
+        return float((there.moments(same) * share).sum())
+
+    expected = (moved(step) - moved(-step)) / (2 * step)
+    _, nodes = division.derivative(density, share)
+    assert (nodes * motion).sum() * bar.extent == pytest.approx(expected, rel=1e-6)

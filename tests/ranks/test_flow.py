@@ -226,6 +226,30 @@ def periodic_film() -> dict[str, list]:
     return film(source=Periodic(to="drain", voltage=1e-3))
 
 
+STEP = """
+Point(1) = {0, 0, 0}; Point(2) = {50, 0, 0}; Point(3) = {100, 0, 0}; Point(4) = {100, 40, 0};
+Point(5) = {50, 40, 0}; Point(6) = {50, 60, 0}; Point(7) = {0, 60, 0}; Line(1) = {1, 2};
+Line(2) = {2, 3}; Line(3) = {3, 4}; Line(4) = {4, 5}; Line(5) = {5, 6}; Line(6) = {6, 7};
+Line(7) = {7, 1}; Line(8) = {2, 5}; Curve Loop(1) = {1, 8, 5, 6, 7}; Curve Loop(2) = {2, 3, 4, -8};
+Plane Surface(1) = {1}; Plane Surface(2) = {2}; MeshSize {:} = 15;
+a[] = Extrude {0, 0, 30} { Surface{1}; Surface{2}; Layers{2}; };
+b[] = Extrude {0, 0, 25} { Surface{a[0]}; Layers{2}; };
+Physical Volume("metal") = {a[1], a[8], b[1]}; Physical Surface("source") = {a[6], b[6]};
+Physical Surface("drain") = {a[10]}; Physical Surface("walls") =
+{1, 2, a[2], a[4], a[5], a[7], a[9], a[11], b[0], b[2], b[3], b[4], b[5]};
+"""
+
+
+def reentrant_edges() -> dict[str, list]:
+    """Where walls meet at two edges with a common end, nodes are as near to one as to the other."""
+    device, matter = written(STEP, 15e-9), material(carriers="3d", scattering="isotropic")
+    ends = {"source": Contact(potential=1e-3), "drain": Contact(potential=0.0)}
+    boundaries = {"walls": DIFFUSE, **ends}
+    flow = Hydrodynamic(device, materials={"metal": matter}, boundaries=boundaries).solve()
+    moments = edge_moments(flow, orbital_density(flow, vorticity(flow)))
+    return {"moments": [x for m in moments for x in m.moment]}
+
+
 def wire() -> dict[str, list]:
     """Curved walls in three dimensions, a reservoir."""
     matter = material(
@@ -301,6 +325,7 @@ CASES = {
         varying,
         contacted_film,
         periodic_film,
+        reentrant_edges,
         wire,
         derivatives,
     )
