@@ -50,6 +50,35 @@ def kinetic_problems(
             yield f"boundaries.{name}.wall.law", text
 
 
+def wire_problems(
+    dimension: int,
+    materials: Mapping[str, Material],
+    boundaries: Mapping[str, Any],
+    harmonics: int | None,
+) -> Iterator[tuple[str, str]]:
+    """What a wire along its axis cannot have: keys and texts; ``harmonics`` None: hydrodynamic."""
+    if dimension != 2:
+        yield "flow.along", "needs a 2D mesh, the section of the wire, but the mesh is 3D"
+    for name, law in boundaries.items():
+        if not isinstance(law, Wall):
+            kind = type(law).__name__.lower()
+            text = (
+                f"found a {kind}; the current flows along z, all boundaries of a section are walls"
+            )
+            yield f"boundaries.{name}.{kind}", text
+    for region, material in materials.items():
+        key = f"materials.{material.name or region}"
+        if material.carriers != "3d":
+            text = f'found "{material.carriers}"; the current along z needs carriers = "3d"'
+            yield f"{key}.carriers", text
+    if harmonics is None:
+        yield from hydrodynamic_problems(materials)
+        return
+    if harmonics < 2 or harmonics % 2:
+        yield "flow.harmonics", f"found {harmonics}; must be an even number from 2"
+    yield from kinetic_problems(materials, boundaries, 0.0)
+
+
 def line_problems(materials: Mapping[str, Material]) -> Iterator[tuple[str, str]]:
     """What the kinetic model cannot do with Fermi lines: keys and texts."""
     lines = {m.name or region: m.contour for region, m in materials.items()}

@@ -342,7 +342,7 @@ def scalar_matrices(
     ``kinds`` is the material of each region; the degree of the quadrature is 2k by default.
     """
     degree, d = 2 * order if degree is None else degree, device.dimension
-    coefficients = [_sampled(device, each, degree) for each in (stress, relaxation)]
+    coefficients = [sampled(device, each, degree) for each in (stress, relaxation)]
     out = []
     for kind in range(kinds.max() + 1):
         regions = [n for n, own in zip(device.regions, kinds, strict=True) if own == kind]
@@ -373,7 +373,7 @@ def _pair(device: Device, order: int, components: int) -> tuple[Any, Any]:
     return ufl.TrialFunction(fields), ufl.TestFunction(fields)
 
 
-def _sampled(device: Device, coefficient: Coefficient, degree: int) -> dolfinx.fem.Function:
+def sampled(device: Device, coefficient: Coefficient, degree: int) -> dolfinx.fem.Function:
     """A coefficient at the points of a quadrature, or where it varies nowhere one in each cell."""
     cells, every = cells_of(device), np.arange(len(device.cell_region))
     values = coefficient(every, cells.positions(every, cells.quadrature(degree)[0]))

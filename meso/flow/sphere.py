@@ -78,6 +78,32 @@ class Section(Circle):
         return SectionPairs.upto(first, last)
 
 
+@dataclass(frozen=True, slots=True)
+class AxialPairs(SectionPairs):
+    """The same functions of distributions that are odd in v_z: l + m is odd."""
+
+    @classmethod
+    def upto(cls, first: int, last: int) -> AxialPairs:  # noqa: D102
+        both = [(n, m) for n in range(first, last + 1, 2) for m in range((n + 1) % 2, n + 1, 2)]
+        degrees, orders = zip(*both, strict=True)
+        return cls(degrees, orders)
+
+    def half_range(self, even: float, odd: float) -> np.ndarray:  # noqa: D102
+        # S, the half turn about the normal, changes the sign of v_z too.
+        return SectionPairs.half_range(self, odd, even)
+
+
+@dataclass(frozen=True)
+class Axial(Section):
+    """Harmonics in the section of a wire along z, driven along z; the first moment is J_z.
+
+    With N "harmonics" the odd degrees up to L = N - 1 are kept, (L + 1)^2/4 functions.
+    """
+
+    def pairs(self, first: int, last: int) -> Pairs:  # noqa: D102
+        return AxialPairs.upto(first, last)
+
+
 def overlap(one: Pairs, two: Pairs, power: int) -> np.ndarray:
     """Means of (1 - z^2)^(power/2) f_lm f_l'm' over -1 < z < 1, shape (pairs, pairs)."""
     # Products of f have a factor (1 - z^2)^(1/2) where m + m' is odd: with it and the power, what

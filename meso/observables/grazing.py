@@ -173,7 +173,7 @@ def wall_sensitivity(
         factor = (_factors(tensor, n, t) * counted).sum(axis=-1)
         bend = ((_factors(tensor, t, t) - _factors(tensor, n, n)) * counted).sum(axis=-1)
         weight = geometry.weight * device.extent
-        functional, change = _functional(basis, ratio), _change(basis, ratio)
+        functional, change = at_rough_walls(basis, ratio), _change(basis, ratio)
         angle = np.arctan2(n[..., 1], n[..., 0])
         about, slope = about_normal(on_facets(odd, geometry), angle, orders)
         sines = about[..., 1::2]
@@ -239,7 +239,7 @@ def _missing(basis: Basis, ratio: float, normal: np.ndarray, moments: np.ndarray
     """What is to be added to currents along walls, (f, q, d); NaN where nobody knows."""
     if isinstance(basis, Sphere):
         flat, each = normal.reshape(-1, 3), moments.reshape(-1, moments.shape[-1])
-        functional = _functional(basis, ratio)
+        functional = at_rough_walls(basis, ratio)
         return along_walls(functional, basis.harmonics - 1, flat, each).reshape(normal.shape)
     angle = np.arctan2(normal[..., 1], normal[..., 0])
     return np.asarray(_along(basis, ratio, angle, moments)[..., None] * _tangent(normal))
@@ -249,7 +249,7 @@ def _along(basis: Basis, ratio: float, angle: np.ndarray, moments: np.ndarray) -
     """The same of J_t in 2D, at walls with normals of some angle."""
     if isinstance(basis, Circle):
         about, _ = about_normal(moments, angle, np.array(basis.odd.orders))
-        return np.asarray(about[..., 1::2] @ _functional(basis, ratio))
+        return np.asarray(about[..., 1::2] @ at_rough_walls(basis, ratio))
     out, angle = np.full(angle.shape, np.nan), angle.round(12)  # straight to rounding
     if not isinstance(basis, ContourBasis):
         return out
@@ -276,7 +276,7 @@ def _of_contour(basis: ContourBasis, ratio: float, angle: float) -> np.ndarray |
 
 
 @lru_cache(maxsize=64)
-def _functional(basis: Circle | Sphere, ratio: float) -> np.ndarray:
+def at_rough_walls(basis: Circle | Sphere, ratio: float) -> np.ndarray:
     """Coefficients of what is to be added to J_t, for the odd sines about the normal, shape (k,).
 
     ``ratio`` is (1 - p)/(1 + p). In 3D they are for the functions with m = 1 about the normal.
@@ -318,7 +318,7 @@ def _change(basis: Circle, ratio: float) -> np.ndarray:
     if not step:
         return np.zeros(len(basis.odd.orders))
     one, two = (
-        (_functional(basis, ratio + h) - _functional(basis, ratio - h)) / (2 * h)
+        (at_rough_walls(basis, ratio + h) - at_rough_walls(basis, ratio - h)) / (2 * h)
         for h in (step, 2 * step)
     )
     return np.asarray((4 * one - two) / 3)
