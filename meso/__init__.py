@@ -34,6 +34,7 @@ _LAZY = {
     "quantity": "meso.units",
     "run": "meso.results.running",
     "sweep": "meso.results.sweeping",
+    "wire": "meso.results.wires",
     "CaseError": "meso.errors",
     "ConvergenceError": "meso.errors",
     "GeometryError": "meso.errors",

@@ -29,6 +29,7 @@ NAMES = {
         "quantity",
         "run",
         "sweep",
+        "wire",
         *("CaseError", "ConvergenceError", "GeometryError", "MesoError"),
         *("angular_momentum", "bands", "exact", "exact_kinetic", "flow", "gradients", "orbital"),
         "__version__",
@@ -41,6 +42,7 @@ NAMES = {
     },
     "meso.flow": {
         *("Bounds", "Flow", "Hydrodynamic", "Kinetic", "Ohmic", "Particles", "Terminal"),
+        *("Wire", "WireFlow"),
         "conductance_bounds",
     },
     "meso.orbital": {

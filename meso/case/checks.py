@@ -16,6 +16,7 @@ from meso.requirements import (
     kinetic_problems,
     magnetic_problems,
     particle_problems,
+    wire_problems,
 )
 from meso.units import is_number, quantity, without_unit
 
@@ -38,7 +39,14 @@ def problems(case: Tables, given: Mapping[str, Any]) -> Problems:
     yield from _regions(case)
     yield from _periodic(case)
     yield from _profiles(case)
+    if flow.along:
+        yield from _wire(case)
+        return
     yield from _contacts(case, given)
+    for key in ("field", "current"):
+        if getattr(flow, key) is not None:
+            text = 'is for a wire along its axis; give along = "z" too, or remove it'
+            yield f"flow.{key}", text
     for name, wanted in output.resistances.items():
         for key in ("current", "voltage"):
             at = f"output.resistances.{name}.{key}"
@@ -339,6 +347,32 @@ def _angular_momentum(case: Tables) -> Problems:
             if "conductivity" in material.profiles:
                 text = "varies: the inverse effect needs one value in each region"
                 yield f"materials.{name}.conductivity", text
+
+
+def _wire(case: Tables) -> Problems:
+    """What the section of a wire along z needs, and what it does not have."""
+    flow, viscous = case.flow, case.flow.model == "hydrodynamic"
+    if (flow.field is None) == (flow.current is None):
+        found = "neither" if flow.field is None else "both"
+        text = f'found {found} of flow.field and flow.current; give one, e.g. field = "1 kV/m"'
+        yield "flow.along", text
+    if not flow.viscous:
+        text = f'found "{flow.model}"; a wire along z needs "kinetic" or "hydrodynamic"'
+        yield "flow.model", text
+        return
+    yield from wire_problems(2, case.used_materials, case.boundaries, None if viscous else 2)
+    if viscous:
+        yield from _closure(case)
+    absent = {
+        "flow.magnetic_field": flow.magnetic_field,
+        "geometry.thickness": case.geometry.thickness,
+        "mesh.adapt": case.mesh.adapt,
+        "angular_momentum": bool(case.angular_momentum),
+        "output.resistances": case.output.resistances,
+        "output.distributions": case.output.distributions,
+        "output.probes": case.output.probes,
+    }
+    yield from ((key, "is not for a wire along z; remove it") for key, has in absent.items() if has)
 
 
 def _closure(case: Tables) -> Problems:

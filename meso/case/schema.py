@@ -193,6 +193,10 @@ class Flow:
     bounds: Flag = False  # of the conductance of the kinetic model
     magnetic_field: Annotated[float, unit("T")] = 0.0
     magnetic_direction: Direction = (0.0, 0.0, 1.0)  # of it, another one on 3D meshes only
+    # The mesh is the section of a straight wire along z: its field, V/m, or its current, A.
+    along: Literal["z"] | None = None
+    field: Annotated[float, unit("V/m")] | None = None
+    current: Annotated[float, unit("A")] | None = None
     seed: Annotated[int, Field(strict=True, ge=0)] = 0  # of the random numbers of particles
     particles: Annotated[int, Field(strict=True, ge=1)] = 10_000_000  # at most
 

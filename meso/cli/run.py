@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from meso.cli.common import DIRECTORY, case_file, load, looks, meshing, start, wishes_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from meso.case import Case
     from meso.results.result import Result
 
 
@@ -27,6 +30,9 @@ def command(options: argparse.Namespace, root: bool) -> None:
     case, directory = load(options, root)  # begins with the mesh: before anything else is loaded
     from meso.gradients.inputs import is_uncertain
 
+    if case.flow.along:
+        wire(options, case, directory, root)
+        return
     uncertain = is_uncertain(case)
     wishes = wishes_of(options, root)
     wishes["progress"]("loading the solver")
@@ -65,6 +71,27 @@ def command(options: argparse.Namespace, root: bool) -> None:
     if root and options.verbose:
         for phase, seconds in result.seconds.items():
             print(f"  {phase:<10}{seconds:8.3f} s", file=sys.stderr)
+
+
+def wire(options: argparse.Namespace, case: Case, directory: Path, root: bool) -> None:
+    """The same of a wire along its axis."""
+    wishes = wishes_of(options, root)
+    wishes["progress"]("loading the solver")
+    start(options)
+    from mpi4py import MPI
+
+    from meso.files.directory import hold
+    from meso.results.wires import RECORD
+    from meso.results.wires import wire as solve
+
+    with hold(directory, MPI.COMM_WORLD, record=RECORD):
+        result = solve(case, **wishes)
+        result.save(directory, figures=not options.no_figures)
+    if root and options.quiet:
+        for warning in result.warnings:
+            print(f"meso: warning: {warning}", file=sys.stderr)
+    elif root:
+        print(f"{result.table()}\n\n  results in {directory}")
 
 
 def _estimated(result: Result, progress: Callable[[str], None]) -> Result:

@@ -16,6 +16,8 @@ _LAZY = {
     "Ohmic": "ohmic",
     "Particles": "particles",
     "Terminal": "result",
+    "Wire": "wire",
+    "WireFlow": "wire",
     "conductance_bounds": "bounds",
 }
 

@@ -168,9 +168,15 @@ class Flow:
 
 
 def check_device(
-    device: Device, materials: Mapping[str, Material], boundaries: Mapping[str, Boundary]
+    device: Device,
+    materials: Mapping[str, Material],
+    boundaries: Mapping[str, Boundary],
+    *,
+    driven: bool = True,
 ) -> None:
     """Every region has a material, every boundary a law, every island a fixed potential.
+
+    The last only if contacts are what drives the current.
 
     Raises:
         CaseError: What is missing or unknown, with the names that the device has.
@@ -203,7 +209,7 @@ def check_device(
     names("boundaries", known, device.boundaries, "is not named in the case")
     if device.dimension == 3 and any(m.carriers == "2d" for m in materials.values()):
         problems.append(("regions", 'carriers = "2d" need a 2D mesh, but the mesh is 3D'))
-    if not problems:
+    if driven and not problems:
         problems += _floating(device, boundaries, pairs)
     if problems:
         raise CaseError(*problems)

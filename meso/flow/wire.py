@@ -174,6 +174,16 @@ class WireFlow:
         """I, A."""
         return self.conductance * self.field
 
+    def driven(self, field: float) -> WireFlow:
+        """The same in another field, V/m."""
+        if field == self.field:
+            return self
+        own = self.current_density
+        function = dolfinx.fem.Function(own.data.function_space)
+        function.x.array[:] = own.data.x.array * (field / self.field)
+        density = dataclasses.replace(own, data=function)
+        return dataclasses.replace(self, field=field, current_density=density)
+
 
 class Wire:
     """Current along a wire of any section.

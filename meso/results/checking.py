@@ -64,7 +64,7 @@ def report(
         what = f"decay lengths {decay} nm" if decay else "no decay length: nothing relaxes"
         lines.append(f"  angular momentum {names}: {what}")
     lines += ["", mesh_quality(device)]
-    if case.flow.kinetic:
+    if case.flow.kinetic and not case.flow.along:
         lines.append(_cost(case, device))
     lines += [f"  warning: {text}" for text in found] or ["  nothing wrong found"]
     return "\n".join(lines)

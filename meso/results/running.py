@@ -87,7 +87,11 @@ def build_device(
 
 def check_fit(case: Case, device: Device) -> None:
     """Raise a CaseError if a case and a device do not belong together."""
-    check_device(device, case.region_materials, case.boundaries)
+    driven = case.flow.along is None
+    check_device(device, case.region_materials, case.boundaries, driven=driven)
+    if not driven and device.dimension != 2:
+        text = "needs a 2D mesh, the section of the wire, but the mesh is 3D"
+        raise CaseError(("flow.along", text))
     case.current_unit(device.dimension)
     check_places(device, case.output)
 
@@ -185,6 +189,8 @@ def _check(
     case: Case, terms: Sequence[Term], densities: Sequence[Term], device: Device | None
 ) -> None:
     problems = []
+    if case.flow.along:
+        problems.append(("flow.along", "is for `meso run` of one case, or meso.wire(case)"))
     if device is not None and case.mesh.adapt is not None:
         problems.append(("mesh.adapt", "makes meshes of its own: it takes no device"))
     if terms and (case.flow.kinetic or case.flow.by_particles):
