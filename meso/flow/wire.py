@@ -123,7 +123,10 @@ class Positive:
         def size(x: np.ndarray) -> float:
             return float(np.sqrt(max(total(comm, np.vdot(load, x)), 0.0)))
 
-        found, self.iterations, _ = iterate(operator, precondition, load, tolerance, size)
+        advice = "fewer flow.harmonics would help"
+        found, self.iterations, _ = iterate(
+            operator, precondition, load, tolerance, size, advice=advice
+        )
         out = operator.spread(found).T
         precondition.close()
         operator.close()

@@ -22,7 +22,7 @@ from meso.evidence.wires import WireConvergence, converge_wire
 from meso.files.directory import new_result
 from meso.files.vtu import vtk_nodes, write_pvd, write_vtu
 from meso.flow.wire import Wire, WireFlow
-from meso.mpi import failing_together, on_root, together
+from meso.mpi import concatenated, failing_together, on_root, together
 from meso.observables.accumulation import EdgeMoment
 from meso.observables.wires import along_walls_of, orbital_density, vorticity
 from meso.results.running import build_device, check_fit, located
@@ -180,9 +180,8 @@ class WireResult:
     def _sampled(self) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
         """J_z on a grid over the box of the section, the same on every rank."""
         device = self.flow.device
-        corners = device.mesh.geometry.x[:, :2]
-        low = device.comm.allreduce(corners.min(axis=0, initial=np.inf), op=MPI.MIN)
-        high = device.comm.allreduce(corners.max(axis=0, initial=-np.inf), op=MPI.MAX)
+        corners = concatenated(device.comm, device.mesh.geometry.x[:, :2])
+        low, high = corners.min(axis=0), corners.max(axis=0)
         count = np.ceil(PIXELS * (high - low) / (high - low).max()).astype(int)
         x, y = (
             lo + (np.arange(n) + 0.5) / n * (hi - lo)
