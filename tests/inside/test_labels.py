@@ -40,9 +40,8 @@ def test_a_name_in_a_narrow_notch_goes_out_of_it() -> None:
         corners = np.array([[4, 2], [4, 0], [0, 0], [0, 2], notch[0]])
         place = np.array([2.0, 2.0 - radius])
         names = {"a narrow notch": (place, UP), "below": (place * [1, 0], -UP)}
-        found = drawn(names, np.vstack([notch, corners]))
-        leads, box = found["a narrow notch"]
-        assert (leads, found["below"][0]) == (radius < 1, False)
+        (leads, box), (other, _) = drawn(names, np.vstack([notch, corners])).values()
+        assert (leads, other) == (radius < 1, False)
         assert box.y0 > 2.0 - radius and box.x0 < 2.0 < box.x1
 
 
@@ -50,18 +49,15 @@ def test_names_at_a_thin_screen_are_on_their_sides() -> None:
     x = [0.0, 4.0, 4.0, 2.01, 2.01, 1.99, 1.99, 0.0, 0.0]
     y = [0.0, 0.0, 4.0, 4.00, 0.50, 0.50, 4.00, 4.0, 0.0]
     names = {"left": (np.array([1.99, 2]), RIGHT), "right": (np.array([2.01, 2]), -RIGHT)}
-    found = drawn(names, np.column_stack([x, y]))
-    assert 0 < found["left"][1].x0 < found["left"][1].x1 < 1.99
-    assert 2.01 < found["right"][1].x0 < found["right"][1].x1 < 4.0
+    left, right = (box for _, box in drawn(names, np.column_stack([x, y])).values())
+    assert 0 < left.x0 < left.x1 < 1.99 and 2.01 < right.x0 < right.x1 < 4
 
 
 @test_output_3d.serial
 def test_legends_have_the_names_of_pieces(saved: Any) -> None:  # noqa: F811
-    """Along the walls of a 3D device, as in its views."""
     result = Drawn(saved[1])
     figure = profiles.edges(result)
     assert figure is not None
-    texts = figure.axes[0].get_legend_handles_labels()[1]
-    told = {text.partition(",")[0] for text in texts}
+    told = {text.partition(",")[0] for text in figure.axes[0].get_legend_handles_labels()[1]}
     assert told <= set(result.wall_facets[0])
     assert told - {wall for wall, _ in result.wall_of}  # some wall has several pieces
