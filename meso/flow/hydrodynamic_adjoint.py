@@ -28,7 +28,7 @@ from meso.flow.discretisation import (
     Solutions,
     augmentation,
 )
-from meso.flow.magnetic import Turning
+from meso.flow.magnetic import InField
 from meso.flow.result import DriveResponse, drive_response, mixture
 from meso.materials.material import Material
 from meso.mpi import total
@@ -184,8 +184,8 @@ class HydrodynamicAdjoint(Adjoint):
         """Resistivity 1/sigma, stress l^2/sigma, and what added terms are made of."""
         out, own = _conductor(material), self.discrete.problem.own
         for name, quantity in own.form.quantities.items() if own and own.form else ():
-            if isinstance(quantity, Turning) and magnetic_field is not None:
-                quantity = Turning(magnetic_field)
+            if isinstance(quantity, InField) and magnetic_field is not None:
+                quantity = replace(quantity, field=magnetic_field)
             out[name] = float(quantity(material))
         return out
 

@@ -11,7 +11,7 @@ l^2 s/sigma, is an integral over half of the directions and knows nothing of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,14 +25,37 @@ from meso.materials.material import Material
 
 
 @dataclass(frozen=True, slots=True)
-class Turning:
-    """lambda/R_c of a material in a field along z, T."""
+class InField:
+    """A coefficient of a material in a field along z, T.
+
+    Attributes:
+        field: The field.
+        of: From l^2/sigma, 1/sigma, t and gamma to the coefficient.
+    """
 
     field: float
+    of: Callable[[Any, Any, Any, Any], Any]
 
-    def __call__(self, material: Material) -> float:
+    def __call__(self, material: Material) -> Any:
         """Of a material."""
-        return material.turning(self.field)
+        length: Any = material.vorticity_diffusion_length
+        sigma: Any = material.conductivity
+        return self.of(length**2 / sigma, 1 / sigma, material.turning(self.field), material.gamma2)
+
+
+def _less(stress: Any, _: Any, t: Any, gamma: Any) -> Any:
+    """What the stress loses."""
+    return -4 * t**2 / (gamma**2 + 4 * t**2) * stress
+
+
+def _hall(stress: Any, _: Any, t: Any, gamma: Any) -> Any:
+    """The stress across."""
+    return 2 * t * gamma / (gamma**2 + 4 * t**2) * stress
+
+
+def _force(_: Any, resistivity: Any, t: Any, __: Any) -> Any:
+    """That of Lorentz."""
+    return t * resistivity
 
 
 def magnetic_term(boundaries: Mapping[str, Boundary], field: float) -> Term:
@@ -45,14 +68,10 @@ def magnetic_term(boundaries: Mapping[str, Boundary], field: float) -> Term:
     ideal = [n for n, law in boundaries.items() if isinstance(law, Contact) and law.law == "ideal"]
 
     def magnetic(of: Any) -> ufl.Form:
-        t, gamma = of.material(Turning(field)), of.material(lambda m: m.gamma2)
-        stress = of.diffusion_length**2 / of.conductivity
-        less = -4 * t**2 / (gamma**2 + 4 * t**2) * stress
-        hall = 2 * t * gamma / (gamma**2 + 4 * t**2) * stress
+        # Each a function by itself: UFL has then little to take apart.
+        less, hall, force = (of.material(InField(field, each)) for each in (_less, _hall, _force))
         J, w = of.J, of.w
-        form = (
-            viscosity(J, w, less) + hall_viscosity(J, w, hall) + lorentz(J, w, t / of.conductivity)
-        )
+        form = viscosity(J, w, less) + hall_viscosity(J, w, hall) + lorentz(J, w, force)
         out = form * of.dx
         if ideal:
             # Nitsche's terms take the tangential traction; that of w is of the opposite field.
