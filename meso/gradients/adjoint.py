@@ -353,6 +353,11 @@ class Terminals:
         found = self.flow.adjoint.conductance(left, right)
         return found, float(left @ self.G @ right) / (self.flow.thickness or 1.0)
 
+    def _of_currents(self, left: np.ndarray) -> Sensitivity:
+        """Of left^T I."""
+        assert self.flow.adjoint is not None
+        return self.flow.adjoint.current(left, self.V)
+
     def _driven(self, c: np.ndarray, d: np.ndarray) -> tuple[Sensitivity, float]:
         """Of c I + d V, the currents and potentials of all contacts."""
         free, known = self.free, ~self.free
@@ -360,8 +365,7 @@ class Terminals:
         if free.any():
             inner = self.G[np.ix_(free, free)].T
             left[free] = -np.linalg.solve(inner, d[free] + self.G[np.ix_(known, free)].T @ c[known])
-        assert self.flow.adjoint is not None
-        found = self.flow.adjoint.current(left, self.V)
+        found = self._of_currents(left)
         thickness = float(left @ self.I) / (self.flow.thickness or 1.0)
         # What is given acts through G, and is a part of the number itself.
         given = np.where(known, left @ self.G + d, c - left)

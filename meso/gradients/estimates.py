@@ -197,6 +197,9 @@ class _Mixes(Terminals):
     def _of_matrix(self, left: np.ndarray, right: np.ndarray) -> Any:
         return _Mix(left, right), 0.0
 
+    def _of_currents(self, left: np.ndarray) -> Any:
+        return _Mix(left, self.V)
+
 
 def _recovered(result: Result) -> dict[str, float]:
     flow, comm, columns = result.flow, result.device.comm, outputs.values(result)
