@@ -41,11 +41,12 @@ def kinetic_energy(flow: Flow, odd: Field) -> np.ndarray:
             facets = flow.device.facets_on(name)
             geometry = facet_geometry(cells, facets.cell, facets.local, *quadrature)
             u = on_facets(odd, geometry).reshape(-1, odd.components)
-            reflected = law.half_range.matrix.on(geometry.normal.reshape(-1, 2))(u)
+            normals = geometry.normal.reshape(-1, flow.device.dimension)
+            reflected = law.half_range.matrix.on(normals)(u)
             lost = (reflected * u).sum(axis=1).reshape(geometry.weight.shape)
             weight = geometry.weight * law.half_range.weight(geometry)
             np.add.at(out, facets.cell, (weight * lost).sum(axis=1))
-    return out * model.scales.length**2 / model.scales.conductivity
+    return out * model.scales.length**flow.device.dimension / model.scales.conductivity
 
 
 def _collided(problem: Problem, odd: Field) -> np.ndarray:

@@ -73,6 +73,14 @@ def lost(field: Field, degree: int) -> Field:
     return cellwise(field.name, field.unit, device, highest, out)
 
 
+def highest(field: Field) -> Field:
+    """What a field has beyond its interpolation by one degree less, cell by cell."""
+    device, k = field.device, field.highest
+    nodes, fewer = lagrange(device, k).points, lagrange(device, k - 1)
+    rest = field.everywhere(nodes) - fewer.values(nodes) @ field.everywhere(fewer.points)
+    return cellwise(field.name, field.unit, device, k, rest)
+
+
 def _lost(
     field: Field,
     own: np.ndarray,

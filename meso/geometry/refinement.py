@@ -110,7 +110,9 @@ def next_sizes(errors: CellErrors, goal: float) -> SizeField:
     # What the limit of the ratio leaves at corners is for the mesh after the next.
     left = float(errors.share[at_corner].sum()) * _CORNER_RATIO**errors.corner_power
     goal = max(goal, 2 * left)
-    low, high = -60.0, 10.0  # powers of e of the level over the whole error
+    # Powers of e of the level over the whole error. In space the number of cells comes from below
+    # the limit for any goal.
+    low, high = (-60.0 if d == 2 else -20.0), 10.0
     for _ in range(60):
         middle = (low + high) / 2
         found = (errors.share * errors.ratios(np.exp(middle) * total) ** powers).sum()
