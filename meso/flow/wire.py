@@ -41,6 +41,7 @@ from meso.discrete.cells import FacetGeometry, lagrange, space
 from meso.discrete.coefficients import KineticCoefficients, Scales, conductivity_scale
 from meso.discrete.fields import Field, continuous
 from meso.discrete.krylov import Operator, iterate
+from meso.discrete.skeleton import node_fronts
 from meso.discrete.solvers import Factor, free
 from meso.discrete.sparse import Rows
 from meso.discrete.unknowns import number_field
@@ -115,7 +116,9 @@ class Positive:
     ) -> np.ndarray:
         comm = self.device.comm
         operator = Operator(system.prepared(), rows)
-        precondition = Sweep(rows, system, *blocks(rows, system, self.groups, paired=self.paired))
+        order = node_fronts(self.device, self.space, rows.numbering)
+        halves = blocks(rows, system, self.groups, paired=self.paired, order=order)
+        precondition = Sweep(rows, system, *halves)
         vector = rows.gather(loads.T)
         load = rows.shaped(np.array(vector.array_r))
         free(vector)
