@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,95 @@ def test_where_they_are_said(plane: Result) -> None:
     assert found == pytest.approx(dict(plane.mesh_errors))
 
 
+def profile(path: float = PATH, slip: float = 1e-8) -> dict[str, tuple[float, float]]:
+    """Smallest and largest values of current density and |vorticity|."""
+    exact = Ribbon(
+        width=WIDTH, diffusion_length=path, slip_rate=1 / slip, drive=SIGMA * 1e-3 / LENGTH
+    )
+    J, edge = exact.current_density([0, WIDTH / 2]), exact.curl(WIDTH / 2) / ELEMENTARY_CHARGE
+    return {"current_density": (J[1], J[0]), "vorticity": (-abs(edge), abs(edge))}
+
+
+def extrema_over_errors(solved: Result, exact: dict[str, tuple[float, float]]) -> list[float]:
+    """Estimate over error of extrema whose closed form is known."""
+    out = []
+    for name, both in exact.items():
+        found = solved.extrema[name]
+        for key, value, true in zip(("min", "max"), (found.low, found.high), both, strict=True):
+            column = f"extrema.{name}.{key}_{solved.fields[name].unit}"
+            if abs(value - true) > 1e-9 * abs(true):
+                out.append(solved.mesh_errors[column] / abs(value - true))
+    return out
+
+
+def test_extrema(plane: Result) -> None:
+    """Peaks of current and vorticity, the latter at edges; nothing is left without an error."""
+    found = extrema_over_errors(plane, profile())
+    assert len(found) == 4 and min(found) > 1 and np.median(found) < 10
+    assert plane.without_estimate == ()
+    assert any(n.startswith("extrema.orbital_density.max") for n in plane.mesh_errors)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("order", [2, 3, 4, 5])
+def test_extrema_of_many(order: int) -> None:
+    """Coarse and finer cells, layers that are thick and thin, slip that is little and much."""
+    found = []
+    for size, path, slip in product((50, 15), (5, 20, 100), (1, 10, 100)):
+        given = settings(order=order, estimate=True)
+        given["mesh"] = {"size": f"{size} nm", "wall_size": f"{size / 3} nm"}
+        given["materials"]["metal"]["vorticity_diffusion_length"] = f"{path} nm"
+        given["boundaries"]["edges"] = {"wall": {"slip_length": f"{slip} nm"}}
+        exact = profile(path * 1e-9, slip * 1e-9)
+        found += extrema_over_errors(meso.run(Case.from_dict(given)), exact)
+    assert len(found) > 50
+    assert np.mean(np.array(found) >= 1) > 0.95 and np.median(found) < 10
+
+
 def test_recovered_in_space() -> None:
     """In 3D: not below the error, and within a factor of twenty."""
     solved = meso.run(Case.from_dict(film()))
+    peaks = extrema_over_errors(solved, {"current_density": profile()["current_density"]})
+    assert len(peaks) == 2 and 1 < min(peaks) < 20
+    assert not [name for name in solved.without_estimate if name.startswith("extrema")]
     error = abs(solved.conductance_matrix[0, 0] - conductance() * WIDTH)
     assert error < solved.mesh_errors["conductance_S"] < 20 * error
     sides = [e for name, e in solved.mesh_errors.items() if "orbital_moment" in name]
     assert sides and min(sides) > 0
+
+
+def test_decay_lengths() -> None:
+    """Of a spin density between edges, X'' = X/decay^2: covered, in summary.json as well."""
+    given = settings(order=3, estimate=True)
+    given["mesh"] = {"size": "25 nm", "wall_size": "25 nm"}
+    given["geometry"]["thickness"] = "5 nm"
+    given["materials"]["metal"] |= {"carriers": "3d", "conductivity": f"{SIGMA / 5e-9} S/m"}
+    given["angular_momentum"] = {
+        "spin": {
+            "components": ["z"],
+            "hall_conductivity": "1e5 (hbar/2e) S/m",
+            "diffusivity": "2e-4 m^2/s",
+            "diffusion_length": "15 nm",
+            "susceptibility": "2.7e-21 J s^2/m^3",
+        },
+        "coupling": "one-way",
+    }
+    solved = meso.run(Case.from_dict(given))
+    assert solved.angular_momentum is not None
+    for i, (decay, piece) in enumerate(
+        zip(
+            solved.angular_momentum.decays["spin_z"],
+            solved.angular_momentum.moments["spin_z"],
+            strict=True,
+        )
+    ):
+        assert decay is not None and piece.wall == "edges"
+        error = abs(decay.length - 15e-9)
+        estimate = solved.mesh_errors[f"edges.{i + 1}.spin_z.decay_length_m"]
+        assert 1e-14 < error < estimate < 20 * error
+        row = solved.summary()["angular_momentum"]["walls"]["edges"][i]["spin_z"]
+        assert row["fitted_decay_length_error_mesh_m"] == estimate
+    assert solved.mesh_errors["inverse.source.short_circuit_current_A"] > 0
 
 
 @pytest.mark.thorough

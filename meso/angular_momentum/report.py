@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -106,6 +106,31 @@ def totals(part: Part, fields: Mapping[str, Field]) -> dict[str, Field]:
         key = f"{channel}_total_density_{axis}"
         out[key] = cellwise(key, own.unit, own.device, own.degree, values)
     return out
+
+
+def profiles(
+    part: Part, several: Sequence[Densities], flow: Flow
+) -> Iterator[tuple[int, str, np.ndarray, list[np.ndarray]]]:
+    """Values of several solutions along the lines that decay lengths are fitted along.
+
+    Number of the piece of a wall, component, distances from it, and the values of each.
+    """
+    for i, line in enumerate(_normals(part.problem, flow)):
+        if line is None:
+            continue
+        for name in part.densities.components:
+            fields = [one.field(name) for one in several]
+            found = [sample(one.device, [one], line[1])[one.name] for one in fields]
+            yield i, name, line[0], found
+
+
+def fitted(result: Result) -> Iterator[tuple[str, int, str, Decay]]:
+    """Place and number of a piece of a wall, component, and decay fitted there, if there is one."""
+    part = result.angular_momentum
+    assert part is not None
+    for place, row in _placed(result, part):
+        if row.decay is not None:
+            yield place, row.number, row.name, row.decay
 
 
 def _column(name: str, components: int) -> int | None:
@@ -249,6 +274,20 @@ def _rows(result: Result, part: Part) -> Iterator[_Row]:
             yield _Row(i, piece, name, diffusive, local, part.decays[name][i])
 
 
+def _placed(result: Result, part: Part) -> Iterator[tuple[str, _Row]]:
+    """Rows with the place of the piece: its wall, with a number where that has several pieces."""
+    rows, pieces = list(_rows(result, part)), dict[str, list[int]]()
+    for row in rows:
+        own = pieces.setdefault(row.piece.wall, [])
+        own += [] if row.number in own else [row.number]
+    for row in rows:
+        own = pieces[row.piece.wall]
+        yield (
+            f"{row.piece.wall}.{own.index(row.number) + 1}" if len(own) > 1 else row.piece.wall,
+            row,
+        )
+
+
 def _moment_unit(result: Result) -> str:
     """How keys of moments end."""
     if result.device.dimension == 3:
@@ -261,7 +300,7 @@ def _walls(result: Result, part: Part) -> dict[str, list[dict[str, Any]]]:
     unit = _moment_unit(result)
     out: dict[str, list[dict[str, Any]]] = {name: [] for name in result.walls}
     pieces: dict[int, dict[str, Any]] = {}
-    for row in _rows(result, part):
+    for place, row in _placed(result, part):
         if row.number not in pieces:
             pieces[row.number] = {"center_m": list(row.piece.center)}
             out[row.piece.wall].append(pieces[row.number])
@@ -281,6 +320,9 @@ def _walls(result: Result, part: Part) -> dict[str, list[dict[str, Any]]]:
                 "period": row.decay.period,
                 "second_length": row.decay.second,
             }
+            found["decay_length_error_mesh"] = result.mesh_errors.get(
+                f"{place}.{row.name}.decay_length_m"
+            )
             entry |= {f"fitted_{k}_m": v for k, v in found.items() if v is not None}
         pieces[row.number][row.name] = entry
     return out
@@ -291,13 +333,7 @@ def numbers(result: Result) -> dict[str, float]:
     part, out = result.angular_momentum, dict[str, float]()
     assert part is not None
     unit = _moment_unit(result)
-    rows = list(_rows(result, part))
-    pieces: dict[str, list[int]] = {}
-    for row in rows:
-        pieces.setdefault(row.piece.wall, []).append(row.number)
-    for row in rows:
-        own = list(dict.fromkeys(pieces[row.piece.wall]))
-        place = f"{row.piece.wall}.{own.index(row.number) + 1}" if len(own) > 1 else row.piece.wall
+    for place, row in _placed(result, part):
         out[f"{place}.{row.name}.diffusive_moment_hbar{unit}"] = row.diffusive / HBAR
         if row.local:
             out[f"{place}.{row.name}.diffusive_over_vorticity"] = row.diffusive / row.local

@@ -148,6 +148,11 @@ def _target(value: Any) -> Any:
     return f"{rest}.{first}" if turned else value.removeprefix("resistance.")
 
 
+def _several(value: Any) -> Any:
+    """One name, or several."""
+    return (value,) if isinstance(value, str) else value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapt:
     """Refinement of the mesh by what a solution on it tells."""
@@ -156,6 +161,9 @@ class Adapt:
     target: Annotated[str, BeforeValidator(_target)]
     steps: Annotated[int, Field(strict=True, ge=1, le=20)] = 6  # at most
     tolerance: Positive | None = None  # relative error at which to stop; None for all steps
+    # Parameters of a drawing with layers: numbers of these, and sizes of cells along them.
+    layers: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
+    size: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

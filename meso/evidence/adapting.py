@@ -9,8 +9,8 @@ contacts drive, so that no adjoint problem has to be solved.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from meso.flow.hydrodynamic import ENRICHED, Hydrodynamic
 from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow
+from meso.geometry.layered import Layered
 from meso.geometry.layers import SizeField
 from meso.geometry.refinement import CellErrors, cell_errors, next_sizes
 from meso.mpi import concatenated, on_root, total
@@ -55,6 +56,8 @@ _LEAST = 0.15
 #: What the recovered energy of kinetic moments in space counts. Without, it is 0.9 to 2.4 of the
 #: error of the conductance of a bar, 3 to 5 times that of one with a re-entrant edge.
 _MOMENTS = 1.5
+#: Part of an estimate that is left by a mesh that gained nothing.
+_STUCK = 0.9
 #: What a change by the division among walls counts.
 _SURE = 1.5
 #: Largest ratio of the errors of degrees k + 1 and k that the estimate takes seriously elsewhere.
@@ -91,6 +94,8 @@ class Adaptivity:
         tolerance: Relative error at which it was to stop, or None.
         steps: The meshes.
         kept: Index of the mesh that the result is from: the one with the smallest estimate.
+        limit: What of the drawing kept the error from falling, in words.
+        parameters: Values of parameters of a drawing with layers, for the mesh that was kept.
     """
 
     target: str
@@ -98,6 +103,8 @@ class Adaptivity:
     tolerance: float | None
     steps: tuple[Step, ...]
     kept: int
+    limit: str = ""
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def estimate(self) -> float:
@@ -112,21 +119,28 @@ class Adaptivity:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a careful user should know."""
+        limit = (f"mesh.adapt: {self.limit}",) if self.limit else ()
         if self.reached:
-            return ()
+            return limit
         return (
             f"mesh.adapt: the relative error of {self.target} is estimated as"
             f" {self.estimate:.2g}, above the tolerance {self.tolerance:g}, after"
             f" {len(self.steps) - 1} refinements",
+            *limit,
         )
 
 
 def adapt(
-    case: Case, build: Build, progress: Progress, of_any: Indicator
+    case: Case,
+    build: Build,
+    progress: Progress,
+    of_any: Indicator,
+    layers_of: Callable[[], Layered | None],
 ) -> tuple[Device, Flow, Adaptivity]:
     """Solve a case on meshes, made by ``build``, that are refined by the error of its target.
 
-    ``of_any`` knows the errors of targets that are no numbers of a flow at its contacts and walls.
+    ``of_any`` knows the errors of targets that are no numbers of a flow at its contacts and walls;
+    ``layers_of`` tells what a drawing in space says of its layers.
 
     Returns:
         Device and flow of the mesh with the smallest estimate, and the report.
@@ -138,49 +152,82 @@ def adapt(
     """
     wish = case.mesh.adapt
     assert wish is not None
-    wanted = SizeField.anything()
+    wanted, drawn, limit = SizeField.anything(), None, ""
+    parameters: Mapping[str, float] = {}
     steps: list[Step] = []
     best: tuple[Device, Indicated] | None = None
     for _ in range(wish.steps + 1):
         device = build(wanted)
-        solid = device.dimension == 3
-        indicate = of_any
-        if targets.is_of_flow(case):
-            indicate = _recovered if solid else _solved_twice
-        elif solid and case.flow.kinetic:
-            text = f'found "{wish.target}"; with the kinetic model in 3D meshes are adapted to'
-            text += " conductance, currents, potentials, resistances and moments of the flow"
-            raise CaseError(("mesh.adapt.target", text))
-        found = indicate(case, device, progress)
-        step = Step(
-            cells=device.cells,
-            unknowns=int(found.flow.evidence["unknowns"]),
-            value=found.value,
-            estimate=found.estimate,
-        )
-        progress(
-            f"{wish.target} {step.value:.9g} {found.unit}, relative error about {step.estimate:.1e}"
-        )
+        if device.dimension == 3 and not steps:
+            drawn = layers_of()
+        found, step = _seen(case, device, progress, of_any)
         if best is None or step.estimate < best[1].estimate:
-            best = device, found
+            best, parameters = (device, found), wanted.parameters
         steps.append(step)
         if step.estimate <= (wish.tolerance or 0.0) or _stalled(steps):
             break
-        goal = _SAFETY * wish.tolerance if wish.tolerance else _STEP * step.estimate
-        wanted = on_root(device.comm, lambda e=found.errors, g=goal: next_sizes(e, g))  # type: ignore[misc]
+        now = drawn and drawn.with_values(wanted.parameters)
+        if now:
+            stuck = len(steps) > 1 and step.estimate > _STUCK * steps[-2].estimate
+            limit = on_root(device.comm, _limit(now, found.errors, wish.tolerance, stuck))
+        if limit:
+            break
+        wanted = on_root(device.comm, _next(now, found.errors, wish.tolerance))
     assert best is not None
-    device, kept = best
-    return (
-        device,
-        kept.flow,
-        Adaptivity(
-            target=wish.target,
-            unit=kept.unit,
-            tolerance=wish.tolerance,
-            steps=tuple(steps),
-            kept=int(np.argmin([s.estimate for s in steps])),
-        ),
+    report = Adaptivity(
+        target=wish.target,
+        unit=best[1].unit,
+        tolerance=wish.tolerance,
+        steps=tuple(steps),
+        kept=_kept(steps),
+        limit=limit,
+        parameters=parameters,
     )
+    return best[0], best[1].flow, report
+
+
+def _seen(
+    case: Case, device: Device, progress: Progress, of_any: Indicator
+) -> tuple[Indicated, Step]:
+    """What a mesh tells."""
+    solid, wish = device.dimension == 3, case.mesh.adapt
+    assert wish is not None
+    indicate = of_any
+    if targets.is_of_flow(case):
+        indicate = _recovered if solid else _solved_twice
+    elif solid and case.flow.kinetic:
+        text = f'found "{wish.target}"; with the kinetic model in 3D meshes are adapted to'
+        text += " conductance, currents, potentials, resistances and moments of the flow"
+        raise CaseError(("mesh.adapt.target", text))
+    found = indicate(case, device, progress)
+    step = Step(
+        cells=device.cells,
+        unknowns=int(found.flow.evidence["unknowns"]),
+        value=found.value,
+        estimate=found.estimate,
+    )
+    progress(
+        f"{wish.target} {step.value:.9g} {found.unit}, relative error about {step.estimate:.1e}"
+    )
+    return found, step
+
+
+def _limit(
+    drawn: Layered, errors: CellErrors, tolerance: float | None, stuck: bool
+) -> Callable[[], str]:
+    return lambda: drawn.limit(errors, tolerance, stuck=stuck)
+
+
+def _next(
+    drawn: Layered | None, errors: CellErrors, tolerance: float | None
+) -> Callable[[], SizeField]:
+    """What finds the next sizes."""
+    goal = _SAFETY * tolerance if tolerance else _STEP * float(errors.share.sum())
+    return lambda: (drawn.next_sizes if drawn else next_sizes)(errors, goal)
+
+
+def _kept(steps: Sequence[Step]) -> int:
+    return int(np.argmin([step.estimate for step in steps]))
 
 
 def _solved_twice(case: Case, device: Device, progress: Progress) -> Indicated:
@@ -239,39 +286,48 @@ def _recovered(case: Case, device: Device, progress: Progress) -> Indicated:
     ).solve()
     values, unit = targets.values(case, flow)
     value, comm = _largest(values), device.comm
-    share = np.zeros(len(device.cell_region))
+    share, along = np.zeros(len(device.cell_region)), np.zeros((len(device.cell_region), 3))
     for pair in targets.drives(case, flow):
         if targets.is_moment(case):
             assert flow.state is not None
             lost = recovery.lost(flow.state(pair[0])[0], flow.order + 1)
-            share += absolute_curl(lost) * targets.weights(case, flow)
+            own = absolute_curl(lost) * targets.weights(case, flow)
+            share += own
+            along += own[:, None] * recovery.shares(lost)
         else:
             gaps = [_gap(flow, drive) for drive in _different(pair)]
-            own = np.sqrt(gaps[0] * gaps[-1])
+            own = np.sqrt(gaps[0][0] * gaps[-1][0])
+            axes = (gaps[0][1] + gaps[-1][1]) / 2
             # The worst of several numbers: its cells, not the sum over all.
+            along = np.where((own > share)[:, None], own[:, None] * axes, along)
             share = np.maximum(share, own)
     found = cell_errors(
         concatenated(comm, cells_of(device).corners * device.extent),
-        concatenated(comm, share)[:, None],
+        concatenated(comm, np.column_stack([share, along])),
         np.zeros((device.cells, 2)),
         power=float(flow.order if targets.is_moment(case) else 2 * flow.order),
         corner_power=CORNER_POWERS[case.flow.model],
     )
     size = abs(value) or 1.0
-    return Indicated(
-        flow=flow, value=value, unit=unit, errors=replace(found, share=found.parts[:, 0] / size)
-    )
+    return Indicated(flow=flow, value=value, unit=unit, errors=by_axis(found, size))
 
 
-def _gap(flow: Flow, drive: np.ndarray) -> np.ndarray:
-    """The energy of what a flow leaves out for potentials of its ports, W, (c,)."""
+def by_axis(found: CellErrors, size: float) -> CellErrors:
+    """With shares of an error from its first part, by axis from the others, over a size."""
+    return replace(found, share=found.parts[:, 0] / size, along=found.parts[:, 1:] / size)
+
+
+def _gap(flow: Flow, drive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a flow leaves out for potentials of its ports: energy, W, (c,), and shares of axes."""
     assert flow.state is not None
     if not flow.kinetic:
-        return recovery.gap(flow, *flow.state(drive))[1]
+        lost, power = recovery.gap(flow, *flow.state(drive))
+        return power, recovery.shares(lost)
     moments = _moments(flow, drive)
     # At edges few cells around a vertex make polynomials that are far too large.
     parts = recovery.lost(moments, flow.order + 1), recovery.highest(moments)
-    return _MOMENTS * np.minimum(*(kinetic_energy(flow, part) for part in parts))
+    power = np.minimum(*(kinetic_energy(flow, part) for part in parts))
+    return _MOMENTS * power, recovery.shares(parts[0])
 
 
 def _largest(values: np.ndarray) -> float:

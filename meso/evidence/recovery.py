@@ -2,9 +2,12 @@
 
 Around each vertex a polynomial of degree k + 1 is fitted to the values in the cells that meet
 there; in a cell the polynomials of its vertices are blended (Z. Zhang and A. Naga 2005). What this
-differs by from the solution estimates its error. It costs no solution. In space, the energy of that
-is 0.46 to 0.94 of the error of conductances of smooth flows, and five times the error at re-entrant
-edges (docs/verification.md): it counts 2.5 times.
+differs by from the solution estimates its error. Where most cells do not determine such
+polynomials, as in a single layer, those of degree k - 1 tell more than the error. It costs no
+solution.
+
+In space, the energy of that is 0.46 to 0.94 of the error of conductances of smooth flows, and five
+times the error at re-entrant edges (docs/verification.md): it counts 2.5 times.
 """
 
 from __future__ import annotations
@@ -17,10 +20,11 @@ from numpy.polynomial.polynomial import polyvander
 from meso.device import Device
 from meso.discrete.cells import cells_of, lagrange
 from meso.discrete.expressions import interpolated
-from meso.discrete.fields import Field, cellwise
+from meso.discrete.fields import Field, cellwise, gradient
 from meso.equations import ohmic
 from meso.evidence.indicators import energy
 from meso.flow.result import Flow
+from meso.mpi import total
 from meso.observables.derived import symbols
 
 #: What the energy counts.
@@ -81,6 +85,22 @@ def highest(field: Field) -> Field:
     return cellwise(field.name, field.unit, device, k, rest)
 
 
+def shares(field: Field) -> np.ndarray:
+    """How much of what is left out varies along each axis within a cell, (c, d); 1 in all.
+
+    Squares of slopes times extents of the cell. In extruded cells what layers leave out varies
+    across them alone, and what the surface leaves out along it.
+    """
+    cells = cells_of(field.device)
+    points, weights = cells.quadrature(2 * field.highest)
+    out = np.zeros((cells.count, cells.dimension))
+    for batch, _ in cells.batches(8 * len(points) * field.components):
+        slopes = gradient(field, points, batch) ** 2
+        out[batch] = np.tensordot(slopes.sum(axis=3), weights, (1, 0))
+    out *= np.ptp(cells.corners, axis=1) ** 2
+    return out / np.maximum(out.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+
+
 def _lost(
     field: Field,
     own: np.ndarray,
@@ -97,7 +117,7 @@ def _lost(
     whole = np.zeros(at.shape[:2])
     for i, node in enumerate(lagrange(field.device, 1).dofs[own].T):
         weight = shares[:, i] * known[node][:, None]
-        local = (at - center[node][:, None]) / size[node][:, None, None]
+        local = (at - center[node][:, None]) / size[node][:, None]
         values += weight[..., None] * (_monomials(local, powers) @ fits[node])
         whole += weight
     present = field.table(points) @ field.values[own]
@@ -118,7 +138,7 @@ def _fits(
     at, values = cells.positions(own, points), field.table(points) @ field.values[own]
     sums = np.zeros((space.nodes, n, n + m))
     for node in space.dofs[own].T:
-        basis = _monomials((at - center[node][:, None]) / size[node][:, None, None], powers)
+        basis = _monomials((at - center[node][:, None]) / size[node][:, None], powers)
         np.add.at(sums, node, basis.swapaxes(1, 2) @ np.concatenate([basis, values], axis=2))
     if device.comm.size > 1:
         flat = sums.reshape(space.nodes, -1)
@@ -127,19 +147,33 @@ def _fits(
     eigenvalues, vectors = np.linalg.eigh(sums[..., :n])
     known = eigenvalues[:, 0] > _DETERMINED * eigenvalues[:, -1]
     scale = np.where(known[:, None], eigenvalues, 1.0)[..., None]
-    return vectors @ (vectors.swapaxes(1, 2) @ sums[..., n:] / scale), known.astype(float)
+    fits = vectors @ (vectors.swapaxes(1, 2) @ sums[..., n:] / scale)
+    if _few(device, own, known):
+        low = powers.sum(axis=1) <= powers.sum(axis=1).max() - 2
+        part = sums[:, low]
+        fits[:] = 0.0
+        fits[:, low] = np.linalg.pinv(part[..., :n][..., low], hermitian=True) @ part[..., n:]
+        known[:] = eigenvalues[:, -1] > 0
+    return fits, known.astype(float)
+
+
+def _few(device: Device, own: np.ndarray, known: np.ndarray) -> bool:
+    """Whether most of some cells have no vertex whose polynomial is known, on all ranks."""
+    without = ~known[lagrange(device, 1).dofs[own]].any(axis=1)
+    many, every = total(device.comm, np.array([without.sum(), len(own)], dtype=float))
+    return bool(many > every / 2)
 
 
 def _places(device: Device) -> tuple[np.ndarray, np.ndarray]:
-    """Of each vertex: scaled position, (v, d), and the mean size of the cells around, (v,)."""
+    """Of each vertex: scaled position, and the mean extents of the cells around, (v, d) both."""
     space, corners = lagrange(device, 1), cells_of(device).corners
     center = np.zeros((space.nodes, corners.shape[2]))
     center[space.dofs] = corners
-    longest = np.linalg.norm(corners[:, :, None] - corners[:, None], axis=3).max(axis=(1, 2))
-    size, many = np.zeros((2, space.nodes))
-    np.add.at(size, space.dofs, longest[:, None])
+    size, many = np.zeros_like(center), np.zeros(space.nodes)
+    np.add.at(size, space.dofs, np.ptp(corners, axis=1)[:, None])
     np.add.at(many, space.dofs, 1.0)
-    return center, space.shared_sum(size) / np.maximum(space.shared_sum(many), 1.0)
+    whole = np.stack([space.shared_sum(column) for column in size.T], axis=1)
+    return center, whole / np.maximum(space.shared_sum(many), 1.0)[:, None]
 
 
 def _powers(dimension: int, degree: int) -> np.ndarray:

@@ -109,6 +109,8 @@ class SizeField:
     points: np.ndarray  # vertices, shape (n, d)
     triangles: np.ndarray  # cells, in space tetrahedra, shape (c, d + 1)
     sizes: np.ndarray  # largest size at each vertex, shape (n,)
+    # Values of parameters of the drawing, in its unit, that say how fine the mesh is.
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def anything(cls) -> SizeField:

@@ -47,6 +47,7 @@ class CellErrors:
     corner: np.ndarray  # vertices around which a higher degree does not help, shape (n,)
     power: float  # of the size by which the share of a cell falls
     corner_power: float  # the same at a corner
+    along: np.ndarray | None = None  # in space, the share by the axes that it varies along, (c, d)
 
     @property
     def at_corner(self) -> np.ndarray:
@@ -95,11 +96,12 @@ def cell_errors(
     )
 
 
-def next_sizes(errors: CellErrors, goal: float) -> SizeField:
+def next_sizes(errors: CellErrors, goal: float, more: float = _MORE_CELLS) -> SizeField:
     """Sizes, graded, that reach an error with about the fewest cells.
 
     Refining a smooth cell to r times its size costs r^-d cells and leaves r^power of its share;
-    at a corner it costs log(1/r) cells. Both stand in the same ratio in the optimum.
+    at a corner it costs log(1/r) cells. Both stand in the same ratio in the optimum. There are at
+    most ``more`` times as many cells.
     """
     points, triangles, at_corner = errors.points, errors.triangles, errors.at_corner
     d = points.shape[1]
@@ -118,7 +120,7 @@ def next_sizes(errors: CellErrors, goal: float) -> SizeField:
         found = (errors.share * errors.ratios(np.exp(middle) * total) ** powers).sum()
         low, high = (middle, high) if found < goal else (low, middle)
     smallest = _SMALLEST * np.ptp(points, axis=0).max()
-    edges, most = _edges(triangles), min(_MORE_CELLS * len(triangles), _MAX_CELLS[d])
+    edges, most = _edges(triangles), min(more * len(triangles), _MAX_CELLS[d])
     while True:
         new = errors.ratios(np.exp(low) * total) * size
         wanted = np.full(len(points), np.inf)

@@ -21,7 +21,7 @@ from meso.errors import CaseError, GeometryError
 from meso.geometry import drawing
 from meso.geometry.coarse import Coarse, coarse_mesh, forget_coarse_sizes
 from meso.geometry.coincident import check_coincident
-from meso.geometry.layers import PER_POWER, Layer, Sizes, cells_of_field, cells_of_layer
+from meso.geometry.layers import PER_POWER, Layer, SizeField, Sizes, cells_of_field, cells_of_layer
 from meso.geometry.scripts import blanked, read_text
 from meso.geometry.shape import GROWTH, curvatures, graded, junctions, shape_sizes, turns
 from meso.geometry.simplices import facet_measures, mean_density, measures
@@ -69,18 +69,7 @@ def mesh_drawing(
     if dimension == 2:
         check_coincident(path)
     elif _is_structured(path, 3):
-        if sizes.wanted:
-            text = (
-                f"adapt is for 2D drawings, and solids of free tetrahedra; {path.name} has layers,"
-                " which Gmsh makes as they are drawn, whatever sizes a solution asks for; refine"
-                " them by the parameters of the drawing (meso sweep), or draw it without Layers"
-            )
-            raise CaseError(("mesh.adapt", text))
-        # Its own layers and points say what they want; fields would not act on the layers.
-        gmsh.option.setNumber("Mesh.MeshSizeMax", bulk)
-        drawing.generate(path, 2)
-        announce(_layered_cells())
-        drawing.generate(path, 3)
+        _mesh_layers(path, sizes.wanted, bulk, announce)
         return False
     largest = sides.max() / 12 if dimension == 3 else min(bulk, sides.max() / 12)
     coarse = coarse_mesh(path, dimension, largest, announce)
@@ -120,6 +109,27 @@ def mesh_drawing(
     return flat is not None
 
 
+def _mesh_layers(
+    path: Path, wanted: SizeField | None, bulk: float, announce: Callable[[float], None]
+) -> None:
+    """Mesh volumes with cells as they are drawn; sizes only act on surfaces that are extruded."""
+    if wanted and not _has_layers(path):
+        text = (
+            f"{path.name} has transfinite volumes, which Gmsh makes as they are drawn, whatever"
+            " sizes a solution asks for; refine them by the parameters of the drawing (meso"
+            " sweep), or draw it with Layers or free tetrahedra"
+        )
+        raise CaseError(("mesh.adapt", text))
+    gmsh.option.setNumber("Mesh.MeshSizeMax", bulk)
+    if wanted and len(wanted.triangles):
+        field = _background(wanted.points, wanted.triangles, wanted.sizes)
+        gmsh.model.mesh.field.setAsBackgroundMesh(field)
+        gmsh.option.setNumber("Mesh.MeshSizeExtendFromBoundary", 0)
+    drawing.generate(path, 2)
+    announce(_layered_cells())
+    drawing.generate(path, 3)
+
+
 def _mesh_with(path: Path, fields: list[int], bulk: float, dimension: int) -> None:
     """Mesh anew with the smallest of some fields, and of the size ``bulk``."""
     if fields:
@@ -140,6 +150,10 @@ def _is_structured(path: Path, dimension: int) -> bool:
         return False
     words = {2: r"\bTransfinite\s+Surface\b", 3: r"\bLayers\s*\{|\bTransfinite\s+Volume\b"}
     return bool(re.search(words[dimension], blanked(read_text(path))))
+
+
+def _has_layers(path: Path) -> bool:
+    return bool(re.search(r"\bLayers\s*\{", blanked(read_text(path))))
 
 
 def _refuse_many(path: Path, sides: np.ndarray, dimension: int, cells: float) -> None:

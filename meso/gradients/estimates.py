@@ -22,17 +22,18 @@ from typing import Any
 import numpy as np
 
 from meso.constants import HBAR
-from meso.discrete.fields import Field
-from meso.discrete.sampling import probe_points
+from meso.discrete.cells import cells_of
+from meso.discrete.fields import Field, difference
 from meso.errors import CaseError, ConvergenceError
 from meso.evidence import adapting, recovery
-from meso.evidence.indicators import absolute_curl
+from meso.evidence.indicators import absolute_curl, last_degrees
 from meso.flow.result import Flow
-from meso.gradients import indicating, moments, outputs
+from meso.geometry.refinement import cell_errors
+from meso.gradients import densities, indicating, moments, outputs, pointwise
 from meso.gradients.adjoint import Terminals
 from meso.gradients.differences import settled
 from meso.gradients.inputs import moved
-from meso.mpi import total
+from meso.mpi import concatenated, total
 from meso.observables.accumulation import couplings
 from meso.observables.nearest import Division, walls_of
 from meso.observables.surface import PARTS
@@ -44,10 +45,15 @@ _MOMENT = re.compile(
     r"(?P<place>.+)\.((?P<channel>orbital|spin)_moment(_(?P<axis>[xyz]))?"
     r"|(?P<component>\w+)\.diffusive_moment)"
 )
+#: The same for the inverse effect, alone and where it acts back: there the error of the change of a
+#: flow is that of a small difference.
+_SURE_OF_INVERSE = 1.5, 3.0
+#: The same for errors at points in space, of what is recovered.
+_AT_POINTS_IN_SPACE = 1.25
+#: Numbers that densities of angular momentum make.
+_OF_DENSITIES = re.compile(r"(^|\.)(inverse|angular_momentum|diffusive_\w+)(\.|$)")
 #: Cells in 2D up to which the estimate takes less than half of `meso run` (measured: 0.2 to 0.45).
 CHEAP = 12_000
-#: Change of a number over the largest of its kind that is no error of the mesh.
-_ROUNDING = 1e-13
 #: Least error of a number over the largest of its kind: one of them may be right by chance.
 _ALIKE = 0.1
 #: The change over its estimate, that errors of smooth flows are not underestimated by a hair.
@@ -55,6 +61,8 @@ _SURE = 1.1
 #: What is told of what moments in 3D change by where they are divided half as finely. It is three
 #: times the error for lines that bend; less counts where it changes sign.
 _BENT = 0.5
+#: The same for errors at points, which fall more slowly (a fine layer in few cells: 1.12).
+_SURE_AT_POINTS = 1.3
 
 
 def is_cheap(result: Result) -> bool:
@@ -78,8 +86,18 @@ def with_errors(result: Result, *, progress: Callable[[str], None] = lambda text
     except (CaseError, ConvergenceError) as error:
         # There is no degree more, no memory for it, or no solution; the result itself is good.
         progress(f"errors of the mesh are not known: {error}")
-        return result
-    return replace(result, mesh_errors=found)
+        found = {}
+    return _with(result, found)
+
+
+def _with(result: Result, found: Mapping[str, float | None]) -> Result:
+    """With errors, 0 where a number has none, and the names of those of which nothing is known."""
+    every = [*outputs.values(result), *pointwise.further(result), *pointwise.names(result)]
+    return replace(
+        result,
+        mesh_errors={name: error for name, error in found.items() if error},
+        without_estimate=tuple(name for name in every if found.get(name) is None),
+    )
 
 
 def _kind(name: str) -> str:
@@ -91,30 +109,56 @@ def _kind(name: str) -> str:
 
 def _by_degree(result: Result) -> dict[str, float]:
     case = moved(settled(result), {"flow.order": result.flow.order + 1, "flow.estimate": False})
-    flow, densities = result.terms
+    flow, own = result.terms
     finer = run(
         case,
         comm=result.device.comm,
         device=result.device,
         terms=flow,
-        angular_momentum_terms=densities,
+        angular_momentum_terms=own,
         derived=result.derived,
     )
-    before, after = outputs.values(result), outputs.values(finer)
+    before, after = (outputs.values(r) | pointwise.further(r) for r in (result, finer))
     changes = {name: abs(after.get(name, value) - value) for name, value in before.items()}
     size, largest = _largest(before), _largest(changes)
     factors, least = adapting.unseen(result.flow, finer.flow)
-    out = {}
-    for name, change in changes.items():
-        kind = _kind(name)
+    slow = _unseen_of_densities(result, finer)
+    two_way = _SURE_OF_INVERSE[densities.is_coupled(result)]
+    out = {n: 0.0 for n in before if n in after and not n.endswith(pointwise.FITTED)}
+    for name in out:
+        change, kind = changes[name], _kind(name)
         # What contacts are given, or is known by the sum of all currents, has no error.
-        if change > _ROUNDING * size[kind]:
+        if change > pointwise.ROUNDING * size[kind]:
             change = max(change, least * size[kind], _ALIKE * largest[kind])
-            out[name] = _SURE * factors["moment" in name] * change
+            factor = factors["moment" in name]
+            if _OF_DENSITIES.search(name):
+                factor = max(factor, slow)
+            out[name] = (two_way if name.startswith("inverse.") else _SURE) * factor * change
     for name, change in _divided(result).items():
-        if name in out:
+        if out.get(name):
             out[name] += _SURE * change
-    return out | _along_probes(result, finer, factors)
+    sure, at_points = _SURE_AT_POINTS * max(factors[1], slow), pointwise.errors(result, finer)
+    return out | {name: sure * error for name, error in at_points.items()}
+
+
+def _unseen_of_densities(result: Result, finer: Result) -> float:
+    """Error of densities of angular momentum over what a degree more changes, in 2D."""
+    one, other = result.angular_momentum, finer.angular_momentum
+    if one is None or other is None:
+        return 1.0
+    omega = other.densities.potential
+    lost = difference(omega, one.densities.potential)
+    parts, comm = indicating.diffused(other.problem, lost, lost), result.device.comm
+    found = cell_errors(
+        concatenated(comm, cells_of(result.device).corners * result.device.extent),
+        concatenated(comm, parts)[:, None],
+        concatenated(comm, last_degrees(omega)),
+        power=1.0,
+        corner_power=adapting.CORNER_POWERS["ohmic"],
+    )
+    own = found.parts[:, 0]
+    whole = float(own.sum())
+    return float(adapting.left(found, one.densities.order) @ own) / whole if whole else 1.0
 
 
 def _divided(result: Result) -> dict[str, float]:
@@ -157,20 +201,6 @@ def _divided(result: Result) -> dict[str, float]:
     return out
 
 
-def _along_probes(result: Result, finer: Result, factors: tuple[float, float]) -> dict[str, float]:
-    """Largest errors of fields along probes, as "probe.NAME.FIELD_UNIT"."""
-    out = {}
-    for name, probe in result.case.output.probes.items():
-        points = probe_points(probe, result.device.dimension)
-        before, after = (r.sample(points, resolution=probe.resolution) for r in (result, finer))
-        for field_, values in before.items():
-            change = np.abs(after.get(field_, values) - values)
-            if np.isfinite(change).any() and np.nanmax(change) > _ROUNDING * np.nanmax(abs(values)):
-                key = f"probe.{name}.{field_}_{result.fields[field_].unit}"
-                out[key] = _SURE * factors[1] * float(np.nanmax(change))
-    return out
-
-
 def _largest(values: Mapping[str, float]) -> dict[str, float]:
     """Largest size of each kind of number."""
     out: dict[str, float] = {}
@@ -202,13 +232,15 @@ class _Mixes(Terminals):
 
 
 def _recovered(result: Result) -> dict[str, float]:
-    flow, comm, columns = result.flow, result.device.comm, outputs.values(result)
     if any(result.terms):
         return {}
+    flow, comm, columns = result.flow, result.device.comm, outputs.values(result)
     density, power = recovery.gap(flow, flow.fields["current_density"], flow.fields["potential"])
     driven, mixes = float(total(comm, power.sum())), _Mixes(flow)
     roots = np.sqrt(_units(flow, driven)) if not flow.periodic else np.empty(0)
-    out = _moments(result, density)
+    at_points = pointwise.errors(result, pointwise.recovered(result))
+    out = {name: _AT_POINTS_IN_SPACE * error for name, error in at_points.items()}
+    out |= _moments(result, density)
     if result.case.flow.estimate and result.angular_momentum is not None:
         out |= indicating.recovered(result)
     for name, change in _divided(result).items() if out else ():
@@ -227,7 +259,9 @@ def _recovered(result: Result) -> dict[str, float]:
             found: Any = mixes.resistance(wish.current, wish.voltage)
         else:
             found = mixes.named(short)
-        if found is not None and found[0].left.any():
+        if found is not None and not found[0].left.any():
+            out[column] = 0.0  # given
+        elif found is not None:
             left, right = (roots @ np.abs(_centred(x)) for x in (found[0].left, found[0].right))
             right = np.sqrt(driven) if found[0].right is mixes.V else right
             out[column] = float(left * right)

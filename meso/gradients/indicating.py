@@ -265,18 +265,25 @@ def _by_degree(coarse: _Seen, fine: _Seen, value: float, change: float) -> CellE
 def _recovered(seen: _Seen, value: float) -> CellErrors:
     """Shares of cells in the error that is recovered."""
     flow = seen.flow
-    share = recovery.gap(flow, *seen.state)[1]
+    density, share = recovery.gap(flow, *seen.state)
+    axes = recovery.shares(density)
     if seen.dual is not None:
-        share = np.sqrt(share * recovery.gap(flow, *seen.dual)[1])
+        other, theirs = recovery.gap(flow, *seen.dual)
+        share, axes = np.sqrt(share * theirs), (axes + recovery.shares(other)) / 2
+    along = share[:, None] * axes
     if seen.problem is not None:
         assert seen.omega and seen.lambda_
         lost = [recovery.lost(field, flow.order + 1) for field in (seen.omega, seen.lambda_)]
-        of_flow = 0.0 if seen.dual is None else share
-        share = of_flow + recovery.COUNTS * diffused(seen.problem, *lost) + seen.divided
+        of_flow = 0.0 if seen.dual is None else 1.0
+        own = recovery.COUNTS * diffused(seen.problem, *lost)
+        share = of_flow * share + own + seen.divided
+        axes = (recovery.shares(lost[0]) + recovery.shares(lost[1])) / 2
+        along = of_flow * along + own[:, None] * axes
     size = value if seen.problem or seen.dual is not None else _whole(seen)
-    degrees = np.zeros((len(share), 2))
-    found = _cell_errors(seen, share[:, None] / size, degrees, power=2.0 * flow.order)
-    return replace(found, share=found.parts[:, 0])
+    found = _cell_errors(
+        seen, np.column_stack([share, along]), np.zeros((len(share), 2)), power=2.0 * flow.order
+    )
+    return adapting.by_axis(found, size)
 
 
 def _cell_errors(

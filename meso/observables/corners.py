@@ -118,7 +118,8 @@ def singular_corners(device: Device, boundaries: Mapping[str, Boundary]) -> tupl
 def extrema(field: Field, corners: Sequence[Corner]) -> Extrema:
     """Extrema of a field away from singular corners, the same on every rank."""
     low, high = field.extrema()
-    size, owner = magnitudes(field.values), _nearest(field, corners)
+    nodes = field.data.function_space.element.basix_element.points
+    size, owner = magnitudes(field.values), nearest(field.device, nodes, corners)
     comm, free = field.device.comm, size[owner < 0]
     own_low = smallest(comm, free.min(initial=np.inf))
     own_high = largest(comm, free.max(initial=-np.inf))
@@ -293,24 +294,24 @@ def _along(ends: np.ndarray, step: float) -> np.ndarray:
     return np.concatenate(out)
 
 
-def _nearest(field: Field, corners: Sequence[Corner]) -> np.ndarray:
-    """The corner whose neighbourhood holds each node of this rank's cells, or -1, shape (c, n)."""
-    cells, extent = cells_of(field.device), field.device.extent
-    nodes = field.data.function_space.element.basix_element.points
-    owner, nearest = (
-        np.full((cells.count, len(nodes)), -1),
-        np.full((cells.count, len(nodes)), np.inf),
-    )
+def nearest(device: Device, points: np.ndarray, corners: Sequence[Corner]) -> np.ndarray:
+    """The corner whose neighbourhood holds each of some reference points of cells, or -1.
+
+    In all cells of this rank, shape (c, q).
+    """
+    cells, extent = cells_of(device), device.extent
+    shape = (cells.count, len(points))
+    owner, distance = np.full(shape, -1), np.full(shape, np.inf)
     vertices = cells.corners * extent
     center = vertices.mean(axis=1)
     size = np.linalg.norm(np.ptp(vertices, axis=1), axis=1)
     for i, corner in enumerate(corners):
         tree = cKDTree(corner.points)
         near = np.flatnonzero(tree.query(center)[0] < corner.radius + size)
-        far = tree.query(cells.positions(near, nodes) * extent)[0]
+        far = tree.query(cells.positions(near, points) * extent)[0]
         # The polynomials of the cells at a corner have nothing to say either.
         far[tree.query(vertices[near])[0].min(axis=1, initial=np.inf) < 1e-9 * extent] = 0.0
-        closer = (far < corner.radius) & (far < nearest[near])
+        closer = (far < corner.radius) & (far < distance[near])
         owner[near] = np.where(closer, i, owner[near])
-        nearest[near] = np.where(closer, far, nearest[near])
+        distance[near] = np.where(closer, far, distance[near])
     return owner

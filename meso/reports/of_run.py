@@ -268,6 +268,8 @@ def _certainty(found: Mapping[str, Any]) -> Iterator[Node]:
     if "estimated_errors" in found["mesh"]:
         seen = True
         yield tag("p", "Errors marked “mesh” are estimates of what the discretisation leaves.")
+    if without := found["mesh"].get("no_estimate"):
+        yield tag("p", f"No estimate of the error of: {', '.join(without)}.")
     if form := found.get("closed_form"):
         text = f"This device has an exact solution ({form['name']}), which figures show dashed."
         yield tag("p", text)
@@ -285,8 +287,17 @@ def _extrema(found: Mapping[str, Any]) -> Iterator[Node]:
     for name, one in found["extrema"].items():
         density = one["unit"].startswith("J_s_")
         unit = one["unit"].replace("J_s_", "hbar_") if density else one["unit"]
-        pairs = [one.get(k) for k in ("min", "max")] + [*one.get("everywhere", {}).values()]
-        cells = [with_unit(x / HBAR if density else x, unit) for x in pairs if x is not None]
+        scale = HBAR if density else 1.0
+        known = found["mesh"].get("estimated_errors", {})
+        pairs = [
+            (one.get(k), known.get(f"extrema.{name}.{k}_{one['unit']}")) for k in ("min", "max")
+        ]
+        pairs += [(value, None) for value in one.get("everywhere", {}).values()]
+        cells = [
+            with_unit(x / scale, unit, {"mesh": error / scale} if error else {})
+            for x, error in pairs
+            if x is not None
+        ]
         ends = [[*cells[2], " … ", *cells[3]]] if len(cells) > 2 else []
         rows.append([one.get("label", name.replace("_", " ")), *cells[:2], *ends])
     rows = [row for row in rows if len(row) > 1]

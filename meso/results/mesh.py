@@ -69,7 +69,7 @@ def source(
     drawing = Source(
         path=geometry.file,
         unit=unit,
-        parameters=dict(geometry.parameters),
+        parameters={**geometry.parameters, **(wanted.parameters if wanted else {})},
         sizes=Sizes(
             order=case.flow.degree,
             bulk=None if mesh.size is None else mesh.size / unit,

@@ -57,6 +57,7 @@ class Result:
         mesh_errors: Estimated errors that the mesh leaves in the numbers of an ohmic or
             hydrodynamic flow, by column of a sweep's table, in its unit; empty where nobody
             asked: :func:`meso.gradients.with_errors`.
+        without_estimate: Numbers whose errors were asked for, but are not known, by the same names.
         terms: What the caller added to the weak forms of the flow, and of the densities.
     """
 
@@ -77,6 +78,7 @@ class Result:
     uncertainties: Mapping[str, Uncertainty] = field(default_factory=dict)
     terms: tuple[tuple[Term, ...], tuple[Term, ...]] = ((), ())
     mesh_errors: Mapping[str, float] = field(default_factory=dict)
+    without_estimate: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.extrema is None:

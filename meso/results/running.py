@@ -26,8 +26,10 @@ from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.kinetic import Kinetic
 from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow, check_device
+from meso.geometry import gmsh_process
+from meso.geometry.layered import Layered
 from meso.geometry.layers import SizeField
-from meso.mpi import failing_together
+from meso.mpi import failing_together, on_root
 from meso.observables import corners
 from meso.observables.accumulation import EdgeMoment, edge_moments
 from meso.observables.derived import derive
@@ -155,10 +157,10 @@ def run(
     with failing_together(comm), announced(progress):
         with located(case):
             _check(case, terms, angular_momentum_terms, device)
-            flow, evidence = _solve(case, build, clock, earlier, terms, gradients)
+            flow, evidence = _solve(case, build, comm, clock, earlier, terms, gradients)
             flow, part = _densities(case, diffusions.get(id(flow.device)), flow, clock, gradients)
         with clock.phase("orbital", "vorticity and orbital density"):
-            fields, moments, spins = _fields(case, flow, derived)
+            fields, moments, spins = fields_of(case, flow, derived)
         if part is not None:
             fields |= part.fields | _totals(part, fields)
         found = corners.extrema_of(flow, fields)
@@ -230,6 +232,7 @@ class _Clock:
 def _solve(
     case: Case,
     build: Callable[..., Device],
+    comm: MPI.Comm,
     clock: _Clock,
     earlier: Flow | None,
     terms: Sequence[Term],
@@ -245,7 +248,9 @@ def _solve(
         from meso.gradients.indicating import indicated  # stands above results
 
         with clock.phase("solve", f"adapting the mesh to the {case.mesh.adapt.target}"):
-            device, flow, adaptivity = adapt(case, build, clock.progress, indicated)
+            device, flow, adaptivity = adapt(
+                case, build, clock.progress, indicated, lambda: _layers(case, comm)
+            )
             if case.flow.kinetic:
                 flow, convergence = solve(case, device, clock.progress, flow, keep=keep)
         clock.seconds["solve"] -= clock.seconds["mesh"]
@@ -260,6 +265,21 @@ def _solve(
         with clock.phase("bounds", "bounds of the conductance"):
             bounds = conductance_bounds(flow)
     return flow, {"adaptivity": adaptivity, "convergence": convergence, "bounds": bounds}
+
+
+def _layers(case: Case, comm: MPI.Comm) -> Layered | None:
+    """What a drawing says of layers that a mesh is to be adapted in; None where it has none."""
+    wish, name = case.mesh.adapt, case.geometry.file.name
+    drawing = source(case, SizeField.anything(), comm=comm)
+    found = on_root(comm, lambda: gmsh_process.call("geometry.drawn.layers", drawing))
+    assert wish is not None
+    if found is None:
+        if given := wish.layers or wish.size:
+            text = f'found "{given[0]}", but {name} has no layers of cells'
+            raise CaseError((f"mesh.adapt.{'layers' if wish.layers else 'size'}", text))
+        return None
+    is_free, parameters = found
+    return Layered.of(name, is_free, parameters, (wish.layers, wish.size))
 
 
 def _alike(flow: Flow, case: Case, device: Device) -> bool:
@@ -365,7 +385,7 @@ def _totals(part: report.Part, fields: dict[str, Field]) -> dict[str, Field]:
     return report.totals(part, fields)
 
 
-def _fields(
+def fields_of(
     case: Case, flow: Flow, own: Mapping[str, Derived]
 ) -> tuple[dict[str, Field], tuple[EdgeMoment, ...], tuple[EdgeMoment, ...]]:
     """Fields that follow from a flow, and the orbital moments and spins of its walls."""

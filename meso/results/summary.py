@@ -63,6 +63,7 @@ def summary(result: Result) -> dict[str, Any]:
             _DEVICE[device.dimension]: device.measure,
             "ranks": device.comm.size,
             **({"estimated_errors": dict(result.mesh_errors)} if result.mesh_errors else {}),
+            **({"no_estimate": list(result.without_estimate)} if result.without_estimate else {}),
         },
         "solver": {
             "converged": True,
@@ -273,6 +274,8 @@ def _adaptivity(done: Adaptivity) -> dict[str, Any]:
         "reached": done.reached,
         "estimate_relative": done.estimate,
         "kept": done.kept,
+        **({"parameters": dict(done.parameters)} if done.parameters else {}),
+        **({"limit": done.limit} if done.limit else {}),
         "steps": [
             {
                 "cells": step.cells,
@@ -335,6 +338,7 @@ def table(result: Result) -> str:
             "",
             f"  adapted to {done.target} in {len(done.steps)} meshes: relative error about"
             f" {done.estimate:.1e}",
+            *(f"    {name} = {value:.6g}" for name, value in done.parameters.items()),
         ]
     lines += ["", *(f"  warning: {text}" for text in result.warnings)]
     return "\n".join(lines).rstrip()

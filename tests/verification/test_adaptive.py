@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import gmsh
 import numpy as np
@@ -14,6 +16,7 @@ from launching import launch
 
 import meso
 from meso import Case, CaseError, Device, Result
+from meso.exact import Ribbon
 from meso.flow import Flow, Hydrodynamic
 
 STEP = Path(__file__).parents[2] / "demos" / "step_channel" / "case.toml"
@@ -249,21 +252,112 @@ def test_corners_of_an_interface(tmp_path: Path, model: str) -> None:
     assert abs(report(found).steps[0].value / value(fine) - 1) > 3 * TOLERANCE
 
 
-def test_only_plane_drawings() -> None:
-    """Refused in 3D, before a mesh is made."""
-    bars = {
-        "geometry": {"file": str(STEP.parents[2] / "geometries" / "film.geo"), "length_unit": "nm"},
-        "mesh": {"adapt": {"target": "conductance"}},
-        "materials": {"a": {"carriers": "3d", "conductivity": "1e6 S/m", "mean_free_path": "9 nm"}},
-        "regions": {"metal": "a"},
-        "boundaries": {
-            "source": {"contact": {"potential": "1 mV"}},
-            "drain": {"contact": {"potential": "0 V"}},
-        },
-        "flow": {"model": "ohmic"},
-    }
-    with pytest.raises(CaseError, match=r"mesh\.adapt: adapt is for 2D drawings"):
-        meso.run(Case.from_dict(bars))
+#: A plate whose surface is meshed freely, and extruded in layers.
+PLATE = """
+DefineConstant[ n = {3, Name "Parameters/n"} ];
+Point(1) = {0, -25, 0, 50}; Point(2) = {100, -25, 0, 50};
+Point(3) = {100, 25, 0, 50}; Point(4) = {0, 25, 0, 50};
+Line(1) = {1, 2}; Line(2) = {2, 3}; Line(3) = {3, 4}; Line(4) = {4, 1};
+Curve Loop(1) = {1, 2, 3, 4}; Plane Surface(1) = {1};
+out[] = Extrude {0, 0, 20} { Surface{1}; Layers{n}; };
+Physical Volume("metal") = {out[1]};
+Physical Surface("surfaces") = {1, out[0]};
+Physical Surface("sides") = {out[2], out[4]};
+Physical Surface("drain") = {out[3]};
+Physical Surface("source") = {out[5]};
+"""
+SIGMA, SMOOTH = 1e6, "1 km"
+
+
+def slab(file: Path, path: float, walls: dict[str, str], adapt: dict[str, Any]) -> Case:
+    """A bar between two contacts; 100 nm long, 50 nm wide, with slip lengths of its walls."""
+    drawn = {"layers": 2, "size": 50, "length": 100, "width": 50, "thickness": 20}
+    return Case.from_dict(
+        {
+            "geometry": {
+                "file": str(file),
+                "length_unit": "nm",
+                "parameters": drawn if file.name == "film.geo" else {},
+            },
+            "mesh": {"adapt": {"target": "conductance", **adapt}},
+            "materials": {
+                "a": {
+                    "carriers": "3d",
+                    "conductivity": f"{SIGMA} S/m",
+                    "vorticity_diffusion_length": f"{path} nm",
+                }
+            },
+            "regions": {"metal": "a"},
+            "boundaries": {
+                "source": {"contact": {"potential": "1 mV"}},
+                "drain": {"contact": {"potential": "0 V"}},
+                **{name: {"wall": {"slip_length": slip}} for name, slip in walls.items()},
+            },
+            "flow": {"model": "hydrodynamic"},
+        }
+    )
+
+
+def covered(found: Result, width: float, path: float, slip: float, most: float = 4.0) -> None:
+    """The tolerance is met, and the error is covered and not far smaller; lengths in nm."""
+    exact = Ribbon(
+        width=width * 1e-9, diffusion_length=path * 1e-9, slip_rate=1e9 / slip, drive=SIGMA
+    )
+    # Across 1000 nm^2 / width, over 100 nm.
+    error = abs(value(found) / (exact.current * 1e-6 / width / 1e-7) - 1)
+    assert report(found).reached and error < report(found).tolerance
+    assert error < report(found).estimate < most * error
+
+
+def test_layers_of_a_film() -> None:
+    """Number of layers and size along them are parameters of the drawing: both follow the error."""
+    film = STEP.parents[2] / "geometries" / "film.geo"
+    walls = {"surfaces": "5 nm", "sides": SMOOTH}
+    found = meso.run(slab(film, 8, walls, {"tolerance": 1e-3}))
+    covered(found, 20, 8, 5)
+    last = report(found).parameters
+    assert last["layers"] >= 3 and last["size"] <= 25
+    assert found.summary()["adaptivity"]["parameters"] == last
+
+
+@pytest.mark.thorough
+def test_surface_of_a_plate(folder: Path) -> None:
+    """Sizes follow the walls along the surface, the height and its layers stay as they are drawn.
+
+    Where the layers count, it is said how many would do, which is true; where their number is a
+    parameter that the case names, it follows.
+    """
+    plate, fixed = folder / "plate.geo", folder / "fixed.geo"
+    plate.write_text(PLATE)
+    fixed.write_text(PLATE.replace("Layers{n}", "Layers{3}"))
+    wide = {"surfaces": SMOOTH, "sides": "1 nm"}
+    for file, adapt in ((fixed, {}), (plate, {"layers": "n"})):
+        found = meso.run(slab(file, 10, wide, {"tolerance": 1e-3, **adapt}))
+        covered(found, 50, 10, 1, most=15.0)
+        assert report(found).parameters == ({"n": ANY} if adapt else {})
+    high = {"surfaces": "1 nm", "sides": SMOOTH}
+    found = meso.run(slab(plate, 4, high, {"tolerance": 1e-3, "layers": "n"}))
+    covered(found, 20, 4, 1, most=6.0)
+    found = meso.run(slab(fixed, 4, high, {"tolerance": 1e-4}))
+    assert not report(found).reached
+    enough = int(re.search(r"about (\d+) layers would do", report(found).limit)[1])
+    plate.write_text(PLATE.replace("n = {3,", f"n = {{{enough},"))
+    more = meso.run(slab(plate, 4, high, {"tolerance": 1e-4, "steps": 1}))
+    exact = Ribbon(width=20e-9, diffusion_length=4e-9, slip_rate=1e9, drive=SIGMA)
+    assert abs(report(more).steps[0].value / (exact.current * 50e-9 / 1e-7) - 1) < 1e-4
+
+
+def test_layers_that_limit(folder: Path) -> None:
+    """A number of layers that no parameter gives: a clear message, as for a wrong name."""
+    fixed = folder / "fixed.geo"
+    fixed.write_text(PLATE.replace("Layers{n}", "Layers{3}"))
+    case = slab(fixed, 4, {"surfaces": "1 nm", "sides": SMOOTH}, {"tolerance": 1e-4})
+    found = meso.run(case)
+    assert len(report(found).steps) == 1
+    assert any("the 3 layers of fixed.geo along z limit the error" in w for w in found.warnings)
+    given = {**case.given, "mesh": {"adapt": {"target": "conductance", "layers": "m"}}}
+    with pytest.raises(CaseError, match=r'mesh\.adapt\.layers: fixed\.geo has no parameter "m"'):
+        meso.run(Case.from_dict(given))
 
 
 def test_other_targets(exact: float) -> None:
