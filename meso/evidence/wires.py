@@ -136,7 +136,8 @@ def _place(levels: tuple[Level, ...]) -> float:
 
 def _continued(levels: tuple[Level, ...]) -> np.ndarray:
     """Moments in the limit."""
-    if len(levels) < 2:
+    # Two harmonics have no correction at walls: they tell nothing of the others.
+    if len(levels) < 2 or levels[-2].harmonics == 2:
         return levels[-1].moments
     first, last = levels[-2:]
     step = last.lower - first.lower
