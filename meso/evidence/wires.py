@@ -24,8 +24,9 @@ from meso.observables.wires import wire_moments
 
 #: What an error is of the last change of a value, and of the gap between the bounds.
 CHANGE, GAP = 0.5, 0.03
-#: The same of the change with one degree less.
-MESH = 0.5
+#: The same of what one degree less changes of currents, and of moments, whose layers at walls
+#: converge slowly on coarse cells.
+MESH, MESH_MOMENT = 0.5, 1.0
 #: Part of the moment of two harmonics that is wrong even where the mean free path is short: 0.088.
 UNCORRECTED = 0.1
 #: Where in the gap the limit may be, and where it is if nobody knows.
@@ -78,14 +79,17 @@ class WireConvergence:
         if len(self.levels) < 3:
             error += gap / 2
         else:
-            error += CHANGE * abs(value - _limit(self.levels[:-1]))
+            change = abs(value - _limit(self.levels[:-1]))
+            # What two harmonics say of four tells little.
+            few = self.levels[-3].harmonics == 2
+            error += change + GAP * gap if few else CHANGE * change
         return value, min(error, max(last.upper - value, value - last.lower))
 
     @property
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Moments of the pieces over the field, and their errors, J s/V."""
         value, last = _continued(self.levels), self.levels[-1]
-        error = MESH * np.abs(last.moments - self.coarse.moments)
+        error = MESH_MOMENT * np.abs(last.moments - self.coarse.moments)
         if last.harmonics is None:
             return value, error
         step, gap = np.abs(value - last.moments), (last.upper - last.lower) / last.lower
