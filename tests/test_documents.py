@@ -208,7 +208,8 @@ def completed(block: Block, folder: Path) -> dict[str, Any]:
         file.touch()
     tables["geometry"] = {"length_unit": "nm", **geometry, "file": str(file)}
     laws = tables.setdefault("boundaries", dict(CONTACTS))
-    if not any({"contact", "periodic"} & set(law) for law in laws.values()):
+    driven = "along" not in flow  # the section of a wire has walls alone
+    if driven and not any({"contact", "periodic"} & set(law) for law in laws.values()):
         laws |= CONTACTS
     for ends in tables.get("output", {}).get("resistances", {}).values():
         for name in (*ends["current"], *ends["voltage"]):
@@ -216,7 +217,7 @@ def completed(block: Block, folder: Path) -> dict[str, Any]:
     materials = tables.setdefault("materials", {"metal": {}})
     for name in tables.setdefault("regions", {"metal": next(iter(materials))}).values():
         if "library" not in materials.setdefault(name, {}):
-            known = SHEET if flow["model"] in ("kinetic", "particles") else METAL
+            known = SHEET if driven and flow["model"] in ("kinetic", "particles") else METAL
             materials[name] = merged(known, materials[name])
     return tables
 
