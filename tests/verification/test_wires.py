@@ -112,7 +112,7 @@ def agrees(found, current: float, moment: float) -> None:
 def test_square(square, section, path, current, moment):
     found = meso.wire(kinetic(square, path, 8), device=section)
     agrees(found, current, moment)
-    assert found.conductance_error < 1e-2 * found.conductance
+    assert found.conductance_error < 1.5e-2 * found.conductance
     assert all(piece.error < 0.05 * piece.moment for piece in found.edge_moments)
     assert found.current == found.conductance * FIELD
 
