@@ -32,7 +32,7 @@ UNCORRECTED = 0.1
 #: Where in the gap the limit may be, and where it is if nobody knows.
 WITHIN, MIDDLE = (0.1, 0.5), 0.3
 #: Harmonics that "auto" begins and ends with.
-FIRST, LAST = 4, 64
+FIRST, LAST = 4, 32
 
 #: Flow with so many harmonics (None: hydrodynamic) of some degree; with an upper bound.
 Solve = Callable[[int | None, int, bool], WireFlow]
