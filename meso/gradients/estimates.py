@@ -238,8 +238,10 @@ def _recovered(result: Result) -> dict[str, float]:
     density, power = recovery.gap(flow, flow.fields["current_density"], flow.fields["potential"])
     driven, mixes = float(total(comm, power.sum())), _Mixes(flow)
     roots = np.sqrt(_units(flow, driven)) if not flow.periodic else np.empty(0)
-    at_points = pointwise.errors(result, pointwise.recovered(result))
-    out = {name: _AT_POINTS_IN_SPACE * error for name, error in at_points.items()}
+    out = dict[str, float]()
+    if result.case.flow.estimate:  # as long as a run
+        at_points = pointwise.errors(result, pointwise.recovered(result))
+        out = {name: _AT_POINTS_IN_SPACE * error for name, error in at_points.items()}
     out |= _moments(result, density)
     if result.case.flow.estimate and result.angular_momentum is not None:
         out |= indicating.recovered(result)
