@@ -2,7 +2,8 @@
 
 Works on the drawing that is open in Gmsh, on one rank, in the unit of the file. A coarse mesh
 carries the wanted sizes as a background field for the final one. Cells are isotropic, but for flat
-ones in thin layers of the plane. In solids their number grows like the third power of the
+ones in thin layers of the plane: Gmsh's along walls that are smooth from contact to contact, else
+columns (:mod:`meso.geometry.columns`). In solids their number grows like the third power of the
 resolution, so that what the program chooses itself stays within a budget; thin films are better
 drawn with layers (``geometries/film.geo``).
 """
@@ -10,17 +11,19 @@ drawn with layers (``geometries/film.geo``).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gmsh
 import numpy as np
+from scipy.spatial import cKDTree
 
 from meso.errors import CaseError, GeometryError
 from meso.geometry import drawing
 from meso.geometry.coarse import Coarse, coarse_mesh, forget_coarse_sizes
 from meso.geometry.coincident import check_coincident
+from meso.geometry.columns import ALONG, Columns, background, columns_of, fill
 from meso.geometry.layers import PER_POWER, Layer, SizeField, Sizes, cells_of_field, cells_of_layer
 from meso.geometry.scripts import blanked, read_text
 from meso.geometry.shape import GROWTH, curvatures, graded, junctions, shape_sizes, turns
@@ -80,28 +83,37 @@ def mesh_drawing(
         _refuse_many(path, sides, dimension, _cells_in(walls, dimension))
     nodes, cells = coarse.with_rim()
     wanted, narrowest = shape_sizes(path, coarse, nodes, sizes)
-    flat, structured = None, dimension == 2 and _is_structured(path, 2)
+    flat, columns, structured = None, None, dimension == 2 and _is_structured(path, 2)
     if dimension == 2:
         wanted = _round_enough(walls, nodes, wanted)
         # Layers of flat cells would cut those of structured surfaces; sizes leave them alone.
         if sizes.stretched and not between and not structured:
             flat = _flat_layer(walls, sizes.degree, narrowest)
-        wanted = np.minimum(bulk, wanted if flat is None else _flat_enough(walls, nodes, wanted))
+            columns = _columns(walls, sizes.degree) if flat is None else None
+        if flat is not None or columns:
+            wanted = _flat_enough(_by_curve(walls), nodes, wanted)
+        if columns:
+            at_corners = graded(nodes, columns.corners, columns.sizes, ALONG)
+            wanted = np.minimum(wanted, at_corners)
+        wanted = np.minimum(bulk, wanted)
     else:
         walls, wanted = _affordable(coarse, walls, wanted, bulk, sizes)
         # Curves are divided by integrals of 1/size; Gmsh's 1e-9 takes as long as all tetrahedra.
         gmsh.option.setNumber("Mesh.LcIntegrationPrecision", 1e-4)
+    if columns:
+        _mesh_columns(path, columns, coarse, (nodes, cells, wanted), bulk, announce)
+        return True
     if flat is None and dimension == 2 and sizes.coarsen:
         factor = np.sqrt(_cells_in(walls, 2) / MAX_CELLS)
         walls = [wall.coarser(max(1.0, factor)) for wall in walls]
     fields = [] if flat is not None else _layer_fields(walls, dimension)
     if dimension == 2 or (wanted < bulk).any():  # half the time of Gmsh goes into looking it up
-        fields.append(_background(nodes, cells, wanted))
+        fields.append(background(_view(nodes, cells, wanted)))
     count = _count(coarse, walls, wanted, sizes, flat)
     if sizes.wanted and len(sizes.wanted.triangles):
         height = np.full((len(sizes.wanted.points), 3 - dimension), nodes[0, 2])
         own = (np.hstack([sizes.wanted.points, height]), sizes.wanted.triangles)
-        fields.append(_background(*own, sizes.wanted.sizes))
+        fields.append(background(_view(*own, sizes.wanted.sizes)))
         count += cells_of_field(*own, sizes.wanted.sizes)
     count = len(coarse.cells) if structured else count
     announce(count / gmsh.option.getNumber("Mesh.MeshSizeFactor") ** dimension)
@@ -122,12 +134,40 @@ def _mesh_layers(
         raise CaseError(("mesh.adapt", text))
     gmsh.option.setNumber("Mesh.MeshSizeMax", bulk)
     if wanted and len(wanted.triangles):
-        field = _background(wanted.points, wanted.triangles, wanted.sizes)
+        field = background(_view(wanted.points, wanted.triangles, wanted.sizes))
         gmsh.model.mesh.field.setAsBackgroundMesh(field)
         gmsh.option.setNumber("Mesh.MeshSizeExtendFromBoundary", 0)
     drawing.generate(path, 2)
     announce(_layered_cells())
     drawing.generate(path, 3)
+
+
+def _mesh_columns(
+    path: Path,
+    columns: Columns,
+    coarse: Coarse,
+    wanted: tuple[np.ndarray, np.ndarray, np.ndarray],
+    bulk: float,
+    announce: Callable[[float], None],
+) -> None:
+    """Mesh the curves, columns of flat cells on them, and what is between."""
+    inside = cells_of_field(coarse.nodes, coarse.cells, wanted[2])
+    factor = gmsh.option.getNumber("Mesh.MeshSizeFactor")
+    view, bends = _view(*wanted), _bends(columns.layers)
+    nearest = {curve: (cKDTree(at), sizes) for curve, (at, sizes) in bends.items()}
+
+    def size(d: int, curve: int, x: float, y: float, z: float, size: float) -> float:
+        """Coarse cells have but few nodes on a curve, and sizes grow from these."""
+        if d != 1 or curve not in nearest:
+            return size
+        tree, sizes = nearest[curve]
+        return min(size, float(sizes[tree.query((x, y, z))[1]]))
+
+    gmsh.model.mesh.setSizeCallback(size)
+    _mesh_with(path, [background(view)], bulk, 1)
+    gmsh.model.mesh.removeSizeCallback()
+    surfaces = [tag for tags in drawing.groups(path, 2).values() for tag in tags]
+    fill(path, columns, surfaces, view, lambda flat: announce(flat + inside / factor**2))
 
 
 def _mesh_with(path: Path, fields: list[int], bulk: float, dimension: int) -> None:
@@ -187,6 +227,10 @@ def _walls(path: Path, coarse: Coarse, sizes: Sizes) -> tuple[list[_Wall], bool]
     return walls, bool(sizes.interface and between)
 
 
+def _by_curve(walls: list[_Wall]) -> dict[int, Layer]:
+    return {tag: wall.layer for wall in walls for tag in wall.tags}
+
+
 def _cells_in(walls: list[_Wall], dimension: int, bulk: float = np.inf) -> float:
     """Number of isotropic cells in the layers, more than those of the size ``bulk``."""
     return sum(cells_of_layer(wall.layer, wall.measure, dimension, bulk=bulk) for wall in walls)
@@ -228,6 +272,8 @@ def _flat_layer(walls: list[_Wall], degree: int, narrowest: float) -> float | No
         if len(meeting) > 2 or (len(on_walls) == 2 and turns(meeting)):
             return None
         if len(on_walls) == 1 and len(meeting) == 2:
+            if not all(drawing.is_straight(curve) for curve, _ in meeting if curve not in curves):
+                return None  # Gmsh ends layers on straight lines alone
             ends.append(point)
     # Cells that grow by a fixed ratio resolve every longer length as well.
     thickness = max(thickness, min(_THICKNESS * layer.longest, 0.39 * narrowest))
@@ -242,6 +288,13 @@ def _flat_layer(walls: list[_Wall], degree: int, narrowest: float) -> float | No
     return float(np.log(1 + thickness * (ratio - 1) / size) / np.log(ratio))
 
 
+def _columns(walls: list[_Wall], degree: int) -> Columns | None:
+    """Columns of flat cells between corners, if isotropic cells would be many."""
+    if _cells_in(walls, 2) <= MANY_CELLS:
+        return None
+    return columns_of(_by_curve(walls), degree)
+
+
 def _round_enough(walls: list[_Wall], nodes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Sizes near curved walls for what varies over the radius of curvature."""
     for wall in walls:
@@ -254,16 +307,22 @@ def _round_enough(walls: list[_Wall], nodes: np.ndarray, wanted: np.ndarray) -> 
     return wanted
 
 
-def _flat_enough(walls: list[_Wall], nodes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Sizes along curved walls that keep the bend of a cell below a sixteenth of its height."""
-    for wall in walls:
-        for curve in wall.tags:
-            if not drawing.is_straight(curve):
-                at, curvature = curvatures(curve)
-                with np.errstate(divide="ignore"):
-                    size = np.sqrt(0.5 * wall.layer.lengths[0] / curvature)
-                wanted = np.minimum(wanted, graded(nodes, at, size, GROWTH[2]))
+def _flat_enough(layers: Mapping[int, Layer], nodes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Sizes along curves that keep the bend of flat cells small."""
+    for at, size in _bends(layers).values():
+        wanted = np.minimum(wanted, graded(nodes, at, size, GROWTH[2]))
     return wanted
+
+
+def _bends(layers: Mapping[int, Layer]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Points of curved walls, and lengths of cells that bend by a sixteenth of their height."""
+    out = {}
+    for curve, layer in layers.items():
+        if not drawing.is_straight(curve):
+            at, curvature = curvatures(curve)
+            with np.errstate(divide="ignore"):
+                out[curve] = at, np.sqrt(0.5 * layer.lengths[0] / curvature)
+    return out
 
 
 # -- solids ----------------------------------------------------------------------------------------
@@ -319,15 +378,13 @@ def _layered_cells() -> float:
 # -- Gmsh's fields ---------------------------------------------------------------------------------
 
 
-def _background(nodes: np.ndarray, cells: np.ndarray, wanted: np.ndarray) -> int:
-    """Field of sizes at the nodes (n, 3), linear in the cells."""
+def _view(nodes: np.ndarray, cells: np.ndarray, wanted: np.ndarray) -> int:
+    """View of sizes at the nodes (n, 3), linear in the cells."""
     view = gmsh.view.add("size")
     corners = nodes[cells].transpose(0, 2, 1).reshape(len(cells), -1)
     data = np.concatenate([corners, wanted[cells]], axis=1)
     gmsh.view.addListData(view, {3: "ST", 4: "SS"}[cells.shape[1]], len(cells), data.ravel())
-    background = gmsh.model.mesh.field.add("PostView")
-    gmsh.model.mesh.field.setNumber(background, "ViewTag", view)
-    return background
+    return int(view)
 
 
 def _layer_fields(walls: list[_Wall], dimension: int) -> list[int]:
