@@ -8,7 +8,7 @@ from pathlib import Path
 
 import gmsh
 import numpy as np
-from scipy.spatial import Delaunay, QhullError
+from scipy.spatial import Delaunay, QhullError, cKDTree
 
 from meso.errors import GeometryError
 from meso.geometry import drawing
@@ -121,6 +121,9 @@ def _resolve_short_curves(edges: int) -> dict[int, list[float]]:
     middle and at the end of each curve.
     """
     given = {p for p in drawing.entities(0) if gmsh.model.mesh.getSizes([(0, p)])[0] > 0}
+    for point, apart in _apart().items():
+        if point not in given:
+            gmsh.model.mesh.setSize([(0, point)], apart / 2)
     for curve in drawing.entities(1):
         length = drawing.curve_length(curve)
         for point in gmsh.model.getBoundary([(1, curve)], oriented=False):
@@ -136,6 +139,22 @@ def _resolve_short_curves(edges: int) -> dict[int, list[float]]:
             at = [low, (low + high) / 2, high]
             gmsh.model.mesh.setSizeAtParametricPoints(1, curve, at, along)
     return sizes
+
+
+def _apart() -> dict[int, float]:
+    """Distance of points on curves to the next one.
+
+    Opposite corners of a mouth must not be joined by one coarse edge, all as fine as they are.
+    """
+    curves = [(1, curve) for curve in drawing.entities(1)]
+    ends = {p for _, p in gmsh.model.getBoundary(curves, combined=False, oriented=False)}
+    points = sorted(ends)
+    if len(points) < 2:
+        return {}
+    at = np.array([gmsh.model.getValue(0, point, []) for point in points])
+    distance = cKDTree(at).query(at, k=2)[0][:, 1]
+    far = distance > 1e-9 * np.ptp(at)
+    return {p: float(d) for p, d, ok in zip(points, distance, far, strict=True) if ok}
 
 
 def _sizes_along(curve: int, edges: int, given: set[int]) -> list[float]:
