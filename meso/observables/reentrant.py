@@ -66,7 +66,9 @@ def at_corners(device: Device, facets: Facets, normal: np.ndarray) -> AtCorners:
         into -= ((into * side).sum(axis=1) / (side**2).sum(axis=1))[:, None] * side
     height = np.linalg.norm(into, axis=1)
     into /= height[:, None]
-    rows = np.column_stack([ends.reshape(len(ends), -1), into, normal[facet], facets.piece[facet]])
+    rows = np.column_stack(
+        [ends.reshape(len(ends), (d - 1) * d), into, normal[facet], facets.piece[facet]]
+    )
     number = _numbers(concatenated(device.comm, rows), d)
     last = device.comm.scan(len(facet))
     number = number[last - len(facet) : last]

@@ -62,7 +62,9 @@ RELATIVE = 1e-9
 # Opposite edges of a ribbon have opposite densities, whose losses cancel but for rounding.
 CANCELLED = {"chromium": ["loss"], "titanium": ["loss"]}
 # The iterations of 3D stop at residuals of 1e-10, each number of ranks at one of its own.
-ITERATIVE = {"step_3d": 1e-7}
+ITERATIVE = {"step_3d": 1e-7, "iterated": 1e-7}
+# The kinetic model has other factors on one rank than on several.
+ITERATIVE |= dict.fromkeys(("point_contact", "whirlpool", "iterative"), 1e-8)
 
 serial = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
 
@@ -301,7 +303,7 @@ def small(folder: Path) -> None:
 def test_ranks_without_walls_or_cells(solved: Any, case: str, ranks: int) -> None:
     """Two triangles on four ranks; a strip with a hole smaller than the part of any rank."""
     one, many = solved(1) / case, solved(ranks) / case
-    compare(numbers(one), numbers(many), 1e-7 if case == "iterated" else RELATIVE)
+    compare(numbers(one), numbers(many), ITERATIVE.get(case, RELATIVE))
     pictures = [sorted(p.name for p in at.glob("figures/*")) for at in (one, many)]
     assert pictures[0] == pictures[1]
     assert bool(pictures[0]) == (case in DRAWN)

@@ -20,6 +20,8 @@ from meso.orbital import edge_moments, orbital_density, vorticity
 
 # Different orders of summation: rounding, magnified by the conditioning of the systems.
 RELATIVE = 1e-9
+#: What iterates stops at a residual of 1e-10; the kinetic model has other factors on one rank.
+SOLVED = dict.fromkeys(("iterated", "iterated_bend", "iterated_lattice"), 1e-7) | {"kinetic": 1e-8}
 
 
 def hydrodynamic() -> dict[str, list]:
@@ -394,8 +396,7 @@ def test_ranks_agree(runs, case, ranks):
     if ranks not in runs:
         pytest.skip("with --thorough")
     assert runs[ranks]["size"] == ranks
-    # What iterates in 2D stops at a residual of 1e-10.
-    compare(runs[ranks][case], runs[1][case], 1e-7 if "iterated" in case else RELATIVE)
+    compare(runs[ranks][case], runs[1][case], SOLVED.get(case, RELATIVE))
 
 
 @serial
