@@ -36,7 +36,7 @@ from meso.discrete.fields import Field, cellwise, gradient
 from meso.discrete.krylov import Operator, iterate
 from meso.discrete.sparse import Rows
 from meso.discrete.unknowns import Numbering
-from meso.errors import CaseError
+from meso.errors import CaseError, ConvergenceError
 from meso.flow.discretisation import TAYLOR_HOOD, Solutions
 from meso.flow.hydrodynamic import Hydrodynamic
 from meso.flow.hydrodynamic_adjoint import HydrodynamicAdjoint
@@ -46,6 +46,8 @@ from meso.mpi import total
 
 #: Relative residuals at which the iteration stops, and that of the adjoint.
 TOLERANCE, OF_ADJOINT = 1e-12, 1e-9
+# Relative difference of G_ij and G_ji from which on the solution is none.
+_RECIPROCAL = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -336,10 +338,12 @@ class _Both:
                 state[side] += part
         solution = self.angular.solve(loads, given)
         vector, scalar, levels = states
+        flux = self._flux(sources, solution.values)
+        self._check_reciprocity(flux[:, :-1])
         found = Solutions(
             vector=vector,
             scalar=scalar,
-            flux=self._flux(sources, solution.values),
+            flux=flux,
             evidence={},
             family=base.family,
             levels=levels,
@@ -358,6 +362,20 @@ class _Both:
                 work += np.tensordot(load, at, ((0, 1, 2), (0, 1, 2)))
             out[i] += total(self.comm, work) / unit
         return out
+
+    def _check_reciprocity(self, flux: np.ndarray) -> None:
+        """Raise a ConvergenceError if rounding has been magnified: currents tell, residuals do not.
+
+        Onsager: what a unit potential at one port makes at another is the same both ways.
+        """
+        apart = float(np.abs(flux - flux.T).max() / np.abs(flux).max())
+        if self.diffusion.operator.symmetric and apart > _RECIPROCAL:
+            raise ConvergenceError(
+                f"charge and angular momentum together: G_ij and G_ji differ by {apart:.1g} of the"
+                " largest conductance, by rounding that the coupling magnifies where cells at walls"
+                " are much smaller than the decay lengths; give larger ones (mesh.accuracy,"
+                ' mesh.wall_size) or use angular_momentum.coupling = "one-way"'
+            )
 
     def _mixed(self, found: Solutions, solution: Solution) -> Coupled:
         model, base, problem = self.model, self.base, self.problem

@@ -63,7 +63,10 @@ def source(
     """
     geometry, mesh, unit = case.geometry, case.mesh, case.geometry.length_unit
     given = mesh.size or mesh.wall_size or not case.flow.kinetic
-    accuracy = mesh.accuracy or (None if given else ACCURACY)
+    # Charge and angular momentum together magnify rounding in cells far smaller than any length.
+    both = case.angular_momentum and case.angular_momentum.coupling == "two-way"
+    coarser = both and case.flow.viscous
+    accuracy = mesh.accuracy or (ACCURACY if coarser or not given else None)
     if case.flow.by_particles:  # they see no layers, and no singularities at corners
         wanted = SizeField.anything()
     drawing = Source(

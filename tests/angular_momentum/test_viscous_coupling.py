@@ -245,6 +245,16 @@ def test_reciprocity(tmp_path: Path, slip: float) -> None:
     assert current == pytest.approx(integral, rel=1e-7)
 
 
+def test_rounding_that_is_magnified_is_told(tmp_path: Path) -> None:
+    """Cells at corners far smaller than all lengths: a small residual, and another G_ij than G_ji."""
+    free = "\n".join(line for line in TEE.splitlines() if "Transfinite" not in line)
+    device = drawn(tmp_path, free, order=2)
+    alone = flow(device, metal(mean_free_path=LENGTH), **ENDS, walls=Wall(slip_length=SLIP))
+    both = problem(device, 1e5, surfaces={"walls": Surface(velocity=V)}, order=2)
+    with pytest.raises(ConvergenceError, match=r"G_ij and G_ji differ by .*mesh\.accuracy"):
+        two_way(both, alone)
+
+
 @pytest.mark.verification
 @pytest.mark.parametrize(("slip", "within", "gain"), [(SLIP, 3e-4, 10), (0.0, 1e-3, 1.8)])
 def test_power(tmp_path: Path, slip: float, within: float, gain: float) -> None:
