@@ -436,6 +436,15 @@ def test_python_of_the_documents(block: Block, device: Path) -> None:
         import tomli_w
 
         (device / "device.toml").write_text(tomli_w.dumps(metal))
+    if "wire.toml" in block.text:
+        import tomli_w
+
+        section = tomllib.loads(SMALL)
+        rough = {"wall": {"specularity": 0.0}}
+        section["boundaries"] = dict.fromkeys(("source", "drain", "edges"), rough)
+        section["materials"]["metal"] |= {"carriers": "3d", "conductivity": "2e6 S/m"}
+        section["flow"] = {"model": "hydrodynamic", "along": "z", "field": "1 kV/m"}
+        (device / "wire.toml").write_text(tomli_w.dumps(section))
     if "meso.fit(" in block.text:
         (device / "fit.toml").write_text(RIBBONS)
         (device / "ribbons.csv").write_text("source.current_uA\n0.9\n")

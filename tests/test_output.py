@@ -578,7 +578,7 @@ STOPS = {
     "keyboard": ("tomli_w.dumps", interrupt, 130),
     "exit": ("tomli_w.dumps", leave, 7),
     "terminated": ("zlib.compress", terminate, 128 + signal.SIGTERM),
-    "in figures": ("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", interrupt, 130),
+    "in figures": ("matplotlib.backends.backend_agg.FigureCanvasAgg.draw", interrupt, 130),
     "disk full": ("zlib.compress", fail, 1),
 }
 
