@@ -134,7 +134,7 @@ def of_decays(result: Result, better: Result) -> dict[str, float]:
     The largest change of a fit where the profile is changed by the difference of both solutions,
     times cosines of several wave lengths: errors may vary along a profile in other ways than the
     difference does, which a fit may not see by chance. There is none where another number of
-    lengths fits the better solution.
+    lengths fits one of these.
     """
     out, part, other = dict[str, float](), result.angular_momentum, better.angular_momentum
     if part is None or other is None:
@@ -148,11 +148,10 @@ def of_decays(result: Result, better: Result) -> dict[str, float]:
         base, s = _lengths(decay), np.linspace(0.0, np.pi, len(distance))
         patterns = [sign * np.cos(m * s) for m in range(_PATTERNS) for sign in (1.0, -1.0)]
         found = [_lengths(fit(distance, old + pattern * (new - old))) for pattern in patterns]
-        alike = [one for one in found if one.keys() == base.keys()]
-        if found[0].keys() != base.keys():
+        if any(one.keys() != base.keys() for one in found):
             continue
         for key, value in base.items():
-            error = max(abs(one[key] - value) for one in alike)
+            error = max(abs(one[key] - value) for one in found)
             out[f"{place}.{name}.{key}"] = error if error > ROUNDING * value else 0.0
     return out
 
