@@ -8,12 +8,13 @@ from pathlib import Path
 
 import gmsh
 import numpy as np
-from scipy.spatial import Delaunay, QhullError, cKDTree
+from scipy.spatial import Delaunay, QhullError
 
 from meso.errors import GeometryError
 from meso.geometry import drawing
 from meso.geometry.layers import PER_POWER, cells_of_field
 from meso.geometry.simplices import (
+    FACETS,
     TURNED,
     facet_measures,
     mean_density,
@@ -99,6 +100,9 @@ def coarse_mesh(
     if not len(cells) or (dimension == 2 and sides[2] > 1e-9 * sides.max()):
         return None
     cells = positive(points, cells)
+    if dimension == 2:
+        corners = drawing.elements(drawing.simplex(0), drawing.entities(0), number).ravel()
+        points, cells = _with_middles(points, cells, corners)
     # Facets in the order of their cells.
     cell, local = np.divmod(np.sort(outer_facets(cells, len(points))), dimension + 1)
     facets = np.take_along_axis(cells[cell], TURNED[dimension][local], axis=1)
@@ -112,6 +116,25 @@ def coarse_mesh(
     return Coarse(nodes=points, number=number, cells=cells, facets=facets, normals=normals)
 
 
+def _with_middles(
+    points: np.ndarray, cells: np.ndarray, corners: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and triangles with a node in the middle of edges inside that join two corners.
+
+    Sizes are linear on edges: across a mouth all would be as fine as at its corners.
+    """
+    pairs = np.sort(cells[:, FACETS[2]].reshape(-1, 2), axis=1)
+    pairs = pairs[np.isin(pairs, corners).all(axis=1)]
+    inside, count = np.unique(pairs, axis=0, return_counts=True)
+    for a, b in inside[count == 2]:
+        halved = (cells == a).any(axis=1) & (cells == b).any(axis=1)
+        first, second = cells[halved].copy(), cells[halved].copy()
+        first[first == a] = second[second == b] = len(points)
+        points = np.concatenate([points, [(points[a] + points[b]) / 2]])
+        cells = np.concatenate([cells[~halved], first, second])
+    return points, cells
+
+
 def _resolve_short_curves(edges: int) -> dict[int, list[float]]:
     """At least so many coarse edges on each curve: sizes at its ends, spread from there.
 
@@ -121,9 +144,6 @@ def _resolve_short_curves(edges: int) -> dict[int, list[float]]:
     middle and at the end of each curve.
     """
     given = {p for p in drawing.entities(0) if gmsh.model.mesh.getSizes([(0, p)])[0] > 0}
-    for point, apart in _apart().items():
-        if point not in given:
-            gmsh.model.mesh.setSize([(0, point)], apart / 2)
     for curve in drawing.entities(1):
         length = drawing.curve_length(curve)
         for point in gmsh.model.getBoundary([(1, curve)], oriented=False):
@@ -139,22 +159,6 @@ def _resolve_short_curves(edges: int) -> dict[int, list[float]]:
             at = [low, (low + high) / 2, high]
             gmsh.model.mesh.setSizeAtParametricPoints(1, curve, at, along)
     return sizes
-
-
-def _apart() -> dict[int, float]:
-    """Distance of points on curves to the next one.
-
-    Opposite corners of a mouth must not be joined by one coarse edge, all as fine as they are.
-    """
-    curves = [(1, curve) for curve in drawing.entities(1)]
-    ends = {p for _, p in gmsh.model.getBoundary(curves, combined=False, oriented=False)}
-    points = sorted(ends)
-    if len(points) < 2:
-        return {}
-    at = np.array([gmsh.model.getValue(0, point, []) for point in points])
-    distance = cKDTree(at).query(at, k=2)[0][:, 1]
-    far = distance > 1e-9 * np.ptp(at)
-    return {p: float(d) for p, d, ok in zip(points, distance, far, strict=True) if ok}
 
 
 def _sizes_along(curve: int, edges: int, given: set[int]) -> list[float]:
