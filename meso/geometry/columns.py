@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import gmsh
@@ -26,8 +27,11 @@ from meso.geometry.layers import Layer
 from meso.geometry.shape import junctions, turns
 from meso.geometry.simplices import cross
 
-#: Increase of the length of cells with the distance along the wall from the next corner.
+#: Increase of the size of cells with the distance from the next corner.
 ALONG = 0.2
+# The same along walls up to where columns are as thick as the layer: so flat do they end there
+# that the next cells are not too large for what the layer still has.
+_ALONG_FIRST = 0.1
 # Height of a column at most: a part of the distance to the corner, and of the radius of the largest
 # empty disc that touches the wall there. Columns lower than that radius never meet.
 _ROOM = 0.6
@@ -35,13 +39,14 @@ _ROOM = 0.6
 _ROUND = 0.8
 # Rows between one column and the next differ by this number at most.
 _STEP = 2
-_THICKNESS = 15.0  # of a layer, in its decay length: the vorticity falls to 3e-7
+#: Thickness of a layer, in its decay length: the vorticity falls to 3e-7.
+THICKNESS = 15.0
 # Sine of the angle to the wall below which another boundary point is of the same smooth wall.
 _GRAZING = 1e-2
 _BATCH = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Columns:
     """Curves with layers of flat cells, and what their rows look like."""
 
@@ -52,13 +57,29 @@ class Columns:
 
     def heights(self, layer: Layer) -> np.ndarray:
         """Heights above the wall at which rows end, from 0 on."""
-        size, thickness = layer.lengths[0], _THICKNESS * max(layer.decay, layer.longest)
+        size, thickness = layer.lengths[0], THICKNESS * max(layer.decay, layer.longest)
         rows = np.log1p(thickness * (self.ratio - 1) / size) / np.log(self.ratio)
         return (
             size
             * np.expm1(np.arange(int(np.ceil(rows)) + 1) * np.log(self.ratio))
             / (self.ratio - 1)
         )
+
+    def along(self, curve: int, at: np.ndarray) -> float:
+        """Longest cell on a curve at a point, which grows with the distance to the next corner."""
+        if not len(self.corners):
+            return np.inf
+        layer, away = self.layers[curve], float(self.to_corner(at))
+        first = min(away, THICKNESS / _ROOM * layer.decay)
+        return layer.lengths[0] + _ALONG_FIRST * first + ALONG * (away - first)
+
+    def to_corner(self, at: np.ndarray) -> np.ndarray:
+        """Distance of points to the next corner."""
+        return np.asarray(self._tree.query(at)[0])
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(self.corners)
 
 
 def columns_of(layers: dict[int, Layer], degree: int) -> Columns | None:
@@ -249,7 +270,6 @@ def _room(rim: _Rim, columns: Columns, points: np.ndarray) -> list[np.ndarray]:
     ends = [np.stack([loop, np.roll(loop, -1)], axis=1) for loop in rim.loops]
     middles = [points[pair].mean(axis=1) for pair in ends]
     samples = np.concatenate([*middles, *(points[loop] for loop in rim.loops)])
-    corner = cKDTree(columns.corners) if len(columns.corners) else None
     out = []
     for loop, pair in zip(rim.loops, ends, strict=True):
         x, step = points[loop], points[pair[:, 1]] - points[pair[:, 0]]
@@ -267,8 +287,8 @@ def _room(rim: _Rim, columns: Columns, points: np.ndarray) -> list[np.ndarray]:
             radius = np.full(square.shape, np.inf)
             np.divide(square, 2 * depth, out=radius, where=facing)
             room[here] = radius.min(axis=1)
-        if corner is not None:
-            room = np.minimum(room, corner.query(x)[0])
+        if len(columns.corners):
+            room = np.minimum(room, columns.to_corner(x))
         out.append(_ROOM * room)
     return out
 

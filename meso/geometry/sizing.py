@@ -23,7 +23,7 @@ from meso.errors import CaseError, GeometryError
 from meso.geometry import drawing
 from meso.geometry.coarse import Coarse, coarse_mesh, forget_coarse_sizes
 from meso.geometry.coincident import check_coincident
-from meso.geometry.columns import ALONG, Columns, background, columns_of, fill
+from meso.geometry.columns import ALONG, THICKNESS, Columns, background, columns_of, fill
 from meso.geometry.layers import PER_POWER, Layer, SizeField, Sizes, cells_of_field, cells_of_layer
 from meso.geometry.scripts import blanked, read_text
 from meso.geometry.shape import GROWTH, curvatures, graded, junctions, shape_sizes, turns
@@ -31,7 +31,6 @@ from meso.geometry.simplices import facet_measures, mean_density, measures
 
 MAX_CELLS = 130_000  # in wall layers in the plane, unless the user asks for a size
 MANY_CELLS = 7_800  # in isotropic wall layers: above that flat cells are used where possible
-_THICKNESS = 15.0  # of a layer of flat cells, in its decay length: the vorticity falls to 3e-7
 _IMPOSSIBLE = {2: 2e7, 3: 1e7}  # cells
 _LAYER_SHARE = 0.5  # of the budget of a solid that layers at walls may always take
 _CELLS = {2: "cells", 3: "tetrahedra"}
@@ -89,7 +88,7 @@ def mesh_drawing(
         # Layers of flat cells would cut those of structured surfaces; sizes leave them alone.
         if sizes.stretched and not between and not structured:
             flat = _flat_layer(walls, sizes.degree, narrowest)
-            columns = _columns(walls, sizes.degree) if flat is None else None
+            columns = _columns(walls, sizes.degree, narrowest) if flat is None else None
         if flat is not None or columns:
             wanted = _flat_enough(_by_curve(walls), nodes, wanted)
         if columns:
@@ -157,15 +156,22 @@ def _mesh_columns(
     nearest = {curve: (cKDTree(at), sizes) for curve, (at, sizes) in bends.items()}
 
     def size(d: int, curve: int, x: float, y: float, z: float, size: float) -> float:
-        """Coarse cells have but few nodes on a curve, and sizes grow from these."""
-        if d != 1 or curve not in nearest:
+        """Coarse cells have but few nodes on a curve, and sizes are linear between these."""
+        if d != 1 or curve not in columns.layers:
             return size
-        tree, sizes = nearest[curve]
-        return min(size, float(sizes[tree.query((x, y, z))[1]]))
+        at = np.array([x, y, z])
+        size = min(size, columns.along(curve, at))
+        if curve in nearest:
+            tree, sizes = nearest[curve]
+            size = min(size, float(sizes[tree.query(at)[1]]))
+        return size
 
+    precision = gmsh.option.getNumber("Mesh.LcIntegrationPrecision")
+    gmsh.option.setNumber("Mesh.LcIntegrationPrecision", 1e-4)  # it is asked for sizes less often
     gmsh.model.mesh.setSizeCallback(size)
     _mesh_with(path, [background(view)], bulk, 1)
     gmsh.model.mesh.removeSizeCallback()
+    gmsh.option.setNumber("Mesh.LcIntegrationPrecision", precision)
     surfaces = [tag for tags in drawing.groups(path, 2).values() for tag in tags]
     fill(path, columns, surfaces, view, lambda flat: announce(flat + inside / factor**2))
 
@@ -263,7 +269,7 @@ def _flat_layer(walls: list[_Wall], degree: int, narrowest: float) -> float | No
     if _cells_in(walls, 2) <= MANY_CELLS or len({wall.layer for wall in walls}) != 1:
         return None  # Gmsh's layers must not touch each other
     layer, curves = walls[0].layer, {curve for wall in walls for curve in wall.tags}
-    thickness = _THICKNESS * layer.decay
+    thickness = THICKNESS * layer.decay
     if not 0 < thickness < 0.4 * narrowest:
         return None
     ends = []
@@ -276,7 +282,7 @@ def _flat_layer(walls: list[_Wall], degree: int, narrowest: float) -> float | No
                 return None  # Gmsh ends layers on straight lines alone
             ends.append(point)
     # Cells that grow by a fixed ratio resolve every longer length as well.
-    thickness = max(thickness, min(_THICKNESS * layer.longest, 0.39 * narrowest))
+    thickness = max(thickness, min(THICKNESS * layer.longest, 0.39 * narrowest))
     size, ratio = layer.lengths[0], 1 + 0.035 * min(degree, 6)
     field = gmsh.model.mesh.field
     boundary = field.add("BoundaryLayer")
@@ -288,9 +294,10 @@ def _flat_layer(walls: list[_Wall], degree: int, narrowest: float) -> float | No
     return float(np.log(1 + thickness * (ratio - 1) / size) / np.log(ratio))
 
 
-def _columns(walls: list[_Wall], degree: int) -> Columns | None:
-    """Columns of flat cells between corners, if isotropic cells would be many."""
-    if _cells_in(walls, 2) <= MANY_CELLS:
+def _columns(walls: list[_Wall], degree: int, narrowest: float) -> Columns | None:
+    """Columns of flat cells between corners, if isotropic ones would be many and there is room."""
+    thickest = max((wall.layer.decay for wall in walls), default=0.0)
+    if _cells_in(walls, 2) <= MANY_CELLS or THICKNESS * thickest > 0.4 * narrowest:
         return None
     return columns_of(_by_curve(walls), degree)
 
