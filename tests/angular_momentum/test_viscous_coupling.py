@@ -246,7 +246,7 @@ def test_reciprocity(tmp_path: Path, slip: float) -> None:
 
 
 def test_rounding_that_is_magnified_is_told(tmp_path: Path) -> None:
-    """Cells at corners far smaller than all lengths: a small residual, and another G_ij than G_ji."""
+    """Cells at corners far smaller than all lengths: small residuals, and G_ij is not G_ji."""
     free = "\n".join(line for line in TEE.splitlines() if "Transfinite" not in line)
     device = drawn(tmp_path, free, order=2)
     alone = flow(device, metal(mean_free_path=LENGTH), **ENDS, walls=Wall(slip_length=SLIP))
