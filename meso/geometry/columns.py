@@ -112,7 +112,7 @@ def columns_of(layers: dict[int, Layer], degree: int) -> Columns | None:
 class _Rim:
     """The meshed boundary of a surface."""
 
-    loops: list[np.ndarray]  # tags of nodes, the surface on the left
+    loops: list[np.ndarray]  # tags of nodes, the outer one first, the surface on the left
     layers: dict[tuple[int, int], Layer]  # of edges with one, by their nodes
 
 
@@ -174,15 +174,10 @@ def _rim(surface: int, columns: Columns, points: np.ndarray) -> _Rim:
         for node in loop:
             del beside[node]
         loops.append(np.array(loop))
-    areas = [_area(points[loop]) for loop in loops]
-    outer = int(np.argmax(np.abs(areas)))
-    return _Rim(
-        loops=[
-            loop if (area > 0) == (i == outer) else loop[::-1]
-            for i, (loop, area) in enumerate(zip(loops, areas, strict=True))
-        ],
-        layers=layers,
-    )
+    loops.sort(key=lambda loop: -abs(_area(points[loop])))  # the outer one first, as Gmsh wants it
+    left = [(_area(points[loop]) > 0) == (i == 0) for i, loop in enumerate(loops)]
+    turned = [loop if on else loop[::-1] for loop, on in zip(loops, left, strict=True)]
+    return _Rim(loops=turned, layers=layers)
 
 
 def _area(x: np.ndarray) -> float:
