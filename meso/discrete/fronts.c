@@ -20,6 +20,7 @@ typedef double row __attribute__((vector_size(8 * WIDTH), aligned(8)));
 
 struct factor {
     int32_t n, fronts;
+    int32_t whole;    /* fronts that are eliminated: all, or all but the last */
     int32_t *start;   /* first unknown of each front, in the order of elimination */
     int64_t *first;   /* its first row in `below`, padded to multiples of ROWS with n */
     int64_t *values;  /* its first value: triangle of the front, then rows below it */
@@ -27,6 +28,7 @@ struct factor {
     int32_t *place;   /* in the order of elimination */
     real *entries;
     real *sign;       /* of pivots */
+    double *rest;     /* what is left for the last front, if it is kept: its upper triangle */
     lanes *x;         /* n + 1 rows */
 };
 
@@ -35,7 +37,7 @@ void discard(struct factor *f)
     if (!f)
         return;
     free(f->start), free(f->first), free(f->values), free(f->below), free(f->place);
-    free(f->entries), free(f->sign), free(f->x), free(f);
+    free(f->entries), free(f->sign), free(f->rest), free(f->x), free(f);
 }
 
 /* A symmetric matrix, or half of it, in the order of elimination: entries right of the diagonal or
@@ -212,6 +214,10 @@ static int numbers(struct factor *f, const struct half *a, const int32_t *parent
                 }
             free(left[c]), left[c] = NULL;
         }
+        if (s == f->whole) {
+            memcpy(f->rest, F, sizeof(double) * n * n);
+            break;
+        }
         const int pivot = eliminate(F, n, m, f->sign + begin);
         if (pivot) {
             bad = begin + pivot;
@@ -240,11 +246,13 @@ static int numbers(struct factor *f, const struct half *a, const int32_t *parent
     return bad;
 }
 
-/* The factor of a symmetric matrix (n, n), both triangles or the upper one in compressed rows. Its first rows have
-   positive pivots, others negative ones. `order` are its rows as they are eliminated, `start`
-   (fronts + 1) the first one of each front. `bad` is 0, -1 for want of memory, or one more than the
-   place of the first pivot that has not its sign. */
-struct factor *factorise(int32_t n, int32_t fronts, int32_t positive, const int32_t *pointer,
+/* The factor of a symmetric matrix (n, n), both triangles or the upper one in compressed rows. Its
+   first rows have positive pivots, others negative ones. `order` are its rows as they are
+   eliminated, `start` (fronts + 1) the first one of each front, of which `whole` are eliminated.
+   `bad` is 0, -1 for want of memory, or one more than the place of the first pivot that has not its
+   sign. */
+struct factor *factorise(int32_t n, int32_t fronts, int32_t whole, int32_t positive,
+                         const int32_t *pointer,
                          const int32_t *index, const double *value, const int32_t *order,
                          const int32_t *start, int *bad)
 {
@@ -253,21 +261,23 @@ struct factor *factorise(int32_t n, int32_t fronts, int32_t positive, const int3
     struct half a = {0};
     *bad = -1;
     if (f && parent) {
-        f->n = n, f->fronts = fronts;
+        f->n = n, f->fronts = fronts, f->whole = whole;
         f->start = malloc(sizeof(int32_t) * (fronts + 1));
         f->first = calloc(fronts + 1, sizeof(int64_t));
         f->values = malloc(sizeof(int64_t) * (fronts + 1));
         f->place = malloc(sizeof(int32_t) * (n + 1));
         f->sign = malloc(sizeof(real) * (n + 1));
         f->x = aligned_alloc(64, 64 * ((sizeof(lanes) * (n + 1) + 63) / 64));
-        if (f->start && f->first && f->values && f->place && f->sign && f->x) {
+        const int64_t kept = whole < fronts ? n - start[whole] : 0;
+        f->rest = malloc(sizeof(double) * (kept * kept + 1));
+        if (f->start && f->first && f->values && f->place && f->sign && f->x && f->rest) {
             memcpy(f->start, start, sizeof(int32_t) * (fronts + 1));
             for (int32_t j = 0; j < n; j++)
                 f->place[order[j]] = j, f->sign[j] = order[j] < positive ? 1.0 : -1.0;
             if (permute(&a, n, f->place, pointer, index, value) && structure(f, &a, parent)) {
                 f->values[0] = 0;
                 for (int32_t s = 0; s < fronts; s++) {
-                    const int64_t m = start[s + 1] - start[s];
+                    const int64_t m = s < whole ? start[s + 1] - start[s] : 0;
                     f->values[s + 1] = f->values[s] + m * (m + 1) / 2 +
                                        m * (f->first[s + 1] - f->first[s]);
                 }
@@ -288,10 +298,13 @@ struct factor *factorise(int32_t n, int32_t fronts, int32_t positive, const int3
 /* Entries of the factor. */
 int64_t entries(const struct factor *f) { return f->values[f->fronts]; }
 
+/* What is left for the front that is kept: its upper triangle, row by row. */
+const double *rest(const struct factor *f) { return f->rest; }
+
 static void forth(const struct factor *f)
 {
     lanes *x = f->x;
-    for (int32_t s = 0; s < f->fronts; s++) {
+    for (int32_t s = 0; s < f->whole; s++) {
         const int32_t m = f->start[s + 1] - f->start[s];
         const real *L = f->entries + f->values[s];
         lanes *own = x + f->start[s];
@@ -316,7 +329,7 @@ static void back(const struct factor *f)
 {
     lanes *x = f->x, last[ROWS];
     x[f->n] -= x[f->n];
-    for (int32_t s = f->fronts - 1; s >= 0; s--) {
+    for (int32_t s = f->whole - 1; s >= 0; s--) {
         const int64_t m = f->start[s + 1] - f->start[s];
         const real *triangle = f->entries + f->values[s], *L = triangle + m * (m + 1) / 2;
         lanes *own = x + f->start[s];
@@ -350,9 +363,11 @@ static unsigned flush(int64_t before)
 #endif
 }
 
-/* Solve for some columns of right, the same ones of z, both (columns, n). */
-void solve(const struct factor *f, int count, const int64_t *columns, const double *right,
-           double *z)
+/* Solve for some columns of right, the same ones of z, both (columns, n): forth, back, or (`way` is
+   1, 2 or 3) both. Between them rows that are kept are what is left of the right-hand side, then
+   the solution. */
+void solve(const struct factor *f, int way, int count, const int64_t *columns,
+           const double *right, double *z)
 {
     const int32_t n = f->n;
     real *x = (real *)f->x;
@@ -365,7 +380,10 @@ void solve(const struct factor *f, int count, const int64_t *columns, const doub
             for (int32_t i = 0; i < n; i++)
                 x[(int64_t)f->place[i] * LANES + l] = from[i];
         }
-        forth(f), back(f);
+        if (way & 1)
+            forth(f);
+        if (way & 2)
+            back(f);
         for (int l = 0; l < here; l++) {
             double *to = z + columns[c + l] * n;
             for (int32_t i = 0; i < n; i++)

@@ -28,10 +28,11 @@ from meso.errors import ConvergenceError
 
 _HEADER = """
 struct factor;
-struct factor *factorise(int32_t, int32_t, int32_t, const int32_t *, const int32_t *,
+struct factor *factorise(int32_t, int32_t, int32_t, int32_t, const int32_t *, const int32_t *,
                          const double *, const int32_t *, const int32_t *, int *);
 int64_t entries(const struct factor *);
-void solve(const struct factor *, int, const int64_t *, const double *, double *);
+const double *rest(const struct factor *);
+void solve(const struct factor *, int, int, const int64_t *, const double *, double *);
 void discard(struct factor *);
 """
 
@@ -49,6 +50,8 @@ class Fronts:
         matrix: The matrix, both triangles or the upper one.
         order: Its rows as they are eliminated, see :func:`meso.discrete.dissection.fronts`.
         starts: Where fronts begin in this order, and the number of rows.
+        kept: Rows at the end, the last front if there are any, that are not eliminated: the matrix
+            that is left for them is ``rest``, and solutions have to be given for them.
         positive: Rows, the first ones, whose pivots are positive; those of the others are
             negative. All by default.
         many: Whether for many right-hand sides.
@@ -64,6 +67,7 @@ class Fronts:
         order: np.ndarray,
         starts: np.ndarray,
         *,
+        kept: int = 0,
         positive: int | None = None,
         many: bool = False,
         single: bool = False,
@@ -75,6 +79,7 @@ class Fronts:
         factor = self._functions.factorise(
             rows,
             len(starts) - 1,
+            len(starts) - 1 - (kept > 0),
             rows if positive is None else positive,
             ffi.from_buffer("int32_t[]", pointer),
             ffi.from_buffer("int32_t[]", index),
@@ -86,12 +91,20 @@ class Fronts:
         if bad[0]:
             reason = "a pivot has not its sign" if bad[0] > 0 else "memory ran out"
             raise ConvergenceError(f"the factorisation failed: {reason}")
-        self._factor = ffi.gc(factor, self._functions.discard)
+        self._factor, self._kept = ffi.gc(factor, self._functions.discard), kept
 
     @property
     def entries(self) -> int:
         """Numbers that are kept."""
         return int(self._functions.entries(self._factor))
+
+    @property
+    def rest(self) -> np.ndarray:
+        """What is left for the rows that are kept, shape (kept, kept)."""
+        size, count = self._kept, self._kept**2
+        given = ffi.buffer(self._functions.rest(self._factor), 8 * count)
+        upper = np.frombuffer(given, count=count).reshape(size, size)
+        return np.asarray(np.triu(upper) + np.triu(upper, 1).T)
 
     def solve(self, b: PETSc.Vec, x: PETSc.Vec) -> None:
         """Solve for one right-hand side."""
@@ -99,9 +112,21 @@ class Fronts:
 
     def solve_columns(self, right: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
         """Solve for some right-hand sides, put solutions in the same places, both (columns, n)."""
+        self._solve(right, columns, out, 3)
+
+    def forth(self, values: np.ndarray) -> None:
+        """Take right-hand sides (columns, n) half of the way: what is left for rows kept."""
+        self._solve(values, np.arange(len(values)), values, 1)
+
+    def back(self, values: np.ndarray) -> None:
+        """And the rest of it, where rows that are kept have their solution now."""
+        self._solve(values, np.arange(len(values)), values, 2)
+
+    def _solve(self, right: np.ndarray, columns: np.ndarray, out: np.ndarray, way: int) -> None:
         where = np.ascontiguousarray(columns, dtype=np.int64)
         self._functions.solve(
             self._factor,
+            way,
             len(where),
             ffi.from_buffer("int64_t[]", where),
             ffi.from_buffer("double[]", np.ascontiguousarray(right)),

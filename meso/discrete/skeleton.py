@@ -22,25 +22,21 @@ SMALL = 1000
 
 @of_device
 def parts(device: Device) -> np.ndarray:
-    """The parts of a 2D mesh on one rank, see :func:`halved`."""
+    """The parts of the cells of this rank, in 2D, see :func:`halved`."""
     cells, topology = cells_of(device), device.mesh.topology
     topology.create_connectivity(2, 1)
     centres = cells.positions(np.arange(cells.count), np.full((1, 2), 1 / 3))[:, 0]
-    return halved(centres, topology.connectivity(2, 1).array.reshape(-1, 3))
-
-
-def in_fronts(device: Device) -> bool:
-    """Whether matrices may be factorised front by front: in 2D, on one rank."""
-    return device.dimension == 2 and device.comm.size == 1
+    return halved(centres, topology.connectivity(2, 1).array.reshape(-1, 3)[: cells.count])
 
 
 def node_fronts(
     device: Device, space: Lagrange, numbers: Numbering
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Order and fronts of the numbers of a field, where there may be any."""
-    if not in_fronts(device):
+    """Order and fronts of the numbers of a field on this rank, in 2D."""
+    if device.dimension == 3:
         return None
-    return fronts(parts(device), numbers.size, (np.arange(device.cells), numbers.nodes[space.dofs]))
+    every = np.arange(cells_of(device).count)
+    return fronts(parts(device), numbers.size, (every, numbers.nodes[space.dofs]))
 
 
 class Skeleton:

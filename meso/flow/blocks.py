@@ -9,15 +9,17 @@ sphere each function of a degree alone, or where walls are oblique all of them t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from scipy.sparse import bsr_matrix, csr_matrix, identity, kron
 
 from meso.discrete.algebra import global_matrix
-from meso.discrete.fronts import Fronts
 from meso.discrete.solvers import factor_of, free, solve_columns
 from meso.discrete.sparse import Rows
+from meso.discrete.subdomains import Subdomains
+from meso.errors import ConvergenceError
 from meso.flow.kronecker import Kronecker, angular_parts, on_or_above
 from meso.mpi import largest
 
@@ -34,13 +36,19 @@ class Block:
 
     def solve(self, r: np.ndarray, z: np.ndarray) -> None:
         """Solve for these moments of r, shape (N, owned), and put them in z."""
-        if isinstance(self.factor, Fronts):
+        fronts = isinstance(self.factor, Subdomains)
+        if fronts and self.width == 1:
             self.factor.solve_columns(r, self.columns, z)
             return
         rows, sides = r.shape[1], len(self.columns) // self.width  # a rank may have no rows
         own = r[self.columns].reshape(sides, self.width, rows).swapaxes(1, 2)
         right = own.reshape(sides, rows * self.width)
-        found = solve_columns(self.factor, right.T).T.reshape(sides, rows, self.width)
+        if fronts:
+            found = np.empty(right.shape)
+            self.factor.solve_columns(right, np.arange(sides), found)
+        else:
+            found = solve_columns(self.factor, right.T).T
+        found = found.reshape(sides, rows, self.width)
         z[self.columns] = found.swapaxes(1, 2).reshape(len(self.columns), rows)
 
     def close(self) -> None:
@@ -61,8 +69,9 @@ def blocks(
 
     A half has cosine and sine of some harmonics, one moment alone, or all of a degree, which are
     solved for at a time: by one block for all that are alike or, where they are to be taken as
-    pairs, one for each. Moments that are alike have one factor, also in different halves. ``order``
-    is that of rows and fronts on one rank, in 2D: with it factors are kept in ``single`` precision.
+    pairs, one for each. Moments that are alike have one factor, also in different halves.
+    ``order`` is that of nodes and fronts on each rank, in 2D: with it factors are kept in
+    ``single`` precision.
     """
     apart = paired and not _oblique(rows, operator)
     angular = [angular_parts(member) for member in operator.members]
@@ -83,13 +92,25 @@ def blocks(
             width = len(alike[0]) if paired else 1
             if key not in factors:
                 matrix = _matrix(operator, key, alike[0], width)
-                if order is not None and width == 1:
-                    factors[key] = Fronts(matrix.tocsr(), *order, many=True, single=single)
-                else:
-                    whole = over_ranks(matrix, Rows(rows.numbering, rows.comm, width))
-                    factors[key] = factor_of(whole, definite=True, often=True)
+                scalars = Rows(rows.numbering, rows.comm, width)
+                kind = {"many": len(alike) > 1, "single": single}
+                factors[key] = _factor(matrix, scalars, order, **kind)
             out[-1].append(Block(factors[key], width, np.concatenate(alike)))
     return out
+
+
+def _factor(
+    matrix: bsr_matrix | csr_matrix,
+    rows: Rows,
+    order: tuple[np.ndarray, np.ndarray] | None,
+    **kind: bool,
+) -> Any:
+    if order is not None:
+        nodes, starts = order
+        each = (rows.block * nodes[:, None] + np.arange(rows.block)).ravel()
+        with suppress(ConvergenceError):
+            return Subdomains(matrix.tocsr(), rows, each, rows.block * starts, **kind)
+    return factor_of(over_ranks(matrix, rows), definite=True, often=True)
 
 
 def _parts(group: np.ndarray, apart: bool) -> list[np.ndarray]:

@@ -23,13 +23,14 @@ from scipy.sparse import csr_matrix, triu
 
 from meso.discrete import memory
 from meso.discrete.algebra import global_matrix
+from meso.discrete.cells import cells_of
 from meso.discrete.coefficients import extremes
 from meso.discrete.dissection import fronts
-from meso.discrete.fronts import Fronts
 from meso.discrete.krylov import Operator, iterate
-from meso.discrete.skeleton import in_fronts, node_fronts, parts
+from meso.discrete.skeleton import node_fronts, parts
 from meso.discrete.solvers import factor_of, free, gather, spread
 from meso.discrete.sparse import Rows
+from meso.discrete.subdomains import Subdomains
 from meso.discrete.unknowns import number_field
 from meso.errors import ConvergenceError
 from meso.flow.angular import Moments
@@ -56,16 +57,20 @@ class Saddle:
     """The factorised hydrodynamic problem: the first moments from forces, all unknowns beside."""
 
     def __init__(self, system: DirectSystem, local: csr_matrix, first: int) -> None:
-        unknowns, self.columns = system.unknowns, np.arange(system.moments.count)
+        self.system, unknowns, self.columns = (
+            system,
+            system.unknowns,
+            np.arange(system.moments.count),
+        )
         self._right, self.left = (gather(unknowns, np.zeros(unknowns.size)) for _ in range(2))
         device = system.problem.device
-        if in_fronts(device):
+        if device.dimension == 2:
             walls = system.discrete.facets(lambda law: law.impenetrable)
-            every = np.arange(device.cells)
+            every = np.arange(cells_of(device).count)
             touched = (every, system.rows(every)), (walls.cell, unknowns.wall)
-            order = fronts(parts(device), unknowns.total, *touched)
+            order = fronts(parts(device), unknowns.size, *touched)
             with suppress(ConvergenceError):
-                self._factor: Any = Fronts(local, *order, positive=first)
+                self._factor: Any = Subdomains(local, unknowns, *order, positive=first)
                 if self._exact(local):
                     return
         matrix = global_matrix(local, unknowns, half=True)
@@ -73,12 +78,15 @@ class Saddle:
 
     def _exact(self, upper: csr_matrix) -> bool:
         """Whether a factor without pivoting is one up to rounding: it solves for some load."""
-        load = np.cos(np.arange(upper.shape[0]))
-        self._right.array[:] = load
+        unknowns = self.system.unknowns
+        self._right.array[:] = np.cos(np.arange(unknowns.owned))
         self._factor.solve(self._right, self.left)
-        x = self.left.array_r
-        left = upper @ x + upper.T @ x - upper.diagonal() * x - load
-        return bool(np.linalg.norm(left) < ROUNDING * np.linalg.norm(load))
+        x = spread(unknowns, self.left)
+        rest = gather(unknowns, upper @ x + upper.T @ x - upper.diagonal() * x)
+        rest.axpy(-1.0, self._right)
+        error = rest.norm()
+        free(rest)
+        return bool(error < ROUNDING * self._right.norm())
 
     def __call__(self, force: np.ndarray, source: np.ndarray | float = 0.0) -> np.ndarray:
         """J of a force, both on owned rows, (d, owned), and of a load on all other unknowns."""
