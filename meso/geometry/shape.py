@@ -28,14 +28,21 @@ _FIRST_3D = 2.0
 _SAMPLES = {2: 1000, 3: 1500}
 _BATCH = 512
 
+# Inner angle, degrees, below which the walls of a corner face each other; and what part of the
+# width of such a wedge says that a place is narrow because of it.
+_ACUTE, _OF_WEDGE = 60.0, 0.8
+
 # Curves that meet in a point of the drawing, with their unit tangents away from it.
 Junctions = dict[int, list[tuple[int, np.ndarray]]]
 
 
 def shape_sizes(
     path: Path, coarse: Coarse, nodes: np.ndarray, sizes: Sizes
-) -> tuple[np.ndarray, float]:
-    """Size at each node (n, 3) that the shape wants, and the width of the narrowest place."""
+) -> tuple[np.ndarray, float, float]:
+    """Size at each node (n, 3) that the shape wants, and the width of the narrowest place.
+
+    The last number is that width away from acute corners, in which every conductor is narrow.
+    """
     d = coarse.dimension
     points, normals = _samples(coarse)
     if d == 2:
@@ -61,7 +68,8 @@ def shape_sizes(
         at = coarse.nodes[sharp]
         _, near = cKDTree(points[known]).query(at)
         wanted = np.minimum(wanted, graded(nodes, at, smallest[known][near], GROWTH[d]))
-    return wanted, float(width.min())
+    between = width[width < _OF_WEDGE * _wedges(coarse, points)] if d == 2 else width
+    return wanted, float(width.min()), float(between.min(initial=np.inf))
 
 
 def graded(nodes: np.ndarray, points: np.ndarray, sizes: np.ndarray, growth: float) -> np.ndarray:
@@ -237,13 +245,26 @@ def _contact_ends(path: Path, sizes: Sizes, meeting: Junctions) -> list[int]:
 
 def _corners(coarse: Coarse, angle: float) -> np.ndarray:
     """Nodes of the boundary in the plane with an inner angle above one in degrees."""
+    return coarse.facets[_turns(coarse) < np.deg2rad(180.0 - angle), 0]
+
+
+def _turns(coarse: Coarse) -> np.ndarray:
+    """Angle by which the boundary in the plane turns at the first node of each facet."""
     edges = coarse.facets
     arriving = np.full(len(coarse.nodes), -1)
     arriving[edges[:, 1]] = np.arange(len(edges))
     direction = coarse.nodes[edges[:, 1]] - coarse.nodes[edges[:, 0]]
     before = direction[arriving[edges[:, 0]]]
-    turn = np.arctan2(cross(before, direction), (before * direction).sum(axis=1))
-    return edges[turn < np.deg2rad(180.0 - angle), 0]
+    return np.arctan2(cross(before, direction), (before * direction).sum(axis=1))
+
+
+def _wedges(coarse: Coarse, points: np.ndarray) -> np.ndarray:
+    """Width at points of the walls of an acute corner, as if there were nothing else."""
+    turn = _turns(coarse)
+    acute = turn > np.deg2rad(180.0 - _ACUTE)
+    away = cdist(points, coarse.nodes[coarse.facets[acute, 0]])
+    width = 2 * away * np.tan((np.pi - turn[acute]) / 2)
+    return np.asarray(width.min(axis=1, initial=np.inf))
 
 
 def _reentrant_edges(coarse: Coarse) -> np.ndarray:

@@ -77,18 +77,18 @@ def mesh_drawing(
     coarse = coarse_mesh(path, dimension, largest, announce)
     if coarse is None:
         return False
-    walls, between = _walls(path, coarse, sizes)
+    walls, interfaces = _walls(path, coarse, sizes)
     if not sizes.coarsen:
         _refuse_many(path, sides, dimension, _cells_in(walls, dimension))
     nodes, cells = coarse.with_rim()
-    wanted, narrowest = shape_sizes(path, coarse, nodes, sizes)
+    wanted, narrowest, between = shape_sizes(path, coarse, nodes, sizes)
     flat, columns, structured = None, None, dimension == 2 and _is_structured(path, 2)
     if dimension == 2:
         wanted = _round_enough(walls, nodes, wanted)
         # Layers of flat cells would cut those of structured surfaces; sizes leave them alone.
-        if sizes.stretched and not between and not structured:
+        if sizes.stretched and not interfaces and not structured:
             flat = _flat_layer(walls, sizes.degree, narrowest)
-            columns = _columns(walls, sizes.degree, narrowest) if flat is None else None
+            columns = _columns(walls, sizes.degree, between) if flat is None else None
         if flat is not None or columns:
             wanted = _flat_enough(_by_curve(walls), nodes, wanted)
         if columns:
