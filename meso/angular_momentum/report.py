@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import floor, log10
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -147,16 +148,21 @@ def _normals(problem: Diffusion, flow: Flow) -> list[tuple[np.ndarray, np.ndarra
     at = np.full((1, d - 1), 1 / d)
     geometry = facet_geometry(cells_of(device), facets.cell, facets.local, at, np.ones(1))
     region = device.cell_region[facets.cell]
-    columns = (facets.piece, facets.order, geometry.position[:, 0], geometry.normal[:, 0], region)
+    size = geometry.weight.sum(axis=1)
+    place = geometry.position[:, 0], geometry.normal[:, 0]
+    columns = (facets.piece, facets.order, *place, region, size)
     rows = concatenated(device.comm, np.column_stack(columns))
     out: list[tuple[np.ndarray, np.ndarray] | None] = []
     for i, piece in enumerate(device.pieces):
         if not isinstance(flow.boundaries.get(piece.boundary), Wall):
             continue
         own = rows[rows[:, 0] == i]
-        row = own[np.argsort(own[:, 1])[len(own) // 2]]
+        own = own[np.argsort(own[:, 1])]
+        covered = np.cumsum(own[:, -1])
+        # Of two facets that meet in the middle the second one, whatever rounding says.
+        row = own[np.searchsorted(covered, (0.5 + 1e-9) * covered[-1])]
         x, n = row[2 : 2 + d] * device.extent, row[2 + d : 2 + 2 * d]
-        transport = problem.materials[device.regions[int(row[-1])]]
+        transport = problem.materials[device.regions[int(row[-2])]]
         lengths = decay_lengths(transport, np.append(n, np.zeros(3 - d)))
         longest = np.abs(lengths[np.isfinite(lengths)]).max(initial=0.0)
         if not longest:
@@ -351,18 +357,23 @@ def lines(result: Result) -> list[str]:
         f"  {'wall':<16}{'component':<14}{'diffusive ' + per:>18}{'from vorticity':>18}"
         f"{'decay length nm':>24}",
     ]
-    for row in _rows(result, part):
+    for place, row in _placed(result, part):
         local = "" if row.local is None else f"{row.local / HBAR + 0.0:.6g}"
-        decay = ""
-        if row.decay is not None:
-            decay = f"{row.decay.length * 1e9:.5g} ± {row.decay.uncertainty * 1e9:.1g}"
-            if row.decay.second is not None:
-                decay += f"; {row.decay.second * 1e9:.4g}"
         value = f"{row.diffusive / HBAR + 0.0:>18.6g}"
-        out.append(f"  {row.piece.wall:<16}{row.name:<14}{value}{local:>18}{decay:>24}")
+        wall = row.piece.wall + place.removeprefix(row.piece.wall).replace(".", " ")
+        decay = "" if row.decay is None else _shown(row.decay)
+        out.append(f"  {wall:<16}{row.name:<14}{value}{local:>18}{decay:>24}")
     if part.response is not None:
         unit = "A/m" if result.per_thickness else "A"
         out += ["", f"  {'inverse effect':<16}{'current ' + unit:>18}{'potential V':>18}"]
         for name, terminal in part.response.contacts.items():
             out.append(f"  {name:<16}{terminal.current:>18.9g}{terminal.potential:>18.9g}")
     return out
+
+
+def _shown(decay: Decay) -> str:
+    """Decay length in nm with as many digits as its uncertainty allows."""
+    value, error = decay.length * 1e9, decay.uncertainty * 1e9
+    digits = min(5, max(1, 1 + floor(log10(value)) - floor(log10(error)))) if error else 5
+    text = f"{value:.{digits}g} ± {error:.1g}"
+    return text if decay.second is None else f"{text}; {decay.second * 1e9:.4g}"

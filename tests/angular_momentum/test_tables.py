@@ -377,3 +377,25 @@ def test_files(solved: meso.Result, tmp_path: Path) -> None:
         assert f"{name}_hbar_per_m3" in header
     assert (tmp_path / "out" / "figures" / "densities_probe_across.png").is_file()
     assert (tmp_path / "out" / "figures" / "spin_density_z.png").is_file()
+
+
+def test_decay_in_the_middle_of_a_wall(tmp_path):
+    """Half of the cells of a wall that ends in a sharp corner are near that, where J is large."""
+    points = (0, 0), (300, 0), (300, 300), (240, 300), (240, 60), (0, 60)
+    lines = [f"Point({i}) = {{{x}, {y}, 0}};" for i, (x, y) in enumerate(points, 1)]
+    lines += [f"Line({i}) = {{{i}, {i % 6 + 1}}};" for i in range(1, 7)]
+    lines += ["Curve Loop(1) = {1:6}; Plane Surface(1) = {1};", 'Physical Surface("metal") = {1};']
+    lines += [f'Physical Curve("{n}") = {{{t}}};' for n, t in (("source", 6), ("drain", 3))]
+    lines += ['Physical Curve("edges") = {1, 2, 4, 5};']
+    (tmp_path / "bend.geo").write_text("\n".join(lines))
+    table = CASE | {
+        "geometry": {"file": str(tmp_path / "bend.geo"), "length_unit": "nm"},
+        "flow": {"model": "ohmic"},
+        "angular_momentum": {"orbital": CASE["angular_momentum"]["orbital"]},
+    }
+    result = meso.run(Case.from_dict(table, overrides=['mesh.wall_size="3 nm"']))
+    for wall in result.summary()["angular_momentum"]["walls"]["edges"]:
+        found = wall["orbital_z"]["fitted_decay_length_m"]
+        assert found == pytest.approx(6.6e-9, rel=2e-3)
+    text = result.table()
+    assert all(f"edges {i}         orbital_z" in text for i in range(1, 5))
