@@ -106,3 +106,32 @@ def test_probe_crosses_the_conductor(tmp_path, capsys):
     assert "outside" not in "".join(capsys.readouterr())
     line = meso.Case.load(tmp_path / "corbino.toml").output.probes["across"]
     assert math.dist(line.from_, line.to) == pytest.approx(150e-9)
+
+
+def test_numbers_of_a_drawing_and_doubts(tmp_path):
+    """Several numbers in a line; no counters. What no name tells is marked as a guess."""
+    text = (GEOMETRIES / "hall_bar.geo").read_text()
+    for number in range(1, 5):
+        text = text.replace(f'"probe{number}"', f'"arm {number}"')
+    (tmp_path / "bar.geo").write_text(f"one = 1; two = 2.5; n = 10;\nn += 3;\n{text}")
+    assert main(["new", str(tmp_path / "bar.geo")]) == 0
+    lines = (tmp_path / "bar.toml").read_text().splitlines()
+    (numbers,) = [line for line in lines if line.startswith("# parameters")]
+    assert "one = 1, two = 2.5 }" in numbers and " n = " not in numbers
+    assert [line[:7] for line in lines if "a guess" in line] == [f'"arm {i}"' for i in range(1, 5)]
+
+
+def test_probe_ends_in_few_digits_within_the_conductor(tmp_path, capsys):
+    """A slanted strip whose edges the probe meets at 70.71067811..., not at 70.7107."""
+    points = "0, 0, 0", "1000, 1000, 0", "1000, 1070.71067811, 0", "0, 70.71067811, 0"
+    lines = [f"Point({i}) = {{{p}}};" for i, p in enumerate(points, 1)]
+    lines += [f"Line({i}) = {{{i}, {i % 4 + 1}}};" for i in range(1, 5)]
+    lines += ["Curve Loop(1) = {1:4}; Plane Surface(1) = {1};", 'Physical Surface("m") = {1};']
+    lines += [f'Physical Curve("{n}") = {{{i}}};' for i, n in enumerate("wdus", 1)]
+    text = "\n".join(lines).replace('"w"', '"lower wall"').replace('"u"', '"upper wall"')
+    (tmp_path / "slanted.geo").write_text(text)
+    assert main(["new", str(tmp_path / "slanted.geo")]) == 0
+    assert main(["check", str(tmp_path / "slanted.toml")]) == 0
+    assert "outside" not in "".join(capsys.readouterr())
+    line = meso.Case.load(tmp_path / "slanted.toml").output.probes["across"]
+    assert math.dist(line.from_, line.to) == pytest.approx(70.71067811e-9, rel=1e-4)

@@ -31,12 +31,18 @@ def names(text: str) -> list[str]:
 
 
 def constants(text: str) -> dict[str, str]:
-    """Those that are given a number as such, with it: what a drawing is to be varied by."""
+    """Those that are given a number as such, with it: what a drawing is to be varied by.
+
+    Counters, which it changes afterwards, are none.
+    """
     code = blanked(text)
     inside = " ".join(_CONSTANTS.findall(code))
     found = re.findall(rf"([A-Za-z_]\w*)\s*=\s*\{{?\s*({_NUMBER})\s*(?=[,}}]|$)", inside)
-    plain = rf"(?m)(?:^|;[ \t]*)([A-Za-z_]\w*)\s*=\s*(?:DefineNumber\s*\[\s*)?({_NUMBER})\s*[;,\]]"
-    return dict(found + re.findall(plain, _CONSTANTS.sub("", code)))
+    number = rf"(?:DefineNumber\s*\[\s*)?({_NUMBER})\s*(?=[;,\]])"
+    plain = rf"(?m)(?:^|;[ \t]*)([A-Za-z_]\w*)\s*=\s*{number}"
+    counted = set(re.findall(r"\b([A-Za-z_]\w*)\s*(?:[-+*/]=|\+\+|--)", code))
+    every = found + re.findall(plain, _CONSTANTS.sub("", code))
+    return {name: number for name, number in every if name not in counted}
 
 
 def replaced(path: Path, text: str, values: Mapping[str, float]) -> tuple[str, list[str]]:

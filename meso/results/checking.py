@@ -92,14 +92,17 @@ def _boundaries(case: Case, device: Device, materials: Mapping[str, Material]) -
 
     viscous = case.flow.viscous
     resolution = wall_resolution(device, materials, case.boundaries) if viscous else {}
+    ampere = case.current_unit(device.dimension)
     lines = []
     for name, law in case.boundaries.items():
         if isinstance(law, Contact):
-            what = f"contact with current {law.current or 0:.6g}"
+            what = f"contact with current {law.current or 0:.6g} {ampere}"
             if law.potential is not None:
                 what = f"contact at {law.potential:.6g} V"
         elif isinstance(law, Periodic):
-            drive = f"{law.voltage:.6g} V" if law.current is None else f"current {law.current:.6g}"
+            drive = f"{law.voltage:.6g} V"
+            if law.current is not None:
+                drive = f"current {law.current:.6g} {ampere}"
             what = f"periodic, continues in {law.to}, with {drive}"
         else:
             what = "wall"

@@ -33,9 +33,9 @@ _DRIVE = ('potential = "1 mV"', 'potential = "0 V"')
 #: A name that TOML takes without quotes.
 _BARE = re.compile(r"[\w-]+", re.ASCII)
 
-#: Points of a line across the device; what part of them are in it, and in lines beside it by
-#: this part of the extents.
-_STEPS, _LEAST, _BESIDE = 201, 0.05, 0.02
+#: Points of a line across the device; and how far beside it, in parts of the extents, lines are in
+#: the device as well, and what part of it is: of the first choice, and of the second.
+_STEPS, _TRIED = 201, ((0.02, 0.05), (0.0, 0.01))
 
 
 def draft(device: Device, unit: str, folder: Path) -> str:
@@ -80,7 +80,7 @@ def _parts(device: Device, unit: str, folder: Path) -> Iterator[list[str]]:
         "",
         "[geometry]",
         f'file = "{name}"',
-        f'length_unit = "{unit}"',
+        f'length_unit = "{unit}"              # the device is {_size(device)} of it',
         *_parameters(file),
     ]
     if plane:
@@ -105,6 +105,7 @@ def _parts(device: Device, unit: str, folder: Path) -> Iterator[list[str]]:
         *(f'{_key(name)} = "{name if name in known else "metal"}"' for name in device.regions),
         "",
         "[boundaries]                     # all: contacts, walls, periodic pairs",
+        "# The specularity of a wall is from 0, rough, to 1, smooth.",
     ]
     yield list(_boundaries(device))
     yield [
@@ -148,7 +149,10 @@ def _boundaries(device: Device) -> Iterator[str]:
             law = f"{{ contact = {{ {next(drive, 'current = 0')} }} }}"
             yield f"{_key(name)} = {law}" + (f"  # {guess}" if guess else "")
         else:
-            yield f"{_key(name)} = {{ wall = {{ specularity = 0.0 }} }}  # from 0, rough, to 1"
+            law = f"{_key(name)} = {{ wall = {{ specularity = 0.0 }} }}"
+            sure = _WALL.search(name) or not any(map(_WALL.search, device.boundaries))
+            probe = '{ contact = { current = "0 A" } }'
+            yield law if sure else f"{law}  # a guess; a probe is {probe}"
 
 
 def _contacts(device: Device) -> tuple[set[str], str]:
@@ -168,11 +172,30 @@ def _contacts(device: Device) -> tuple[set[str], str]:
 
 def _probe(device: Device, unit: str) -> str:
     """A line across the way between the first two contacts, from one side to the other."""
-    ends = []
-    for point in _across(device):
-        point[np.abs(point) < 1e-9 * device.extent] = 0.0
-        ends.append(", ".join(f'"{x / device.length_unit:.6g} {unit}"' for x in point))
+    one, other = (end / device.length_unit for end in _across(device))
+    ends = [
+        ", ".join(f'"{x:.6g} {unit}"' for x in _rounded(*pair))
+        for pair in ((one, other), (other, one))
+    ]
     return f"across = {{ from = [{ends[0]}], to = [{ends[1]}], points = 201 }}"
+
+
+def _rounded(end: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """One end of a line, in few digits, and not beyond where it was."""
+    step = 10.0 ** (np.floor(np.log10(np.abs([end, other]).max())) - 5)
+    units, way = end / step, np.sign(np.round((other - end) / step))
+    inwards = np.where(way > 0, np.ceil(units - 1e-3), np.floor(units + 1e-3))
+    return np.asarray(step * np.where(way, inwards, np.round(units)) + 0.0)
+
+
+def _size(device: Device) -> str:
+    """How long the device is along the axes, in the unit of its file."""
+    nodes = device.mesh.geometry.x[:, : device.dimension]
+    spans = (
+        largest(device.comm, x.max(initial=-np.inf)) - smallest(device.comm, x.min(initial=np.inf))
+        for x in nodes.T
+    )
+    return " by ".join(f"{span / device.length_unit:.4g}" for span in spans)
 
 
 def _across(device: Device) -> list[np.ndarray]:
@@ -186,16 +209,17 @@ def _across(device: Device) -> list[np.ndarray]:
     along = int(np.argmax(_way(device) if len(_contacts(device)[0]) > 1 else span))
     axis = min((a for a in range(d) if a != along), key=lambda a: span[a])
     others = [a for a in range(d) if a != axis]
-    beside = np.array(list(product((0.0, -_BESIDE, _BESIDE), repeat=d - 1)))
-    lines = np.empty((len(beside), _STEPS, d))
-    lines[..., axis] = low[axis] + np.linspace(0, 1, _STEPS) * span[axis]
     places = np.array(list(product(np.linspace(0.05, 0.95, 19), repeat=d - 1)))
-    for place in places[np.argsort(np.abs(places - 0.5).sum(axis=1), kind="stable")]:
+    places = places[np.argsort(np.abs(places - 0.5).sum(axis=1), kind="stable")]
+    for place, (aside, least) in ((p, how) for how in _TRIED for p in places):
+        beside = np.array(list(product(dict.fromkeys((0.0, -aside, aside)), repeat=d - 1)))
+        lines = np.empty((len(beside), _STEPS, d))
+        lines[..., axis] = low[axis] + np.linspace(0, 1, _STEPS) * span[axis]
         lines[..., others] = (low[others] + (place + beside) * span[others])[:, None]
         inside = _inside(device, lines)
         runs = np.flatnonzero(np.diff(inside.all(axis=0), prepend=False, append=False))
         first, last = max(runs.reshape(-1, 2), key=np.ptp, default=(0, 0))
-        if last - first > _LEAST * _STEPS:
+        if last - first > least * _STEPS:
             middle = (first + last) // 2
             halves = slice(middle, None, -1), slice(middle, None)
             return [_end(device, lines[0, half], inside[0, half]) for half in halves]
