@@ -185,18 +185,26 @@ def _places(
         place.line or not name.normal.any() or around.leaves(box, place, anchor)
         for place, name, box, anchor in zip(out, names, boxes, anchors, strict=True)
     ]
-    settled = [box for box, stay in zip(boxes, stays, strict=True) if stay]
+    settled: list[np.ndarray] = []
+    for i, box in enumerate(boxes):
+        if stays[i] and names[i].normal.any() and not out[i].line:
+            stays[i] = not _meets(box, settled)
+        settled += [box] if stays[i] else []
     for i in np.flatnonzero(np.logical_not(stays)).tolist():
-        others = np.array(settled).reshape(-1, 2, 2)
         for place in _tried(names[i]):
             low, high = box = place.box(names[i], anchors[i])
             framed = (low > frame[0]).all() and (high < frame[1]).all()
-            meets = ((low < others[:, 1]) & (high > others[:, 0])).all(axis=1).any()
-            if framed and not meets and around.leaves(box, place, anchors[i]):
+            if framed and not _meets(box, settled) and around.leaves(box, place, anchors[i]):
                 out[i], boxes[i] = place, box
                 break
         settled.append(boxes[i])
     return out
+
+
+def _meets(box: np.ndarray, others: Sequence[np.ndarray]) -> bool:
+    """Whether a box, (2, 2), is on others."""
+    low, high = np.array(others).reshape(-1, 2, 2).transpose(1, 0, 2)
+    return bool(((box[0] < high) & (box[1] > low)).all(axis=1).any())
 
 
 def _tried(name: Label) -> Iterator[_Place]:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 #: Points of stream lines where there is no current, and where it is largest.
 _THIN, _THICK = 0.25, 1.3
 
+#: Thickness of a layer, and half the side of a spot, over the size of the device, below which they
+#: are magnified; a spot is where a field has this part of what it has at walls.
+_THIN_LAYER, _SMALL_SPOT, _SEEN_FROM = 0.025, 0.06, 0.1
+
 #: Cells below this size are not outlined, inches.
 _SEEN = 0.04
 
@@ -211,24 +215,38 @@ def _magnified(result: Drawn, field: str, wall: np.ndarray, floor: float) -> Ext
     """A square on a wall, six layers wide, where the layer is too thin for the whole picture.
 
     The thickness of the layer is the field integrated over the device and divided by its
-    integral along the walls: the decay length, for an exponential.
+    integral along the walls: the decay length, for an exponential. Where there is no such layer,
+    but all of the field is at one place, a square around that.
     """
-    if not len(wall):
-        return None
     size = np.abs(wall[:, 2])
+    if not len(wall) or size.max() < floor:
+        return None
     steps = np.diff(wall[:, :2], axis=0) * (np.diff(wall[:, 3]) == 0)[:, None]
     along = ((size[1:] + size[:-1]) / 2 * np.hypot(*steps.T)).sum()
     sides = result.nodes[:, 1:3, :2] - result.nodes[:, :1, :2]
     inside = (np.abs(result.at_nodes(field)).mean(axis=1) * np.abs(np.linalg.det(sides)) / 2).sum()
     thickness = inside / along if along else 0.0
-    if not 1e-5 * result.size < thickness < 0.025 * result.size or size.max() < floor:
-        return None
+    if not 1e-5 * result.size < thickness < _THIN_LAYER * result.size:
+        return _spot(result, field, _SEEN_FROM * float(np.percentile(size, 95)))
     middle = _highest(size, wall[:, 3])
     # The conductor is on the left; the outside is of no interest.
     along_x, along_y = steps[max(middle - 1, 0) : middle + 1].sum(axis=0)
     half = 3 * thickness
     inward = np.array([-along_y, along_x]) / np.hypot(along_x, along_y)
     x, y = wall[middle, :2] + 0.75 * half * inward
+    return (x - half, x + half, y - half, y + half)
+
+
+def _spot(result: Drawn, field: str, least: float) -> Extent | None:
+    """A square around all that is larger than ``least``, if it is small in the whole picture."""
+    there = result.nodes[np.abs(result.at_nodes(field)).max(axis=1) > least][..., :2].reshape(-1, 2)
+    if not len(there):
+        return None
+    low, high = there.min(axis=0), there.max(axis=0)
+    half = 0.6 * float((high - low).max())
+    if not 1e-5 * result.size < half < _SMALL_SPOT * result.size:
+        return None
+    x, y = (low + high) / 2
     return (x - half, x + half, y - half, y + half)
 
 

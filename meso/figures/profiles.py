@@ -28,6 +28,13 @@ from meso.figures.style import (
 from meso.files.vtu import degree_of
 
 _EXACT: dict[str, Any] = {"linewidth": 1.0, "linestyle": (0, (5, 4)), "zorder": 5}
+_ON_LINE: dict[str, Any] = {
+    "ha": "center",
+    "va": "center",
+    "size": 9,
+    "zorder": 6,
+    "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+}
 # What probes show, by symbol.
 _SHOWN = {
     "J": "current_density",
@@ -45,19 +52,23 @@ _DIFFUSIVE = re.compile(r"(seen_)?(spin|orbital_diffusive)_density_([xyz])_(hbar
 # Lines below this part of the largest have a panel of their own.
 _SMALL = 0.1
 # Labels from which on the legend lies above the lines, and letters that a row of it has.
-_BESIDE, _LETTERS = 4, 96
+_BESIDE, _LETTERS = 4, 76
+# Part of a wall at each end that counts as its corner; what goes beyond the rest by this many times
+# what the rest varies is not shown.
+_CORNER, _SPIKE = 0.005, 1.0
 # How many lines along walls of 3D devices are shown, and how long they are over its size.
 _LINES, _SHORTEST = 8, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One panel: its label, unit and note, and lines (position in m, values, style)."""
+    """One panel: label, unit, note, lines (position in m, values, style) and texts on them."""
 
     label: str
     unit: str
     note: str = ""
     lines: list[tuple[np.ndarray, np.ndarray, dict[str, Any]]] = field(default_factory=list)
+    texts: list[tuple[float, float, str]] = field(default_factory=list)
 
 
 def _figure(
@@ -66,24 +77,45 @@ def _figure(
     """Panels with a common axis, with a legend in each that has labels, or in the first only."""
     figure, panels = line_figure(len(rows), title)
     for panel, row in zip(panels, rows, strict=True):
-        largest = max(float(np.nanmax(np.abs(values), initial=0.0)) for _, values, _ in row.lines)
+        limits = _shown(row) if row.texts or not legends else None
+        found = [limits] if limits else [values for _, values, _ in row.lines]
+        largest = max(float(np.nanmax(np.abs(values), initial=0.0)) for values in found)
         unit = scale(largest, row.unit)
         for x, values, how in row.lines:
             label = plain(how.get("label", "_"))
             panel.plot(x / length.factor, values / unit.factor, **{**how, "label": label})
+        for x_, value, text in row.texts:
+            panel.text(x_ / length.factor, value / unit.factor, text, **_ON_LINE)
         panel.set_ylabel(f"{plain(row.label)} ({unit.name})")
         zero_line(panel)
         panel.margins(x=0, y=0.05 if legends else 0.12)
+        if limits:
+            panel.set_ylim(*(limit / unit.factor for limit in limits))
         labels = panel.get_legend_handles_labels()[1]
         if labels and (legends or panel is panels[0]):
             place: dict[str, Any] = {"loc": "best"}
-            if len(labels) > _BESIDE:
+            if len(labels) > _BESIDE or row.texts:
                 columns = min(max(_LETTERS // (8 + max(map(len, labels))), 1), 4)
                 _make_room(panel, -(-len(labels) // columns))
                 place = {"loc": "upper left", "ncols": columns}
             panel.legend(**place, title=row.note or None)
     panels[-1].set_xlabel(f"{along} ({length.name})")
     return figure
+
+
+def _shown(row: Row) -> tuple[float, float] | None:
+    """What to show where lines along walls grow without limit at their ends, at sharp corners."""
+    ends, usual = [], []
+    for s, values, _ in row.lines:
+        inside = np.abs(s - (s[0] + s[-1]) / 2) <= (0.5 - _CORNER) * abs(s[-1] - s[0])
+        if (inside & np.isfinite(values)).any():
+            ends += [np.nanmin(values), np.nanmax(values)]
+            usual += [np.nanmin(values[inside]), np.nanmax(values[inside])]
+    low, high = min(usual, default=0.0), max(usual, default=0.0)
+    room = _SPIKE * (high - low)
+    if room <= 0 or max(low - min(ends), max(ends) - high) <= room:
+        return None
+    return max(min(ends), low - room / 4), min(max(ends), high + room / 4)
 
 
 def _make_room(panel: Any, rows: int) -> None:
@@ -319,8 +351,13 @@ def densities(columns: Columns, title: str, note: str = "") -> Figure:
         for texts in (list(lines), *([text] for text in small)):
             symbol = f"${'S' if channel == 'spin' else 'L'}_{axis}$"
             row = Row(label=f"{symbol} seen" if seen else symbol, unit=unit, note=note * bool(seen))
-            for count, segment in enumerate(np.unique(segments)):
+            pieces = np.unique(segments)
+            for count, segment in enumerate(pieces):
                 here = segments == segment
+                if len(pieces) > 1:
+                    values = lines[texts[0]][0][here]
+                    at = _beside_others(s[here], values, count, len(pieces))
+                    row.texts.append((s[here][at], values[at], f"{count + 1}"))
                 for text in texts:
                     values, how = lines[text]
                     label = text if count == 0 else "_"
@@ -330,6 +367,13 @@ def densities(columns: Columns, title: str, note: str = "") -> Figure:
     wall = "segment" in columns
     along = "arc length, conductor on the left" if wall else "distance along the probe"
     return _figure(title, along, rows, length)
+
+
+def _beside_others(s: np.ndarray, values: np.ndarray, number: int, count: int) -> int:
+    """Where along a line its number is written: where it is large, each at a place of its own."""
+    size = np.abs(np.nan_to_num(values)) * (np.abs(s - (s[0] + s[-1]) / 2) < 0.48 * np.ptp(s))
+    large = np.flatnonzero(size >= 0.8 * size.max())
+    return int(large[int((number + 0.5) / count * len(large))])
 
 
 def distribution(columns: Columns, title: str) -> Figure:

@@ -77,6 +77,7 @@ def written(value: float, unit: str, zero: float = 0.0, error: float = 0.0) -> s
     An error is beside it, "11.8 ± 0.3 µA", if it is not small against the last of the digits.
     """
     value = 0.0 if abs(value) <= zero else value
+    error = error if error > zero else 0.0
     chosen = scale(max(abs(value), error), unit)
     text = f"{value / chosen.factor:.3g}"
     if error > 0 and error > 0.3 * 10.0 ** (floor(log10(max(abs(value), error))) - 2):

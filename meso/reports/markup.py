@@ -90,12 +90,12 @@ def page(title: str, subtitle: str, parts: Iterable[tuple[str, Sequence[Node]]],
 # --- numbers
 
 
-def number(value: float, unit: Scale, errors: Errors | None = None) -> list[Node]:
+def number(value: float, unit: Scale, errors: Errors | None = None, digits: int = 6) -> list[Node]:
     """A number to read, with all of its digits for machines, and its errors below it."""
-    out: list[Node] = [tag("data", shown(value / unit.factor), value=repr(value))]
+    out: list[Node] = [tag("data", shown(value / unit.factor, digits), value=repr(value))]
     for what, error in (errors or {}).items():
         size = tag("data", shown(error / unit.factor, 2), value=repr(error))
-        out.append(tag("span", "± ", size, f" {what}", class_="error"))
+        out += [" ", tag("span", "± ", size, f" {what}", class_="error")]
     return out
 
 
@@ -108,10 +108,12 @@ def shown(value: float, digits: int = 6) -> str:
     return text.replace("-", "−").replace("inf", "∞")
 
 
-def value_of(value: Any, unit: Scale | None = None, errors: Errors | None = None) -> list[Node]:
+def value_of(
+    value: Any, unit: Scale | None = None, errors: Errors | None = None, digits: int = 6
+) -> list[Node]:
     """Anything that a record may hold."""
     if is_number(value):
-        return number(value, unit or Scale(1.0, ""), errors)
+        return number(value, unit or Scale(1.0, ""), errors, digits)
     if isinstance(value, list | tuple):
         parts: list[Node] = []
         for item in value:
@@ -190,6 +192,8 @@ def quantities(
     head: str,
     caption: str = "",
     errors: Mapping[str, Errors] | None = None,
+    *,
+    digits: int = 6,
 ) -> Element | None:
     """A table of numbers whose keys carry their unit, each column in a handy one.
 
@@ -198,6 +202,7 @@ def quantities(
         head: What the rows are.
         caption: Of the table.
         errors: By "row.key".
+        digits: Of the numbers.
     """
     keys = list(dict.fromkeys(key for row in rows.values() for key in row))
     if not keys:
@@ -214,7 +219,7 @@ def quantities(
         cells: list[Any] = [name]
         for key in keys:
             found = (errors or {}).get(f"{name}.{key}")
-            cells.append(value_of(row[key], units[key], found) if key in row else "")
+            cells.append(value_of(row[key], units[key], found, digits) if key in row else "")
         lines.append(cells)
     return grid(header, lines, caption)
 

@@ -250,7 +250,7 @@ def _certainty(found: Mapping[str, Any]) -> Iterator[Node]:
         yield from record(adapted, 4)
     if along := _along(found):
         seen = True
-        yield quantities(along, "probe", "Largest errors of the mesh along probes")
+        yield quantities(along, "probe", "Largest errors of the mesh along probes", digits=2)
     if uncertain := found.get("uncertainties"):
         seen = True
         rows_ = {

@@ -12,6 +12,7 @@ from test_output_3d import saved  # noqa: F401 (a fixture)
 from meso.figures import labels, profiles
 from meso.figures.data import Drawn
 from meso.figures.style import canvas
+from meso.files.readable import written
 
 UP, RIGHT = np.eye(2)[::-1]
 
@@ -51,6 +52,33 @@ def test_names_at_a_thin_screen_are_on_their_sides() -> None:
     names = {"left": (np.array([1.99, 2]), RIGHT), "right": (np.array([2.01, 2]), -RIGHT)}
     left, right = (box for _, box in drawn(names, np.column_stack([x, y])).values())
     assert 0 < left.x0 < left.x1 < 1.99 and 2.01 < right.x0 < right.x1 < 4
+
+
+def test_names_of_walls_that_face_each_other() -> None:
+    """Outside of the two legs of a chevron, where there is room for one name beside the other."""
+    outline = np.array([[0, 0], [2, 2], [4, 0], [4, 1], [2, 3], [0, 1], [0, 0]], dtype=float)
+    names = {
+        "wall 1": (np.array([1.4, 1.4]), np.array([1, -1]) / np.sqrt(2)),
+        "wall 2": (np.array([2.6, 1.4]), np.array([-1, -1]) / np.sqrt(2)),
+    }
+    (_, one), (_, other) = drawn(names, outline).values()
+    assert not one.overlaps(other)
+
+
+def test_what_grows_at_corners_leaves_room_for_the_rest() -> None:
+    s = np.linspace(0.0, 1.0, 2001)
+    steep = profiles.Row(label="x", unit="", lines=[(s, 1 / (s + 1e-5), {}), (s, 0 * s - 1, {})])
+    figure = profiles._figure("", "s", [steep], profiles.Scale(1.0, "m"), legends=False)
+    low, high = figure.axes[0].get_ylim()
+    assert -300 < low <= -1 and 150 < high < 300
+    even = profiles.Row(label="x", unit="", lines=[(s, np.exp(-3 * s), {})])
+    figure = profiles._figure("", "s", [even], profiles.Scale(1.0, "m"), legends=False)
+    assert figure.axes[0].get_ylim()[1] > 1
+
+
+def test_what_is_rounding_is_nothing() -> None:
+    assert written(-8.2e-18, "A", zero=1e-15, error=2e-17) == "0 A"
+    assert written(1.1e-6, "A", zero=1e-15, error=3e-8) == "1.10 ± 0.03 µA"
 
 
 @test_output_3d.serial
