@@ -15,9 +15,8 @@ from math import inf, isfinite, isinf, isnan
 from numbers import Real
 from typing import TYPE_CHECKING, TypeGuard
 
-from pydantic import BeforeValidator
-
 from meso.errors import CaseError
+from meso.validation import Before
 
 if TYPE_CHECKING:
     import pint
@@ -298,13 +297,13 @@ def number(value: object) -> float:
     raise CaseError(f"found {value!r}; expected a number")
 
 
-def unit(*units: str) -> BeforeValidator:
+def unit(*units: str) -> Before:
     """Annotation of a field that is read by `quantity` with these units."""
-    return BeforeValidator(lambda value: quantity(value, *units))
+    return Before(lambda value: quantity(value, *units))
 
 
 #: Annotation of a field that is read by `number`.
-NUMBER = BeforeValidator(number)
+NUMBER = Before(number)
 
 #: The unit at the end of the name of a column.
 UNIT = re.compile(r"_(A|V|S|ohm|W|hbar|J|J_s)(_per_m2|_per_m|_m)?(?=(_[xyz])?$)")

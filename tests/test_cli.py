@@ -762,7 +762,7 @@ def test_what_needs_no_solver_loads_none():
         "def loaded(*names):\n"
         "    print([name for name in names if name in sys.modules], file=sys.stderr)\n"
         "main(['demo'])\n"
-        "loaded('numpy', 'pydantic', 'meso.case')\n"
+        "loaded('numpy', 'pint', 'meso.case')\n"
         "main(['material', 'Ti'])\n"
         "loaded('scipy', 'ufl', 'dolfinx', 'mpi4py')\n"
         "main(['check', 'none.toml'])\n"

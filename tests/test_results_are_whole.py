@@ -376,7 +376,7 @@ def quiet_end(seconds, number):
     """
     process = start("run", "case.toml", "--quiet", "--no-figures")
     maps = Path(f"/proc/{process.pid}/maps")
-    while "pydantic_core" not in maps.read_text():
+    while "_multiarray_umath" not in maps.read_text():
         time.sleep(0.01)
     time.sleep(seconds)
     process.send_signal(number)

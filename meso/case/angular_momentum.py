@@ -9,11 +9,11 @@ from math import inf
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BeforeValidator, SkipValidation, ValidationInfo
 
 from meso.errors import CaseError
 from meso.materials.crystal import Orientation, nested, read_tensor
 from meso.units import is_number, quantity, unit
+from meso.validation import After, Before, Info
 
 AXES = ("x", "y", "z")
 _HALL_UNIT = re.compile(
@@ -21,13 +21,13 @@ _HALL_UNIT = re.compile(
 )
 
 
-def _units(info: ValidationInfo, bulk: str, sheet: str) -> tuple[str, ...]:
+def _units(info: Info, bulk: str, sheet: str) -> tuple[str, ...]:
     """The unit for a 3D metal, that for a 2D electron gas, or both where it is not known."""
-    known = (info.context or {}).get("sheet")
+    known = info.context.get("sheet")
     return (bulk, sheet) if known is None else (sheet,) if known else (bulk,)
 
 
-def _hall(value: object, info: ValidationInfo) -> Any:
+def _hall(value: object, info: Info) -> Any:
     """sigma_H in units of hbar/e, whichever was stated."""
     half = 1.0
     text = value.get("unit") if isinstance(value, Mapping) else value
@@ -63,32 +63,35 @@ def _components(value: object) -> tuple[str, ...]:
     return tuple(axis for axis in AXES if axis in names)
 
 
-def _reader(bulk: str, sheet: str) -> BeforeValidator:
-    return BeforeValidator(lambda value, info: quantity(value, *_units(info, bulk, sheet)))
+def _reader(bulk: str, sheet: str) -> Before:
+    def read(value: object, info: Info) -> float:
+        return quantity(value, *_units(info, bulk, sheet))
+
+    return Before(read, informed=True)
 
 
-def _by_axis(bulk: str, sheet: str) -> BeforeValidator:
-    def read(value: object, info: ValidationInfo) -> dict[str, float]:
+def _by_axis(bulk: str, sheet: str) -> Before:
+    def read(value: object, info: Info) -> dict[str, float]:
         units = _units(info, bulk, sheet)
         if not isinstance(value, Mapping) or not value or set(value) - set(AXES):
             raise CaseError(f'found {value!r}; must give components, e.g. {{ z = "1 {units[0]}" }}')
         return {axis: quantity(item, *units, where=axis) for axis, item in value.items()}
 
-    return BeforeValidator(read)
+    return Before(read, informed=True)
 
 
-def _tensor(units: str | tuple[str, ...], *shapes: tuple[int, ...]) -> BeforeValidator:
+def _tensor(units: str | tuple[str, ...], *shapes: tuple[int, ...]) -> Before:
     known = (units,) if isinstance(units, str) else units
-    return BeforeValidator(lambda value: read_tensor(value, known, shapes))
+    return Before(lambda value: read_tensor(value, known, shapes))
 
 
-POSITIVE, NOT_NEGATIVE = AfterValidator(_positive), AfterValidator(_not_negative)
-Diffusivity = Annotated[Any, SkipValidation, _tensor("m^2/s", (3, 3), (3, 3, 3, 3))]
-Velocity = Annotated[Any, SkipValidation, NOT_NEGATIVE, _tensor("m/s", (3, 3))]
+POSITIVE, NOT_NEGATIVE = After(_positive), After(_not_negative)
+Diffusivity = Annotated[Any, _tensor("m^2/s", (3, 3), (3, 3, 3, 3))]
+Velocity = Annotated[Any, NOT_NEGATIVE, _tensor("m/s", (3, 3))]
 Number = Annotated[float, unit("m^2/s")]
 Rate = Annotated[float, unit("Hz"), NOT_NEGATIVE]
 #: Of an interface, by channel or between them: a number or a matrix along x, y, z of the device.
-_Crossed = Annotated[Any, SkipValidation, _tensor(("m/s", "J*s/m^2", "J*s/m"), (3, 3))]
+_Crossed = Annotated[Any, _tensor(("m/s", "J*s/m^2", "J*s/m"), (3, 3))]
 Conductance = Annotated[_Crossed, NOT_NEGATIVE]
 
 
@@ -101,15 +104,15 @@ class Coefficients:
     """
 
     # S/m, number or [i][a][k]
-    hall_conductivity: Annotated[Any, SkipValidation, BeforeValidator(_hall)] | None = None
+    hall_conductivity: Annotated[Any, Before(_hall, informed=True)] | None = None
     diffusivity: Diffusivity | None = None  # D, number, D_ik or D[i][a][k][b]
     divergence: Number | None = None  # A
     swapping: Number | None = None  # B
     cubic_anisotropy: Number | None = None  # along the axes of a cubic crystal
     relaxation_time: Annotated[float, unit("s"), POSITIVE] | None = None  # τ
     diffusion_length: Annotated[float, unit("m"), POSITIVE] | None = None  # √(D τ) in place of τ
-    relaxation: Annotated[Any, SkipValidation, _tensor("Hz", (3, 3))] | None = None  # in place of τ
-    precession: Annotated[tuple[float, ...], BeforeValidator(_rates)] | None = None  # about x, y, z
+    relaxation: Annotated[Any, _tensor("Hz", (3, 3))] | None = None  # in place of τ
+    precession: Annotated[tuple[float, ...], Before(_rates)] | None = None  # about x, y, z
     # χ in J s²/m³; 1 stands for "X continuous"
     susceptibility: Annotated[float, _reader("J*s^2/m^3", "J*s^2/m^2"), POSITIVE] | None = None
     orientation: Orientation | None = None
@@ -158,14 +161,14 @@ class Law:
 
 
 #: A law that needs no more than its name.
-_NAMED = BeforeValidator(lambda value: {"law": value} if isinstance(value, str) else value)
+_NAMED = Before(lambda value: {"law": value} if isinstance(value, str) else value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel(Coefficients):
     """Spin or orbital angular momentum: components that are solved for, regions and boundaries."""
 
-    components: Annotated[tuple[str, ...], BeforeValidator(_components)] = ("z",)
+    components: Annotated[tuple[str, ...], Before(_components)] = ("z",)
     regions: dict[str, Coefficients] = field(default_factory=dict)
     boundaries: dict[str, Annotated[Law, _NAMED]] = field(default_factory=dict)
 

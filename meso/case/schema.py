@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationInfo,
-)
+from typing import Annotated, Any, Literal
 
 from meso.boundary import Contact, Periodic, Wall
 from meso.case.angular_momentum import AngularMomentum
@@ -25,6 +14,7 @@ from meso.geometry import formats
 from meso.geometry.groups import Groups, Point, finite
 from meso.materials.material import Material
 from meso.units import NUMBER, factor, unit
+from meso.validation import After, Before, Info, OneOf, within
 
 #: What `output.fields` may name.
 FIELDS = tuple(TABLE)
@@ -36,9 +26,6 @@ MOST_HARMONICS = 1024
 _PARTICLES = 2
 #: The same of the kinetic model, in 2D and in 3D.
 _KINETIC = (3, 2)
-
-#: Fields that are spelled differently in the file.
-KEYS = {"from_": "from", "length_unit_name": "length_unit"}
 
 
 def _positive(value: float) -> float:
@@ -54,10 +41,10 @@ def _length_unit(value: object) -> str:
     return value
 
 
-def _file(value: object, info: ValidationInfo) -> Path:
+def _file(value: object, info: Info) -> Path:
     if not isinstance(value, str | Path):
         raise CaseError(f'found {value!r}; must be a path, e.g. "ribbon.geo"')
-    base_directory: Path = info.context["base_directory"]  # type: ignore[index]
+    base_directory: Path = info.context["base_directory"]
     path = (base_directory / value).resolve()
     if not path.is_file():
         raise CaseError(f'found "{value}"; no such file: {path}')
@@ -87,9 +74,8 @@ def _channels(table: Any) -> Any:
     return table
 
 
-Length = Annotated[float, unit("m"), AfterValidator(_positive)]
-Positive = Annotated[float, NUMBER, AfterValidator(_positive)]
-Flag = Annotated[bool, Field(strict=True)]
+Length = Annotated[float, unit("m"), After(_positive)]
+Positive = Annotated[float, NUMBER, After(_positive)]
 
 
 def _direction(value: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -98,8 +84,8 @@ def _direction(value: tuple[float, float, float]) -> tuple[float, float, float]:
     return value
 
 
-_Component = Annotated[float, NUMBER, AfterValidator(finite)]
-Direction = Annotated[tuple[_Component, _Component, _Component], AfterValidator(_direction)]
+_Component = Annotated[float, NUMBER, After(finite)]
+Direction = Annotated[tuple[_Component, _Component, _Component], After(_direction)]
 
 
 def _harmonics(value: Any) -> int | str:
@@ -116,8 +102,8 @@ def _harmonics(value: Any) -> int | str:
 class Geometry:
     """The drawing or mesh: its file, the unit of its coordinates, and variables of a .geo file."""
 
-    file: Annotated[Path, BeforeValidator(_file)]  # absolute
-    length_unit_name: Annotated[str, BeforeValidator(_length_unit)]  # as written, e.g. "nm"
+    file: Annotated[Path, Before(_file, informed=True)]  # absolute
+    length_unit_name: Annotated[str, Before(_length_unit)]  # as written, e.g. "nm"
     parameters: dict[str, Annotated[float, NUMBER]] = field(default_factory=dict)  # in that unit
     thickness: Length | None = None  # of the slab that a 2D mesh of a 3D conductor stands for
     groups: Groups | None = None  # regions and boundaries of a CAD file
@@ -158,12 +144,12 @@ class Adapt:
     """Refinement of the mesh by what a solution on it tells."""
 
     # "conductance", "edge_moment", one of `output.resistances`, or any number of a run
-    target: Annotated[str, BeforeValidator(_target)]
-    steps: Annotated[int, Field(strict=True, ge=1, le=20)] = 6  # at most
+    target: Annotated[str, Before(_target)]
+    steps: Annotated[int, within(1, 20)] = 6  # at most
     tolerance: Positive | None = None  # relative error at which to stop; None for all steps
     # Parameters of a drawing with layers: numbers of these, and sizes of cells along them.
-    layers: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
-    size: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
+    layers: Annotated[tuple[str, ...], Before(_several)] = ()
+    size: Annotated[tuple[str, ...], Before(_several)] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +158,7 @@ class Mesh:
 
     size: Length | None = None
     wall_size: Length | None = None  # of the cells at walls
-    geometry_order: Annotated[int, Field(strict=True, ge=1, le=5)] | None = None
+    geometry_order: Annotated[int, within(1, 5)] | None = None
     # Of currents, relative, for which the program chooses; with harmonics not given also "auto".
     accuracy: Positive | None = None
     adapt: Adapt | None = None
@@ -191,22 +177,22 @@ class Flow:
     """The model of the current flow."""
 
     model: Literal["ohmic", "hydrodynamic", "kinetic", "particles"]
-    order: Annotated[int, Field(strict=True)] | None = None  # None: 4 in 2D, 3 kinetic, 2 in 3D
+    order: int | None = None  # None: 4 in 2D, 3 kinetic, 2 in 3D
     solver: Literal["auto", "direct", "iterative"] = "auto"  # "auto" decides by the size
-    harmonics: Annotated[Any, BeforeValidator(_harmonics)] = 16
+    harmonics: Annotated[Any, Before(_harmonics)] = 16
     # Of currents and edge moments, relative: 1e-3 for "auto", 1e-2 for particles.
     tolerance: Positive | None = None
     # Of errors, which takes further solutions; None: by the kinetic model, and where it is cheap.
-    estimate: Flag | None = None
-    bounds: Flag = False  # of the conductance of the kinetic model
+    estimate: bool | None = None
+    bounds: bool = False  # of the conductance of the kinetic model
     magnetic_field: Annotated[float, unit("T")] = 0.0
     magnetic_direction: Direction = (0.0, 0.0, 1.0)  # of it, another one on 3D meshes only
     # The mesh is the section of a straight wire along z: its field, V/m, or its current, A.
     along: Literal["z"] | None = None
     field: Annotated[float, unit("V/m")] | None = None
     current: Annotated[float, unit("A")] | None = None
-    seed: Annotated[int, Field(strict=True, ge=0)] = 0  # of the random numbers of particles
-    particles: Annotated[int, Field(strict=True, ge=1)] = 10_000_000  # at most
+    seed: Annotated[int, within(0)] = 0  # of the random numbers of particles
+    particles: Annotated[int, within(1)] = 10_000_000  # at most
 
     @property
     def viscous(self) -> bool:
@@ -254,7 +240,7 @@ class Probe:
 
     from_: Point
     to: Point
-    points: Annotated[int, Field(strict=True, ge=2, le=1_000_000)] = 101
+    points: Annotated[int, within(2, 1_000_000)] = 101
     # Of an instrument: full width at half maximum of the Gaussian that it averages over.
     resolution: Length | None = None
 
@@ -285,16 +271,16 @@ class Output:
 
     directory: Path | None = None  # relative to the working directory
     # None stands for the fields that the model provides.
-    fields: tuple[Annotated[str, BeforeValidator(_field_name)], ...] | None = None
+    fields: tuple[Annotated[str, Before(_field_name)], ...] | None = None
     probes: dict[str, Probe] = field(default_factory=dict)
     resistances: dict[str, Resistance] = field(default_factory=dict)
     distributions: dict[str, Point] = field(default_factory=dict)
 
 
-def _style(value: object, info: ValidationInfo) -> Path:
+def _style(value: object, info: Info) -> Path:
     if not isinstance(value, str | Path):
         raise CaseError(f'found {value!r}; must be a style file of Matplotlib, "talk.mplstyle"')
-    base_directory: Path = info.context["base_directory"]  # type: ignore[index]
+    base_directory: Path = info.context["base_directory"]
     path = (base_directory / value).resolve()
     if not path.is_file():
         raise CaseError(f'found "{value}"; no such file: {path}')
@@ -308,41 +294,28 @@ def _style(value: object, info: ValidationInfo) -> Path:
 class Figures:
     """How pictures look: a style file of Matplotlib over the house's own, and a second format."""
 
-    style: Annotated[Path, BeforeValidator(_style)] | None = None  # absolute
+    style: Annotated[Path, Before(_style, informed=True)] | None = None  # absolute
     format: Literal["png", "svg", "pdf"] | None = None  # beside png, which is always there
 
 
 KINDS = {"contact": Contact, "wall": Wall, "periodic": Periodic}
 
 
-def _kind(table: object) -> str | None:
-    return str(next(iter(table))) if isinstance(table, Mapping) and len(table) == 1 else None
-
-
-Boundary = Annotated[
-    Annotated[Contact, BeforeValidator(lambda table: table["contact"]), Tag("contact")]
-    | Annotated[Wall, BeforeValidator(lambda table: table["wall"]), Tag("wall")]
-    | Annotated[Periodic, BeforeValidator(lambda table: table["periodic"]), Tag("periodic")],
-    Discriminator(_kind),
-]
+Boundary = Annotated[Contact | Wall | Periodic, OneOf(KINDS)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
     """A case file, each quantity in SI units."""
 
-    __pydantic_config__: ClassVar = ConfigDict(
-        extra="forbid", alias_generator=lambda name: KEYS.get(name, name)
-    )
-
     title: str = ""
     geometry: Geometry
     mesh: Mesh = field(default_factory=Mesh)
-    materials: Annotated[dict[str, Material], AfterValidator(_nonempty)]
-    regions: Annotated[dict[str, str], AfterValidator(_nonempty)]
-    boundaries: Annotated[dict[str, Boundary], AfterValidator(_nonempty)]
+    materials: Annotated[dict[str, Material], After(_nonempty)]
+    regions: Annotated[dict[str, str], After(_nonempty)]
+    boundaries: Annotated[dict[str, Boundary], After(_nonempty)]
     flow: Flow
-    angular_momentum: Annotated[AngularMomentum, BeforeValidator(_channels)] = field(
+    angular_momentum: Annotated[AngularMomentum, Before(_channels)] = field(
         default_factory=AngularMomentum
     )
     output: Output = field(default_factory=Output)

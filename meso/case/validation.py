@@ -1,20 +1,15 @@
-"""Checking the tables of a case file against the schema, with errors that name the key."""
+"""Checking the tables of a case file against the schema."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from meso.case.schema import KEYS, KINDS, Tables
-from meso.errors import CaseError, known
+from meso.case.schema import Tables
+from meso.errors import CaseError
 from meso.units import factor
+from meso.validation import checked
 
 #: Required keys and what they may look like.
 _EXAMPLES = {
@@ -35,9 +30,6 @@ _EXAMPLES = {
 }
 
 
-_adapter = cache(TypeAdapter)
-
-
 def validate(tables: Mapping[str, Any], *, base_directory: Path) -> Tables:
     """Check the tables of a case and convert them to SI; paths are relative to a directory."""
     materials, found = tables.get("materials"), set()
@@ -52,78 +44,9 @@ def validate(tables: Mapping[str, Any], *, base_directory: Path) -> Tables:
     return checked(Tables, tables, context, _EXAMPLES)
 
 
-def checked(
-    kind: Any,
-    tables: Mapping[str, Any],
-    context: Mapping[str, Any],
-    examples: Mapping[str, str],
-) -> Any:
-    """The dataclass of tables of a file; ``examples`` are those of required keys.
-
-    Raises:
-        CaseError: All that is wrong, each with its key.
-    """
-    try:
-        return _adapter(kind).validate_python(tables, context=dict(context))
-    except ValidationError as error:
-        found = error.errors(include_url=False)
-        raise CaseError(*(p for e in found for p in _problems(e, kind, examples))) from None
-
-
 def _length_unit(tables: Mapping[str, Any]) -> float:
     """Metres in one unit of the drawing, for profiles; whether it is right is checked elsewhere."""
     try:
         return factor(tables["geometry"]["length_unit"], "m")
     except (CaseError, KeyError, TypeError):
         return 1.0
-
-
-def _problems(
-    error: Mapping[str, Any], kind: Any, examples: Mapping[str, str]
-) -> Iterable[tuple[str, str]]:
-    """Translate one error of pydantic into pairs (key, text)."""
-    *table, key = location = [str(part) for part in error["loc"]] or [""]
-    context = error.get("ctx", {})
-    found, text = error["input"], error["msg"].replace("Input should", "should")
-    match error["type"]:
-        case "value_error":
-            cause = context["error"]
-            inner = cause.problems if isinstance(cause, CaseError) else [("", str(cause))]
-            return [(".".join(filter(None, [*location, k])), t) for k, t in inner]
-        case "missing":
-            inside = ".".join([*table[-1:], key])
-            text = f"missing; give {examples.get(inside) or examples.get(key, 'a value')}"
-        case "unexpected_keyword_argument":
-            text = f"unknown key; {known(key, _known_keys(kind, table))}"
-        case "literal_error":
-            expected = re.findall(r"'([^']+)'", context["expected"])
-            text = f"found {found!r}; {known(str(found), expected)}"
-        case "union_tag_invalid":
-            text = f'unknown kind of boundary "{context["tag"]}"; {known(context["tag"], KINDS)}'
-        case "union_tag_not_found":
-            kinds = " or ".join(f"{{ {kind} = {{ … }} }}" for kind in KINDS)
-            text = f"found {found!r}; must be {kinds}"
-        case "dataclass_type" | "dict_type":
-            text = f"found {found!r}; must be a table"
-        case "path_type":
-            text = f'found {found!r}; must be a path, e.g. "results"'
-        case _:
-            text = f"found {found!r}; {text}"
-    return [(".".join(location), text)]
-
-
-def _known_keys(kind: Any, location: list[str]) -> list[str]:
-    """Keys of the table at a location."""
-    hint = kind
-    for part in location:
-        if is_dataclass(hint):
-            hint = {KEYS.get(name, name): of for name, of in get_type_hints(hint).items()}[part]
-        elif get_origin(hint) is dict:
-            hint = get_args(hint)[1]
-        elif get_origin(hint) is tuple:
-            hint = get_args(hint)[0]
-        else:  # a boundary, one of several tables
-            hint = KINDS[part]
-        if NoneType in get_args(hint):
-            hint = get_args(hint)[0]
-    return [KEYS.get(f.name, f.name) for f in fields(hint)]

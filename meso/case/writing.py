@@ -8,7 +8,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from meso.case.schema import KEYS, KINDS, Tables
+from meso.case.schema import KINDS, Tables
+from meso.validation import KEYS
 
 _KIND = {kind: name for name, kind in KINDS.items()}
 

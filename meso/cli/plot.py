@@ -20,9 +20,9 @@ def command(options: argparse.Namespace, root: bool) -> None:
     from mpi4py import MPI
 
     from meso.case import Figures
-    from meso.case.validation import checked
     from meso.mpi import on_root
     from meso.results.output import redraw
+    from meso.validation import checked
 
     given = {key.removeprefix("figures."): value for key, value in options.looks.items()}
     look = checked(Figures, given, {"base_directory": Path()}, {}) if given else None

@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field
-
-from meso.case.schema import KEYS, Length, Positive
+from meso.case.schema import Length, Positive
 from meso.case.tables import override
-from meso.case.validation import checked
 from meso.designing.target import Target
 from meso.errors import CaseError
 from meso.geometry.groups import Point
 from meso.units import NUMBER, quantity
+from meso.validation import After, Before, checked, within
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,18 +83,24 @@ def _area(value: Any) -> tuple[float, float] | str | None:
 class Constraints:
     """What the shape, and other outputs, have to keep."""
 
-    area: Annotated[Any, BeforeValidator(_area)] = None
+    area: Annotated[Any, Before(_area)] = None
     width: Least | None = None  # distance of walls that face one another
     radius: Least | None = None  # of curvature of free walls
     box: Box | None = None  # around free walls
     outputs: dict[str, Between] = field(default_factory=dict)
 
 
+def _nonempty(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise CaseError("empty; give at least one boundary")
+    return names
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walls:
     """Boundaries whose shape is free."""
 
-    free: Annotated[tuple[str, ...], Field(min_length=1)]
+    free: Annotated[tuple[str, ...], After(_nonempty)]
     # Of the points that steer them: features of this size can grow.
     spacing: Length
 
@@ -105,7 +109,7 @@ class Walls:
 class Method:
     """How the best shape is looked for."""
 
-    steps: Annotated[int, Field(strict=True, ge=1, le=1000)] = 60
+    steps: Annotated[int, within(1, 1000)] = 60
     tolerance: Positive = 1e-5  # improvement of the target in a step, relative, at the end
     step: Length | None = None  # longest motion of a wall in the first step
 
@@ -128,16 +132,12 @@ def _target(text: Any) -> Target:
     return Target.parse(text)
 
 
-Formula = Annotated[Any, BeforeValidator(_target)]
+Formula = Annotated[Any, Before(_target)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Brief:
     """A design file, lengths in metres."""
-
-    __pydantic_config__: ClassVar = ConfigDict(
-        extra="forbid", alias_generator=lambda name: KEYS.get(name, name)
-    )
 
     case: Path
     title: str = ""

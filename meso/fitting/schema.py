@@ -17,13 +17,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo
-
-from meso.case.validation import checked
 from meso.errors import CaseError
 from meso.units import is_number, number
+from meso.validation import After, Before, Info, checked, within
 
 #: Required keys and what they may look like.
 _EXAMPLES = {
@@ -41,10 +39,10 @@ _EXAMPLES = {
 OWN = ("title", "data", "parameters", "fit", "output.directory")
 
 
-def _file(value: object, info: ValidationInfo) -> Path:
+def _file(value: object, info: Info) -> Path:
     if not isinstance(value, str | Path):
         raise CaseError(f'found {value!r}; must be a path, e.g. "ribbons.csv"')
-    base_directory: Path = info.context["base_directory"]  # type: ignore[index]
+    base_directory: Path = info.context["base_directory"]
     path = base_directory / value
     if not path.is_file():
         raise CaseError(f'found "{value}"; no such file: {path}')
@@ -118,9 +116,9 @@ def _confidence(value: object) -> float:
 class Data:
     """A table of measurements, and the case that describes what was measured."""
 
-    case: Annotated[Path, BeforeValidator(_file)]
-    file: Annotated[Path, BeforeValidator(_file)]
-    set: Annotated[dict[str, Any], BeforeValidator(_settings)] = field(default_factory=dict)
+    case: Annotated[Path, Before(_file, informed=True)]
+    file: Annotated[Path, Before(_file, informed=True)]
+    set: Annotated[dict[str, Any], Before(_settings)] = field(default_factory=dict)
     probe: str | None = None  # of the case: the table is a profile along it
     uncertainty: str | None = None  # "2 %", "1 uS": where the table has no column of it
 
@@ -129,20 +127,20 @@ class Data:
 class Parameter:
     """A number that may vary; several keys have the same value."""
 
-    key: Annotated[Any, BeforeValidator(_keys)]
-    start: Annotated[Any, BeforeValidator(_value)]
-    bounds: Annotated[Any, BeforeValidator(_pair)]
+    key: Annotated[Any, Before(_keys)]
+    start: Annotated[Any, Before(_value)]
+    bounds: Annotated[Any, Before(_pair)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How the fit is done, and what is asked of it."""
 
-    starts: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
-    seed: Annotated[int, Field(strict=True, ge=0)] = 1  # of the further starts
-    iterations: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 100  # of each start
-    confidence: Annotated[float, BeforeValidator(_confidence)] = 0.95
-    profile: Annotated[Any, BeforeValidator(_profile)] = False
+    starts: Annotated[int, within(1, 10_000)] = 1
+    seed: Annotated[int, within(0)] = 1  # of the further starts
+    iterations: Annotated[int, within(1, 100_000)] = 100  # of each start
+    confidence: Annotated[float, Before(_confidence)] = 0.95
+    profile: Annotated[Any, Before(_profile)] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,11 +154,9 @@ class Output:
 class FitFile:
     """The tables of a file, checked, but for what only the cases can tell."""
 
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
-
     title: str = ""
-    data: Annotated[dict[str, Data], AfterValidator(_nonempty)]
-    parameters: Annotated[dict[str, Parameter], AfterValidator(_nonempty)]
+    data: Annotated[dict[str, Data], After(_nonempty)]
+    parameters: Annotated[dict[str, Parameter], After(_nonempty)]
     fit: Options = field(default_factory=Options)
     output: Output = field(default_factory=Output)
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator
-
 from meso.errors import CaseError
 from meso.units import unit
+from meso.validation import After, Before
 
 
 def finite(value: float) -> float:
@@ -25,9 +24,7 @@ def _point(value: tuple[float, ...]) -> tuple[float, ...]:
     return value
 
 
-Point = Annotated[
-    tuple[Annotated[float, unit("m"), AfterValidator(finite)], ...], AfterValidator(_point)
-]
+Point = Annotated[tuple[Annotated[float, unit("m"), After(finite)], ...], After(_point)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +73,7 @@ def _listed(value: Any) -> tuple[Any, ...] | list[Any]:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-Selectors = Annotated[tuple[Selector, ...], BeforeValidator(_listed)]
+Selectors = Annotated[tuple[Selector, ...], Before(_listed)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,11 @@ from typing import Any
 
 from meso.case import Case
 from meso.case.numbers import unit_of
-from meso.case.schema import KEYS, KINDS
+from meso.case.schema import KINDS
 from meso.errors import CaseError, known
 from meso.materials.material import SCATTERING
 from meso.units import is_number, split
+from meso.validation import KEYS
 
 #: What the other tables of a case are for.
 _REASONS = {

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator
 
 from meso.errors import CaseError
 from meso.units import NUMBER, is_number, unit
+from meso.validation import Before
 
 if TYPE_CHECKING:
     from meso.bands.model import Model
@@ -87,7 +87,7 @@ class FermiLine:
     ratio: Annotated[float, NUMBER] | None = None
     warping: Annotated[float, NUMBER] | None = None
     angle: Annotated[float, unit("deg")] = 0.0
-    points: Annotated[Any, BeforeValidator(_rows)] | None = None
+    points: Annotated[Any, Before(_rows)] | None = None
 
     def __post_init__(self) -> None:
         if problems := tuple(self._problems()):

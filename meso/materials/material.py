@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from numpy.polynomial.chebyshev import poly2cheb
 from numpy.polynomial.legendre import leg2poly
-from pydantic import BeforeValidator, SkipValidation, ValidationInfo
 
 from meso.constants import ELECTRON_CHARGE, HBAR
 from meso.errors import CaseError, known
@@ -39,6 +38,7 @@ from meso.materials.crystal import (
 from meso.materials.fermi_line import Contour, FermiLine
 from meso.materials.profile import Profile, read_profile
 from meso.units import is_number, number, quantity, split, unit
+from meso.validation import Before, Info
 
 if TYPE_CHECKING:
     from meso.bands.model import Model
@@ -61,21 +61,21 @@ def conductivity_unit(carriers: object) -> str:
     return "S" if carriers == "2d" else "S/m"
 
 
-def _reader(*units: str) -> BeforeValidator:
+def _reader(*units: str) -> Before:
     """Reads a number or a profile, as a case file has it; the carriers decide between two units."""
 
-    def read(value: object, info: ValidationInfo) -> float | Profile:
+    def read(value: object, info: Info) -> float | Profile:
         if isinstance(value, Profile):
             return value
         expected = units
         if len(units) > 1 and "carriers" in info.data:  # else wrong itself: either may be right
             expected = (conductivity_unit(info.data["carriers"]),)
         if isinstance(value, Mapping):
-            length_unit = (info.context or {}).get("length_unit", 1.0)
+            length_unit = info.context.get("length_unit", 1.0)
             return read_profile(value, *expected, length_unit=length_unit)
         return quantity(value, *expected)
 
-    return BeforeValidator(read)
+    return Before(read, informed=True)
 
 
 def _coupling(value: object) -> Any:
@@ -92,10 +92,10 @@ def _rates(value: object) -> object:
     return {key: number(rate) if split(rate) else rate for key, rate in value.items()}
 
 
-_RATES = BeforeValidator(_rates)
-_Coupling = Annotated[Any, SkipValidation, BeforeValidator(_coupling)]
-_Conductivity = Annotated[float | Profile, SkipValidation, _reader("S", "S/m")]
-_Length = Annotated[float | Profile, SkipValidation, _reader("m")]
+_RATES = Before(_rates)
+_Coupling = Annotated[Any, Before(_coupling)]
+_Conductivity = Annotated[float | Profile, _reader("S", "S/m")]
+_Length = Annotated[float | Profile, _reader("m")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +138,7 @@ class Material:
     carriers: Literal["2d", "3d"]
     conductivity: _Conductivity
     mean_free_path: _Length | None = None
-    scattering: Annotated[str | Mapping[str, float], SkipValidation, _RATES] = field(
+    scattering: Annotated[str | Mapping[str, float], _RATES] = field(
         default="isotropic", hash=False
     )
     electron_electron_mean_free_path: Annotated[float, unit("m")] = inf

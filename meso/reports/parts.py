@@ -11,12 +11,12 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 import meso
-from meso.case.validation import checked
 from meso.errors import MesoError
 from meso.materials.material import Material
 from meso.reports.markup import Node, bullets, code, folded, grid, picture, tag, with_unit
 from meso.reports.papers import PAPERS, cited
 from meso.units import factor
+from meso.validation import checked
 
 #: Units of numbers of a material in SI; that of the conductivity depends on its carriers.
 _UNITS = {
