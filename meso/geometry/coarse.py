@@ -8,7 +8,6 @@ from pathlib import Path
 
 import gmsh
 import numpy as np
-from scipy.spatial import Delaunay, QhullError
 
 from meso.errors import GeometryError
 from meso.geometry import drawing
@@ -203,6 +202,8 @@ def _check(
     used = np.flatnonzero(np.isfinite(sizes) & (sizes > 0))
     # Points on a line take the square of their number in time; sizes are known to all of them.
     used = used[:: 1 + len(used) // _TRIANGULATED]
+    from scipy.spatial import Delaunay, QhullError  # takes long to load
+
     try:
         simplices = Delaunay(points[used, :dimension]).simplices
     except (QhullError, ValueError):

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import gmsh
 import numpy as np
-from scipy.spatial import cKDTree
 
 from meso.errors import GeometryError
 from meso.geometry import drawing
@@ -78,7 +78,9 @@ class Columns:
         return np.asarray(self._tree.query(at)[0])
 
     @cached_property
-    def _tree(self) -> cKDTree:
+    def _tree(self) -> Any:
+        from scipy.spatial import cKDTree  # takes long to load
+
         return cKDTree(self.corners)
 
 

@@ -265,9 +265,7 @@ def serve(descriptor: int, folder: str) -> None:
     tempfile.tempdir = folder
     connection = Connection(descriptor)
     with suppress(ImportError, OSError):  # the work will say what is missing
-        from scipy.sparse.csgraph import connected_components  # noqa: F401, for all forks
-
-        from meso.geometry import meshing  # noqa: F401
+        from meso.geometry import meshing  # noqa: F401, for all forks
     lazily.loaded()
     with suppress(EOFError, ConnectionError):
         while True:

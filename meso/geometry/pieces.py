@@ -7,11 +7,10 @@ from pathlib import Path
 
 import basix
 import numpy as np
-from scipy.sparse import coo_matrix
 
 from meso import _compat
 from meso.errors import GeometryError
-from meso.geometry.simplices import CELL, TURNED, cross, row_keys, shared_edges
+from meso.geometry.simplices import CELL, TURNED, components, cross, row_keys, shared_edges
 
 # A boundary vertex (3D: edge) is a corner where the tangent (normal) turns by more than this
 # (degrees): at points (curves) of the drawing, and anywhere (the vertices of a polygon that stands
@@ -170,15 +169,13 @@ def _following(boundary: Boundary, tangents: np.ndarray) -> np.ndarray:
 
 def _surfaces(boundary: Boundary) -> Joined:
     """Join the facets of each boundary across the edges where the wall does not turn."""
-    from scipy.sparse.csgraph import connected_components  # takes long to load
-
     count = len(boundary.local)
     area, volume = boundary.sizes()
     _, u, v = boundary.maps(_MIDDLES)
     normal = np.cross(u, v)
     one, two = _smooth_pairs(boundary, normal / boundary.lengths(normal)[:, :, None])
-    graph = coo_matrix((np.ones(len(one)), (one, two)), shape=(count, count))
-    number, label = connected_components(graph, directed=False)
+    label = components(count, np.column_stack([one, two]))
+    number = label.max(initial=-1) + 1
 
     # In the order of the centres, whatever the mesher's order: the same on every machine.
     centre = boundary.points[np.sort(boundary.vertices, axis=1)].mean(axis=1)

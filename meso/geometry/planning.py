@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_matrix
 
 from meso.errors import GeometryError
 from meso.geometry import formats
 from meso.geometry.curving import EDGES, curved_cells, smallest_determinant
 from meso.geometry.pieces import Boundary, Facets
-from meso.geometry.simplices import FACETS, Drawing, measures, positions, row_keys
+from meso.geometry.simplices import FACETS, Drawing, components, measures, positions, row_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,12 +151,9 @@ def _place(vertices: np.ndarray) -> str:
 
 def _islands(drawing: Drawing, boundary: Boundary) -> tuple[tuple[str, ...], ...]:
     """Names of the boundaries of every connected part of the conductor."""
-    from scipy.sparse.csgraph import connected_components  # takes long to load
-
-    rows, columns = drawing.cells[:, :-1].ravel(), drawing.cells[:, 1:].ravel()
-    graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=2 * (len(drawing.points),))
-    number, label = connected_components(graph, directed=False)
-    part = label[boundary.vertices[:, 0]]
+    along = np.stack([drawing.cells[:, :-1], drawing.cells[:, 1:]], axis=-1)
+    label = components(len(drawing.points), along.reshape(-1, 2))
+    part, parts = label[boundary.vertices[:, 0]], range(label.max() + 1)
     return tuple(
-        tuple(boundary.names[b] for b in np.unique(boundary.name[part == i])) for i in range(number)
+        tuple(boundary.names[b] for b in np.unique(boundary.name[part == i])) for i in parts
     )

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import gmsh
 import numpy as np
-from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
 
 from meso.geometry import drawing
 from meso.geometry.coarse import Coarse
 from meso.geometry.layers import Sizes
-from meso.geometry.simplices import FACETS, cross, facet_measures, row_keys, shared_edges
+from meso.geometry.simplices import FACETS, cross, distances, facet_measures, row_keys, shared_edges
 
 #: Largest increase of the cell size with distance.
 GROWTH = {2: 0.25, 3: 0.4}
@@ -65,6 +63,8 @@ def shape_sizes(
         sharp = sharp[: 0 if sizes.wanted else None]
     known = np.isfinite(across)
     if len(sharp) and known.any():
+        from scipy.spatial import cKDTree  # takes long to load
+
         at = coarse.nodes[sharp]
         _, near = cKDTree(points[known]).query(at)
         wanted = np.minimum(wanted, graded(nodes, at, smallest[known][near], GROWTH[d]))
@@ -78,7 +78,7 @@ def graded(nodes: np.ndarray, points: np.ndarray, sizes: np.ndarray, growth: flo
     keep = np.isfinite(sizes)
     points, sizes = points[keep], sizes[keep]
     for start in range(0, len(nodes) if len(points) else 0, _BATCH):
-        distance = cdist(nodes[start : start + _BATCH], points)
+        distance = distances(nodes[start : start + _BATCH], points)
         out[start : start + _BATCH] = (sizes + growth * distance).min(axis=1)
     return out
 
@@ -110,9 +110,10 @@ def inscribed_radius(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     radius = np.empty(len(points))
     for start in range(0, len(points), 256):
         here = slice(start, start + 256)
-        apart = points[None, :] - points[here, None]
-        square = sum(x * x for x in np.moveaxis(apart, 2, 0))  # of so few, faster than their sum
-        depth = 2 * (apart @ normals[here][:, :, None])[..., 0]
+        # Of so few components faster than sums over an axis.
+        apart, toward = points.T[:, None] - points[here].T[:, :, None], normals[here].T[:, :, None]
+        square = sum(x * x for x in apart)
+        depth = 2 * sum(x * n for x, n in zip(apart, toward, strict=True))
         # Only a wall that faces this one says how wide the channel is: no neighbours, no corners.
         facing = (depth > 0.2 * np.sqrt(square)) & (square > 0)
         facing &= normals[here] @ normals.T < -0.5

@@ -51,6 +51,29 @@ def measures(points: np.ndarray, cells: np.ndarray) -> np.ndarray:
     return determinant(*(points[cells[:, i]] - first for i in range(1, cells.shape[1])))
 
 
+def distances(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """From each of some points (m, d) to each of others (n, d), shape (m, n)."""
+    apart = one.T[:, :, None] - two.T[:, None]
+    return np.asarray(np.sqrt(sum(x * x for x in apart)))
+
+
+def components(count: int, pairs: np.ndarray) -> np.ndarray:
+    """What hangs together by pairs (m, 2) has the same number, 0, 1, …; of all, shape (count,).
+
+    Each has the smallest number that its neighbours know, over and over; SciPy takes longer to
+    load than the cells of a drawing in the plane take here.
+    """
+    least = np.arange(count)
+    while len(pairs):
+        ends = least[pairs]
+        pairs = pairs[ends[:, 0] != ends[:, 1]]
+        ends = least[pairs]
+        np.minimum.at(least, ends.ravel(), np.repeat(ends.min(axis=1), 2))
+        while not np.array_equal(least, further := least[least]):
+            least = further
+    return np.unique(least, return_inverse=True)[1]
+
+
 def positive(points: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """The same simplices, their vertices in an order with positive determinant."""
     out = np.array(cells)

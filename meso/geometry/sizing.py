@@ -17,7 +17,6 @@ from pathlib import Path
 
 import gmsh
 import numpy as np
-from scipy.spatial import cKDTree
 
 from meso.errors import CaseError, GeometryError
 from meso.geometry import drawing
@@ -150,6 +149,8 @@ def _mesh_columns(
     announce: Callable[[float], None],
 ) -> None:
     """Mesh the curves, columns of flat cells on them, and what is between."""
+    from scipy.spatial import cKDTree  # takes long to load
+
     inside = cells_of_field(coarse.nodes, coarse.cells, wanted[2])
     factor = gmsh.option.getNumber("Mesh.MeshSizeFactor")
     view, bends = _view(*wanted), _bends(columns.layers)
