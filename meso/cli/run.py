@@ -39,8 +39,11 @@ def command(options: argparse.Namespace, root: bool) -> None:
     start(options)
     from mpi4py import MPI
 
+    # What is needed last as well: now Gmsh is still at work.
     from meso.files.directory import hold
     from meso.geometry import gmsh_process
+    from meso.gradients import estimates  # noqa: F401
+    from meso.reports import of_run  # noqa: F401
     from meso.results.output import begun
     from meso.results.running import run
 
