@@ -14,7 +14,8 @@ from typing import Any
 
 from meso.errors import CaseError, known
 from meso.materials.fermi_line import read_points
-from meso.materials.material import Material, load_library, load_material_file
+from meso.materials.material import Material
+from meso.materials.published import load_library, load_material_file
 
 #: Material quantities with a default.
 _DEFAULTS = {"scattering": "default", "electron_electron_mean_free_path": "default"}

@@ -20,7 +20,7 @@ def command(options: argparse.Namespace, root: bool) -> None:
     except ImportError:
         raise MesoError("needs shtab: python3 -m pip install 'shtab>=1.10'") from None
     from meso import cli, demos
-    from meso.materials.material import library_names
+    from meso.materials.published import library_names
 
     parser = cli.parser()
     choices = {"demo": list(demos.titles()), "material": library_names()}

@@ -18,12 +18,9 @@ the conductance that is remembered over half of it is not seen any more.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -35,6 +32,7 @@ from meso.device import Device
 from meso.discrete.fields import Field, cellwise
 from meso.discrete.periodic import parts
 from meso.errors import CaseError, ConvergenceError
+from meso.flow.batches import BINS, Batch, Sums, in_threads
 from meso.flow.counting import Batches, Counted, balanced, reciprocal
 from meso.flow.emission import Edges, everywhere, from_contact
 from meso.flow.result import (
@@ -70,42 +68,10 @@ _FIRST, _SMALLEST, _BATCHES, _LEAST = 256, 64, 128, 24
 _STEPS, _LARGEST = 1_000_000, 8192
 #: Rounds grow by this factor at most.
 _GROWTH = 16
-#: Without contacts: mean free paths, or chords, after which the beginning is forgotten, at first;
-#: standard errors above which something is remembered.
-_MEMORY, _SEEN = 4.0, 3.0
+#: Without contacts: mean free paths, or chords, after which the beginning is forgotten, at first.
+_MEMORY = 4.0
 #: Sides of a Fermi line that is no circle: in a magnetic field each takes a step.
 _TURNING, _STRAIGHT = 240, 4096
-#: Of angles at which particles arrive.
-BINS = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Batch:
-    """What the particles of one batch tell."""
-
-    number: int
-    source: int
-    count: int
-    scores: np.ndarray  # (ports, ports)
-    remembered: np.ndarray  # (ports,), without contacts
-    arrivals: np.ndarray  # (contacts, BINS)
-    tally: np.ndarray  # (c, 1 + pairs, 3)
-    steps: int
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Sums:
-    """Sums over all batches of one source; what is exact does not depend on their order."""
-
-    counts: list[int] = field(default_factory=list)
-    scores: list[np.ndarray] = field(default_factory=list)
-    remembered: list[np.ndarray] = field(default_factory=list)
-    arrivals: np.ndarray
-    tally: np.ndarray
-
-    @property
-    def particles(self) -> int:
-        return sum(self.counts)
 
 
 class Particles:
@@ -259,7 +225,7 @@ class Particles:
     def _tally(self) -> np.ndarray:
         return np.zeros((len(self.maze.area), 1 + len(self.pairs), 3), np.int64)
 
-    def _from_contact(self, tracer: Tracer, task: tuple[int, int, int]) -> _Batch:
+    def _from_contact(self, tracer: Tracer, task: tuple[int, int, int]) -> Batch:
         """Particles of one contact, until they are absorbed."""
         number, source, count = task
         rng, key = self.random(1, number)
@@ -275,7 +241,7 @@ class Particles:
             np.add.at(scores[:contacts, contacts:], owner, -swarm.weights)
             scores[contacts:, source] = swarm.weights.sum(axis=0)
             scores[contacts:, contacts:] = swarm.products.sum(axis=0)
-        return _Batch(
+        return Batch(
             number=number,
             source=source,
             count=count,
@@ -306,7 +272,7 @@ class Particles:
         flat = np.bincount(owner * BINS + bins, minlength=len(self.contacts) * BINS)
         return flat.reshape(-1, BINS)
 
-    def _from_everywhere(self, tracer: Tracer, task: tuple[int, int, int]) -> _Batch:
+    def _from_everywhere(self, tracer: Tracer, task: tuple[int, int, int]) -> Batch:
         """Particles of a device without contacts, for twice the length of their memory."""
         number, source, count = task
         rng, _ = self.random(2, number)
@@ -330,7 +296,7 @@ class Particles:
             scores = swarm.products.sum(axis=0)
         late = ways[0] * ways[2] + ways[1] * ways[3] + ways[0] * ways[3]
         # Crossings count once in a period; per length of it the area counts.
-        return _Batch(
+        return Batch(
             number=number,
             source=source,
             count=count,
@@ -361,30 +327,16 @@ class Particles:
             return self._flow(sums, counted, steps)
         while True:
             sums, counted, steps = self._rounds()
-            mean, error = self._remembered(sums[0])
-            if (np.abs(mean) <= _SEEN * error).all():
+            if not sums[0].remembers:
                 return self._flow(sums, counted, steps)
             self.memory *= 2
             if self.memory > 1e6 * _MEMORY:
                 raise ConvergenceError("particles without contacts do not forget where they began")
 
-    @staticmethod
-    def _remembered(sums: _Sums) -> tuple[np.ndarray, np.ndarray]:
-        """What is left of the conductance beyond half of the memory, and its standard error."""
-        batches = Batches(counts=np.array(sums.counts), scores=np.array(sums.remembered))
-        return batches.mean, np.sqrt(batches.variance(batches.scores))
-
-    def _rounds(self) -> tuple[list[_Sums], Counted, int]:
+    def _rounds(self) -> tuple[list[Sums], Counted, int]:
         """Particles round by round, each with so many that the tolerance should be met."""
         count = max(1, len(self.contacts))
-        shape = self._tally().shape
-        sums = [
-            _Sums(
-                arrivals=np.zeros((len(self.contacts), BINS), np.int64),
-                tally=np.zeros(shape, np.int64),
-            )
-            for _ in range(count)
-        ]
+        sums = [Sums.begun(len(self.contacts), self._tally()) for _ in range(count)]
         shares = np.sqrt(self.sharvin / self.sharvin.sum()) if self.contacts else np.ones(1)
         shares = shares / shares.sum()
         number, steps, wanted = 0, 0, float(min(_FIRST * _BATCHES, self.most))
@@ -399,7 +351,7 @@ class Particles:
             counted = self._counted(sums)
             done, error = counted.particles, counted.relative
             self.progress(f"{done} particles, relative standard error {error:.1e}")
-            remembers = not self.contacts and self._forgets_not(sums[0])
+            remembers = not self.contacts and sums[0].remembers
             if error <= self.tolerance or done >= self.most or remembers:
                 return sums, counted, steps
             more = done * (1.1 * (error / self.tolerance) ** 2 - 1)
@@ -407,11 +359,7 @@ class Particles:
             fit = min(_STEPS * done / steps, wanted / _BATCHES)
             size = int(np.clip(fit, _SMALLEST, _LARGEST))
 
-    def _forgets_not(self, sums: _Sums) -> bool:
-        mean, error = self._remembered(sums)
-        return bool((np.abs(mean) > _SEEN * error).any())
-
-    def _trace(self, tasks: list[tuple[int, int, int]], sums: list[_Sums]) -> int:
+    def _trace(self, tasks: list[tuple[int, int, int]], sums: list[Sums]) -> int:
         """Trace batches, on all ranks and cores, and add up what they tell; returns their steps."""
         comm = self.device.comm
         tracer = self.tracer()
@@ -430,7 +378,7 @@ class Particles:
             sums[source].remembered.append(remembered)
         return int(comm.allreduce(steps))
 
-    def _counted(self, sums: list[_Sums]) -> Counted:
+    def _counted(self, sums: list[Sums]) -> Counted:
         """The conductance matrix of all ports."""
         contacts, ports = len(self.contacts), len(self.ports)
         constant, sources = np.zeros((ports, ports)), []
@@ -464,7 +412,7 @@ class Particles:
 
     # -- the flow ------------------------------------------------------------------------------
 
-    def _flow(self, sums: list[_Sums], counted: Counted, steps: int) -> Flow:
+    def _flow(self, sums: list[Sums], counted: Counted, steps: int) -> Flow:
         comm = self.device.comm
         for own in sums:
             for array in (own.tally, own.arrivals):
@@ -507,7 +455,7 @@ class Particles:
             swarm=self,
         )
 
-    def fields(self, sums: list[_Sums], potential: np.ndarray) -> tuple[Field, Field]:
+    def fields(self, sums: list[Sums], potential: np.ndarray) -> tuple[Field, Field]:
         """Current density and potential, cell by cell, for potentials of the ports."""
         ways, level = self._means(sums, potential)
         own, unit = self.maze.own, current_unit(self.materials)
@@ -516,7 +464,7 @@ class Particles:
             cellwise("potential", "V", self.device, 0, level[own][:, None]),
         )
 
-    def _means(self, sums: list[_Sums], potential: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _means(self, sums: list[Sums], potential: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """J, A/m, and potential, V, of each cell, shape (c, 2) and (c,)."""
         contacts, tallies = len(self.contacts), [own.tally / UNIT for own in sums]
         given, voltages = potential[:contacts], potential[contacts:]
@@ -545,21 +493,3 @@ class Particles:
             level[empty] = level[~empty][cKDTree(centers[~empty]).query(centers[empty])[1]]
         level += middle + self.maze.centers @ self.slopes.T @ voltages
         return 2 * self.per_path * owed[:, 1:] / self.maze.area[:, None], level
-
-
-def in_threads(work: Callable[[Any], Any], tasks: Iterable[Any], comm: MPI.Comm) -> Iterator[Any]:
-    """Results of tasks in their order, by as many threads as this rank has cores."""
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = max(1, (cores or 1) // node.size)
-    node.Free()
-    if threads == 1:
-        yield from map(work, tasks)
-        return
-    left = iter(tasks)
-    with ThreadPoolExecutor(threads) as pool:
-        # No more than a few at a time: each result has a tally.
-        waiting = [pool.submit(work, task) for task in islice(left, 2 * threads)]
-        while waiting:
-            yield waiting.pop(0).result()
-            waiting += [pool.submit(work, task) for task in islice(left, 1)]

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import copy
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite, pi
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.polynomial.chebyshev import poly2cheb
@@ -42,8 +40,6 @@ from meso.validation import Before, Info
 
 if TYPE_CHECKING:
     from meso.bands.model import Model
-
-_LIBRARY = Path(__file__).parent / "library"
 
 #: Named scattering -> the relaxation rates γ_m/γ_1, m ≥ 2, that differ from one.
 SCATTERING: dict[str, dict[int, float]] = {
@@ -489,57 +485,3 @@ def _scattering_problems(scattering: object, carriers: str) -> Iterator[tuple[st
                 yield f"scattering.{key}", text
     else:
         yield "scattering", f"found {scattering!r}; must be a name or {{ gamma2 = … }}"
-
-
-# --- files of published values
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One published value, as a case file has it, the reference, and how it was obtained."""
-
-    value: Any
-    source: str
-    method: str = ""
-
-
-class MaterialFile(NamedTuple):
-    """What a file knows of a material.
-
-    Values of one quantity differ between sources, so each has a list of entries; the first is the
-    default. A quantity for which no source is known has none.
-    """
-
-    carriers: str
-    entries: dict[str, tuple[Entry, ...]]
-    scattering: dict[str, float]  # relaxation rates
-
-
-def library_names() -> list[str]:
-    """Names of the materials in the library."""
-    return sorted(path.stem for path in _LIBRARY.glob("*.toml"))
-
-
-def load_library(name: str) -> MaterialFile:
-    """Read a material of the library, e.g. "Cu"."""
-    names = library_names()
-    if name not in names:
-        raise CaseError(f'no material "{name}" in the library; {known(name, names)}')
-    return load_material_file(_LIBRARY / f"{name}.toml")
-
-
-def load_material_file(path: Path) -> MaterialFile:
-    """Read a material file, such as `meso bands` writes."""
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        carriers = table.pop("carriers")
-        scattering = table.pop("scattering", {})
-        entries = {k: tuple(Entry(**entry) for entry in v) for k, v in table.items()}
-    except OSError as error:
-        raise CaseError(f'no material file "{path}": {error.strerror}') from None
-    except tomllib.TOMLDecodeError as error:
-        raise CaseError(f'"{path}" is not valid TOML: {error}') from None
-    except (KeyError, TypeError, AttributeError):
-        text = "expected carriers, and [[quantity]] with value, source and method"
-        raise CaseError(f'"{path}" is not a material file: {text}') from None
-    return MaterialFile(carriers, entries, scattering)

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from meso.boundary import Contact, Wall, law_of
+from meso.flow.batches import in_threads
 from meso.flow.counting import Batches
 from meso.flow.emission import turned
-from meso.flow.particles import Particles, in_threads
+from meso.flow.particles import Particles
 from meso.flow.result import Flow
 from meso.flow.tracing import ENDS, Maze, Swarm, Tracer, along
 from meso.observables.accumulation import EdgeMoment, couplings

@@ -15,14 +15,9 @@ import numpy as np
 
 from meso.boundary import Contact, Periodic
 from meso.errors import CaseError, known
-from meso.materials.material import (
-    Material,
-    conductivity_unit,
-    library_names,
-    load_library,
-    load_material_file,
-)
+from meso.materials.material import Material, conductivity_unit
 from meso.materials.profile import Profile
+from meso.materials.published import library_names, load_library, load_material_file
 
 if TYPE_CHECKING:
     from meso.case import Case

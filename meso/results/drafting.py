@@ -17,7 +17,7 @@ from meso.files.directory import replace_file
 from meso.geometry import formats
 from meso.geometry.scripts import read_text
 from meso.geometry.variables import constants
-from meso.materials.material import library_names, load_library
+from meso.materials.published import library_names, load_library
 from meso.mpi import largest, on_root, smallest, total
 from meso.observables.edges import piece_centers
 
