@@ -263,7 +263,7 @@ def _wedges(coarse: Coarse, points: np.ndarray) -> np.ndarray:
     """Width at points of the walls of an acute corner, as if there were nothing else."""
     turn = _turns(coarse)
     acute = turn > np.deg2rad(180.0 - _ACUTE)
-    away = cdist(points, coarse.nodes[coarse.facets[acute, 0]])
+    away = distances(points, coarse.nodes[coarse.facets[acute, 0]])
     width = 2 * away * np.tan((np.pi - turn[acute]) / 2)
     return np.asarray(width.min(axis=1, initial=np.inf))
 
