@@ -18,6 +18,7 @@ import numpy as np
 
 from meso.angular_momentum.system import Solution, System
 from meso.angular_momentum.variation import Variation
+from meso.discrete.motion import Nodes
 from meso.flow.result import Flow
 from meso.mpi import total
 from meso.sensitivities import Sensitivity
@@ -36,13 +37,20 @@ class Target:
         absorbed: How much of what each boundary absorbs there is in T, by component, (n,).
         nodes: dT/dx at the nodes of the mesh with the densities held there, as of
             :attr:`Sensitivity.nodes`; None where it is not known.
-        coefficients: What T depends on beside the densities: "thickness".
+        coefficients: What T depends on beside the densities: "thickness", and others by their name.
+        omega: dT/d omega at the nodes of each cell, beside what comes through X, (c, nodes, n).
     """
 
     density: np.ndarray
     absorbed: Mapping[str, np.ndarray] = field(default_factory=dict)
     nodes: np.ndarray | None = None
-    coefficients: Mapping[str, float] = field(default_factory=dict)
+    coefficients: Mapping[str, np.ndarray | float] = field(default_factory=dict)
+    omega: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, problem: Diffusion, density: np.ndarray) -> Target:
+        """A functional of densities by itself."""
+        return cls(density=density, nodes=Nodes(problem.device).owned)
 
     def value(self, densities: Densities) -> float:
         """T without what is absorbed; all ranks call this."""
@@ -66,10 +74,6 @@ class Derivatives:
     coefficients: Mapping[str, np.ndarray]
     potential: np.ndarray | None
     nodes: np.ndarray | None
-
-    def contracted(self, rates: Mapping[str, np.ndarray]) -> float:
-        """Of the target where coefficients change at some rates."""
-        return float(sum((self.coefficients[k] * rate).sum() for k, rate in rates.items()))
 
     def through(self, flow: Flow) -> Sensitivity:
         """With all that goes through a flow (that keeps its adjoint); a solve."""
@@ -139,6 +143,8 @@ def weighted(problem: Diffusion, targets: Sequence[Target]) -> tuple[np.ndarray,
     chi = problem.chi[problem.device.cell_region]
     for side, target in enumerate(targets):
         loads[..., side] = target.density @ chi
+        if target.omega is not None:
+            loads[..., side] += target.omega
         for name, much in target.absorbed.items():
             loads[..., side] += problem.absorbing(name, much)
             given[..., side] += problem.holding(name) * much
@@ -166,12 +172,12 @@ def collected(
     sums = total(problem.device.comm, np.concatenate([found[k].ravel() for k in names]))
     ends = np.cumsum([found[k].size for k in names])[:-1]
     shared = dict(zip(names, np.split(sums, ends), strict=True))
+    shared = {name: part.reshape(found[name].shape) for name, part in shared.items()}
     for name, value in target.coefficients.items():
-        if name in shared:
-            shared[name] = shared[name] + value
+        shared[name] = shared.get(name, 0.0) + np.asarray(value)
     nodes = variation.nodes.owned
     return Derivatives(
-        coefficients={k: shared[k].reshape(found[k].shape) for k in found},
+        coefficients=shared,
         potential=variation.potential,
         nodes=None if target.nodes is None else nodes + target.nodes,
     )

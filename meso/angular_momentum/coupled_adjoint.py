@@ -8,111 +8,182 @@ dV = - G_ff^-1 dI_f. All of it is one dL, for a sum of lambdas that is solved fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from meso.angular_momentum.adjoint import Derivatives, Target, collected, weighted
+from meso.angular_momentum.currents import Current
 from meso.angular_momentum.diffusion import Diffusion
-from meso.angular_momentum.inverse import Joint, joint
 from meso.angular_momentum.variation import OfCharge, Variation
+from meso.boundary import Boundary
+from meso.discrete.cells import lagrange
+from meso.discrete.fields import cellwise
+from meso.flow.adjoint import Adjoint, Mix, of_ports
 from meso.flow.result import Flow, drive, drive_response
+from meso.materials.material import Material
 from meso.mpi import total
+from meso.sensitivities import Sensitivity
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Number:
-    """A target, plus currents and potentials of ports times weights, (ports,)."""
+    """A target, plus currents and potentials of ports times weights, (ports,).
+
+    Plus J and phi at the nodes of cells times weights, (c, p, d) and (c, m, 1).
+    """
 
     target: Target
     current: np.ndarray
     potential: np.ndarray
+    density: np.ndarray | None = None
+    voltage: np.ndarray | None = None
 
 
-class CoupledAdjoint:
-    """Derivatives of a coupled solution.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dual:
+    """Lambda and psi at the nodes of cells, (c, m, n + 1), what is missing where they are given."""
+
+    values: np.ndarray
+    rest: np.ndarray
+
+
+class CoupledAdjoint(Adjoint):
+    """Derivatives of a coupled solution, also in the coefficients of the densities.
+
+    Those in conductivities are among these, as "conductivity.REGION".
 
     Args:
         problem: The diffusion of angular momentum.
         flow: The flow that was solved together with it.
-        kept: Both, with their solvers; solved again, and closed in the end, where they are gone.
-
-    Attributes:
-        ports: Contacts and periodic pairs.
+        kept: Both, with their solvers (:class:`meso.angular_momentum.inverse.Joint`); closed with
+            this.
+        alone: The flow without it, closed with this, too.
     """
 
-    def __init__(self, problem: Diffusion, flow: Flow, kept: Joint | None = None) -> None:
-        self.problem, self.flow, self._own = problem, flow, kept is None
-        self._charge, self._system, solution = kept or joint(problem, flow, keep=True)
+    def __init__(self, problem: Diffusion, flow: Flow, kept: Any, alone: Flow) -> None:
+        self.problem, self.flow, self.alone = problem, replace(flow, adjoint=None), alone
+        self._charge, self._system, solution = kept
         charge, n = self._charge, len(problem.components)
         self.ports = charge.names
         self._values, self._solvers = solution.values, solution.solvers
-        # Of each node once.
-        self._reaction = solution.reaction[: problem.space.index_map.size_local, :n, :-1]
+        self._reaction = solution.reaction
         response = charge.currents(self._values[:, :, n], self._values[:, :, :n])
-        self._G, offset = response[:, :-1], response[:, -1]
-        self._V, self._I = drive(self.ports, flow.boundaries, self._G, offset)
-        self._state = self._values @ np.append(self._V, 1.0)
-
-    def derivatives(self, numbers: Sequence[Number]) -> list[Derivatives]:
-        """Derivatives of numbers, for which one system is solved; all ranks call this.
-
-        Beside coefficients of the densities there are "conductivity.REGION" and "given.PORT".
-        """
-        return [found for _, found in self.seen(numbers)]
-
-    def seen(self, numbers: Sequence[Number]) -> list[tuple[np.ndarray, Derivatives]]:
-        """The same, with lambda and psi of each at the nodes of cells, (c, nodes, n + 1)."""
-        problem, n, many = self.problem, len(self.problem.components), len(numbers)
-        own, fixed = weighted(problem, [one.target for one in numbers])
-        t = np.tensordot(own, self._values[:, :, :n, :-1], ((0, 1, 2), (0, 1, 2)))
-        t -= np.tensordot(fixed[: len(self._reaction)], self._reaction, ((0, 1), (0, 1)))
-        t = np.asarray(total(problem.device.comm, t))
-        parts = [
-            self._at_ports(one.current, row + one.potential)
-            for one, row in zip(numbers, t, strict=True)
-        ]
-        loads = np.zeros((*own.shape[:2], n + 1, many))
-        given = np.zeros((len(fixed), n + 1, many))
-        loads[:, :, :n], given[:, :n] = own, fixed
-        weights = np.stack([weight for weight, _ in parts], axis=1)
-        given[:, n] = -(self.flow.thickness or 1.0) * (self._charge.unit @ weights)
-        solution = self._system.transposed(self._solvers).solve(loads, given)
-        out = []
-        for i, (one, (weight, slopes)) in enumerate(zip(numbers, parts, strict=True)):
-            found = self._of(one.target, solution.values[..., i], solution.reaction[..., i])
-            more = {
-                f"given.{name}": np.array(x) for name, x in zip(self.ports, slopes, strict=True)
-            }
-            if "thickness" in found.coefficients:
-                per = weight @ self._I / (problem.thickness or 1.0)
-                more["thickness"] = found.coefficients["thickness"] + per
-            found = replace(found, coefficients={**found.coefficients, **more})
-            out.append((solution.values[..., i], found))
-        return out
-
-    def _at_ports(self, c: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of c I + t V: weights of currents at held potentials, and slopes in what is given."""
-        laws = [self.flow.boundaries[name] for name in self.ports]
-        level = [getattr(law, "voltage", getattr(law, "potential", None)) for law in laws]
-        known = np.array([one is not None for one in level], dtype=bool)
-        held = np.where(known, c, 0.0)
-        driven = drive_response(self.ports, self.flow.boundaries, self._G, t + held @ self._G)
-        return held - driven.floating, np.where(known, driven.given, driven.given + c)
-
-    def _of(self, target: Target, adjoint: np.ndarray, rest: np.ndarray) -> Derivatives:
-        """From lambda and psi, and what is missing in their equations of prescribed values."""
-        n = len(self.problem.components)
-        omega, charge = self._state[:, :, :n], OfCharge(self._charge.sigma, adjoint[:, :, n])
-        variation = Variation(self.problem, self.flow)
-        variation.of(omega, adjoint[:, :, :n], target.absorbed, charge)
-        return replace(collected(variation, target, omega, rest[:, :n]), potential=None)
+        self.response, offset = response[:, :-1], response[:, -1]
+        self._V, _ = drive(self.ports, flow.boundaries, self.response, offset)
+        nodes = lagrange(problem.device, flow.fields["current_density"].highest, "DG")
+        self._current = Current(problem, nodes, charge.sigma)
+        self._fed = problem.device.comm.allreduce(bool(np.any(self._values[..., -1])))
 
     def close(self) -> None:
-        """Free what nobody keeps, on all ranks together."""
-        if not self._own:
-            return
+        """Free what is kept, on all ranks together."""
         for solver in {id(s): s for s in self._solvers.values()}.values():
             solver.close()
         self._solvers.clear()
+        if self.alone.adjoint is not None:
+            self.alone.adjoint.close()
+
+    def conductance(self, left: Mix, right: Mix) -> Sensitivity:
+        """Of left^T G right."""
+        state = np.append(of_ports(right, self.ports), 0.0)
+        return self._between(state, *self._ported(of_ports(left, self.ports)))
+
+    def current(self, left: Mix, potential: np.ndarray) -> Sensitivity:
+        """Of left^T I, currents that are fed in included."""
+        state = np.append(potential, 1.0)
+        return self._between(state, *self._ported(of_ports(left, self.ports)))
+
+    def functional(
+        self, current: np.ndarray | None = None, potential: np.ndarray | None = None
+    ) -> Sensitivity:
+        """Of a linear functional of the driven flow."""
+        return self.seen(replace(self._nothing, density=current, voltage=potential))[1]
+
+    def of(self, target: Target) -> Sensitivity:
+        """Of a target; all ranks call this."""
+        return self.seen(replace(self._nothing, target=target))[1]
+
+    def seen(self, number: Number) -> tuple[np.ndarray, Sensitivity]:
+        """Lambda and psi of a number at the nodes of cells, (c, m, n + 1), and its derivatives."""
+        loads, fixed = self._loads(number)
+        once = slice(self.problem.space.index_map.size_local)  # each node
+        t = np.tensordot(loads, self._values[..., :-1], ((0, 1, 2), (0, 1, 2)))
+        t -= np.tensordot(fixed[once], self._reaction[once, :, :-1], ((0, 1), (0, 1)))
+        t = np.asarray(total(self.problem.device.comm, t)) + number.potential
+        laws = [self.flow.boundaries[name] for name in self.ports]
+        level = [getattr(law, "voltage", getattr(law, "potential", None)) for law in laws]
+        known = np.array([one is not None for one in level], dtype=bool)
+        held = np.where(known, number.current, 0.0)
+        driven = drive_response(
+            self.ports, self.flow.boundaries, self.response, t + held @ self.response
+        )
+        given = np.where(known, driven.given, driven.given + number.current).tolist()
+        dual = self._solved(loads, fixed, held - driven.floating)
+        found = self._between(np.append(self._V, 1.0), number, dual)
+        return dual.values, replace(found, given=dict(zip(self.ports, given, strict=True)))
+
+    def coefficients(
+        self, material: Material, magnetic_field: float | None = None
+    ) -> dict[str, float]:
+        """The conductivity, of the flow alone; here it is one of those of the densities."""
+        return {"conductivity": float(material.conductivity)}  # type: ignore[arg-type]
+
+    def wall_coefficients(self, law: Boundary, material: Material) -> dict[str, float]:
+        """None: walls only keep the current in, contacts hold the potential."""
+        return {}
+
+    # -- the adjoint solution ------------------------------------------------------------------
+
+    @property
+    def _nothing(self) -> Number:
+        none = np.zeros(len(self.ports))
+        density = np.zeros((*self._values.shape[:2], len(self.problem.components)))
+        return Number(target=Target.of(self.problem, density), current=none, potential=none)
+
+    def _ported(self, weights: np.ndarray) -> tuple[Number, _Dual]:
+        """Currents at held potentials times weights, and their adjoint."""
+        number = replace(self._nothing, current=weights)
+        return number, self._solved(*self._loads(number), weights)
+
+    def _loads(self, number: Number) -> tuple[np.ndarray, np.ndarray]:
+        """Loads of a number on lambda and psi, and prescribed values."""
+        own, fixed = (x[..., 0] for x in weighted(self.problem, [number.target]))
+        loads, fixed = (np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 1)]) for x in (own, fixed))
+        if number.density is not None:
+            loads += self._current.transposed(number.density)
+        if number.voltage is not None:
+            loads[..., -1] += number.voltage[..., 0]
+        return loads, fixed
+
+    def _solved(self, loads: np.ndarray, fixed: np.ndarray, weights: np.ndarray) -> _Dual:
+        """The adjoint solution for loads, prescribed values, and currents times weights."""
+        given = fixed.copy()
+        given[:, -1] -= (self.flow.thickness or 1.0) * (self._charge.unit @ weights)
+        system = self._system.transposed(self._solvers)
+        found = system.solve(loads[..., None], given[..., None])
+        return _Dual(values=found.values[..., 0], rest=found.reaction[..., 0])
+
+    # -- the derivative ------------------------------------------------------------------------
+
+    def _between(self, mix: np.ndarray, number: Number, dual: _Dual) -> Sensitivity:
+        """Of a number in the state that is a mix of the solutions, (sides,)."""
+        found = self._of(self._values @ mix, number, dual)
+        out = Sensitivity(nodes=found.nodes, densities=found.coefficients)
+        if mix[-1] or not self._fed:
+            return out
+        # What is fed in is no part of it.
+        found = self._of(0 * dual.values, number, dual)
+        return out + -1.0 * Sensitivity(nodes=found.nodes, densities=found.coefficients)
+
+    def _of(self, state: np.ndarray, number: Number, dual: _Dual) -> Derivatives:
+        """Of the weak form, and of what the number has of coefficients itself."""
+        problem, n = self.problem, len(self.problem.components)
+        phi = cellwise("potential", "V", problem.device, problem.order, state[..., n], joined=True)
+        variation = Variation(problem, replace(self.flow, fields={"potential": phi}))
+        charge = OfCharge(self._charge.sigma, dual.values[..., n])
+        target, omega, lambda_ = number.target, state[..., :n], dual.values[..., :n]
+        variation.of(omega, lambda_, target.absorbed, charge)
+        if number.density is not None:
+            self._current.vary(variation, number.density, state)
+        return collected(variation, target, omega, dual.rest[:, :n])

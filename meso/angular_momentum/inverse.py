@@ -19,9 +19,11 @@ import numpy as np
 import ufl
 
 from meso.angular_momentum import viscous
+from meso.angular_momentum.coupled_adjoint import CoupledAdjoint
 from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.forms import assign, broken, by_region, tested
+from meso.angular_momentum.inverse_adjoint import InverseAdjoint
 from meso.angular_momentum.system import Operator, Solution, System
 from meso.boundary import Boundary
 from meso.discrete.expressions import interpolated
@@ -54,6 +56,7 @@ class Response:
         current_density: J of the inverse effect, A/m^2.
         potential: Its potential, V.
         two_way: Whether it acted back on the densities.
+        adjoint: What derivatives need if it did not, where that was kept.
     """
 
     contacts: dict[str, Terminal]
@@ -62,9 +65,12 @@ class Response:
     current_density: Field
     potential: Field
     two_way: bool
+    adjoint: InverseAdjoint | None = None
 
 
-def one_way(diffusion: Diffusion, densities: Densities, flow: Flow) -> Response:
+def one_way(
+    diffusion: Diffusion, densities: Densities, flow: Flow, *, keep: bool = False
+) -> Response:
     """Charge currents and voltages that densities make, without acting back on them.
 
     Args:
@@ -72,6 +78,7 @@ def one_way(diffusion: Diffusion, densities: Densities, flow: Flow) -> Response:
         densities: Its solution.
         flow: The flow in the device; contacts stay at the potential or current that they have.
             Where it is viscous the response follows Ohm's law all the same.
+        keep: True to keep what derivatives need.
 
     Returns:
         What they add to the flow.
@@ -93,11 +100,17 @@ def one_way(diffusion: Diffusion, densities: Densities, flow: Flow) -> Response:
     loads = np.zeros((*space.dofs.shape, 1, sides))
     loads[..., 0, -1] = charge.outflow(0 * densities.omega[..., 0], densities.omega)
     given = np.pad(charge.unit, ((0, 0), (0, 1)))[:, None]
-    phi = charge.system(operator, charge.held[:, None]).solve(loads, given).values[:, :, 0]
+    system = charge.system(operator, charge.held[:, None])
+    solution = system.solve(loads, given, keep=keep)
+    phi = solution.values[:, :, 0]
     still = {name: _without_drive(law) for name, law in flow.boundaries.items()}
     state, offset, mix = charge.driven(phi, omega, still)
     voltage, density = charge.fields(phi @ mix, densities.omega)
-    return charge.response(state, offset, density, voltage, two_way=False)
+    found = charge.response(state, offset, density, voltage, two_way=False)
+    if not keep:
+        return found
+    joint = Joint(charge, system, solution)
+    return replace(found, adjoint=InverseAdjoint(joint, found, densities.omega))
 
 
 def _without_drive(law: Boundary) -> Boundary:
@@ -115,8 +128,7 @@ def two_way(
     Args:
         diffusion: The diffusion of angular momentum.
         flow: The flow without it, ohmic or hydrodynamic.
-        keep: True to keep what derivatives need: for Ohm's law ``Densities.adjoint``, in a viscous
-            flow ``Flow.adjoint``.
+        keep: True to keep what derivatives need, as ``Flow.adjoint``.
 
     Returns:
         The flow, the densities, and what the inverse effect has added to the flow.
@@ -142,8 +154,10 @@ def _with_viscosity(
         key: difference(coupled.fields[key], alone.fields[key])
         for key in ("current_density", "potential")
     }
+    changes = _changes(coupled, alone)
     response = Response(
-        **_changes(coupled, alone),
+        contacts=changes["contacts"],
+        periodic=changes["periodic"],
         short_circuit=dict(zip(ports_of(flow.boundaries), map(float, found.offset), strict=True)),
         current_density=replace(fields["current_density"], name="inverse_current_density"),
         potential=replace(fields["potential"], name="inverse_potential"),
@@ -166,7 +180,7 @@ def _changes(coupled: Flow, alone: Flow) -> dict[str, dict[str, Terminal]]:
 
 
 class Joint(NamedTuple):
-    """Charge and angular momentum, by Ohm's law, for unit potentials of the ports and for none."""
+    """A solution by Ohm's law, for unit potentials of the ports and for none."""
 
     charge: Charge
     system: System
@@ -199,8 +213,6 @@ def _ohmic(diffusion: Diffusion, flow: Flow, keep: bool) -> tuple[Flow, Densitie
     phi, omega = phi @ mix, omega @ mix
     evidence = {k: v for k, v in solution.evidence.items() if k != "systems"}
     densities = diffusion.densities(omega, solution.reaction[:, :n] @ mix, evidence)
-    if keep:
-        densities = replace(densities, adjoint=found)
     voltage, density = charge.fields(phi, omega)
     coupled = replace(
         flow,
@@ -210,6 +222,8 @@ def _ohmic(diffusion: Diffusion, flow: Flow, keep: bool) -> tuple[Flow, Densitie
         **state,
         evidence={**evidence, "divergence_relative": relative_divergence(density)},
     )
+    adjoint = CoupledAdjoint(diffusion, coupled, found, alone=flow) if keep else None
+    coupled = replace(coupled, adjoint=adjoint)
     changes = _changes(coupled, flow)
     density = difference(density, flow.fields["current_density"])
     voltage = difference(voltage, flow.fields["potential"])

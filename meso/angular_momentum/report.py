@@ -75,7 +75,7 @@ def solve(
     else:
         densities = problem.solve(flow, keep=keep)
         if coupling == "one-way":
-            response = one_way(problem, densities, flow)
+            response = one_way(problem, densities, flow, keep=keep)
     names = densities.components
     part = Part(
         problem=problem,

@@ -14,18 +14,17 @@ the shape, only on Theta.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from meso.angular_momentum.adjoint import Derivatives, Target, collected, weighted
+from meso.angular_momentum.currents import Current
 from meso.angular_momentum.system import Solution
 from meso.angular_momentum.variation import Variation
 from meso.boundary import Boundary, Wall
-from meso.discrete.cells import cells_of, lagrange
-from meso.discrete.motion import Nodes, from_cells
+from meso.discrete.cells import lagrange
 from meso.flow.adjoint import Mix, of_ports
 from meso.flow.discretisation import Solutions
 from meso.flow.hydrodynamic_adjoint import HydrodynamicAdjoint, MixedState
@@ -78,7 +77,8 @@ class ViscousAdjoint(HydrodynamicAdjoint):
         currents = states.flux * self._unit
         self.response, offset = currents[:, :-1], currents[:, -1]
         self._V, _ = drive(self.ports, self.model.boundaries, self.response, offset)
-        self._interband = _Interband(self.problem, alone.fields["current_density"].highest)
+        degree = alone.fields["current_density"].highest
+        self._interband = Current(self.problem, lagrange(self.device, degree))
         fed = bool(np.any(self._omega[..., -1]))
         self._fed = self.device.comm.allreduce(fed)
 
@@ -136,8 +136,7 @@ class ViscousAdjoint(HydrodynamicAdjoint):
 
     @property
     def _nothing(self) -> Target:
-        density = np.zeros(self._omega.shape[:3])
-        return Target(density=density, nodes=Nodes(self.device).owned)
+        return Target.of(self.problem, np.zeros(self._omega.shape[:3]))
 
     def _currents(self, left: Mix) -> _Wish:
         return _Wish(target=self._nothing, weights=of_ports(left, self.ports))
@@ -240,48 +239,3 @@ class ViscousAdjoint(HydrodynamicAdjoint):
             for index, name in enumerate(self.device.regions):
                 own = found[self.device.cell_region[on.cells] == index].sum(axis=0)
                 variation.coefficients[f"hall.{name}"][:d, :, :d] -= own
-
-
-class _Interband:
-    """J'' = Theta d omega at the nodes of cells of the current density, and its derivatives."""
-
-    def __init__(self, problem: Any, degree: int) -> None:
-        self.problem, self.device, self.cells = problem, problem.device, cells_of(problem.device)
-        self.points = lagrange(self.device, degree).points
-        self._table = problem.space.gradients(self.points)
-
-    def transposed(self, weights: np.ndarray) -> np.ndarray:
-        """From weights of J'', (c, p, d): those of omega at the nodes of cells, (c, m, n)."""
-        n = len(self.problem.components)
-        out = np.zeros((*self.problem.space.dofs.shape, n))
-        for batch, slopes in self._batches():
-            c, m = len(batch), slopes.shape[3]
-            pull = self._pull(batch, weights).reshape(c, -1, n)
-            out[batch] = slopes.transpose(0, 3, 1, 2).reshape(c, m, -1) @ pull
-        return out
-
-    def vary(self, variation: Variation, weights: np.ndarray, omega: np.ndarray) -> None:
-        """Add the derivatives of weights times J'' for omega at the nodes of cells, (c, m, n)."""
-        n, d = omega.shape[2], self.device.dimension
-        for batch, slopes in self._batches():
-            along = slopes @ omega[batch][:, None]
-            # What moves with a motion V changes d_i omega by -d_i V_k d_k omega.
-            passed = along @ self._pull(batch, weights).swapaxes(2, 3)
-            variation.nodes.add(batch, from_cells(self.cells, batch, self.points, -passed))
-            region = self.device.cell_region[batch]
-            for index, name in enumerate(self.device.regions):
-                own = region == index
-                flat = along[own].reshape(-1, d * n).T @ weights[batch][own].reshape(-1, d)
-                variation.coefficients[f"hall.{name}"][:d, :, :d] += flat.reshape(d, n, d)
-
-    def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Cells, and gradients of the basis functions there in SI, (c, p, i, m)."""
-        for batch, _ in self.cells.batches(10 * self._table.size):
-            found, _ = self.cells.gradients(batch, self.points, self._table)
-            yield batch, found / self.device.extent
-
-    def _pull(self, batch: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Weights of d_i omega_a, (c, p, d, n)."""
-        d = self.device.dimension
-        theta = self.problem.hall[0, ..., :d]
-        return np.asarray(np.tensordot(weights[batch], theta, (2, 2)))

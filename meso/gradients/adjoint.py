@@ -16,15 +16,12 @@ from dataclasses import replace
 import numpy as np
 
 from meso.angular_momentum import viscous
+from meso.angular_momentum.inverse import two_way
 from meso.angular_momentum.viscous_adjoint import ViscousAdjoint
 from meso.boundary import Boundary, Periodic, law_of
 from meso.case import Case
-from meso.discrete.cells import cells_of
-from meso.discrete.fields import gradient
-from meso.discrete.motion import Nodes, from_places
-from meso.discrete.sampling import locate
 from meso.flow.result import Flow
-from meso.gradients import densities, moments, outputs
+from meso.gradients import densities, moments, outputs, probes
 from meso.gradients.differences import Moved, settled
 from meso.gradients.inputs import Input
 from meso.moment_gradients import density_gradient, has_gradient
@@ -125,8 +122,8 @@ class Chain:
         self, found: Mapping[str, np.ndarray], rates: Mapping[str, np.ndarray]
     ) -> float:
         """What comes through coefficients of densities."""
-        if densities.is_coupled(self.result):
-            # A viscous flow is coupled by one Hall conductivity.
+        if isinstance(self.adjoint, ViscousAdjoint):
+            # It is coupled by one Hall conductivity.
             hall = [rates.get(f"hall.{name}", 0.0) for name in self.result.device.regions]
             if any(np.any(one != hall[0]) for one in hall):
                 return np.nan
@@ -149,10 +146,6 @@ def derivatives(
     """Derivatives of outputs by adjoints, shape (o, i); NaN where there is none."""
     out = np.full((len(names), len(wanted)), np.nan)
     if not applies(result) or not any(map(_is_known, names)):
-        return out
-    if densities.by_ohm(result):
-        for name, row in densities.coupled(result, names, wanted, velocities).items():
-            out[names.index(name)] = row
         return out
     with kept(result) as again:
         if again.flow.adjoint is None:
@@ -198,7 +191,7 @@ def _level(law: Boundary) -> float | None:
 
 def sensitivity(result: Result, name: str) -> Sensitivity | None:
     """The derivatives of an output place by place; None if no adjoint knows it."""
-    if not applies(result) or densities.by_ohm(result) or not _is_known(name):
+    if not applies(result) or not _is_known(name):
         return None
     with kept(result) as again:
         if again.flow.adjoint is None:
@@ -213,12 +206,15 @@ def kept(result: Result) -> Iterator[Result]:
     if result.flow.adjoint is not None:
         yield result
         return
-    if densities.is_coupled(result) and result.angular_momentum is not None:
-        flow = viscous.solved(result.angular_momentum.problem, result.flow, keep=True).flow
+    part, coupled = result.angular_momentum, densities.is_coupled(result)
+    if coupled and result.flow.viscous and part is not None:
+        flow = viscous.solved(part.problem, result.flow, keep=True).flow
     else:
         flow, _ = solve(
             settled(result), result.device, start=result.flow, terms=result.terms[0], keep=True
         )
+        if coupled and part is not None:
+            flow = two_way(part.problem, flow, keep=True)[0]
     try:
         yield replace(result, flow=flow)
     finally:
@@ -259,42 +255,45 @@ def functional(result: Result, name: str) -> tuple[Sensitivity, float] | None:
 
 
 def _inverse(result: Result, short: str) -> tuple[Sensitivity, float] | None:
-    """Of what a current changes by since angular momentum acts back on a viscous flow."""
-    both = result.flow.adjoint
-    if not isinstance(both, ViscousAdjoint):
+    """Of what a current changes by since angular momentum acts back on the flow."""
+    alone = getattr(result.flow.adjoint, "alone", None)
+    if alone is None:
         return None
     (one, per), (other, per_other) = (
-        Terminals(flow).named(short) or (Sensitivity(), 0.0) for flow in (result.flow, both.alone)
+        Terminals(flow).named(short) or (Sensitivity(), 0.0) for flow in (result.flow, alone)
     )
     return one + -1.0 * other, per - per_other
 
 
 def _sampled(result: Result, name: str) -> tuple[Sensitivity, float] | None:
-    """Of J, the potential, vorticity, or what it makes, at a point that stays where it is."""
-    one, flow, device = outputs.sample(result, name), result.flow, result.device
-    channel = one.field.removesuffix("_density")
+    """Of J, the potential, vorticity, or what it makes, at a point that stays where it is.
+
+    Of J and the potential also what angular momentum adds, where it acts back.
+    """
+    one, flow = outputs.sample(result, name), result.flow
+    assert flow.adjoint is not None
+    channel, plain = one.field.removesuffix("_density"), one.field.removeprefix("inverse_")
     made = channel in ("vorticity", "orbital", "spin") and has_gradient(flow, channel)
-    known = made or one.field in ("current_density", "potential")
+    alone = getattr(flow.adjoint, "alone", None)
+    known = made or (plain in _OF_FLOW and (plain == one.field or alone is not None))
     if one.probe.resolution is not None or not known:
         return None
-    field, cells, motion = result.fields[one.field], cells_of(device), Nodes(device)
-    weights = np.zeros(field.values.shape)
-    cell, at = locate(device, one.points[[one.number]])
-    if len(cell) and cell[0] >= 0:
-        weights[cell[0], :, one.component] = field.table(at)[0]
-        # What moves with the mesh passes by the point.
-        slope = gradient(field, at, cell)[0, 0, :, one.component]
-        motion.add(cell, from_places(cells, cell, at, -slope[None] * device.extent))
-    assert flow.adjoint is not None
+    weights, nodes = probes.weights(result, one)
     if made:
         omega = result.fields["vorticity"]
-        found = density_gradient(flow, omega, weights, motion.owned, channel)
+        found = density_gradient(flow, omega, weights, nodes, channel)
         return found, _through_currents(flow, found)
-    if one.field == "potential":
-        found = flow.adjoint.functional(potential=weights[..., 0])
-    else:
-        found = flow.adjoint.functional(current=weights)
-    return found + Sensitivity(nodes=motion.owned), _through_currents(flow, found)
+    found = flow.adjoint.functional(**{_OF_FLOW[plain]: weights})
+    per = _through_currents(flow, found)
+    if plain != one.field:
+        assert alone is not None and alone.adjoint is not None
+        other = alone.adjoint.functional(**{_OF_FLOW[plain]: weights})
+        found, per = found + -1.0 * other, per - _through_currents(alone, other)
+    return found + Sensitivity(nodes=nodes), per
+
+
+#: Fields of a flow, and what a functional calls them.
+_OF_FLOW = {"current_density": "current", "potential": "potential"}
 
 
 class Terminals:

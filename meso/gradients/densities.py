@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
 from meso.angular_momentum.adjoint import Adjoint, Target
-from meso.angular_momentum.coupled_adjoint import CoupledAdjoint, Number
+from meso.angular_momentum.coupled_adjoint import CoupledAdjoint
+from meso.angular_momentum.inverse import one_way
 from meso.angular_momentum.problem import coefficients_of
 from meso.angular_momentum.targets import target
 from meso.angular_momentum.viscous_adjoint import ViscousAdjoint
 from meso.case import Case
 from meso.device import Device
-from meso.discrete.motion import Nodes
-from meso.flow.result import ports_of
-from meso.gradients.differences import Moved, settled
-from meso.gradients.inputs import Input
-from meso.gradients.outputs import short
+from meso.gradients import probes
+from meso.gradients.differences import Moved
+from meso.gradients.outputs import sample, short
 from meso.results.result import Result
 from meso.sensitivities import Sensitivity
+from meso.units import is_number
 
 
 def parts(result: Result, names: Sequence[str]) -> dict[str, Sensitivity]:
@@ -37,9 +38,10 @@ def parts(result: Result, names: Sequence[str]) -> dict[str, Sensitivity]:
         By column; nothing for what is no functional of densities.
     """
     targets = {name: found for name in names if (found := target(result, name)) is not None}
+    targets |= _of_response(result, names)
     if not targets:
         return {}
-    if isinstance(both := result.flow.adjoint, ViscousAdjoint):
+    if isinstance(both := result.flow.adjoint, ViscousAdjoint | CoupledAdjoint):
         return {name: both.of(one) for name, one in targets.items()}
     with kept(result) as adjoint:
         several = adjoint.derivatives(list(targets.values()))
@@ -65,85 +67,47 @@ def is_coupled(result: Result) -> bool:
     return bool(table) and table.is_two_way
 
 
-def by_ohm(result: Result) -> bool:
-    """Whether that was by Ohm's law."""
-    return is_coupled(result) and not result.flow.viscous
-
-
-def coupled(
-    result: Result,
-    names: Sequence[str],
-    wanted: Sequence[Input],
-    velocities: Mapping[str, np.ndarray],
-) -> dict[str, np.ndarray]:
-    """Where it was: derivatives of densities, currents, potentials and power, (i,) by column.
-
-    One factorisation and one solve for all of them; nothing for other outputs.
-    """
-    numbers = {name: found for name in names if (found := number(result, name)) is not None}
-    if not numbers or result.angular_momentum is None:
-        return {}
+def _of_response(result: Result, names: Sequence[str]) -> dict[str, Target]:
+    """Currents, J and potential that densities make without being acted back on."""
     part = result.angular_momentum
-    adjoint = CoupledAdjoint(part.problem, result.flow, part.densities.adjoint)
-    several = adjoint.derivatives(list(numbers.values()))
-    adjoint.close()
-    base = settled(result)
-    rates = [rates_of(Moved(base, result, one, closed=True), _of_both) for one in wanted]
-    out = {}
-    for name, each in zip(numbers, several, strict=True):
-        row = np.array([each.contracted(of) for of in rates])
-        for i, one in enumerate(wanted):
-            if one.parameter and each.nodes is None:
-                row[i] = np.nan
-            elif one.parameter:
-                shape = Sensitivity(nodes=each.nodes)
-                row[i] += shape.along(result.device, velocities[one.parameter])
-        out[name] = row
+    assert part is not None
+    wanted = [name for name in names if name.startswith("inverse.") or ".inverse_" in name]
+    if not wanted or part.response is None or part.response.two_way:
+        return {}
+    adjoint, out = part.response.adjoint, {}
+    if adjoint is None:
+        adjoint = one_way(part.problem, part.densities, result.flow, keep=True).adjoint
+        assert adjoint is not None
+    ports = [*part.response.contacts, *part.response.periodic]
+    for name in wanted:
+        if name.startswith("inverse."):
+            port = short(name).removeprefix("inverse.").removesuffix(".current")
+            out[name] = adjoint.of(current=np.array([float(port == one) for one in ports]))
+        elif (one := sample(result, name)).probe.resolution is None:
+            weights, nodes = probes.weights(result, one)
+            found = adjoint.of(**{one.field.removeprefix("inverse_").split("_")[-1]: weights})
+            out[name] = replace(found, nodes=found.nodes + nodes)
+    if part.response.adjoint is None:
+        adjoint.close()
     return out
 
 
-def number(result: Result, name: str) -> Number | None:
-    """An output of a coupled solution."""
-    ports = list({**result.flow.contacts, **result.flow.periodic}.items())
-    none, unit = np.zeros(len(ports)), np.eye(len(ports))
-    if (found := target(result, name)) is not None:
-        return Number(target=found, current=none, potential=none)
-    assert result.angular_momentum is not None
-    density = np.zeros_like(result.angular_momentum.densities.density)
-    nothing = Target(density=density, nodes=Nodes(result.device).owned)
-    column = short(name)
-    for i, (port, _) in enumerate(ports):
-        if column == f"{port}.current":
-            return Number(target=nothing, current=unit[i], potential=none)
-        if column in (f"{port}.potential", f"{port}.voltage"):
-            return Number(target=nothing, current=none, potential=unit[i])
-    if column == "dissipated_power":
-        level, current = np.array([(t.potential, t.current) for _, t in ports]).T
-        return Number(target=nothing, current=level, potential=current)
-    return None
-
-
-def _of_both(case: Case, device: Device) -> dict[str, np.ndarray]:
-    """Coefficients of the densities, conductivities, and what ports are given."""
+def coefficients(case: Case, device: Device) -> dict[str, np.ndarray]:
+    """Of the densities, and conductivities."""
     out = coefficients_of(case, device)
     for region in device.regions:
-        out[f"conductivity.{region}"] = np.array(case.region_materials[region].conductivity)
-    for name in ports_of(case.boundaries):
-        law = case.boundaries[name]
-        level = [getattr(law, key, None) for key in ("potential", "voltage", "current")]
-        out[f"given.{name}"] = np.array(next((x for x in level if x is not None), 0.0))
+        if is_number(sigma := case.region_materials[region].conductivity):
+            out[f"conductivity.{region}"] = np.array(sigma)
     return out
 
 
-def rates_of(
-    at: Moved, of: Callable[[Case, Device], dict[str, np.ndarray]] = coefficients_of
-) -> dict[str, np.ndarray]:
+def rates_of(at: Moved) -> dict[str, np.ndarray]:
     """Derivatives of coefficients in an input: they are closed functions of the case."""
     if at.one.parameter:
         return {}
     numbers, weights, _ = at.stencil()
     out: dict[str, np.ndarray] = {}
     for k, weight in zip(numbers, weights, strict=True):
-        for name, value in of(at.moved(k), at.result.device).items():
+        for name, value in coefficients(at.moved(k), at.result.device).items():
             out[name] = out.get(name, 0.0) + weight / at.step * value
     return {name: rate for name, rate in out.items() if np.abs(rate).max() > 0}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from meso.angular_momentum.adjoint import Target
-from meso.angular_momentum.coupled_adjoint import CoupledAdjoint
+from meso.angular_momentum.coupled_adjoint import CoupledAdjoint, Number
 from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.targets import target
 from meso.case import Case
@@ -218,16 +218,37 @@ def _divided(result: Result, column: str, wish: Target) -> np.ndarray | float:
 
 def _coupled(seen: _Seen, result: Result, column: str) -> _Seen:
     """Where charge and angular momentum are solved together, for Ohm's law."""
-    number, part, flow = densities.number(result, column), result.angular_momentum, result.flow
-    if flow.viscous or number is None or part is None:
+    part, flow = result.angular_momentum, result.flow
+    if not isinstance(flow.adjoint, CoupledAdjoint) or part is None:
         return seen
-    both = CoupledAdjoint(part.problem, flow)
-    [(values, _)] = both.seen([number])
-    both.close()
+    if (number := _number(result, column)) is None:
+        return seen
+    values, _ = flow.adjoint.seen(number)
     psi = values[:, :, -1] / (flow.thickness or 1.0)
     voltage = cellwise("potential", "V", flow.device, part.problem.order, psi, joined=True)
     dual = _current(flow, voltage), voltage
     return seen._with(part.problem, part.densities.omega, values[:, :, :-1], dual)
+
+
+def _number(result: Result, column: str) -> Number | None:
+    """A column of such a result."""
+    ports = list({**result.flow.contacts, **result.flow.periodic}.items())
+    none, unit = np.zeros(len(ports)), np.eye(len(ports))
+    if (found := target(result, column)) is not None:
+        return Number(target=found, current=none, potential=none)
+    assert result.angular_momentum is not None
+    part = result.angular_momentum
+    nothing = Target.of(part.problem, np.zeros_like(part.densities.density))
+    name = outputs.short(column)
+    for i, (port, _) in enumerate(ports):
+        if name == f"{port}.current":
+            return Number(target=nothing, current=unit[i], potential=none)
+        if name in (f"{port}.potential", f"{port}.voltage"):
+            return Number(target=nothing, current=none, potential=unit[i])
+    if name == "dissipated_power":
+        level, current = np.array([(t.potential, t.current) for _, t in ports]).T
+        return Number(target=nothing, current=level, potential=current)
+    return None
 
 
 def _current(flow: Flow, voltage: Field) -> Field:
