@@ -428,43 +428,46 @@ def test_film_against_the_closed_form(order):
         assert found.of(found.outputs[0], key) == pytest.approx(wanted, rel=1e-7)
 
 
+#: A crystal in two layers that an interface divides.
+BILAYER: dict[str, Any] = {
+    "geometry": {
+        "file": str(GEOMETRIES / "bilayer.geo"),
+        "length_unit": "nm",
+        "parameters": {"length": 30},
+        "thickness": "10 nm",
+    },
+    "mesh": {"size": "10 nm", "wall_size": "8 nm"},
+    "materials": {"m": {"carriers": "3d", "conductivity": "2e6 S/m"}},
+    "regions": {"lower": "m", "upper": "m"},
+    "boundaries": {
+        "source": {"contact": {"potential": "4 mV"}},
+        "drain": {"contact": {"potential": 0}},
+        "bottom": {"wall": {"specularity": 1}},
+        "top": {"wall": {"specularity": 1}},
+    },
+    "flow": {"model": "ohmic", "order": 2},
+    "output": {"probes": {"p": {"from": ["9 nm", "1 nm"], "to": ["9 nm", "9 nm"]}}},
+    "angular_momentum": {
+        "spin": {
+            "components": ["x", "y", "z"],
+            "hall_conductivity": "1e5 S/m",
+            "diffusivity": "1e-4 m^2/s",
+            "diffusion_length": "4 nm",
+            "cubic_anisotropy": "2e-5 m^2/s",
+            "orientation": {"angle": 25, "axis": [1, 1, 0]},
+            "boundaries": {
+                "top": {"relaxation_velocity": "50 m/s"},
+                "bottom": {"current": {"z": "1e-7 J/m^2"}},
+            },
+        },
+        "interfaces": {"lower|upper": {"spin": "2e4 m/s"}},
+    },
+}
+
+
 def test_an_angle_of_a_crystal() -> None:
     """Against differences of whole runs."""
-    given = {
-        "geometry": {
-            "file": str(GEOMETRIES / "bilayer.geo"),
-            "length_unit": "nm",
-            "parameters": {"length": 30},
-            "thickness": "10 nm",
-        },
-        "mesh": {"size": "10 nm", "wall_size": "8 nm"},
-        "materials": {"m": {"carriers": "3d", "conductivity": "2e6 S/m"}},
-        "regions": {"lower": "m", "upper": "m"},
-        "boundaries": {
-            "source": {"contact": {"potential": "4 mV"}},
-            "drain": {"contact": {"potential": 0}},
-            "bottom": {"wall": {"specularity": 1}},
-            "top": {"wall": {"specularity": 1}},
-        },
-        "flow": {"model": "ohmic", "order": 2},
-        "output": {"probes": {"p": {"from": ["9 nm", "1 nm"], "to": ["9 nm", "9 nm"]}}},
-        "angular_momentum": {
-            "spin": {
-                "components": ["x", "y", "z"],
-                "hall_conductivity": "1e5 S/m",
-                "diffusivity": "1e-4 m^2/s",
-                "diffusion_length": "4 nm",
-                "cubic_anisotropy": "2e-5 m^2/s",
-                "orientation": {"angle": 25, "axis": [1, 1, 0]},
-                "boundaries": {
-                    "top": {"relaxation_velocity": "50 m/s"},
-                    "bottom": {"current": {"z": "1e-7 J/m^2"}},
-                },
-            },
-            "interfaces": {"lower|upper": {"spin": "2e4 m/s"}},
-        },
-    }
-    result = meso.run(meso.Case.from_dict(given))
+    result = meso.run(meso.Case.from_dict(BILAYER))
     names = [
         "top.spin_z.diffusive_moment",
         "angular_momentum.relaxed.spin_z",
@@ -473,6 +476,31 @@ def test_an_angle_of_a_crystal() -> None:
     key = "angular_momentum.spin.orientation.angle"
     found, exact = (result.gradient(names, of=key, method=m) for m in ("adjoint", "differences"))
     np.testing.assert_allclose(found.derivatives, exact.derivatives, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("coupling", "key"),
+    [
+        ("one-way", "angular_momentum.spin.hall_conductivity"),
+        ("two-way", "materials.m.conductivity"),
+    ],
+)
+def test_inverse_currents(coupling, key) -> None:
+    """By Ohm's law: what a current, J and the potential change by, and what they are."""
+    changes = {"coupling": coupling, "spin.susceptibility": "1e-21 J*s^2/m^3"}
+    changes["interfaces"] = {"lower|upper": {"spin": "2e-17 J*s/m^2"}}  # type: ignore[assignment]
+    changes = {f"angular_momentum.{key}": value for key, value in changes.items()}
+    changes |= {"mesh.size": "20 nm", "mesh.wall_size": "20 nm"}
+    result = meso.run(meso.Case.from_dict(BILAYER, overrides=changes), gradients=True)
+    names = [
+        *("inverse.source.current", "probe.p.inverse_current_density.x.3", "dissipated_power"),
+        *("probe.p.inverse_potential.3", "probe.p.current_density.x.3", "probe.p.potential.3"),
+    ]
+    of = [key, "geometry.parameters.length"]
+    exact = gradient(result, names, of, method="adjoint")
+    other = gradient(result, names, of, method="differences")
+    # Changes are a ten thousandth of the potential: rounding counts in their differences.
+    assert relative_to_largest(exact, other).max() < 1e-6
 
 
 def test_thickness():

@@ -86,10 +86,20 @@ def layers() -> dict[str, list[float]]:
     )
     points = [[1e-8, 2e-9], [2e-8, 1.5e-8], [3.1e-8, 9e-9], [3.9e-8, 1.1e-8]]
     alone = problem.solve(flow)
-    coupled, densities, _ = two_way(problem, flow)
+    coupled, densities, _ = two_way(problem, flow, keep=True)
     out = {f"alone {k}": v for k, v in numbers(alone, points).items()}
     out |= {f"coupled {k}": v for k, v in numbers(densities, points).items()}
-    response = one_way(problem, alone, flow)
+    response = one_way(problem, alone, flow, keep=True)
+    seen = coupled.adjoint.functional(current=coupled.fields["current_density"].values)
+    of = response.adjoint.of(density=response.current_density.values)
+    out |= {
+        f"derivative of {k} in {name}": np.ravel(value).tolist()
+        for k, found in {"coupled": seen.densities, "one-way": of.coefficients}.items()
+        for name, value in found.items()
+        if name.startswith(("hall", "conductivity"))
+    }
+    coupled.adjoint.close()
+    response.adjoint.close()
     out["one-way"] = [response.contacts["source"].potential]
     out["two-way"] = [coupled.contacts["source"].potential]
     out["conductance"] = coupled.conductance_matrix.ravel().tolist()
