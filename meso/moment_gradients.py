@@ -51,6 +51,7 @@ from meso.discrete.solvers import mass_solved
 from meso.discrete.variation import in_shape
 from meso.equations.walls import BEND
 from meso.flow.kinetic_adjoint import KineticAdjoint
+from meso.flow.places import Placed
 from meso.flow.result import Flow
 from meso.observables.accumulation import couplings
 from meso.observables.edges import WallValues, wall_values
@@ -149,7 +150,7 @@ class _Work:
         made: c at the nodes of cells, SI, (c, n, m).
         load: d T / d J at the nodes of cells, (c, n, d).
         nodes: d T / d (geometry nodes of cells), scaled lengths, values at nodes held, (c, g, d).
-        rates: d T / d slip rate on facets.
+        rates: d T / d slip rate on facets, placed: where it varies.
         couplings: d T / d kappa in cells.
         counts: How much the moment of each piece counts, (pieces, m).
     """
@@ -176,6 +177,7 @@ class _Work:
         self.nodes = np.zeros(self.cells.nodes.shape)
         self.rates = np.zeros(len(self.device.facets.cell))
         self.couplings = np.zeros(self.cells.count)
+        self.placed = Placed(self.device, flow.materials)
         self.weights = self.z = np.zeros_like(self.made)
 
     @property
@@ -291,7 +293,17 @@ class _Work:
         table = geometry.table(lambda points, _: self.density.table(points))
         np.add.at(self.load, facets.cell, table.swapaxes(1, 2) @ pull[..., 0])
         current = values.current[here]
-        self.rates[self._numbers(facets)] -= (along[..., 0] * current).sum(axis=(1, 2))
+        lost = -(along[..., 0] * current).sum(axis=2)
+        for local, points in enumerate(geometry.points):
+            of = np.flatnonzero(facets.local == local)
+            some = self.placed.constant(
+                {"slip_rate": lost[of]},
+                lambda material: {"slip_rate": law.slip_rate(material)},
+                cells=facets.cell[of],
+                points=points,
+                boundary=self.device.boundaries[facets.boundary[0]],
+            )
+            self.rates[self._numbers(facets.of(of))] += some["slip_rate"]
         slope = self._on_facets(geometry)
         curl = slope - slope.swapaxes(2, 3)
 
@@ -401,6 +413,7 @@ class _Work:
             facets={"slip_rate": self.rates} if self.flow.slips and not kinetic else {},
             nodes=self.moved + nodes,
         )
+        own = own + self.placed.sensitivity()
         if not (kinetic and self.counts.any()):
             return adjoint.functional(current=self.load) + own
         assert isinstance(adjoint, KineticAdjoint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,25 @@ from meso.mpi import total
 
 #: Derivatives by the name of a coefficient, or of a port.
 Values = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Places:
+    """Derivatives of a number in a coefficient that varies inside cells, on this rank.
+
+    Attributes:
+        name: The coefficient.
+        boundary: A coefficient of this boundary; empty in the conductor.
+        cells: The cells that places are in, (c,); they may repeat.
+        positions: m, (c, q, d).
+        values: d T / d (the coefficient there), SI, (c, q).
+    """
+
+    name: str
+    boundary: str
+    cells: np.ndarray
+    positions: np.ndarray
+    values: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,6 +53,7 @@ class Sensitivity:
             on all ranks; empty for what does not depend on it.
         densities: d T / d (coefficients of densities of angular momentum), by the names and in the
             shapes of :func:`meso.angular_momentum.variation.coefficients`, the same on all ranks.
+        places: Where coefficients vary inside cells, in place of ``cells`` and ``facets``.
     """
 
     cells: Values = field(default_factory=dict)
@@ -41,6 +61,7 @@ class Sensitivity:
     nodes: np.ndarray | None = None
     given: Mapping[str, float] = field(default_factory=dict)
     densities: Values = field(default_factory=dict)
+    places: tuple[Places, ...] = ()
 
     def __add__(self, other: Sensitivity) -> Sensitivity:
         """Of the sum of two numbers."""
@@ -51,6 +72,7 @@ class Sensitivity:
             nodes=self.nodes + other.nodes if known else None,  # type: ignore[operator]
             given=_sum(self.given, other.given),
             densities=_sum(self.densities, other.densities),
+            places=self.places + other.places,
         )
 
     def __mul__(self, factor: float) -> Sensitivity:
@@ -61,6 +83,7 @@ class Sensitivity:
             nodes=None if self.nodes is None else factor * self.nodes,
             given={name: factor * value for name, value in self.given.items()},
             densities={name: factor * values for name, values in self.densities.items()},
+            places=tuple(replace(one, values=factor * one.values) for one in self.places),
         )
 
     __rmul__ = __mul__

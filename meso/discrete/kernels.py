@@ -118,8 +118,11 @@ class Shape:
 
     def sampled(self, degree: int) -> ufl.Coefficient:
         """A coefficient with values at the points of a quadrature of some degree."""
-        element = basix.ufl.quadrature_element(self.cell, value_shape=(), degree=degree)
-        return ufl.Coefficient(self.space(element))
+        return ufl.Coefficient(self.space(self.points(degree)))
+
+    def points(self, degree: int, shape: tuple[int, ...] = ()) -> Any:
+        """Element whose values are those at the points of a quadrature of some degree."""
+        return basix.ufl.quadrature_element(self.cell, value_shape=shape, degree=degree)
 
     def dx(self, degree: int) -> ufl.Measure:
         """Integrals over cells, with a quadrature of some degree."""

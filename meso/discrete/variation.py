@@ -76,7 +76,9 @@ def _conductor(shape: Shape, current: Space, varying: tuple[bool, ...]) -> tuple
     square = shape.constant()
     given = [J, phi, w, psi, stress, resistivity, bulk, square]
     form = conductor(J, phi, w, psi, stress, resistivity, bulk) * shape.dx(degree)
-    each = ufl.TestFunction(shape.space(shape.polynomials(0, (3,))))
+    # Where they vary, as if each were shifted at one point.
+    kind = shape.points(degree, (3,)) if any(varying) else shape.polynomials(0, (3,))
+    each = ufl.TestFunction(shape.space(kind))
     of_resistivity, of_stress, of_square = each
     change = (
         hydrodynamic.relaxation(J, w, of_resistivity)
@@ -92,8 +94,9 @@ def _conduction(shape: Shape, order: int, degree: int, varying: bool) -> tuple[K
     space = shape.of(Space(order, 0))
     phi, psi = ufl.Coefficient(space), ufl.Coefficient(space)
     sigma = shape.sampled(degree) if varying else shape.constant()
-    form, given = ohmic.conduction(phi, psi, sigma) * shape.dx(degree), [phi, psi, sigma]
-    return Kernel(in_shape(form), given), Kernel(form, given)
+    each = ufl.TestFunction(shape.space(shape.points(degree) if varying else shape.polynomials(0)))
+    form, change = (ohmic.conduction(phi, psi, x) * shape.dx(degree) for x in (sigma, each))
+    return Kernel(in_shape(form), [phi, psi, sigma]), Kernel(change, [phi, psi])
 
 
 def conduction(
@@ -104,16 +107,14 @@ def conduction(
     degree: int,
     conductivity: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of ohmic conduction between two potentials (c, n): (c, g, d), and (c,) in the conductivity.
+    """Of ohmic conduction between two potentials (c, n): (c, g, d), and (c, q) in the conductivity.
 
-    That is (c,), or (c, q) at the points of a quadrature of some degree.
+    That is (c,), and then q is one, or (c, q) at the points of a quadrature of some degree.
     """
     shape = Shape.kind(cells, straight=False)
-    varies = conductivity.ndim == 2
-    moved, form = _conduction(shape, order, degree, varies)
+    moved, change = _conduction(shape, order, degree, conductivity.ndim == 2)
     nodes = moved(cells, batch, (*potentials, conductivity))
-    found = form(cells, batch, (*potentials, np.ones_like(conductivity)))
-    return nodes.reshape(len(batch), -1, cells.dimension), found
+    return nodes.reshape(len(batch), -1, cells.dimension), change(cells, batch, potentials)
 
 
 @lru_cache(maxsize=8)
@@ -184,9 +185,10 @@ class FlowVariation:
     def conductor(
         self, batch: np.ndarray, one: State, other: State, values: Sequence[np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Of the conductor and continuity, (c, g, d) in the nodes, and (c, 2) in `CONDUCTOR`.
+        """Of the conductor and continuity, (c, g, d) in the nodes, and (c, q, 2) in `CONDUCTOR`.
 
-        ``values`` has stress, resistivity, h^2/sigma of the augmentation and h^2, as
+        At the points of the quadrature where these vary, else q is one. ``values`` has stress,
+        resistivity, h^2/sigma of the augmentation and h^2, as
         :meth:`meso.discrete.flow.FlowForms.conductor`; h^2 goes with the measure to the power 2/d.
         """
         varying = tuple(value.ndim == 2 for value in values[:3])
@@ -194,9 +196,11 @@ class FlowVariation:
         shape, change = _conductor(self.shape, self.current, varying)
         given = (*fields, *values)
         nodes, found = shape(self.cells, batch, given), change(self.cells, batch, given)
-        bulk = found[:, 2] * values[3] * 2 / self.cells.dimension / self.cells.measures(batch)
+        found = found.reshape(len(batch), -1, 3)
+        bulk = found[..., 2].sum(axis=1) * values[3]
+        bulk *= 2 / self.cells.dimension / self.cells.measures(batch)
         nodes += bulk[:, None] * _measure(self.shape)(self.cells, batch)
-        return self._nodal(nodes), found[:, :2]
+        return self._nodal(nodes), found[..., :2]
 
     def boundary(
         self,
@@ -208,10 +212,11 @@ class FlowVariation:
         height: np.ndarray,
         ports: tuple[float, float],
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Of a boundary, (f, g, d) in the nodes, and (f,) in each of `BOUNDARY` that it has.
+        """Of a boundary, (f, g, d) in the nodes, and (f, q) in each of `BOUNDARY` that it has.
 
-        Coefficients as of :meth:`meso.discrete.flow.FlowForms.boundary`, for some heights of the
-        cells over the facets, (f,); ``ports`` are the potentials that drive the states here.
+        At the nodes where that one varies, else q is one. Coefficients as of
+        :meth:`meso.discrete.flow.FlowForms.boundary`, for some heights of the cells over the
+        facets, (f,); ``ports`` are the potentials that drive the states here.
         """
         names = tuple(sorted({name for of in integrands for name in coefficient_names(of)}))
         coefficients = [given(name, height) for name in names]
@@ -235,11 +240,13 @@ class FlowVariation:
         for i, name in enumerate(names, start=len(fields)):
             if name in BOUNDARY:
                 # It enters linearly.
-                one, none = (
+                width = values[i][:1].size or 1
+                units = [*np.eye(width), np.zeros(width)]
+                *each, none = (
                     law(self.cells, cell, [*values[:i], part, *values[i + 1 :]], facet)
-                    for part in (np.ones_like(values[i]), np.zeros_like(values[i]))
+                    for part in (np.tile(unit, (len(cell), 1)) for unit in units)
                 )
-                found[name] = one - none
+                found[name] = np.stack(each, axis=1) - none[:, None]
         return nodes, found
 
     def _nodal(self, tensors: np.ndarray) -> np.ndarray:

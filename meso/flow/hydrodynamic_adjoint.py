@@ -7,12 +7,12 @@ are those of K^T, with the factor of K.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from meso.boundary import Boundary, Periodic, Wall
+from meso.boundary import Boundary, Periodic, Wall, law_of
 from meso.device import Facets
 from meso.discrete.cells import at_geometry_nodes
 from meso.discrete.fields import Field
@@ -29,6 +29,7 @@ from meso.flow.discretisation import (
     augmentation,
 )
 from meso.flow.magnetic import InField
+from meso.flow.places import Placed
 from meso.flow.result import DriveResponse, drive_response, mixture
 from meso.materials.material import Material
 from meso.mpi import total
@@ -180,25 +181,25 @@ class HydrodynamicAdjoint(Adjoint):
 
     def coefficients(
         self, material: Material, magnetic_field: float | None = None
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Resistivity 1/sigma, stress l^2/sigma, and what added terms are made of."""
         out, own = _conductor(material), self.discrete.problem.own
         for name, quantity in own.form.quantities.items() if own and own.form else ():
             if isinstance(quantity, InField) and magnetic_field is not None:
                 quantity = replace(quantity, field=magnetic_field)
-            out[name] = float(quantity(material))
+            out[name] = quantity(material)
         return out
 
-    def wall_coefficients(self, law: Boundary, material: Material) -> dict[str, float]:
+    def wall_coefficients(self, law: Boundary, material: Material) -> dict[str, Any]:
         """Stress, slip rate, and of reservoirs the step of the potential over J_n."""
         if isinstance(law, Periodic) or (isinstance(law, Wall) and law.slip_length == 0):
             return {}
         of = _conductor(material)
         if isinstance(law, Wall):  # the resistivity by the penalty on J.n
-            return {**of, "slip_rate": float(law.slip_rate(material))}
+            return {**of, "slip_rate": law.slip_rate(material)}
         if law.law == "ideal":
             return {"stress": of["stress"]}
-        rate = float(Wall(specularity=0.0).slip_rate(material))
+        rate = Wall(specularity=0.0).slip_rate(material)
         step = of["resistivity"] * material.contact_step
         return {"stress": of["stress"], "slip_rate": rate, "step": step}
 
@@ -212,32 +213,40 @@ class HydrodynamicAdjoint(Adjoint):
         cells, facets = self.discrete.cells, self.device.facets
         count, d = cells.count, cells.dimension
         cell, nodes = [np.empty(0, np.int64)], [np.empty((0, cells.nodes.shape[1], d))]
-        coefficients = np.zeros((count, len(CONDUCTOR)))
-        simple = ~self.discrete.problem.coefficients.varies
-        for batch, _ in cells.batches(_EACH, simple):
+        of_cells = {name: np.zeros(count) for name in CONDUCTOR}
+        placed = Placed(self.device, self.model.materials)
+        points = self.discrete.forms.quadrature()
+        for batch, _ in cells.batches(_EACH, ~self.discrete.problem.coefficients.varies):
             if len(batch):
-                found, coefficients[batch] = self._conductor(batch, one, other)
+                moved, found = self._conductor(batch, one, other)
+                parts = {
+                    name: -self._scale[name] * x
+                    for name, x in zip(CONDUCTOR, np.moveaxis(found, 2, 0), strict=True)
+                }
+                some = placed.constant(parts, _conductor, cells=batch, points=points)
+                for name, values in some.items():
+                    of_cells[name][batch] = values
                 cell.append(batch)
-                nodes.append(found)
+                nodes.append(moved)
         of_facets = {name: np.zeros(len(facets.cell)) for name in self._scale}
-        for index, name in enumerate(self.device.boundaries):
+        for index, boundary in enumerate(self.device.boundaries):
             here = np.flatnonzero(facets.boundary == index)
             if len(here):
-                found, own = self._boundary(name, here, one, other)
+                moved, own = self._boundary(boundary, here, one, other)
                 cell.append(facets.cell[here])
-                nodes.append(found)
-                for key, values in own.items():
-                    of_facets[key][here] -= values * self._scale[key]
-        known = not any(m.varies for m in self.model.materials.values())
+                nodes.append(moved)
+                some = placed.constant(
+                    {name: -self._scale[name] * values for name, values in own.items()},
+                    partial(self.wall_coefficients, law_of(self.model.boundaries, boundary)),
+                    cells=facets.cell[here],
+                    points=self.discrete.forms.points,
+                    boundary=boundary,
+                )
+                for name, values in some.items():
+                    of_facets[name][here] += values
         moved = at_geometry_nodes(self.device, np.concatenate(cell), np.concatenate(nodes))
-        out = Sensitivity(
-            cells={
-                name: -self._scale[name] * values
-                for name, values in zip(CONDUCTOR, coefficients.T, strict=True)
-            },
-            facets=of_facets,
-            nodes=-moved / self.device.extent if known else None,
-        )
+        out = Sensitivity(cells=of_cells, facets=of_facets, nodes=-moved / self.device.extent)
+        out = out + placed.sensitivity()
         return out if self._own is None else out + -1.0 * self._added(self._own, one, other)
 
     def _added(self, own: OwnVariation, one: MixedState, other: MixedState) -> Sensitivity:
@@ -298,12 +307,12 @@ class HydrodynamicAdjoint(Adjoint):
             factor = found.pop("factor")
             parts = self.model.penalty_parts(height)
             for part, values in zip(("stress", "resistivity"), parts, strict=True):
-                found[part] = found.get(part, 0.0) + factor * values
+                found[part] = found.get(part, 0.0) + (factor.T * values.T).T
         return nodes, found
 
 
-def _conductor(material: Material) -> dict[str, float]:
+def _conductor(material: Material) -> dict[str, Any]:
     """Resistivity 1/sigma and stress l^2/sigma."""
     length: Any = material.vorticity_diffusion_length
     sigma: Any = material.conductivity
-    return {"resistivity": float(1 / sigma), "stress": float(length**2 / sigma)}
+    return {"resistivity": 1 / sigma, "stress": length**2 / sigma}

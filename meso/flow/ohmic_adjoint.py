@@ -22,6 +22,7 @@ from meso.discrete.own_variation import OwnVariation
 from meso.discrete.solvers import Factor, Iterative
 from meso.discrete.variation import conduction
 from meso.flow.adjoint import Adjoint, Mix, of_ports
+from meso.flow.places import Placed
 from meso.flow.result import DriveResponse, drive_response, ports_of
 from meso.materials.material import Material
 from meso.mpi import total
@@ -145,12 +146,11 @@ class OhmicAdjoint(Adjoint):
 
     def coefficients(
         self, material: Material, magnetic_field: float | None = None
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Conductivity, and what added terms are made of."""
         own, sigma = self.system.own, material.conductivity
         given = own.form.quantities if own is not None and own.form is not None else {}
-        of_own = {name: float(quantity(material)) for name, quantity in given.items()}
-        return {"conductivity": float(sigma), **of_own}  # type: ignore[arg-type]
+        return {"conductivity": sigma, **{name: of(material) for name, of in given.items()}}
 
     def wall_coefficients(self, law: Boundary, material: Material) -> dict[str, float]:
         """None: walls only keep the current in, contacts hold the potential."""
@@ -161,7 +161,7 @@ class OhmicAdjoint(Adjoint):
     def _of(self, one: np.ndarray, other: np.ndarray) -> Sensitivity:
         """Of a(other, one) with the test function one, scaled potentials at the nodes held."""
         cells, space, c = cells_of(self.device), self.space, self.model.coefficients
-        nodes = np.zeros(cells.nodes.shape)
+        nodes, placed = np.zeros(cells.nodes.shape), self._placed()
         of_sigma = np.zeros(cells.count)
         degree = 2 * space.degree + 2 * (cells.degree - 1)
         points = cells.quadrature(degree)[0]
@@ -169,31 +169,41 @@ class OhmicAdjoint(Adjoint):
             if len(batch):
                 sigma = c.conductivity(batch, cells.positions(batch, points))
                 fields = one[space.dofs[batch]], other[space.dofs[batch]]
-                nodes[batch], of_sigma[batch] = conduction(
-                    cells, batch, fields, space.degree, degree, sigma
-                )
-        found = self._sensitivity(of_sigma / self.model.scales.conductivity, nodes)
+                nodes[batch], found = conduction(cells, batch, fields, space.degree, degree, sigma)
+                of_sigma[batch] = self._constant(placed, found, batch, points)
+        out = self._sensitivity(of_sigma, nodes, placed)
         if self._own is None:
-            return found
-        return found + self._own.sensitivity(one[space.dofs], other[space.dofs])
+            return out
+        return out + self._own.sensitivity(one[space.dofs], other[space.dofs])
 
-    def _sensitivity(self, of_sigma: np.ndarray, nodes: np.ndarray) -> Sensitivity:
-        """From d / d conductivity (SI), and d / d nodes of cells in scaled lengths, (c, g, d)."""
-        known = not any(m.varies for m in self.model.materials.values())
+    def _placed(self) -> Placed:
+        return Placed(self.device, self.model.materials)
+
+    def _constant(
+        self, placed: Placed, found: np.ndarray, cells: np.ndarray, points: np.ndarray
+    ) -> np.ndarray:
+        """From d / d scaled conductivity, (c, q), what is one number in cells, SI, (c,)."""
+        parts = {"conductivity": found / self.model.scales.conductivity}
+        return placed.constant(parts, self.coefficients, cells=cells, points=points)["conductivity"]
+
+    def _sensitivity(self, of_sigma: np.ndarray, nodes: np.ndarray, placed: Placed) -> Sensitivity:
+        """From d / d conductivity, and d / d nodes of cells in scaled lengths, (c, g, d)."""
         moved = at_geometry_nodes(self.device, np.arange(len(nodes)), nodes)
-        return Sensitivity(
-            cells={"conductivity": of_sigma},
-            nodes=moved / self.device.extent if known else None,
-        )
+        own = Sensitivity(cells={"conductivity": of_sigma}, nodes=moved / self.device.extent)
+        return own + placed.sensitivity()
 
     # -- J = -sigma grad phi, in each cell at the nodes of one degree less -----------------------
+
+    @property
+    def _points(self) -> np.ndarray:
+        nodes = function_space(self.device, "DG", self.space.degree - 1, 1)
+        return np.asarray(nodes.element.basix_element.points)
 
     def _at_nodes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Gradients of basis functions and of the geometry, (c, m, d, n), and sigma (c, m)."""
         cells, space = cells_of(self.device), self.space
         every = np.arange(cells.count)
-        nodes = function_space(self.device, "DG", space.degree - 1, 1)
-        points = nodes.element.basix_element.points
+        points = self._points
         of_field, _ = cells.gradients(every, points, space.gradients(points))
         table = cells.element.tabulate(1, points)[1:, :, :, 0].transpose(1, 2, 0)
         of_geometry, _ = cells.gradients(every, points, table)
@@ -211,9 +221,9 @@ class OhmicAdjoint(Adjoint):
         of_field, of_geometry, sigma = self._at_nodes()
         slope = (of_field @ state[self.space.dofs][:, None, :, None])[..., 0]  # (c, m, d)
         given = self.model.scales
-        each = (current * slope).sum(axis=2)
-        of_sigma = -each.sum(axis=1) * given.current_density / given.conductivity
+        each, placed = -(current * slope).sum(axis=2) * given.current_density, self._placed()
+        of_sigma = self._constant(placed, each, np.arange(len(each)), self._points)
         # A motion v changes d_i phi by -d_i v_k d_k phi.
         along = (current[:, :, None] @ of_geometry)[:, :, 0]  # (c, m, g)
         nodes = (sigma[..., None] * along).swapaxes(1, 2) @ slope
-        return self._sensitivity(of_sigma, nodes)
+        return self._sensitivity(of_sigma, nodes, placed)

@@ -25,9 +25,10 @@ from meso.gradients import densities, moments, outputs, probes
 from meso.gradients.differences import Moved, settled
 from meso.gradients.inputs import Input
 from meso.moment_gradients import density_gradient, has_gradient
+from meso.mpi import total
 from meso.results.result import Result
 from meso.results.running import solve
-from meso.sensitivities import Sensitivity
+from meso.sensitivities import Places, Sensitivity
 from meso.units import is_number
 
 #: A coefficient by where it is: its region, or boundary and region; ports; "thickness".
@@ -51,6 +52,7 @@ class Chain:
         self.adjoint = result.flow.adjoint
         base = settled(result)
         moved = [Moved(base, result, one, closed=True) for one in wanted]
+        self.moved = moved
         self.slopes = [{} if at.one.parameter else self._slopes(at) for at in moved]
         #: Of coefficients of densities.
         self.rates: list[dict[str, np.ndarray]] = [{} for _ in wanted]
@@ -74,7 +76,9 @@ class Chain:
         """All coefficients of a case, by place."""
         device, out = self.result.device, dict[Place, float]()
         for region, material in case.region_materials.items():
-            found = self.adjoint.coefficients(material, case.flow.magnetic_field)
+            found = {}
+            if not material.varies:
+                found = self.adjoint.coefficients(material, case.flow.magnetic_field)
             for name in ("orbital_coupling", "spin_coupling"):
                 if is_number(value := getattr(material, name)):
                     found = {**found, name: value}
@@ -82,6 +86,8 @@ class Chain:
         for boundary in device.boundaries:
             law = law_of(case.boundaries, boundary)
             for region, material in case.region_materials.items():
+                if material.varies:
+                    continue
                 found = self.adjoint.wall_coefficients(law, material)
                 out |= {(boundary, region, name): value for name, value in found.items()}
         for port in self.adjoint.ports:
@@ -112,11 +118,33 @@ class Chain:
                 continue  # without a field no coefficient of the hydrodynamic adjoint has it
             if not one.parameter:
                 out[i] = sum(table.get(p, 0.0) * slope for p, slope in self.slopes[i].items())
+                out[i] += self._of_places(found.places, self.moved[i])
                 if found.densities:
                     out[i] += self._of_densities(found.densities, self.rates[i])
             elif found.nodes is not None:
                 out[i] = found.along(device, self.velocities[one.parameter])
         return out
+
+    def _of_places(self, places: Sequence[Places], at: Moved) -> float:
+        """What comes through coefficients that vary; all ranks call this."""
+        value, device = 0.0, self.result.device
+        kind, name = at.one.key.split(".")[:2]
+        for place in places if kind in ("materials", "boundaries") else ():
+            if kind == "boundaries" and name != place.boundary:
+                continue
+            numbers, weights, _ = at.stencil()
+            for k, weight in zip(numbers, weights, strict=True):
+                case = at.moved(k)
+                region = device.regions[device.cell_region[place.cells[0]]]
+                material = case.region_materials[region].local(
+                    place.positions, place.cells, device.cell_data, checked=False
+                )
+                of = self.adjoint.coefficients(material)
+                if place.boundary:
+                    law = law_of(case.boundaries, place.boundary)
+                    of = self.adjoint.wall_coefficients(law, material)
+                value += weight / at.step * float((place.values * of.get(place.name, 0.0)).sum())
+        return float(total(device.comm, value))
 
     def _of_densities(
         self, found: Mapping[str, np.ndarray], rates: Mapping[str, np.ndarray]
@@ -134,7 +162,9 @@ def applies(result: Result) -> bool:
     """Whether the adjoints know this kind of case."""
     varies = any(material.varies for material in result.case.region_materials.values())
     flow, density = result.terms
-    return not (varies or density or (flow and densities.is_coupled(result)))
+    if varies and (flow or result.flow.kinetic):
+        return False
+    return not (density or (flow and densities.is_coupled(result)))
 
 
 def derivatives(
