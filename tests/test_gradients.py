@@ -503,6 +503,47 @@ def test_inverse_currents(coupling, key) -> None:
     assert relative_to_largest(exact, other).max() < 1e-6
 
 
+# -- materials that vary ---------------------------------------------------------------------------
+
+GRADED = {
+    "materials.metal.conductivity": {
+        "expression": "s*(1 + a*x/150)",
+        "unit": "mS",
+        "parameters": {"s": 2.0, "a": "0.5(1)"},
+    },
+    "materials.metal.mean_free_path": {
+        "expression": "l*exp(y/100)",
+        "unit": "nm",
+        "parameters": {"l": 30},
+    },
+}
+OF_GRADED = [
+    *("materials.metal.conductivity.parameters.a", "materials.metal.mean_free_path.parameters.l"),
+    *("boundaries.edges.wall.specularity", "geometry.parameters.width"),
+]
+
+
+def test_numbers_of_an_expression():
+    """The resistance of a graded strip is an integral: G = s W a/(L log(1 + a))."""
+    result = meso.run(case(**GRADED, **{"flow.model": "ohmic"}))
+    key = OF_GRADED[0]
+    found = gradient(result, "conductance", [key, "geometry.parameters.width"], method="adjoint")
+    wanted = slope(lambda a: 2e-3 * 60 / 150 * a / np.log(1 + a), 0.5)
+    np.testing.assert_allclose(found.derivatives[0], [wanted, found.values[0] / 60], rtol=1e-9)
+    assert found.inputs[0].uncertainty == pytest.approx(0.1)
+
+
+def test_materials_that_vary():
+    """With a reservoir and a wall that slips, place by place."""
+    changes = COARSE | {"boundaries.drain.contact.law": "reservoir"}
+    probe = {"from": ["70 nm", "-20 nm"], "to": ["70 nm", "20 nm"], "points": 3}
+    result = meso.run(case(**GRADED, **changes, **{"output.probes": {"a": probe}}), gradients=True)
+    names = ["conductance", "edges.1.orbital_moment", "probe.a.current_density.x.0"]
+    exact = gradient(result, names, OF_GRADED, method="adjoint")
+    other = gradient(result, names, OF_GRADED, method="differences")
+    assert relative_to_largest(exact, other).max() < 1e-7
+
+
 def test_thickness():
     """Currents are proportional to that of a slab; resistances to its inverse."""
     slab = {

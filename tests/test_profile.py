@@ -97,6 +97,10 @@ def test_bad_expressions(expression, fragments):
         ({"expression": "1", "data": "a"}, "found both"),
         ({"expression": " "}, "expression: found ' '; must be a text"),
         ({"data": 3}, "data: found 3; must be a text"),
+        ({"expression": "a*x", "parameters": {"b": 1.0}}, "parameters.b: is not in the expr"),
+        ({"expression": "x", "parameters": {"x": 1.0}}, "parameters.x: stands for something else"),
+        ({"data": "a", "parameters": {"a": 1.0}}, "parameters.a: is not in data"),
+        ({"expression": "a*c", "parameters": {"a": 1.0}}, 'unknown name "c"'),
         ({"expression": "1", "scale": 0.0}, "scale: found 0.0"),
         ({"expression": "1", "length_unit": math.inf}, "length_unit: found inf"),
     ],
@@ -113,6 +117,12 @@ def test_values_are_positive_and_finite(bad):
     with pytest.raises(CaseError, match=r"found .* at x = (-1, y = 2|1, y = 0); must be positive"):
         profile.at(place)
     assert profile.at(place, checked=False).shape == (1, 2)
+
+
+def test_parameters():
+    profile = Profile(expression="a*x + b", parameters={"a": 2.0, "b": 0.5})
+    assert float(profile.at(np.array([3.0, 0.0]))) == 6.5
+    assert str(profile) == "a*x + b, a = 2, b = 0.5"
 
 
 def test_units_and_shapes():
@@ -159,3 +169,5 @@ def test_tables_of_a_case_file():
     assert path_of({"expression": "7 + x", "unit": "nm"}) == wanted
     with pytest.raises(CaseError, match="unit: missing"):
         path_of({"expression": "7"})
+    with pytest.raises(CaseError, match=r"parameters.a: found 'two'; expected a number"):
+        path_of({"expression": "a", "unit": "nm", "parameters": {"a": "two"}})

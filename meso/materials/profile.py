@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial, reduce
 from math import isfinite, pi
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from meso.errors import CaseError, known
-from meso.units import factor
+from meso.units import factor, number
 
 _COORDINATES = ("x", "y", "z")
 _CONSTANTS = {"pi": pi}
@@ -65,6 +66,7 @@ class Profile:
             + - * / ** and comparisons, pi, exp, log, sqrt, sin, cos, tan, sinh, cosh, tanh, abs,
             atan2, hypot, min, max, clip, step (one from zero on) and where(condition, a, b).
         data: name of cell data of the mesh, instead of an expression.
+        parameters: numbers of the expression, by their names in it.
         scale: SI units in one unit of the values.
         length_unit: metres in one unit of x, y and z.
 
@@ -74,6 +76,7 @@ class Profile:
 
     expression: str | None = None
     data: str | None = None
+    parameters: Mapping[str, float] = field(default_factory=dict, hash=False)
     scale: float = 1.0
     length_unit: float = 1.0
 
@@ -89,14 +92,27 @@ class Profile:
         for key in ("scale", "length_unit"):
             if not (isfinite(getattr(self, key)) and getattr(self, key) > 0):
                 raise CaseError((key, f"found {getattr(self, key)!r}; must be positive and finite"))
+        self._check_parameters()
         if self.expression is not None:
             try:
-                _parsed(self.expression)
+                _parsed(self.expression, tuple(self.parameters))
             except CaseError as error:
                 raise CaseError(("expression", str(error))) from None
 
+    def _check_parameters(self) -> None:
+        words = set(re.findall(r"[^\W\d]\w*", self.expression or ""))
+        for name in self.parameters:
+            problem = ""
+            if name in (*_COORDINATES, *_CONSTANTS, *_FUNCTIONS):
+                problem = "stands for something else in expressions; take another name"
+            elif name not in words:
+                problem = f"is not in {'the expression' if self.expression else 'data'}"
+            if problem:
+                raise CaseError((f"parameters.{name}", problem))
+
     def __str__(self) -> str:
         text = self.expression or f'cell data "{self.data}"'
+        text += "".join(f", {name} = {value:g}" for name, value in self.parameters.items())
         return text if self.scale == 1 else f"{self.scale:g} × ({text})"
 
     def at(
@@ -126,10 +142,12 @@ class Profile:
         shape = positions.shape[:-1]
         at = positions / self.length_unit
         if self.expression is not None:
-            names = {n: at[..., i] for i, n in enumerate(_COORDINATES[: at.shape[-1]])}
+            given = {name: np.float64(value) for name, value in self.parameters.items()}
+            names: dict[str, Any] = {"y": 0.0, "z": 0.0, **given}
+            names |= {n: at[..., i] for i, n in enumerate(_COORDINATES[: at.shape[-1]])}
             try:
                 with np.errstate(all="ignore"):
-                    values = _value(_parsed(self.expression), {"y": 0.0, "z": 0.0, **names})
+                    values = _value(_parsed(self.expression, tuple(self.parameters)), names)
             except RecursionError:
                 raise CaseError(("expression", "too deeply nested")) from None
         else:
@@ -155,10 +173,11 @@ class Profile:
 def read_profile(value: object, *units: str, length_unit: float) -> Profile:
     """A profile as a case file has it, { expression = …, unit = … } or { data = …, unit = … }.
 
-    Of several units any will do; the other one is that of the drawing's coordinates in m.
+    An expression may have { parameters = { NAME = … } }. Of several units any will do; the other
+    one is that of the drawing's coordinates in m.
     """
     table = dict(value) if isinstance(value, Mapping) else {}
-    keys = ("expression", "data", "unit")
+    keys = ("expression", "data", "unit", "parameters")
     problems = [(k, f"unknown key; {known(k, keys)}") for k in table if k not in keys]
     scale = 1.0
     try:
@@ -169,6 +188,8 @@ def read_profile(value: object, *units: str, length_unit: float) -> Profile:
         problems += [("unit", text) for _, text in error.problems]
     table = {k: v for k, v in table.items() if k in keys}
     try:
+        if "parameters" in table:
+            table["parameters"] = _numbers(table["parameters"])
         profile = Profile(**table, scale=scale, length_unit=length_unit)
     except CaseError as error:
         problems += error.problems
@@ -177,14 +198,29 @@ def read_profile(value: object, *units: str, length_unit: float) -> Profile:
     return profile
 
 
+def _numbers(given: object) -> dict[str, float]:
+    """Parameters, which may have uncertainties."""
+    if not isinstance(given, Mapping):
+        raise CaseError(("parameters", f"found {given!r}; must be a table, e.g. {{ a = 0.5 }}"))
+    found, problems = {}, []
+    for name, value in given.items():
+        try:
+            found[name] = number(value)
+        except CaseError as error:
+            problems.append((f"parameters.{name}", str(error)))
+    if problems:
+        raise CaseError(*problems)
+    return found
+
+
 @cache
-def _parsed(text: str) -> ast.expr:
+def _parsed(text: str, parameters: tuple[str, ...] = ()) -> ast.expr:
     """The tree of an expression, all of which is known."""
     text = " ".join(text.split())
     try:
         tree = ast.parse(text, mode="eval").body
         with np.errstate(all="ignore"):
-            _value(tree, dict.fromkeys(_COORDINATES, np.float64(1)))
+            _value(tree, dict.fromkeys((*_COORDINATES, *parameters), np.float64(1)))
         return tree
     except SyntaxError as error:
         rest = text[max(0, (error.offset or 1) - 1) :]
@@ -245,4 +281,4 @@ def _named(name: str, names: Mapping[str, Any]) -> Any:
         return _CONSTANTS[name] if name in _CONSTANTS else names[name]
     if name in _FUNCTIONS:
         raise CaseError(f'"{name}" is a function: write {name}(…)')
-    raise CaseError(f'unknown name "{name}"; {known(name, (*_COORDINATES, *_CONSTANTS))}')
+    raise CaseError(f'unknown name "{name}"; {known(name, (*names, *_CONSTANTS))}')
