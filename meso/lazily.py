@@ -3,24 +3,17 @@
 Such modules make a sixth of the time to load SciPy, DOLFINx and what belongs to them. With
 :func:`install` they are loaded when they are first used, by the loader that Python has for that.
 Classes of Matplotlib list their properties in their documentation, which takes as long as to load
-them: they do not. Data classes write their methods as text and compile it, which is an eighth of
-the time to load a run: the code is kept from one process to the next. For programs of this project
-only: what others import is theirs to decide.
+them: they do not. For programs of this project only: what others import is theirs to decide.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import marshal
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from importlib.util import MAGIC_NUMBER, LazyLoader
-from pathlib import Path
+from importlib.util import LazyLoader
 from types import ModuleType
-from typing import Any
 
 #: What the packages mention as an attribute only ("from . import x"); "from x import y" loads it.
 _NAMES = frozenset(
@@ -30,54 +23,6 @@ _NAMES = frozenset(
         *("dolfinx.io", "dolfinx.nls", "dolfinx.plot", "dolfinx.utils", "pydoc"),
     }
 )
-
-
-#: Bytes of kept methods from which on only those are kept that a process uses.
-_MANY = 4_000_000
-
-
-class _Methods:
-    """Methods of data classes by their text, as code that this Python has compiled.
-
-    Attributes:
-        file: Where they are kept, a file of the user alone.
-        known: Those of the file.
-        used: Those that this process has asked for.
-    """
-
-    def __init__(self) -> None:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-        self.file = base / "meso" / f"methods-{MAGIC_NUMBER.hex()}"
-        self.known, self.used = self._read(), dict[str, bytes]()
-
-    def _read(self) -> dict[str, bytes]:
-        with suppress(OSError, EOFError, ValueError, TypeError), open(self.file, "rb") as file:
-            at = os.fstat(file.fileno())
-            if at.st_uid == os.getuid() and at.st_size < _MANY:
-                return dict(marshal.load(file))
-        return {}
-
-    def run(self, text: str, names: dict[str, Any], found: dict[str, Any]) -> None:
-        """What ``exec`` does."""
-        code = self.known.get(text)
-        if code is None:
-            code = marshal.dumps(compile(text, "<string>", "exec", dont_inherit=True))
-        self.used[text] = code
-        exec(marshal.loads(code), names, found)
-
-    def keep(self) -> None:
-        """Add to the file what it does not have, if it can be written."""
-        if self.used.keys() <= self.known.keys():
-            return
-        partial = self.file.with_name(f"{self.file.name}.{os.getpid()}")
-        with suppress(OSError):
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            self.known = self._read() | self.used
-            partial.write_bytes(marshal.dumps(self.known))
-            os.replace(partial, self.file)
-
-
-_methods: _Methods | None = None
 
 
 class _Undocumented(SourceFileLoader):
@@ -106,14 +51,5 @@ class _Finder:
 
 
 def install() -> None:
-    """From now on load these modules lazily, and compile no method of a data class twice."""
-    global _methods
+    """From now on load these modules lazily."""
     sys.meta_path.insert(0, _Finder)
-    _methods = _Methods()
-    dataclasses.exec = _methods.run  # type: ignore[attr-defined]
-
-
-def loaded() -> None:
-    """All is loaded: keep what was compiled meanwhile for other processes."""
-    if _methods is not None:
-        _methods.keep()

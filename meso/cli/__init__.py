@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.exit(2)
     if not words[0].startswith("-") and words[0] not in _COMMANDS:
         parser().error(f"no command {words[0]!r}; {known(words[0], _COMMANDS)}")
-    options = parser().parse_args(words)
+    options = parser(words[:1] if words[0] in _COMMANDS else _COMMANDS).parse_args(words)
     options.petsc = petsc
     if hasattr(options, "formats"):
         take_looks(options)
@@ -130,7 +130,7 @@ def _leave_log(options: argparse.Namespace, rank: int, error: Exception) -> None
             replace_file(path, text.encode())
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(names: Sequence[str] = _COMMANDS) -> argparse.ArgumentParser:
     """The command line: one module for each command, whose docstring is its help."""
     found = argparse.ArgumentParser(
         prog="meso",
@@ -140,7 +140,7 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--version", action="version", version=f"meso {__version__}")
     commands = found.add_subparsers(required=True, metavar="COMMAND")
-    for name in _COMMANDS:
+    for name in names:
         module = import_module(f"meso.cli.{name}")
         text = (module.__doc__ or "").rstrip(".")
         text = text[:1].lower() + text[1:]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from meso import interrupts, lazily
+from meso import interrupts
 from meso.errors import CaseError
 
 #: Where launchers tell a process its rank, before MPI is there.
@@ -116,7 +116,6 @@ def start(options: argparse.Namespace) -> None:
 
 def loaded() -> None:
     """From now on signals raise exceptions, and garbage is collected, apart from what is loaded."""
-    lazily.loaded()
     if not gc.isenabled():
         gc.freeze()
         gc.enable()

@@ -213,7 +213,7 @@ def _array(name: str, values: np.ndarray, unit: str | None = None) -> str:
     # Of scalars it is left out: other readers take one for a vector.
     several = f' NumberOfComponents="{values.shape[1]}"' if values.ndim > 1 else ""
     raw = np.ascontiguousarray(values).tobytes()
-    packed = [zlib.compress(raw[i : i + _BLOCK], 1) for i in range(0, len(raw), _BLOCK)]
+    packed = [_packed(raw[i : i + _BLOCK]) for i in range(0, len(raw), _BLOCK)]
     sizes = [len(packed), _BLOCK, len(raw) % _BLOCK, *map(len, packed)]
     head, body = (base64.b64encode(b) for b in (np.array(sizes, "<u8"), b"".join(packed)))
     key = '<InformationKey name="UNITS_LABEL" location="vtkDataArray">'
@@ -223,6 +223,12 @@ def _array(name: str, values: np.ndarray, unit: str | None = None) -> str:
         f'{several} NumberOfTuples="{len(values)}" format="binary">'
         f"{(head + body).decode()}{label}</DataArray>\n"
     )
+
+
+def _packed(block: bytes) -> bytes:
+    # Of numbers nothing longer than a byte repeats, and to look for it takes twice as long.
+    stream = zlib.compressobj(1, strategy=zlib.Z_RLE)
+    return stream.compress(block) + stream.flush()
 
 
 def _decoded(array: ElementTree.Element) -> np.ndarray:

@@ -30,7 +30,6 @@ from pathlib import Path
 from select import poll
 from typing import TYPE_CHECKING, Any
 
-from meso import lazily
 from meso.errors import CaseError, GeometryError, MesoError
 
 if TYPE_CHECKING:  # nothing that takes long to load: the process is the first thing to be started
@@ -266,14 +265,12 @@ def serve(descriptor: int, folder: str) -> None:
     connection = Connection(descriptor)
     with suppress(ImportError, OSError):  # the work will say what is missing
         from meso.geometry import meshing  # noqa: F401, for all forks
-    lazily.loaded()
     with suppress(EOFError, ConnectionError):
         while True:
             request = connection.recv()
             if request[0] == "load":
                 with suppress(ImportError, OSError):
                     import_module(f"meso.{request[1]}").prepare()
-                lazily.loaded()
                 continue
             # Some errors make Gmsh write files into the current folder.
             os.chdir(request[2] if getattr(request[1], "trusted", False) else folder)
