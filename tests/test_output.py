@@ -561,15 +561,15 @@ def interrupt(*_, **__):
     raise KeyboardInterrupt
 
 
-def leave(*_):
+def leave(*_, **__):
     raise SystemExit(7)
 
 
-def terminate(*_):
+def terminate(*_, **__):
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def fail(*_):
+def fail(*_, **__):
     raise OSError(28, "No space left on device")
 
 
@@ -577,9 +577,9 @@ def fail(*_):
 STOPS = {
     "keyboard": ("tomli_w.dumps", interrupt, 130),
     "exit": ("tomli_w.dumps", leave, 7),
-    "terminated": ("zlib.compress", terminate, 128 + signal.SIGTERM),
+    "terminated": ("zlib.compressobj", terminate, 128 + signal.SIGTERM),
     "in figures": ("matplotlib.backends.backend_agg.FigureCanvasAgg.draw", interrupt, 130),
-    "disk full": ("zlib.compress", fail, 1),
+    "disk full": ("zlib.compressobj", fail, 1),
 }
 
 
@@ -605,7 +605,7 @@ def test_stopped_half_way(monkeypatch, capsys, stop, older):
 def test_failure_leaves_no_parent_directory(monkeypatch):
     """Those that the run made itself; those that were there stay."""
     Path("there").mkdir()
-    monkeypatch.setattr("zlib.compress", interrupt)
+    monkeypatch.setattr("zlib.compressobj", interrupt)
     run("--output", "there/deep/er", code=130)
     assert everything() == ["case.toml", "there"]
 
