@@ -55,7 +55,7 @@ from meso.flow.places import Placed
 from meso.flow.result import Flow
 from meso.observables.accumulation import couplings
 from meso.observables.edges import WallValues, wall_values
-from meso.observables.grazing import wall_sensitivity
+from meso.observables.grazing import CURL, wall_sensitivity
 from meso.observables.nearest import Division
 from meso.orbital import facet_nodes, near_walls, orbital_density, spin_density
 from meso.sensitivities import Sensitivity
@@ -64,17 +64,6 @@ from meso.sensitivities import Sensitivity
 _STEP = 1e-5
 # Numbers of nodes that a batch of facets holds.
 _BATCH = 1_000_000
-#: (curl J)_j = CURL[d]_jik d_i J_k.
-_CURL = {
-    2: np.array([[[0.0, 1.0], [-1.0, 0.0]]]),
-    3: np.array(
-        [
-            [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]],
-            [[0.0, 0.0, -1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]],
-            [[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
-        ]
-    ),
-}
 
 
 def has_gradient(flow: Flow, channel: str = "orbital") -> bool:
@@ -162,7 +151,7 @@ class _Work:
         kappa, d = couplings(flow, channel) if self.made_of else kappa, self.device.dimension
         self.number = kappa.ndim == 1
         if self.number:
-            self.tensor = np.broadcast_to(_CURL[d], (len(kappa), *_CURL[d].shape))
+            self.tensor = np.broadcast_to(CURL[d], (len(kappa), *CURL[d].shape))
             self.kappa, self.made = kappa[self.device.cell_region], omega.values * ELECTRON_CHARGE
         else:
             of = {"orbital": orbital_density, "spin": spin_density}[channel]
@@ -384,13 +373,13 @@ class _Work:
     def cell_by_cell(self) -> None:
         """C of the solution at the nodes of cells, and its mean in cells at walls."""
         near, w = near_walls(self.flow), self.weights
-        area = self.cells.measures(np.arange(self.cells.count)) * self.length**2
-        self.z[near] = (w.sum(axis=1) / area[:, None])[near, None]
+        size = self.cells.measures(np.arange(self.cells.count)) * self.length**self.device.dimension
+        self.z[near] = (w.sum(axis=1) / size[:, None])[near, None]
         for batch, _ in self.cells.batches(20 * self.density.values[:1].size):
             far = batch[~near[batch]]
             tensor = self.tensor[self.device.cell_region[far]]
             c, m, d, _ = tensor.shape
-            tensor = (w[far] @ tensor.reshape(c, m, d * d)).reshape(c, -1, d, d) if c else tensor
+            tensor = (w[far] @ tensor.reshape(c, m, d * d)).reshape(c, w.shape[1], d, d)
             self._at_points(far, self.space.points, tensor)
 
     # -- result --------------------------------------------------------------------------------

@@ -438,22 +438,25 @@ def facet_heights(cells: Cells, cell: np.ndarray, local: np.ndarray) -> np.ndarr
 def moved_facets(
     cells: Cells, geometry: FacetGeometry, density: np.ndarray, turned: np.ndarray
 ) -> np.ndarray:
-    """Derivatives of an integral over edges in the geometry nodes of their cells, in 2D.
+    """Derivatives of an integral over facets in the geometry nodes of their cells.
 
     They stretch and turn; what is integrated is held otherwise.
 
     Args:
         cells: The cells.
-        geometry: The edges, with the weights of a quadrature.
+        geometry: The facets, with the weights of a quadrature.
         density: What is integrated, shape (f, q).
-        turned: Its derivative in the angle of the normal, shape (f, q).
+        turned: Its derivative in the normal, shape (f, q, d); what is along the normal is nothing.
 
     Returns:
-        Shape (f, g, 2), over lengths as scaled as the weights.
+        Shape (f, g, d), over lengths as scaled as the weights.
     """
-    table = along_facets(cells.element, geometry.points)[geometry.local, 1]
-    length = np.linalg.norm(table @ cells.nodes[geometry.cell], axis=-1)
-    normal = geometry.normal
-    tangent = np.stack([-normal[..., 1], normal[..., 0]], axis=-1)
-    force = density[..., None] * tangent - turned[..., None] * normal
-    return np.asarray(table.swapaxes(1, 2) @ (force * (geometry.weight / length)[..., None]))
+    d = cells.dimension
+    table = along_facets(cells.element, geometry.points)[geometry.local, 1:d]
+    first = np.moveaxis(table @ cells.nodes[geometry.cell][:, None], 1, -1)
+    raised = first @ np.linalg.inv(first.swapaxes(-1, -2) @ first)
+    # A motion v changes the element by its divergence along the wall, the normal by -grad v.n.
+    force = density[..., None, None] * np.eye(d)
+    force = force - turned[..., :, None] * geometry.normal[..., None, :]
+    pull = raised.swapaxes(-1, -2) @ (force * geometry.weight[..., None, None])
+    return np.asarray((table.swapaxes(2, 3) @ np.moveaxis(pull, 2, 1)).sum(axis=1))

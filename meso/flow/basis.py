@@ -269,6 +269,15 @@ class Pairs:
         """The matrix C in a material whose rates do not vary in space, shape (n, n)."""
         return collisions(self.orders, [float(material.rate(n)) for n in self.degrees], turning)
 
+    @property
+    def of_degree(self) -> np.ndarray:
+        """Degree l of each function, shape (n,)."""
+        return np.repeat(self.degrees, 2)
+
+    def rotation(self) -> np.ndarray:
+        """<own d/d phi own>, shape (n, n): antisymmetric."""
+        return collisions(self.orders, [0.0] * len(self.orders), 1.0)
+
     def values(self, angles: np.ndarray) -> np.ndarray:
         """The functions at directions in the plane, shape (n, k)."""
         return harmonics(self.orders, angles)
@@ -338,6 +347,16 @@ class Circle:
     @property
     def even_groups(self) -> list[np.ndarray]:  # noqa: D102
         return self.pairs(0, self.harmonics).groups()
+
+    @property
+    def turns(self) -> np.ndarray:
+        """What rotations about z do to the unknowns, shape (1, n, n)."""
+        return self.odd.rotation()[None]
+
+    @property
+    def cyclotron(self) -> tuple[np.ndarray, np.ndarray]:
+        """What a magnetic field does to the unknowns and to even functions."""
+        return self.odd.rotation(), self.even.rotation()
 
     def even_part(  # noqa: D102
         self, slopes: np.ndarray, material: Material, turning: float = 0.0

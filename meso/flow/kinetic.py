@@ -194,7 +194,7 @@ class Kinetic:
         Args:
             start: An earlier flow on this device, from which an iteration begins.
             keep: True to keep what derivatives need, ``Flow.adjoint``, until that is closed; for
-                a round Fermi line.
+                a round Fermi line or sphere.
 
         Returns:
             The flow.
@@ -207,7 +207,7 @@ class Kinetic:
             begin = start.unit_moments[:, :, : self.basis.count] / self.scales.current_density
         system, solutions = solved = self.solved(begin, keep=keep)
         flow = self._flow(solutions)
-        if keep and isinstance(self.basis, Circle):
+        if keep and isinstance(self.basis, Circle | Sphere):
             return replace(flow, adjoint=KineticAdjoint(self, solved))
         system.close()
         return flow

@@ -48,7 +48,7 @@ class KineticAdjoint(Adjoint):
         self.system, self.solutions = solved
         self.variation = Variation(model)
         #: Conductance over its scaled value.
-        self.unit = model.scales.current(2) * (model.thickness or 1.0)
+        self.unit = model.scales.current(model.device.dimension) * (model.thickness or 1.0)
         self.response = self.solutions.flux * self.unit
 
     @cached_property
@@ -75,7 +75,7 @@ class KineticAdjoint(Adjoint):
         """As :meth:`Adjoint.functional` says; of the odd moments as well.
 
         Args:
-            current: d T / d J at the nodes of each cell, shape (c, n, 2).
+            current: d T / d J at the nodes of each cell, shape (c, n, d).
             potential: d T / d phi there, shape (c, q).
             moments: d T / d u of the odd moments, SI, at the nodes, shape (nodes, N); what ranks
                 share adds up.
@@ -103,7 +103,7 @@ class KineticAdjoint(Adjoint):
         if moments is not None:
             load += moments
         if current is not None:
-            np.add.at(load[:, :2], vector.dofs, current)
+            np.add.at(load[:, : current.shape[2]], vector.dofs, current)
         load *= model.scales.current_density
         scalar = np.zeros(self.solutions.scalar.shape[1:])
         if potential is not None:

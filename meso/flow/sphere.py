@@ -15,7 +15,7 @@ adds lambda/R_c b.(v x grad_v) h, which turns the harmonics of each degree among
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -174,6 +174,11 @@ class Harmonics:
         scale = np.sqrt(4 * np.pi) * (-1.0) ** m * np.where(m, np.sqrt(2), 1.0)
         return every[n, m] * around * scale.reshape(-1, *[1] * (v.ndim - 1))
 
+    @property
+    def of_degree(self) -> np.ndarray:
+        """Degree l of each function, shape (n,)."""
+        return self.labels[0]
+
     def streaming(self, other: Harmonics) -> np.ndarray:
         """X_i = <own v_i other>, shape (3, n, k)."""
         v, weight = directions(self.last + other.last + 1)
@@ -288,6 +293,16 @@ class Sphere:
     def even_groups(self) -> list[np.ndarray]:  # noqa: D102
         return Harmonics(0, self.harmonics).spans
 
+    @cached_property
+    def turns(self) -> np.ndarray:
+        """What rotations about x, y and z do to the unknowns, shape (3, n, n)."""
+        return np.array([self.odd.rotation(axis) for axis in ((1, 0, 0), (0, 1, 0), (0, 0, 1))])
+
+    @property
+    def cyclotron(self) -> tuple[np.ndarray, np.ndarray]:
+        """What a magnetic field does to the unknowns and to even functions."""
+        return self.odd.rotation(self.axis), self.even.rotation(self.axis)
+
     def even_part(  # noqa: D102
         self, slopes: np.ndarray, material: Material, turning: float = 0.0
     ) -> np.ndarray:
@@ -330,19 +345,43 @@ def along_walls(
         normals: Shape (k, 3).
         moments: Of all odd functions, shape (k, n).
     """
+    found = np.empty(normals.shape)
+    for here, each, v, value in _grazing(functional, highest, normals):
+        found[here] = (each * (moments[here] @ value)) @ v.T
+    return _tangential(found, normals)
+
+
+def along_walls_transposed(
+    functional: np.ndarray, highest: int, normals: np.ndarray, vectors: np.ndarray
+) -> np.ndarray:
+    """What :func:`along_walls` makes of moments times vectors (k, 3), by moments, shape (k, n)."""
+    vectors = _tangential(vectors, normals)
+    found = [
+        (each * (vectors[here] @ v)) @ value.T
+        for here, each, v, value in _grazing(functional, highest, normals)
+    ]
+    return np.concatenate([np.zeros((0, Harmonics(1, highest).count)), *found])
+
+
+def _grazing(
+    functional: np.ndarray, highest: int, normals: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+    """In batches: which normals, factors of directions, these, and weighted odd functions."""
     # Those along t are sqrt(2 (2l + 1)/l(l + 1)) P_l'(v.n) v.t.
     degrees = np.arange(1, highest + 1, 2)
     series = np.zeros(highest + 1)
     series[degrees] = functional * np.sqrt(2 * (2 * degrees + 1) / (degrees * (degrees + 1)))
     v, weights = directions(2 * highest)
     value = Harmonics(1, highest).values(v) * weights
-    found = np.empty(normals.shape)
-    for start in range(0, len(normals), step := max(1, MANY // v.shape[1])):
-        n = normals[start : start + step]
-        each = legval(n @ v, legder(series)) * (moments[start : start + step] @ value)
-        vector = each @ v.T
-        found[start : start + step] = vector - (vector * n).sum(axis=1, keepdims=True) * n
-    return found
+    step = max(1, MANY // v.shape[1])
+    for start in range(0, len(normals), step):
+        here = slice(start, start + step)
+        yield here, legval(normals[here] @ v, legder(series)), v, value
+
+
+def _tangential(vectors: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """Without what is along normals, (k, 3)."""
+    return vectors - (vectors * normals).sum(axis=1, keepdims=True) * normals
 
 
 def _half_line(degree: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,8 +12,9 @@ and levels h of walls,
 is differentiated while l and r keep their values at the nodes of the mesh, which move. Angular
 matrices are constants. Derivatives in coefficients are integrals over each cell and facet; those in
 the nodes follow from d_i u -> d_i u - (d_i v_k) d_k u, dx -> (1 + div v) dx, and from how facets
-stretch and turn. Even harmonics, C_e^-1 X_j^T d_j u, are cheaper here than matrices of all moments,
-and each rate meets its own harmonic.
+stretch and turn: with a rotation w of the normal M becomes M + w_k (M L_k - L_k M), where L_k is
+<odd (v x grad_v)_k odd>. Even harmonics, C_e^-1 X_j^T d_j u, are cheaper here than matrices of all
+moments, and each rate meets its own harmonic.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ from meso.device import Device
 from meso.discrete.cells import (
     FacetGeometry,
     at_geometry_nodes,
-    facet_vertices,
     inverse,
     moved_facets,
     slopes,
 )
-from meso.flow.angular import about_normal
-from meso.flow.basis import Circle, Pairs, Turned
+from meso.discrete.variation import heights
+from meso.flow.basis import Circle, WallMatrix
 from meso.flow.discretisation import Discretisation, HalfRange, Law, augmentation, trace
-from meso.flow.hydrodynamic import CORNER_PENALTY
+from meso.flow.hydrodynamic import CORNER_PENALTY, WALL_PENALTY
+from meso.flow.sphere import Sphere
 from meso.sensitivities import Sensitivity
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ class _Values:
     @property
     def divergence(self) -> np.ndarray:
         """Divergence of J."""
-        return self.slope[..., 0, 0] + self.slope[..., 1, 1]
+        d = self.slope.shape[-2]
+        return np.asarray(self.slope[..., :d].trace(axis1=-2, axis2=-1))
 
 
 class Variation:
@@ -132,16 +134,23 @@ class Variation:
         self.device = model.device
         self.discrete = discrete = Discretisation(problem)
         self.cells, self.vector = discrete.cells, discrete.vector
-        self.penalty = CORNER_PENALTY * model.order**2
-        assert isinstance(model.basis, Circle)
-        self.odd, self.even = model.basis.odd, model.basis.even
-        #: X_i, shape (2, N, N).
-        self.streaming = self.odd.streaming(self.even)
+        self.dimension = d = model.device.dimension
+        self.penalty = (WALL_PENALTY if d == 3 else CORNER_PENALTY) * model.order**2
+        assert isinstance(model.basis, Circle | Sphere)
+        self.basis = basis = model.basis
+        #: X_i, shape (d, N, N').
+        self.streaming = basis.odd.streaming(basis.even)  # type: ignore[arg-type]
+        #: Degrees, and what a field does, of odd and even functions.
+        odd, even = basis.cyclotron
+        self.parts = (basis.odd.of_degree, odd), (basis.even.of_degree, even)
         #: C_e^-1 and C_o of each material.
         self.materials = []
         for material in model.kinds:
             turning = model.turning(material)
-            even, odd = (pairs.collisions(material, turning) for pairs in (self.even, self.odd))
+            even, odd = (
+                np.diag([float(material.rate(int(n))) for n in degrees]) + turning * turn
+                for degrees, turn in self.parts[::-1]
+            )
             self.materials.append((np.linalg.inv(even), odd))
         self.second = [float(material.rate(2)) for material in model.kinds]
         #: lambda^2/l^2 over it.
@@ -158,13 +167,14 @@ class Variation:
     def form(self, left: State, right: State) -> Sensitivity:
         """Derivatives of l.K r with l and r held at the nodes."""
         out, none = _Sums(self.device), np.empty(0, np.int64)
-        rates = [f"rate{m}" for m in range(2, self.even.degrees[-1] + 1)]
+        rates = [f"rate{m}" for m in range(2, self.basis.harmonics + 1)]
         for coefficient in ("resistivity", "stress", "turning", *rates):
             out.in_cells(coefficient, none, none)  # also of a rank without cells
         phase = self.problem.phases[self.device.cell_region]
         for kind in range(len(self.materials)):
             here = np.flatnonzero(phase == kind)
-            step = max(1, _BATCH // (4 * self.problem.moments.count * self.problem.order**2))
+            numbers = 4 * self.problem.moments.count * self.problem.order**self.dimension
+            step = max(1, _BATCH // numbers)
             for start in range(0, len(here), step):
                 self._conductor(out, kind, here[start : start + step], left, right)
         for name, law in self.problem.laws.items():
@@ -179,8 +189,8 @@ class Variation:
         out = _Sums(self.device)
         facets, geometry = self._facets(port)
         u = self._on_facets(geometry, state)
-        normal, tangential = _components(geometry.normal, u[..., :2])
-        self._moved(out, geometry, -normal, -tangential)
+        J = u[..., : self.dimension]
+        self._moved(out, geometry, -_along(geometry.normal, J), -J)
         return self._in_si(out)
 
     def _in_si(self, out: _Sums) -> Sensitivity:
@@ -212,33 +222,34 @@ class Variation:
         weight, at = determinants * weights, geometry.positions(cells, points)
         stress = _each(coefficients.stress(cells, at))
         resistivity = _each(coefficients.relaxation(cells, at))
-        growth = augmentation(np.ones(1), 2)
-        bulk = augmentation(geometry.measures(cells), 2)[:, None]
+        d, measure = self.dimension, geometry.measures(cells)[:, None]
+        bulk = augmentation(measure, d)
         one, two = (self._values(state, cells, inverses) for state in (left, right))
         diffusion, in_one, in_two = self._stress(out, kind, cells, weight * stress, one, two)
         turning = self.materials[kind][1]
         relaxation = (one.moments @ turning * two.moments).sum(axis=-1)
-        self._rates(out, cells, weight * resistivity, one.moments, two.moments, self.odd)
+        self._rates(out, cells, weight * resistivity, one.moments, two.moments, self.parts[0])
         squeezed = one.divergence * two.divergence
         in_cell = weight * (relaxation + bulk * squeezed)
         out.in_cells("stress", cells, (weight * diffusion).sum(axis=1))
         out.in_cells("resistivity", cells, in_cell.sum(axis=1))
         density = stress * diffusion + resistivity * (relaxation + bulk * squeezed)
         density -= one.potential * two.divergence + two.potential * one.divergence
-        # The augmentation grows with the area of the cell.
+        # The augmentation grows with the measure of the cell.
+        growth = 2 / d * bulk / measure
         density += growth * (weight * resistivity * squeezed).sum(axis=1)[:, None]
         # Derivatives of the density in d_i u.
         in_one, in_two = stress[..., None, None] * in_one, stress[..., None, None] * in_two
-        for i in range(2):
+        for i in range(d):
             in_one[..., i, i] += resistivity * bulk * two.divergence - two.potential
             in_two[..., i, i] += resistivity * bulk * one.divergence - one.potential
         tensor = -in_one @ one.slope.swapaxes(-1, -2) - in_two @ two.slope.swapaxes(-1, -2)
-        for i in range(2):
+        for i in range(d):
             tensor[..., i, i] += density
         table = np.moveaxis(geometry.element.tabulate(1, points)[1:, :, :, 0], 0, 1)
-        table = table.reshape(2 * len(points), -1)
+        table = table.reshape(d * len(points), -1)
         force = inverses @ tensor * weight[..., None, None]
-        out.at_nodes(cells, table.T @ force.reshape(len(cells), len(table), 2))
+        out.at_nodes(cells, table.T @ force.reshape(len(cells), len(table), d))
 
     def _stress(
         self,
@@ -251,10 +262,10 @@ class Variation:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Integrand over lambda^2/sigma, and its derivatives in d_i u of both solutions."""
         inverse_, X = self.materials[kind][0], self.streaming
-        q, p = (v.slope[..., 0, :] @ X[0] + v.slope[..., 1, :] @ X[1] for v in (one, two))
+        q, p = (sum(v.slope[..., i, :] @ x for i, x in enumerate(X)) for v in (one, two))
         # Even harmonics; those of the first are of the opposite field.
         even, other = q @ inverse_, p @ inverse_.T
-        self._rates(out, cells, -weight, even, other, self.even)
+        self._rates(out, cells, -weight, even, other, self.parts[1])
         in_one, in_two = (np.stack([e @ x.T for x in X], axis=-2) for e in (other, even))
         return (q * other).sum(axis=-1), in_one, in_two
 
@@ -265,16 +276,15 @@ class Variation:
         weight: np.ndarray,
         left: np.ndarray,
         right: np.ndarray,
-        pairs: Pairs,
+        part: tuple[np.ndarray, np.ndarray],
     ) -> None:
         """What collisions of some harmonics depend on: their rates, and the field."""
-        weight = weight[..., None]
-        rate = (weight * left * right).sum(axis=1).reshape(len(cells), -1, 2).sum(axis=2)
-        turned = left[..., ::2] * right[..., 1::2] - left[..., 1::2] * right[..., ::2]
-        out.in_cells("turning", cells, (weight * turned).sum(axis=1) @ np.array(pairs.orders))
-        for m, values in zip(pairs.degrees, rate.T, strict=True):
-            if m > 1:
-                out.in_cells(f"rate{m}", cells, values)
+        degrees, turn = part
+        weighted = weight[..., None] * left
+        rate = (weighted * right).sum(axis=1)
+        out.in_cells("turning", cells, (weighted @ turn * right).sum(axis=(1, 2)))
+        for m in np.unique(degrees[degrees > 1]):
+            out.in_cells(f"rate{m}", cells, rate[:, degrees == m].sum(axis=1))
 
     # -- boundary ------------------------------------------------------------------------------
 
@@ -292,41 +302,34 @@ class Variation:
     def _half_range(self, out: _Sums, name: str, law: HalfRange, left: State, right: State) -> None:
         facets, geometry = self._facets(name)
         factor = law.weight(geometry)
-        angle = np.arctan2(geometry.normal[..., 1], geometry.normal[..., 0])
-        (one, turn), (two, other) = (
-            about_normal(self._on_facets(geometry, state), angle, np.array(self.odd.orders))
-            for state in (left, right)
+        one, two = (self._on_facets(geometry, state) for state in (left, right))
+        (pull, push) = (_at(law.matrix, geometry, u) for u in (one, two))
+        density = (one * push).sum(axis=-1)
+        torque = np.stack(
+            [((one @ L.T) * push + pull * (two @ L.T)).sum(axis=-1) for L in self.basis.turns],
+            axis=-1,
         )
-        assert isinstance(law.matrix, Turned)
-        matrix = law.matrix.matrix
-        density = (one @ matrix * two).sum(axis=-1)
-        slope = (turn @ matrix * two + one @ matrix * other).sum(axis=-1)
         out.on_facets("weight", facets, (geometry.weight * density).sum(axis=1))
-        if isinstance(law.slope, Turned):
-            change = factor * (one @ law.slope.matrix * two).sum(axis=-1)
+        if law.slope is not None:
+            change = factor * (one * _at(law.slope, geometry, two)).sum(axis=-1)
             out.on_facets("ratio", facets, (geometry.weight * change).sum(axis=1))
-        self._moved(out, geometry, factor * density, factor * slope)
+        turned = across(torque, geometry.normal)
+        self._moved(out, geometry, factor * density, factor[..., None] * turned)
 
     def _wall(self, out: _Sums, name: str, law: Law, left: State, right: State) -> None:
         """J.n = 0: the levels, and the penalty."""
         facets, geometry = self._facets(name)
         table = trace(geometry, self.discrete.scalar)
         levels = [(table @ s.levels[facets][..., None])[..., 0] for s in (left, right)]
-        (n_l, t_l), (n_r, t_r) = (
-            _components(geometry.normal, self._on_facets(geometry, s)[..., :2])
-            for s in (left, right)
-        )
-        self._moved(
-            out,
-            geometry,
-            levels[0] * n_r + levels[1] * n_l,
-            levels[0] * t_r + levels[1] * t_l,
-        )
+        J, K = (self._on_facets(geometry, s)[..., : self.dimension] for s in (left, right))
+        one, two = (_along(geometry.normal, current) for current in (J, K))
+        turned = levels[0][..., None] * K + levels[1][..., None] * J
+        self._moved(out, geometry, levels[0] * two + levels[1] * one, turned)
         if law.penalty is not None:
-            self._penalty(out, geometry, law, n_l * n_r, n_l * t_r + t_l * n_r)
+            self._penalty(out, geometry, one * two, one[..., None] * K + two[..., None] * J)
 
     def _penalty(
-        self, out: _Sums, geometry: FacetGeometry, law: Law, square: np.ndarray, turned: np.ndarray
+        self, out: _Sums, geometry: FacetGeometry, square: np.ndarray, turned: np.ndarray
     ) -> None:
         cell, height = geometry.cell, geometry.height[:, None]
         coefficients = self.problem.coefficients
@@ -336,7 +339,7 @@ class Variation:
         )
         resistivity = _each(coefficients.relaxation(cell, geometry.position))
         factor = self.penalty * (viscosity / height + resistivity * height)
-        self._moved(out, geometry, factor * square, factor * turned)
+        self._moved(out, geometry, factor * square, factor[..., None] * turned)
         each = self.penalty * geometry.weight * square
         out.in_cells("stress", cell, (each / height).sum(axis=1) / (self.closure * second))
         out.in_cells("rate2", cell, -(each * viscosity / height).sum(axis=1) / second)
@@ -351,16 +354,8 @@ class Variation:
 
     def _raised(self, out: _Sums, geometry: FacetGeometry, values: np.ndarray) -> None:
         """Add what follows from the heights of cells over facets, from derivatives in them."""
-        corner, each = self.cells.corners[geometry.cell], np.arange(len(values))
-        ends = facet_vertices(2)[geometry.local]
-        a, b = corner[each, ends[:, 0]], corner[each, ends[:, 1]]
-        length = np.linalg.norm(b - a, axis=1)[:, None]
-        across = np.roll(corner, -2, axis=1) - np.roll(corner, -1, axis=1)
-        slope = np.zeros((len(values), self.cells.nodes.shape[1], 2))
-        slope[:, :3] = np.stack([-across[..., 1], across[..., 0]], axis=-1) / length[:, None]
-        pull = geometry.height[:, None] * (b - a) / length**2
-        slope[each, ends[:, 0]] += pull
-        slope[each, ends[:, 1]] -= pull
+        slope = np.zeros((len(values), *self.cells.nodes.shape[1:]))
+        slope[:, : self.dimension + 1] = heights(self.cells, geometry.cell, geometry.local)
         out.at_nodes(geometry.cell, slope * values[:, None, None])
 
 
@@ -369,9 +364,20 @@ def _each(values: np.ndarray) -> np.ndarray:
     return values[:, None] if values.ndim == 1 else values
 
 
-def _components(normal: np.ndarray, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Along the normal and along t = z x n, which is its derivative in the angle of the normal."""
-    return (
-        (normal * vector).sum(axis=-1),
-        normal[..., 0] * vector[..., 1] - normal[..., 1] * vector[..., 0],
-    )
+def _along(normal: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """Components along normals."""
+    return np.asarray((normal * vector).sum(axis=-1))
+
+
+def _at(matrix: WallMatrix, geometry: FacetGeometry, moments: np.ndarray) -> np.ndarray:
+    """A matrix of the wall times moments at points of facets, (f, q, N)."""
+    normals = geometry.normal.reshape(-1, geometry.normal.shape[-1])
+    found = matrix.on(normals)(moments.reshape(len(normals), -1))
+    return np.asarray(found).reshape(moments.shape)
+
+
+def across(torque: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """Derivatives in the normal, along the wall, from those in a rotation (about z in 2D)."""
+    if normal.shape[-1] == 3:
+        return np.cross(torque, normal)
+    return torque * np.stack([-normal[..., 1], normal[..., 0]], axis=-1)

@@ -46,11 +46,23 @@ from meso.flow.contour import ContourBasis
 from meso.flow.discretisation import trace
 from meso.flow.kinetic import rate_of, roughness
 from meso.flow.result import Flow
-from meso.flow.sphere import Sphere, along_walls, tangential
+from meso.flow.sphere import Sphere, along_walls, along_walls_transposed, tangential
+from meso.flow.variation import across
 from meso.materials.material import Material
 from meso.mpi import total
 from meso.sensitivities import Sensitivity
 
+#: (curl J)_j = CURL[d]_jik d_i J_k.
+CURL = {
+    2: np.array([[[0.0, 1.0], [-1.0, 0.0]]]),
+    3: np.array(
+        [
+            [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]],
+            [[0.0, 0.0, -1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]],
+            [[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
+        ]
+    ),
+}
 #: Relative error of J_t at a diffuse wall over the residual of the iteration. Measured on ribbons:
 #: 0.8 to 2 at p = 0, 7 at p = 0.5, 11 at p = 0.9; the energy of the wall, (1 - p)/(1 + p) J_t^2,
 #: explains what it depends on.
@@ -155,11 +167,11 @@ def wall_sensitivity(
     """
     assert flow.distribution is not None
     device, odd, basis = flow.device, flow.distribution.odd, flow.distribution.basis
-    cells, space = cells_of(device), lagrange(device, odd.degree)
+    assert isinstance(basis, Circle | Sphere)
+    cells, space, d = cells_of(device), lagrange(device, odd.degree), device.dimension
     loads = np.zeros((space.nodes, basis.count))
     ratios, couplings = np.zeros(len(device.facets.cell)), np.zeros(cells.count)
-    moved = np.zeros((len(device.facets.cell), cells.nodes.shape[1], 2))
-    orders = np.array(basis.odd.orders)
+    moved = np.zeros((len(device.facets.cell), *cells.nodes.shape[1:]))
     for name, law in flow.boundaries.items():
         if not isinstance(law, Wall):
             continue
@@ -167,27 +179,32 @@ def wall_sensitivity(
         facets, ratio = device.facets.of(here), roughness(law)
         quadrature = cells.facet_quadrature(2 * odd.degree + 2)
         geometry = facet_geometry(cells, facets.cell, facets.local, *quadrature)
-        counted = pieces[facets.piece][:, None] * (flow.thickness or 1.0)
-        tensor, n = kappa[device.cell_region[facets.cell]], geometry.normal
-        t = _tangent(n)
-        factor = (_factors(tensor, n, t) * counted).sum(axis=-1)
-        bend = ((_factors(tensor, t, t) - _factors(tensor, n, n)) * counted).sum(axis=-1)
-        weight = geometry.weight * device.extent
-        functional, change = at_rough_walls(basis, ratio), _change(basis, ratio)
-        angle = np.arctan2(n[..., 1], n[..., 0])
-        about, slope = about_normal(on_facets(odd, geometry), angle, orders)
-        sines = about[..., 1::2]
-        missing, turned = sines @ functional, slope[..., 1::2] @ functional
-        ratios[here] = (weight * factor * (sines @ change)).sum(axis=1)
+        n, u = geometry.normal, on_facets(odd, geometry)
+        weight = geometry.weight * device.extent ** (d - 1)
+        functional = at_rough_walls(basis, ratio)
+        missing = _made(basis, functional, n, u)
+        counted = pieces[facets.piece] * (flow.thickness or 1.0)
         if kappa.ndim == 1:
-            np.add.at(couplings, facets.cell, (weight * missing * counted[..., 0]).sum(axis=1))
-        shape = factor * missing, factor * turned + bend * missing
-        moved[here] = moved_facets(cells, geometry, *shape)
-        phase, each = angle[..., None] * orders, (weight * factor)[..., None] * functional
-        pull = np.stack([-np.sin(phase) * each, np.cos(phase) * each], axis=-1)
-        pull = pull.reshape(*weight.shape, 2 * len(orders))
+            tensor = np.tensordot(counted, CURL[d], 1)
+            share = weight * ((n @ tensor) * missing).sum(axis=-1)
+            np.add.at(couplings, facets.cell, share.sum(axis=1))
+            tensor *= kappa[device.cell_region[facets.cell], None, None]
+        else:
+            tensor = kappa[device.cell_region[facets.cell], :, :d, :d]
+            tensor = (counted[..., None, None] * tensor).sum(axis=1)
+        factor = n @ tensor
+        changed = _made(basis, _change(basis, ratio), n, u)
+        ratios[here] = (weight * (factor * changed).sum(axis=-1)).sum(axis=1)
+        pull = _pulled(basis, functional, n, factor)
+        torque = np.stack([(pull * (u @ L.T)).sum(axis=-1) for L in basis.turns], axis=-1)
+        # The current turns with the normal.
+        turned = across(torque, n) - (factor * n).sum(axis=-1, keepdims=True) * missing
+        turned += missing @ tensor.swapaxes(1, 2)
+        moved[here] = moved_facets(cells, geometry, (factor * missing).sum(axis=-1), turned)
         nodes = space.dofs[facets.cell[:, None], space.on_facet[facets.local]]
+        pull = weight[..., None] * pull
         np.add.at(loads, nodes, trace(geometry, space).swapaxes(1, 2) @ pull)
+    moved *= device.extent ** (d - 2)
     return loads, Sensitivity(
         cells={coupling: couplings} if kappa.ndim == 1 else {},
         facets={"ratio": ratios},
@@ -237,19 +254,40 @@ def _share(kappa: np.ndarray, normal: np.ndarray, current: np.ndarray) -> np.nda
 
 def _missing(basis: Basis, ratio: float, normal: np.ndarray, moments: np.ndarray) -> np.ndarray:
     """What is to be added to currents along walls, (f, q, d); NaN where nobody knows."""
-    if isinstance(basis, Sphere):
-        flat, each = normal.reshape(-1, 3), moments.reshape(-1, moments.shape[-1])
-        functional = at_rough_walls(basis, ratio)
-        return along_walls(functional, basis.harmonics - 1, flat, each).reshape(normal.shape)
+    if isinstance(basis, Circle | Sphere):
+        return _made(basis, at_rough_walls(basis, ratio), normal, moments)
     angle = np.arctan2(normal[..., 1], normal[..., 0])
     return np.asarray(_along(basis, ratio, angle, moments)[..., None] * _tangent(normal))
 
 
+def _made(
+    basis: Circle | Sphere, functional: np.ndarray, normal: np.ndarray, moments: np.ndarray
+) -> np.ndarray:
+    """Currents along walls, (f, q, d), by a functional as of :func:`at_rough_walls`."""
+    if isinstance(basis, Sphere):
+        flat, each = normal.reshape(-1, 3), moments.reshape(-1, moments.shape[-1])
+        return along_walls(functional, basis.harmonics - 1, flat, each).reshape(normal.shape)
+    angle = np.arctan2(normal[..., 1], normal[..., 0])
+    about, _ = about_normal(moments, angle, np.array(basis.odd.orders))
+    return np.asarray((about[..., 1::2] @ functional)[..., None] * _tangent(normal))
+
+
+def _pulled(
+    basis: Circle | Sphere, functional: np.ndarray, normal: np.ndarray, vector: np.ndarray
+) -> np.ndarray:
+    """Derivatives of these currents times vectors (f, q, d) in the moments, (f, q, N)."""
+    if isinstance(basis, Sphere):
+        flat = normal.reshape(-1, 3), vector.reshape(-1, 3)
+        found = along_walls_transposed(functional, basis.harmonics - 1, *flat)
+        return found.reshape(*normal.shape[:-1], -1)
+    phase = np.arctan2(normal[..., 1], normal[..., 0])[..., None] * np.array(basis.odd.orders)
+    each = (vector * _tangent(normal)).sum(axis=-1, keepdims=True) * functional
+    out = np.stack([-np.sin(phase) * each, np.cos(phase) * each], axis=-1)
+    return out.reshape(*normal.shape[:-1], -1)
+
+
 def _along(basis: Basis, ratio: float, angle: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    """The same of J_t in 2D, at walls with normals of some angle."""
-    if isinstance(basis, Circle):
-        about, _ = about_normal(moments, angle, np.array(basis.odd.orders))
-        return np.asarray(about[..., 1::2] @ at_rough_walls(basis, ratio))
+    """The same of J_t in 2D on other Fermi lines, at walls with normals of some angle."""
     out, angle = np.full(angle.shape, np.nan), angle.round(12)  # straight to rounding
     if not isinstance(basis, ContourBasis):
         return out
@@ -312,11 +350,11 @@ def _mended(
     return (exact - found[0]) / (difference @ found) * difference
 
 
-def _change(basis: Circle, ratio: float) -> np.ndarray:
+def _change(basis: Circle | Sphere, ratio: float) -> np.ndarray:
     """Derivative of these coefficients in the ratio."""
     step = 1e-3 * ratio
     if not step:
-        return np.zeros(len(basis.odd.orders))
+        return np.zeros_like(at_rough_walls(basis, ratio))
     one, two = (
         (at_rough_walls(basis, ratio + h) - at_rough_walls(basis, ratio - h)) / (2 * h)
         for h in (step, 2 * step)
