@@ -14,11 +14,11 @@ from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.diffusion import Diffusion
 from meso.constants import HBAR
 from meso.discrete.cells import cells_of, facet_geometry
-from meso.discrete.fields import gradient
-from meso.discrete.motion import Nodes, from_facets, from_places
-from meso.discrete.sampling import locate, probe_points
+from meso.discrete.motion import Nodes, from_facets
+from meso.discrete.sampling import sensitivity
 from meso.errors import CaseError, known
 from meso.flow.result import Flow
+from meso.observables import spot
 from meso.observables.nearest import Division
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def target(result: Result, output: str, *, degree: int = 2) -> Target | None:
         output: A column of :mod:`meso.gradients.outputs`: a half-width moment
             ("WALL.COMPONENT.diffusive_moment_hbar", "WALL.1.COMPONENT. ..."), what a boundary
             absorbs or relaxes ("angular_momentum.outflow.BOUNDARY.COMPONENT_J"), or a value of a
-            density along a probe without resolution ("probe.NAME.FIELD.0").
+            density along a probe ("probe.NAME.FIELD.0").
         degree: Of distances from walls, as of :class:`meso.observables.nearest.Division`.
     """
     part = result.angular_momentum
@@ -56,10 +56,11 @@ def target(result: Result, output: str, *, degree: int = 2) -> Target | None:
     if found := _PROBE.fullmatch(output):
         probe = result.case.output.probes.get(found["place"])
         fields = {densities.field(name).name: name for name in densities.components}
-        if probe is None or probe.resolution is not None or found["field"] not in fields:
+        if probe is None or found["field"] not in fields:
             return None
-        point = probe_points(probe, result.device.dimension)[[int(found["number"])]]
-        return sampled(densities, fields[found["field"]], point)
+        field_ = densities.field(fields[found["field"]])
+        parts = spot.at_probe(field_, probe, int(found["number"]), 0)
+        return _of_field(densities, fields[found["field"]], *parts)
     return None
 
 
@@ -142,20 +143,14 @@ def sampled(
     densities: Densities, component: str, points: np.ndarray, weights: np.ndarray | None = None
 ) -> Target:
     """A sum of the density of a component at points, (m, d) in m, times weights, (m,)."""
-    device, a = densities.device, densities.components.index(component)
-    field_, cells = densities.field(component), cells_of(device)
-    points = np.atleast_2d(np.asarray(points, dtype=float))[:, : device.dimension]
+    points = np.atleast_2d(np.asarray(points, dtype=float))[:, : densities.device.dimension]
     w = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=float)
-    cell, at = locate(device, points)
-    here = cell >= 0
-    cell, at, w = cell[here], at[here], w[here]
-    out, motion = np.zeros_like(densities.density), Nodes(device)
-    np.add.at(out[..., a], cell, w[:, None] * field_.table(at))
-    if len(cell):
-        # What moves with the mesh passes by the point.
-        slopes = np.array(
-            [gradient(field_, x[None], c[None])[0, 0, :, 0] for x, c in zip(at, cell, strict=True)]
-        )
-        passing = -slopes * w[:, None] * device.extent
-        motion.add(cell, from_places(cells, cell, at, passing))
+    parts = sensitivity(densities.field(component), points, w[:, None])
+    return _of_field(densities, component, *parts)
+
+
+def _of_field(densities: Densities, component: str, weights: np.ndarray, motion: Nodes) -> Target:
+    """A sum of weights (c, n, 1) times nodal values of the density of a component."""
+    out = np.zeros_like(densities.density)
+    out[..., densities.components.index(component)] = weights[..., 0]
     return Target(density=out, nodes=motion.owned)

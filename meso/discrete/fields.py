@@ -69,6 +69,10 @@ class Field:
         basis = self.data.function_space.element.basix_element
         return np.asarray(basis.tabulate(0, np.ascontiguousarray(points))[0, :, :, 0])
 
+    def slopes(self, points: np.ndarray) -> np.ndarray:
+        """Derivatives of these along the axes of the reference cell, shape (d, q, n)."""
+        return slopes(self.data.function_space, points)
+
     def extrema(self) -> tuple[float, float]:
         """Smallest and largest value (of the magnitude, for a vector) over all ranks."""
         sizes, comm = magnitudes(self.values), self.device.comm

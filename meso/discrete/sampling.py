@@ -11,8 +11,9 @@ from mpi4py import MPI
 
 from meso.case import Output, Probe
 from meso.device import Device
-from meso.discrete.cells import cells_of, inverse
-from meso.discrete.fields import Field, values_at
+from meso.discrete.cells import Cells, cells_of, inverse
+from meso.discrete.fields import Field, nodal_values, values_at
+from meso.discrete.motion import Nodes, from_places
 from meso.errors import CaseError
 
 # A point belongs to a cell if its reference coordinates are inside by this much.
@@ -140,6 +141,46 @@ def check_places(device: Device, output: Output) -> list[str]:
 def _inside(device: Device, points: np.ndarray) -> int:
     """How many of some points lie in the device."""
     return int(device.comm.allreduce(int((locate(device, points)[0] >= 0).sum())))
+
+
+def sensitivity(field: Field, points: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, Nodes]:
+    """Derivatives of the sum of values of a field at points times weights.
+
+    The points stay where they are. All ranks call this.
+
+    Args:
+        field: The field.
+        points: Coordinates in metres, shape (m, d).
+        weights: Of each component at each point, shape (m, components).
+
+    Returns:
+        Derivatives in the values at the nodes of the cells of this rank, (c, n, components), and in
+        the nodes of the mesh with these values held.
+    """
+    device, out, motion = field.device, np.zeros_like(field.values), Nodes(field.device)
+    cell, at = locate(device, points)
+    here = cell >= 0
+    cell, at, weights = cell[here], at[here], weights[here]
+    np.add.at(out, cell, field.table(at)[:, :, None] * weights[:, None])
+    # What moves with the mesh passes by a point.
+    cells, nodal = cells_of(device), nodal_values(field.data, cell)
+    reference = np.stack([(part[:, None] @ nodal)[:, 0] for part in field.slopes(at)], axis=1)
+    slope = inverses(cells, cell, at).swapaxes(1, 2) @ reference
+    passing = -(slope * weights[:, None]).sum(axis=2)
+    motion.add(cell, from_places(cells, cell, at, passing))
+    return out, motion
+
+
+def inverses(cells: Cells, cell: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Inverse Jacobians dX_a/dx_i at one reference point in each cell, shape (m, a, i)."""
+    table = cells.element.tabulate(1, np.ascontiguousarray(points))[1:, :, :, 0]
+    parts = [part[:, None] @ cells.nodes[cell] for part in table]
+    return inverse(np.concatenate(parts, axis=1).swapaxes(1, 2))[0]
+
+
+def pull_back(device: Device, cells: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Reference coordinates of points (m, d), in metres, in one cell each."""
+    return _pull_back(device, cells, points / device.extent)
 
 
 def sample(device: Device, fields: Sequence[Field], points: np.ndarray) -> dict[str, np.ndarray]:

@@ -21,11 +21,12 @@ from meso.angular_momentum.viscous_adjoint import ViscousAdjoint
 from meso.boundary import Boundary, Periodic, law_of
 from meso.case import Case
 from meso.flow.result import Flow
-from meso.gradients import densities, moments, outputs, probes
+from meso.gradients import densities, moments, outputs
 from meso.gradients.differences import Moved, settled
 from meso.gradients.inputs import Input
 from meso.moment_gradients import density_gradient, has_gradient
 from meso.mpi import total
+from meso.observables import spot
 from meso.results.result import Result
 from meso.results.running import solve
 from meso.sensitivities import Places, Sensitivity
@@ -296,7 +297,7 @@ def _inverse(result: Result, short: str) -> tuple[Sensitivity, float] | None:
 
 
 def _sampled(result: Result, name: str) -> tuple[Sensitivity, float] | None:
-    """Of J, the potential, vorticity, or what it makes, at a point that stays where it is.
+    """Of J, the potential, vorticity, or what it makes, along a probe that stays where it is.
 
     Of J and the potential also what angular momentum adds, where it acts back.
     """
@@ -306,12 +307,12 @@ def _sampled(result: Result, name: str) -> tuple[Sensitivity, float] | None:
     made = channel in ("vorticity", "orbital", "spin") and has_gradient(flow, channel)
     alone = getattr(flow.adjoint, "alone", None)
     known = made or (plain in _OF_FLOW and (plain == one.field or alone is not None))
-    if one.probe.resolution is not None or not known:
+    if not known:
         return None
-    weights, nodes = probes.weights(result, one)
+    weights, motion = spot.at_probe(result.fields[one.field], one.probe, one.number, one.component)
     if made:
         omega = result.fields["vorticity"]
-        found = density_gradient(flow, omega, weights, nodes, channel)
+        found = density_gradient(flow, omega, weights, motion.owned, channel)
         return found, _through_currents(flow, found)
     found = flow.adjoint.functional(**{_OF_FLOW[plain]: weights})
     per = _through_currents(flow, found)
@@ -319,7 +320,7 @@ def _sampled(result: Result, name: str) -> tuple[Sensitivity, float] | None:
         assert alone is not None and alone.adjoint is not None
         other = alone.adjoint.functional(**{_OF_FLOW[plain]: weights})
         found, per = found + -1.0 * other, per - _through_currents(alone, other)
-    return found + Sensitivity(nodes=nodes), per
+    return found + Sensitivity(nodes=motion.owned), per
 
 
 #: Fields of a flow, and what a functional calls them.

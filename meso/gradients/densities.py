@@ -16,9 +16,9 @@ from meso.angular_momentum.targets import target
 from meso.angular_momentum.viscous_adjoint import ViscousAdjoint
 from meso.case import Case
 from meso.device import Device
-from meso.gradients import probes
 from meso.gradients.differences import Moved
 from meso.gradients.outputs import sample, short
+from meso.observables import spot
 from meso.results.result import Result
 from meso.sensitivities import Sensitivity
 from meso.units import is_number
@@ -83,10 +83,12 @@ def _of_response(result: Result, names: Sequence[str]) -> dict[str, Target]:
         if name.startswith("inverse."):
             port = short(name).removeprefix("inverse.").removesuffix(".current")
             out[name] = adjoint.of(current=np.array([float(port == one) for one in ports]))
-        elif (one := sample(result, name)).probe.resolution is None:
-            weights, nodes = probes.weights(result, one)
+        else:
+            one = sample(result, name)
+            field = result.fields[one.field]
+            weights, motion = spot.at_probe(field, one.probe, one.number, one.component)
             found = adjoint.of(**{one.field.removeprefix("inverse_").split("_")[-1]: weights})
-            out[name] = replace(found, nodes=found.nodes + nodes)
+            out[name] = replace(found, nodes=found.nodes + motion.owned)
     if part.response.adjoint is None:
         adjoint.close()
     return out

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import log, sqrt
 from typing import Any
 
 import numpy as np
 
+from meso.case import Probe
 from meso.device import Device
+from meso.discrete import sampling
 from meso.discrete.cells import cells_of
 from meso.discrete.fields import Field
-from meso.discrete.sampling import locate, sample
+from meso.discrete.motion import Nodes, from_places
+from meso.discrete.sampling import inverses, locate, probe_points, pull_back, sample
 from meso.errors import CaseError
 from meso.mpi import concatenated
 
@@ -22,6 +26,8 @@ PER_WIDTH = 1 / sqrt(8 * log(2))
 _FAR = 9.0
 # Quadrature points in a cell, or in a standard deviation where that is less.
 _POINTS = 10
+# Steps from a straight side of a cell to where a line crosses a curved one.
+_NEWTON = 5
 # Numbers of a batch of kernels.
 _BATCH = 4_000_000
 
@@ -46,46 +52,131 @@ def seen(
     Raises:
         CaseError: The points are not on a straight line, or the width is not positive.
     """
-    points = np.atleast_2d(np.asarray(points, dtype=float))[:, : device.dimension]
-    if not width > 0:
-        raise CaseError(("resolution", f"found {width!r} m; must be positive"))
-    origin = points[0]
-    far = np.linalg.norm(points - origin, axis=1).argmax()
-    along = points[far] - origin
-    direction = along / (np.linalg.norm(along) or 1.0)
-    wanted = (points - origin) @ direction
-    beside = np.abs(points - origin - wanted[:, None] * direction).max()
-    if not direction.any() or beside > 1e-9 * device.extent:
-        raise CaseError(("resolution", "needs two points or more, on a straight line"))
-    deviation = width * PER_WIDTH
-    places, weights = _quadrature(device, origin, direction, deviation)
-    near = (places > wanted.min() - _FAR * deviation) & (places < wanted.max() + _FAR * deviation)
+    line = _Line.through(device, points, width)
+    places, weights = _quadrature(device, line)
+    near = line.near(places)
     places, weights = places[near], weights[near]
-    values = sample(device, fields, origin + places[:, None] * direction)
-    out = {f.name: np.zeros((len(points), *values[f.name].shape[1:])) for f in fields}
+    values = sample(device, fields, line.at(places))
+    out = {f.name: np.zeros((len(line.wanted), *values[f.name].shape[1:])) for f in fields}
     step = max(1, _BATCH // (len(places) + 1))
-    for start in range(0, len(points), step):
+    for start in range(0, len(line.wanted), step):
         here = slice(start, start + step)
-        apart = (wanted[here, None] - places) / deviation
-        kernel = np.exp(-(apart**2) / 2) * weights / (deviation * sqrt(2 * np.pi))
+        kernel = line.kernel(here, places) * weights
         for name, value in values.items():
             out[name][here] = kernel @ np.nan_to_num(value)  # nothing outside
     return out
 
 
-def _quadrature(
-    device: Device, origin: np.ndarray, direction: np.ndarray, deviation: float
-) -> tuple[np.ndarray, np.ndarray]:
+def sensitivity(
+    field: Field, points: Any, width: float, number: int, component: int
+) -> tuple[np.ndarray, Nodes]:
+    """Derivatives of what is :func:`seen` of a component of a field at one of the points.
+
+    The line stays where it is: fields pass by, and cells begin and end elsewhere on it. As of
+    :func:`meso.discrete.sampling.sensitivity`. All ranks call this.
+    """
+    device, cells = field.device, cells_of(field.device)
+    line, unit = _Line.through(device, points, width), np.eye(field.components)[component]
+    places, weights = _quadrature(device, line)
+    near, one = line.near(places), slice(number, number + 1)
+    weights = (line.kernel(one, places) * weights)[0, near]
+    out, motion = sampling.sensitivity(field, line.at(places[near]), weights[:, None] * unit)
+    breaks = _breaks(device, line)
+    cell = locate(device, line.at((breaks[1:] + breaks[:-1]) / 2))[0]
+    # A chord of a curved wall is no end of a cell.
+    changes = np.concatenate([[True], cell[1:] != cell[:-1], [True]])
+    for sign, known, own in ((-1.0, changes[:-1], breaks[:-1]), (1.0, changes[1:], breaks[1:])):
+        here = np.flatnonzero(known & (cell >= 0))
+        ends, at, moving = _ends(device, line, cell[here], own[here], sign)
+        value = field.at(cell[here], at)[:, component] * line.kernel(one, ends)[0]
+        pull = sign * value[:, None] * moving * device.extent
+        motion.add(cell[here], from_places(cells, cell[here], at, pull))
+    return out, motion
+
+
+def _ends(
+    device: Device, line: _Line, cell: np.ndarray, ends: np.ndarray, sign: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where a line leaves cells (or enters them, -1), from where it would if they were straight.
+
+    Distances along the line, reference points there, and how the distances follow the motion of
+    what is there, (m, d).
+    """
+    each, facet = np.arange(len(cell)), None
+    for _ in range(_NEWTON):
+        at = pull_back(device, cell, line.at(ends))
+        gradients = inverses(cells_of(device), cell, at)
+        gradients = np.concatenate([-gradients.sum(axis=1, keepdims=True), gradients], axis=1)
+        # A line leaves a cell where one of its barycentric coordinates falls through zero.
+        rises, height = gradients @ line.direction, np.column_stack([1 - at.sum(axis=1), at])
+        if facet is None:
+            facet = np.where(sign * rises < 0, np.abs(height), np.inf).argmin(axis=1)
+        slope = rises[each, facet]
+        ends = ends - height[each, facet] / slope * device.extent
+    return ends, at, gradients[each, facet] / slope[:, None]
+
+
+def at_probe(field: Field, probe: Probe, number: int, component: int) -> tuple[np.ndarray, Nodes]:
+    """Derivatives of a component of a field at a point of a probe, with its resolution."""
+    points = probe_points(probe, field.device.dimension)
+    if probe.resolution is not None:
+        return sensitivity(field, points, probe.resolution, number, component)
+    unit = np.eye(field.components)[[component]]
+    return sampling.sensitivity(field, points[[number]], unit)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Line:
+    """A line, the distances along it that are wanted, and the deviation of the Gaussian, m."""
+
+    origin: np.ndarray
+    direction: np.ndarray
+    wanted: np.ndarray
+    deviation: float
+
+    @classmethod
+    def through(cls, device: Device, points: Any, width: float) -> _Line:
+        """The line through points."""
+        points = np.atleast_2d(np.asarray(points, dtype=float))[:, : device.dimension]
+        if not width > 0:
+            raise CaseError(("resolution", f"found {width!r} m; must be positive"))
+        origin = points[0]
+        far = np.linalg.norm(points - origin, axis=1).argmax()
+        along = points[far] - origin
+        direction = along / (np.linalg.norm(along) or 1.0)
+        wanted = (points - origin) @ direction
+        beside = np.abs(points - origin - wanted[:, None] * direction).max()
+        if not direction.any() or beside > 1e-9 * device.extent:
+            raise CaseError(("resolution", "needs two points or more, on a straight line"))
+        return cls(origin, direction, wanted, width * PER_WIDTH)
+
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """Points at distances along the line."""
+        return np.asarray(self.origin + places[:, None] * self.direction)
+
+    def near(self, places: np.ndarray) -> np.ndarray:
+        """Which distances some Gaussian reaches."""
+        reach = _FAR * self.deviation
+        low, high = self.wanted.min() - reach, self.wanted.max() + reach
+        return np.asarray((places > low) & (places < high))
+
+    def kernel(self, which: slice, places: np.ndarray) -> np.ndarray:
+        """Gaussians about some of the wanted distances, 1/m, shape (n, places)."""
+        apart = (self.wanted[which, None] - places) / self.deviation
+        return np.asarray(np.exp(-(apart**2) / 2) / (self.deviation * sqrt(2 * np.pi)))
+
+
+def _quadrature(device: Device, line: _Line) -> tuple[np.ndarray, np.ndarray]:
     """Gauss points along a line through the whole device, cell by cell, and their weights, m."""
-    breaks = _breaks(device, origin, direction)
-    parts = np.maximum(1, np.ceil(np.diff(breaks) / deviation).astype(int))
+    breaks = _breaks(device, line)
+    parts = np.maximum(1, np.ceil(np.diff(breaks) / line.deviation).astype(int))
     start = np.repeat(breaks[:-1], parts)
     length = np.repeat(np.diff(breaks) / parts, parts)
     number = np.arange(len(start)) - np.repeat(np.cumsum(parts) - parts, parts)
     x, w = np.polynomial.legendre.leggauss(_POINTS)
     places = ((start + (number + 0.5) * length)[:, None] + length[:, None] * x / 2).ravel()
     weights = (length[:, None] * w / 2).ravel()
-    here = _inside(device, origin + places[:, None] * direction)
+    here = _inside(device, line.at(places))
     return places[here], weights[here]
 
 
@@ -95,14 +186,14 @@ def _inside(device: Device, points: np.ndarray) -> np.ndarray:
     return np.asarray(device.comm.allreduce(found.astype(np.int64)) > 0)
 
 
-def _breaks(device: Device, origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Distances from a point along a line at which it enters or leaves cells, ascending, m."""
+def _breaks(device: Device, line: _Line) -> np.ndarray:
+    """Distances along a line at which it enters or leaves cells, ascending, m."""
     cells = cells_of(device)
     count = np.arange(cells.count)
     inverse, _ = cells.derivatives(count)
     # Barycentric coordinates are linear along the line: at + slope s; in the cell none is negative.
-    at = (inverse @ (origin / device.extent - cells.corners[:, 0])[:, :, None])[..., 0]
-    slope = inverse @ direction
+    at = (inverse @ (line.origin / device.extent - cells.corners[:, 0])[:, :, None])[..., 0]
+    slope = inverse @ line.direction
     at = np.column_stack([1 - at.sum(axis=1), at])
     slope = np.column_stack([-slope.sum(axis=1), slope])
     still = np.abs(slope) < 1e-12 * np.abs(slope).max(axis=1, keepdims=True)
@@ -116,16 +207,14 @@ def _breaks(device: Device, origin: np.ndarray, direction: np.ndarray) -> np.nda
     if not len(found):
         return found
     found = found[np.append(True, np.diff(found) > 1e-12 * device.extent)]
-    return np.sort(np.concatenate([found, _walls(device, origin, direction, found)]))
+    return np.sort(np.concatenate([found, _walls(device, line, found)]))
 
 
-def _walls(
-    device: Device, origin: np.ndarray, direction: np.ndarray, breaks: np.ndarray
-) -> np.ndarray:
+def _walls(device: Device, line: _Line, breaks: np.ndarray) -> np.ndarray:
     """Where the line crosses curved walls, which are not where the straight sides of cells are."""
 
     def inside(places: np.ndarray) -> np.ndarray:
-        return _inside(device, origin + places[:, None] * direction)
+        return _inside(device, line.at(places))
 
     if cells_of(device).degree == 1 or len(breaks) < 2:
         return np.zeros(0)
