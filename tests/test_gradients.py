@@ -299,14 +299,17 @@ def test_field_and_added_terms(terms):
 
 
 def test_probes():
-    """J and the potential at a point that stays where it is while the mesh moves."""
+    """J and the potential at points, and what a spot sees, where they are while the mesh moves."""
     probe = {"from": ["70 nm", "-29 nm"], "to": ["70 nm", "20 nm"], "points": 5}
-    result = meso.run(case(**COARSE, **{"output.probes": {"a": probe}}), gradients=True)
+    across = {"from": ["68 nm", "-28 nm"], "to": ["74 nm", "29 nm"], "points": 3}
+    probes = {"a": probe, "b": across | {"resolution": "15 nm"}}
+    result = meso.run(case(**COARSE, **{"output.probes": probes}), gradients=True)
     names = ["probe.a.current_density.x.1", "probe.a.potential.3"]
+    names += [f"probe.b.{field}" for field in ("current_density.x.1", "potential.0", "vorticity.2")]
     of = ["geometry.parameters.length", "materials.metal.mean_free_path"]
     exact = gradient(result, names, of, method="adjoint")
     other = gradient(result, names, of, method="differences")
-    np.testing.assert_allclose(exact.derivatives, other.derivatives, rtol=1e-6)
+    assert relative_to_largest(exact, other).max() < 1e-7
     at = result.sample(np.array([[70e-9, -29e-9 + 49e-9 / 4]]))
     assert exact.values[0] == pytest.approx(at["current_density"][0, 0], rel=1e-12)
 
@@ -344,6 +347,33 @@ def test_a_periodic_conductor():
     assert relative_to_largest(exact, other)[:3].max() < 1e-9
     # What points pass by, and distances from curved walls, are not quite smooth.
     assert relative_to_largest(exact, other)[3:].max() < 5e-6
+
+
+@pytest.mark.parametrize("model", ["hydrodynamic", thorough("kinetic"), thorough("ohmic")])
+def test_spots_beyond_curved_walls(model):
+    """Where a line leaves curved cells, which their straight sides do not tell."""
+    walls = dict.fromkeys(("inner", "outer"), RIBBON["boundaries"]["edges"])
+    ends = {name: RIBBON["boundaries"][name] for name in ("source", "drain")}
+    changes = {
+        "geometry.file": str(GEOMETRIES / "annulus.geo"),
+        "geometry.parameters": {"inner_radius": 100, "outer_radius": 170},
+        "mesh": {"size": "40 nm", "wall_size": "30 nm"},
+        "boundaries": ends | walls,
+        "flow": {"model": model, "order": 3},
+        "output.probes.a": {
+            **{"from": ["90 nm", "40 nm"], "to": ["160 nm", "93 nm"]},
+            **{"points": 5, "resolution": "20 nm"},
+        },
+    }
+    if model == "kinetic":
+        changes["flow"] |= {"harmonics": 4, "estimate": False, "solver": "direct"}
+    result = meso.run(case(**changes), gradients=True)
+    names = ["current_density.x.0", "current_density.y.2", "potential.4"]
+    names += ["orbital_density.0", "orbital_density.4"] if model != "ohmic" else []
+    names = [f"probe.a.{name}" for name in names]
+    exact = gradient(result, names, "geometry.parameters.outer_radius", method="adjoint")
+    other = gradient(result, names, "geometry.parameters.outer_radius", method="differences")
+    assert relative_to_largest(exact, other).max() < 1e-6
 
 
 # -- three dimensions ------------------------------------------------------------------------------
@@ -393,6 +423,46 @@ def test_moments_in_3d(of):
     exact = gradient(result, names, of, method="adjoint")
     other = gradient(result, names, of, method="differences")
     assert relative_to_largest(exact, other).max() < 1e-8
+
+
+#: Of a film of the kinetic model: a given current, and a spot that sees beyond its walls.
+SPHERE = {
+    "materials.metal.scattering": {"gamma2": 1.1, "gamma3": 0.9},
+    "materials.metal.fermi_wavevector": "1.4e9 1/m",
+    "boundaries.drain": {"contact": {"current": "-3 uA"}},
+    "geometry.parameters.layers": 2,
+    "output.probes.a": {
+        **{"from": ["3.1 nm", "2.3 nm", "2.9 nm"], "to": ["16.2 nm", "20.7 nm", "18.6 nm"]},
+        **{"points": 5, "resolution": "6 nm"},
+    },
+}
+FIELD = {"magnetic_field": "30 T", "magnetic_direction": [0.2, 0.5, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("harmonics", "field"), [(4, FIELD), thorough(2, {}), thorough(4, {}), thorough(6, FIELD)]
+)
+def test_a_fermi_sphere_in_3d(harmonics, field):
+    """Currents, potentials, moments and probes, with a magnetic field along no axis."""
+    few = harmonics == 4 and bool(field)
+    flow = {"model": "kinetic", "order": 2, "harmonics": harmonics, "solver": "direct"}
+    tables = film(2, 20 if few else 10, surfaces=0.2, sides=0.6).given
+    changes = SPHERE | {"flow": flow | field | {"estimate": False}}
+    result = meso.run(meso.Case.from_dict(tables, overrides=changes), gradients=True)
+    names = [
+        *("drain.potential", "conductance", "dissipated_power"),
+        *("surfaces.1.orbital_moment_y", "sides.2.orbital_moment_z"),
+        *("probe.a.current_density.x.2", "probe.a.potential.1", "probe.a.vorticity.y.2"),
+    ]
+    of = ["flow.magnetic_field"] if field else []
+    of += ["materials.metal.mean_free_path", "geometry.parameters.thickness"]
+    if not few:
+        of += ["boundaries.sides.wall.specularity", "materials.metal.scattering.gamma2"]
+        of += ["geometry.parameters.length", "boundaries.drain.contact.current"]
+    exact = gradient(result, names, of, method="adjoint")
+    other = gradient(result, names, of, method="differences")
+    assert relative_to_largest(exact, other).max() < 1e-7
+    result.flow.adjoint.close()
 
 
 def exact_film(**changes: float) -> float:

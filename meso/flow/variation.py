@@ -372,7 +372,7 @@ def _along(normal: np.ndarray, vector: np.ndarray) -> np.ndarray:
 def _at(matrix: WallMatrix, geometry: FacetGeometry, moments: np.ndarray) -> np.ndarray:
     """A matrix of the wall times moments at points of facets, (f, q, N)."""
     normals = geometry.normal.reshape(-1, geometry.normal.shape[-1])
-    found = matrix.on(normals)(moments.reshape(len(normals), -1))
+    found = matrix.on(normals)(moments.reshape(len(normals), moments.shape[-1]))
     return np.asarray(found).reshape(moments.shape)
 
 

@@ -279,11 +279,11 @@ def _pulled(
     if isinstance(basis, Sphere):
         flat = normal.reshape(-1, 3), vector.reshape(-1, 3)
         found = along_walls_transposed(functional, basis.harmonics - 1, *flat)
-        return found.reshape(*normal.shape[:-1], -1)
+        return found.reshape(*normal.shape[:-1], basis.count)
     phase = np.arctan2(normal[..., 1], normal[..., 0])[..., None] * np.array(basis.odd.orders)
     each = (vector * _tangent(normal)).sum(axis=-1, keepdims=True) * functional
     out = np.stack([-np.sin(phase) * each, np.cos(phase) * each], axis=-1)
-    return out.reshape(*normal.shape[:-1], -1)
+    return out.reshape(*normal.shape[:-1], basis.count)
 
 
 def _along(basis: Basis, ratio: float, angle: np.ndarray, moments: np.ndarray) -> np.ndarray:

@@ -290,6 +290,47 @@ def derivatives() -> dict[str, list]:
     return {"derivatives": found.derivatives[0].tolist(), "outward": [*shape.outward.values()]}
 
 
+def derivatives_in_3d() -> dict[str, list]:
+    """Of the kinetic model: a contact, a moment, and what a spot sees; in a magnetic field."""
+    tables = {
+        "geometry": {
+            "file": str(GEOMETRIES / "film.geo"),
+            "length_unit": "nm",
+            "parameters": {"length": 20, "width": 24, "thickness": 20, "layers": 2, "size": 12},
+        },
+        "materials": {
+            "metal": {
+                **{"carriers": "3d", "conductivity": 1e6, "mean_free_path": "20 nm"},
+                **{"fermi_energy": "5 eV", "fermi_wavevector": "14 1/nm"},
+            }
+        },
+        "regions": {"metal": "metal"},
+        "boundaries": {
+            "source": {"contact": {"potential": 1e-3}},
+            "drain": {"contact": {"current": -3e-6}},
+            "surfaces": {"wall": {"specularity": 0.2}},
+            "sides": {"wall": {"specularity": 0.6}},
+        },
+        "flow": {
+            **{"model": "kinetic", "harmonics": 4, "order": 2, "estimate": False},
+            **{"solver": "direct", "magnetic_field": "30 T", "magnetic_direction": [0.2, 0.5, 1]},
+        },
+        "output": {
+            "probes": {
+                "a": {
+                    **{"from": ["3 nm", "2 nm", "3 nm"], "to": ["16 nm", "21 nm", "19 nm"]},
+                    **{"points": 5, "resolution": "6 nm"},
+                }
+            }
+        },
+    }
+    result = run(Case.from_dict(tables), gradients=True)
+    names = ["drain.potential", "surfaces.1.orbital_moment_y", "probe.a.vorticity.y.2"]
+    found = result.gradient(names, method="adjoint")
+    result.flow.adjoint.close()
+    return dict(zip(names, found.derivatives.tolist(), strict=True))
+
+
 def terminals_and_fields(flow) -> dict[str, list]:
     """Currents, voltages and samples, in any dimension, the same on every rank."""
     terminals = [*flow.contacts.values(), *flow.periodic.values()]
@@ -330,6 +371,7 @@ CASES = {
         reentrant_edges,
         wire,
         derivatives,
+        derivatives_in_3d,
     )
 }
 
