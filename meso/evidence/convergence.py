@@ -238,10 +238,11 @@ def converge(
     while not auto and estimate and len(levels) < 3 and levels[0] >= 4:
         levels.insert(0, max(2, levels[0] // 4 * 2))
     found: dict[tuple[int, int], np.ndarray] = {}
+    named: list[tuple[str, ...]] = []
 
     def solved(number: int, degree: int, start: Flow | None = None) -> Flow:
         out = solve(number, degree, start)
-        found[number, degree] = quantities(out)[2]
+        *named[:], found[number, degree] = quantities(out)
         return out
 
     flow: Flow | None = None
@@ -250,7 +251,18 @@ def converge(
     while True:
         assert flow is not None
         most = levels[-1]
-        result = _convergence(flow, levels, [found[n, order] for n in levels], auto, tolerance)
+        values = np.array([found[n, order] for n in levels])
+        doubt, least = _doubt(flow)
+        result = Convergence(
+            harmonics=tuple(levels),
+            names=named[0],
+            units=named[1],
+            values=values,
+            doubt=np.concatenate([np.zeros(len(named[0]) - len(doubt)), doubt]),
+            least=least,
+            tolerance=tolerance if auto else None,
+            particles=flow.device.dimension == 2,
+        )
         other, beside = order, None
         if estimate:
             other = _other(flow.device, order)
@@ -283,24 +295,6 @@ def _other(device: Device, order: int) -> int:
     if device.cells < SMALL or (order == 2 and device.dimension == 2):
         return order + 1
     return max(order - 1, 2)
-
-
-def _convergence(
-    flow: Flow, levels: list[int], values: list[np.ndarray], auto: bool, tolerance: float
-) -> Convergence:
-    """What the numbers of harmonics of one degree tell, the last of which are those of a flow."""
-    names, units, _ = quantities(flow)
-    doubt, least = _doubt(flow)
-    return Convergence(
-        harmonics=tuple(levels),
-        names=names,
-        units=units,
-        values=np.array(values),
-        doubt=np.concatenate([np.zeros(len(names) - len(doubt)), doubt]),
-        least=least,
-        tolerance=tolerance if auto else None,
-        particles=flow.device.dimension == 2,
-    )
 
 
 def quantities(flow: Flow) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -241,9 +242,8 @@ def kept(result: Result) -> Iterator[Result]:
     if coupled and result.flow.viscous and part is not None:
         flow = viscous.solved(part.problem, result.flow, keep=True).flow
     else:
-        flow, _ = solve(
-            settled(result), result.device, start=result.flow, terms=result.terms[0], keep=True
-        )
+        given: Any = {"start": result.flow, "terms": result.terms[0]}
+        flow, _ = solve(settled(result), result.device, **given, keep=True, told=False)
         if coupled and part is not None:
             flow = two_way(part.problem, flow, keep=True)[0]
     try:

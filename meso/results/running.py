@@ -300,11 +300,13 @@ def solve(
     terms: Sequence[Term] = (),
     *,
     keep: bool = False,
+    told: bool = True,
 ) -> tuple[Flow, Convergence | None]:
     """The flow of a case on its device, and for the kinetic model how it converges.
 
     A kinetic iteration begins with ``start``, a flow on this device; the other models take
-    ``terms`` in their weak forms, and ``keep`` what derivatives need.
+    ``terms`` in their weak forms, and ``keep`` what derivatives need. ``told`` is False where the
+    number of harmonics is settled, and nobody asks how the flow converges.
     """
     given: dict[str, Any] = {
         "materials": case.region_materials,
@@ -344,6 +346,8 @@ def solve(
         return model.solve(start if many else before or start, keep=keep)
 
     degree = case.flow.degree_on(device)
+    if not told:
+        return kinetic(int(case.flow.harmonics), degree, None, keep=keep), None
     last = (case.flow.harmonics, degree) if keep else None
     flow, convergence = converge(
         lambda n, order, before: kinetic(n, order, before, keep=(n, order) == last),
