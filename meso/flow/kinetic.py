@@ -217,7 +217,7 @@ class Kinetic:
         if not self.iterative:
             direct = DirectSystem(self.problem(), keep=keep)
             return direct, direct.solve()
-        problem, precise = self.problem(), PRECISE if keep else np.inf
+        problem, precise = self.problem(), PRECISE[self.device.dimension] if keep else np.inf
         if not problem.symmetric:
             precise /= UNSYMMETRIC
         system = IterativeMoments(problem, tolerance=min(self.tolerance, precise))

@@ -1,7 +1,7 @@
 """Derivatives of what a kinetic flow yields (:mod:`meso.flow.adjoint`).
 
 In a magnetic field K^T is the operator of the opposite field: the solutions on the left are those
-of another run, which is made when they are first needed; of a direct solver, with the factor of K.
+of another run, which is made when they are first needed, with the factors of the first one.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from meso.sensitivities import Sensitivity
 if TYPE_CHECKING:
     from meso.flow.kinetic import Kinetic
 
-#: Tolerance of iterations where derivatives are wanted, which are as accurate as the solutions, not
-#: to their square. Measured for N = 16: those of conductances err by 1e-7, of edge moments by 1e-6,
-#: 1e-5 in the shape of smooth walls; ten times more for 1e-5.
-PRECISE = 3e-7
+#: Tolerance of iterations where derivatives are wanted, by dimension: they are as accurate as the
+#: solutions, not to their square. Measured in 2D for N = 16: those of conductances err by 1e-7, of
+#: edge moments by 1e-6, 1e-5 in the shape of smooth walls; ten times more for 1e-5. In 3D for N = 4
+#: and 8, up to p = 0.9: 1e-7 and 2e-6 with this, 1e-8 and 8e-7 with a tenth.
+PRECISE = {2: 3e-7, 3: 3e-6}
 #: A system and its solutions for unit potentials.
 Solved = tuple[DirectSystem | IterativeMoments, Solutions]
 
@@ -52,18 +53,25 @@ class KineticAdjoint(Adjoint):
         self.response = self.solutions.flux * self.unit
 
     @cached_property
-    def transposed(self) -> Solved:
-        """The system of K^T and its solutions."""
+    def opposite(self) -> DirectSystem | IterativeMoments:
+        """The system that solves K^T."""
+        if not self.model.magnetic_field or isinstance(self.system, DirectSystem):
+            return self.system
+        return self.system.opposite(self.model.opposite().problem())
+
+    @cached_property
+    def transposed(self) -> Solutions:
+        """Solutions of K^T for unit potentials."""
         if not self.model.magnetic_field:
-            return self.system, self.solutions
-        if isinstance(self.system, DirectSystem):
-            return self.system, self.system.solve(transposed=True)
-        return self.model.opposite().solved(keep=True)
+            return self.solutions
+        if isinstance(self.opposite, DirectSystem):
+            return self.opposite.solve(transposed=True)
+        return self.opposite.solve(self.solutions.vector)
 
     def conductance(self, left: Mix, right: Mix) -> Sensitivity:
         """As :meth:`Adjoint.conductance` says."""
         one, two = (of_ports(mix, self.ports) for mix in (left, right))
-        states = _mixed(self.transposed[1], one), _mixed(self.solutions, two)
+        states = _mixed(self.transposed, one), _mixed(self.solutions, two)
         return self.unit * self._bilinear(*states, one, two)
 
     def functional(
@@ -114,12 +122,14 @@ class KineticAdjoint(Adjoint):
         each = np.asarray(total(model.device.comm, each))
         driven = drive_response(self.ports, model.boundaries, self.response, each)
         held = -self.unit * driven.floating
-        left = self._respond(load, scalar) + _mixed(self.transposed[1], held)
+        left = self._respond(load, scalar)
+        if held.any():
+            left = left + _mixed(self.transposed, held)
         return left, held, driven
 
     def _respond(self, moments: np.ndarray, potential: np.ndarray) -> State:
         """The solution of K^T for other loads, at nodes of the moments and in cells."""
-        system = self.transposed[0]
+        system = self.opposite
         if isinstance(system, IterativeMoments):
             found = system.respond(moments, potential)
         else:
@@ -170,8 +180,8 @@ class KineticAdjoint(Adjoint):
     def close(self) -> None:
         """Free what is kept, on all ranks together."""
         self.system.close()
-        if "transposed" in self.__dict__ and self.transposed[0] is not self.system:
-            self.transposed[0].close()
+        if "opposite" in self.__dict__ and self.opposite is not self.system:
+            self.opposite.close()
 
 
 def _mixed(solutions: Solutions, mix: np.ndarray) -> State:

@@ -15,6 +15,7 @@ In a magnetic field A is not symmetric: the same preconditioner, with GMRES.
 from __future__ import annotations
 
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -123,7 +124,8 @@ class IterativeMoments:
         local, size = self.system.assembly.local(), self.first.size
         upper = local[:size, :size]
         self.saddle = Saddle(self.system, local, size)
-        self._operator((upper + triu(upper, 1).T).tocsr())
+        self._first = (upper + triu(upper, 1).T).tocsr()
+        self._operator()
         self._preconditioner()
 
     def _require_memory(self) -> None:
@@ -142,8 +144,8 @@ class IterativeMoments:
 
     # -- operator ------------------------------------------------------------------------------
 
-    def _operator(self, first: csr_matrix) -> None:
-        problem, numbers = self.problem, self.rows.numbering
+    def _operator(self) -> None:
+        problem, numbers, first = self.problem, self.rows.numbering, self._first
         device, order, coefficients = problem.device, problem.order, problem.coefficients
         d = self.dimension
         scalars = scalar_matrices(
@@ -204,6 +206,13 @@ class IterativeMoments:
         longest = extremes(device, materials, lambda m: m.mean_free_path)[1]
         size = (device.measure / device.cells) ** (1 / self.dimension)
         return self.problem.symmetric and longest > size
+
+    def opposite(self, problem: Problem) -> IterativeMoments:
+        """The problem in the opposite magnetic field, which shares all factors with this one."""
+        opposite = copy(self)
+        opposite.problem, opposite.members = problem, problem.members or (problem.moments,)
+        opposite._operator()
+        return opposite
 
     def close(self) -> None:
         """Free the memory of the system, on all ranks together."""
