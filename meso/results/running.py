@@ -331,9 +331,8 @@ def solve(
         return Ohmic(device, order=case.flow.order, terms=terms, **given).solve(keep=keep), None
     given["magnetic_field"] = case.flow.magnetic_field
     if not case.flow.kinetic:
-        return Hydrodynamic(device, order=case.flow.order, terms=terms, **given).solve(
-            keep=keep
-        ), None
+        viscous = Hydrodynamic(device, order=case.flow.order, terms=terms, **given)
+        return viscous.solve(keep=keep), None
     given["magnetic_direction"] = case.flow.magnetic_direction
     if any(case.couples(channel) for channel in ("orbital", "spin")):
         wanted = case.flow.tolerance if case.flow.harmonics == "auto" else None
