@@ -104,13 +104,14 @@ def one_way(
     solution = system.solve(loads, given, keep=keep)
     phi = solution.values[:, :, 0]
     still = {name: _without_drive(law) for name, law in flow.boundaries.items()}
-    state, offset, mix = charge.driven(phi, omega, still)
+    state, currents, mix = charge.driven(phi, omega, still)
     voltage, density = charge.fields(phi @ mix, densities.omega)
-    found = charge.response(state, offset, density, voltage, two_way=False)
+    found = charge.response(state, currents[:, -1], density, voltage, two_way=False)
     if not keep:
         return found
-    joint = Joint(charge, system, solution)
-    return replace(found, adjoint=InverseAdjoint(joint, found, densities.omega))
+    kept = Joint(charge, system, solution)
+    adjoint = InverseAdjoint(kept, found, currents[:, :-1], densities.omega)
+    return replace(found, adjoint=adjoint)
 
 
 def _without_drive(law: Boundary) -> Boundary:
@@ -209,7 +210,7 @@ def _ohmic(diffusion: Diffusion, flow: Flow, keep: bool) -> tuple[Flow, Densitie
     found, n = joint(diffusion, flow, keep=keep), len(diffusion.components)
     charge, solution = found.charge, found.solution
     omega, phi = solution.values[:, :, :n], solution.values[:, :, n]
-    state, offset, mix = charge.driven(phi, omega, flow.boundaries)
+    state, currents, mix = charge.driven(phi, omega, flow.boundaries)
     phi, omega = phi @ mix, omega @ mix
     evidence = {k: v for k, v in solution.evidence.items() if k != "systems"}
     densities = diffusion.densities(omega, solution.reaction[:, :n] @ mix, evidence)
@@ -227,7 +228,8 @@ def _ohmic(diffusion: Diffusion, flow: Flow, keep: bool) -> tuple[Flow, Densitie
     changes = _changes(coupled, flow)
     density = difference(density, flow.fields["current_density"])
     voltage = difference(voltage, flow.fields["potential"])
-    return coupled, densities, charge.response(changes, offset, density, voltage, two_way=True)
+    response = charge.response(changes, currents[:, -1], density, voltage, two_way=True)
+    return coupled, densities, response
 
 
 class Charge:
@@ -331,12 +333,12 @@ class Charge:
     def driven(
         self, phi: np.ndarray, omega: np.ndarray, boundaries: Mapping[str, Boundary]
     ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-        """State of the ports, currents without any drive, and weights of the sides."""
+        """State of the ports, currents of all sides, and weights of these."""
         response = self.currents(phi, omega)
         G, offset = response[:, :-1], response[:, -1]
         potential, current = drive(self.names, boundaries, G, offset)
         state = terminals_of(self.names, boundaries, G, potential, current)
-        return state, offset, np.append(potential, 1.0)
+        return state, response, np.append(potential, 1.0)
 
     def fields(self, phi: np.ndarray, omega: np.ndarray) -> tuple[Field, Field]:
         """Potential and current density, from values at the nodes of each cell."""

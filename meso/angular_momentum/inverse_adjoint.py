@@ -35,10 +35,14 @@ class InverseAdjoint:
     Args:
         kept: Charge with its solvers (:class:`meso.angular_momentum.inverse.Joint`).
         response: The response.
+        conductances: By Ohm's law, (ports, ports).
         omega: At the nodes of cells, (c, m, n).
     """
 
-    def __init__(self, kept: Any, response: Response, omega: np.ndarray) -> None:
+    def __init__(
+        self, kept: Any, response: Response, conductances: np.ndarray, omega: np.ndarray
+    ) -> None:
+        self._conductances = conductances
         self._charge, self._system, self._solution = kept
         self.response, self._omega, self.problem = response, omega, self._charge.diffusion
         self._boundaries = [self._charge.flow.boundaries[name] for name in self._charge.names]
@@ -79,7 +83,7 @@ class InverseAdjoint:
         psi = system.solve(loads[..., n:, None], given[:, None, None]).values[:, :, 0, 0]
         state, phi = self.response.potential, self.response.potential.values
         variation = Variation(problem, replace(charge.flow, fields={"potential": state}))
-        variation.of(self._omega, 0 * self._omega, {}, OfCharge(charge.sigma, psi))
+        variation.of_charge(self._omega, OfCharge(charge.sigma, psi))
         if density is not None:
             J.vary(variation, density, np.concatenate([self._omega, phi], axis=2))
         found = {
@@ -99,7 +103,7 @@ class InverseAdjoint:
         charge, phi = self._charge, self._solution.values[:, :, 0, :-1]
         ports = {**self.response.contacts, **self.response.periodic}
         c = np.zeros(len(ports)) if current is None else current
-        G = charge.currents(phi, np.zeros((*self._omega.shape, phi.shape[2])))
+        G = self._conductances
         t = np.asarray(total(self.problem.device.comm, np.tensordot(loads, phi, 2)))
         # Where a current is given that of the response is zero.
         held = [getattr(law, "current", None) is None for law in self._boundaries]

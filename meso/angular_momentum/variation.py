@@ -16,7 +16,7 @@ with phi and psi beside omega and lambda, there is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -113,28 +113,36 @@ class Variation:
 
         ``less`` is lambda - mu by boundary, (n,).
         """
-        if charge is not None:
-            names = self.device.regions
-            self.coefficients |= {f"conductivity.{name}": np.zeros(()) for name in names}
         problem, n = self.problem, omega.shape[2]
-        # In straight cells all of it is polynomial.
-        least = 2 * problem.order + self.cells.degree - 1
-        for kind in (True, False):
-            exact = kind and not callable(self.field)
-            points, weights = self.cells.quadrature(least if exact else problem.degree)
-            size = 10 * len(points) * n * self.device.dimension
-            chosen = np.flatnonzero(self.cells.affine == kind)
-            for start in range(0, len(chosen), step := max(1, _BATCH // size)):
-                batch = chosen[start : start + step]
-                self._in_cells(batch, points, weights, omega[batch], adjoint[batch])
-                if charge is not None and len(batch):
-                    self._in_charge(batch, points, weights, omega[batch], charge)
+        for batch, points, weights in self._batches(n):
+            self._in_cells(batch, points, weights, omega[batch], adjoint[batch])
+        if charge is not None:
+            self.of_charge(omega, charge)
         periodic = {name for pair in problem.pairs for name in pair}
         for name in self.device.boundaries:
             if name not in periodic:
                 self._on_boundary(name, omega, adjoint, less.get(name, np.zeros(n)))
         for pair in problem.conductance:
             self._on_interface(pair, omega, adjoint)
+
+    def of_charge(self, omega: np.ndarray, charge: OfCharge) -> None:
+        """Those of the equation of charge alone."""
+        names = self.device.regions
+        self.coefficients |= {f"conductivity.{name}": np.zeros(()) for name in names}
+        for batch, points, weights in self._batches(omega.shape[2]):
+            self._in_charge(batch, points, weights, omega[batch], charge)
+
+    def _batches(self, n: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Cells of one kind, and a quadrature for n fields there."""
+        # In straight cells all of it is polynomial.
+        least = 2 * self.problem.order + self.cells.degree - 1
+        for kind in (True, False):
+            exact = kind and not callable(self.field)
+            points, weights = self.cells.quadrature(least if exact else self.problem.degree)
+            size = 10 * len(points) * n * self.device.dimension
+            chosen = np.flatnonzero(self.cells.affine == kind)
+            for start in range(0, len(chosen), step := max(1, _BATCH // size)):
+                yield chosen[start : start + step], points, weights
 
     def _in_cells(
         self,
