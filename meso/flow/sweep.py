@@ -43,14 +43,16 @@ class Coupling:
         self, rows: Rows, operator: Kronecker, target: np.ndarray, source: np.ndarray
     ) -> None:
         self._local, self._target, self._source = operator.coupling(target, source), target, source
+        # Not all moments are in a half: the sine of m = 0 is none.
         self._operator: Operator | None = None
+        self._count = operator.members[0].count
         if rows.comm.size > 1:
             each = (Rows(rows.numbering, rows.comm, len(c), apart=True) for c in (target, source))
             self._operator = Operator(self._some, *each)
 
     def _some(self, x: np.ndarray) -> np.ndarray:
         """Without the other moments, on the rows of this rank."""
-        shape = len(self._target) + len(self._source), x.shape[1]
+        shape = self._count, x.shape[1]
         whole, out = np.zeros(shape), np.zeros(shape)
         whole[self._source] = x
         self._local(whole, out)

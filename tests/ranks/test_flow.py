@@ -14,7 +14,7 @@ from launching import launch
 from mpi4py import MPI
 
 from meso import Case, Contact, Device, MesoError, Periodic, Profile, Wall, run
-from meso.flow import Hydrodynamic, Kinetic, Ohmic, conductance_bounds
+from meso.flow import Hydrodynamic, Kinetic, Ohmic, Wire, conductance_bounds
 from meso.gradients import shape_gradient
 from meso.orbital import edge_moments, orbital_density, vorticity
 
@@ -264,6 +264,21 @@ def wire() -> dict[str, list]:
     return terminals_and_fields(solve(device, matter, 2, surface=DIFFUSE, drain=drain))
 
 
+def section() -> dict[str, list]:
+    """A wire along its axis, by iteration; the sines of m = 0 are no functions."""
+    matter = material(
+        carriers="3d", conductivity=2.4e6, scattering="isotropic", mean_free_path=20e-9
+    )
+    device = draw("annulus", matter, ("inner", "outer"), order=2)
+    names = {"source": 0.9, "drain": 0.2, "inner": 0.0, "outer": 0.5}
+    laws = {name: Wall(specularity=p) for name, p in names.items()}
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr("meso.flow.wire.DIRECT", 0)
+        wire = Wire(device, materials={"metal": matter}, boundaries=laws, order=2, harmonics=4)
+        flow = wire.solve(field=1e5, upper=True)
+    return {"conductance": [flow.conductance, flow.upper, flow.bulk]}
+
+
 def derivatives() -> dict[str, list]:
     """Adjoint, motion of the drawing and shape gradient; a channel with rounded corners."""
     sizes = {"width": 60, "length": 120, "opening": 30, "neck": 10, "fillet": 8}
@@ -370,6 +385,7 @@ CASES = {
         periodic_film,
         reentrant_edges,
         wire,
+        section,
         derivatives,
         derivatives_in_3d,
     )
