@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from meso.boundary import Boundary, Wall
+from meso.boundary import Boundary, Contact, Periodic, Wall
 from meso.device import Device, Facets
 from meso.discrete.cells import cells_of, facet_geometry
 from meso.discrete.coefficients import Quantity, extremes, material_values
+from meso.discrete.periodic import parts
 from meso.flow.result import Flow
 from meso.materials.material import Material
 from meso.mpi import largest
@@ -20,6 +21,8 @@ LARGE_KNUDSEN = 0.2
 #: Divergence of a current, times the size of the device over the largest current, that is large:
 #: as if all of it were lost on the way. Resolved ribbons have 1e-5, beams through a slit 0.2.
 LEAK = 1.0
+#: Lengths of a device, m, beyond which its unit is hardly meant.
+_SIZES = 1e-9, 2e-2
 
 
 def knudsen_number(
@@ -103,6 +106,27 @@ def warnings(
             f"Knudsen number {knudsen:.2g} (mean free path over mean width): the hydrodynamic"
             " model is an extrapolation above about 0.2"
         )
+    return out
+
+
+def doubts(device: Device, boundaries: Mapping[str, Boundary]) -> list[str]:
+    """What is legal of a device and its contacts, but hardly meant."""
+    out = []
+    low, high = _SIZES
+    if not low <= device.extent <= high:
+        out.append(f"the device is {device.extent:.3g} m long; is geometry.length_unit right?")
+    contacts = {name for name, law in boundaries.items() if isinstance(law, Contact)}
+    pairs = [(name, law.to) for name, law in boundaries.items() if isinstance(law, Periodic)]
+    separate = parts(device, pairs)
+    if len(separate) > 1:
+        bounds = " and ".join(repr(", ".join(sorted(part))) for part in separate)
+        text = f"the conductor has {len(separate)} parts that do not touch, bounded by {bounds}"
+        if any(len(contacts & part) == 1 for part in separate):
+            text += "; no current flows where there is one contact only"
+        out.append(text)
+    elif len(contacts) == 1 and not pairs:
+        (name,) = contacts
+        out.append(f"'{name}' is the only contact: no current flows")
     return out
 
 

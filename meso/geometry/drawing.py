@@ -78,6 +78,10 @@ def run_gmsh(path: Path, action: Callable[[], Any], hide: str = "") -> Any:
         words = dict.fromkeys(line.removeprefix("Error").lstrip(" :") for line in log)
         message = "; ".join(words) or failure
         message = message.replace(f"{hide}/", "") if hide else message
+        if re.search(r"Physical \w+ \d+ already exists", message):
+            message += (
+                "; a name is given twice: list all that it has in one statement, or add with +="
+            )
         raise GeometryError(f"{path}: Gmsh refuses this drawing: {message}")
     return result
 

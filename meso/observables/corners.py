@@ -164,6 +164,21 @@ def warning(found: Mapping[str, Extrema], fields: Mapping[str, Field]) -> str | 
     )
 
 
+def touching(device: Device, boundaries: Mapping[str, Boundary]) -> list[str]:
+    """Contacts between which Ohm's law lets an infinite current flow, where they touch."""
+    found = {}
+    for corner in singular_corners(device, boundaries):
+        one, two = corner.boundaries
+        laws = (law_of(boundaries, name) for name in corner.boundaries)
+        if one != two and all(isinstance(law, Contact) for law in laws):
+            found[one, two] = ", ".join(f"{x:.6g}" for x in np.round(corner.points[0] * 1e9, 6))
+    return [
+        f"contacts '{one}' and '{two}' touch at ({place}) nm: by Ohm's law the conductance between"
+        " them is infinite, and what is found grows with every refinement; leave a gap"
+        for (one, two), place in found.items()
+    ]
+
+
 def clipped(values: np.ndarray, bounds: Extrema) -> np.ndarray:
     """Values (..., components) within the extrema away from corners; directions stay."""
     if values.shape[-1] == 1:

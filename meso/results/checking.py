@@ -33,7 +33,7 @@ def report(
 ) -> str:
     """Check a case against its drawing; a text with regions, boundaries, mesh and warnings."""
     from meso.discrete.sampling import check_places
-    from meso.evidence.resolution import knudsen_number, warnings
+    from meso.evidence.resolution import doubts, knudsen_number, warnings
     from meso.results.running import build_device, located
 
     with located(case):
@@ -45,7 +45,7 @@ def report(
     knudsen = knudsen_number(device, materials, case.boundaries)
     if knudsen is not None:
         lines.append(f"  Knudsen number {knudsen:.3g}")
-    found = [*case.warnings, *check_places(device, case.output)]
+    found = [*case.warnings, *doubts(device, case.boundaries), *check_places(device, case.output)]
     if case.flow.viscous:
         found += warnings(device, materials, case.boundaries, kinetic=case.flow.kinetic)
     if case.angular_momentum:

@@ -49,14 +49,16 @@ Progress = Callable[[str], None]
 
 @contextmanager
 def located(case: Case) -> Iterator[None]:
-    """Errors say the file of the case."""
+    """Errors say the file of the case, those of solvers also what it warns of."""
     file = None if case.file is None else str(case.file)
     try:
         yield
     except CaseError as error:
         raise CaseError(*error.problems, file=error.file or file) from None
     except ConvergenceError as error:
-        raise (ConvergenceError(f"{file}: {error}") if file else error) from None
+        # What looked like a mistake may be the reason.
+        text = "; ".join([str(error), *case.warnings])
+        raise ConvergenceError(f"{file}: {text}" if file else text) from None
 
 
 # --- the mesh
@@ -421,7 +423,9 @@ def _warnings(
     bounds: Bounds | None,
     adaptivity: Adaptivity | None,
 ) -> list[str]:
-    out = check_places(flow.device, case.output)
+    out = resolution.doubts(flow.device, case.boundaries) + check_places(flow.device, case.output)
+    if not case.flow.viscous and flow.counted is None:
+        out += corners.touching(flow.device, case.boundaries)
     if case.flow.viscous:
         out += resolution.warnings(
             flow.device, case.region_materials, case.boundaries, kinetic=case.flow.kinetic

@@ -134,7 +134,7 @@ class WireResult:
         lines = [
             self.case.title or self.case.geometry.file.name,
             f"  wire along z, {flow.model}{many}, {flow.device.cells} cells",
-            f"  field {self.field:.6g} V/m, current {self.current:.6g} A (± {error:.1e})",
+            f"  field {self.field:.6g} V/m, current {self.current:.6g} A ± {error:.2%}",
             f"  resistance per length {1 / self.conductance:.6g} ohm/m",
             f"  conductivity over bulk {self.relative_conductivity:.6g}",
         ]

@@ -1,12 +1,16 @@
 """How fine a mesh is at walls, to rounding: `meso check` prints two digits."""
 
+import re
+from dataclasses import replace
+
 import gmsh
 import numpy as np
 import pytest
 from conftest import GEOMETRIES, gmsh_session, material
 
 from meso import Contact, Device, Wall
-from meso.evidence.resolution import knudsen_number, wall_resolution
+from meso.evidence.resolution import doubts, knudsen_number, wall_resolution
+from meso.observables.corners import touching
 
 LAWS = {
     "source": Contact(potential=1e-3),
@@ -45,3 +49,23 @@ def test_knudsen_number(two):
     fluid = material(electron_electron_mean_free_path=10e-9)
     number = knudsen_number(two, {"metal": fluid}, LAWS)
     assert number == pytest.approx(0.05, rel=1e-12, abs=0)
+
+
+def test_what_is_hardly_meant(two):
+    assert doubts(two, LAWS) == touching(two, LAWS) == []
+    (text,) = doubts(two, LAWS | {"drain": Wall(specularity=0.0)})
+    assert text == "'source' is the only contact: no current flows"
+    (text,) = doubts(replace(two, extent=0.3), LAWS)
+    assert "0.3 m long; is geometry.length_unit right?" in text
+    apart = replace(two, islands=(("source", "edges"), ("drain", "edges")))
+    (text,) = doubts(apart, LAWS)
+    assert "2 parts that do not touch, bounded by 'edges, source' and 'drain, edges'" in text
+    assert "no current flows where there is one contact only" in text
+
+
+def test_contacts_that_touch(two):
+    """The walls of the square as a contact, which touches both others at two corners."""
+    texts = touching(two, LAWS | {"edges": Contact(potential=0.0)})
+    named = [frozenset(re.findall(r"'(\w+)'", text)) for text in texts]
+    assert set(named) == {frozenset({"source", "edges"}), frozenset({"drain", "edges"})}
+    assert all("the conductance between them is infinite" in text for text in texts)
