@@ -55,6 +55,11 @@ class Densities:
         values = self.density[:, :, self.components.index(component)]
         return cellwise(f"{kind}_{axis}", self.unit, self.device, self.order, values)
 
+    @property
+    def together(self) -> Field:
+        """All of them as one field of so many components."""
+        return cellwise("densities", self.unit, self.device, self.order, self.density)
+
     def sample(self, points: Any) -> dict[str, np.ndarray]:
         """Densities at points, the same on every rank.
 

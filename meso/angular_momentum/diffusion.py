@@ -88,6 +88,7 @@ class Diffusion:
         terms: Functions from :class:`DiffusionSymbols` to UFL forms, which are added to the
             left-hand side of the weak form.
         perpendicular_field: E_z in V/m of a 2D mesh, beside the field of a flow.
+        tolerance: Relative residual of iterations; by default 1e-13.
 
     Raises:
         CaseError: Unknown names, wrong shapes, or a problem that is not well posed.
@@ -108,7 +109,9 @@ class Diffusion:
         solver: str = "auto",
         terms: Sequence[Term] = (),
         perpendicular_field: float = 0.0,
+        tolerance: float | None = None,
     ) -> None:
+        self.tolerance = tolerance
         self.device, self.components = device, tuple(components)
         self.terms, self.perpendicular_field = tuple(terms), perpendicular_field
         self.materials, self.surfaces = materials, dict(surfaces or {})
@@ -238,6 +241,7 @@ class Diffusion:
             pairs=self.pairs,
             own=self.own,
             iterative=self.iterative,
+            tolerance=self.tolerance,
         )
         free = ~np.logical_or.reduce(device.comm.allgather(held.any(axis=0)))
         solution = system.solve(

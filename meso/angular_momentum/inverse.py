@@ -327,8 +327,15 @@ class Charge:
     def system(self, operator: Operator, held: np.ndarray) -> System:
         """A system with the potential of charge as its last field."""
         device, space = self.diffusion.device, self.diffusion.space
-        iterative = self.diffusion.iterative
-        return System(device, space, operator, held=held, pairs=self.pairs, iterative=iterative)
+        return System(
+            device,
+            space,
+            operator,
+            held=held,
+            pairs=self.pairs,
+            iterative=self.diffusion.iterative,
+            tolerance=self.diffusion.tolerance,
+        )
 
     def driven(
         self, phi: np.ndarray, omega: np.ndarray, boundaries: Mapping[str, Boundary]

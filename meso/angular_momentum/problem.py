@@ -147,7 +147,9 @@ def surfaces(case: Case) -> dict[str, Surface]:
     return out
 
 
-def problem(case: Case, device: Device, terms: Sequence[Term] = ()) -> Diffusion:
+def problem(
+    case: Case, device: Device, terms: Sequence[Term] = (), tolerance: float | None = None
+) -> Diffusion:
     """The diffusion problem of a case; whether it is well posed is decided here."""
     periodic = [(n, b.to) for n, b in case.boundaries.items() if isinstance(b, Periodic)]
     return Diffusion(
@@ -158,6 +160,7 @@ def problem(case: Case, device: Device, terms: Sequence[Term] = ()) -> Diffusion
         sheet=case.carriers == "2d",
         solver=case.flow.solver,
         terms=terms,
+        tolerance=tolerance,
         **_ingredients(case, device.dimension),
     )
 

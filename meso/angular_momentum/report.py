@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, log10
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -69,13 +69,7 @@ def solve(
     Among the fields that are ``asked`` for by name, fluxes are computed. What derivatives need is
     kept if it is to be.
     """
-    response = None
-    if coupling == "two-way":
-        flow, densities, response = two_way(problem, flow, keep=keep)
-    else:
-        densities = problem.solve(flow, keep=keep)
-        if coupling == "one-way":
-            response = one_way(problem, densities, flow, keep=keep)
+    flow, densities, response = coupled(problem, flow, coupling, keep=keep)
     names = densities.components
     part = Part(
         problem=problem,
@@ -86,10 +80,32 @@ def solve(
             for component in names
             if (name := "_flux_".join(component.rsplit("_", 1))) in asked
         },
-        moments={name: tuple(edge_moments(flow, densities.field(name))) for name in names},
+        moments=moments(densities, flow),
         decays=_decays(densities, _normals(problem, flow)),
     )
     return flow, part
+
+
+def coupled(
+    problem: Diffusion, flow: Flow, coupling: str, *, keep: bool = False
+) -> tuple[Flow, Densities, Response | None]:
+    """The solutions alone, as of :func:`solve`."""
+    if coupling == "two-way":
+        return two_way(problem, flow, keep=keep)
+    densities = problem.solve(flow, keep=keep)
+    if coupling != "one-way":
+        return flow, densities, None
+    return flow, densities, one_way(problem, densities, flow, keep=keep)
+
+
+def moments(densities: Densities, flow: Flow) -> dict[str, tuple[EdgeMoment, ...]]:
+    """Integrals of densities over what is nearest to each piece of a wall, by component."""
+    found = edge_moments(flow, densities.together)
+    rows = [(row, np.atleast_1d(row.moment)) for row in found]
+    return {
+        name: tuple(replace(row, moment=float(values[i])) for row, values in rows)
+        for i, name in enumerate(densities.components)
+    }
 
 
 def totals(part: Part, fields: Mapping[str, Field]) -> dict[str, Field]:

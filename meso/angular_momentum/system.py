@@ -144,9 +144,15 @@ class System:
         pairs: Sequence[tuple[str, str]] = (),
         own: OwnTerms | None = None,
         iterative: bool = False,
+        tolerance: float | None = None,
     ) -> None:
         self.device, self.space, self.operator, self.held = device, space, operator, held
-        self.own, self.iterative, cells = own, iterative, cells_of(device)
+        self.own, self.iterative, self.tolerance, cells = (
+            own,
+            iterative,
+            tolerance,
+            cells_of(device),
+        )
         self.known: Solvers = {}
         size = np.trace(operator.diffusion.diagonal(axis1=2, axis2=4), axis1=1, axis2=2)
         self.scale = 1 / np.sqrt(size.max(axis=0) / device.dimension)
@@ -355,7 +361,9 @@ class Part:
             return Solution(values, self._reaction(values, x, loads, given), known.evidence, {})
         idle = np.flatnonzero(~free)[:, None]
         assembly.add_matrix(idle, np.ones((len(idle), 1, 1)))
-        solver = assembly.iterative() if self.system.iterative else assembly.factorise()
+        tolerance = self.system.tolerance
+        iterative = self.system.iterative
+        solver = assembly.iterative(tolerance=tolerance) if iterative else assembly.factorise()
         x = solver.solve(assembly.load)
         values = self._values(x, given, assembly)
         if missing is not None:

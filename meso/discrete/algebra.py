@@ -199,13 +199,22 @@ class Assembly:
         matrix = self._matrix(half=True)
         return Factor(matrix, self.unknowns, symmetric=self.symmetric, fits=fits)
 
-    def iterative(self, preconditioner: str = "multigrid") -> Iterative:
+    def iterative(
+        self, preconditioner: str = "multigrid", *, tolerance: float | None = None
+    ) -> Iterative:
         """Assemble a matrix with a positive definite symmetric part, to be solved by iterations.
 
-        The preconditioner is "multigrid", or "jacobi" for mass matrices.
+        The preconditioner is "multigrid", or "jacobi" for mass matrices; the tolerance is on its
+        residual, by default near rounding.
         """
         matrix = self._matrix(half=False)
-        return Iterative(matrix, self.unknowns, preconditioner, symmetric=self.symmetric)
+        return Iterative(
+            matrix,
+            self.unknowns,
+            preconditioner,
+            symmetric=self.symmetric,
+            tolerance=tolerance,
+        )
 
     def _matrix(self, *, half: bool) -> PETSc.Mat:
         if self.symmetric:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from petsc4py import PETSc
 
-from meso.discrete.solvers import Krylov, boomer_amg, factorised, free
+from meso.discrete.solvers import LOOSELY, Krylov, boomer_amg, factorised, free
 from meso.discrete.sparse import BlockMatrix, Rows
 from meso.discrete.stars import Stars
 
@@ -38,6 +38,7 @@ class Saddle(Krylov):
         multipliers: Of the potential, and of further fields: B, and C or None.
         inverse: Preconditioner of A.
         schur: Preconditioners of the Schur complements of the multipliers.
+        tolerance: Relative residual at which the iteration stops.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Saddle(Krylov):
         multipliers: Sequence[tuple[BlockMatrix, BlockMatrix | None]],
         inverse: Any,
         schur: Sequence[Any],
+        tolerance: float = TOLERANCE,
     ) -> None:
         self.rows: list[Rows] = [A.columns, *(B.rows for B, _ in multipliers)]
         down = [B.assembled() for B, _ in multipliers]
@@ -59,9 +61,9 @@ class Saddle(Krylov):
         matrix = PETSc.Mat().createNest(nest, comm=A.rows.comm)
         matrix.setUp()
         most, kind = MAX_ITERATIONS, PETSc.KSP.Type.FGMRES
-        super().__init__(matrix, None, "GMRES", kind, rtol=TOLERANCE, most=most)
+        super().__init__(matrix, None, "GMRES", kind, rtol=tolerance, most=most)
         self._solver.setGMRESRestart(100)
-        self.method, self.limit = method, 100 * TOLERANCE
+        self.method, self.limit = method, LOOSELY * tolerance
         self._preconditioner = _Triangular(across, inverse, schur)
         pc = self._solver.getPC()
         pc.setType(PETSc.PC.Type.PYTHON)

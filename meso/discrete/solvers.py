@@ -16,6 +16,10 @@ from meso.errors import ConvergenceError
 RESIDUAL = 1e-8
 # Conjugate gradients reduce the preconditioned residual by this.
 CG_TOLERANCE = 1e-13
+#: Largest relative residual over the one that preconditioned residuals were asked for.
+LOOSELY = 100
+# A second time, what is left of the residual by this.
+_REFINED = 1e-4
 # A projection stops at this, near rounding: it costs a few of its iterations.
 MASS_TOLERANCE = 1e-14
 
@@ -140,13 +144,22 @@ class Iterative(Krylov):
     """A system whose symmetric part is positive definite: conjugate gradients, or GMRES."""
 
     def __init__(
-        self, matrix: PETSc.Mat, unknowns: Any, preconditioner: str, *, symmetric: bool
+        self,
+        matrix: PETSc.Mat,
+        unknowns: Any,
+        preconditioner: str,
+        *,
+        symmetric: bool,
+        tolerance: float | None = None,
     ) -> None:
         name, kind = "conjugate gradients", PETSc.KSP.Type.CG
         if not symmetric:
             name, kind = "GMRES", PETSc.KSP.Type.GMRES
-        super().__init__(matrix, unknowns, name, kind, rtol=CG_TOLERANCE, most=500)
+        super().__init__(matrix, unknowns, name, kind, rtol=tolerance or CG_TOLERANCE, most=500)
         self.symmetric, self._preconditioner = symmetric, preconditioner
+        self._tight = tolerance is None
+        if tolerance is not None:
+            self.limit = max(self.limit, LOOSELY * tolerance)
         self._solver.setGMRESRestart(200)
         multigrid = preconditioner == "multigrid"
         self.method = f"{name}, " + ("BoomerAMG" if multigrid else "Jacobi")
@@ -159,10 +172,12 @@ class Iterative(Krylov):
         for i, column in enumerate(load.T):
             right = gather(self.unknowns, column)
             solution, residual, error = self.iterate(right)
-            if error > CG_TOLERANCE:
+            if error > CG_TOLERANCE and self._tight:
                 # The tolerance is on the preconditioned residual: integrals that cancel want both.
                 correction = right.duplicate()
+                self._solver.setTolerances(rtol=_REFINED)
                 self._solver.solve(residual, correction)
+                self._solver.setTolerances(rtol=CG_TOLERANCE)
                 solution.axpy(1.0, correction)
                 rest, after = remainder(self.matrix, solution, right)
                 error = min(error, after)

@@ -107,6 +107,7 @@ class Hydrodynamic:
         magnetic_field: Along z, T, in 2D; needs the Fermi wave vector of each material.
         terms: Functions from :class:`FlowSymbols` to UFL forms, which are added to the left-hand
             side of the weak form; in 3D, but for loads, of J and w only.
+        tolerance: Relative residual of iterations in 3D; by default 1e-10.
 
     Raises:
         CaseError: A region without material or vorticity diffusion length, a boundary without
@@ -126,6 +127,7 @@ class Hydrodynamic:
         elements: str = "auto",
         magnetic_field: float = 0.0,
         terms: Sequence[Term] = (),
+        tolerance: float | None = None,
     ) -> None:
         check_device(device, materials, boundaries)
         for region, material in materials.items():
@@ -157,7 +159,7 @@ class Hydrodynamic:
         self.device, self.materials, self.boundaries = device, materials, boundaries
         self.order, self.thickness = order or device.order, thickness
         self.solver = solver
-        self.elements = elements
+        self.elements, self._tolerance = elements, tolerance
         self.iterative = solver == "iterative" or (solver == "auto" and self._iteration_pays())
         # Viscous flow carries less: the scaled currents stay near one also where l is large.
         self.scales = Scales(
@@ -288,7 +290,9 @@ class Hydrodynamic:
         problem = self.problem()
         if self.iterative:
             planar = self.device.dimension == 2
-            return problem, PlanarSystem(problem, keep=keep) if planar else IterativeSystem(problem)
+            if planar:
+                return problem, PlanarSystem(problem, keep=keep)
+            return problem, IterativeSystem(problem, self._tolerance)
         try:
             return problem, direct_system(problem, keep=keep)
         except TooLargeError:

@@ -69,6 +69,7 @@ class Ohmic:
         solver: "direct", "iterative" or "auto": direct in 2D, iterative in 3D.
         terms: Functions from :class:`OhmicSymbols` to UFL forms, which are added to the left-hand
             side of the weak form.
+        tolerance: Relative residual of iterations; by default 1e-13.
 
     Raises:
         CaseError: A region without material, a boundary without a law, an island without a
@@ -85,6 +86,7 @@ class Ohmic:
         thickness: float | None = None,
         solver: str = "auto",
         terms: Sequence[Term] = (),
+        tolerance: float | None = None,
     ) -> None:
         check_device(device, materials, boundaries)
         for name, law in boundaries.items():
@@ -94,7 +96,7 @@ class Ohmic:
                 )
         self.device, self.materials, self.boundaries = device, materials, boundaries
         self.order, self.thickness = order or device.order, thickness
-        self.terms = tuple(terms)
+        self.terms, self._tolerance = tuple(terms), tolerance
         self.iterative = solver == "iterative" or (solver == "auto" and device.dimension == 3)
         self.scales = Scales(
             length=device.extent,
@@ -179,7 +181,8 @@ class Ohmic:
             assembly.add_cells(batch, matrix, rows[nodes], load, given=given[nodes])
         factor = None
         if unknowns.total:
-            factor = assembly.iterative() if self.iterative else assembly.factorise()
+            iterative, tolerance = self.iterative, self._tolerance
+            factor = assembly.iterative(tolerance=tolerance) if iterative else assembly.factorise()
             x = factor.solve(assembly.load)
             evidence = factor.evidence
             if not keep:

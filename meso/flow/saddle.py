@@ -18,7 +18,7 @@ import numpy as np
 
 from meso.discrete import memory
 from meso.discrete.periodic import ground_nodes, twin_nodes
-from meso.discrete.saddle import Components, Incomplete, Multigrid, Saddle, Sum, darcy
+from meso.discrete.saddle import TOLERANCE, Components, Incomplete, Multigrid, Saddle, Sum, darcy
 from meso.discrete.scalar import ScalarForms
 from meso.discrete.sparse import BlockMatrix, Rows
 from meso.discrete.unknowns import kept, number_cells, number_field
@@ -34,8 +34,8 @@ DARCY = 0.35
 class IterativeSystem:
     """A moment system with its preconditioner."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, tolerance: float | None = None) -> None:
+        self.problem, self._tolerance = problem, tolerance or TOLERANCE
         self.discrete = discrete = Discretisation(problem)
         self.vector, self.scalar = discrete.vector, discrete.scalar
         device, self.count = problem.device, discrete.moments.count
@@ -83,7 +83,7 @@ class IterativeSystem:
         stiffness = Multigrid(darcy(B, diagonal, DARCY))
         schur = Sum(Incomplete(viscous(self.discrete, p, self.scalar_numbers)), stiffness)
         method = "GMRES, Cahouet-Chabard, BoomerAMG"
-        return Saddle(method, A, [(B, None)], Components(components), [schur])
+        return Saddle(method, A, [(B, None)], Components(components), [schur], self._tolerance)
 
     def _loads(self) -> tuple[np.ndarray, np.ndarray]:
         """Right-hand sides at local numbers, (sides, nodes, n) and (sides, nodes)."""

@@ -16,22 +16,22 @@ that these are the adjoint and the flow itself. Moments take the integral of |cu
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from meso.angular_momentum.problem import problem
 from meso.constants import HBAR
-from meso.discrete.cells import cells_of, lagrange
-from meso.discrete.fields import Field, cellwise, difference
+from meso.discrete.cells import cells_of
+from meso.discrete.fields import Field, difference
 from meso.errors import CaseError, ConvergenceError
 from meso.evidence import adapting, recovery
 from meso.evidence.indicators import absolute_curl, last_degrees
 from meso.flow.result import Flow
 from meso.geometry.refinement import cell_errors
-from meso.gradients import densities, indicating, moments, outputs, pointwise
+from meso.gradients import densities, in_space, indicating, moments, outputs, pointwise
 from meso.gradients.adjoint import Terminals
 from meso.gradients.differences import settled
 from meso.gradients.inputs import moved
@@ -54,6 +54,8 @@ _SURE_OF_INVERSE = 1.5, 3.0
 _AT_POINTS_IN_SPACE = 1.25
 #: Numbers that densities of angular momentum make.
 _OF_DENSITIES = re.compile(r"(^|\.)(inverse|angular_momentum|diffusive_\w+)(\.|$)")
+#: Components in the names of moments, and of torques.
+_COMPONENT = re.compile(r"_[xyz](?=$|_hbar)|(?<=hbar)_[xyz]$|^(spin|orbital)_[xyz](?=_J)")
 #: Cells in 2D up to which the estimate takes less than half of `meso run` (measured: 0.2 to 0.45).
 CHEAP = 12_000
 #: Least error of a number over the largest of its kind: one of them may be right by chance.
@@ -61,7 +63,7 @@ _ALIKE = 0.1
 #: The change over its estimate, that errors of smooth flows are not underestimated by a hair.
 _SURE = 1.1
 #: Both of densities in 3D: degree 3 leaves part of the error, more of it at edges (measured).
-_SURE_IN_SPACE, _ALIKE_IN_SPACE = 2.0, 0.2
+_SURE_IN_SPACE, _ALIKE_IN_SPACE = 3.5, 0.1
 #: What is told of what moments in 3D change by where they are divided half as finely. It is three
 #: times the error for lines that bend; less counts where it changes sign.
 _BENT = 0.5
@@ -111,10 +113,11 @@ def _kind(name: str) -> str:
 # -- by a degree more --------------------------------------------------------------------------
 
 
-def _by_degree(result: Result) -> dict[str, float]:
+def _finer(result: Result) -> Result:
+    """The same case on the same mesh with a degree more."""
     case = moved(settled(result), {"flow.order": result.flow.order + 1, "flow.estimate": False})
     flow, own = result.terms
-    finer = run(
+    return run(
         case,
         comm=result.device.comm,
         device=result.device,
@@ -122,6 +125,10 @@ def _by_degree(result: Result) -> dict[str, float]:
         angular_momentum_terms=own,
         derived=result.derived,
     )
+
+
+def _by_degree(result: Result) -> dict[str, float]:
+    finer = _finer(result)
     before, after = (outputs.values(r) | pointwise.further(r) for r in (result, finer))
     changes = {name: abs(after.get(name, value) - value) for name, value in before.items()}
     size, largest = _largest(before), _largest(changes)
@@ -173,24 +180,26 @@ def _divided(result: Result) -> dict[str, float]:
     """
     part, device = result.angular_momentum, result.device
     rows = {"orbital_density": result.edge_moments, "spin_density": result.spin_moments}
-    fields = {name: result.fields[name] for name, moments_ in rows.items() if moments_}
-    if part is not None:
+    fields = [result.fields[name] for name, moments_ in rows.items() if moments_]
+    if part is not None and any(part.moments.values()):
         rows |= part.moments
-        fields |= {name: part.densities.field(name) for name in part.moments if rows[name]}
+        fields.append(part.densities.together)
     if not fields:
         return {}
     solid, walls = device.dimension == 3, walls_of(result.flow)
     others = [(Division(result.flow, 3), 1.0)]
     if solid:
         others.append((Division(result.flow, parts=PARTS // 2), _BENT))
-    changes: dict[str, list[np.ndarray]] = {name: [] for name in fields}
-    for name, density in fields.items():
-        before = np.array([row.moment for row in rows[name]]).reshape(len(walls), -1)
-        for other, counts in others:
-            moment = np.asarray(total(device.comm, other.moments(density)))
-            moment[walls] *= result.flow.thickness or 1.0
-            moment[walls] -= before
-            changes[name].append(counts * moment / HBAR)
+    changes: dict[str, list[np.ndarray]] = defaultdict(list)
+    known = {name: np.array([row.moment for row in rows[name]]) for name in rows if rows[name]}
+    before = [x.reshape(len(walls), -1) for x in known.values()]
+    ends = np.cumsum([x.shape[1] for x in before])[:-1]
+    for other, counts in others:
+        moment = np.asarray(total(device.comm, other.moments(*fields)))
+        moment[walls] *= result.flow.thickness or 1.0
+        moment[walls] -= np.hstack(before)
+        for name, change in zip(known, np.split(moment, ends, axis=1), strict=True):
+            changes[name].append(counts * change / HBAR)
     out = {}
     for column in outputs.values(result):
         if not (found := _MOMENT.fullmatch(outputs.short(column))):
@@ -248,8 +257,7 @@ def _recovered(result: Result) -> dict[str, float]:
         out = {name: _AT_POINTS_IN_SPACE * error for name, error in at_points.items()}
     out |= _moments(result, density)
     if result.case.flow.estimate and result.angular_momentum is not None:
-        by_adjoints = densities.is_coupled(result) or flow.viscous
-        out |= indicating.recovered(result) if by_adjoints else _of_densities(result)
+        out |= _of_densities(result)
     for name, change in _divided(result).items() if out else ():
         if name in out:
             out[name] += _SURE * change
@@ -291,39 +299,30 @@ def _units(flow: Flow, driven: float) -> np.ndarray:
 
 
 def _of_densities(result: Result) -> dict[str, float]:
-    """Of what densities of angular momentum make: they are solved once more.
+    """Of what densities of angular momentum make, by a degree more for them and for the flow.
 
-    With a degree more, in the field of the recovered potential: both errors count with their signs.
-    By Ohm's law alone: the potential of a viscous flow is unbounded at edges.
+    A flow that is recovered would not do: the potential of a viscous one is unbounded at edges.
     """
-    flow, part, before = result.flow, result.angular_momentum, outputs.values(result)
-    assert part is not None
-    case = moved(settled(result), {"flow.order": flow.order + 1, "flow.estimate": False})
-    voltage = flow.fields["potential"]
-    lost = recovery.lost(voltage, voltage.highest + 1)
-    known = voltage.everywhere(lagrange(flow.device, lost.highest).points)
-    better = cellwise("potential", "V", flow.device, lost.highest, known + lost.values)
-    fields = {**flow.fields, "potential": better}
-    finer = replace(flow, potential=better.function(), fields=fields)
-    found = problem(case, flow.device).solve(finer)
-    division, walls, rows = Division(flow), walls_of(flow), {}
-    for name, own in part.moments.items():
-        new = total(flow.device.comm, division.moments(found.field(name)))
-        rows[name] = tuple(
-            replace(row, moment=float(new[i, 0])) for i, row in zip(walls, own, strict=True)
-        )
-    part = replace(part, densities=found, moments=rows)
-    after = outputs.values(replace(result, angular_momentum=part))
+    better = in_space.better(result)
+    before, after = (outputs.values(r) | pointwise.further(r) for r in (result, better))
     changes = {
         name: abs(after[name] - value)
         for name, value in before.items()
-        if "diffusive_moment" in name or name.startswith("angular_momentum.")
+        if (_OF_DENSITIES.search(name) or _MOMENT.fullmatch(outputs.short(name)))
+        and not name.endswith(pointwise.FITTED)
     }
-    largest = _largest(changes)
+    largest = dict[str, float]()
+    for name, change in changes.items():
+        largest[_alike(name)] = max(largest.get(_alike(name), 0.0), change)
     return {
-        name: _SURE_IN_SPACE * max(change, _ALIKE_IN_SPACE * largest[_kind(name)])
+        name: _SURE_IN_SPACE * max(change, _ALIKE_IN_SPACE * largest[_alike(name)])
         for name, change in changes.items()
     }
+
+
+def _alike(name: str) -> str:
+    """Kind of a number in space, where all components are alike."""
+    return _COMPONENT.sub("", _kind(name))
 
 
 def _moments(result: Result, density: Field) -> dict[str, float]:

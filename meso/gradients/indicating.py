@@ -32,7 +32,6 @@ from meso.evidence.indicators import Indicated, energy, last_degrees
 from meso.flow.result import Flow
 from meso.geometry.refinement import CellErrors, cell_errors
 from meso.gradients import adjoint, densities, outputs
-from meso.gradients.differences import settled
 from meso.gradients.inputs import moved
 from meso.mpi import concatenated, total
 from meso.observables.derived import symbols
@@ -74,23 +73,6 @@ def indicated(case: Case, device: Device, progress: Callable[[str], None]) -> In
     if densities.is_coupled(results[0]):  # the run couples it once more
         flow, _ = solve(_settled(case, order), device)
     return Indicated(flow=flow, value=values[0], unit=unit, errors=errors)
-
-
-def recovered(result: Result) -> dict[str, float]:
-    """Errors of what densities of angular momentum make of a result in 3D, by column.
-
-    The result is solved again, with what its adjoints need, and two systems for each number: that
-    of the densities and that of the flow. Numbers without an adjoint are left out. All ranks call
-    this.
-    """
-    case = moved(settled(result), {"flow.estimate": False})
-    kept, out = run(case, comm=result.device.comm, device=result.device, gradients=True), {}
-    for column in outputs.values(kept):
-        if target(kept, column) is not None:
-            found = _recovered(_Seen.of(kept, column), 1.0)
-            out[column] = float(found.share.sum())
-    _close(kept)
-    return out
 
 
 def _solved(case: Case, device: Device, order: int) -> Result:

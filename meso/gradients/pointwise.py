@@ -68,7 +68,7 @@ def recovered(result: Result) -> Result:
         potential=fields["potential"].function(),
         fields=fields,
     )
-    made, _, _ = fields_of(result.case, better, result.derived)
+    made = fields_of(result.case, better, result.derived)
     part = result.angular_momentum
     if part is not None:
         field = part.densities.potential

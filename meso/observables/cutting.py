@@ -132,7 +132,9 @@ class Simplices(NamedTuple):
         return Simplices(*(part[some] for part in self))
 
 
-def least_of(corners: np.ndarray, functions: slice, equal: float) -> tuple[Simplices, Simplices]:
+def least_of(
+    corners: np.ndarray, functions: slice, equal: float, *, lines: bool = True
+) -> tuple[Simplices, Simplices]:
     """Divide tetrahedra into parts where one of several linear functions is the least.
 
     Where two are the least they share what they have. The integral over the part of ``owner``
@@ -143,9 +145,10 @@ def least_of(corners: np.ndarray, functions: slice, equal: float) -> tuple[Simpl
         corners: Coordinates, and other columns that are linear, shape (m, 4, k).
         functions: Columns of the functions.
         equal: Values that differ by less are equal.
+        lines: Whether the triangles are wanted, which take half of the time.
 
     Returns:
-        The tetrahedra, and the triangles between them.
+        The tetrahedra, and the triangles between them; none of these if they are not wanted.
     """
     every = np.arange(len(corners))
     first = np.zeros_like(every)
@@ -157,15 +160,16 @@ def least_of(corners: np.ndarray, functions: slice, equal: float) -> tuple[Simpl
         zeros, high, low = (level == 0).sum(axis=1), level.max(axis=1), level.min(axis=1)
         cut, tied, faces = (high > 0) & (low < 0), zeros == 4, np.flatnonzero(zeros == 3)
         between = [_kept(part, functions, wall, equal) for part in between]
-        between.append(_faces(parts.at(faces), level[faces], wall))
+        if lines:
+            between.append(_faces(parts.at(faces), level[faces], wall))
         owner = np.where((low >= 0) & (high > 0), wall, parts.owner)
         still = parts._replace(owner=owner, size=np.where(tied, parts.size / 2, parts.size))
         twice = still.at(tied)
         new = [still.at(~cut), twice._replace(owner=np.full(len(twice.owner), wall))]
         for count in _SPLIT:
             here = np.flatnonzero(cut & ((level < 0).sum(axis=1) == count))
-            own, lost, line = _split(parts.at(here), level[here], wall, count)
-            new, between = [*new, own, lost], [*between, line]
+            own, lost, *line = _split(parts.at(here), level[here], wall, count, lines=lines)
+            new, between = [*new, own, lost], [*between, *line]
         parts = _joined(new)
     return parts, _joined(between)
 
@@ -202,17 +206,20 @@ def _pieces(corners: np.ndarray, level: np.ndarray, pieces: list[list[_Point]]) 
 
 
 def _split(
-    parts: Simplices, level: np.ndarray, wall: int, count: int
-) -> tuple[Simplices, Simplices, Simplices]:
+    parts: Simplices, level: np.ndarray, wall: int, count: int, *, lines: bool
+) -> list[Simplices]:
     """Cut tetrahedra with so many corners on the owner's side: its parts, the others, between."""
     corners, level = _ordered(parts, level)
     out = []
-    for pieces in _SPLIT[count]:
+    for pieces in _SPLIT[count][: 3 if lines else 2]:
         found, times = _pieces(corners, level, pieces), len(pieces)
         every = Simplices(*(np.concatenate([part] * times) for part in parts))
         out.append(every._replace(corners=found.reshape(-1, *found.shape[2:])))
-    own, lost, line = out
-    other = np.full(len(lost.owner), wall)
+    own, lost, *rest = out
+    lost = lost._replace(owner=np.full(len(lost.owner), wall))
+    if not rest:
+        return [own, lost]
+    [line] = rest
     apex = np.abs(level).argmax(axis=1)
     size = _over_gradient(
         line.corners,
@@ -220,7 +227,7 @@ def _split(
         np.concatenate([level[np.arange(len(apex)), apex]] * len(_SPLIT[count][2])),
     )
     line = line._replace(size=line.size * size, other=np.full(len(size), wall))
-    return own, lost._replace(owner=other), line
+    return [own, lost, line]
 
 
 def _faces(parts: Simplices, level: np.ndarray, wall: int) -> Simplices:

@@ -6,7 +6,7 @@ two walls are equally near moves against them (:meth:`Division.derivative`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,17 +113,22 @@ class Division:
             owner[batch[one]] = self.candidates[everywhere[one].argmax(axis=1)]
         self.owner = owner
 
-    def moments(self, density: Field) -> np.ndarray:
-        """Integrals of a density over this rank's points next to each piece, (pieces, k)."""
-        device, cells = self.device, cells_of(self.device)
-        moment = np.zeros((len(device.pieces), density.components))
-        degree = density.highest + cells.dimension * (cells.degree - 1)
-        whole = cell_integrals(device, density.function(), degree=degree)
-        whole = whole.reshape(cells.count, density.components)
-        sure = self.owner >= 0
-        np.add.at(moment, self.owner[sure], whole[sure])
-        for part in self._between(density, moving=False):
-            values = density.table(part.points) @ nodal_values(density.data, part.cells)
+    def moments(self, *densities: Field) -> np.ndarray:
+        """Integrals of densities over this rank's points next to each piece, (pieces, k).
+
+        The components k are those of all of them, one after the other.
+        """
+        device, cells, whole = self.device, cells_of(self.device), []
+        for density in densities:
+            degree = density.highest + cells.dimension * (cells.degree - 1)
+            values = cell_integrals(device, density.function(), degree=degree)
+            whole.append(values.reshape(cells.count, density.components))
+        together, sure = np.column_stack(whole), self.owner >= 0
+        moment = np.zeros((len(device.pieces), together.shape[1]))
+        np.add.at(moment, self.owner[sure], together[sure])
+        for part in self._between(densities, moving=False, lines=False):
+            parts = [x.table(part.points) @ nodal_values(x.data, part.cells) for x in densities]
+            values = np.concatenate(parts, axis=2)
             values *= cells.determinants(part.cells, part.points)[..., None]
             values *= device.extent**cells.dimension
             moment[self.candidates] += np.tensordot(part.weights, values, ((0, 2), (0, 1)))
@@ -159,7 +164,7 @@ class Division:
         for batch in _batches(np.flatnonzero(self.owner >= 0), step):
             add(batch, points, share[self.owner[batch]][:, None] * weight[:, None])
         own = share[self.candidates]
-        for part in self._between(density, moving=True):
+        for part in self._between([density], moving=True):
             add(part.cells, part.points, part.weights.swapaxes(1, 2) @ own)
             self._along(density, own, known, part.cells, part.line)
         self._along_sides(density, own, known)
@@ -246,18 +251,24 @@ class Division:
         for part in (self._surface.on_facets(rows), *self._surface.on_pairs(rows)):
             motion.add(*part)
 
-    def _between(self, density: Field, *, moving: bool) -> Iterator[_Between]:
-        """Cells between walls, and how a density is integrated there; ``moving``: in any shape."""
-        space = self.space
-        step = max(1, _BATCH // (_POINTS * (len(self.candidates) + density.components + 9)))
+    def _between(
+        self, densities: Sequence[Field], *, moving: bool, lines: bool = True
+    ) -> Iterator[_Between]:
+        """Cells between walls, and how densities are integrated there; ``moving``: in any shape.
+
+        In 3D without their ``lines`` if they are not wanted.
+        """
+        space, count = self.space, sum(density.components for density in densities)
+        highest = max(density.highest for density in densities)
+        step = max(1, _BATCH // (_POINTS * (len(self.candidates) + count + 9)))
         cells, unsure = cells_of(self.device), self.owner < 0
         for flat in (True, False):
             chosen = np.flatnonzero(unsure & ((cells.affine & (not moving)) == flat))
-            degree = density.highest + (0 if flat else cells.dimension * (cells.degree - 1))
+            degree = highest + (0 if flat else cells.dimension * (cells.degree - 1))
             for batch in _batches(chosen, step):
                 distance = self.distance[space.dofs[batch]]
                 if cells.dimension == 3:
-                    yield _divided_cells(space, batch, distance, degree, self._parts)
+                    yield _divided_cells(space, batch, distance, degree, self._parts, lines=lines)
                     continue
                 crowded = _shared(*_nearness(space, distance, _corners(PARTS))).any(axis=1)
                 yield _cut(space, batch[~crowded], distance[~crowded], degree, PARTS)
@@ -298,7 +309,13 @@ def _of_side(
 
 
 def _divided_cells(
-    space: Lagrange, batch: np.ndarray, distance: np.ndarray, degree: int, cuts: int
+    space: Lagrange,
+    batch: np.ndarray,
+    distance: np.ndarray,
+    degree: int,
+    cuts: int,
+    *,
+    lines: bool,
 ) -> _Between:
     """Tetrahedra whose parts are divided where walls are equally near.
 
@@ -324,9 +341,13 @@ def _divided_cells(
     cell, part = np.nonzero(~single[..., 0])
     walls = at.shape[3]
     columns = [corners[part], at[cell, part], table[part]]
-    pieces, between = least_of(np.concatenate(columns, axis=2), slice(3, 3 + walls), EQUAL)
+    pieces, between = least_of(
+        np.concatenate(columns, axis=2), slice(3, 3 + walls), EQUAL, lines=lines
+    )
     amount = pieces.size[:, None] * amounts(pieces.corners[..., :3])
     np.add.at(out, (cell[pieces.of], pieces.owner), amount)
+    if not lines:
+        return _Between(batch, smooth.points, out, None)
     points, weights = quadrature(2, degree + 1)
     places = np.column_stack([1 - points.sum(axis=1), points]) @ between.corners
     line = _Line(

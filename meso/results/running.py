@@ -44,6 +44,8 @@ if TYPE_CHECKING:  # models that a case does not ask for are not loaded
     from meso.evidence.adapting import Adaptivity
     from meso.flow.bounds import Bounds
 
+#: What gradients of the current make, whose integrals walls have.
+_LOCAL = ("orbital_density", "spin_density")
 Progress = Callable[[str], None]
 
 
@@ -162,7 +164,8 @@ def run(
             flow, evidence = _solve(case, build, comm, clock, earlier, terms, gradients)
             flow, part = _densities(case, diffusions.get(id(flow.device)), flow, clock, gradients)
         with clock.phase("orbital", "vorticity and orbital density"):
-            fields, moments, spins = fields_of(case, flow, derived)
+            fields = fields_of(case, flow, derived)
+            moments, spins = _moments_of(flow, fields)
         if part is not None:
             fields |= part.fields | _totals(part, fields)
         found = corners.extrema_of(flow, fields)
@@ -390,28 +393,30 @@ def _totals(part: report.Part, fields: dict[str, Field]) -> dict[str, Field]:
     return report.totals(part, fields)
 
 
-def fields_of(
-    case: Case, flow: Flow, own: Mapping[str, Derived]
-) -> tuple[dict[str, Field], tuple[EdgeMoment, ...], tuple[EdgeMoment, ...]]:
-    """Fields that follow from a flow, and the orbital moments and spins of its walls."""
+def fields_of(case: Case, flow: Flow, own: Mapping[str, Derived]) -> dict[str, Field]:
+    """Fields that follow from a flow."""
     fields = dict(flow.fields)
-    moments: dict[str, tuple[EdgeMoment, ...]] = {"orbital_density": (), "spin_density": ()}
     # Potential flow has no vorticity, unless somebody wants to see that; but it has shear.
     asked = set(case.output.fields or ())
-    if case.flow.viscous or {"vorticity", *moments} & asked:
+    if case.flow.viscous or {"vorticity", *_LOCAL} & asked:
         fields["vorticity"] = vorticity(flow)
         for name, density in (("orbital", orbital_density), ("spin", spin_density)):
             if couplings(flow, name) is not None:
-                found = fields[f"{name}_density"] = density(flow, fields["vorticity"])
-                moments[found.name] = tuple(edge_moments(flow, found))
-    if flow.swarm is not None:
-        from meso.observables import circulation
-
-        moments = circulation.moments(flow)
+                fields[f"{name}_density"] = density(flow, fields["vorticity"])
     for name, of in {**TABLE, **own}.items():
         if of.expression is not None and (name in own or name in asked):
             fields[name] = derive(flow, name, of)
-    return fields, moments["orbital_density"], moments["spin_density"]
+    return fields
+
+
+def _moments_of(flow: Flow, fields: Mapping[str, Field]) -> list[tuple[EdgeMoment, ...]]:
+    """Orbital moments and spins of the walls of a flow."""
+    if flow.swarm is not None:
+        from meso.observables import circulation
+
+        found = circulation.moments(flow)
+        return [found[name] for name in _LOCAL]
+    return [tuple(edge_moments(flow, fields[name])) if name in fields else () for name in _LOCAL]
 
 
 def _warnings(
