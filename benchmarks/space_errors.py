@@ -5,8 +5,8 @@
 
 Films, bars with a step, L-shaped bars and crossings, two materials, one-way and (for Ohm's law)
 two-way, several meshes each, degree 2. "True" is the difference from degree 3 with cells of half
-the size of the finest mesh. Numbers that are below 1e-4 of the largest of their kind are left out: they
-are zero by symmetry. With the processor time of the estimate over that of the run.
+the size of the finest mesh. Numbers below 1e-4 of the largest of their kind, zero by symmetry, are
+left out. "cost" is the processor time of the estimate over that of the run.
 """
 
 from __future__ import annotations
