@@ -224,7 +224,7 @@ def errors() -> dict[str, list[float]]:
         }
     )
     found = meso.run(case).mesh_errors
-    return {name: [found[name]] for name in found if "length" not in name}
+    return {name: [found[name]] for name in found if "moment_" in name or "current" in name}
 
 
 CASES = {"layers": layers, "wire": wire, "ribbons": ribbons, "errors": errors}
