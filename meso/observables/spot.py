@@ -202,8 +202,11 @@ def _breaks(device: Device, line: _Line) -> np.ndarray:
     enter = np.where(~still & (slope > 0), zero, -np.inf).max(axis=1)
     leave = np.where(~still & (slope < 0), zero, np.inf).min(axis=1)
     crossed = (enter < leave) & (~still | (at > -1e-9)).all(axis=1)
-    own = np.concatenate([enter[crossed], leave[crossed]]) * device.extent
-    found = np.unique(concatenated(device.comm, own))
+    own = np.array([enter[crossed], leave[crossed]]) * device.extent
+    bent = np.flatnonzero(~cells.affine[crossed])
+    for sign, ends in zip((-1.0, 1.0), own, strict=True):
+        ends[bent] = _ends(device, line, count[crossed][bent], ends[bent], sign)[0]
+    found = np.unique(concatenated(device.comm, own.ravel()))
     if not len(found):
         return found
     found = found[np.append(True, np.diff(found) > 1e-12 * device.extent)]
