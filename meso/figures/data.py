@@ -63,7 +63,7 @@ class Drawn:
         self.summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
         mesh, extrema = self.summary["mesh"], self.summary["extrema"]
         self.dimension = d = 3 if "volume_m3" in mesh else 2
-        self.nodes, columns, _ = _joined(directory / "fields", mesh["ranks"], d)
+        self.nodes, columns, _ = joined(directory / "fields", mesh["ranks"], d)
         columns = {name: where for name, where in columns.items() if name in extrema}
         self._parent = dict[str, tuple[str, str]]()
         self.columns = dict[str, slice]()
@@ -82,7 +82,7 @@ class Drawn:
         self._grids = dict[Any, Grid]()
         self.walls, self.wall_columns, self.wall_of = np.empty((0, 3, 3)), dict[str, slice](), []
         if (directory / "walls").is_dir():
-            self.walls, self.wall_columns, of = _joined(directory / "walls", mesh["ranks"], 3)
+            self.walls, self.wall_columns, of = joined(directory / "walls", mesh["ranks"], 3)
             names = read_names(directory / "walls" / "part0.vtu", "wall")
             pairs = zip(of["wall"].tolist(), of["segment"].tolist(), strict=True)
             self.wall_of = [(names[wall], segment) for wall, segment in pairs]
@@ -320,7 +320,7 @@ class Drawn:
         }
 
 
-def _joined(
+def joined(
     folder: Path, ranks: int, space: int
 ) -> tuple[np.ndarray, dict[str, slice], dict[str, np.ndarray]]:
     """Nodes of the cells of all ranks with the fields behind, columns of these, data of cells."""

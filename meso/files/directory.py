@@ -25,6 +25,8 @@ from typing import Any
 
 from meso.errors import CaseError, MesoError
 
+#: The record of a wire along its axis.
+WIRE = "wire.json"
 #: What earlier versions, which kept no list, have written, and runs that ended before theirs, by
 #: the folder.
 _UNLISTED = {
@@ -56,9 +58,9 @@ def read_record(directory: Path, record: str = "summary.json") -> dict[str, Any]
     return found if isinstance(found, dict) and "case_hash" in found else None
 
 
-def is_result(directory: Path) -> bool:
+def is_result(directory: Path, record: str = "summary.json") -> bool:
     """True for a directory that a run has left."""
-    return read_record(directory) is not None
+    return read_record(directory, record) is not None
 
 
 def check_directory(directory: Path, record: str = "summary.json") -> None:
@@ -334,7 +336,7 @@ def copy_written(directory: Path, folder: Path, leave: Sequence[str]) -> None:
 
 def _listed(folder: Path) -> Any:
     """The record of a result, of whatever kind, and its list of files; None where there is none."""
-    records = (read_record(folder, name) for name in ("summary.json", "compare.json"))
+    records = (read_record(folder, name) for name in ("summary.json", "compare.json", WIRE))
     found = next((record for record in records if record is not None), None)
     files = found and found.get("files")
     return found, files.get("written") if isinstance(files, dict) else None

@@ -8,6 +8,7 @@ from meso.discrete import memory
 from meso.discrete.cells import lagrange
 from meso.flow.kinetic import Kinetic
 from meso.flow.result import ports_of
+from meso.flow.wire import DIRECT, Wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,3 +46,18 @@ def cost(model: Kinetic) -> Cost:
     vectors = memory.moments(n * nodes, len(ports_of(model.boundaries)))
     taken = first + others + vectors
     return Cost(unknowns=n * nodes + levels, memory=taken, iterative=True)
+
+
+def cost_of_wire(model: Wire) -> Cost:
+    """The cost of one parity of a wire, of both bounds in turn; all ranks call this."""
+    nodal, device = lagrange(model.device, model.order), model.device
+    nodes, n = nodal.index_map.size_global, 1
+    if model.harmonics is not None:
+        n = model.basis.odd.count
+    p = len(nodal.points)
+    if nodes * n <= DIRECT:
+        each = n * nodal.outer.stop
+        taken = memory.direct(n * nodes, device.cells * each * (each + 1) / 2, 2)
+        return Cost(unknowns=n * nodes, memory=taken, iterative=False)
+    factors = 2 * memory.cholesky(nodes, 0.73 * device.cells * p * (p + 1) / 2)
+    return Cost(unknowns=n * nodes, memory=factors + memory.moments(n * nodes, 1), iterative=True)

@@ -524,3 +524,133 @@ int trace(int64_t particles, int64_t key, int64_t first, double length, int64_t 
     }
     return 0;
 }
+
+/* A cubic of each step of log s between knots with a value and a slope (2), constant outside. */
+static double tabulated(const double *table, int knots, double low, double step, double s)
+{
+    const double at = s > 0 ? (log(s) - low) / step : -1;
+    if (at <= 0)
+        return table[0];
+    const int i = (int)at;
+    if (i >= knots - 1)
+        return table[2 * (knots - 1)];
+    const double t = at - i, u = 1 - t, *f = table + 2 * i;
+    return u * u * (1 + 2 * t) * f[0] + t * t * (1 + 2 * u) * f[2] +
+           step * t * u * (u * f[1] - t * f[3]);
+}
+
+/* Where a straight path leaves a section with straight sides, of each its beginning and the way to
+   its end (4), the conductor on its left; `from` is the side that it comes from, or -1. */
+static way leave_sides(place at, int from, int count, const double *sides)
+{
+    way best = {1e300, 0, -1};
+    for (int j = 0; j < count; j++) {
+        const double *e = sides + 4 * j, rate = at.dx * e[3] - at.dy * e[2];
+        if (j == from || rate <= 0)
+            continue;
+        const double x = e[0] - at.x, y = e[1] - at.y;
+        const double length = (x * e[3] - y * e[2]) / rate, s = (x * at.dy - y * at.dx) / rate;
+        if (s > -1e-12 && s < 1 + 1e-12 && length > -BEHIND && length < best.length)
+            best = (way){length, s, j};
+    }
+    return best;
+}
+
+/* The same sums as `flights` in such a section; where paths begin the second number is the side. */
+void flights_of_sides(int64_t count, double path, double least, int64_t most, int number,
+                      const double *sides, const double *specularity, const double *table,
+                      int knots, double low, double step, const double *places,
+                      const int32_t *where, double *sums)
+{
+    const double end = table[2 * (knots - 1)];
+    for (int64_t i = 0; i < count; i++) {
+        place at = {places[4 * i], places[4 * i + 1], places[4 * i + 2], places[4 * i + 3]};
+        double length = 0, weight = 1, sum = 0, before = table[0];
+        int from = where[2 * i + 1];
+        for (int64_t walls = 0; weight * fabs(end - before) > least; walls++) {
+            const way out = leave_sides(at, from, number, sides);
+            if (out.edge < 0 || walls == most) { /* into a corner, to rounding */
+                sum += weight * (end - before);
+                break;
+            }
+            const double go = out.length > 0 ? out.length : 0;
+            length += go, at = moved(at, 0, go), from = out.edge;
+            const double after = tabulated(table, knots, low, step, length / path);
+            sum += weight * (after - before);
+            before = after, weight *= specularity[from];
+            const double *e = sides + 4 * from, square = e[2] * e[2] + e[3] * e[3];
+            const double across = 2 * (at.dx * e[3] - at.dy * e[2]) / square;
+            at.dx -= across * e[3], at.dy += across * e[2];
+        }
+        sums[i] = sum;
+    }
+}
+
+/* Sums over straight paths that walls reflect as mirrors: of w (F(s') - F(s)), from each wall at s
+   to the next one at s', where w is the product of the specularities so far and F a table over
+   the logarithm of lengths in units of the mean free path. Cells and facets as for `trace`; of
+   each path place and direction (4), cell and edge that it comes from or -1 (2). Ends where less
+   than `least` is left; after `most` walls all that is left counts. */
+void flights(int64_t count, double path, double least, int64_t most, const double *vertices,
+             const int32_t *behind, const int32_t *bent, const double *controls, int degree,
+             const double *specularity, const double *table, int knots, double low, double step,
+             const double *places, const int32_t *where, double *sums)
+{
+    const double end = table[2 * (knots - 1)];
+    for (int64_t i = 0; i < count; i++) {
+        place at = {places[4 * i], places[4 * i + 1], places[4 * i + 2], places[4 * i + 3]};
+        int32_t cell = where[2 * i], entered = where[2 * i + 1];
+        double length = 0, weight = 1, sum = 0, before = table[0];
+        double off = 1e-9;
+        int stuck = 0;
+        for (int64_t walls = 0; weight * fabs(end - before) > least;) {
+            const double *v = vertices + 6 * cell;
+            const double *control = bent[cell] < 0 ? 0 : controls + 6 * (degree + 1) * bent[cell];
+            const way out = leave(at, 0, entered, v, control, degree);
+            double slope[2];
+            if (out.edge >= 0) {
+                const double go = out.length > 0 ? out.length : 0;
+                length += go, stuck = go < 1e-13 ? stuck + 1 : 0;
+                at = moved(at, 0, go);
+                if (control) {
+                    double x[2];
+                    curve(control + 2 * out.edge * (degree + 1), degree, out.s, x, slope);
+                    at.x = x[0], at.y = x[1];
+                } else {
+                    const double *p = v + 2 * ((out.edge + 1) % 3), *q = v + 2 * ((out.edge + 2) % 3);
+                    slope[0] = q[0] - p[0], slope[1] = q[1] - p[1];
+                }
+                const int32_t next = behind[3 * cell + out.edge];
+                entered = out.edge;
+                if (next >= 0) {
+                    cell = next / 3, entered = next % 3;
+                } else {
+                    const double after = tabulated(table, knots, low, step, length / path);
+                    sum += weight * (after - before);
+                    before = after, weight *= specularity[-1 - next];
+                    if (++walls == most) {
+                        sum += weight * (end - before);
+                        break;
+                    }
+                    const double norm = 1 / sqrt(slope[0] * slope[0] + slope[1] * slope[1]);
+                    const double tx = slope[0] * norm, ty = slope[1] * norm;
+                    const double along = at.dx * tx + at.dy * ty;
+                    const double inwards = fabs(at.dy * tx - at.dx * ty);
+                    at.dx = along * tx - inwards * ty, at.dy = along * ty + inwards * tx;
+                    const double unity = 1.5 - 0.5 * (at.dx * at.dx + at.dy * at.dy);
+                    at.dx *= unity, at.dy *= unity;
+                }
+            }
+            if (out.edge < 0 || stuck >= STUCK) { /* off a corner, or off a curved edge */
+                at.x += off * ((v[0] + v[2] + v[4]) / 3 - at.x);
+                at.y += off * ((v[1] + v[3] + v[5]) / 3 - at.y);
+                entered = -1, stuck = 0, off *= 4;
+                if (off > 0.1) { /* along an edge that bends, to rounding: into a wall */
+                    sum += weight * (end - before);
+                    break;
+                }
+            }
+        }
+        sums[i] = sum;
+    }
+}

@@ -34,6 +34,12 @@ int trace(int64_t, int64_t, int64_t, double, int64_t,
           const double *, const int32_t *, const double *, const int32_t *, const double *,
           const int32_t *, const int32_t *, int, const double *, int, int, double *, double *,
           int32_t *, double *, double *, int64_t *, double, int64_t *);
+void flights(int64_t, double, double, int64_t, const double *, const int32_t *, const int32_t *,
+             const double *, int, const double *, const double *, int, double, double,
+             const double *, const int32_t *, double *);
+void flights_of_sides(int64_t, double, double, int64_t, int, const double *, const double *,
+                      const double *, int, double, double, const double *, const int32_t *,
+                      double *);
 """
 #: Tallies are integers in this unit.
 UNIT = 2.0**32
@@ -46,7 +52,8 @@ _STRAIGHT = 1e-11
 
 
 @cache
-def _kernel() -> Any:
+def kernel() -> Any:
+    """The compiled functions."""
     found = library("particles", _HEADER, Path(__file__).with_name("particles.c").read_text())
     found.prepare()
     return found
@@ -398,7 +405,7 @@ class Tracer:
         line: Phases | Sphere | None = None,
         backwards: bool = False,
     ) -> None:
-        self.offsets, self._trace = offsets, _kernel().trace
+        self.offsets, self._trace = offsets, kernel().trace
         terms = max(len(each.series) for each in carriers)
         series = np.zeros((len(carriers), terms))
         for row, each in zip(series, carriers, strict=True):

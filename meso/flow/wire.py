@@ -50,6 +50,7 @@ from meso.flow.angular import Moments
 from meso.flow.basis import Tabulated
 from meso.flow.blocks import PAIRED, blocks, over_ranks
 from meso.flow.discretisation import Discretisation
+from meso.flow.flights import Flights
 from meso.flow.kinetic import SMOOTHEST, different, roughness
 from meso.flow.kronecker import Boundary, Kronecker, half_range_terms, sampled, scalar_matrices
 from meso.flow.sphere import Axial
@@ -154,6 +155,8 @@ class WireFlow:
         bulk: Integral of sigma over the section, S m: I/E without walls.
         moments: Odd moments over the field, A/(V m), of which J_z is the first.
         evidence: How the solution was found.
+        free: Whether J_z is that of free flights (:mod:`.flights`), as it is at walls; harmonics
+            lack something there.
     """
 
     model: str
@@ -169,6 +172,7 @@ class WireFlow:
     bulk: float
     moments: Field
     evidence: dict[str, Any] = dataclasses.field(default_factory=dict)
+    free: bool = False
 
     @property
     def kinetic(self) -> bool:
@@ -189,6 +193,13 @@ class WireFlow:
         function.x.array[:] = own.data.x.array * (field / self.field)
         density = dataclasses.replace(own, data=function)
         return dataclasses.replace(self, field=field, current_density=density)
+
+    def flying(self, flights: Flights, order: int) -> WireFlow:
+        """The same with J_z of degree k by free flights."""
+        drude = self.bulk * self.field / self.device.measure
+        nodal = flights.density(order) * drude
+        density = continuous("current_density_z", "A/m^2", self.device, order, nodal)
+        return dataclasses.replace(self, current_density=density, order=order, free=True)
 
 
 class Wire:

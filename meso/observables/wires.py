@@ -159,6 +159,9 @@ def _at_wall(
     assert isinstance(law, Wall)
     facets = flow.device.facets_on(name)
     geometry = facet_geometry(cells, facets.cell, facets.local, at, weights)
+    if flow.free:
+        current = on_facets(flow.current_density, geometry)[..., 0]
+        return facets, geometry, np.zeros_like(current) if lacking else current
     u, n = on_facets(flow.moments, geometry), geometry.normal
     flat = u.reshape(-1, u.shape[-1])
     added = wall_currents(flow, roughness(law), n.reshape(-1, 2), flat).reshape(u.shape[:2])

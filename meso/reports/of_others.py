@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from meso.constants import HBAR
 from meso.files.headline import headline_of
 from meso.files.readable import length_scale, scale, split_unit, suffix
 from meso.reports.markup import (
@@ -25,7 +26,7 @@ from meso.reports.markup import (
     warnings,
     with_unit,
 )
-from meso.reports.papers import method
+from meso.reports.papers import method, method_of_wire
 from meso.reports.parts import (
     citations,
     figures,
@@ -54,11 +55,12 @@ def _page(
     whole: Mapping[str, Any],
     name: str,
     models: Sequence[str] = (),
+    words: Sequence[str] = (),
 ) -> str:
     """The parts of one kind, then those that all have."""
     tables = [read_case(text) for key, text in case.items() if text and key.endswith(".toml)")]
-    words: list[str] = []
-    for table in tables:
+    words = list(words)
+    for table in () if words else tables:
         written = {"extrema": table.get("output", {}).get("fields", [])}
         channels = {"spin", "orbital"} & table.get("angular_momentum", {}).keys()
         written |= {"angular_momentum": True} if channels else {}
@@ -301,6 +303,43 @@ def sensitivity(folder: Path, case: Files) -> str:
     return _page(title, "sensitivity", parts, case, found, "sensitivity.json")
 
 
+# --- wires
+
+
+def wire(folder: Path, case: Files) -> str:
+    """The current along a wire, and the moments of its walls."""
+    found = _read(folder, "wire.json")
+    toml = (folder / "case.toml").read_text(encoding="utf-8")
+    case = case or {"The case, with all defaults (case.toml)": toml}
+    rows = [
+        ["current", with_unit(found["current_A"], "A"), with_unit(found["current_error_A"], "A")],
+        ["field", with_unit(found["field_V_per_m"], "V_per_m"), ""],
+        ["conductivity over bulk", found["conductivity_over_bulk"]]
+        + [found["conductivity_over_bulk_error"]],
+        ["resistance per metre", with_unit(found["resistance_per_length_ohm_per_m"], "ohm"), ""],
+    ]
+    bounds = {key: with_unit(value, "S_m") for key, value in found.get("bounds", {}).items()}
+    moments = {
+        f"{m['wall']} {i + 1}": {
+            "length_m": m["length_m"],
+            "orbital_moment_hbar_per_m": m["orbital_moment_hbar_per_m"],
+            "orbital_moment_error_hbar_per_m": m["orbital_moment_error_J_s_per_m"] / HBAR,
+        }
+        for i, m in enumerate(found["edge_moments"])
+    }
+    drawn = sorted((folder / "figures").glob("*.png"))
+    parts: Parts = [
+        ("", [grid(["", "value", "error"], rows), warnings(found["warnings"])]),
+        ("Figures", list(pictures(drawn))),
+        ("Bounds of current over field", [facts(bounds)] if bounds else []),
+        ("Moments of the walls", [quantities(moments, "wall")] if moments else []),
+        ("Solution", record({"mesh": found["mesh"], "solver": found["solver"]})),
+    ]
+    title = str(found["title"] or Path(found["mesh"]["file"]).stem)
+    words = method_of_wire(found)
+    return _page(title, "wire along z", parts, case, found, "wire.json", words=words)
+
+
 #: By the record that tells the kind of a directory.
 KINDS = {
     "sweep.json": sweep,
@@ -308,4 +347,5 @@ KINDS = {
     "fit.json": fit,
     "design.json": design,
     "sensitivity.json": sensitivity,
+    "wire.json": wire,
 }

@@ -22,6 +22,11 @@ PAPERS = {
         "Orbital diffusion, polarization and swapping in centrosymmetric metals",
         "Physical Review Letters 134, 026303 (2025)",
     ),
+    "Chambers 1950": (
+        "R. G. Chambers",
+        "The conductivity of thin wires in a magnetic field",
+        "Proceedings of the Royal Society A 202, 378 (1950)",
+    ),
     "DOLFINx": (
         "I. A. Baratta et al.",
         "DOLFINx: the next generation FEniCS problem solving environment",
@@ -51,6 +56,26 @@ _MODELS = {
     " carriers fly, collide, and meet walls and contacts. There is no discretisation of angles;"
     " every number has a statistical error.",
 }
+
+
+_WIRES = {
+    "hydrodynamic": "The hydrodynamic model of a wire along z: (1/σ) J_z − div((l²/σ) ∇J_z) = E,"
+    " with slip at the walls.",
+    "kinetic": "The linear Boltzmann equation in the section of a wire along z, on a Fermi sphere,"
+    " expanded in spherical harmonics that are odd in v_z; from the odd ones and the even ones come"
+    " a lower and an upper bound of the current.",
+}
+#: Added where it is how the numbers were found.
+FREE_FLIGHTS = (
+    "Current and moments are those of free flights from wall to wall, which are exact where all"
+    " carriers scatter alike in all directions [Chambers 1950]."
+)
+
+
+def method_of_wire(summary: Mapping[str, Any]) -> list[str]:
+    """The equations of a wire along its axis, in words."""
+    free = [FREE_FLIGHTS] if summary["free_flights"] else []
+    return [_WIRES[summary["model"]], *free]
 
 
 def method(summary: Mapping[str, Any], case: Mapping[str, Any]) -> list[str]:

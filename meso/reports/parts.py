@@ -32,6 +32,7 @@ _GIVEN = "given in the case file"
 _CAPTIONS = {
     "current": "Current density. Lines follow the current, heavier where it is larger; contacts"
     " are shown with their potentials and currents, and walls by their names",
+    "current_density_z": "Current density along z over the section of the wire",
     "potential": "Potential, with lines of equal potential",
     "orbital_density": "Orbital density, in multiples of ħ",
     "vorticity": "Vorticity of the flow of carriers",

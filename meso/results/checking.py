@@ -59,7 +59,9 @@ def report(
         what = f"decay lengths {decay} nm" if decay else "no decay length: nothing relaxes"
         lines.append(f"  angular momentum {names}: {what}")
     lines += ["", mesh_quality(device)]
-    if case.flow.kinetic and not case.flow.along:
+    if case.flow.along:
+        lines.append(_cost_of_wire(case, device))
+    elif case.flow.kinetic:
         lines.append(_cost(case, device))
     lines += [f"  warning: {text}" for text in found] or ["  nothing wrong found"]
     return "\n".join(lines)
@@ -140,6 +142,40 @@ def _cost(case: Case, device: Device) -> str:
             f" about {taken.memory / 1e9:.2g} GB, {how} solver"
         )
     if auto:
+        lines.append('"auto" takes as few of these as flow.tolerance wants')
+    return "  solution  " + "\n            ".join(lines)
+
+
+def _cost_of_wire(case: Case, device: Device) -> str:
+    """What J_z takes, with most harmonics, and whether free flights give it."""
+    from meso.evidence.wires import BOUNDING, FIRST, LAST
+    from meso.flow.cost import cost_of_wire
+    from meso.flow.flights import uniform
+    from meso.flow.wire import Wire
+
+    materials = case.region_materials
+    numbers: tuple[Any, ...] = (case.flow.harmonics,)
+    free = case.flow.kinetic and uniform(device, materials) is not None
+    if case.flow.harmonics == "auto":
+        numbers = (BOUNDING,) if free else (FIRST, 4 * FIRST, LAST)
+    lines = []
+    for number in numbers if case.flow.kinetic else (None,):
+        model = Wire(
+            device,
+            materials=materials,
+            boundaries=case.boundaries,
+            harmonics=None if number is None else int(number),
+            order=case.flow.degree_on(device),
+        )
+        taken, many = cost_of_wire(model), "J_z" if number is None else f"{number} harmonics"
+        how = "iterative" if taken.iterative else "direct"
+        lines.append(
+            f"{many} of degree {model.order}: {taken.unknowns} unknowns,"
+            f" about {taken.memory / 1e9:.2g} GB, {how} solver"
+        )
+    if free:
+        lines.append("these are for bounds; current and moments are those of free flights")
+    elif case.flow.harmonics == "auto":
         lines.append('"auto" takes as few of these as flow.tolerance wants')
     return "  solution  " + "\n            ".join(lines)
 

@@ -19,7 +19,7 @@ from meso.discrete.fields import cellwise
 from meso.discrete.sampling import probe_points, sample
 from meso.equations.derived import TABLE, component
 from meso.errors import CaseError, MesoError
-from meso.files.directory import copy_written, hold, is_result, new_result, replace_file
+from meso.files.directory import WIRE, copy_written, hold, is_result, new_result, replace_file
 from meso.files.naming import file_names
 from meso.files.vtu import write_pvd
 from meso.geometry import gmsh_process
@@ -106,6 +106,10 @@ def redraw(directory: Path, look: Figures | None = None) -> list[Path]:
     """Draw the pictures of a result directory again, in one process, as its case says or so."""
     from meso.figures import draw
 
+    if is_result(directory, WIRE):
+        from meso.results.wires import redraw_wire
+
+        return redraw_wire(directory, look)
     with hold(directory):
         if not is_result(directory):
             raise CaseError(f"{directory}: no result directory (no summary.json of a run in it)")

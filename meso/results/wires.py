@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from meso.case import Case
+from meso.case import Case, Figures
 from meso.compiled import announced
 from meso.constants import HBAR
 from meso.device import Device
@@ -19,19 +19,18 @@ from meso.discrete.cells import cells_of
 from meso.discrete.fields import Field
 from meso.errors import CaseError
 from meso.evidence.wires import WireConvergence, converge_wire
-from meso.files.directory import new_result
+from meso.files.directory import WIRE as RECORD
+from meso.files.directory import copy_written, hold, new_result
 from meso.files.vtu import vtk_nodes, write_pvd, write_vtu
+from meso.flow.flights import Flights, uniform
 from meso.flow.wire import Wire, WireFlow
-from meso.mpi import concatenated, failing_together, on_root, together
+from meso.mpi import failing_together, on_root, together
 from meso.observables.accumulation import EdgeMoment
 from meso.observables.wires import along_walls_of, orbital_density, vorticity
+from meso.reports import NAME as REPORT
+from meso.reports import write_report
 from meso.results.running import build_device, check_fit, located
 from meso.results.summary import versions
-
-#: What makes a directory the result of a wire.
-RECORD = "wire.json"
-#: Pixels of the picture along a side of the box.
-PIXELS = 400
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,6 +94,7 @@ class WireResult:
             "model": flow.model,
             "order": flow.order,
             "harmonics": flow.harmonics,
+            "free_flights": flow.free,
             "mesh": {
                 "file": self.case.geometry.file.name,
                 "cells": device.cells,
@@ -110,6 +110,7 @@ class WireResult:
             "conductivity_over_bulk": self.relative_conductivity,
             "conductivity_over_bulk_error": self.relative_conductivity * relative,
             "resistance_per_length_ohm_per_m": 1 / self.conductance,
+            "walls": [piece.boundary for piece in device.pieces],
             "edge_moments": [
                 {
                     "wall": m.wall,
@@ -131,6 +132,8 @@ class WireResult:
         """The numbers for a terminal."""
         flow, error = self.flow, self.conductance_error / self.conductance
         many = "" if flow.harmonics is None else f", {flow.harmonics} harmonics"
+        if flow.free:
+            many = f", free flights of degree {flow.order}, bounds of{many[1:]}"
         lines = [
             self.case.title or self.case.geometry.file.name,
             f"  wire along z, {flow.model}{many}, {flow.device.cells} cells",
@@ -148,11 +151,10 @@ class WireResult:
         return "\n".join(lines)
 
     def save(self, directory: Path, *, figures: bool = True) -> None:
-        """Write wire.json, case.toml, walls.csv, fields.pvd and a picture; all ranks call this."""
+        """Write wire.json, walls.csv, fields.pvd, pictures, a report; all ranks call this."""
         comm, summary, walls = self.flow.device.comm, self.summary(), along_walls_of(self.flow)
         units = {"s": "s_m", "x": "x_m", "y": "y_m", "J_z": "current_density_z_A_per_m2"}
         final, fields = directory.resolve(), self.fields
-        pixels = self._sampled() if figures else None
         with failing_together(comm), new_result(directory, comm, record=RECORD) as folder:
 
             def write() -> None:
@@ -164,32 +166,35 @@ class WireResult:
                 np.savetxt(path, rows, delimiter=",", header=header, comments="", fmt="%.15g")
                 (folder / "fields").mkdir()
                 write_pvd(folder / "fields.pvd", [f"fields/part{i}.vtu" for i in range(comm.size)])
-                if pixels is not None:
-                    from meso.figures.wires import draw_wire
-
-                    (folder / "figures").mkdir()
-                    path = folder / "figures" / "current_density_z.png"
-                    draw_wire(path, self.case.title, *pixels, self.case.figures)
                 record = json.dumps({**summary, "files": {}}, indent=2) + "\n"
                 (folder / RECORD).write_text(record, encoding="utf-8")
 
             on_root(comm, write)
             part = folder / "fields" / f"part{comm.rank}.vtu"
             together(comm, lambda: _write_fields(self.flow.device, fields, part))
+            on_root(comm, lambda: _complete(folder, self.case.figures if figures else None))
 
-    def _sampled(self) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-        """J_z on a grid over the box of the section, the same on every rank."""
-        device = self.flow.device
-        corners = concatenated(device.comm, device.mesh.geometry.x[:, :2])
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        count = np.ceil(PIXELS * (high - low) / (high - low).max()).astype(int)
-        x, y = (
-            lo + (np.arange(n) + 0.5) / n * (hi - lo)
-            for lo, hi, n in zip(low, high, count, strict=True)
-        )
-        points = np.stack(np.meshgrid(x, y), axis=-1)
-        values = device.sample(self.flow.current_density.function(), points.reshape(-1, 2))
-        return (x, y), values.reshape(points.shape[:2])
+
+def _complete(folder: Path, look: Figures | None) -> list[Path]:
+    """Pictures, unless nobody wants any, and the report, from what is in a folder."""
+    drawn = []
+    if look is not None:
+        from meso.figures.wires import draw_wire
+
+        drawn = draw_wire(folder, look)
+    write_report(folder)
+    return drawn
+
+
+def redraw_wire(directory: Path, look: Figures | None = None) -> list[Path]:
+    """Draw the pictures of a wire's directory again, in one process, as its case says or so."""
+    with hold(directory, record=RECORD), new_result(directory, record=RECORD) as folder:
+        copy_written(directory, folder, leave=("figures", RECORD, REPORT))
+        text = (directory / RECORD).read_text(encoding="utf-8")
+        (folder / RECORD).write_text(text, encoding="utf-8")
+        own = Case.load(folder / "case.toml").figures if look is None else look
+        drawn = [path.relative_to(folder) for path in _complete(folder, own)]
+    return [directory / path for path in drawn]
 
 
 def _write_fields(device: Device, fields: Mapping[str, Field], path: Path) -> None:
@@ -261,7 +266,13 @@ def _converged(case: Case, device: Device, progress: Callable[[str], None]) -> W
 
     harmonics = case.flow.harmonics if case.flow.kinetic else None
     assert case.flow.tolerance is not None
-    return converge_wire(solve, case.flow.degree_on(device), harmonics, case.flow.tolerance)
+    flights = None
+    if harmonics is not None and (material := uniform(device, case.region_materials)):
+        progress("tracing free flights")
+        path = float(material.mean_free_path)  # type: ignore[arg-type]
+        flights = Flights(device, case.boundaries, path, case.flow.tolerance)
+    degree = case.flow.degree_on(device)
+    return converge_wire(solve, degree, harmonics, case.flow.tolerance, flights)
 
 
 def _result(case: Case, found: WireConvergence) -> WireResult:

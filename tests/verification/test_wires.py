@@ -7,6 +7,8 @@ back to the wall, by quadrature over directions and the section (to 1e-11).
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from conftest import mesh_file
 
 import meso
 from meso import Case, CaseError, Device, Material, Wall
+from meso.cli import main
 from meso.exact import RoundWire
 from meso.exact_kinetic import KineticFilm
 from meso.flow import Wire
@@ -108,19 +111,63 @@ def agrees(found, current: float, moment: float) -> None:
         assert abs(piece.moment - moment * SIGMA * FIELD) < piece.error
 
 
-@pytest.mark.parametrize(("path", "current", "moment"), EXACT[1:2])
+@pytest.mark.parametrize(("path", "current", "moment"), EXACT)
 def test_square(square, section, path, current, moment):
-    found = meso.wire(kinetic(square, path, 8), device=section)
+    found = meso.wire(kinetic(square, path, "auto"), device=section)
+    agrees(found, current, moment)
+    assert found.flow.free
+    assert found.conductance_error < 2e-4 * found.conductance
+    assert found.relative_conductivity == pytest.approx(current, rel=1e-5)
+    for piece in found.edge_moments:
+        assert piece.error < 1e-3 * piece.moment
+        assert piece.moment == pytest.approx(moment * SIGMA * FIELD, rel=2e-4)
+    assert found.current == found.conductance * FIELD
+
+
+def dingle(radius: float, path: float, p: float) -> float:
+    """I/(sigma E pi R^2) of R. B. Dingle: chords D at distances b R from the axis."""
+    b, weight = np.polynomial.legendre.leggauss(80)
+    chord = 2 * radius * np.sqrt(1 - ((b + 1) / 2) ** 2) / path
+    t = np.arange(-20, 20, 0.05)
+
+    def lost(s: np.ndarray) -> np.ndarray:
+        """Ki_3 - Ki_5 of Bickley."""
+        return 0.025 * np.exp(-s[:, None] * np.cosh(t)) @ (np.cosh(t) ** -3.0 - np.cosh(t) ** -5.0)
+
+    total = sum(p**k * (lost(k * chord) - lost((k + 1) * chord)) for k in range(40))
+    return 1 - 3 * path / (np.pi * radius) * (1 - p) * float(weight @ total)
+
+
+def test_round_wire_by_free_flights(tmp_path):
+    drawn(tmp_path, DISC.replace("0.1", "0.25"), 1)
+    tables = kinetic(tmp_path / "section.geo", 0.5, "auto", 0.5, tolerance=1e-2).to_dict()
+    tables["boundaries"] = {"wall": tables["boundaries"]["wall"]}
+    found = meso.wire(Case.from_dict(tables | {"mesh": {"size": 0.25}}))
+    exact = dingle(0.5, 0.5, 0.5)
+    assert found.relative_conductivity == pytest.approx(exact, rel=1e-4)
+    assert abs(found.relative_conductivity - exact) < found.conductance_error
+
+
+def without_flights(mesh: Path, path: float, harmonics: int, p: float = 0.0) -> Case:
+    """As if carriers did not all scatter alike."""
+    tables = kinetic(mesh, path, harmonics, p).to_dict()
+    tables["materials"]["m"]["scattering"] = {"gamma3": 1 + 1e-9}
+    return Case.from_dict(tables)
+
+
+def test_square_by_harmonics(square, section):
+    path, current, moment = EXACT[1]
+    found = meso.wire(without_flights(square, path, 8), device=section)
+    assert not found.flow.free
     agrees(found, current, moment)
     assert found.conductance_error < 1.5e-2 * found.conductance
     assert all(piece.error < 0.05 * piece.moment for piece in found.edge_moments)
-    assert found.current == found.conductance * FIELD
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(("path", "current", "moment"), EXACT)
 def test_square_many_harmonics(square, section, path, current, moment):
-    found = meso.wire(kinetic(square, path, 32), device=section)
+    found = meso.wire(without_flights(square, path, 32), device=section)
     agrees(found, current, moment)
     assert found.relative_conductivity == pytest.approx(current, rel=3e-4)
     for piece in found.edge_moments:
@@ -128,6 +175,22 @@ def test_square_many_harmonics(square, section, path, current, moment):
         # Where cells at walls are half a mean free path, they limit moments: the error tells.
         if path >= 1:
             assert piece.moment == pytest.approx(moment * SIGMA * FIELD, rel=4e-3)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("section", "count"), [("rectangle", 40), ("disc", 4)])
+def test_coverage(section, count):
+    """The table of docs/verification.md: estimates cover 95 % of drawn wires."""
+    script = Path(__file__).parents[2] / "benchmarks" / "wire_errors.py"
+    options = ["--seed", "1", "--count", str(count), "--section", section]
+    done = subprocess.run([sys.executable, script, *options], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if "covered" in line]
+    for line in lines:
+        covered, of = (int(word) for word in line.split() if word.isdigit())
+        assert of == count
+        assert covered >= 0.95 * count, line
+    assert len(lines) == 2
 
 
 @pytest.mark.parametrize("p", [0.0, 0.5])
@@ -194,7 +257,25 @@ def test_given_current_and_files(square, section, tmp_path):
     assert record["current_A"] == found.current
     rows = np.genfromtxt(tmp_path / "out" / "walls.csv", delimiter=",", names=True)
     assert rows["current_density_z_A_per_m2"].max() < SIGMA * found.field / 2
-    assert (tmp_path / "out" / "figures" / "current_density_z.png").stat().st_size > 10_000
+    names = ("current_density_z.png", "edges.png")
+    drawn = [tmp_path / "out" / "figures" / name for name in names]
+    before = [path.read_bytes() for path in drawn]
+    assert all(len(each) > 10_000 for each in before)
+    for path in drawn:
+        path.unlink()
+    assert main(["plot", str(tmp_path / "out")]) == 0
+    assert [path.read_bytes() for path in drawn] == before
+    text = (tmp_path / "out" / "report.html").read_text()
+    assert "Bounds of current over field" in text
+    assert "Chambers" in text
+
+
+def test_check_tells_the_cost(square, tmp_path, capsys):
+    (tmp_path / "wire.toml").write_text(kinetic(square, 0.5, "auto").to_toml())
+    assert main(["check", str(tmp_path / "wire.toml")]) == 0
+    out = capsys.readouterr().out
+    assert "8 harmonics of degree 3: " in out
+    assert "those of free flights" in out
 
 
 @pytest.mark.parametrize(
