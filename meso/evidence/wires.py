@@ -42,7 +42,7 @@ FIRST, LAST = 4, 64
 BOUNDING = 8
 #: What an error of moments is of what the last degree of J_z by free flights changes, for each
 #: length of wall, and of what the one before changes: two degrees may err by the same.
-DEGREE, BEFORE = 1.5, 0.5
+DEGREE, BEFORE = 2.0, 0.5
 #: Highest degree of J_z by free flights, and points on a facet at most.
 HIGHEST, POINTS = 7, 40
 
@@ -246,7 +246,7 @@ def _flown(
         share = flights.conductance(points)
         doubt = 2 * abs(share - before) + flights.doubt
     levels: list[Level] = []
-    for degree in range(max(1, order - 2), HIGHEST + 1):
+    for degree in range(max(2, order - 1), HIGHEST + 1):
         flown = flow.flying(flights, degree)
         pieces = tuple(wire_moments(flown))
         levels.append(Level(flow.harmonics, *bounds, _moments(flown, pieces)))

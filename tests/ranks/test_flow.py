@@ -13,6 +13,7 @@ from conftest import GEOMETRIES, draw, material, solve, thorough
 from launching import launch
 from mpi4py import MPI
 
+import meso
 from meso import Case, Contact, Device, MesoError, Periodic, Profile, Wall, run
 from meso.flow import Hydrodynamic, Kinetic, Ohmic, Wire, conductance_bounds
 from meso.gradients import shape_gradient
@@ -278,6 +279,37 @@ def section() -> dict[str, list]:
     return {"conductance": [flow.conductance, flow.upper, flow.bulk]}
 
 
+def along_z() -> dict[str, list]:
+    """A section with curved walls by free flights and its bounds; one by harmonics."""
+    out: dict[str, list] = {}
+    for alike in (True, False):
+        scattering = {} if alike else {"scattering": {"gamma3": 1.1}}
+        matter = {"carriers": "3d", "conductivity": "2e6 S/m", "mean_free_path": "60 nm"}
+        tables = {
+            "geometry": {"file": str(GEOMETRIES / "annulus.geo"), "length_unit": "nm"},
+            "mesh": {"size": "60 nm", "wall_size": "60 nm"},
+            "materials": {"m": matter | {"fermi_energy": "5 eV"} | scattering},
+            "boundaries": {
+                name: {"wall": {"specularity": p}}
+                for name, p in zip(
+                    ("source", "drain", "inner", "outer"), (0, 0.1, 0, 0.4), strict=True
+                )
+            },
+            "flow": {"along": "z", "field": "1e5 V/m", "model": "kinetic", "harmonics": 4},
+        }
+        tables["regions"] = {"metal": "m"}
+        tables["flow"]["tolerance"] = 0.05
+        tables["geometry"]["parameters"] = {"angle": 120}
+        found = meso.wire(Case.from_dict(tables))
+        assert found.flow.free == alike
+        numbers = {
+            "current": [found.current, *found.bounds],
+            "moments": [x for m in found.edge_moments for x in (m.moment, m.error)],
+        }
+        out |= {f"{key} {alike}": value for key, value in numbers.items()}
+    return out
+
+
 def derivatives() -> dict[str, list]:
     """Adjoint, motion of the drawing and shape gradient; a channel with rounded corners."""
     sizes = {"width": 60, "length": 120, "opening": 30, "neck": 10, "fillet": 8}
@@ -385,6 +417,7 @@ CASES = {
         reentrant_edges,
         wire,
         section,
+        along_z,
         derivatives,
         derivatives_in_3d,
     )
