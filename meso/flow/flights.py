@@ -39,7 +39,7 @@ from meso.units import is_number
 #: Absolute error of integrals over angles, over what is wanted of currents and moments, and the
 #: smallest and the largest one.
 _PART, _LEAST, _LARGEST = 0.1, 1e-6, 1e-4
-#: What is left of that: the 15 points are far better than what they say.
+#: What is left of that in moments: the 15 points are far better than what they say.
 LEFT = 0.1
 #: Distance from a straight line, over the size of the device, within which a wall is straight.
 _STRAIGHT = 1e-10
@@ -292,7 +292,7 @@ class Flights:
         """What integrals over angles may leave of I/(sigma E) over the area."""
         perimeter = sum(piece.measure for piece in self.device.pieces)
         area = self.device.measure / self.path
-        return LEFT * self.tolerance * perimeter / (2 * np.pi * area)
+        return self.tolerance / 2 * perimeter / (2 * np.pi * area)
 
     @cached_property
     def maze(self) -> Maze:
