@@ -256,12 +256,14 @@ def _recovered(result: Result) -> dict[str, float]:
     if result.case.flow.estimate:  # as long as a run
         at_points = pointwise.errors(result, pointwise.recovered(result))
         out = {name: _AT_POINTS_IN_SPACE * error for name, error in at_points.items()}
-    out |= _moments(result, density)
+    out, also = out | _moments(result, density), dict[str, float]()
     if result.case.flow.estimate and result.angular_momentum is not None:
-        out |= _of_densities(result)
+        also = _of_densities(result)
+        out |= also
     for name, change in _divided(result).items() if out else ():
         if name in out:
             out[name] += _SURE * change
+    also = also if densities.is_coupled(result) else {}
     for column, value in columns.items():
         short = outputs.short(column)
         name = short.removeprefix("resistance.")
@@ -281,6 +283,9 @@ def _recovered(result: Result) -> dict[str, float]:
             left, right = (roots @ np.abs(_centred(x)) for x in (found[0].left, found[0].right))
             right = np.sqrt(driven) if found[0].right is mixes.V else right
             out[column] = float(left * right)
+        # Angular momentum acts back: what it changes, the energy of the flow does not see.
+        if column in also and out.get(column) != 0.0:
+            out[column] = max(out.get(column, 0.0), also[column])
     return out
 
 
@@ -306,10 +311,11 @@ def _of_densities(result: Result) -> dict[str, float]:
     """
     better = in_space.better(result)
     before, after = (outputs.values(r) | pointwise.further(r) for r in (result, better))
+    every = densities.is_coupled(result)
     changes = {
         name: abs(after[name] - value)
         for name, value in before.items()
-        if (_OF_DENSITIES.search(name) or _MOMENT.fullmatch(outputs.short(name)))
+        if (every or _OF_DENSITIES.search(name) or _MOMENT.fullmatch(outputs.short(name)))
         and not name.endswith(pointwise.FITTED)
     }
     largest = dict[str, float]()
