@@ -14,8 +14,8 @@ values of J and c at the nodes are held. With the slip law, and p = T^T n of the
 W the derivative of the normal along the wall. How n and W follow the nodes of a facet is found by
 differences, facet by facet.
 
-Of a kinetic flow c is taken in cells by itself, in cells at walls its mean, and what the last
-harmonics leave at walls (:mod:`meso.observables.grazing`) is added.
+Of a kinetic flow c is taken in cells by itself, for densities in cells at walls its mean, and to
+moments is added what the last harmonics leave at walls (:mod:`meso.observables.grazing`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ from meso.observables.accumulation import couplings
 from meso.observables.edges import WallValues, wall_values
 from meso.observables.grazing import CURL, wall_sensitivity
 from meso.observables.nearest import Division
-from meso.orbital import facet_nodes, near_walls, orbital_density, spin_density
+from meso.observables.within import near_walls, of_walls
+from meso.orbital import facet_nodes, orbital_density, spin_density
 from meso.sensitivities import Sensitivity
 
 #: Motion of a node of a facet over the height of its cell, for differences.
@@ -142,6 +143,7 @@ class _Work:
         rates: d T / d slip rate on facets, placed: where it varies.
         couplings: d T / d kappa in cells.
         counts: How much the moment of each piece counts, (pieces, m).
+        near: Which cells c is a mean in, of a kinetic flow, (c,).
     """
 
     def __init__(self, flow: Flow, omega: Field, channel: str) -> None:
@@ -168,6 +170,7 @@ class _Work:
         self.couplings = np.zeros(self.cells.count)
         self.placed = Placed(self.device, flow.materials)
         self.weights = self.z = np.zeros_like(self.made)
+        self.near = near_walls(flow)
 
     @property
     def made_of(self) -> bool:
@@ -177,6 +180,10 @@ class _Work:
     def weigh(self, factors: np.ndarray) -> None:
         """The weights of L in the moments, and what these have of the shape."""
         self.counts = factors.reshape(self.counts.shape)
+        if self.flow.kinetic:
+            one = np.ones(len(self.coupling)) if self.number else self.coupling
+            self.made = of_walls(self.flow, one).values
+            self.near[:] = False
         values = self.kappa[:, None, None] * self.made
         density = cellwise("L", "", self.device, self.degree, values)
         share = self.counts * (self.flow.thickness or 1.0)
@@ -371,8 +378,8 @@ class _Work:
     # -- kinetic flow --------------------------------------------------------------------------
 
     def cell_by_cell(self) -> None:
-        """C of the solution at the nodes of cells, and its mean in cells at walls."""
-        near, w = near_walls(self.flow), self.weights
+        """C of the solution at the nodes of cells, or its mean in cells at walls."""
+        near, w = self.near, self.weights
         size = self.cells.measures(np.arange(self.cells.count)) * self.length**self.device.dimension
         self.z[near] = (w.sum(axis=1) / size[:, None])[near, None]
         for batch, _ in self.cells.batches(20 * self.density.values[:1].size):

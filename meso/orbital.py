@@ -25,14 +25,14 @@ from meso.boundary import Wall
 from meso.compiled import functional
 from meso.constants import ELECTRON_CHARGE
 from meso.discrete.cells import Lagrange, cells_of, facet_points, lagrange, space
-from meso.discrete.expressions import cell_integrals, interpolated
 from meso.discrete.fields import Field, cellwise, continuous
 from meso.discrete.solvers import mass_solved
 from meso.equations.derived import TABLE
-from meso.equations.vorticity import contraction, curl
+from meso.equations.vorticity import curl
 from meso.flow.result import Flow
 from meso.observables.accumulation import EdgeMoment, couplings, edge_moments
 from meso.observables.edges import WallValues, wall_values
+from meso.observables.within import contracted, degree_of, in_cells
 
 __all__ = [
     "EdgeMoment",
@@ -50,7 +50,8 @@ def vorticity(flow: Flow) -> Field:
     The curl of the solution is projected, region by region, on continuous elements of degree
     k - 1, with the values that the slip law gives imposed at walls. Of a kinetic flow, whose
     vorticity diverges at rough walls, it is taken cell by cell, and in cells at walls its mean:
-    its integrals are right, and there is no value at a point of a wall.
+    there is no value at a point of a wall. Moments of walls are of what the means are of
+    (:mod:`meso.observables.within`).
 
     Args:
         flow: A solved flow.
@@ -103,12 +104,9 @@ def _density(flow: Flow, omega: Field, channel: str) -> Field:
         factor = (kappa * ELECTRON_CHARGE)[device.cell_region]
         return cellwise(name, unit, device, omega.degree, omega.values * factor[:, None, None])
     d, size = device.dimension, np.abs(kappa).max() or 1.0
-    kappa = np.ascontiguousarray(kappa[..., :d, :d]) / size  # nothing depends on z in 2D
-    flat = kappa.reshape(len(kappa), 1, -1)[device.cell_region]
-    entries = iter(cellwise("kappa", "", device, 0, flat).function())
-    tensor = ufl.as_tensor([[[next(entries) for _ in range(d)] for _ in range(d)] for _ in "xyz"])
-    found = contraction(flow.fields["current_density"].function(), tensor)
-    degree, values = _made(flow, found, lambda at: at.contracted(kappa))
+    part = kappa[..., :d, :d] / size  # nothing depends on z in 2D
+    found = contracted(flow, kappa / size)
+    degree, values = _made(flow, found, lambda at: at.contracted(part))
     return cellwise(name, unit, device, degree, values * size)
 
 
@@ -118,9 +116,9 @@ _AtWalls = Callable[[WallValues], np.ndarray]
 
 def _made(flow: Flow, found: Any, at_walls: _AtWalls) -> tuple[int, np.ndarray]:
     """What derivatives of J make, as :func:`vorticity`: degree, and values (c, nodes, k)."""
-    degree = max(1, flow.fields["current_density"].degree - 1)
+    degree = degree_of(flow)
     if flow.kinetic:
-        return degree, _cell_by_cell(flow, degree, found)
+        return degree, in_cells(flow, found, means=True)
     device, nodes = flow.device, lagrange(flow.device, degree)
     walls = _wall_nodes(flow, degree, at_walls, found.ufl_shape[0] if found.ufl_shape else 1)
     values = np.empty((*nodes.dofs.shape, walls[0][1].shape[1]))
@@ -129,28 +127,6 @@ def _made(flow: Flow, found: Any, at_walls: _AtWalls) -> tuple[int, np.ndarray]:
         nodal = _projection(flow, degree, region, found, *walls[region])
         values[chosen] = nodal[nodes.dofs[chosen]]
     return degree, values
-
-
-def _cell_by_cell(flow: Flow, degree: int, found: Any) -> np.ndarray:
-    """An expression in each cell, (c, nodes, k); its mean in cells that touch a wall."""
-    device, near = flow.device, near_walls(flow)
-    values = interpolated("found", "", device, degree, found).values
-    quadrature = 2 * degree + 2 * (cells_of(device).degree - 1)
-    parts = (found, ufl.as_ufl(1.0))
-    whole, size = (cell_integrals(device, part, degree=quadrature) for part in parts)
-    # A rank may have no cells.
-    values[near] = (whole.reshape(len(size), 1, values.shape[2]) / size[:, None, None])[near]
-    return values
-
-
-def near_walls(flow: Flow) -> np.ndarray:
-    """Which cells of this rank touch a wall, shape (c,)."""
-    device, nodes = flow.device, lagrange(flow.device, 1)
-    walls = [i for i, n in enumerate(device.boundaries) if isinstance(flow.boundaries.get(n), Wall)]
-    facets = device.facets.of(np.isin(device.facets.boundary, walls))
-    touched = np.zeros(nodes.nodes)
-    touched[nodes.dofs[facets.cell[:, None], nodes.on_facet[facets.local]].ravel()] = 1.0
-    return np.asarray((nodes.shared_sum(touched) > 0)[nodes.dofs].any(axis=1))
 
 
 def _wall_nodes(

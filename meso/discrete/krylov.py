@@ -14,8 +14,8 @@ from meso.errors import ConvergenceError
 
 #: A linear map of arrays, which are as :class:`Rows` says.
 Map = Callable[[np.ndarray], np.ndarray]
-#: Iterations at most.
-MOST = {PETSc.KSP.Type.CG: 2000, PETSc.KSP.Type.GMRES: 500}
+#: Iterations at most. In a magnetic field they are proportional to it (docs/design.md).
+MOST = {PETSc.KSP.Type.CG: 2000, PETSc.KSP.Type.GMRES: 2000}
 
 
 class Shell:
@@ -100,7 +100,7 @@ def iterate(
     size: Callable[[np.ndarray], float] | float | None = None,
     method: str = PETSc.KSP.Type.CG,
     restart: int = 60,
-    advice: str = 'use solver = "direct" in a strong magnetic field',
+    advice: str = 'use fewer harmonics or solver = "direct" in a strong field',
 ) -> tuple[np.ndarray, int, float]:
     """Solve A x = b, both on owned rows: x, the number of iterations and the relative residual.
 

@@ -12,6 +12,7 @@ from meso.mpi import total
 from meso.observables.edges import piece_centers
 from meso.observables.grazing import wall_moments
 from meso.observables.nearest import Division, walls_of
+from meso.observables.within import of_walls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +64,9 @@ def edge_moments(flow: Flow, density: Field, *, degree: int = 2) -> list[EdgeMom
 
     Across a ribbon this is the integral over half its width,
     hbar^2 (J_centre - J_wall) / (2 eps_F e) per length of the wall. Walls continue across
-    periodic pairs. Of a kinetic flow what its harmonics miss at walls is added
-    (:mod:`meso.observables.grazing`) to the moments that gradients of the current make.
+    periodic pairs. Of a kinetic flow moments that gradients of the current make are integrals of
+    these as they are in cells, not of their means at walls, and what its harmonics miss at walls is
+    added (:mod:`meso.observables.grazing`).
 
     Args:
         flow: A solved flow.
@@ -78,12 +80,13 @@ def edge_moments(flow: Flow, density: Field, *, degree: int = 2) -> list[EdgeMom
     walls = walls_of(flow)
     if not walls:
         return []
+    channel = {"orbital_density": "orbital", "spin_density": "spin"}.get(density.name)
+    kappa = couplings(flow, channel) if flow.kinetic and channel is not None else None
+    if kappa is not None:
+        density = of_walls(flow, kappa)
     moment = np.asarray(total(device.comm, Division(flow, degree).moments(density)))
     moment *= flow.thickness or 1.0
-    channel = {"orbital_density": "orbital", "spin_density": "spin"}.get(density.name)
-    if flow.kinetic and channel is not None:
-        kappa = couplings(flow, channel)
-        assert kappa is not None
+    if kappa is not None:
         moment += wall_moments(flow, kappa)[0]
     centers = piece_centers(device)
     return [

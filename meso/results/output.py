@@ -26,7 +26,7 @@ from meso.geometry import gmsh_process
 from meso.mpi import failing_together, on_root, together, total
 from meso.observables.edges import profile, surface
 from meso.observables.spot import seen
-from meso.orbital import near_walls
+from meso.observables.within import near_walls
 from meso.reports import NAME as REPORT
 from meso.reports import write_report
 from meso.results.paraview import MADE, curls, macro, write_boundaries, write_fields, write_walls

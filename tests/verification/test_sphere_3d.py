@@ -111,6 +111,25 @@ def test_moments_of_a_film(box):
         np.testing.assert_allclose(each, [0, sign * exact, 0], atol=0.02 * exact)
 
 
+def test_moments_in_coarse_cells(box):
+    """Between mirrors, of two harmonics in closed form: corner cells are divided among walls."""
+    knudsen, length = 3.8, 3.8 / 5**0.5
+    matter = replace(metal(mean_free_path=knudsen * SIDE), orbital_coupling=1.0)
+    walls = dict.fromkeys(("bottom", "top"), Wall(specularity=0.0))
+    mirrors = dict.fromkeys(("back", "front"), Wall(specularity=1.0))
+    device = box(nx=1, nz=3, grading=1)
+    flow = solved(device, matter, 2, 2, source=DRIVE, **walls, **mirrors)
+    s, weight = np.polynomial.legendre.leggauss(20)
+    part = 1 / (1 + np.tanh(0.5 / length) / (15 / (8 * knudsen) * length))
+    # What is nearest to the bottom is a triangle; a mirror's own share cancels.
+    step = np.cosh(0.5 / length) - weight / 2 @ np.cosh((1 - s) / 4 / length)
+    exact = part * step / np.cosh(0.5 / length)
+    for moment in edge_moments(flow, orbital_density(flow, vorticity(flow))):
+        sign = {"bottom": 1, "top": -1}.get(moment.wall, 0)
+        each = np.array(moment.moment) / (FIELD * SIDE**2)
+        np.testing.assert_allclose(each, [0, sign * exact, 0], atol=2e-3 * exact)
+
+
 @pytest.mark.parametrize(
     ("knudsen", "last", "exact"),
     [
@@ -217,6 +236,21 @@ def test_films_in_a_field_along(box, strip):
         )
         assert abs(flow.periodic["back"].current) < 1e-6 * FIELD * SIDE**2
     assert along.periodic["source"].current < 0.995 * across.periodic["source"].current
+
+
+def test_a_strong_field(box):
+    """N lambda/R_c = 40: the iteration ends, where the direct solution is."""
+    device, b = box(nx=1, ny=1, nz=3), np.array([0.6, -0.64, 0.48])
+    laws = ENDS | dict.fromkeys(WALLS, Wall(specularity=0.0))
+    given = {"magnetic_field": 10 / MAGNETIC.turning(1.0), "magnetic_direction": tuple(b)}
+    one, two = (
+        solved(device, MAGNETIC, 4, 2, solver=solver, **given, **laws)
+        for solver in ("direct", "iterative")
+    )
+    assert two.evidence["iterations"] > 60
+    np.testing.assert_allclose(
+        one.conductance_matrix, two.conductance_matrix, atol=1e-5 * one.conductance_matrix[0, 0]
+    )
 
 
 def test_onsager(box):
