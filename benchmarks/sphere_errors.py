@@ -24,7 +24,7 @@ from typing import Any
 
 import gmsh
 import numpy as np
-from wire_errors import exact, graded
+from wire_errors import graded, rectangle
 
 from meso import Contact, Device, Material, Periodic, Wall
 from meso.evidence.convergence import Convergence, converge, quantities
@@ -276,9 +276,9 @@ class Truth:
             return self._film(
                 KineticFilm(width=1.0, mean_free_path=setting.path, specularity=setting.specularity)
             )
-        if setting.plan == "wire" and setting.specularity == 0.0:
-            current, low = exact(1.5, setting.path)
-            right = exact(1 / 1.5, setting.path / 1.5)[1] * 1.5
+        if setting.plan == "wire":
+            current, (low,) = rectangle(1.5, setting.specularity, setting.path)
+            right = 1.5 * rectangle(1 / 1.5, setting.specularity, setting.path / 1.5)[1][0]
             moments = dict.fromkeys(("low", "high"), low) | dict.fromkeys(("left", "right"), right)
             return self._along(current * 1.5, moments)
         if setting.plan in AXIAL:
