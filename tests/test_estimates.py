@@ -15,6 +15,7 @@ from meso import Case, Result
 from meso.cli import main
 from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.exact import Ribbon
+from meso.gradients import with_errors
 
 ROOT = Path(__file__).parents[1]
 LENGTH, WIDTH, PATH = 100e-9, 50e-9, 20e-9
@@ -238,6 +239,33 @@ def test_angular_momentum_in_space(model: str) -> None:
     assert isinstance(found.moment, float)
     error = abs(abs(found.moment) / HBAR - 2 * LENGTH * high)
     assert 1e-4 < error < solved.mesh_errors[name] < 10 * error
+
+
+@pytest.mark.parametrize("estimate", [False, pytest.param(True, marks=pytest.mark.thorough)])
+def test_two_way_in_space(estimate: bool) -> None:
+    """Where angular momentum acts back: not below what two degrees more change, or none is told."""
+    given = film()
+    given["flow"] |= {"model": "ohmic", "estimate": estimate}
+    given["materials"]["metal"]["conductivity"] = "1e6 S/m"
+    given["angular_momentum"] = {
+        "spin": {
+            "components": ["y"],
+            "hall_conductivity": "3e5 (hbar/2e) S/m",
+            "diffusivity": "2e-4 m^2/s",
+            "diffusion_length": "15 nm",
+            "susceptibility": "2.7e-21 J s^2/m^3",
+        },
+        "coupling": "two-way",
+    }
+    solved, name = meso.run(Case.from_dict(given)), "source.current_A"
+    if not estimate:
+        solved = with_errors(solved)
+        assert name in solved.without_estimate and not solved.mesh_errors
+        return
+    given["flow"] |= {"order": solved.flow.order + 2, "estimate": False}
+    better = meso.run(Case.from_dict(given))
+    error = abs(better.contacts["source"].current - solved.contacts["source"].current)
+    assert 1e-6 * abs(solved.contacts["source"].current) < error < solved.mesh_errors[name]
 
 
 @pytest.mark.thorough

@@ -246,24 +246,26 @@ class _Mixes(Terminals):
 
 
 def _recovered(result: Result) -> dict[str, float]:
-    if any(result.terms):
+    coupled, estimate = densities.is_coupled(result), result.case.flow.estimate
+    # Where angular momentum acts back the energy of the flow does not see what it changes.
+    if any(result.terms) or (coupled and not estimate):
         return {}
     flow, comm, columns = result.flow, result.device.comm, outputs.values(result)
     density, power = recovery.gap(flow, flow.fields["current_density"], flow.fields["potential"])
     driven, mixes = float(total(comm, power.sum())), _Mixes(flow)
     roots = np.sqrt(_units(flow, driven)) if not flow.periodic else np.empty(0)
     out = dict[str, float]()
-    if result.case.flow.estimate:  # as long as a run
+    if estimate:  # as long as a run
         at_points = pointwise.errors(result, pointwise.recovered(result))
         out = {name: _AT_POINTS_IN_SPACE * error for name, error in at_points.items()}
     out, also = out | _moments(result, density), dict[str, float]()
-    if result.case.flow.estimate and result.angular_momentum is not None:
+    if estimate and result.angular_momentum is not None:
         also = _of_densities(result)
         out |= also
     for name, change in _divided(result).items() if out else ():
         if name in out:
             out[name] += _SURE * change
-    also = also if densities.is_coupled(result) else {}
+    also = also if coupled else {}
     for column, value in columns.items():
         short = outputs.short(column)
         name = short.removeprefix("resistance.")
@@ -283,7 +285,6 @@ def _recovered(result: Result) -> dict[str, float]:
             left, right = (roots @ np.abs(_centred(x)) for x in (found[0].left, found[0].right))
             right = np.sqrt(driven) if found[0].right is mixes.V else right
             out[column] = float(left * right)
-        # Angular momentum acts back: what it changes, the energy of the flow does not see.
         if column in also and out.get(column) != 0.0:
             out[column] = max(out.get(column, 0.0), also[column])
     return out
