@@ -29,11 +29,11 @@ import numpy as np
 from meso.boundary import Boundary
 from meso.compiled import ffi
 from meso.device import Device
-from meso.discrete.cells import cells_of, lagrange
+from meso.discrete.cells import Lagrange, cells_of, lagrange
 from meso.flow.kinetic import different, rate_of
 from meso.flow.tracing import ENDS, Facets, Maze, along, facets_of, kernel, maze_of
 from meso.materials.material import Material
-from meso.mpi import total
+from meso.mpi import concatenated, total
 from meso.units import is_number
 
 #: Absolute error of integrals over angles, over what is wanted of currents and moments, and the
@@ -143,13 +143,10 @@ class Flights:
         """J_z/(sigma E) at the nodes of P_k that this rank has, shape (nodes,)."""
         nodal, cells = lagrange(self.device, order), cells_of(self.device)
         every = np.arange(cells.count)
-        places = cells.positions(every, nodal.points)
-        places += _INSIDE * (places.mean(axis=1, keepdims=True) - places)
-        which = np.zeros(nodal.nodes, dtype=np.int64)
-        number = np.arange(nodal.dofs.size).reshape(nodal.dofs.shape)
-        which[nodal.dofs[::-1].ravel()] = number[::-1].ravel()
-        at = places.reshape(-1, 2)[which]
-        cell = self.maze.own[which // nodal.dofs.shape[1]]
+        at = np.zeros((nodal.nodes, 2))
+        at[nodal.dofs] = cells.positions(every, nodal.points)
+        cell = self._cells(nodal)
+        at += _INSIDE * (self.maze.vertices[cell].mean(axis=1) - at)
         corners = self._corners
         away = corners[None] - at[:, None]
         breaks = np.sort(np.arctan2(away[..., 1], away[..., 0]), axis=1)
@@ -157,6 +154,16 @@ class Flights:
         breaks = np.sort(np.concatenate([breaks, regular], axis=1), axis=1)
         where = np.column_stack([cell, np.full(len(cell), -1)])
         return self._mean(at, where, breaks, 0) / (2 * np.pi)
+
+    def _cells(self, nodal: Lagrange) -> np.ndarray:
+        """The first cell at each node, the same on all ranks, shape (nodes,)."""
+        comm, globally = self.device.comm, nodal.global_nodes
+        first = np.full(nodal.nodes, len(self.maze.area))
+        np.minimum.at(first, nodal.dofs, self.maze.own[:, None])
+        every, number = np.unique(concatenated(comm, globally), return_inverse=True)
+        least = np.full(len(every), len(self.maze.area))
+        np.minimum.at(least, number.ravel(), concatenated(comm, first))
+        return least[np.searchsorted(every, globally)]
 
     def conductance(self, points: int) -> float:
         """I/(sigma E) over the area, from so many points on each facet of the walls."""
