@@ -51,8 +51,8 @@ _ROUNDS = 40
 _FIRST = 6
 #: Knots of tables, from log s to log s.
 _KNOTS, _FROM, _TO = 6001, np.log(1e-12), np.log(50.0)
-#: Distance from a node of the mesh into its cell, over the size of the cell: paths from less than 1e-8
-#: beside a re-entrant corner are not told from those through it.
+#: Distance from a node of the mesh into its cell, over the size of the cell: paths that begin less
+#: than 1e-8 beside a re-entrant corner are taken for those through it.
 _INSIDE = 1e-7
 #: Intervals of angles that are looked at together.
 _BATCH = 20_000
