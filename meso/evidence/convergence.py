@@ -22,14 +22,15 @@ counts: that model is 8 per cent low even in wide devices.
 The factors make the estimates cover the error in nearly all of a broad set, and of others drawn at
 random (docs/bounds.md). The error of the mesh is 1.5 times the change with the polynomial degree,
 from k to k + 1: where it matters the next degrees leave up to a third of it, each. At re-entrant
-corners the errors of degrees go as k^(-4/3): where cells are as large there as elsewhere, k = 2 and
-3 leave 2.4 and 3.1 times the change. On large meshes
-it is that from k to k - 1, which is pessimistic, and in 3D, where k = 2 is the least, there is
-none. It is taken with all harmonics: beams through an opening, and what comes in flat along a wall,
-need finer cells than few harmonics show. "auto" raises what the larger error is of, the harmonics
-or the degree. In a small device it doubles even its most harmonics, if they leave so little that
-this should be enough (moments of ribbons a fifth of a mean free path wide need 256). These are
-estimates, not bounds.
+corners of walls, where cells are as large as elsewhere, errors of degrees go as k^-a, so that 1/(1
+- (k/(k + 1))^a) times the change is left: with a = 4 (1 - pi/angle), as J goes there as r^(1 -
+pi/angle) where walls slip (closer to a corner than a mean free path all do), 2.4 and 3.1 times for
+k = 2 and 3 at 270 degrees. On large meshes it is that from k to k - 1, which is pessimistic without
+such corners, and in 3D, where k = 2 is the least, there is none. It is taken with all harmonics:
+beams through an opening, and what comes in flat along a wall, need finer cells than few harmonics
+show. "auto" raises what the larger error is of, the harmonics or the degree. In a small device it
+doubles even its most harmonics, if they leave so little that this should be enough (moments of
+ribbons a fifth of a mean free path wide need 256). These are estimates, not bounds.
 """
 
 from __future__ import annotations
@@ -42,12 +43,10 @@ import numpy as np
 
 from meso.boundary import Wall, law_of
 from meso.device import Device
-from meso.discrete.cells import cells_of, facet_geometry
 from meso.flow.result import Flow
-from meso.mpi import largest
 from meso.observables.accumulation import edge_moments
+from meso.observables.corners import rims
 from meso.observables.grazing import wall_moments
-from meso.observables.reentrant import at_corners
 from meso.orbital import couplings, orbital_density, vorticity
 
 #: Harmonics with which "auto" begins, and at most in 2D and 3D; its highest degrees.
@@ -66,8 +65,8 @@ _MANY = 64
 #: Error of degree k over its change from k to k + 1.
 _SLOWLY = 1.5
 #: Facets at re-entrant corners are that high at most, over the mean size of cells, where a mesh is
-#: graded to these; else the flow there, as distance to this power, is what degrees leave.
-_GRADED, _CORNER = 0.2, 2 / 3
+#: graded to these; corners of less than this many degrees are none.
+_GRADED, _REENTRANT = 0.2, 185.0
 #: Cells up to which one degree more is cheap.
 SMALL = 3000
 #: Estimated error above which a result comes with a warning, and of what these are.
@@ -307,17 +306,19 @@ def _other(device: Device, order: int) -> int:
 def _left_by(flow: Flow, order: int, other: int) -> float:
     """Error of a degree over its change to another one."""
     smooth = _SLOWLY if other > order else 1.0
-    device, d = flow.device, flow.device.dimension
-    walls = [isinstance(law_of(flow.boundaries, name), Wall) for name in device.boundaries]
-    facets = device.facets.of(np.array(walls, dtype=bool)[device.facets.boundary])
-    middle = np.full((1, d - 1), 1 / d), np.ones(1)
-    normal = facet_geometry(cells_of(device), facets.cell, facets.local, *middle).normal[:, 0]
-    reach = at_corners(device, facets, normal).reach.max(initial=0.0)
-    size = (device.measure / device.cells) ** (1 / d)
-    if largest(device.comm, float(reach)) * device.extent < _GRADED * size:
-        return smooth
-    rest = (min(order, other) / max(order, other)) ** (2 * _CORNER)
+    rest = (min(order, other) / max(order, other)) ** _slowest(flow)
     return max(smooth, (1.0 if other > order else rest) / (1 - rest))
+
+
+def _slowest(flow: Flow) -> float:
+    """Smallest power of the degree as which errors fall at corners; infinite if there are none."""
+    device = flow.device
+    walls = [isinstance(law_of(flow.boundaries, p.boundary), Wall) for p in device.pieces]
+    found, size = rims(device), (device.measure / device.cells) ** (1 / device.dimension)
+    coarse = found.height * device.extent > _GRADED * size
+    corners = coarse & np.array(walls, dtype=bool)[found.piece].all(axis=1)
+    angle = found.angle[corners & (found.angle > _REENTRANT)]
+    return float((4 * (1 - 180 / angle)).min(initial=np.inf))
 
 
 def quantities(flow: Flow) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:

@@ -86,16 +86,16 @@ class Extrema:
 
 def singular_corners(device: Device, boundaries: Mapping[str, Boundary]) -> tuple[Corner, ...]:
     """Corners at which the flow is singular, the same on every rank."""
-    rims = _rims(device)
-    pairs = np.sort(rims.piece, axis=1)
+    found = rims(device)
+    pairs = np.sort(found.piece, axis=1)
     names = [piece.boundary for piece in device.pieces]
     limits = np.full(len(pairs), np.inf)
     kinds = {(int(a), int(b)) for a, b in pairs}
     for a, b in kinds:
         limit = _singular_above(boundaries, names[a], names[b])
         limits[(pairs == (a, b)).all(axis=1)] = limit
-    chosen = np.flatnonzero(rims.angle > limits + _TOLERANCE)
-    width = _widths(device, rims.ends[chosen])
+    chosen = np.flatnonzero(found.angle > limits + _TOLERANCE)
+    width = _widths(device, found.ends[chosen])
     out = []
     # In 2D each corner by itself, in 3D all of an edge between two pieces.
     for group in _groups(pairs[chosen], device.dimension):
@@ -103,11 +103,11 @@ def singular_corners(device: Device, boundaries: Mapping[str, Boundary]) -> tupl
         a, b = map(int, pairs[at[0]])
         reach = min(float(width[group].min()), _size(device, boundaries, (a, b)))
         radius = RADIUS * reach
-        ends = rims.ends[at] * device.extent
+        ends = found.ends[at] * device.extent
         out.append(
             Corner(
                 boundaries=(names[a], names[b]),
-                angle=float(rims.angle[at].max()),
+                angle=float(found.angle[at].max()),
                 points=_along(ends, radius / 2),
                 radius=radius,
             )
@@ -212,21 +212,23 @@ def _size(device: Device, boundaries: Mapping[str, Boundary], pair: tuple[int, i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Rims:
+class Rims:
     """Vertices (3D: edges) between two smooth pieces of the boundary; lengths over the extent.
 
     Attributes:
         piece: The two pieces, shape (r, 2).
         angle: Inner angle, degrees, shape (r,).
         ends: Vertices, shape (r, d - 1, d).
+        height: Of the higher of the two facets there, shape (r,).
     """
 
     piece: np.ndarray
     angle: np.ndarray
     ends: np.ndarray
+    height: np.ndarray
 
 
-def _rims(device: Device) -> _Rims:
+def rims(device: Device) -> Rims:
     """All places where two pieces of the boundary meet, of all ranks."""
     d, cells, facets, comm = device.dimension, cells_of(device), device.facets, device.comm
     # Opposite to each vertex of the reference facet, and its normal there.
@@ -252,10 +254,16 @@ def _rims(device: Device) -> _Rims:
     center = vertices.mean(axis=1)
     opens = ((center[facet[:, 1]] - center[facet[:, 0]]) * one).sum(axis=1) > 0
     ends = vertices[facet[:, 0][:, None], sides[side[:, 0]]]
-    return _Rims(
+    away = vertices[facet, side] - ends[:, :1]
+    if d == 3:
+        along = ends[:, 1:] - ends[:, :1]
+        along /= np.linalg.norm(along, axis=2, keepdims=True)
+        away -= (away * along).sum(axis=2, keepdims=True) * along
+    return Rims(
         piece=piece[facet],
         angle=np.where(opens, 180 + turn, 180 - turn),
         ends=ends,
+        height=np.linalg.norm(away, axis=2).max(axis=1),
     )
 
 
