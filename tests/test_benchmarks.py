@@ -16,12 +16,10 @@ pytestmark = [
 ]
 
 
-def table(
-    script: str, option: str = "--smallest", seconds: float = 300
-) -> tuple[str, list[dict[str, str]]]:
+def table(script: str, *options: str, seconds: float = 300) -> tuple[str, list[dict[str, str]]]:
     """What a benchmark prints, and the rows of its table by the heads of the columns."""
     done = subprocess.run(
-        [sys.executable, BENCHMARKS / script, option],
+        [sys.executable, BENCHMARKS / script, *(options or ("--smallest",))],
         capture_output=True,
         text=True,
         timeout=seconds,
@@ -100,6 +98,26 @@ def test_coverage_of_kinetic_errors(device: str) -> None:
     _, rows = table("kinetic_errors.py", device, seconds=7200)
     for what in ("current", "extrapolated", "moment"):
         covered, of = map(int, rows[0][f"{what}: covered"].split(" of "))
+        assert covered >= 0.95 * of
+
+
+def test_errors_of_kinetic_flow_in_3d() -> None:
+    """Those of a film are covered."""
+    out, rows = table("sphere_errors.py")
+    assert len(rows) == 1
+    assert out.count(": 1 of 1 covered") == 3
+
+
+@pytest.mark.thorough
+def test_coverage_of_kinetic_errors_in_3d() -> None:
+    """At least 95 per cent of the first cases of the table of docs/verification.md, all plans."""
+    out, rows = table("sphere_errors.py", "--seed", "1", "--count", "9", seconds=7200)
+    assert len(rows) == 18
+    lines = [line.split() for line in out.splitlines() if " covered," in line]
+    assert [line[0] for line in lines] == ["current:", "extrapolated:", "moment:"]
+    for line in lines:
+        covered, of = int(line[1]), int(line[3])
+        assert of >= 16
         assert covered >= 0.95 * of
 
 

@@ -42,7 +42,7 @@ FIRST, LAST = 4, 64
 BOUNDING = 8
 #: What an error of moments is of what the last degree of J_z by free flights changes, for each
 #: length of wall, and of what the one before changes: two degrees may err by the same.
-DEGREE, BEFORE = 2.0, 0.5
+DEGREE, BEFORE = 3.0, 0.5
 #: Highest degree of J_z by free flights, and points on a facet at most.
 HIGHEST, POINTS = 7, 40
 

@@ -178,7 +178,7 @@ def test_square_many_harmonics(square, section, path, current, moment):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(("section", "count"), [("rectangle", 40), ("disc", 4)])
+@pytest.mark.parametrize(("section", "count"), [("rectangle", 40), ("disc", 8)])
 def test_coverage(section, count):
     """The table of docs/verification.md: estimates cover 95 % of drawn wires."""
     script = Path(__file__).parents[2] / "benchmarks" / "wire_errors.py"
