@@ -17,7 +17,6 @@ import meso
 from meso import Case, Contact, Device, MesoError, Periodic, Profile, Wall, run
 from meso.flow import Hydrodynamic, Kinetic, Ohmic, Wire, conductance_bounds
 from meso.gradients import shape_gradient
-from meso.observables.corners import rims
 from meso.orbital import edge_moments, orbital_density, vorticity
 
 # Different orders of summation: rounding, magnified by the conditioning of the systems.
@@ -251,13 +250,7 @@ def reentrant_edges() -> dict[str, list]:
     boundaries = {"walls": DIFFUSE, **ends}
     flow = Hydrodynamic(device, materials={"metal": matter}, boundaries=boundaries).solve()
     moments = edge_moments(flow, orbital_density(flow, vorticity(flow)))
-    corners = rims(device)
-    order = np.lexsort([*corners.ends.mean(axis=1).round(9).T, corners.angle.round(6)])
-    return {
-        "moments": [x for m in moments for x in m.moment],
-        "angles": corners.angle[order].tolist(),
-        "heights": corners.height[order].tolist(),
-    }
+    return {"moments": [x for m in moments for x in m.moment]}
 
 
 def wire() -> dict[str, list]:
