@@ -28,9 +28,9 @@ from meso.flow.particles import Particles
 from meso.flow.result import Flow
 from meso.flow.tracing import ENDS, Maze, Swarm, Tracer, along
 from meso.observables.accumulation import EdgeMoment, couplings
+from meso.observables.curves import Curves
 from meso.observables.edges import piece_centers
 from meso.observables.nearest import walls_of
-from meso.observables.surface import Surface
 
 #: Parts along a side of the cells in which the middle between walls is looked for.
 _PARTS = 4
@@ -271,9 +271,9 @@ def around(flow: Flow, pieces: list[int], kappas: np.ndarray) -> Line:
     maze: Maze = flow.swarm.maze
     nodes, triangles = _lattice()
     table = maze.element.tabulate(0, nodes)[0, :, :, 0]
-    surface = Surface(flow, pieces)
+    curves = Curves(flow, pieces)
     places = (table @ maze.nodes).reshape(-1, 2)
-    distance = surface.distances(places, np.array(pieces)).reshape(len(maze.area), len(nodes), -1)
+    distance = curves.distances(places, np.array(pieces)).reshape(len(maze.area), len(nodes), -1)
     label = (distance <= distance.min(axis=2, keepdims=True) + _EQUAL).argmax(axis=2)
     line = _between(maze, triangles, label, distance)
     names = [law_of(flow.boundaries, name) for name in flow.device.boundaries]

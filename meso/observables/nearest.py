@@ -7,7 +7,10 @@ two walls are equally near moves against them (:meth:`Division.derivative`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from itertools import product
+from math import factorial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,35 +28,17 @@ from meso.discrete.fields import Field, nodal_values
 from meso.discrete.motion import Nodes, from_cells, from_places
 from meso.flow.result import Flow
 from meso.mpi import concatenated, total
-from meso.observables.cutting import corner_quadrature, least_of
+from meso.observables.bending import Line, bent
+from meso.observables.curves import Curves
+from meso.observables.cutting import least_of
 from meso.observables.reentrant import EQUAL
 from meso.observables.surface import PARTS, Surface, divided
 
-# So many times more in triangles where three meet: the part there is shared evenly.
-_FINE = 8
+# So many times more in triangles in which three walls may meet.
+_FINE = 4
 _BATCH = 4_000_000
 # Points in each of these, about.
 _POINTS = 400
-
-
-class _Line(NamedTuple):
-    """Where two walls are equally near: lines, in 3D triangles, in cells.
-
-    Attributes:
-        cell: Place of their cells in the batch, (m,).
-        owner: The wall that has one side, by candidate, (m,).
-        other: The other one, (m,).
-        points: Reference points on them, (m, r, d).
-        weights: Of what the owner loses where its distance less the other grows, (m, r).
-        table: How that distance follows those at the nodes of degree 2, (m, r, n).
-    """
-
-    cell: np.ndarray
-    owner: np.ndarray
-    other: np.ndarray
-    points: np.ndarray
-    weights: np.ndarray
-    table: np.ndarray
 
 
 class _Between(NamedTuple):
@@ -69,7 +54,7 @@ class _Between(NamedTuple):
     cells: np.ndarray
     points: np.ndarray
     weights: np.ndarray
-    line: _Line | None
+    line: Line | None
 
 
 class Division:
@@ -92,26 +77,35 @@ class Division:
         self.device, self._parts = flow.device, parts
         device = self.device
         self.space = space = lagrange(device, degree)
-        self._surface = surface = Surface(flow, walls_of(flow))
+        shape = Curves if device.dimension == 2 else Surface
+        self._surface = surface = shape(flow, walls_of(flow))
         self._places = space.space.tabulate_dof_coordinates()[:, : device.dimension]
         self._places = places = self._places / device.extent
         nearest = surface.nearest(places)[space.dofs]
-        owner = np.where((nearest == nearest[:, :1]).all(axis=1), nearest[:, 0], -1)
-        unsure = np.flatnonzero(owner < 0)
-        self._used = np.unique(space.dofs[unsure])
+        owner = nearest[:, 0].copy()
+        # Lines between walls pass these cells, or perhaps a side of those beside them.
+        touched = np.zeros(space.nodes)
+        touched[space.dofs[(nearest != nearest[:, :1]).any(axis=1)]] = 1.0
+        unsure = np.flatnonzero((space.shared_sum(touched) > 0)[space.dofs].any(axis=1))
+        used = np.unique(space.dofs[unsure])
         # Those of all ranks: beyond a corner two walls are equally near, though each rank may see
         # one.
         seen = concatenated(device.comm, np.unique(nearest[unsure]))
         self.candidates = np.unique(seen).astype(np.int64)
         self.distance = np.empty((space.nodes, len(self.candidates)))
-        self.distance[self._used] = surface.distances(places[self._used], self.candidates)
-        # Cells that touch the middle between two walls have nodes on it, and belong to one.
+        self.distance[used] = surface.distances(places[used], self.candidates)
+        self._bernstein = _bernstein(space.points, degree)
         size = space.dofs.shape[1] * len(self.candidates) + 1
         for batch in _batches(unsure, _BATCH // size):
-            everywhere = _near(self.distance[space.dofs[batch]], 2).all(axis=1)
-            one = everywhere.sum(axis=1) == 1
-            owner[batch[one]] = self.candidates[everywhere[one].argmax(axis=1)]
+            near = self._near(self.distance[space.dofs[batch]])
+            owner[batch] = np.where(near.sum(axis=1) > 1, -1, self.candidates[near.argmax(axis=1)])
         self.owner = owner
+
+    def _near(self, distance: np.ndarray) -> np.ndarray:
+        """Which walls may be nearest to a point of cells, by distances (c, n, walls)."""
+        bound = self._bernstein @ distance
+        least = bound.max(axis=1).argmin(axis=1)[:, None, None]
+        return np.asarray((bound - np.take_along_axis(bound, least, 2)).min(axis=1) <= EQUAL)
 
     def moments(self, *densities: Field) -> np.ndarray:
         """Integrals of densities over this rank's points next to each piece, (pieces, k).
@@ -167,7 +161,6 @@ class Division:
         for part in self._between([density], moving=True):
             add(part.cells, part.points, part.weights.swapaxes(1, 2) @ own)
             self._along(density, own, known, part.cells, part.line)
-        self._along_sides(density, own, known)
         self._move(known, motion)
         return weights, motion.owned
 
@@ -177,7 +170,7 @@ class Division:
         share: np.ndarray,
         known: np.ndarray,
         batch: np.ndarray,
-        line: _Line | None,
+        line: Line | None,
     ) -> None:
         """Add the derivatives in distances at nodes, where lines in cells move with them."""
         if line is None:
@@ -199,42 +192,6 @@ class Division:
         table = cells.element.tabulate(1, points)[1:, :, :, 0]
         parts = [(part[:, None] @ cells.nodes[cell])[:, 0] for part in table]
         return inverse(np.stack(parts, axis=2))[1]
-
-    def _along_sides(self, density: Field, share: np.ndarray, known: np.ndarray) -> None:
-        """The same where sides of cells lie between two walls: half from either cell."""
-        dofs, space, count = self.space.dofs, self.space, len(self.candidates)
-        if not count:
-            return
-        touched = np.zeros(space.nodes)
-        touched[self._used] = 1.0
-        used = np.flatnonzero(space.shared_sum(touched))
-        equal = np.zeros((space.nodes, count), dtype=bool)
-        equal[used] = _near(self._surface.distances(self._places[used], self.candidates), 1)
-        for side in space.on_facet:
-            both = equal[dofs[:, side]].all(axis=1)
-            cell = np.flatnonzero((both.sum(axis=1) == 2) & (self.owner >= 0))
-            if not len(cell):
-                continue
-            pair = np.nonzero(both[cell])[1].reshape(-1, 2)
-            first = self.candidates[pair[:, 0]] == self.owner[cell]
-            owner, other = np.where(first, pair.T, pair.T[::-1])
-            at = self._surface.distances(
-                self._places[dofs[cell]].reshape(-1, self.device.dimension), self.candidates
-            )
-            at = at.reshape(*dofs[cell].shape, count)
-            each = np.arange(len(cell))
-            difference = at[each, :, owner] - at[each, :, other]
-            points, weights, table = _of_side(space, side, density.highest, self._parts)
-            slope = np.linalg.norm(difference @ space.gradients(points), axis=2).T
-            line = _Line(
-                each,
-                owner,
-                other,
-                np.broadcast_to(points, (len(cell), *points.shape)),
-                weights / 2 / slope,
-                np.broadcast_to(table, (len(cell), *table.shape)),
-            )
-            self._along(density, share, known, cell, line)
 
     def _move(self, known: np.ndarray, motion: Nodes) -> None:
         """Add what derivatives in distances, (nodes, walls), are in the nodes of the mesh."""
@@ -267,13 +224,16 @@ class Division:
             degree = highest + (0 if flat else cells.dimension * (cells.degree - 1))
             for batch in _batches(chosen, step):
                 distance = self.distance[space.dofs[batch]]
-                if cells.dimension == 3:
-                    yield _divided_cells(space, batch, distance, degree, self._parts, lines=lines)
-                    continue
-                crowded = _shared(*_nearness(space, distance, _corners(PARTS))).any(axis=1)
-                yield _cut(space, batch[~crowded], distance[~crowded], degree, PARTS)
-                for part in _batches(np.flatnonzero(crowded), max(1, step // _FINE**2)):
-                    yield _cut(space, batch[part], distance[part], degree, _FINE * PARTS)
+                near = self._near(distance)
+                crowded = (near.sum(axis=1) > 2) & (cells.dimension == 2)
+                for here, parts in ((~crowded, self._parts), (crowded, _FINE * self._parts)):
+                    for part in _batches(np.flatnonzero(here), max(1, step // parts**2 * 4)):
+                        # Only the walls that may be near.
+                        many = near[part].sum(axis=1).max()
+                        which = np.argsort(~near[part], axis=1, kind="stable")[:, :many]
+                        at = np.take_along_axis(distance[part], which[:, None], 2)
+                        found = _divided_cells(space, batch[part], at, degree, parts, lines=lines)
+                        yield _among(found, which, len(self.candidates))
 
 
 def walls_of(flow: Flow) -> list[int]:
@@ -282,30 +242,31 @@ def walls_of(flow: Flow) -> list[int]:
     return [i for i, law in enumerate(laws) if isinstance(law, Wall)]
 
 
-def _near(distance: np.ndarray, axis: int) -> Any:
-    """Which walls, along an axis, are nearest."""
-    return distance <= distance.min(axis=axis, keepdims=True) + EQUAL
+def _among(found: _Between, which: np.ndarray, count: int) -> _Between:
+    """The same among so many candidates, of which each cell had these, (c, walls)."""
+    weights = np.zeros((len(which), count, found.weights.shape[2]))
+    np.put_along_axis(weights, which[..., None], found.weights, 1)
+    if (line := found.line) is not None:
+        owner, other = (which[line.cell, wall] for wall in (line.owner, line.other))
+        line = line._replace(owner=owner, other=other)
+    return found._replace(weights=weights, line=line)
 
 
-def _of_side(
-    space: Lagrange, side: np.ndarray, degree: int, parts: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Quadrature of a side of the reference cell, and a table of the nodes of degree 2 there."""
-    d = space.points.shape[1]
-    corner = space.points[side[:d]]
-    along = corner[1:] - corner[:1]
-    points, weights = quadrature(d - 1, degree + 3)
-    size = np.linalg.norm(along[0] if d == 2 else np.cross(*along))
-    if d == 2:
-        points = corner[0] + points @ along
-        return points, weights * size, space.values(points)
-    # Distances are linear in the parts of cells.
-    ends = divided(np.eye(3)[:, 1:], np.ones(3), parts)[0]
+def _bernstein(points: np.ndarray, degree: int) -> np.ndarray:
+    """From values at the nodes of a simplex to coefficients, between which a polynomial stays."""
+    powers = [p for p in product(range(degree + 1), repeat=points.shape[1] + 1) if sum(p) == degree]
     barycentric = np.column_stack([1 - points.sum(axis=1), points])
-    ends = (corner[0] + ends @ along).reshape(-1, 3, d)
-    table = barycentric @ space.values(ends.reshape(-1, d)).reshape(len(ends), 3, -1)
-    points, weights = (barycentric @ ends).reshape(-1, d), np.tile(weights, len(ends)) / len(ends)
-    return points, weights * size, table.reshape(len(points), -1)
+    many = [factorial(degree) / np.prod([factorial(i) for i in p]) for p in powers]
+    table = [
+        m * np.prod(barycentric ** np.array(p), axis=1) for m, p in zip(many, powers, strict=True)
+    ]
+    return np.linalg.inv(np.transpose(table))
+
+
+@cache
+def _corners(d: int, parts: int) -> np.ndarray:
+    """Corners of the parts of a reference cell, (parts, d + 1, d)."""
+    return divided(np.eye(d + 1)[:, 1:], np.ones(d + 1), parts)[0].reshape(-1, d + 1, d)
 
 
 def _divided_cells(
@@ -317,40 +278,51 @@ def _divided_cells(
     *,
     lines: bool,
 ) -> _Between:
-    """Tetrahedra whose parts are divided where walls are equally near.
+    """Cells whose parts are divided where walls are equally near.
 
-    Distances are given at the nodes of the space, shape (c, n, walls).
+    Distances are given at the nodes of the space, shape (c, n, walls). In each part they are
+    linear; in 2D lines between walls are then bent to where the distances of the space are equal.
     """
-    smooth = scalar_element("tetrahedron", degree)
-    corners = divided(np.eye(4)[:, 1:], np.ones(4), cuts)[0].reshape(-1, 4, 3)
-    table = space.values(corners.reshape(-1, 3)).reshape(len(corners), 4, -1)
+    d, walls = space.points.shape[1], distance.shape[2]
+    smooth = scalar_element({2: "triangle", 3: "tetrahedron"}[d], degree)
+    corners = _corners(d, cuts)
+    table = space.values(corners.reshape(-1, d)).reshape(len(corners), d + 1, -1)
     at = (table.reshape(-1, table.shape[2]) @ distance).reshape(len(batch), *corners.shape[:2], -1)
-    near = _near(at, 3).any(axis=2)
-    points, weights = quadrature(3, degree)
+    near = (at <= at.min(axis=3, keepdims=True) + EQUAL).any(axis=2)
+    points, weights = quadrature(d, degree)
     barycentric = np.column_stack([1 - points.sum(axis=1), points])
 
-    def amounts(corners: np.ndarray) -> np.ndarray:
-        """Weights of the nodes of polynomials in tetrahedra, (m, n)."""
+    def amounts(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Weights of the nodes of polynomials, from those of points (m, q, d), (m, q): (m, n)."""
+        values = smooth.tabulate(0, points.reshape(-1, d))[0, :, :, 0]
+        return np.asarray((weights[:, None] @ values.reshape(*weights.shape, smooth.dim))[:, 0])
+
+    def inside(corners: np.ndarray) -> np.ndarray:
         size = np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1]))
-        places = (barycentric @ corners).reshape(-1, 3)
-        values = smooth.tabulate(0, places)[0, :, :, 0].reshape(len(corners), len(points), -1)
-        return np.asarray(size[:, None] * np.tensordot(weights, values, (0, 1)))
+        return amounts(barycentric @ corners, size[:, None] * weights)
 
     single = near.sum(axis=2, keepdims=True) == 1
-    out = (near & single).swapaxes(1, 2) @ amounts(corners)
+    out = (near & single).swapaxes(1, 2) @ inside(corners)
     cell, part = np.nonzero(~single[..., 0])
-    walls = at.shape[3]
-    columns = [corners[part], at[cell, part], table[part]]
-    pieces, between = least_of(
-        np.concatenate(columns, axis=2), slice(3, 3 + walls), EQUAL, lines=lines
-    )
-    amount = pieces.size[:, None] * amounts(pieces.corners[..., :3])
+    columns = np.concatenate([corners[part], at[cell, part], table[part]], axis=2)
+    pieces, between = least_of(columns, slice(d, d + walls), EQUAL, lines=lines or d == 2)
+    amount = pieces.size[:, None] * inside(pieces.corners[..., :d])
     np.add.at(out, (cell[pieces.of], pieces.owner), amount)
+    if d == 2:
+        nodal = distance[cell[between.of]]
+        given = columns[between.of], between, degree, cuts
+        line, which, points, weights = bent(space, nodal, *given, lines=lines)
+        if len(which):
+            amount, at = amounts(points, weights), cell[between.of[which]]
+            np.add.at(out, (at, between.owner[which]), amount)
+            np.add.at(out, (at, between.other[which]), -amount)
+        line = line and line._replace(cell=cell[between.of])
+        return _Between(batch, smooth.points, out, line)
     if not lines:
         return _Between(batch, smooth.points, out, None)
     points, weights = quadrature(2, degree + 1)
     places = np.column_stack([1 - points.sum(axis=1), points]) @ between.corners
-    line = _Line(
+    line = Line(
         cell[between.of],
         between.owner,
         between.other,
@@ -359,72 +331,6 @@ def _divided_cells(
         places[..., 3 + walls :],
     )
     return _Between(batch, smooth.points, out, line)
-
-
-def _corners(parts: int) -> np.ndarray:
-    """Corners of the parts of a triangle, (parts, 3, 2)."""
-    return divided(np.eye(3)[:, 1:], np.ones(3), parts)[0].reshape(-1, 3, 2)
-
-
-def _nearness(
-    space: Lagrange, distance: np.ndarray, corners: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distances at corners, (c, parts, 3, walls); whether a wall is near at all, or some of them.
-
-    Near means that no other is nearer.
-    """
-    at = (space.values(corners.reshape(-1, 2)) @ distance).reshape(
-        len(distance), len(corners), 3, distance.shape[2]
-    )
-    near = _near(at, 3)
-    return at, near.all(axis=2), near.any(axis=2)
-
-
-def _shared(at: np.ndarray, everywhere: np.ndarray, somewhere: np.ndarray) -> np.ndarray:
-    """Parts in which more than two walls meet, (c, parts)."""
-    return np.asarray(~everywhere.any(axis=2) & (somewhere.sum(axis=2) > 2))
-
-
-def _cut(
-    space: Lagrange, batch: np.ndarray, distance: np.ndarray, degree: int, parts: int
-) -> _Between:
-    """The same for triangles, which are cut along the line where two walls are equally near."""
-    # What is integrated is a polynomial of this degree, given by its values at nodes.
-    # No space of a mesh, which all ranks would have to make.
-    smooth = scalar_element("triangle", degree)
-    corners = _corners(parts)
-    at, everywhere, somewhere = _nearness(space, distance, corners)
-    nearest = at.argmin(axis=3)
-    inside = nearest == nearest[..., :1]
-    single = inside.sum(axis=2, keepdims=True) == 1
-    alone = np.where(single, inside, ~inside).argmax(axis=2)  # the corner that is to be cut off
-    first, other = (np.take_along_axis(nearest, (alone[..., None] + i) % 3, 2) for i in (0, 1))
-    # Parts belong to those who are near everywhere, or to all who are where three walls meet; to
-    # one of two, but for the corner that is cut off.
-    equal = np.where(everywhere.any(axis=2, keepdims=True), everywhere, somewhere)
-    two = ~everywhere.any(axis=2) & (somewhere.sum(axis=2) == 2)
-    rest = np.eye(at.shape[3])[other[..., 0]]
-    share = np.where(two[..., None], rest, equal / equal.sum(axis=2, keepdims=True))
-    points, weights = divided(*quadrature(2, degree), parts)
-    amount = weights[:, None] * smooth.tabulate(0, points)[0, :, :, 0]
-    amount = amount.reshape(len(corners), -1, amount.shape[1]).sum(axis=1)
-    out = share.swapaxes(1, 2) @ amount
-
-    cell, part = np.nonzero(two)
-    if not len(cell):
-        return _Between(batch, smooth.points, out, None)
-    owner, other = first[cell, part, 0], other[cell, part, 0]
-    order = (alone[cell, part, None] + np.arange(3)) % 3
-    difference = distance[cell, :, owner] - distance[cell, :, other]
-    cut = corner_quadrature(space, corners[part[:, None], order], difference, degree)
-    basis = smooth.tabulate(0, cut.points.reshape(-1, 2))[0, :, :, 0]
-    amount = (cut.weights[:, None] @ basis.reshape(*cut.weights.shape, -1))[:, 0]
-    np.add.at(out, (cell, owner), amount)
-    np.add.at(out, (cell, other), -amount)
-    table = space.values(cut.ends.reshape(-1, 2)).reshape(*cut.ends.shape[:2], -1)
-    return _Between(
-        batch, smooth.points, out, _Line(cell, owner, other, cut.ends, cut.lines, table)
-    )
 
 
 def _batches(cells: np.ndarray, step: int) -> list[np.ndarray]:

@@ -23,8 +23,9 @@ from meso.mpi import concatenated
 EQUAL = 1e-9
 #: How fast one distance grows beyond the other, where two would be equal.
 _TILT = 0.5
-#: Sine of the angle by which walls turn into the conductor at least.
-_SHARP = 1e-3
+#: Sine of the angle by which walls turn into the conductor at least; in 2D also where one goes on
+#: as the other.
+_SHARP = {2: -1e-3, 3: 1e-3}
 # Places along an edge at which it is looked for, and so many that may be nearest to a point.
 _PLACES = (np.arange(4) + 0.5) / 4
 _CANDIDATES = 8
@@ -108,7 +109,7 @@ def _numbers(every: np.ndarray, d: int) -> np.ndarray:
     order = np.argsort(group.reshape(-1), kind="stable")
     a, b = order[np.cumsum(count)[count == 2][:, None] - [2, 1]].T
     turn = (into[a] * normal[b] + into[b] * normal[a]).sum(axis=1) / 2
-    sharp = (turn > _SHARP) & (piece[a] != piece[b])[:, 0]
+    sharp = (turn > _SHARP[d]) & (piece[a] != piece[b])[:, 0]
     number = np.full(len(every), -1)
     number[a[sharp]] = number[b[sharp]] = np.arange(sharp.sum())
     return number
@@ -137,7 +138,9 @@ def farther(
         components of that along either piece.
     """
     s, t = (offset * one).sum(axis=-1), (offset * other).sum(axis=-1)
-    much = np.where((s < EQUAL) & (s < t), _TILT, 0.0)
+    # On the bisector half to either piece, so that the difference of both has its derivative there.
+    side = np.where(np.abs(t - s) <= EQUAL, 0.5, s < t)
+    much = np.where(s < EQUAL, _TILT * side, 0.0)
     return much * (t - s), much[..., None] * (other - one), -much, much
 
 

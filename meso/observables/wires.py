@@ -14,7 +14,6 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from meso.boundary import Wall
 from meso.device import Facets
@@ -25,9 +24,10 @@ from meso.flow.sphere import Axial, Harmonics, Sphere, along_walls
 from meso.flow.wire import WireFlow
 from meso.mpi import concatenated, total
 from meso.observables.accumulation import EdgeMoment, couplings
+from meso.observables.curves import Curves
 from meso.observables.edges import piece_centers
 from meso.observables.grazing import at_rough_walls
-from meso.observables.nearest import Division, Surface
+from meso.observables.nearest import Division
 
 #: Normals of a straight wall differ by less than this.
 STRAIGHT = 1e-9
@@ -139,12 +139,11 @@ def wire_moments(flow: WireFlow) -> list[EdgeMoment]:
 def _turning(flow: WireFlow, density: Field, division: Division) -> np.ndarray:
     """Moments of all pieces along the tangent at the nearest point of a wall."""
     device = flow.device
-    surface = Surface(flow, list(range(len(device.pieces))))  # type: ignore[arg-type]
+    curves = Curves(flow, list(range(len(device.pieces))))  # type: ignore[arg-type]
     points = lagrange(device, flow.order).points
     every = np.arange(cells_of(device).count)
     places = cells_of(device).positions(every, points)
-    _, near = cKDTree(surface.position).query(places.reshape(-1, 2))
-    n = surface.normal[near].reshape(places.shape)
+    n = curves.normals(places.reshape(-1, 2)).reshape(places.shape)
     value = density.everywhere(points)
     along = n[..., 0] * value[..., 1] - n[..., 1] * value[..., 0]
     field = cellwise(density.name, density.unit, device, flow.order, along)

@@ -237,8 +237,8 @@ def test_two_metals_and_a_conductance() -> None:
     np.testing.assert_allclose(got, wanted, rtol=1e-7)
     wanted = differences(moved, 1e-4)
     got = [along(bilayer.device, one.through(bilayer.flow).nodes, motion) for one in found]
-    # The polygon of a wall that bends makes distances from it jump.
-    np.testing.assert_allclose(got[0], wanted[0], rtol=3e-6)
+    # The polygon of a wall that bends: above its corners second derivatives of distances jump.
+    np.testing.assert_allclose(got[0], wanted[0], rtol=1e-6)
     np.testing.assert_allclose(got[1:], wanted[1:], rtol=1e-7)
 
     def pushed(step: float) -> np.ndarray:

@@ -102,3 +102,33 @@ def test_a_bar_is_divided_as_its_section(tmp_path: Path) -> None:
     expected = (moved(step) - moved(-step)) / (2 * step)
     _, nodes = division.derivative(density, share)
     assert (nodes * motion).sum() * bar.extent == pytest.approx(expected, rel=1e-6)
+
+
+ROUND = """
+Point(1) = {0, 0, 0}; Point(2) = {100, 0, 0}; Point(3) = {100, 40, 0}; Point(4) = {45, 40, 0};
+Point(5) = {30, 55, 0}; Point(6) = {30, 80, 0}; Point(7) = {0, 80, 0}; Point(8) = {45, 55, 0};
+Line(1) = {1, 2}; Line(2) = {2, 3}; Line(3) = {3, 4}; Circle(4) = {4, 8, 5}; Line(5) = {5, 6};
+Line(6) = {6, 7}; Line(7) = {7, 1}; Curve Loop(1) = {1:7}; Plane Surface(1) = {1};
+MeshSize {:} = 12; Physical Surface("metal") = {1}; Physical Curve("walls") = {1:7};
+"""
+
+
+@pytest.mark.parametrize("text", [ANGLE + PLATE, ROUND], ids=["sharp", "rounded"])
+def test_shares_follow_the_shape(tmp_path: Path, text: str) -> None:
+    """Beside a sharp and a rounded corner: by central differences, wall by wall."""
+    plate = drawn(tmp_path / "plate.geo", text)
+    x, y = plate.mesh.geometry.x[:, :2].T / plate.extent
+    motion = np.column_stack([np.sin(2 * y + x), np.cos(3 * x) * y])
+    values = on(plate)
+    division, density = divided(plate, values)
+    walls = np.flatnonzero(division.moments(density)[:, 0])
+    step = 1e-4
+
+    def moved(k: int) -> np.ndarray:
+        there, same = divided(plate.moved(k * step * plate.extent * motion), values)
+        return there.moments(same)[walls, 0]
+
+    expected = (moved(1) - moved(-1)) / (2 * step)
+    shares = np.eye(len(plate.pieces))[walls][..., None]
+    found = [(division.derivative(density, s)[1] * motion).sum() * plate.extent for s in shares]
+    assert found == pytest.approx(expected, rel=3e-7, abs=3e-7 * np.abs(expected).max())
