@@ -20,7 +20,7 @@ from meso.discrete.extension import extended
 from meso.errors import CaseError, GeometryError
 from meso.geometry import gmsh_process
 from meso.geometry.gmsh_process import Source
-from meso.geometry.motion import Places, Signature, Trace
+from meso.geometry.trace import Places, Signature, Trace
 from meso.gradients import gradient
 from meso.gradients.inputs import inputs_of, moved
 from meso.gradients.motion import moving_nodes

@@ -272,6 +272,8 @@ def serve(descriptor: int, folder: str) -> None:
                 with suppress(ImportError, OSError):
                     import_module(f"meso.{request[1]}").prepare()
                 continue
+            with suppress(ImportError, OSError):  # for later forks as well; this one tells errors
+                import_module(f"meso.{request[0].rpartition('.')[0]}")
             # Some errors make Gmsh write files into the current folder.
             os.chdir(request[2] if getattr(request[1], "trusted", False) else folder)
             code = 0

@@ -7,52 +7,16 @@ runs in the process of Gmsh, where each drawing has a fork of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import gmsh
 import numpy as np
 from scipy.spatial import cKDTree
 
 from meso.geometry import drawing
-from meso.geometry.gmsh_process import Progress, Source
+from meso.geometry.gmsh_process import Progress
+from meso.geometry.trace import ON, Places, Signature, Trace
 
-#: Points lie on a curve if they are that close to it, over the size of the drawing.
-ON = 1e-7
 _SAMPLES = {1: 257, 2: 33}
 _STEPS = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
-    """Where points are on the entities of a drawing; dimension 0: on none of them.
-
-    Attributes:
-        dimension: Of the entity of each point: 1 for curves, 2 for surfaces.
-        tag: Of the entity.
-        at: Parameters in the entity over their range, from 0 to 1, shape (n, 2).
-    """
-
-    dimension: np.ndarray
-    tag: np.ndarray
-    at: np.ndarray
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trace(Source):
-    """A drawing, and points of it that are wanted.
-
-    Attributes:
-        points: Points to be found on its entities, in its unit, shape (n, d).
-        places: Places whose points are wanted.
-    """
-
-    points: np.ndarray | None = None
-    places: Places | None = None
-
-
-#: Entities, their kinds and what bounds them: two drawings that differ here are not one that moves.
-Signature = list[tuple[Any, ...]]
 
 
 def locate(trace: Trace, progress: Progress) -> tuple[Signature, Places]:
