@@ -4,8 +4,8 @@
     docker/run python3 benchmarks/gradients.py --only chromium nonlocal
     docker/run python3 benchmarks/gradients.py --smallest
 
-All inputs of a demo, those of its drawing included, of one number at a time, by turns with the run:
-all of it, from the drawing to the numbers, without the errors of numbers. The smallest time of each.
+All inputs of a demo, those of its drawing included, of one number at a time, by turns with the
+run: all of it, from the drawing to the numbers, without their errors. The smallest time of each.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ DEVICES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-def timed(what: Callable[[], Any]) -> tuple[float, Any]:
+def timed(what: Callable[..., Any], *of: Any, **named: Any) -> tuple[float, Any]:
     """Seconds, and what it returns."""
     gc.collect()
     start = time.perf_counter()
-    out = what()
+    out = what(*of, **named)
     return time.perf_counter() - start, out
 
 
@@ -72,15 +72,13 @@ def main() -> None:
         demo, settings, names = DEVICES[device]
         words = ("flow.estimate=false", *settings)
         case = meso.Case.load(DEMOS / demo / "case.toml", overrides=words)
-        seconds: dict[str, list[float]] = {name: [] for name in ("run", *names)}
-        for _ in range(runs):
-            taken, result = timed(lambda: meso.run(case, gradients=True))
-            seconds["run"].append(taken)
-            for name in names:
-                taken, found = timed(lambda: gradient(result, name))
-                seconds[name].append(taken)
-                result = meso.run(case, gradients=True) if name != names[-1] else result
-        whole = min(seconds["run"])
+        seconds: dict[str, list[float]] = {name: [] for name in names}
+        whole = float("inf")
+        for name in names * runs:
+            taken, result = timed(meso.run, case, gradients=True)
+            whole = min(whole, taken)
+            taken, found = timed(gradient, result, name)
+            seconds[name].append(taken)
         for name in names:
             cost = min(seconds[name])
             row = f"{device} | {name} | {len(found.inputs)} | {whole:.3f} | {cost:.3f}"

@@ -135,3 +135,10 @@ def test_hall_bar() -> None:
     """Few cells leave 2e-7 of the conductance that 20,000 of them have."""
     _, (row,) = table("hall_bar.py")
     assert float(row["G, S"]) == pytest.approx(5.452651e-4, rel=2e-6)
+
+
+def test_gradients() -> None:
+    """Derivatives of both numbers of a ribbon in all of its inputs."""
+    _, rows = table("gradients.py")
+    assert [row["number"] for row in rows] == ["conductance", "edges.1.orbital_moment"]
+    assert all(row["inputs"] == "9" and float(row["derivatives, s"]) > 0 for row in rows)
