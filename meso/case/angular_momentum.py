@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import inf
 from typing import Annotated, Any, Literal
@@ -80,18 +80,23 @@ def _by_axis(bulk: str, sheet: str) -> Before:
     return Before(read, informed=True)
 
 
-def _tensor(units: str | tuple[str, ...], *shapes: tuple[int, ...]) -> Before:
-    known = (units,) if isinstance(units, str) else units
-    return Before(lambda value: read_tensor(value, known, shapes))
+def _tensor(units: str, *shapes: tuple[int, ...]) -> Before:
+    return Before(lambda value: read_tensor(value, (units,), shapes))
 
 
+def _conductance(value: object, info: Info) -> Any:
+    return read_tensor(value, ("m/s", *_units(info, *_PER_STEP)), ((3, 3),))
+
+
+#: Units of a current per step of ω = X/χ.
+_PER_STEP = ("J*s/m^2", "J*s/m")
 POSITIVE, NOT_NEGATIVE = After(_positive), After(_not_negative)
 Diffusivity = Annotated[Any, _tensor("m^2/s", (3, 3), (3, 3, 3, 3))]
 Velocity = Annotated[Any, NOT_NEGATIVE, _tensor("m/s", (3, 3))]
 Number = Annotated[float, unit("m^2/s")]
 Rate = Annotated[float, unit("Hz"), NOT_NEGATIVE]
 #: Of an interface, by channel or between them: a number or a matrix along x, y, z of the device.
-_Crossed = Annotated[Any, _tensor(("m/s", "J*s/m^2", "J*s/m"), (3, 3))]
+_Crossed = Annotated[Any, Before(_conductance, informed=True)]
 Conductance = Annotated[_Crossed, NOT_NEGATIVE]
 
 
@@ -242,6 +247,53 @@ class Interface:
         return getattr(self, to if to == by else f"{to}_from_{by}") or 0.0
 
 
+def _entries(table: object) -> Iterator[tuple[str, Any]]:
+    yield from table.items() if isinstance(table, Mapping) else ()
+
+
+def _is(value: object, unit: str) -> bool:
+    """Whether a conductance has a unit of some kind; a number has all of them."""
+    try:
+        read_tensor(value, (unit,), ((3, 3),))
+    except CaseError:
+        return False
+    return not is_number(value)
+
+
+def _interfaces(tables: object, info: Info) -> object:
+    """Tables of interfaces whose units go with what drives the currents: a step of ω or of X."""
+    problems = []
+    for pair, table in _entries(tables):
+        for key, value in _entries(table):
+            name = str(key).rpartition("from_")[2]
+            if isinstance(channel := info.data.get(name), Channel):
+                text = _mistaken(value, name, channel, str(pair).split("|"), info)
+                problems += [(f"{pair}.{key}", text)] if text else []
+    if problems:
+        raise CaseError(*problems)
+    return tables
+
+
+def _mistaken(
+    value: Any, name: str, channel: Channel, regions: Sequence[str], info: Info
+) -> str | None:
+    """What is wrong with the unit of a conductance that steps of a channel drive."""
+    found = value["unit"] if isinstance(value, Mapping) and "unit" in value else value
+    per_step = next((u for u in _units(info, *_PER_STEP) if _is(value, u)), None)
+    chi = {channel.of(region.strip()).susceptibility for region in regions}
+    if None in chi and per_step:
+        text = f'found "{found}", but {name}.susceptibility is not given, and steps of the density'
+        return f'{text} drive the current: expected a velocity, e.g. "2e4 m/s"'
+    if None not in chi and _is(value, "m/s"):
+        (unit, *_) = _units(info, *_PER_STEP)
+        text = f'found "{found}" (velocity), but {name}.susceptibility is given, and steps of ω ='
+        text += f" X/χ drive the current: expected a conductance in {unit}"
+        if len(chi) == 1 and (one := chi.pop()) and not isinstance(value, Mapping):
+            text += f'; with this χ, "{quantity(value, "m/s") * one:.6g} {unit}" is the same'
+        return text
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AngularMomentum:
     """The diffusion of spin and orbital angular momentum."""
@@ -250,7 +302,9 @@ class AngularMomentum:
     orbital: Channel | None = None
     spin_orbital: SpinOrbital | None = None
     # "region|region"; elsewhere ω = X/χ is continuous.
-    interfaces: dict[str, Interface] = field(default_factory=dict)
+    interfaces: Annotated[dict[str, Interface], Before(_interfaces, informed=True)] = field(
+        default_factory=dict
+    )
     # The inverse effect on the charge current: as a consequence, or solved together.
     coupling: Literal["none", "one-way", "two-way"] = "none"
     # E_z in V/m of a 2D mesh, the section of a conductor that carries a current along z.

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from meso.case.schema import Tables
-from meso.constants import ELEMENTARY_CHARGE
+from meso.constants import ELEMENTARY_CHARGE, HBAR
 from meso.equations.derived import TABLE
 from meso.errors import CaseError, known
 from meso.requirements import (
@@ -27,6 +29,9 @@ _PLAUSIBLE = {
     "mean_free_path": (1e-11, 1e-2, "m"),
     "fermi_energy": (1e-6 * ELEMENTARY_CHARGE, 1e3 * ELEMENTARY_CHARGE, "J"),
 }
+
+#: Squares of Hall angles of angular momentum above which a unit is probably another one.
+_STRONG = 100.0
 
 #: Thickness of a film, m, above which it is hardly meant.
 _THICK = 1e-2
@@ -94,6 +99,23 @@ def warnings(case: Tables) -> Iterator[str]:
         if not fed and hall == [None] * len(hall) and case.angular_momentum.spin_orbital is None:
             text = "no hall_conductivity, and no boundary with a current or density: it stays zero"
             yield f"angular_momentum.{name}: {text}"
+    if case.angular_momentum.coupling != "none":
+        yield from _strong(case)
+
+
+def _strong(case: Tables) -> Iterator[str]:
+    """Hall conductivities that are too large for those of charge and angular momentum."""
+    for name, channel in case.angular_momentum.channels.items():
+        for region in case.regions:
+            own, sigma = channel.of(region), case.region_materials[region].conductivity
+            D, chi = own.diffusivity, own.susceptibility
+            if own.hall_conductivity and chi and is_number(D) and D and is_number(sigma):
+                theta = HBAR / ELEMENTARY_CHARGE * np.abs(own.hall_conductivity).max()
+                gain = theta**2 / (sigma * D * chi)
+                if gain > _STRONG:
+                    text = f"(ħσ_H/e)²/(σDχ) is {gain:.2g} in region {region}, about the square of"
+                    text += " the Hall angle; is one of them in another unit?"
+                    yield f"angular_momentum.{name}.hall_conductivity: {text}"
 
 
 def _uncoupled(case: Tables, channel: str = "orbital") -> list[str]:
@@ -323,6 +345,10 @@ def _angular_momentum(case: Tables) -> Problems:
             if table.coupling != "none" and channel.of(region).susceptibility is None:
                 text = 'missing; the inverse effect needs it, e.g. "2.7e-21 J s^2/m^3"'
                 missing.setdefault(("susceptibility", text), []).append(region)
+        without = [r for r in case.regions if channel.of(r).susceptibility is None]
+        if table.coupling == "none" and len(without) < len(case.regions):
+            text = "missing; others have one, and ω = X/χ is compared: give it to all or to none"
+            missing |= {("susceptibility", text): without} if without else {}
         for (key, text), regions in missing.items():
             where = "" if len(regions) == len(case.regions) else f" (region {', '.join(regions)})"
             yield f"{at}.{key}", text + where

@@ -10,7 +10,7 @@ from petsc4py import PETSc
 
 from meso.discrete import definite as spd
 from meso.discrete import memory
-from meso.errors import ConvergenceError
+from meso.errors import CaseError, ConvergenceError
 
 # A direct solution is accepted when its relative residual is below this.
 RESIDUAL = 1e-8
@@ -141,7 +141,11 @@ class Krylov(Solver):
 
 
 class Iterative(Krylov):
-    """A system whose symmetric part is positive definite: conjugate gradients, or GMRES."""
+    """A system whose symmetric part is positive definite: conjugate gradients, or GMRES.
+
+    Where GMRES with multigrid fails, as it does where the antisymmetric part is far larger than
+    the symmetric one, the matrix is factorised.
+    """
 
     def __init__(
         self,
@@ -162,12 +166,44 @@ class Iterative(Krylov):
             self.limit = max(self.limit, LOOSELY * tolerance)
         self._solver.setGMRESRestart(200)
         multigrid = preconditioner == "multigrid"
+        self._direct: Factor | None = None
+        self._factorises = multigrid and not symmetric
         self.method = f"{name}, " + ("BoomerAMG" if multigrid else "Jacobi")
         pc = self._solver.getPC()
         boomer_amg(pc) if multigrid else pc.setType(PETSc.PC.Type.JACOBI)
 
     def solve(self, load: np.ndarray) -> np.ndarray:
-        """Solutions for loads, both at this rank's local unknowns, shape (n, sides)."""
+        """Solutions for loads, both at this rank's local unknowns, shape (n, sides).
+
+        Raises:
+            ConvergenceError: The iteration failed, and there is no other way.
+        """
+        if self._direct is None:
+            try:
+                return self._iterated(load)
+            except ConvergenceError as error:
+                self._direct = self._factorised(error)
+        out = self._direct.solve(load)
+        self.residual = max(self.residual, self._direct.residual)
+        return out
+
+    def _factorised(self, error: ConvergenceError) -> Factor:
+        """The factor of the matrix, after the iteration has failed; else what went wrong."""
+        if not self._factorises:
+            raise error
+        self._solver.destroy()  # multigrid takes memory
+        try:
+            direct = Factor(self.matrix, self.unknowns, symmetric=False)
+        except (CaseError, ConvergenceError) as other:
+            raise ConvergenceError(
+                f"{error}: the antisymmetric part of the matrix is probably far larger than the"
+                " symmetric one (Hall conductivities above conductivities and diffusivities), for"
+                f" which only a direct solver is left: {other}"
+            ) from None
+        self.method, self.iterations = f"{direct.method} after {self.method} failed", 0
+        return direct
+
+    def _iterated(self, load: np.ndarray) -> np.ndarray:
         out = np.empty((self.unknowns.size, load.shape[1]))
         for i, column in enumerate(load.T):
             right = gather(self.unknowns, column)
@@ -191,13 +227,22 @@ class Iterative(Krylov):
         """The same with the transposed matrix."""
         if self.symmetric:
             return self.solve(load)
+        if self._direct is not None:
+            return self._direct.solve_transposed(load)
         # Multigrid has no transposed cycle for all of its smoothers.
         turned = PETSc.Mat()
         self.matrix.transpose(turned)
         other = Iterative(turned, self.unknowns, self._preconditioner, symmetric=False)
-        out = other.solve(load)
-        other.close()
-        return out
+        try:
+            return other.solve(load)
+        finally:
+            other.close()
+
+    def close(self) -> None:
+        """Free the solver, on all ranks together."""
+        if self._direct is not None:
+            self._direct.close()
+        super().close()
 
 
 def boomer_amg(pc: PETSc.PC) -> None:

@@ -21,6 +21,7 @@ SPIN = {
     "diffusivity": "1e-4 m^2/s",
     "diffusion_length": "4 nm",
 }
+CHI = SPIN | {"susceptibility": "1e-21 J s^2/m^3"}
 ORBITAL = SPIN | {"hall_conductivity": "-3e5 S/m", "diffusion_length": "7 nm"}
 #: By channel and component, S_x, S_z, L_x, L_z: of 𝒥 at the interface.
 G = np.array([[2, 0.3, 0.5, 0], [0.1, 3, 0, 0.5], [0.2, 0.4, 4, 0.1], [0.6, 0.2, 0, 1]]) * 1e4
@@ -155,6 +156,35 @@ def test_section_of_a_wire(tmp_path: Path, coupling: str) -> None:
     assert spent == pytest.approx(given, rel=1e-10) and given > 0
 
 
+def strong(hall: str) -> meso.Case:
+    """A film with spins out of the plane, far more current of which flows than charge."""
+    tables = layers(regions={"metal": "m"}, output={})
+    tables["geometry"] = {
+        "file": str(GEOMETRIES / "film.geo"),
+        "length_unit": "nm",
+        "parameters": {"length": 60, "width": 40, "thickness": 20, "size": 10, "layers": 2},
+    }
+    for name in ("bottom", "top"):
+        del tables["boundaries"][name]
+    tables["boundaries"] |= dict.fromkeys(("sides", "surfaces"), {"wall": {"specularity": 0}})
+    spin = SPIN | {"components": ["z"], "diffusion_length": "20 nm", "susceptibility": 2.7e-21}
+    spin |= {"hall_conductivity": hall}
+    return meso.Case.from_dict(tables | {"angular_momentum": {"coupling": "two-way", "spin": spin}})
+
+
+def test_hall_conductivity_far_above_the_conductivity() -> None:
+    """G/G_Drude = 1 + (θ²/σDχ) (2l/W) tanh(W/2l), where GMRES with multigrid fails."""
+    case = strong("2e9 S/m")
+    (warning,) = case.warnings
+    assert "angular_momentum.spin.hall_conductivity: (ħσ_H/e)²/(σDχ) is 3.2e+06" in warning
+    result = meso.run(case)
+    gain = (HBAR / ELEMENTARY_CHARGE * 2e9) ** 2 / (2e6 * 1e-4 * 2.7e-21)
+    drude = 2e6 * 4e-3 * (40 * 20 / 60) * NM
+    exact = drude * (1 + gain * np.tanh(1))
+    assert result.contacts["source"].current == pytest.approx(exact, rel=1e-4)
+    assert result.flow.evidence["method"] == "MUMPS LU after GMRES, BoomerAMG failed"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -167,6 +197,29 @@ def test_section_of_a_wire(tmp_path: Path, coupling: str) -> None:
             "of shape (1,); must be 3 × 3",
         ),
         ({"spin": SPIN, "interfaces": {"lower|upper": {"spin": "-1 m/s"}}}, "not be negative"),
+        (
+            {"spin": CHI, "interfaces": {"lower|upper": {"spin": "2e4 m/s"}}},
+            'angular_momentum.interfaces.lower|upper.spin: found "2e4 m/s" (velocity), but'
+            " spin.susceptibility is given, and steps of ω = X/χ drive the current: expected a"
+            ' conductance in J*s/m^2; with this χ, "2e-17 J*s/m^2" is the same',
+        ),
+        (
+            {"spin": CHI, "interfaces": {"lower|upper": {"spin": block(G[:2, :2])}}},
+            'angular_momentum.interfaces.lower|upper.spin: found "m/s" (velocity)',
+        ),
+        (
+            {
+                "spin": SPIN,
+                "orbital": CHI,
+                "interfaces": {"lower|upper": {"orbital_from_spin": "2e-17 J s/m^2"}},
+            },
+            "angular_momentum.interfaces.lower|upper.orbital_from_spin: found"
+            ' "2e-17 J s/m^2", but spin.susceptibility is not given',
+        ),
+        (
+            {"spin": SPIN | {"regions": {"lower": {"susceptibility": 1e-21}}}},
+            "angular_momentum.spin.susceptibility: missing; others have one",
+        ),
         ({"spin": SPIN}, '"orbital_flux_x" needs the component x of angular_momentum.orbital'),
         ({"perpendicular_field": "1 V/m"}, "needs a channel"),
     ],
