@@ -604,15 +604,44 @@ def test_numbers_of_an_expression():
     assert found.inputs[0].uncertainty == pytest.approx(0.1)
 
 
-def test_materials_that_vary():
-    """With a reservoir and a wall that slips, place by place."""
-    changes = COARSE | {"boundaries.drain.contact.law": "reservoir"}
+KINETIC = {"flow.model": "kinetic", "flow.harmonics": 4, "flow.estimate": False}
+
+
+@pytest.mark.parametrize(
+    ("own", "of"),
+    [
+        ({"boundaries.drain.contact.law": "reservoir"}, []),
+        (KINETIC, ["materials.metal.scattering.gamma2"]),
+    ],
+)
+def test_materials_that_vary(own, of):
+    """With a reservoir and a wall that slips or is rough, place by place."""
     probe = {"from": ["70 nm", "-20 nm"], "to": ["70 nm", "20 nm"], "points": 3}
-    result = meso.run(case(**GRADED, **changes, **{"output.probes": {"a": probe}}), gradients=True)
+    changes = COARSE | GRADED | {"output.probes": {"a": probe}} | own
+    result = meso.run(case(**changes), gradients=True)
     names = ["conductance", "edges.1.orbital_moment", "probe.a.current_density.x.0"]
-    exact = gradient(result, names, OF_GRADED, method="adjoint")
-    other = gradient(result, names, OF_GRADED, method="differences")
-    assert relative_to_largest(exact, other).max() < 1e-7
+    exact = gradient(result, names, OF_GRADED + of, method="adjoint")
+    other = gradient(result, names, OF_GRADED + of, method="differences")
+    assert relative_to_largest(exact, other).max() < 1e-8
+
+
+@pytest.mark.thorough
+def test_a_sphere_that_varies_in_3d():
+    """On few cells, whose penalty at walls sees the profiles between its nodes."""
+    flow = {"model": "kinetic", "order": 2, "harmonics": 4, "solver": "direct", "estimate": False}
+    long = {"expression": "l*exp(z/20 + y/50)", "unit": "nm", "parameters": {"l": 20}}
+    profiles = {
+        "materials.metal.conductivity": GRADED["materials.metal.conductivity"] | {"unit": "MS/m"},
+        "materials.metal.mean_free_path": long,
+    }
+    tables = film(2, 20, surfaces=0.2, sides=0.6).given
+    graded = meso.Case.from_dict(tables, overrides=SPHERE | {"flow": flow} | profiles)
+    result = meso.run(graded, gradients=True)
+    names = ["drain.potential", "surfaces.1.orbital_moment_y", "probe.a.current_density.x.2"]
+    of = [*OF_GRADED[:2], "geometry.parameters.thickness", "boundaries.sides.wall.specularity"]
+    exact = gradient(result, names, of, method="adjoint")
+    other = gradient(result, names, of, method="differences")
+    assert relative_to_largest(exact, other).max() < 1e-8
 
 
 def test_thickness():

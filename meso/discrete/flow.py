@@ -127,6 +127,12 @@ class FlowForms:
         """Points (q, d) in cells, where coefficients of the conductor are given."""
         return self.cells.quadrature(2 * self.current.highest)[0]
 
+    def coefficients(self, points: np.ndarray) -> np.ndarray:
+        """From values at :attr:`points` to those at others in the reference cell, (q, p)."""
+        return np.asarray(
+            self.curved.inside(self.order).basix_element.tabulate(0, points)[0, :, :, 0]
+        )
+
     def boundary(
         self,
         integrands: tuple[BoundaryIntegrand, ...],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from meso.flow.discretisation import Solutions
 from meso.flow.moments import IterativeMoments
 from meso.flow.result import DriveResponse, drive_response, mixture, ports_of
 from meso.flow.system import DirectSystem
-from meso.flow.variation import State, Variation
+from meso.flow.variation import State, Variation, conductor, half_range
 from meso.materials.material import Material
 from meso.mpi import total
 from meso.sensitivities import Sensitivity
@@ -154,28 +154,24 @@ class KineticAdjoint(Adjoint):
 
     def coefficients(
         self, material: Material, magnetic_field: float | None = None
-    ) -> dict[str, float]:
-        """As :meth:`Adjoint.coefficients` says: 1/sigma, lambda^2/sigma, lambda/R_c, all rates."""
-        field = self.model.magnetic_field if magnetic_field is None else magnetic_field
-        path = float(material.mean_free_path)  # type: ignore[arg-type]
-        conductivity = float(material.conductivity)  # type: ignore[arg-type]
-        rates = {f"rate{m}": float(material.rate(m)) for m in range(2, self.model.harmonics + 1)}
-        return {
-            "resistivity": 1 / conductivity,
-            "stress": path**2 / conductivity,
-            "turning": float(material.turning(field)),
-            **rates,
-        }
+    ) -> dict[str, Any]:
+        """As :meth:`Adjoint.coefficients` says: 1/sigma, lambda^2/sigma, lambda/R_c, all rates.
 
-    def wall_coefficients(self, law: Boundary, material: Material) -> dict[str, float]:
-        """As :meth:`Adjoint.wall_coefficients` says."""
+        Without the first two where they vary in space.
+        """
+        field = self.model.magnetic_field if magnetic_field is None else magnetic_field
+        rates = {f"rate{m}": material.rate(m) for m in range(2, self.model.harmonics + 1)}
+        own = {} if material.varies else conductor(material)
+        return {**own, "turning": material.turning(field), **rates}
+
+    def wall_coefficients(self, law: Boundary, material: Material) -> dict[str, Any]:
+        """As :meth:`Adjoint.wall_coefficients` says, without what varies in space."""
         from meso.flow.kinetic import roughness
 
         if not isinstance(law, Contact | Wall):
             return {}
-        weight = float(material.mean_free_path) / float(material.conductivity)  # type: ignore[arg-type]
-        ratio = {"ratio": roughness(law)} if isinstance(law, Wall) else {}
-        return {"weight": weight, **ratio}
+        own = {} if material.varies else half_range(material)
+        return {**own, "ratio": roughness(law)} if isinstance(law, Wall) else own
 
     def close(self) -> None:
         """Free what is kept, on all ranks together."""

@@ -19,8 +19,9 @@ moments, and each rate meets its own harmonic.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +37,7 @@ from meso.discrete.variation import heights
 from meso.flow.basis import Circle, WallMatrix
 from meso.flow.discretisation import Discretisation, HalfRange, Law, augmentation, trace
 from meso.flow.hydrodynamic import CORNER_PENALTY, WALL_PENALTY
+from meso.flow.places import Placed
 from meso.flow.sphere import Sphere
 from meso.sensitivities import Sensitivity
 
@@ -71,11 +73,27 @@ class State:
         return State(factor * self.moments, factor * self.potential, factor * self.levels)
 
 
+def conductor(material: Any) -> dict[str, Any]:
+    """Coefficients of a material, or of one at positions, SI."""
+    resistivity = 1 / material.conductivity
+    return {"resistivity": resistivity, "stress": material.mean_free_path**2 * resistivity}
+
+
+def half_range(material: Any) -> dict[str, Any]:
+    """Coefficients of its boundaries, SI."""
+    return {"weight": material.mean_free_path / material.conductivity}
+
+
 @dataclass(slots=True)
 class _Sums:
-    """Derivatives, as they are found, in scaled variables."""
+    """Derivatives, as they are found: in coefficients in SI, in nodes in scaled lengths.
+
+    ``units`` are those of scaled coefficients, SI.
+    """
 
     device: Device
+    placed: Placed
+    units: Mapping[str, float]
     cells: dict[str, np.ndarray] = field(default_factory=dict)
     facets: dict[str, np.ndarray] = field(default_factory=dict)
     #: Cells, and derivatives in their geometry nodes.
@@ -90,21 +108,41 @@ class _Sums:
         """Add derivatives in a coefficient of boundary facets."""
         self.facets.setdefault(name, np.zeros(len(self.device.facets.cell)))[facets] += values
 
+    def at_points(
+        self, found: Mapping[str, np.ndarray], cells: np.ndarray, points: np.ndarray
+    ) -> None:
+        """Add derivatives in scaled coefficients of the conductor at points of cells, (c, q)."""
+        own = {name: values / self.units[name] for name, values in found.items()}
+        for name, rest in self.placed.constant(own, conductor, cells=cells, points=points).items():
+            self.in_cells(name, cells, rest)
+
+    def at_facet_points(
+        self,
+        name: str,
+        values: np.ndarray,
+        geometry: FacetGeometry,
+        boundary: str,
+        facets: np.ndarray,
+    ) -> None:
+        """The same of a coefficient of a boundary at points of its facets, (f, q)."""
+        for local, points in enumerate(geometry.points):
+            here = np.flatnonzero(geometry.local == local)
+            cells, found = geometry.cell[here], {name: values[here] / self.units[name]}
+            place: dict[str, Any] = {"cells": cells, "points": points, "boundary": boundary}
+            self.on_facets(
+                name, facets[here], self.placed.constant(found, half_range, **place)[name]
+            )
+
     def at_nodes(self, cells: np.ndarray, values: np.ndarray) -> None:
         """Add derivatives in the geometry nodes of cells, shape (c, g, d)."""
         self.nodes.append((cells, values))
 
-    def sensitivity(self, units: dict[str, float], length: float, *, known: bool) -> Sensitivity:
-        """The result in SI, from the scaled units of coefficients; whether the shape is known."""
-
-        def scaled(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return {name: each / units.get(name, 1.0) for name, each in values.items()}
-
-        nodes = None
-        if known:
-            cells, values = (np.concatenate(part) for part in zip(*self.nodes, strict=True))
-            nodes = at_geometry_nodes(self.device, cells, values) / length
-        return Sensitivity(cells=scaled(self.cells), facets=scaled(self.facets), nodes=nodes)
+    def sensitivity(self) -> Sensitivity:
+        """The result; all ranks call this."""
+        cells, values = (np.concatenate(part) for part in zip(*self.nodes, strict=True))
+        nodes = at_geometry_nodes(self.device, cells, values) / self.device.extent
+        own = Sensitivity(cells=self.cells, facets=self.facets, nodes=nodes)
+        return own + self.placed.sensitivity()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +204,7 @@ class Variation:
 
     def form(self, left: State, right: State) -> Sensitivity:
         """Derivatives of l.K r with l and r held at the nodes."""
-        out, none = _Sums(self.device), np.empty(0, np.int64)
+        out, none = self._sums(), np.empty(0, np.int64)
         rates = [f"rate{m}" for m in range(2, self.basis.harmonics + 1)]
         for coefficient in ("resistivity", "stress", "turning", *rates):
             out.in_cells(coefficient, none, none)  # also of a rank without cells
@@ -182,22 +220,20 @@ class Variation:
                 self._half_range(out, name, law.half_range, left, right)
             if law.impenetrable:
                 self._wall(out, name, law, left, right)
-        return self._in_si(out)
+        return out.sensitivity()
 
     def current(self, port: str, state: State) -> Sensitivity:
         """Derivatives of the current that enters through a port, J held at the nodes."""
-        out = _Sums(self.device)
+        out = self._sums()
         facets, geometry = self._facets(port)
         u = self._on_facets(geometry, state)
         J = u[..., : self.dimension]
         self._moved(out, geometry, -_along(geometry.normal, J), -J)
-        return self._in_si(out)
+        return out.sensitivity()
 
-    def _in_si(self, out: _Sums) -> Sensitivity:
-        # A profile in space does not move with the mesh.
-        known = not any(m.varies for m in self.problem.coefficients.materials.values())
-        length = self.problem.coefficients.scales.length
-        return out.sensitivity(self.units, length, known=known)
+    def _sums(self) -> _Sums:
+        placed = Placed(self.device, self.problem.coefficients.materials)
+        return _Sums(self.device, placed, self.units)
 
     # -- conductor -----------------------------------------------------------------------------
 
@@ -231,8 +267,8 @@ class Variation:
         self._rates(out, cells, weight * resistivity, one.moments, two.moments, self.parts[0])
         squeezed = one.divergence * two.divergence
         in_cell = weight * (relaxation + bulk * squeezed)
-        out.in_cells("stress", cells, (weight * diffusion).sum(axis=1))
-        out.in_cells("resistivity", cells, in_cell.sum(axis=1))
+        found = {"stress": weight * diffusion, "resistivity": in_cell}
+        out.at_points(found, cells, points)
         density = stress * diffusion + resistivity * (relaxation + bulk * squeezed)
         density -= one.potential * two.divergence + two.potential * one.divergence
         # The augmentation grows with the measure of the cell.
@@ -309,7 +345,7 @@ class Variation:
             [((one @ L.T) * push + pull * (two @ L.T)).sum(axis=-1) for L in self.basis.turns],
             axis=-1,
         )
-        out.on_facets("weight", facets, (geometry.weight * density).sum(axis=1))
+        out.at_facet_points("weight", geometry.weight * density, geometry, name, facets)
         if law.slope is not None:
             change = factor * (one * _at(law.slope, geometry, two)).sum(axis=-1)
             out.on_facets("ratio", facets, (geometry.weight * change).sum(axis=1))
@@ -332,18 +368,24 @@ class Variation:
         self, out: _Sums, geometry: FacetGeometry, square: np.ndarray, turned: np.ndarray
     ) -> None:
         cell, height = geometry.cell, geometry.height[:, None]
-        coefficients = self.problem.coefficients
+        forms, coefficients = self.discrete.forms, self.problem.coefficients
+        # Polynomials between the nodes at which the solver has them.
+        nodes = self.cells.positions(cell, forms.points)
+        table = geometry.table(lambda points, _: forms.coefficients(points))
         second = np.array(self.second)[self.problem.phases[self.device.cell_region[cell]]]
-        viscosity = _each(coefficients.stress(cell, geometry.position)) / (
-            self.closure * second[:, None]
+        softer = self.closure * second[:, None]
+        stress, resistivity = (
+            (table @ np.broadcast_to(_each(of(cell, nodes)), nodes.shape[:2])[..., None])[..., 0]
+            for of in (coefficients.stress, coefficients.relaxation)
         )
-        resistivity = _each(coefficients.relaxation(cell, geometry.position))
+        viscosity = stress / softer
         factor = self.penalty * (viscosity / height + resistivity * height)
         self._moved(out, geometry, factor * square, factor[..., None] * turned)
         each = self.penalty * geometry.weight * square
-        out.in_cells("stress", cell, (each / height).sum(axis=1) / (self.closure * second))
+        nodal = (each[:, None] @ table)[:, 0]
+        found = {"stress": nodal / height / softer, "resistivity": nodal * height}
+        out.at_points(found, cell, forms.points)
         out.in_cells("rate2", cell, -(each * viscosity / height).sum(axis=1) / second)
-        out.in_cells("resistivity", cell, (each * height).sum(axis=1))
         self._raised(out, geometry, (each * (resistivity - viscosity / height**2)).sum(axis=1))
 
     def _moved(

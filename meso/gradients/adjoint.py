@@ -25,6 +25,7 @@ from meso.flow.result import Flow
 from meso.gradients import densities, moments, outputs
 from meso.gradients.differences import Moved, settled
 from meso.gradients.inputs import Input
+from meso.materials.material import Material
 from meso.moment_gradients import density_gradient, has_gradient
 from meso.mpi import total
 from meso.observables import spot
@@ -79,7 +80,7 @@ class Chain:
         device, out = self.result.device, dict[Place, float]()
         for region, material in case.region_materials.items():
             found = {}
-            if not material.varies:
+            if self._has_numbers(material):
                 found = self.adjoint.coefficients(material, case.flow.magnetic_field)
             for name in ("orbital_coupling", "spin_coupling"):
                 if is_number(value := getattr(material, name)):
@@ -88,7 +89,7 @@ class Chain:
         for boundary in device.boundaries:
             law = law_of(case.boundaries, boundary)
             for region, material in case.region_materials.items():
-                if material.varies:
+                if not self._has_numbers(material):
                     continue
                 found = self.adjoint.wall_coefficients(law, material)
                 out |= {(boundary, region, name): value for name, value in found.items()}
@@ -98,6 +99,10 @@ class Chain:
             out[("given", port)] = next((x for x in level if x is not None), 0.0)
         out[("thickness",)] = case.geometry.thickness or 1.0
         return {place: value for place, value in out.items() if np.isfinite(value)}
+
+    def _has_numbers(self, material: Material) -> bool:
+        """Whether some coefficients do not vary: the rates of a kinetic flow never do."""
+        return self.result.flow.kinetic or not material.varies
 
     def derivatives(self, found: Sensitivity, thickness: float) -> np.ndarray:
         """Of a number in all inputs; NaN where the sensitivity does not know, shape (i,).
@@ -164,7 +169,7 @@ def applies(result: Result) -> bool:
     """Whether the adjoints know this kind of case."""
     varies = any(material.varies for material in result.case.region_materials.values())
     flow, density = result.terms
-    if varies and (flow or result.flow.kinetic):
+    if varies and flow:
         return False
     return not (density or (flow and densities.is_coupled(result)))
 

@@ -337,7 +337,8 @@ def derivatives() -> dict[str, list]:
 
 
 def derivatives_in_3d() -> dict[str, list]:
-    """Of the kinetic model: a contact, a moment, and what a spot sees; in a magnetic field."""
+    """Of a kinetic flow that varies: a contact, a moment, and what a spot sees; in a field."""
+    sigma = {"expression": "s*(1 + x/20)", "unit": "S/m", "parameters": {"s": 1e6}}
     tables = {
         "geometry": {
             "file": str(GEOMETRIES / "film.geo"),
@@ -346,7 +347,7 @@ def derivatives_in_3d() -> dict[str, list]:
         },
         "materials": {
             "metal": {
-                **{"carriers": "3d", "conductivity": 1e6, "mean_free_path": "20 nm"},
+                **{"carriers": "3d", "conductivity": sigma, "mean_free_path": "20 nm"},
                 **{"fermi_energy": "5 eV", "fermi_wavevector": "14 1/nm"},
             }
         },
