@@ -18,6 +18,8 @@ from matplotlib.image import imread
 from meso import Case, CaseError, fit, run
 from meso.cli import main
 from meso.exact import Ribbon
+from meso.fitting.schema import Data
+from meso.fitting.table import measurements
 
 NM = 1e-9
 CASE = f"""
@@ -211,7 +213,14 @@ def test_bad_files(settings, words):
         (f"{WIDTH}_nm,conductance_S,uncertainty_S\n60,1,1", ["2 parameters", "only 1 numbers"]),
         (f"{WIDTH}_nm,conductance_S,uncertainty_S\n60,1", ["line 2", "2 cells", "has 3"]),
         (f"{WIDTH}_nm,conductance_S,uncertainty_S\n-60,1,1\n9,1,1", ["width = -60 is not permit"]),
-        (f"{WIDTH}_nm;conductance_S;uncertainty_S\n60;1;1", ["semicolons"]),
+        (f"{WIDTH}_nm;conductance_S;uncertainty_S\n60;1;1", ["semicolons", "by a point"]),
+        (f"{WIDTH}_nm\tconductance_S\tuncertainty_S\n60\t1\t1", ["line 1: found tabulators"]),
+        (f"{WIDTH}_nm,conductance_S,uncertainty_S\n60,1,5,1", ["4 cells", "decimals have a point"]),
+        (f'{WIDTH}_nm,conductance_S,uncertainty_S\n60,"1,5",1', ['"1,5"', "e.g. 1.5"]),
+        (f"{WIDTH}_nm,{WIDTH} (um),conductance_S,uncertainty_S\n60,1,1,1", ["same input", "1 ("]),
+        (f"{WIDTH}_K,conductance_S,uncertainty_S\n60,1,1", ["column 1", 'unknown unit "K"']),
+        ("60,1,1", ["line 1: found numbers", "header"]),
+        (f"{WIDTH}_nm,conductance_S,uncertainty_S\n60,,1", ["no row has a result"]),
         (
             "materials.sheet.mean_free_path_nm,conductance_S,uncertainty_S\n9,1,1",
             ["one of the two"],
@@ -231,6 +240,22 @@ def test_bad_tables(text, words, capsys):
     for word in words:
         assert word in message, message
     assert not Path("out/fit.json").exists()
+
+
+def test_the_same_result_in_two_columns():
+    """It would count twice."""
+    Path("data.csv").write_text(f"{WIDTH}_nm,conductance_S,conductance (mS)\n60,1,1\n80,1,1\n")
+    with pytest.raises(CaseError, match=r"column 3.*same result as column 2 \(conductance_S\)"):
+        fit("fit.toml", settings={"data.ribbons.uncertainty": "1 %"})
+
+
+def test_tables_of_spreadsheets():
+    """Marks of the order of bytes, ends of lines, rows without numbers, a minus sign of print."""
+    rows = [f"\ufeff{WIDTH} (nm),note,source.current_uA", "60,,\u22121.5", ",,", "80,a b,-2", ",,"]
+    Path("data.csv").write_bytes("\r\n".join(rows).encode())
+    data = Data(case=Path("case.toml"), file=Path("data.csv"), uncertainty="1 uA")
+    found = measurements(data, Case.load("case.toml"))
+    assert [(m.line, m.settings[WIDTH], m.value) for m in found] == [(2, 60, -1.5), (4, 80, -2)]
 
 
 def test_a_fit_that_does_not_converge(capsys):

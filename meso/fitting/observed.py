@@ -11,7 +11,7 @@ import numpy as np
 from meso.errors import CaseError, known
 from meso.fitting.evaluating import Record, picked
 from meso.fitting.problem import Point, Problem
-from meso.fitting.table import Measurement
+from meso.fitting.table import Header, Measurement
 from meso.units import factor
 
 
@@ -48,10 +48,16 @@ class Observed:
         """
         rows: list[tuple[Any, ...]] = []
         problems: dict[str, dict[tuple[str, str], None]] = {}
+        seen: dict[tuple[str, int, str], Header] = {}
         for number, one in problem.measured:
             point = problem.points[number]
             try:
-                rows.append((number, *_row(point, one, records[number])))
+                row = _row(point, one, records[number])
+                other = seen.setdefault((point.data, one.line, row[0]), one.header)
+                if other != one.header:
+                    text = f"is the same result as column {other.column} ({other.text})"
+                    raise CaseError((one.header.where, text))
+                rows.append((number, *row))
             except CaseError as error:
                 table = str(problem.tables[point.data])
                 problems.setdefault(table, {}).update(dict.fromkeys(error.problems))

@@ -107,7 +107,8 @@ def measurements(data: Data, case: Case) -> list[Measurement]:
             for number, cells in lines[1:]:
                 found += _row(number, cells, len(lines[0][1]), columns, problems)
         if not problems and not found:
-            problems.append(("", "no data: there is a header only"))
+            only = "no row has a result" if lines[1:] else "there is a header only"
+            problems.append(("", f"no data: {only}"))
     except CaseError as error:
         problems += error.problems
     if problems:
@@ -132,9 +133,23 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     ]
     if not out:
         raise CaseError("no data: the file is empty")
-    if len(out[0][1]) == 1 and ";" in out[0][1][0]:
-        raise CaseError((f"line {out[0][0]}", "found semicolons; columns are separated by commas"))
-    return out
+    line, head = f"line {out[0][0]}", out[0][1]
+    for mark, name in ((";", "semicolons"), ("\t", "tabulators")):
+        if len(head) == 1 and mark in head[0]:
+            text = f"found {name}; columns are separated by commas, decimals by a point"
+            raise CaseError((line, text))
+    if all(_read(cell) is not None for cell in head):
+        text = "found numbers; the first line is the header, with units: e.g. conductance_uS"
+        raise CaseError((line, text))
+    return [out[0], *(row for row in out[1:] if any(row[1]))]
+
+
+def _read(cell: str) -> float | None:
+    """The finite number that a cell has, with whichever minus; None if there is none."""
+    with suppress(ValueError):
+        if isfinite(value := float(cell.replace("\u2212", "-"))):
+            return value
+    return None
 
 
 # --- the header
@@ -161,6 +176,9 @@ def _columns(
                 position = header, _factor(header, _POSITION, "m")
             elif header.text.split(".")[0] in _INPUTS:
                 key, size = _input(header, case)
+                if key in settings:
+                    other = settings[key][0]
+                    raise CaseError(f"is the same input as column {other.column} ({other.text})")
                 settings[key] = header, size
             else:
                 outputs.append(header)
@@ -214,6 +232,8 @@ def _parameter(header: Header, case: Case) -> tuple[str, float]:
     for key, unit in header.splits():
         if unit == "1":
             return key, 1.0
+        if unit and key.removeprefix(_PARAMETER) in case.geometry.parameters:
+            return key, factor(unit, "m") / case.geometry.length_unit
         with suppress(CaseError):
             return key, factor(unit, "m") / case.geometry.length_unit
     name = next(header.splits())[0]
@@ -262,7 +282,7 @@ def _uncertainties(
             problems.append((output.where, text))
     for header in errors:
         if header.text not in used:
-            text = "belongs to no column, or has no unit; e.g. uncertainty_percent"
+            text = "belongs to no column of its own, or has no unit; e.g. uncertainty_percent"
             problems.append(
                 (header.where, f"{text}; {known(header.text, [o.text for o in outputs])}")
             )
@@ -281,7 +301,8 @@ def _row(
 ) -> list[Measurement]:
     """The measurements of a line."""
     if len(cells) != wide:
-        problems.append((f"line {line}", f"found {len(cells)} cells; the header has {wide}"))
+        hint = "; decimals have a point" if len(cells) > wide and all(cells) else ""
+        problems.append((f"line {line}", f"found {len(cells)} cells; the header has {wide}{hint}"))
         return []
     count = len(problems)
 
@@ -289,12 +310,11 @@ def _row(
         cell = cells[header.column - 1]
         if empty and not cell:
             return None
-        with suppress(ValueError):
-            if isfinite(value := float(cell)):
-                return value
-        where = f"line {line}, column {header.column} ({header.text})"
-        problems.append((where, f'found "{cell}"; must be a finite number'))
-        return None
+        if (value := _read(cell)) is None:
+            where = f"line {line}, column {header.column} ({header.text})"
+            hint = ", e.g. 1.5" if "," in cell else ""
+            problems.append((where, f'found "{cell}"; must be a finite number{hint}'))
+        return value
 
     settings = {
         key: value * size if (value := read(header)) is not None else 0.0
