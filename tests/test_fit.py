@@ -18,8 +18,6 @@ from matplotlib.image import imread
 from meso import Case, CaseError, fit, run
 from meso.cli import main
 from meso.exact import Ribbon
-from meso.fitting.schema import Data
-from meso.fitting.table import measurements
 
 NM = 1e-9
 CASE = f"""
@@ -247,15 +245,6 @@ def test_the_same_result_in_two_columns():
     Path("data.csv").write_text(f"{WIDTH}_nm,conductance_S,conductance (mS)\n60,1,1\n80,1,1\n")
     with pytest.raises(CaseError, match=r"column 3.*same result as column 2 \(conductance_S\)"):
         fit("fit.toml", settings={"data.ribbons.uncertainty": "1 %"})
-
-
-def test_tables_of_spreadsheets():
-    """Marks of the order of bytes, ends of lines, rows without numbers, a minus sign of print."""
-    rows = [f"\ufeff{WIDTH} (nm),note,source.current_uA", "60,,\u22121.5", ",,", "80,a b,-2", ",,"]
-    Path("data.csv").write_bytes("\r\n".join(rows).encode())
-    data = Data(case=Path("case.toml"), file=Path("data.csv"), uncertainty="1 uA")
-    found = measurements(data, Case.load("case.toml"))
-    assert [(m.line, m.settings[WIDTH], m.value) for m in found] == [(2, 60, -1.5), (4, 80, -2)]
 
 
 def test_a_fit_that_does_not_converge(capsys):

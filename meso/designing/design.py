@@ -91,6 +91,9 @@ class Design:
         if last["area_m2"] != first["area_m2"]:
             rows.append(("area_m2", first["area_m2"], last["area_m2"], None))
         rows += [(key, first["parameters"][key], x, None) for key, x in last["parameters"].items()]
+        if any(row["limits_exceeded_by"] for row in (first, last)):
+            name = "limits_exceeded_by"
+            rows.append((f"{name} (relative)", first[name], last[name], None))
         for name, *numbers in rows:
             cells = ("" if x is None else f"{x:.9g}" for x in numbers)
             lines.append(f"  {name:<34}" + "".join(f"{cell:>16}" for cell in cells))

@@ -69,7 +69,7 @@ class Goal:
     def read(self, result: Result) -> dict[str, float]:
         """These outputs of a result."""
         columns = self.columns(result)
-        found = outputs.values(result, [c for c in columns.values() if c.startswith("probe.")])
+        found = outputs.values(result, columns.values())
         return {name: found[column] for name, column in columns.items()}
 
     def value(self, found: Numbers) -> float:

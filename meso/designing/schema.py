@@ -14,7 +14,7 @@ from meso.case.tables import override
 from meso.designing.target import Target
 from meso.errors import CaseError
 from meso.geometry.groups import Point
-from meso.units import NUMBER, quantity
+from meso.units import number, quantity
 from meso.validation import After, Before, checked, within
 
 
@@ -27,12 +27,19 @@ class Bounds:
     start: Any = None  # None: the value of the case
 
 
+def _limit(value: object) -> float:
+    if isinstance(value, str):
+        text = "must be a number in the SI unit of the output, as its column has it, e.g. 1e-3"
+        raise CaseError(f'found "{value}"; {text}')
+    return number(value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Between:
     """Limits of an output, in the unit of its column."""
 
-    min: Annotated[float, NUMBER] = -inf
-    max: Annotated[float, NUMBER] = inf
+    min: Annotated[float, Before(_limit)] = -inf
+    max: Annotated[float, Before(_limit)] = inf
 
     def __post_init__(self) -> None:
         _check_range(self.min, self.max)

@@ -19,7 +19,7 @@ from meso.designing.limits import Shape
 from meso.designing.outline import Outline, outline_of
 from meso.designing.parameters import ParameterDesign, Variable, variables
 from meso.designing.problem import Designing, Goal, Trial, WallDesign
-from meso.designing.schema import Brief
+from meso.designing.schema import Brief, Walls
 from meso.designing.table import Row, Table
 from meso.designing.walls import FreeWalls
 from meso.device import Device, device_of
@@ -84,7 +84,7 @@ class Designer:
             self.case, self.variables = variables(self.case, self.brief.parameters)
         before = self.build(self.case)
         if walls is not None:
-            check_walls(self.case, before, walls.free)
+            check_walls(self.case, before, walls)
             self.region = before.regions[0]
         self.shape = self.asked(before)
         if rows and walls is None:
@@ -307,10 +307,13 @@ def typical_size(device: Device) -> float:
     return float((2 * quarter) ** (1 / d)) * device.extent
 
 
-def check_walls(case: Case, device: Device, free: tuple[str, ...]) -> None:
+def check_walls(case: Case, device: Device, walls: Walls) -> None:
     """Raise a CaseError if these boundaries cannot be free."""
+    if walls.spacing > device.extent:
+        text = f"found {walls.spacing:g} m; the device is {device.extent:.3g} m long"
+        raise CaseError(("walls.spacing", text))
     problems = []
-    for name in free:
+    for name in walls.free:
         if name not in case.walls:
             what = "is no wall" if name in device.boundaries else "is not in the drawing"
             problems.append(f'"{name}" {what}; {known(name, case.walls)}')
@@ -328,15 +331,19 @@ def check_reached(trial: Trial, problem: Designing) -> None:
         return
     problems, goal = [], problem.goal
     none = np.zeros((len(trial.x), *trial.outline.points.shape))
-    names = ("area", "width", "radius", "box")
+    names, shape = ("area", "width", "radius", "box"), problem.shape
     for name in names:
         others = dict.fromkeys(n for n in names if n != name)
-        one = replace(problem.shape, **others)  # type: ignore[arg-type]
+        one = replace(shape, **others)  # type: ignore[arg-type]
         if (excess := one.limits(trial.outline, none).violation) > 0:
-            text = f"cannot be met: the nearest that was found misses it by {excess:.2g} of it"
+            text = (
+                f"cannot be met{{}}: the nearest that was found misses it by {100 * excess:.2g} %"
+            )
             problems.append((f"constraints.{name}", text))
     for name, limit in goal.between.items():
         if not limit.min <= trial.outputs[name] <= limit.max:
-            text = f"cannot be met: the nearest that was found is {trial.outputs[name]:.6g}"
+            text = f"cannot be met{{}}: the nearest that was found is {trial.outputs[name]:.6g}"
             problems.append((f"constraints.outputs.{name}", text))
-    raise CaseError(*problems or [("constraints", "cannot be met")])
+    several = " together with the other limits" if len(problems) > 1 else ""
+    told = [(key, text.format(several)) for key, text in problems]
+    raise CaseError(*told or [("constraints", "cannot be met")])

@@ -68,7 +68,7 @@ class Target:
         if not names:
             raise CaseError(f'found "{text}"; there is no output in it')
         target = cls(text=text, outputs=tuple(names), tree=tree)
-        _value(tree, dict.fromkeys(map("v{}".format, range(len(names))), 1.0), text)
+        target.value(dict.fromkeys(names, 1.0))
         return target
 
     def value(self, outputs: Mapping[str, float]) -> float:
@@ -98,7 +98,8 @@ def _value(node: ast.expr, names: Mapping[str, float], text: str) -> Any:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
             sides = (_value(side, names, text) for side in (left, right))
             try:
-                return _OPERATORS[type(op)](*sides)
+                found = _OPERATORS[type(op)](*sides)
+                return np.nan if isinstance(found, complex) else found  # (-1) ** 0.5
             except (ZeroDivisionError, OverflowError):
                 return np.nan
         case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:

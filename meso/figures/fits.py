@@ -180,7 +180,7 @@ def _draw(above: Any, below: Any, fit: Any, panel: _Panel) -> None:
         above.errorbar(
             x, seen.values[rows] / unit.factor, error, color=color, label=series.label, **how
         )
-        below.errorbar(x, -fit.residuals[rows], np.ones(len(rows)), color=color, **how)
+        below.errorbar(x, fit.residuals[rows], np.ones(len(rows)), color=color, **how)
     below.axhline(0, color=ink(), linewidth=0.8)
     far = 1.2 * max(2.0, 1 + float(np.abs(fit.residuals[shown]).max()))
     below.set_ylim(-far, far)

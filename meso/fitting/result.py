@@ -90,8 +90,8 @@ class FitResult:
 
     @property
     def residuals(self) -> np.ndarray:
-        """(Fit - measured)/uncertainty, shape (n,)."""
-        return (self.predictions - self.observed.values) / self.observed.uncertainties
+        """(Measured - fit)/uncertainty, shape (n,)."""
+        return (self.observed.values - self.predictions) / self.observed.uncertainties
 
     @property
     def freedom(self) -> int:
@@ -355,7 +355,8 @@ def report(fit: FitResult) -> str:
         lines.append(f"  {p.name:<{wide}}  {written(p, x, error):<28}{', '.join(keys)}")
     for found in fit.profiles:
         lines.append(_interval(fit, found))
-    text = f"  chi^2 {fit.chi2:.4g} of {len(fit.observed)} data, {fit.freedom} degrees of freedom"
+    degrees = "1 degree" if fit.freedom == 1 else f"{fit.freedom} degrees"
+    text = f"  chi^2 {fit.chi2:.4g} of {len(fit.observed)} data, {degrees} of freedom"
     if fit.freedom:
         text += f", probability {fit.probability:.2g}"
     lines += ["", text]

@@ -274,7 +274,7 @@ def functional(result: Result, name: str) -> tuple[Sensitivity, float] | None:
 
     Its flow has an adjoint.
     """
-    if name.startswith("probe."):
+    if outputs.is_sampled(name):
         return _sampled(result, name)
     short = outputs.short(name)
     if "_moment" in short:

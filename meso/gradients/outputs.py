@@ -18,6 +18,7 @@ from meso.units import UNIT, without_unit
 #: Columns that are no results, or do not depend on the inputs continuously.
 _OTHER = re.compile(r"cells|harmonics|estimated_error_.*|conductance_(lower|upper)_.*")
 _RATIO = re.compile(r"(.+)\.(orbital|spin)_([xyz])\.diffusive_over_vorticity")
+_SAMPLED = re.compile(r"probe\..+\.\d+")
 _AXES = "xyz"
 #: The name of a column without its unit.
 short = without_unit
@@ -30,6 +31,11 @@ def unit(column: str) -> str:
         return ""
     text = found[0][1:].replace("hbar", "ħ").replace("_per_", "/").replace("m2", "m²")
     return text.replace("ohm", "Ω").replace("_", " ")
+
+
+def is_sampled(name: str) -> bool:
+    """Whether a name is that of a value along a probe, and not of a boundary called "probe"."""
+    return _SAMPLED.fullmatch(name) is not None
 
 
 def quotient(name: str) -> tuple[str, tuple[str, str]] | None:
@@ -69,7 +75,7 @@ def values(result: Result, names: Iterable[str] = ()) -> dict[str, float]:
                 for name, terminal in part.response.contacts.items()
                 for key, value in ((f"current_A{per}", terminal.current),)
             }
-    return out | {n: _sampled(result, n) for n in names if n.startswith("probe.")}
+    return out | {n: _sampled(result, n) for n in names if is_sampled(n)}
 
 
 def chosen(result: Result, names: Sequence[str] | None) -> tuple[str, ...]:
@@ -95,7 +101,7 @@ def chosen(result: Result, names: Sequence[str] | None) -> tuple[str, ...]:
                 out.append(key if key in columns else by_name[key])
                 break
         else:
-            if first == "probe":
+            if is_sampled(name) or (first == "probe" and first not in result.device.boundaries):
                 _sampled(result, name)
                 out.append(name)
             else:

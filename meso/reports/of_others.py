@@ -204,7 +204,8 @@ def fit(folder: Path, case: Files) -> str:
             ]
         )
     chi = f"χ² = {found['chi2']:.4g} for {len(found['data'])} data and"
-    chi += f" {found['degrees_of_freedom']} degrees of freedom"
+    count = found["degrees_of_freedom"]
+    chi += f" {count} degree{'s' * (count != 1)} of freedom"
     if found["degrees_of_freedom"] and isinstance(found["probability"], float):
         chi += f"; chance makes it larger with a probability of {shown(found['probability'], 2)}"
     names = list(found["parameters"])

@@ -127,7 +127,8 @@ def _adapts_to_densities(case: Case) -> bool:
     if wish is None:
         return False
     first, last = wish.target.split(".")[0], without_unit(wish.target).split(".")[-1]
-    return first in ("angular_momentum", "probe", "inverse") or last == "diffusive_moment"
+    along_probe = first == "probe" and last.isdigit()  # else a boundary of that name
+    return first in ("angular_momentum", "inverse") or along_probe or last == "diffusive_moment"
 
 
 def _coarser(case: Case) -> float:
