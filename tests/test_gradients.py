@@ -574,6 +574,22 @@ def test_inverse_currents(coupling, key) -> None:
     assert relative_to_largest(exact, other).max() < 1e-6
 
 
+def test_whole_densities() -> None:
+    """What diffuses and what vorticity makes, along a probe; with a resolution, too."""
+    orbital = {"components": ["z"], "hall_conductivity": "1 mS", "diffusivity": "1e-3 m^2/s"}
+    orbital |= {"diffusion_length": "10 nm", "boundaries": {"source": "no flux"}}
+    line = {"from": ["72 nm", "-28 nm"], "to": ["75 nm", "27 nm"], "points": 7}
+    probes = {"a": line, "b": line | {"resolution": "9 nm"}}
+    changes = COARSE | {"angular_momentum.orbital": orbital, "output.probes": probes}
+    result = meso.run(case(**changes), gradients=True)
+    names = [f"probe.{name}.orbital_total_density_z.2" for name in probes]
+    of = ["materials.metal.mean_free_path", "angular_momentum.orbital.diffusion_length"]
+    of += ["geometry.parameters.width", "materials.metal.fermi_energy"]
+    exact = gradient(result, names, of, method="adjoint")
+    other = gradient(result, names, of, method="differences")
+    assert relative_to_largest(exact, other).max() < 1e-8
+
+
 # -- materials that vary ---------------------------------------------------------------------------
 
 GRADED = {

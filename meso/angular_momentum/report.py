@@ -111,18 +111,22 @@ def moments(densities: Densities, flow: Flow) -> dict[str, tuple[EdgeMoment, ...
 def totals(part: Part, fields: Mapping[str, Field]) -> dict[str, Field]:
     """Diffusive density plus what gradients of the current make, where a component has both."""
     out = {}
+    for key, name, local, column in wholes(part, fields):
+        own = part.densities.field(name)
+        points = lagrange(own.device, own.degree).points
+        values = own.values[..., 0] + local.everywhere(points)[..., column]
+        out[key] = cellwise(key, own.unit, own.device, own.degree, values)
+    return out
+
+
+def wholes(part: Part, fields: Mapping[str, Field]) -> Iterator[tuple[str, str, Field, int]]:
+    """What these are made of: name, component, what gradients make and which column of it."""
     for name in part.densities.components:
         channel, axis = name.rsplit("_", 1)
         local = fields.get(f"{channel}_density")
         column = None if local is None else _column(name, local.components)
-        if local is None or column is None:
-            continue
-        own = part.densities.field(name)
-        points = lagrange(own.device, own.degree).points
-        values = own.values[..., 0] + local.everywhere(points)[..., column]
-        key = f"{channel}_total_density_{axis}"
-        out[key] = cellwise(key, own.unit, own.device, own.degree, values)
-    return out
+        if local is not None and column is not None:
+            yield f"{channel}_total_density_{axis}", name, local, column
 
 
 def profiles(

@@ -60,7 +60,7 @@ def target(result: Result, output: str, *, degree: int = 2) -> Target | None:
             return None
         field_ = densities.field(fields[found["field"]])
         parts = spot.at_probe(field_, probe, int(found["number"]), 0)
-        return _of_field(densities, fields[found["field"]], *parts)
+        return of_field(densities, fields[found["field"]], *parts)
     return None
 
 
@@ -146,10 +146,10 @@ def sampled(
     points = np.atleast_2d(np.asarray(points, dtype=float))[:, : densities.device.dimension]
     w = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=float)
     parts = sensitivity(densities.field(component), points, w[:, None])
-    return _of_field(densities, component, *parts)
+    return of_field(densities, component, *parts)
 
 
-def _of_field(densities: Densities, component: str, weights: np.ndarray, motion: Nodes) -> Target:
+def of_field(densities: Densities, component: str, weights: np.ndarray, motion: Nodes) -> Target:
     """A sum of weights (c, n, 1) times nodal values of the density of a component."""
     out = np.zeros_like(densities.density)
     out[..., densities.components.index(component)] = weights[..., 0]

@@ -12,12 +12,15 @@ from meso.angular_momentum.adjoint import Adjoint, Target
 from meso.angular_momentum.coupled_adjoint import CoupledAdjoint
 from meso.angular_momentum.inverse import one_way
 from meso.angular_momentum.problem import coefficients_of
-from meso.angular_momentum.targets import target
+from meso.angular_momentum.report import wholes
+from meso.angular_momentum.targets import of_field, target
 from meso.angular_momentum.viscous_adjoint import ViscousAdjoint
 from meso.case import Case
 from meso.device import Device
+from meso.discrete.cells import lagrange
 from meso.gradients.differences import Moved
 from meso.gradients.outputs import sample, short
+from meso.moment_gradients import density_gradient, has_gradient
 from meso.observables import spot
 from meso.results.result import Result
 from meso.sensitivities import Sensitivity
@@ -39,13 +42,18 @@ def parts(result: Result, names: Sequence[str]) -> dict[str, Sensitivity]:
     """
     targets = {name: found for name in names if (found := target(result, name)) is not None}
     targets |= _of_response(result, names)
+    whole = _of_totals(result, names)
+    targets |= {name: one for name, (one, _) in whole.items()}
     if not targets:
         return {}
     if isinstance(both := result.flow.adjoint, ViscousAdjoint | CoupledAdjoint):
-        return {name: both.of(one) for name, one in targets.items()}
-    with kept(result) as adjoint:
-        several = adjoint.derivatives(list(targets.values()))
-    return {name: one.through(result.flow) for name, one in zip(targets, several, strict=True)}
+        out = {name: both.of(one) for name, one in targets.items()}
+    else:
+        with kept(result) as adjoint:
+            several = adjoint.derivatives(list(targets.values()))
+        of = zip(targets, several, strict=True)
+        out = {name: one.through(result.flow) for name, one in of}
+    return out | {name: out[name] + made for name, (_, made) in whole.items()}
 
 
 @contextmanager
@@ -59,6 +67,27 @@ def kept(result: Result) -> Iterator[Adjoint]:
     adjoint = part.problem.solve(result.flow, keep=True).adjoint
     yield adjoint
     adjoint.close()
+
+
+def _of_totals(result: Result, names: Sequence[str]) -> dict[str, tuple[Target, Sensitivity]]:
+    """Whole densities along probes: what diffuses, and what gradients of the current make."""
+    part, flow, out = result.angular_momentum, result.flow, {}
+    wanted = [name for name in names if "_total_density_" in name]
+    assert part is not None
+    made_of = {of[0]: of for of in wholes(part, result.fields)} if wanted else {}
+    for name in wanted:
+        one = sample(result, name)
+        _, component, local, column = made_of[one.field]
+        channel = component.rsplit("_", 1)[0]
+        if has_gradient(flow, channel):
+            field = result.fields[one.field]
+            weights, motion = spot.at_probe(field, one.probe, one.number, one.component)
+            points = lagrange(result.device, field.degree).points
+            pull = local.table(points).T @ weights * np.eye(local.components)[column]
+            given = flow, result.fields["vorticity"], pull, np.zeros_like(motion.owned)
+            made = density_gradient(*given, channel)
+            out[name] = of_field(part.densities, component, weights, motion), made
+    return out
 
 
 def is_coupled(result: Result) -> bool:

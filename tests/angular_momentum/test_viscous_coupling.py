@@ -362,6 +362,7 @@ NUMBERS = (
     "inverse.left.current",
     "probe.p.current_density.x.100",
     "probe.p.vorticity.100",
+    "probe.p.orbital_total_density_z.100",
 )
 SOME = ("geometry.parameters.height", "angular_momentum.orbital.hall_conductivity")
 
