@@ -181,6 +181,20 @@ BAD_FILES = [
     ({"data.ribbons.file": "none.csv"}, ["data.ribbons.file", "no such file"]),
     ({"data.ribbons.probe": "along"}, ["case.toml", 'no probe "along"', "across"]),
     ({"data.ribbons.set.flow.order": 11}, ["case.toml", "flow.order", "found 11"]),
+    (
+        {"parameters.kerr": {"scale": "conduct", "start": 1}},
+        ["parameters.kerr.scale", 'no column "conduct"', '"conductance_mS"'],
+    ),
+    ({"parameters.kerr": {"scale": {"films": "conductance"}}}, ['no data "films"', "ribbons"]),
+    ({"parameters.p.scale": "conductance"}, ["parameters.p", "found key and scale"]),
+    (
+        {
+            "parameters.p": {"scale": "conductance"},
+            "parameters.path": {"scale": {"ribbons": "conductance_mS"}},
+        },
+        ["parameters.p.scale", "conductance_mS has the scale path already"],
+    ),
+    ({"parameters.q": {"start": 1, "bounds": [0, 2]}}, ["parameters.q.key: missing"]),
     ({"fit.profile": ["q"]}, ["fit.profile", 'no parameter "q"']),
     ({"fit.start": 2}, ["fit.start", "unknown key", "starts"]),
 ]
@@ -278,3 +292,119 @@ def test_settings_of_the_fit_and_of_its_cases(setting, place, capsys):
     """What is no key of the file of a fit is one of its cases."""
     assert main(["fit", "fit.toml", "--output", "out", "--set", setting]) == 2
     assert f"{place}unknown key" in capsys.readouterr().err
+
+
+SCALED = """
+[data.scan]
+case = "case.toml"
+file = "scan.csv"
+probe = "across"
+uncertainty = "1 %"
+[data.ribbons]
+case = "case.toml"
+file = "data.csv"
+[parameters.p]
+key = "boundaries.edges.wall.specularity"
+start = 0.25
+bounds = [0, 1]
+[parameters.kerr]
+scale = "current_density.x"
+"""
+
+
+def scan(factor: float, specularity: float = 0.4) -> tuple[np.ndarray, np.ndarray]:
+    """Writes a profile in a unit of its own, factor times the current density; both."""
+    solved = run(Case.load("case.toml", {"boundaries.edges.wall.specularity": specularity}))
+    s = np.array([0.0, 20.0, 50.0])
+    places = np.column_stack([np.full(3, 10.0), s - 50]) * NM
+    seen = solved.sample(places, resolution=30 * NM)["current_density"][:, 0]
+    rows = [f"{x},{y!r}\n" for x, y in zip(s, (factor * seen).tolist(), strict=True)]
+    Path("scan.csv").write_text("s_nm,current_density.x (nrad)\n" + "".join(rows))
+    return s, seen
+
+
+def test_a_signal_in_a_unit_of_its_own(capsys):
+    """Its scale is fitted, of any sign, with the errors of the linear theory; no more solutions.
+
+    The column of the Jacobian is T, those of the others are c dT.
+    """
+    _, seen = scan(-2e-6)
+    Path("data.csv").write_text(table(200, 0.4, (100,)))
+    Path("fit.toml").write_text(SCALED)
+    words = ["fit", "fit.toml", "--output", "out", "--no-figures"]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "scale of current_density.x (nrad)" in printed and "nrad/(A/m)" in printed
+    kerr = json.loads(Path("out/fit.json").read_text())["parameters"]["kerr"]
+    assert kerr["unit"] == "nrad/(A/m)" and kerr["keys"] == {}
+    assert kerr["scale_of"] == {"scan": ["current_density.x (nrad)"]}
+    assert kerr["value"] == pytest.approx(-2e-6, rel=1e-4)
+    assert {row["unit"] for row in residuals()} == {"nrad", "S"}
+    assert "scale of" in Path("out/report.html").read_text()
+    found = fit("fit.toml", directory="out", figures=False)
+    assert found.evaluations == 0
+    assert found.values["p"] == pytest.approx(0.4, abs=1e-4)
+    c = found.theta[1]
+    np.testing.assert_allclose(found.jacobian[:3, 1], seen, rtol=1e-3)
+    np.testing.assert_allclose(found.jacobian[:3, 1] * c, found.predictions[:3], rtol=1e-12)
+    assert not found.jacobian[3, 1]
+    # The other column by differences of what solves the cases.
+    ahead = scan(c, 0.41)[1] * c
+    assert found.jacobian[:3, 0] == pytest.approx((ahead - c * seen) / 0.01, rel=0.05)
+    weighted = found.jacobian / found.observed.uncertainties[:, None]
+    wanted = np.sqrt(np.diag(np.linalg.inv(weighted.T @ weighted)))
+    assert list(found.errors.values()) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_scale_hides_what_only_multiplies():
+    """Conductivity and scale: only their product is known, of either sign."""
+    scan(-0.3)
+    changes = {
+        "parameters.p": {
+            "key": "materials.sheet.conductivity",
+            "start": "15 mS",
+            "bounds": ["1 mS", "1 S"],
+        },
+        "parameters.kerr.start": "-500 nrad/(kA/m)",
+        "parameters.kerr.bounds": ["-1 nrad/(uA/um)", "1 nrad/(A/m)"],
+    }
+    text = SCALED[: SCALED.index("[data.ribbons]")] + SCALED[SCALED.index("[parameters.p]") :]
+    Path("fit.toml").write_text(text)
+    Path("case.toml").write_text(CASE.replace("specularity = 0.0", "specularity = 0.4"))
+    found = fit("fit.toml", settings=changes)
+    assert found.theta[0] * found.theta[1] == pytest.approx(-0.3 * 20e-3, rel=1e-5)
+    (combination,) = found.identified.combinations
+    assert combination.formula == "p · kerr"
+    assert "fix p · kerr to" in found.statements[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"parameters.kerr.start": "1 nrad"},
+            ["fit.toml: parameters.kerr.start", '"1 nrad"', 'e.g. "1 nrad/(A/m)"'],
+        ),
+        (
+            {"parameters.kerr.bounds": ["1 nrad/(V/m)", "2 nrad/(V/m)"]},
+            ["fit.toml: parameters.kerr.bounds", '"1 nrad/(V/m)"', 'e.g. "1 nrad/(A/m)"'],
+        ),
+        (
+            {"parameters.kerr.start": 1, "parameters.kerr.bounds": [2, 3]},
+            ["parameters.kerr.start", "within the bounds"],
+        ),
+        (
+            {"data.scan.uncertainty": "1 urad"},
+            ["scan.csv", "current_density.x (nrad)", '"urad"; must be in "nrad"'],
+        ),
+    ],
+)
+def test_bad_scales(settings, words):
+    """What only the first results can tell."""
+    Path("scan.csv").write_text("s_nm,current_density.x (nrad)\n20,1\n50,2\n")
+    text = SCALED[: SCALED.index("[data.ribbons]")] + SCALED[SCALED.index("[parameters.p]") :]
+    Path("fit.toml").write_text(text)
+    with pytest.raises(CaseError) as error:
+        fit("fit.toml", settings=settings)
+    for word in words:
+        assert word in str(error.value), error.value

@@ -18,7 +18,8 @@ from meso.files.directory import on_root
 from meso.results.sweeping import start_worker
 
 if TYPE_CHECKING:
-    from meso.fitting.problem import Problem, Theta
+    from meso.fitting.parameters import Theta
+    from meso.fitting.problem import Problem
     from meso.fitting.solving import Solver
 
 Record = dict[str, Any]

@@ -15,7 +15,8 @@ from meso.files.directory import hold, on_root
 from meso.fitting.evaluating import Evaluator, Store, Task, pool, raise_error
 from meso.fitting.minimising import Fitter, Start, at_bounds, held, shown
 from meso.fitting.observed import Observed
-from meso.fitting.problem import Problem, Theta
+from meso.fitting.parameters import Theta
+from meso.fitting.problem import Problem
 from meso.fitting.result import FitResult
 from meso.fitting.statistics import covariance, profile, rise, straightness
 from meso.fitting.words import identified
@@ -80,7 +81,7 @@ def fit(
         if any(p.settings for p in problem.points) or any(p.drawn for p in problem.parameters):
             on_root(evaluator.comm, lambda: check_drawings(problem.points, trusted))
         progress(f"{len(problem.measured)} data, {len(problem.points)} points")
-        observed = _first(problem, evaluator)
+        problem, observed = _first(problem, evaluator)
         fitter = Fitter(problem=problem, evaluator=evaluator, observed=observed, progress=progress)
         found = _found(fitter, begin)
         if place is not None:
@@ -114,14 +115,15 @@ def _evaluator(
     return Evaluator(problem=problem, store=store, solver=solver, workers=workers, comm=comm)
 
 
-def _first(problem: Problem, evaluator: Evaluator) -> Observed:
-    """The data, with their outputs as the first results have them."""
+def _first(problem: Problem, evaluator: Evaluator) -> tuple[Problem, Observed]:
+    """The fit with its scales, and the data, with their outputs as the first results have them."""
     start = problem.start
     tasks = [Task(point=p.index, theta=start, anchor=start) for p in problem.points]
     records = evaluator(tasks)
     for point, record in zip(problem.points, records, strict=True):
         raise_error(record, f"the start, {point.name}")
-    return Observed.resolve(problem, records)
+    observed = Observed.resolve(problem, records)
+    return observed.scaled(problem, records), observed
 
 
 def _found(fitter: Fitter, begin: float) -> FitResult:
@@ -215,9 +217,7 @@ def _warnings(found: FitResult, fitter: Fitter, starts: Sequence[Start]) -> list
             text = f"the profile of {curve.name} has a smaller chi^2, {curve.chi2.min():.6g}: more"
             text += " starts"
             out.append(f"{text} (fit.starts) would find it")
-    tasks = [
-        Task(point=p.index, theta=found.theta, anchor=found.anchor) for p in found.problem.points
-    ]
+    tasks = fitter.tasks(found.theta, found.anchor)
     records = zip(found.problem.points, fitter.evaluator(tasks), strict=True)
     told: dict[str, str] = {}
     for point, record in records:

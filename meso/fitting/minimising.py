@@ -12,7 +12,8 @@ from scipy.stats import qmc
 from meso.errors import ConvergenceError
 from meso.fitting.evaluating import Evaluator, Task
 from meso.fitting.observed import Observed
-from meso.fitting.problem import Parameter, Problem, Theta
+from meso.fitting.parameters import Parameter, Theta
+from meso.fitting.problem import Problem
 
 #: Relative change of chi^2 at which a minimum is found, some 0.001 standard errors from it, and
 #: relative step and gradient for data that are exact.
@@ -20,7 +21,7 @@ _TOLERANCE, _EXACT = 1e-6, 1e-8
 _HOW = {"x_scale": "jac", "xtol": _EXACT, "gtol": _EXACT}
 #: Meshes that are made for the best values, at most, and the shift over its error that ends this.
 _MESHES, _SHIFT = 3, 0.05
-#: A parameter this near to a bound, over the distance of both, is at it.
+#: A parameter this near to a bound, over the distance of both in the variables, is at it.
 _AT_BOUND, _THERE = 1e-3, 1e-5
 #: Such a one is held there if chi^2 would fall by more than this beyond.
 _HELD = 4.0
@@ -30,7 +31,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Space:
-    """The variables of the fit: parameters over the distance of their bounds, or logarithms.
+    """The variables of the fit: parameters over their widths, or logarithms.
 
     They are 1 at the start, which is the size of a first step, too.
     """
@@ -41,18 +42,14 @@ class Space:
         """Variables of values."""
         pairs = zip(theta, self.parameters, strict=True)
         return np.array(
-            [
-                1 + (np.log(x / p.start) if p.log else (x - p.start) / (p.high - p.low))
-                for x, p in pairs
-            ]
+            [1 + (np.log(x / p.start) if p.log else (x - p.start) / p.width) for x, p in pairs]
         )
 
     def theta(self, u: np.ndarray) -> Theta:
         """Values of variables, within the bounds to rounding."""
         pairs = zip(u, self.parameters, strict=True)
         found = [
-            p.start * np.exp(x - 1) if p.log else p.start + (x - 1) * (p.high - p.low)
-            for x, p in pairs
+            p.start * np.exp(x - 1) if p.log else p.start + (x - 1) * p.width for x, p in pairs
         ]
         limits = zip(found, self.parameters, strict=True)
         return tuple(float(min(max(x, p.low), p.high)) for x, p in limits)
@@ -60,13 +57,18 @@ class Space:
     def slopes(self, theta: Sequence[float]) -> np.ndarray:
         """Derivatives of values in variables."""
         pairs = zip(theta, self.parameters, strict=True)
-        return np.array([x if p.log else p.high - p.low for x, p in pairs])
+        return np.array([x if p.log else p.width for x, p in pairs])
 
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Of the variables."""
         low, high = ([getattr(p, end) for p in self.parameters] for end in ("low", "high"))
         return self.variables(low), self.variables(high)
+
+    def places(self, theta: Sequence[float]) -> np.ndarray:
+        """Where values are between their bounds: 0 at the lower ones, 1 at the upper ones."""
+        low, high = self.bounds
+        return (self.variables(theta) - low) / (high - low)
 
     def starts(self, count: int, seed: int) -> list[Theta]:
         """The start of the file, and others spread evenly between the bounds."""
@@ -108,11 +110,19 @@ class Fitter:
 
     def predictions(self, theta: Theta, anchor: Theta) -> np.ndarray:
         """Results at the data, shape (n,), SI; NaN where a solution failed."""
-        points = range(len(self.problem.points))
-        records = self.evaluator([Task(point=i, theta=theta, anchor=anchor) for i in points])
+        return self.outputs(theta, anchor) * self.observed.multipliers(theta)
+
+    def outputs(self, theta: Theta, anchor: Theta) -> np.ndarray:
+        """The same before scales."""
+        records = self.evaluator(self.tasks(theta, anchor))
         failed = [record["error"] for record in records if "error" in record]
         self.failure = failed[0] if failed else self.failure
         return self.observed.picked(records)
+
+    def tasks(self, theta: Theta, anchor: Theta) -> list[Task]:
+        """What is to be solved for values of the parameters: scales change nothing there."""
+        x, made_for = (self.problem.inputs(each) for each in (theta, anchor))
+        return [Task(point=p.index, theta=x, anchor=made_for) for p in self.problem.points]
 
     def residuals(self, theta: Theta, anchor: Theta) -> np.ndarray:
         """(result - measured)/uncertainty, shape (n,)."""
@@ -125,15 +135,19 @@ class Fitter:
         Raises:
             ConvergenceError: There are none.
         """
-        out = np.zeros((len(self.observed), len(theta)))
+        seen, count = self.observed, len(self.problem.inputs(theta))
+        out = np.zeros((len(seen), len(theta)))
         tasks = [
-            Task(point=i, theta=theta, anchor=anchor, derivatives=self.observed.wanted(i))
-            for i in range(len(self.problem.points))
+            replace(task, derivatives=seen.wanted(task.point))
+            for task in (self.tasks(theta, anchor) if count else ())
         ]
         for i, record in enumerate(self.evaluator(tasks)):
             if "error" in record:
                 raise ConvergenceError(record["error"])
-            out[self.observed.points == i] = record["derivatives"]
+            out[seen.points == i, :count] = record["derivatives"]
+        out *= seen.multipliers(theta)[:, None]
+        if (rows := np.flatnonzero(seen.factors >= 0)).size:
+            out[rows, seen.factors[rows]] = self.outputs(theta, anchor)[rows]
         return out
 
     def minimise(
@@ -226,13 +240,9 @@ class Fitter:
 
     def _snapped(self, best: Start, anchor: Theta) -> Start:
         """A minimum at a bound, which steps inside never reach, is put there."""
+        places = zip(self.problem.parameters, best.best, self.space.places(best.best), strict=True)
         theta = tuple(
-            p.low
-            if x - p.low < _THERE * (p.high - p.low)
-            else p.high
-            if p.high - x < _THERE * (p.high - p.low)
-            else x
-            for p, x in zip(self.problem.parameters, best.best, strict=True)
+            p.low if part < _THERE else p.high if 1 - part < _THERE else x for p, x, part in places
         )
         chi2 = float((self.residuals(theta, anchor) ** 2).sum())
         return replace(best, best=theta, chi2=chi2) if np.isfinite(chi2) else best
@@ -263,12 +273,8 @@ def shown(parameter: Parameter, value: float) -> str:
 
 def at_bounds(parameters: Sequence[Parameter], theta: Theta) -> np.ndarray:
     """Which parameters have run to one of their bounds."""
-    return np.array(
-        [
-            min(x - p.low, p.high - x) < _AT_BOUND * (p.high - p.low)
-            for p, x in zip(parameters, theta, strict=True)
-        ]
-    )
+    part = Space(parameters=tuple(parameters)).places(theta)
+    return np.asarray(np.minimum(part, 1 - part) < _AT_BOUND)
 
 
 def held(fitter: Fitter, theta: Theta, residuals: np.ndarray, scaled: np.ndarray) -> np.ndarray:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,60 +15,11 @@ from meso.case import Case, Figures
 from meso.case.tables import override, shared
 from meso.errors import CaseError, known
 from meso.fitting import schema
-from meso.fitting.table import Measurement, measurements
-from meso.gradients.inputs import Input, inputs_of, moved
+from meso.fitting.parameters import Parameter, Theta, parameters
+from meso.fitting.scales import Scale, scales
+from meso.fitting.table import Header, Measurement, measurements
+from meso.gradients.inputs import moved
 from meso.results.grid import Axis, fingerprint, named
-from meso.units import factor, number, quantity
-
-_UNIT = re.compile(r"\s*[-+]?[\d.]+(?:[eE][-+]?\d+)?\s*(.*?)\s*")
-_DRAWING = "geometry.parameters."
-
-Theta = tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """A number that may vary, in SI units; lengths of a drawing in metres, too.
-
-    Attributes:
-        name: What the file calls it.
-        keys: Keys of the case that have its value, for each set of data.
-        scales: By what it is multiplied there: lengths of a drawing have the unit of that.
-        unit: The SI unit.
-        shown: The unit of reports, as the file has it.
-        start: First value.
-        low: Lower bound.
-        high: Upper bound.
-    """
-
-    name: str
-    keys: Mapping[str, tuple[str, ...]]
-    scales: Mapping[str, float]
-    unit: str
-    shown: str
-    start: float
-    low: float
-    high: float
-
-    @property
-    def log(self) -> bool:
-        """Whether the fit varies its logarithm."""
-        return self.low > 0
-
-    @property
-    def drawn(self) -> bool:
-        """Whether it moves the drawing."""
-        return any(key.startswith(_DRAWING) for keys in self.keys.values() for key in keys)
-
-    @property
-    def kind(self) -> str:
-        """What it is: the last word of its keys."""
-        return next(iter(self.keys.values()))[0].split(".")[-1]
-
-    @property
-    def size(self) -> float:
-        """SI units in the unit of reports."""
-        return factor(self.shown, self.unit) if self.shown else 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +40,7 @@ class Point:
     case: Case
     settings: Mapping[str, float]
     keys: tuple[tuple[str, ...], ...]  # of each parameter
-    scales: tuple[float, ...]
+    multiples: tuple[float, ...]
     profile: Profile | None = None
 
     @property
@@ -102,14 +51,14 @@ class Point:
 
     def at(self, theta: Sequence[float]) -> Case:
         """The case with values of the parameters."""
-        pairs = zip(self.keys, self.scales, theta, strict=True)
-        return moved(self.case, {key: x * scale for keys, scale, x in pairs for key in keys})
+        pairs = zip(self.keys, self.multiples, theta, strict=True)
+        return moved(self.case, {key: x * multiple for keys, multiple, x in pairs for key in keys})
 
     @property
     def identity(self) -> str:
         """Hash of all that decides about its results, but the parameters."""
         profile = self.profile and (self.profile.probe, self.profile.positions, self.profile.fields)
-        text = json.dumps([self.case.hash, self.keys, self.scales, profile])
+        text = json.dumps([self.case.hash, self.keys, self.multiples, profile])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -120,7 +69,8 @@ class Problem:
     Attributes:
         file: The file.
         title: Of the fit.
-        parameters: What may vary.
+        parameters: What may vary; scales come last, once the first results have told their units.
+        scales: Of data in units of their own.
         cases: The case of each set of data, as it is without the parameters.
         tables: Where the data of each set come from.
         points: What is solved.
@@ -132,6 +82,7 @@ class Problem:
     file: Path
     title: str
     parameters: tuple[Parameter, ...]
+    scales: tuple[Scale, ...]
     cases: Mapping[str, Case]
     tables: Mapping[str, Path]
     points: tuple[Point, ...]
@@ -168,17 +119,22 @@ class Problem:
             raise CaseError(*error.problems, file=str(path)) from None
         cases = {name: _case(data, of_cases) for name, data in found.data.items()}
         try:
-            parameters = _parameters(found, cases)
+            varied = parameters(found, cases)
         except CaseError as error:
             raise CaseError(*error.problems, file=str(path)) from None
-        points, measured = _points(found, cases, parameters)
-        if len(parameters) > len(measured):
-            text = f"found {len(parameters)} parameters, but only {len(measured)} numbers in the"
-            raise CaseError(("parameters", f"{text} data"), file=str(path))
+        points, measured = _points(found, cases, varied)
+        try:
+            factors = scales(found, _headers(found, points, measured))
+            if (count := len(found.parameters)) > len(measured):
+                text = f"found {count} parameters, but only {len(measured)} numbers in the data"
+                raise CaseError(("parameters", text))
+        except CaseError as error:
+            raise CaseError(*error.problems, file=str(path)) from None
         return cls(
             file=path,
             title=found.title or path.stem,
-            parameters=parameters,
+            parameters=varied,
+            scales=factors,
             cases=cases,
             tables={name: data.file for name, data in found.data.items()},
             points=points,
@@ -191,6 +147,19 @@ class Problem:
     def start(self) -> Theta:
         """The first values of the parameters."""
         return tuple(p.start for p in self.parameters)
+
+    def inputs(self, theta: Theta) -> Theta:
+        """Of the values of all parameters those that cases have: all but scales."""
+        return theta[: sum(bool(p.keys) for p in self.parameters)]
+
+    def scale_of(self, data: str, column: str) -> int:
+        """Number of the parameter that multiplies what a column of a set of data measures, or -1.
+
+        Before the first results, too, from which scales become parameters.
+        """
+        first = len(self.inputs(self.start))
+        found = (i for i, s in enumerate(self.scales, first) if column in s.columns.get(data, ()))
+        return next(found, -1)
 
     @property
     def figures(self) -> Figures:
@@ -221,118 +190,6 @@ def _case(data: schema.Data, settings: Mapping[str, Any]) -> Case:
     return case
 
 
-# --- parameters
-
-
-def _parameters(file: schema.FitFile, cases: Mapping[str, Case]) -> tuple[Parameter, ...]:
-    out, problems, taken = [], [], dict[tuple[str, str], str]()
-    for name, table in file.parameters.items():
-        try:
-            one = _parameter(name, table, cases)
-            _check(one, cases)
-            out.append(one)
-            for place in ((data, key) for data, keys in one.keys.items() for key in keys):
-                if place in taken:
-                    raise CaseError(("key", f"{place[1]} varies with {taken[place]} already"))
-                taken[place] = name
-        except CaseError as error:
-            problems += [
-                (f"parameters.{name}.{key}" if key else f"parameters.{name}", text)
-                for key, text in error.problems
-            ]
-    wanted = file.fit.profile if isinstance(file.fit.profile, tuple) else ()
-    for name in wanted:
-        if name not in file.parameters:
-            problems.append(
-                ("fit.profile", f'no parameter "{name}"; {known(name, file.parameters)}')
-            )
-    if problems:
-        raise CaseError(*problems)
-    return tuple(out)
-
-
-def _parameter(name: str, table: schema.Parameter, cases: Mapping[str, Case]) -> Parameter:
-    """A parameter in SI units, with the keys that each case has."""
-    found = _found(table.key, cases)
-    first = next(iter(found.values()))[0]
-    unlike = [one.key for many in found.values() for one in many if one.unit != first.unit]
-    if unlike:
-        raise CaseError(("key", f"{first.key} and {unlike[0]} have different units"))
-    drawn = any(one.parameter for many in found.values() for one in many)
-    # Lengths of drawings are metres here, numbers are as the drawing has them.
-    values = {"start": table.start, "bounds": table.bounds[0], "bounds ": table.bounds[1]}
-    unit = first.unit
-    if drawn and all(isinstance(value, str) for value in values.values()):
-        unit = "m"
-    read = {key: _read(value, unit, key.strip()) for key, value in values.items()}
-    start, low, high = read.values()
-    shown = _UNIT.fullmatch(table.start) if isinstance(table.start, str) else None
-    if not low < high:
-        raise CaseError(("bounds", f"found {list(table.bounds)}; the first must be the lower one"))
-    if not low <= start <= high:
-        text = f"found {table.start!r}; must lie within the bounds {list(table.bounds)}"
-        raise CaseError(("start", text))
-    lengths = {data: cases[data].geometry.length_unit for data in found}
-    return Parameter(
-        name=name,
-        keys={data: tuple(one.key for one in many) for data, many in found.items()},
-        scales={data: 1 / lengths[data] if drawn and unit else 1.0 for data in found},
-        unit=unit,
-        shown=shown[1] if shown else unit,
-        start=start,
-        low=low,
-        high=high,
-    )
-
-
-def _found(key: Any, cases: Mapping[str, Case]) -> dict[str, list[Input]]:
-    """The inputs that keys name, for each set of data that has them."""
-    wanted = key if isinstance(key, dict) else dict.fromkeys(cases, key)
-    for name in wanted:
-        if name not in cases:
-            raise CaseError(("key", f'no data "{name}"; {known(name, cases)}'))
-    out: dict[str, list[Input]] = {}
-    failed: dict[str, str] = {}
-    for name, keys in wanted.items():
-        for one in keys:
-            try:
-                out.setdefault(name, []).extend(inputs_of(cases[name], [one]))
-            except CaseError as error:
-                if isinstance(key, dict):
-                    raise CaseError(("key", f"{one}: {error.problems[0][1]}")) from None
-                failed.setdefault(one, error.problems[0][1])
-    there = {one.key for many in out.values() for one in many}
-    for one, text in failed.items():
-        if one not in there:
-            raise CaseError(("key", f"{one}: {text}"))
-    return out
-
-
-def _read(value: float | str, unit: str, where: str) -> float:
-    try:
-        found = quantity(value, unit) if unit else number(value)
-    except CaseError as error:
-        raise CaseError((where, str(error))) from None
-    if not isfinite(found):
-        raise CaseError((where, f"found {value!r}; must be finite"))
-    return found
-
-
-def _check(parameter: Parameter, cases: Mapping[str, Case]) -> None:
-    """Whether the cases take the bounds, and depend on the parameter."""
-    hashes = []
-    for data, keys in parameter.keys.items():
-        for value in (parameter.low, parameter.high):
-            try:
-                settings = dict.fromkeys(keys, value * parameter.scales[data])
-                hashes.append(moved(cases[data], settings).hash)
-            except CaseError as error:
-                texts = dict.fromkeys(text for _, text in error.problems)
-                raise CaseError(*(("bounds", text) for text in texts)) from None
-    if len(set(hashes)) == len(parameter.keys):
-        raise CaseError(("key", "does not change any result"))
-
-
 # --- points
 
 
@@ -350,6 +207,18 @@ def _points(
             points.append(_point(len(points), name, data, cases[name], group, parameters))
             measured += [(len(points) - 1, one) for one in group]
     return tuple(points), tuple(measured)
+
+
+def _headers(
+    file: schema.FitFile,
+    points: Sequence[Point],
+    measured: Sequence[tuple[int, Measurement]],
+) -> dict[str, list[Header]]:
+    """Headers of the data, for each set."""
+    out: dict[str, dict[Header, None]] = {name: {} for name in file.data}
+    for number, one in measured:
+        out[points[number].data][one.header] = None
+    return {name: list(found) for name, found in out.items()}
 
 
 def _point(
@@ -380,7 +249,7 @@ def _point(
         case=case,
         settings=settings,
         keys=keys,
-        scales=tuple(p.scales.get(name, 1.0) for p in parameters),
+        multiples=tuple(p.multiples.get(name, 1.0) for p in parameters),
         profile=profile,
     )
     try:

@@ -19,7 +19,8 @@ from meso.files.directory import hold, on_root, staged
 from meso.files.readable import suffix
 from meso.fitting.minimising import Start
 from meso.fitting.observed import Observed
-from meso.fitting.problem import Parameter, Problem, Theta
+from meso.fitting.parameters import Parameter, Theta
+from meso.fitting.problem import Problem
 from meso.fitting.statistics import ProfileLikelihood, correlation, probability, rise
 from meso.fitting.words import Identified
 from meso.gradients.inputs import moved
@@ -153,7 +154,7 @@ class FitResult:
             self.problem.parameters, self.theta, self.errors.values(), strict=True
         ):
             for key in p.keys.get(name, ()):
-                changes[key] = x * p.scales[name]
+                changes[key] = x * p.multiples[name]
                 table, _, quantity = key.rpartition(".")
                 if table.startswith("materials.") and table.count(".") == 1:
                     text = f"fitted: {written(p, x, error)} ({self.problem.tables[name].name})"
@@ -296,6 +297,7 @@ def _parameter(fit: FitResult, parameter: Parameter) -> dict[str, Any]:
         "standard_error": fit.errors[parameter.name],
         "unit": parameter.unit,
         "keys": {name: list(keys) for name, keys in parameter.keys.items()},
+        "scale_of": {name: list(columns) for name, columns in parameter.columns.items()},
         "start": parameter.start,
         "bounds": [parameter.low, parameter.high],
         "at_bound": bool(np.isnan(fit.errors[parameter.name])),
@@ -351,8 +353,7 @@ def report(fit: FitResult) -> str:
     wide = max(len(p.name) for p in fit.problem.parameters)
     lines = [fit.problem.title, ""]
     for p, x, error in zip(fit.problem.parameters, fit.theta, fit.errors.values(), strict=True):
-        keys = dict.fromkeys(key for keys in p.keys.values() for key in keys)
-        lines.append(f"  {p.name:<{wide}}  {written(p, x, error):<28}{', '.join(keys)}")
+        lines.append(f"  {p.name:<{wide}}  {written(p, x, error):<28}{p.place}")
     for found in fit.profiles:
         lines.append(_interval(fit, found))
     degrees = "1 degree" if fit.freedom == 1 else f"{fit.freedom} degrees"

@@ -81,7 +81,7 @@ def _keys(value: object) -> Any:
 def _list(value: object) -> tuple[str, ...]:
     keys = [value] if isinstance(value, str) else value
     if not isinstance(keys, list | tuple) or not keys or not all(isinstance(k, str) for k in keys):
-        text = 'must be a key, a list of keys, or { DATA = "key" }'
+        text = 'must be a name, a list of names, or { DATA = "name" }'
         raise CaseError(f"found {value!r}; {text}")
     return tuple(keys)
 
@@ -125,11 +125,20 @@ class Data:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """A number that may vary; several keys have the same value."""
+    """A number that may vary: of cases, where several keys have the same value, or a scale."""
 
-    key: Annotated[Any, Before(_keys)]
-    start: Annotated[Any, Before(_value)]
-    bounds: Annotated[Any, Before(_pair)]
+    key: Annotated[Any, Before(_keys)] = None
+    scale: Annotated[Any, Before(_keys)] = None  # of columns that are in a unit of their own
+    start: Annotated[Any, Before(_value)] = None
+    bounds: Annotated[Any, Before(_pair)] = None
+
+    def __post_init__(self) -> None:
+        if self.key is not None and self.scale is not None:
+            raise CaseError("found key and scale; give one")
+        needed = () if self.scale is not None else ("key", "start", "bounds")
+        missing = [name for name in needed if getattr(self, name) is None]
+        if missing:
+            raise CaseError(*((name, f"missing; give {_EXAMPLES[name]}") for name in missing))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from meso.device import Device
 from meso.discrete.sampling import probe_points
 from meso.errors import CaseError, ConvergenceError, GeometryError
 from meso.fitting.evaluating import Record, Task, picked
-from meso.fitting.problem import Parameter, Point, Theta
+from meso.fitting.parameters import Parameter, Theta
+from meso.fitting.problem import Point
 from meso.fitting.table import spelled
 from meso.geometry.gmsh_process import Source
 from meso.gradients import gradient
@@ -80,8 +81,8 @@ class Solver:
                 raise
             return {"derivatives": self._differences(task)}
         columns, at = [], 0
-        for of, scale in zip(point.keys, point.scales, strict=True):
-            columns.append(scale * found[:, at : at + len(of)].sum(axis=1))
+        for of, multiple in zip(point.keys, point.multiples, strict=True):
+            columns.append(multiple * found[:, at : at + len(of)].sum(axis=1))
             at += len(of)
         return {"derivatives": np.column_stack(columns).tolist()}
 

@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2 as chi2_law
 
 from meso.fitting.minimising import Fitter
-from meso.fitting.problem import Theta
+from meso.fitting.parameters import Theta
 
 #: Singular values below this part of the largest one are rounding.
 _ROUNDING = 1e-9

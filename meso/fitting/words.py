@@ -16,7 +16,8 @@ from scipy.linalg import qr
 
 from meso.case import Case
 from meso.errors import CaseError
-from meso.fitting.problem import Parameter, Problem, Theta
+from meso.fitting.parameters import Parameter, Theta
+from meso.fitting.problem import Problem
 from meso.units import is_number
 
 #: A direction is open if inputs may change by so much (of the logarithm) while chi^2 rises by less
@@ -77,7 +78,7 @@ def logarithmic(parameters: Sequence[Parameter], theta: Theta) -> np.ndarray:
     """Derivative of each parameter in its logarithm, or in that of (1 - p)/(1 + p)."""
     return np.array(
         [
-            (x**2 - 1) / 2 if p.kind == "specularity" else abs(x) or (p.high - p.low)
+            (x**2 - 1) / 2 if p.kind == "specularity" else x or p.width
             for p, x in zip(parameters, theta, strict=True)
         ]
     )
@@ -163,7 +164,7 @@ def _shifted(parameter: Parameter, x: float, change: float) -> float:
     elif x:
         moved = x * np.exp(change)
     else:
-        moved = change * (parameter.high - parameter.low)
+        moved = change * parameter.width
     return float(min(max(moved, parameter.low), parameter.high))
 
 
@@ -247,17 +248,19 @@ def _known(
     out: dict[str, np.ndarray] = {}
     for point in {point.data: point for point in problem.points}.values():
         try:
-            first = theory(point.at(theta))
+            first = theory(point.at(problem.inputs(theta)))
         except CaseError:
             continue
         found: dict[str, np.ndarray] = {name: np.zeros(len(at)) for name in first}
         for i in part:
             parameter, there = problem.parameters[at[i]], list(theta)
+            if not parameter.keys:
+                continue  # no theory knows a scale
             there[at[i]] += _STEP * slopes[at[i]]
             sign = 1.0
             if not parameter.low <= there[at[i]] <= parameter.high:
                 there[at[i]], sign = theta[at[i]] - _STEP * slopes[at[i]], -1.0
-            elsewhere = theory(point.at(there))
+            elsewhere = theory(point.at(problem.inputs(tuple(there))))
             for name, value in first.items():
                 found[name][i] = sign * np.log(elsewhere[name] / value) / _STEP
         for name, gradient in found.items():

@@ -195,12 +195,12 @@ def fit(folder: Path, case: Files) -> str:
         error = one["standard_error"]
         errors = {"standard error": error} if isinstance(error, float) else {}
         note = "at its bound" if one["at_bound"] else "" if errors else "the data do not tell"
-        keys = [key for own in one["keys"].values() for key in own]
+        keys = [key for own in (one["keys"] or one["scale_of"]).values() for key in own]
         rows.append(
             [
                 name,
                 [*with_unit(one["value"], unit, errors), f" {note}"],
-                ", ".join(dict.fromkeys(keys)),
+                ("" if one["keys"] else "scale of ") + ", ".join(dict.fromkeys(keys)),
             ]
         )
     chi = f"χ² = {found['chi2']:.4g} for {len(found['data'])} data and"
@@ -219,7 +219,7 @@ def fit(folder: Path, case: Files) -> str:
         (
             "Best values",
             [
-                grid(["parameter", "value", "key of the case"], rows),
+                grid(["parameter", "value", "key of the case, or column"], rows),
                 tag("p", f"{chi}."),
                 grid(["", *names], matrix, "Correlation") if len(names) > 1 else None,
             ],
