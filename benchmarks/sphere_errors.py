@@ -339,10 +339,9 @@ class Truth:
         mesh = finer - quantities(solve(min(harmonics, 8), 4, None))[2]
         doubt = np.abs(mesh)
         if harmonics > 2:
-            last = values - quantities(solve(harmonics // 2, 4, None))[2]
-            moments = np.array(units) == "J s"
-            values = values + np.where(moments, 0.0, last / 3)
-            doubt = doubt + np.where(moments, np.abs(last) / 2, np.abs(last) / 6)
+            half = quantities(solve(harmonics // 2, 4, None))[2]
+            values, left = _extrapolated(values, half, units)
+            doubt += left
         scale = np.where(np.array(units) == "V", 1.0, WIDTH * setting.height)
         return {
             f"{name}_z" if unit == "J s" else f"{name} {unit}": (value, left)
@@ -360,14 +359,22 @@ class Truth:
         mesh = quantities(solve(few, 3, None))[2] - quantities(solve(few, 2, None))[2]
         doubt = np.abs(mesh)
         if harmonics > 2:
-            last = values - quantities(solve(harmonics // 2, 2, None))[2]
-            moments = np.array(units) == "J s"
-            values = values + np.where(moments, 0.0, last / 3)
-            doubt = doubt + np.where(moments, np.abs(last) / 2, np.abs(last) / 6)
+            half = quantities(solve(harmonics // 2, 2, None))[2]
+            values, left = _extrapolated(values, half, units)
+            doubt += left
         return {
             name if unit == "J s" else f"{name} {unit}": (value, left)
             for name, unit, value, left in zip(names, units, values + mesh, doubt, strict=True)
         }
+
+
+def _extrapolated(
+    values: np.ndarray, half: np.ndarray, units: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values for all harmonics from those for N and N/2, and how far they are in doubt."""
+    moments, last = np.array(units) == "J s", values - half
+    doubt = np.where(moments, np.abs(last) / 2, np.abs(last) / 6)
+    return values + np.where(moments, 0.0, last / 3), doubt
 
 
 def _normal(plan: str, name: str) -> tuple[float, float]:

@@ -16,7 +16,6 @@ Numbers without unit are in eV and Å.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any
 
 from meso.bands import models
 from meso.bands.model import Model
-from meso.case.tables import override
+from meso.case.tables import from_file, override
 from meso.constants import ELEMENTARY_CHARGE
 from meso.errors import CaseError, known
 from meso.units import number, quantity
@@ -119,15 +118,7 @@ class BandsCase:
         Paths in it are relative to its folder.
         """
         path = Path(path)
-        try:
-            tables = tomllib.loads(path.read_text(encoding="utf-8"))
-            return cls._from(override(tables, overrides or {}), path)
-        except OSError as error:
-            raise CaseError(f"cannot read: {error.strerror}", file=str(path)) from None
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise CaseError(f"not valid TOML: {error}", file=str(path)) from None
-        except CaseError as error:
-            raise CaseError(*error.problems, file=str(path)) from None
+        return from_file(path, lambda tables: cls._from(override(tables, overrides or {}), path))
 
     @classmethod
     def _from(cls, tables: dict[str, Any], path: Path) -> BandsCase:

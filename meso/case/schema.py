@@ -41,13 +41,19 @@ def _length_unit(value: object) -> str:
     return value
 
 
-def _file(value: object, info: Info) -> Path:
+def _existing(value: object, info: Info, what: str) -> Path:
+    """The path of a file, relative to that of the case."""
     if not isinstance(value, str | Path):
-        raise CaseError(f'found {value!r}; must be a path, e.g. "ribbon.geo"')
+        raise CaseError(f"found {value!r}; must be {what}")
     base_directory: Path = info.context["base_directory"]
     path = (base_directory / value).resolve()
     if not path.is_file():
         raise CaseError(f'found "{value}"; no such file: {path}')
+    return path
+
+
+def _file(value: object, info: Info) -> Path:
+    path = _existing(value, info, 'a path, e.g. "ribbon.geo"')
     try:
         formats.kind(path)
     except GeometryError as error:
@@ -278,12 +284,7 @@ class Output:
 
 
 def _style(value: object, info: Info) -> Path:
-    if not isinstance(value, str | Path):
-        raise CaseError(f'found {value!r}; must be a style file of Matplotlib, "talk.mplstyle"')
-    base_directory: Path = info.context["base_directory"]
-    path = (base_directory / value).resolve()
-    if not path.is_file():
-        raise CaseError(f'found "{value}"; no such file: {path}')
+    path = _existing(value, info, 'a style file of Matplotlib, "talk.mplstyle"')
     from meso.figures.style import read_style
 
     read_style(path)

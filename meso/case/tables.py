@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import copy
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from meso.errors import CaseError, known
 from meso.materials.fermi_line import read_points
@@ -20,8 +20,26 @@ from meso.materials.published import load_library, load_material_file
 #: Material quantities with a default.
 _DEFAULTS = {"scattering": "default", "electron_electron_mean_free_path": "default"}
 
+Made = TypeVar("Made")
+
 #: Tables whose entries have names of the user's choice.
 _NAMED = ("materials", "regions", "boundaries")
+
+
+def from_file(path: Path, make: Callable[[dict[str, Any]], Made]) -> Made:
+    """What the tables of a TOML file make.
+
+    Raises:
+        CaseError: It cannot be read, or what ``make`` says of its tables; with the file.
+    """
+    try:
+        return make(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise CaseError(f"cannot read: {error.strerror}", file=str(path)) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CaseError(f"not valid TOML: {error}", file=str(path)) from None
+    except CaseError as error:
+        raise CaseError(*error.problems, file=str(path)) from None
 
 
 def parse_overrides(items: Iterable[str]) -> dict[str, Any]:

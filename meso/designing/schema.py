@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from meso.case.schema import Length, Positive
-from meso.case.tables import override
+from meso.case.tables import from_file, override
 from meso.designing.target import Target
 from meso.errors import CaseError
 from meso.geometry.groups import Point
@@ -187,15 +186,7 @@ class Brief:
             CaseError: It cannot be read, or something in it is wrong.
         """
         path = Path(path)
-        try:
-            tables = tomllib.loads(path.read_text(encoding="utf-8"))
-            found = cls.from_dict(override(tables, overrides or {}))
-        except OSError as error:
-            raise CaseError(f"cannot read: {error.strerror}", file=str(path)) from None
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise CaseError(f"not valid TOML: {error}", file=str(path)) from None
-        except CaseError as error:
-            raise CaseError(*error.problems, file=str(path)) from None
+        found = from_file(path, lambda tables: cls.from_dict(override(tables, overrides or {})))
         file = path.parent / found.case
         if not file.is_file():
             text = f'found "{found.case}"; no such file: {file}'

@@ -7,10 +7,20 @@ same values at nodes that move: int S_ki d_i V_k. Lengths here are over ``Device
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from meso.device import Device
-from meso.discrete.cells import Cells, FacetGeometry, at_geometry_nodes, cells_of, inverse
+from meso.discrete.cells import (
+    Cells,
+    FacetGeometry,
+    at_geometry_nodes,
+    cells_of,
+    inverse,
+    lagrange,
+)
+from meso.mpi import total
 
 
 def from_cells(cells: Cells, batch: np.ndarray, points: np.ndarray, S: np.ndarray) -> np.ndarray:
@@ -50,6 +60,25 @@ def from_places(
     """Weights (m, d) of V at one reference point (m, d) in each cell, at nodes: (m, g, d)."""
     table = cells.element.tabulate(0, np.ascontiguousarray(points))[0, :, :, 0]
     return np.asarray(table[:, :, None] * weights[:, None, :])
+
+
+def from_translations(
+    device: Device, pairs: Sequence[tuple[str, str]], weights: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Weights (pairs, d) of the translations of periodic pairs, from the first to the second.
+
+    They are spread evenly over the corners of the facets: cells of this rank's facets on either
+    boundary, and weights of V at their nodes, (f, g, d).
+    """
+    on_facet, nodes = lagrange(device, 1).on_facet, cells_of(device).nodes
+    for pair, weight in zip(pairs, weights, strict=True):
+        for name, sign in zip(pair, (-1, 1), strict=True):
+            facets = device.facets_on(name)
+            count = int(total(device.comm, len(facets.cell)))
+            out = np.zeros((len(facets.cell), *nodes.shape[1:]))
+            each = np.arange(len(facets.cell))[:, None]
+            out[each, on_facet[facets.local]] = sign * weight / (count * device.dimension)
+            yield facets.cell, out
 
 
 class Nodes:

@@ -75,7 +75,10 @@ class Space:
         first = tuple(p.start for p in self.parameters)
         low, high = self.bounds
         spread = qmc.LatinHypercube(len(self.parameters), rng=seed).random(max(count - 1, 0))
-        return [first, *(self.theta(low + x * (high - low)) for x in spread)]
+        others = (self.theta(low + x * (high - low)) for x in spread)
+        # Of scales the best one follows at once: results are linear in them.
+        keep = [bool(p.columns) for p in self.parameters]
+        return [first, *(tuple(np.where(keep, first, other).tolist()) for other in others)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from meso.case import Case, Figures
-from meso.case.tables import override, shared
+from meso.case.tables import from_file, override, shared
 from meso.errors import CaseError, known
 from meso.fitting import schema
 from meso.fitting.parameters import Parameter, Theta, parameters
@@ -108,15 +107,7 @@ class Problem:
         """
         path = Path(path)
         own, of_cases = shared(overrides or {}, schema.OWN)
-        try:
-            tables = tomllib.loads(path.read_text(encoding="utf-8"))
-            found = schema.read(override(tables, own), path.parent)
-        except OSError as error:
-            raise CaseError(f"cannot read: {error.strerror}", file=str(path)) from None
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise CaseError(f"not valid TOML: {error}", file=str(path)) from None
-        except CaseError as error:
-            raise CaseError(*error.problems, file=str(path)) from None
+        found = from_file(path, lambda tables: schema.read(override(tables, own), path.parent))
         cases = {name: _case(data, of_cases) for name, data in found.data.items()}
         try:
             varied = parameters(found, cases)

@@ -25,6 +25,10 @@ class Cost:
     memory: float
     iterative: bool
 
+    def __str__(self) -> str:
+        how = "iterative" if self.iterative else "direct"
+        return f"{self.unknowns} unknowns, about {self.memory / 1e9:.2g} GB, {how} solver"
+
 
 def cost(model: Kinetic) -> Cost:
     """The cost of solving a model; all ranks call this."""

@@ -13,9 +13,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from meso.discrete.cells import at_facets, cells_of, lagrange
+from meso.discrete.motion import from_translations
 from meso.discrete.periodic import translation
 from meso.flow.result import Flow, periodic_pairs
-from meso.mpi import concatenated, total
+from meso.mpi import concatenated
 from meso.observables.reentrant import EQUAL, at_corners, farther, twins
 
 # Places on a facet from which the nearest point is looked for; two have it, at the end of one.
@@ -161,16 +162,7 @@ class Curves:
 
     def on_pairs(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The same of the translations of periodic pairs, from the sums over all ranks."""
-        device, on_facet = self._device, lagrange(self._device, 1).on_facet
-        nodes = cells_of(device).nodes
-        for pair, force in zip(self._pairs, self._times.T @ rows[:, 0], strict=True):
-            for name, sign in zip(pair, (-1, 1), strict=True):
-                facets = device.facets_on(name)
-                count = int(total(device.comm, len(facets.cell)))
-                out = np.zeros((len(facets.cell), *nodes.shape[1:]))
-                each = np.arange(len(facets.cell))[:, None]
-                out[each, on_facet[facets.local]] = sign * force / (count * 2)
-                yield facets.cell, out
+        return from_translations(self._device, self._pairs, self._times.T @ rows[:, 0])
 
     def _nearest(self, points: np.ndarray, piece: int) -> Feet:
         """The nearest points of a piece."""

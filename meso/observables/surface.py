@@ -10,9 +10,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from meso.discrete.cells import at_facets, cells_of, facet_geometry, lagrange, quadrature
+from meso.discrete.motion import from_translations
 from meso.discrete.periodic import translation
 from meso.flow.result import Flow, periodic_pairs
-from meso.mpi import concatenated, total
+from meso.mpi import concatenated
 from meso.observables.reentrant import EQUAL, Edges, at_corners
 
 #: Parts along a side of the cells that lie between two walls.
@@ -157,16 +158,7 @@ class Surface:
 
     def on_pairs(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The same of the translations of periodic pairs, from the sums over all ranks."""
-        device, on_facet = self._device, lagrange(self._device, 1).on_facet
-        nodes = cells_of(device).nodes
-        for pair, force in zip(self._pairs, self._times.T @ rows[:, :3], strict=True):
-            for name, sign in zip(pair, (-1, 1), strict=True):
-                facets = device.facets_on(name)
-                count = int(total(device.comm, len(facets.cell)))
-                out = np.zeros((len(facets.cell), *nodes.shape[1:]))
-                each = np.arange(len(facets.cell))[:, None]
-                out[each, on_facet[facets.local]] = sign * force / (count * 3)
-                yield facets.cell, out
+        return from_translations(self._device, self._pairs, self._times.T @ rows[:, :3])
 
     def _along_normal(self, points: np.ndarray, far: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Distances from the wall, of points whose distances from its points ``at`` are ``far``."""

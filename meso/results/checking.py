@@ -135,12 +135,7 @@ def _cost(case: Case, device: Device) -> str:
             thickness=case.geometry.thickness,
             solver=case.flow.solver,
         )
-        taken = cost(model)
-        how = "iterative" if taken.iterative else "direct"
-        lines.append(
-            f"{number} harmonics of degree {order}: {taken.unknowns} unknowns,"
-            f" about {taken.memory / 1e9:.2g} GB, {how} solver"
-        )
+        lines.append(f"{number} harmonics of degree {order}: {cost(model)}")
     if auto:
         lines.append('"auto" takes as few of these as flow.tolerance wants')
     return "  solution  " + "\n            ".join(lines)
@@ -167,12 +162,8 @@ def _cost_of_wire(case: Case, device: Device) -> str:
             harmonics=None if number is None else int(number),
             order=case.flow.degree_on(device),
         )
-        taken, many = cost_of_wire(model), "J_z" if number is None else f"{number} harmonics"
-        how = "iterative" if taken.iterative else "direct"
-        lines.append(
-            f"{many} of degree {model.order}: {taken.unknowns} unknowns,"
-            f" about {taken.memory / 1e9:.2g} GB, {how} solver"
-        )
+        what = "J_z" if number is None else f"{number} harmonics"
+        lines.append(f"{what} of degree {model.order}: {cost_of_wire(model)}")
     if free:
         lines.append("these are for bounds; current and moments are those of free flights")
     elif case.flow.harmonics == "auto":
