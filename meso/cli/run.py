@@ -51,7 +51,7 @@ def command(options: argparse.Namespace, root: bool) -> None:
         options.directory_used = directory
         if root and not options.no_figures and options.format == "vtu":
             gmsh_process.load("figures")  # while this process solves
-        result = run(case, **wishes)
+        result = run(case, gradients=uncertain, **wishes)
         progress = wishes["progress"]
         if uncertain:
             from meso.gradients import with_uncertainties

@@ -179,18 +179,23 @@ def derivatives(
     names: Sequence[str],
     wanted: Sequence[Input],
     velocities: Mapping[str, np.ndarray],
-) -> np.ndarray:
-    """Derivatives of outputs by adjoints, shape (o, i); NaN where there is none."""
-    out = np.full((len(names), len(wanted)), np.nan)
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Derivatives of outputs by adjoints, shape (o, i); NaN where there is none.
+
+    And by name those in the nodes of the mesh, :attr:`Sensitivity.nodes`, where they are known.
+    """
+    out, nodes = np.full((len(names), len(wanted)), np.nan), dict[str, np.ndarray]()
     if not applies(result) or not any(map(_is_known, names)):
-        return out
+        return out, nodes
     with kept(result) as again:
         if again.flow.adjoint is None:
-            return out
+            return out, nodes
         chain = Chain(again, wanted, velocities)
-        for name, found in _functionals(again, names).items():
-            out[names.index(name)] = chain.derivatives(*found)
-    return out
+        for name, (found, thickness) in _functionals(again, names).items():
+            out[names.index(name)] = chain.derivatives(found, thickness)
+            if found.nodes is not None:
+                nodes[name] = found.nodes
+    return out, nodes
 
 
 def _functionals(result: Result, names: Sequence[str]) -> dict[str, tuple[Sensitivity, float]]:

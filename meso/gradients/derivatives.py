@@ -32,6 +32,8 @@ class Gradient:
             those of the discrete numbers.
         how: "adjoint" or "differences" for each, shape (o, i).
         left_out: Inputs without a derivative, where none were asked for by name, and why.
+        nodes: By output, where adjoints know it, the derivative in the nodes of the mesh, as of
+            :attr:`meso.gradients.ShapeGradient.nodes`.
     """
 
     outputs: tuple[str, ...]
@@ -41,6 +43,7 @@ class Gradient:
     errors: np.ndarray
     how: np.ndarray
     left_out: Mapping[str, str] = field(default_factory=dict)
+    nodes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -115,9 +118,9 @@ def gradient(
     wanted = inputs_of(result.case, [of] if isinstance(of, str) else of)
     moving, left_out = _motions(result, wanted, of is None, trusted)
     wanted = tuple(one for one in wanted if one.key not in left_out)
-    exact = np.full((len(names), len(wanted)), np.nan)
+    exact, nodes = np.full((len(names), len(wanted)), np.nan), dict[str, np.ndarray]()
     if method != "differences":
-        exact = adjoint.derivatives(result, names, wanted, moving)
+        exact, nodes = adjoint.derivatives(result, names, wanted, moving)
     derivatives, errors = np.nan_to_num(exact), np.zeros_like(exact)
     for i, one in enumerate(wanted):
         missing = np.flatnonzero(np.isnan(exact[:, i]))
@@ -137,6 +140,7 @@ def gradient(
         errors=errors,
         how=np.where(np.isnan(exact), "differences", "adjoint"),
         left_out=left_out,
+        nodes=nodes,
     )
 
 

@@ -15,7 +15,7 @@ from meso.files.directory import new_result
 from meso.gradients import outputs
 from meso.gradients.derivatives import Gradient, gradient
 from meso.gradients.differences import size
-from meso.gradients.shape import ShapeGradient, known_shape
+from meso.gradients.shape import ShapeGradient, from_nodes
 from meso.mpi import on_root
 from meso.reports import write_report
 from meso.results.result import Result
@@ -197,9 +197,9 @@ def sensitivities(
         alone = (found.how == "differences").all()
         other = found if alone else gradient(result, names, of, method="differences", **how)
     shapes = tuple(
-        shape
+        from_nodes(result, name, found.nodes[name])
         for o, name in enumerate(found.outputs)
-        if found.values[o] and (shape := known_shape(result, name)) is not None
+        if found.values[o] and name in found.nodes
     )
     return Sensitivities(result=result, gradient=found, check=other, shapes=shapes)
 

@@ -65,16 +65,10 @@ def shape_gradient(result: Result, output: str) -> ShapeGradient:
         CaseError: An unknown output, or one whose adjoint does not know the shape.
     """
     (name,) = outputs.chosen(result, [output])
-    if (found := known_shape(result, name)) is None:
-        raise CaseError(f'no adjoint knows how "{outputs.short(name)}" depends on the shape')
-    return found
-
-
-def known_shape(result: Result, name: str) -> ShapeGradient | None:
-    """The same for a column, None where no adjoint knows it."""
     found = adjoint.sensitivity(result, name)
-    nodes = None if found is None else found.nodes
-    return None if nodes is None else from_nodes(result, name, nodes)
+    if found is None or found.nodes is None:
+        raise CaseError(f'no adjoint knows how "{outputs.short(name)}" depends on the shape')
+    return from_nodes(result, name, found.nodes)
 
 
 def from_nodes(result: Result, name: str, nodes: np.ndarray) -> ShapeGradient:
