@@ -438,6 +438,15 @@ def test_a_failed_solve_keeps_the_older_result_and_its_log_goes(meso):
     assert not Path("out.log").exists()
 
 
+def test_a_file_of_the_users_where_a_log_would_be_stays(meso):
+    write_case()
+    Path("out.log").write_text("what I wrote down\n")  # or where the terminal goes to
+    assert meso("run", "case.toml", "--no-figures")[0] == 0
+    with hopeless():
+        assert meso("run", "case.toml", "--no-figures")[0] == 3
+    assert Path("out.log").read_text() == "what I wrote down\n"
+
+
 def test_internal_errors_are_exit_1(meso, monkeypatch):
     def bug(*_, **__):
         raise RuntimeError("a bug")

@@ -121,11 +121,12 @@ def _leave_log(options: argparse.Namespace, rank: int, error: Exception) -> None
     directory = getattr(options, "directory_used", None)
     if rank == 0 and directory is not None:
         from meso.files.directory import replace_file
-        from meso.results.output import log_of
+        from meso.results.output import NOT_CONVERGED, log_of
 
-        path = log_of(directory)
-        text = f"meso {__version__}\ncase {options.case}\ndid not converge: {error}\n"
+        text = f"meso {__version__}\ncase {options.case}\n{NOT_CONVERGED}{error}\n"
         with suppress(OSError):  # the message is on the terminal anyway
+            if (path := log_of(directory)) is None:
+                return
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, text.encode())
 

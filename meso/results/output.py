@@ -99,7 +99,7 @@ def begun(
             if comm.rank == 0:
                 gmsh_process.forget()  # before the folder goes
     # The log of an earlier failure beside a newer result would mislead.
-    on_root(comm, lambda: log_of(directory).unlink(missing_ok=True))
+    on_root(comm, lambda: _forget_failure(directory))
 
 
 def redraw(directory: Path, look: Figures | None = None) -> list[Path]:
@@ -124,9 +124,24 @@ def redraw(directory: Path, look: Figures | None = None) -> list[Path]:
     return [directory / path for path in drawn]
 
 
-def log_of(directory: Path) -> Path:
-    """Where a run that did not converge leaves its log."""
-    return directory.parent / f"{directory.name}.log"
+#: How the third line of a log begins, after those with version and case.
+NOT_CONVERGED = "did not converge: "
+
+
+def log_of(directory: Path) -> Path | None:
+    """Where a run that did not converge leaves its log; None where a file of the user's is."""
+    path = directory.parent / f"{directory.name}.log"
+    with suppress(FileNotFoundError):
+        lines = path.read_bytes().split(b"\n", 3)
+        if len(lines) < 3 or not lines[2].startswith(NOT_CONVERGED.encode()):
+            return None
+    return path
+
+
+def _forget_failure(directory: Path) -> None:
+    with suppress(OSError):
+        if (path := log_of(directory)) is not None:
+            path.unlink(missing_ok=True)
 
 
 def _write(result: Result, folder: Path, final: Path, format: str) -> dict[str, Any]:
