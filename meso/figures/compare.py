@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meso.figures.style import LINES, canvas, length_scale, look, open_frame, plain, scale, store
+from meso.files.readable import words
 
 if TYPE_CHECKING:
     from meso.results.comparing import Comparison
@@ -68,7 +69,7 @@ def _bars(panel: Any, found: Comparison) -> None:
             side = 1 if value >= 0 else -1
             inside = abs(value) > 0.8 * most
             panel.annotate(
-                f"{value:+.3g} %",
+                f"{value:+.3g} %".replace("-", "\N{MINUS SIGN}"),
                 (np.clip(value, -most, most), place),
                 (-3 * side if inside else 3 * side, 0),
                 textcoords="offset points",
@@ -83,7 +84,7 @@ def _bars(panel: Any, found: Comparison) -> None:
     panel.barh(at, 2 * band, 0.96, -band, color="#999999", alpha=0.3, label="± kinetic", zorder=0)
     panel.axvline(0, color="#999999", linewidth=0.8)
     kinds = {"A": "current", "V": "potential", "J s": "moment"}
-    labels = [f"{kinds[found.units[k]]}\n{plain(found.labels[k])}" for k in which]
+    labels = [f"{kinds[found.units[k]]}\n{plain(words(found.labels[k]))}" for k in which]
     panel.set_yticks(at, labels, size=8.5)
     panel.invert_yaxis()
     panel.set_xlim(-most, most)

@@ -25,6 +25,7 @@ from meso.figures.cells import (
     straight,
 )
 from meso.figures.style import written
+from meso.files.readable import circulating
 from meso.files.vtu import degree_of, read_names, read_vtu
 
 Columns = dict[str, np.ndarray]
@@ -415,18 +416,6 @@ def _places(summary: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return places
 
 
-def _rounding(summary: Mapping[str, Any], key: str) -> float:
-    """Current of a contact, by its key, that is but rounding where J circulates; 0 if unknown."""
-    density, mesh = summary["extrema"].get("current_density"), summary["mesh"]
-    if density is None or not key.startswith("current_A"):
-        return 0.0
-    volume = mesh.get("volume_m3")
-    size = float(mesh.get("area_m2", 0.0) ** 0.5 if volume is None else volume ** (2 / 3))
-    of_sheet = density["unit"] == "A_per_m" and key == "current_A"
-    of_section = density["unit"] == "A_per_m2" and (key == "current_A_per_m" or volume is not None)
-    return 1e-10 * size * abs(density.get("max", 0.0)) if of_sheet or of_section else 0.0
-
-
 def _imposed(summary: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """Potential (or voltage) and current of a contact, or a periodic pair, as they are read."""
     groups = (summary["contacts"], "potential_V"), (summary.get("periodic", {}), "voltage_V")
@@ -438,7 +427,7 @@ def _imposed(summary: Mapping[str, Any], name: str) -> tuple[str, ...]:
         for key in (volt, next(key for key in found if key.startswith("current_A"))):
             error = found.get(key.replace("_", "_standard_error_", 1), of_mesh.get(f"{name}.{key}"))
             zero = 1e-6 * max(abs(entry[key]) for entry in group.values())
-            zero = max(zero, _rounding(summary, key))
+            zero = max(zero, 1e-10 * circulating(summary, key))
             out.append(written(found[key], key.partition("_")[2], zero, error or 0.0))
         return tuple(out)
     return ()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from meso.figures.style import (
     LINES,
@@ -196,8 +197,12 @@ def _draw(above: Any, below: Any, fit: Any, panel: _Panel) -> None:
     if not panel.across:
         names = [s.label or plain(seen.labels[s.rows[0]]) for s in panel.series]
         below.set_xticks(range(len(names)), names)
-    elif any(s.label for s in panel.series):
-        above.legend(loc="best")
+    kinds = [
+        Line2D([], [], color="#777777", marker=marker, linestyle="", label=label)
+        for marker, label in (("o", "data"), ("_", "fit"))
+    ]
+    own = above.get_legend_handles_labels()[0] if panel.across else []
+    above.legend(handles=[*(own if any(s.label for s in panel.series) else []), *kinds])
     name = f" ({panel.unit.name})" if panel.unit.name else ""
     below.set_xlabel(plain(panel.across) + name)
     labels = {seen.labels[row] for row in shown}

@@ -13,12 +13,11 @@ from meso.figures import labels
 from meso.figures.labels import Label
 from meso.figures.sheets import flat_figure
 from meso.figures.style import LINES, canvas, ink, length_scale, look, open_frame, plain, store
+from meso.files.readable import short, words
 
 if TYPE_CHECKING:
     from meso.case import Figures
 
-#: Tables of a case whose names say nothing beside those of what is in them.
-_TABLES = ("materials", "boundaries", "wall", "contact", "angular_momentum")
 #: Outputs that are shown at most, and inches for each bar.
 _MOST, _BAR = 6, 0.24
 #: How far a wall bends around what is no conductor, over its length, and how far from it its name
@@ -70,18 +69,12 @@ def draw_bars(
                     size=7.5,
                 )
             panel.axvline(0, color="#999999", linewidth=0.8)
-            panel.set_yticks(at, [_short(key) for key in bars[name]], size=8)
+            panel.set_yticks(at, [plain(short(key)) for key in bars[name]], size=8)
             panel.invert_yaxis()
             panel.set_xlim(-most, most)
-            panel.set_title(plain(name), size=10)
+            panel.set_title(plain(words(name)), size=10)
             panel.set_xlabel("% for one per cent of the input", size=9)
         return store(figure, path)
-
-
-def _short(key: str) -> str:
-    """The end of a key that tells which input it is."""
-    parts = key.replace("geometry.parameters.", "").split(".")
-    return plain(" ".join(part for part in parts if part not in _TABLES))
 
 
 def draw_walls(

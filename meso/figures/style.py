@@ -166,8 +166,16 @@ def log_ticks(axis: Any) -> None:
     """Plain numbers along a logarithmic axis; over less than two decades also at 2 and 5."""
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    powers = low < 1e-3 or high > 1e5  # on all or none of the ticks
+    axis.set_major_formatter(FuncFormatter(lambda x, _: _power(x) if powers else f"{x:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _power(value: float) -> str:
+    """A number of one digit with its power of ten."""
+    mantissa, _, power = f"{value:.0e}".partition("e")
+    raised = f"10^{{{int(power)}}}"
+    return f"${raised}$" if mantissa == "1" else rf"${mantissa}\cdot {raised}$"
 
 
 def zero_line(axes: Any) -> None:

@@ -21,7 +21,7 @@ from meso.figures.style import (
     zero_line,
 )
 from meso.files.headline import headline_of
-from meso.files.readable import suffix
+from meso.files.readable import short, suffix, words
 from meso.units import is_number
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def _draw(
     column = across["column"]
     levels = [list(dict.fromkeys(r["swept"][a["column"]] for r in rows)) for a in families]
     values = [row["results"][key] for row in rows for key in shown if key in row["results"]]
-    log = across["scale"] == "log" and all(is_number(row["swept"][column]) for row in rows)
+    numeric = all(is_number(row["swept"][column]) for row in rows)
+    log = across["scale"] == "log" and numeric
     high = log and min(values) > 0 and max(values) > _MANY * min(values)
     # The unit suits the largest number, or the middle of a logarithmic axis.
     typical = sqrt(min(values) * max(values)) if high else max(map(abs, values))
@@ -77,13 +78,14 @@ def _draw(
             if not pairs:
                 continue
             color, dashes = (j, i) if len(shown) > 1 else (i, 0)
+            line = _STYLES[dashes % len(_STYLES)] if numeric else ""
             axes.plot(
                 [x / x_unit.factor if is_number(x) else x for x, _ in pairs],
                 [y / y_unit.factor for _, y in pairs],
                 marker="o",
                 markersize=4,
                 color=LINES[color % len(LINES)],
-                linestyle=_STYLES[dashes % len(_STYLES)],
+                linestyle=line,
                 label=_label(key if len(shown) > 1 else "", others),
             )
     if log:
@@ -92,12 +94,10 @@ def _draw(
         for axis in (axes.xaxis, axes.yaxis):
             if axis.get_scale() == "log":
                 log_ticks(axis)
+    if not numeric:
+        axes.margins(x=0.2)  # for long words
     zero_line(axes)
-    kinds = ("resistance", "conductance", "current", "moment")
-    what = next((kind for kind in kinds if kind in shown[0]), "")
-    if len(shown) == 1 and what != "conductance":
-        what += f" “{plain(_name(shown[0]))}”"
-    axes.set_ylabel(f"{what} ({y_unit.name})")
+    axes.set_ylabel(f"{_what(shown)} ({y_unit.name})")
     if (count := len(axes.get_legend_handles_labels()[1])) > 1:
         # Above the lines: where they fan out there is no room between them.
         columns = 1 + count // 4
@@ -108,14 +108,22 @@ def _draw(
         axes.legend(loc="best", ncols=columns)
 
 
+def _what(shown: list[str]) -> str:
+    """What the lines are; the name of a single one."""
+    kinds = ("resistance", "conductance", "current", "moment")
+    what = next((kind for kind in kinds if kind in shown[0]), "")
+    if len(shown) == 1 and what != "conductance":
+        what += f" “{plain(_name(shown[0]))}”"
+    return what
+
+
 def _axis(across: dict[str, Any], rows: list[dict[str, Any]], drawing: str) -> str:
     """What is swept, with its unit: that of the drawing for a variable of it."""
     start = "geometry.parameters."
     unit = _unit([row["swept"][across["column"]] for row in rows], across["unit"]).name
     if across["key"].startswith(start) and drawing:
         unit = f"unit of the drawing: {drawing}"
-    name = across["key"].removeprefix(start).replace("_", " ")
-    return plain(name) + (f" ({unit})" if unit else "")
+    return plain(short(across["key"])) + (f" ({unit})" if unit else "")
 
 
 def _label(key: str, others: list[tuple[dict[str, Any], Any]]) -> str:
@@ -126,7 +134,7 @@ def _label(key: str, others: list[tuple[dict[str, Any], Any]]) -> str:
         if is_number(value):
             unit = _unit([value], axis["unit"])
             text = f"{value / unit.factor:.4g} {unit.name}".strip()
-        parts.append(f"{axis['key'].split('.')[-1]} = {text}")
+        parts.append(f"{words(axis['key'].split('.')[-1])} = {text.replace('inf', '∞')}")
     return plain(", ".join(parts))
 
 
@@ -134,7 +142,7 @@ def _name(column: str) -> str:
     """A column without its unit, "resistance.hall_ohm" as "hall"."""
     for ending in (*(f"_{unit}" for unit in _UNITS), ".current", "_moment"):
         column = column.removesuffix(ending)
-    return column.removeprefix("resistance.")
+    return words(column.removeprefix("resistance."))
 
 
 def _unit(values: list[Any], unit: str) -> Scale:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, tostring
 
-from meso.files.readable import Scale, handy, scale, split_unit
+from meso.files.readable import Scale, digits_of, handy, scale, split_unit, words
 from meso.units import is_number
 
 #: What goes into an element; None is left out.
@@ -92,6 +92,7 @@ def page(title: str, subtitle: str, parts: Iterable[tuple[str, Sequence[Node]]],
 
 def number(value: float, unit: Scale, errors: Errors | None = None, digits: int = 6) -> list[Node]:
     """A number to read, with all of its digits for machines, and its errors below it."""
+    digits = digits_of(value, min((errors or {}).values(), default=0.0), digits)
     out: list[Node] = [tag("data", shown(value / unit.factor, digits), value=repr(value))]
     for what, error in (errors or {}).items():
         size = tag("data", shown(error / unit.factor, 2), value=repr(error))
@@ -100,9 +101,11 @@ def number(value: float, unit: Scale, errors: Errors | None = None, digits: int 
 
 
 def shown(value: float, digits: int = 6) -> str:
-    """A number as text; powers of ten as people write them."""
-    text = f"{value:.{digits}g}"
+    """A number as text; powers of ten as people write them; without digits nothing is left."""
+    text = f"{value:.{digits}g}" if digits else "0"
     mantissa, e, power = text.partition("e")
+    if e and 0 <= int(power) < 4:  # few digits of a handy number
+        text, e = f"{float(text):.0f}", ""
     raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")) if e else ""
     text = f"{mantissa}·10{raised}" if e else text
     return text.replace("-", "−").replace("inf", "∞")
@@ -127,14 +130,14 @@ def _text(value: Any) -> str:
     return "–" if value is None or value == "" else str(value)
 
 
-def with_unit(value: Any, unit: str, errors: Errors | None = None) -> list[Node]:
+def with_unit(value: Any, unit: str, errors: Errors | None = None, digits: int = 6) -> list[Node]:
     """A number, or some, in a handy unit."""
     chosen = handy(_largest([value]), unit)
     dot = "·" if chosen.name.startswith("10") else " "
     name: list[Node] = [f"{dot}{chosen.name}"] if chosen.name else []
     if not errors:
-        return [*value_of(value, chosen), *name]
-    first, *rest = number(value, chosen, errors)
+        return [*value_of(value, chosen, digits=digits), *name]
+    first, *rest = number(value, chosen, errors, digits)
     return [first, *name, *rest]
 
 
@@ -212,8 +215,8 @@ def quantities(
     }
     header = [head]
     for key in keys:
-        name = split_unit(key)[0].replace("_", " ")
-        header.append(f"{name} ({units[key].name})" if units[key].name else name)
+        name = words(split_unit(key)[0])
+        header.append(headed(name, units[key].name))
     lines = []
     for name, row in rows.items():
         cells: list[Any] = [name]
@@ -222,6 +225,12 @@ def quantities(
             cells.append(value_of(row[key], units[key], found, digits) if key in row else "")
         lines.append(cells)
     return grid(header, lines, caption)
+
+
+def headed(name: str, unit: str) -> str:
+    """The head of a column, which may be broken, but not within its unit."""
+    held = unit.replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{name} ({held})" if unit else name
 
 
 def facts(table: Mapping[str, Any], caption: str = "") -> Element:

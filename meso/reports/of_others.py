@@ -9,7 +9,16 @@ from typing import Any
 
 from meso.constants import HBAR
 from meso.files.headline import headline_of
-from meso.files.readable import length_scale, scale, split_unit, suffix
+from meso.files.readable import (
+    Scale,
+    length_scale,
+    scale,
+    short,
+    split_unit,
+    suffix,
+    unit_name,
+    words,
+)
 from meso.reports.markup import (
     Node,
     bullets,
@@ -17,6 +26,8 @@ from meso.reports.markup import (
     facts,
     folded,
     grid,
+    headed,
+    number,
     page,
     quantities,
     record,
@@ -37,6 +48,8 @@ from meso.reports.parts import (
     versions,
 )
 
+#: Part of the largest influence below which another one counts as none.
+NOTHING = 1e-6
 #: Files of the input, by name.
 Files = Mapping[str, str]
 Parts = list[tuple[str, list[Node]]]
@@ -110,7 +123,7 @@ def sweep(folder: Path, case: Files) -> str:
         for i, row in enumerate(points):
             results = row["results"]
             kept = results if columns is None else {k: results[k] for k in columns if k in results}
-            rows[str(i + 1)] = row["swept"] | kept
+            rows[str(i + 1)] = {_swept(k): x for k, x in row["swept"].items()} | kept
         return quantities(rows, "point")
 
     parts: Parts = [
@@ -126,6 +139,12 @@ def sweep(folder: Path, case: Files) -> str:
     ]
     title = f"{found['title']}: sweep"
     return _page(title, f"sweep of {found['case']}", parts, case, found, "sweep.json")
+
+
+def _swept(column: str) -> str:
+    """The column of a key that is varied, without the tables that it is in."""
+    name, unit = split_unit(column)
+    return f"{short(name)}_{unit}" if unit else short(name)
 
 
 def _at(row: Mapping[str, Any]) -> str:
@@ -154,10 +173,9 @@ def compare(folder: Path, case: Files) -> str:
     """The three models on one device."""
     found = _read(folder, "compare.json")
     rows = found["quantities"]
-    models = [key for key in rows[0] if key not in ("quantity", "unit")] if rows else []
-    table = [
-        [row["quantity"], *(with_unit(row[m], suffix(row["unit"])) for m in models)] for row in rows
-    ]
+    others = ("quantity", "unit", "kinetic", "kinetic_error")
+    models = [key for key in rows[0] if key not in others] if rows else []
+    table = [_compared(row, models) for row in rows]
     (text, *_) = case.values()
     title = read_case(text).get("title") or "Comparison"
     error = found["convergence"]
@@ -172,8 +190,8 @@ def compare(folder: Path, case: Files) -> str:
         (
             "What each model gives",
             [
-                grid(["", *models], table),
-                tag("p", "The kinetic model is the reference, extrapolated in its harmonics."),
+                grid(["", *models, "kinetic"], table),
+                tag("p", "Per cent: against the kinetic model, extrapolated in its harmonics."),
                 grid(["", *kinds], errors, note),
             ],
         ),
@@ -181,6 +199,23 @@ def compare(folder: Path, case: Files) -> str:
     three = ("ohmic", "hydrodynamic", "kinetic")
     title = f"{title}: comparison"
     return _page(title, "three models", parts, case, found, "compare.json", three)
+
+
+def _compared(row: Mapping[str, Any], models: Iterable[str]) -> list[Node | list[Node]]:
+    """A number by all models in one unit, moments in ħ, with what they deviate by."""
+    reference, error = row["kinetic"], row["kinetic_error"]
+    moment = row["unit"] == "J s"
+    one, unit = (HBAR, "hbar") if moment else (1.0, suffix(row["unit"]))
+    handy = scale(abs(reference) / one, unit)
+    handy = Scale(handy.factor * one, handy.name)
+    kind = {"A": "current", "V": "potential", "J s": "moment"}.get(row["unit"], "")
+    cells: list[Node | list[Node]] = [headed(f"{kind} {words(row['quantity'])}", handy.name)]
+    for model in models:
+        off = f"{row[model] / reference - 1:+.1%}" if reference else ""
+        off = off.replace("-", "−").replace("%", " %")
+        cells.append([*number(row[model], handy, digits=4), " ", tag("span", off, class_="error")])
+    doubt = {} if error is None else {"estimated": error}
+    return [*cells, number(reference, handy, doubt, 4)]
 
 
 # --- fits
@@ -281,27 +316,60 @@ def sensitivity(folder: Path, case: Files) -> str:
     tables: list[Node] = []
     for name, rows in outputs.items():
         rows = sorted(rows, key=lambda row: -abs(row["per_cent_for_one"]))
-        one = rows[0]
+        one, least = rows[0], NOTHING * abs(rows[0]["per_cent_for_one"])
         value = with_unit(one["output_value"], suffix(one["output_unit"]))
-        tables.append(tag("h3", name, " = ", value))
+        tables.append(tag("h3", words(name), " = ", value))
+        without = [row["input"] for row in rows if abs(row["per_cent_for_one"]) <= least]
+        rows = [row for row in rows if row["input"] not in without]
         spread = any(row["input_uncertainty"] for row in rows)
         header = ["input", "value", "derivative", "% for 1 %", "method"]
         header += ["input uncertainty"] if spread else []
         lines = []
         for row in rows:
-            value = with_unit(row["input_value"], suffix(row["input_unit"]))
-            line = [row["input"], value, row["derivative"], row["per_cent_for_one"], row["method"]]
+            value = [*value_of(row["input_value"]), f" {unit_name(row['input_unit'])}"]
+            if row["input_unit"] in ("m", "V", "A", "S", "S/m"):
+                value = with_unit(row["input_value"], suffix(row["input_unit"]))
+            part = number(row["per_cent_for_one"], Scale(1.0, ""), digits=3)
+            line = [row["input"], value, row["derivative"], part, row["method"]]
             lines.append([*line, row["input_uncertainty"]] if spread else line)
-        tables.append(grid(header, lines))
+        tables.append(grid(header, lines) if lines else None)
+        if without:
+            tables.append(tag("p", f"No influence: {', '.join(without)}."))
+    text = "Derivatives are in the unit of the number over that of the input (SI; variables of a"
+    text += " drawing in its unit). Per cent: of the number for one per cent of the input; where"
+    text += " the input is zero, for a hundredth of a large change of it."
     parts: Parts = [
         ("", _drawn(folder, "sensitivity")),
-        ("Derivatives", tables),
-        ("Walls that move", _drawn(folder, "walls_*")),
+        ("Derivatives", [tag("p", text), *tables]),
+        ("Walls that move", [_moved(found, outputs), *_drawn(folder, "walls_*")]),
     ]
-    if moved := found["walls_outwards_per_m"]:
-        parts.insert(2, ("Change per metre of walls that move outwards", record(moved)))
     title = f"{found['title']}: what decides"
     return _page(title, "sensitivity", parts, case, found, "sensitivity.json")
+
+
+def _moved(found: Mapping[str, Any], outputs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Node:
+    """What a whole contact or wall does that moves outwards by a nanometre, per cent."""
+    lines, header = [], dict[str, None]()
+    for column, moved in found["walls_outwards_per_m"].items():
+        name = split_unit(column)[0]
+        size = abs(outputs[name][0]["output_value"]) if name in outputs else 0.0
+        if size:
+            header |= dict.fromkeys(moved)
+            lines.append((words(name), {k: 1e-7 * x / size for k, x in moved.items()}))
+    if not lines:
+        return None
+    least = {name: NOTHING * max(map(abs, row.values())) for name, row in lines}
+    rows = [
+        [
+            name,
+            *(
+                number(x if abs(x) > least[name] else 0.0, Scale(1.0, ""), digits=3)
+                for x in (row.get(key, 0.0) for key in header)
+            ),
+        ]
+        for name, row in lines
+    ]
+    return grid(["", *header], rows, "Per cent of each number for 1 nm outwards")
 
 
 # --- wires

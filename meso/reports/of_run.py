@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from meso.constants import HBAR
+from meso.files.readable import ROUNDING, circulating, split_unit
+from meso.reports import of_momentum
 from meso.reports.markup import (
     Errors,
     Node,
@@ -50,7 +52,7 @@ def report(folder: Path) -> str:
         ("Contacts and walls", list(_tables(found, errors))),
         ("How sure the numbers are", list(_certainty(found))),
         ("Figures", list(pictures(drawn[1:], solid=solid))),
-        ("Angular momentum", record(found.get("angular_momentum", {}))),
+        ("Angular momentum", list(of_momentum.tables(found, errors, _nothing(found)))),
         ("Extrema of the fields", list(_extrema(found))),
         ("Materials", list(materials(case))),
         ("How it was computed", [*(tag("p", text) for text in words), *_computed(found)]),
@@ -153,8 +155,8 @@ def _split(
 
 def _tables(found: Mapping[str, Any], errors: Mapping[str, Errors]) -> Iterator[Node]:
     """Contacts, periodic pairs, resistances, conductances, walls."""
-    yield quantities(*_part(found["contacts"], "contact", errors))
-    yield quantities(*_part(found.get("periodic", {}), "pair", errors))
+    for kind, head in (("contacts", "contact"), ("periodic", "pair")):
+        yield quantities(*_part(*_without_rounding(found, kind, errors), head))
     unit, values = _resistances(found)
     rows = {name: {f"resistance_{unit}": value} for name, value in values.items()}
     own = {f"{n}.resistance_{unit}": errors.get(f"resistance.{n}_{unit}", {}) for n in values}
@@ -173,11 +175,32 @@ def _tables(found: Mapping[str, Any], errors: Mapping[str, Errors]) -> Iterator[
     key = next(k for k in found if k.startswith("dissipated_power_W"))
     power = with_unit(found[key], key.removeprefix("dissipated_power_"), errors.get(key, {}))
     yield tag("p", "Dissipated power ", power)
-    yield quantities(*_part(_walls(found), "wall", {**errors, **_of_walls(found, errors)}))
+    yield quantities(*_part(_walls(found), {**errors, **_of_walls(found, errors)}, "wall"))
+
+
+def _nothing(found: Mapping[str, Any]) -> float:
+    """Current of a contact below which there is but rounding."""
+    rows = [_currents(row) for row in found["contacts"].values()]
+    largest = [max(abs(x), circulating(found, key)) for row in rows for key, x in row.items()]
+    return ROUNDING * max(largest, default=0.0)
+
+
+def _without_rounding(
+    found: Mapping[str, Any], kind: str, errors: Mapping[str, Errors]
+) -> tuple[dict[str, dict[str, Any]], dict[str, Errors]]:
+    """Terminals whose currents are zero where these are but rounding, and errors without that."""
+    zero, rows, own = _nothing(found), dict[str, dict[str, Any]](), dict(errors)
+    for name, row in found.get(kind, {}).items():
+        none = {key: 0.0 for key, x in _currents(row).items() if abs(x) <= zero}
+        rows[name] = {**row, **none}
+        for key in none:
+            column = f"{name}.{key}"
+            own[column] = {k: x for k, x in own.get(column, {}).items() if x > zero}
+    return rows, own
 
 
 def _part(
-    rows: Mapping[str, Mapping[str, Any]], head: str, errors: Mapping[str, Errors]
+    rows: Mapping[str, Mapping[str, Any]], errors: Mapping[str, Errors], head: str
 ) -> tuple[Any, str, str, Any]:
     plain, own = _split(rows, errors)
     return plain, head, "", own
@@ -218,14 +241,26 @@ def _walls(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _along(found: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Errors of the mesh along probes, by the fields."""
+    """Errors of the mesh by field, then by probe."""
     out: dict[str, dict[str, float]] = {}
     for column, value in found["mesh"].get("estimated_errors", {}).items():
         start, _, name = column.partition(".")
         if start == "probe":
             probe, _, key = name.rpartition(".")
-            out.setdefault(probe, {})[key] = value
+            out.setdefault(key, {})[probe] = value
     return out
+
+
+def _field(key: str) -> str:
+    return split_unit(key)[0].replace("_", " ")
+
+
+def _cells(key: str, row: Mapping[str, float], probes: Sequence[str]) -> list[Any]:
+    """Errors of a field, densities of angular momentum in multiples of ħ."""
+    unit = split_unit(key)[1]
+    one = HBAR if unit.startswith("J_s") else 1.0
+    unit = unit.replace("J_s", "hbar")
+    return [with_unit(row[p] / one, unit, digits=2) if p in row else "" for p in probes]
 
 
 def _certainty(found: Mapping[str, Any]) -> Iterator[Node]:
@@ -250,7 +285,9 @@ def _certainty(found: Mapping[str, Any]) -> Iterator[Node]:
         yield from record(adapted, 4)
     if along := _along(found):
         seen = True
-        yield quantities(along, "probe", "Largest errors of the mesh along probes", digits=2)
+        probes = list(dict.fromkeys(name for row in along.values() for name in row))
+        lines = [[_field(key), *_cells(key, row, probes)] for key, row in along.items()]
+        yield grid(["", *probes], lines, "Largest errors of the mesh along probes")
     if uncertain := found.get("uncertainties"):
         seen = True
         rows_ = {

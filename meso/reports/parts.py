@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element
 
 import meso
 from meso.errors import MesoError
+from meso.files.readable import quantity, words
 from meso.materials.material import Material
 from meso.reports.markup import Node, bullets, code, folded, grid, picture, tag, with_unit
 from meso.reports.papers import PAPERS, cited
@@ -41,9 +42,11 @@ _CAPTIONS = {
     "fit": "Data (points with errors), fit (marks and bands), and residuals below",
     "profiles": "Profile likelihoods: rise of chi squared when one parameter is held",
     "design": "The device before and after, and the target step by step",
-    "compare": "Profiles of the models along the probes, and how far they are from the kinetic one",
+    "compare": "Profiles of the models along the probes, and how far they are from the kinetic one;"
+    " grey is what that is uncertain by",
     "sensitivity": "Per cent of each number for one per cent of each input",
-    "walls_": "How much a number changes where a wall moves outwards: ",
+    "walls_": "How much a number changes where a wall moves outwards, and by what a whole piece"
+    " does: ",
     "probe_": "Along the probe ",
     "densities_probe_": "Densities of angular momentum along the probe ",
     "densities_": "Densities of angular momentum along the wall ",
@@ -83,12 +86,12 @@ def materials(case: Mapping[str, Any]) -> Iterator[Node]:
     for name, table in case.get("materials", {}).items():
         sources = table.get("provenance", {})
         rows: list[list[Any]] = [
-            [key.replace("_", " "), _cell(key, value, table), sources.get(key, _GIVEN)]
+            [words(key), _cell(key, value, table), sources.get(key, _GIVEN)]
             for key, value in table.items()
             if key != "provenance"
         ]
         for key, (value, source) in _derived(table, case).items():
-            rows.append([key.replace("_", " "), with_unit(value, _UNITS.get(key, "")), source])
+            rows.append([words(key), with_unit(value, _UNITS.get(key, "")), source])
         where = [region for region, material in regions.items() if material == name]
         text = f"{name}, in {', '.join(where)}" if where else f"{name}, not used"
         yield grid(["quantity", "value", "where it is from"], rows, text)
@@ -98,6 +101,8 @@ def _cell(key: str, value: Any, table: Mapping[str, Any]) -> Any:
     """A value as the case has it, a bare number with its SI unit."""
     unit = ("S" if table.get("carriers") == "2d" else "S_per_m") if key == "conductivity" else ""
     unit = unit or _UNITS.get(key, "")
+    if key == "carriers":
+        return value
     finite = isinstance(value, int | float) and abs(value) < inf
     return with_unit(value, unit) if unit and finite else _plainly(value)
 
@@ -105,6 +110,8 @@ def _cell(key: str, value: Any, table: Mapping[str, Any]) -> Any:
 def _plainly(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k} = {_plainly(v)}" for k, v in value.items())
+    if isinstance(value, str):
+        return quantity(value)
     return str(value).replace("inf", "∞") if isinstance(value, float) else str(value)
 
 
@@ -147,7 +154,12 @@ def figures(folder: Path) -> list[Path]:
     paths = sorted((folder / "figures").glob("*.png"))
     order = ["device", "current", "orbital_density", "vorticity", "potential", "edges"]
     rank = {name: i for i, name in enumerate(order)}
-    return sorted(paths, key=lambda path: (rank.get(path.stem, len(order)), path.stem))
+    lines = ("edges", "probe_", "densities_", "distribution_")  # after all maps
+
+    def place(path: Path) -> tuple[bool, int, str]:
+        return path.stem.startswith(lines), rank.get(path.stem, len(order)), path.stem
+
+    return sorted(paths, key=place)
 
 
 def citations(texts: list[str]) -> list[Node]:
