@@ -49,8 +49,10 @@ def test_contacts_are_guessed(tmp_path):
     assert path.read_text().count("a guess") == 2
 
 
-def test_contacts_are_what_is_not_called_a_wall(tmp_path):
-    text = (GEOMETRIES / "hall_bar.geo").read_text()
+@pytest.mark.parametrize("wall", ["edges", "frame"])
+def test_contacts_are_what_is_not_called_a_wall(tmp_path, wall):
+    """Nor most of the boundary, whatever it is called."""
+    text = (GEOMETRIES / "hall_bar.geo").read_text().replace('"edges"', f'"{wall}"')
     for name in ("source", "drain", "probe1", "probe2", "probe3", "probe4"):
         text = text.replace(f'"{name}"', f'"{name[0]}{name[-1]}"')
     (tmp_path / "bar.geo").write_text(text)

@@ -366,8 +366,8 @@ def numbers(result: Result) -> dict[str, float]:
     return out
 
 
-def lines(result: Result) -> list[str]:
-    """The part about angular momentum of the table on the terminal."""
+def lines(result: Result, nothing: float = 0.0) -> list[str]:
+    """The part about angular momentum of the table on the terminal; ``nothing``: a current."""
     part = result.angular_momentum
     assert part is not None
     solid = result.device.dimension == 3
@@ -387,7 +387,8 @@ def lines(result: Result) -> list[str]:
         unit = "A/m" if result.per_thickness else "A"
         out += ["", f"  {'inverse effect':<16}{'current ' + unit:>18}{'potential V':>18}"]
         for name, terminal in part.response.contacts.items():
-            out.append(f"  {name:<16}{terminal.current:>18.9g}{terminal.potential:>18.9g}")
+            current = terminal.current if abs(terminal.current) > nothing else 0.0
+            out.append(f"  {name:<16}{current:>18.9g}{terminal.potential:>18.9g}")
     return out
 
 

@@ -12,7 +12,17 @@ from matplotlib.collections import LineCollection
 from meso.figures import labels
 from meso.figures.labels import Label
 from meso.figures.sheets import flat_figure
-from meso.figures.style import LINES, canvas, ink, length_scale, look, open_frame, plain, store
+from meso.figures.style import (
+    LINES,
+    canvas,
+    ink,
+    length_scale,
+    look,
+    open_frame,
+    plain,
+    scale,
+    store,
+)
 from meso.files.readable import short, words
 
 if TYPE_CHECKING:
@@ -23,10 +33,14 @@ _MOST, _BAR = 6, 0.24
 #: How far a wall bends around what is no conductor, over its length, and how far from it its name
 #: is then, over the size of the device.
 _HOLLOW, _BESIDE = 0.03, 0.06
+#: Facets whose neighbours are looked for at once.
+_AT_ONCE = 500
 #: Pieces of the boundary that are told by name, at most.
 _LABELS = 24
-#: Part of the boundary whose density is within the colours.
-_SHOWN = 0.9
+#: Part of the boundary over which the density is averaged for the range of colours.
+_WINDOW = 0.02
+#: Part of the largest change below which that of another piece is but rounding.
+_NOTHING = 1e-6
 
 
 def draw_bars(
@@ -100,21 +114,38 @@ def draw_walls(
         figure, (axes,), bar = flat_figure(extent, labels.room(names), title)
         # A facet has one colour: within it the density is not smoother than the solution.
         colors = values.mean(axis=1)
-        # Corners, where the density is large and cells are small, must not hide all of the rest.
-        length = np.linalg.norm(np.diff(places, axis=1), axis=2).sum(axis=1)
-        order = np.argsort(np.abs(colors))
-        last = np.searchsorted(np.cumsum(length[order]), _SHOWN * length.sum())
-        most = float(np.abs(colors)[order[min(last, len(order) - 1)]]) or 1.0
+        most = _largest_mean(shape, colors) or 1.0
+        handy = scale(most, "%")
         walls = list(places / unit.factor)
         lines = LineCollection(walls, cmap="RdBu_r", linewidths=5, capstyle="butt")
-        lines.set_array(colors)
-        lines.set_clim(-most, most)
+        lines.set_array(colors / handy.factor)
+        lines.set_clim(-most / handy.factor, most / handy.factor)
         axes.add_collection(lines)
         figure.colorbar(lines, cax=bar, extend="both", orientation=_direction(bar))
-        label = "% for 1 nm outwards, per nm of the wall"
+        label = f"{handy.name} for 1 nm outwards, per nm of the wall"
         (bar.set_xlabel if _direction(bar) == "horizontal" else bar.set_ylabel)(label, size=9)
         labels.draw(axes, names, unit.factor)
         return store(figure, path)
+
+
+def _largest_mean(shape: Any, density: np.ndarray) -> float:
+    """Largest magnitude of the density of facets, averaged along the wall.
+
+    Corners, where it is large and cells are small, do not hide all of the rest then, nor does what
+    the mesh makes of it where there is nothing.
+    """
+    ends = np.diff(shape.places, axis=1)
+    length, centres = np.linalg.norm(ends, axis=2).sum(axis=1), shape.places.mean(axis=1)
+    far, most = _WINDOW * length.sum() / 2, 0.0
+    for i in np.unique(shape.piece):
+        own = np.flatnonzero(shape.piece == i)
+        for start in range(0, len(own), _AT_ONCE):
+            some = centres[own[start : start + _AT_ONCE], None]
+            near = np.linalg.norm(some - centres[own], axis=2) <= far
+            # Over all of the window, also where a short piece does not fill it.
+            sums = near @ (density * length)[own] / np.maximum(near @ length[own], far)
+            most = max(most, float(np.abs(sums).max()))
+    return most
 
 
 def _labels(shape: Any, outline: Any) -> list[Label]:
@@ -122,6 +153,7 @@ def _labels(shape: Any, outline: Any) -> list[Label]:
     pieces, out = outline.pieces, []
     low, high = shape.places.min(axis=(0, 1)), shape.places.max(axis=(0, 1))
     size, centre = (high - low).max(), (low + high) / 2
+    least = _NOTHING * float(np.nanmax(np.abs(shape.pieces), initial=0.0))
     for i in np.argsort([-piece.measure for piece in pieces])[:_LABELS]:
         if np.isnan(shape.pieces[i]):  # too many to be told apart
             break
@@ -141,9 +173,10 @@ def _labels(shape: Any, outline: Any) -> list[Label]:
             at = np.argmax(centres @ inside)
             anchor, normal = centres[at] + _BESIDE * size * inside, np.zeros(2)
         change = 100 * float(shape.pieces[i]) * 1e-9 / abs(shape.value)
+        text = f"{change:+.3g}" if abs(shape.pieces[i]) > least else "0"
         out.append(
             Label(
-                lines=(_numbered(pieces, i), f"{change:+.3g} %".replace("-", "\N{MINUS SIGN}")),
+                lines=(_numbered(pieces, i), f"{text} %".replace("-", "\N{MINUS SIGN}")),
                 anchor=anchor,
                 normal=normal,
                 color=ink(),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from meso.files.directory import new_result
+from meso.files.readable import words
 from meso.gradients import outputs
 from meso.gradients.derivatives import Gradient, gradient
 from meso.gradients.differences import size
@@ -83,7 +84,10 @@ class Sensitivities:
         for i in order[:MOST]:
             one = found.inputs[i]
             value = f"{one.value:.6g} {one.unit}".rstrip()
-            relative = f"{influence[i]:+.4f}" if one.value else f"({influence[i]:+.4f})"
+            relative = (
+                f"{influence[i]:+.4f}" if abs(influence[i]) > 1e-3 else f"{influence[i]:+.1g}"
+            )
+            relative = relative if one.value else f"({relative})"
             row = f"  {one.key:<{wide}}{value:>22}{found.derivatives[o, i]:>16.8g} {relative:>12}"
             if spread:
                 row += f"{abs(found.derivatives[o, i]) * one.uncertainty:>14.2g}"
@@ -95,8 +99,11 @@ class Sensitivities:
             lines.append("  none of the inputs changes it")
         for shape in self.shapes:
             if shape.output == found.outputs[o]:
-                moved = shape.outward.items()
-                parts = [f"{name} {1e-7 * x / abs(shape.value):+.3g} %" for name, x in moved]
+                least = NOTHING * max(map(abs, shape.outward.values()))
+                per = {n: f"{1e-7 * x / abs(shape.value):+.3g}" for n, x in shape.outward.items()}
+                parts = [
+                    f"{n} {per[n] if abs(x) > least else 0} %" for n, x in shape.outward.items()
+                ]
                 lines.append(f"  moved outwards by 1 nm: {', '.join(parts)}")
         return lines
 
@@ -151,7 +158,7 @@ class Sensitivities:
                 for shape in self.shapes if self.result.device.dimension == 2 else ():
                     name = outputs.short(shape.output)
                     picture = folder / f"walls_{name}.png"
-                    draw_walls(shape, self.result.device, f"{title}: {name}", picture, look)
+                    draw_walls(shape, self.result.device, f"{title}: {words(name)}", picture, look)
             case = self.result.case.to_toml(relative_to=Path(directory).resolve())
             write_report(folder, {"The case (.toml)": case})
 

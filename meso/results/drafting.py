@@ -27,7 +27,10 @@ _CONTACT = re.compile(
     re.IGNORECASE,
 )
 #: What walls are called.
-_WALL = re.compile(r"wall|edge|side|insulat|isolat|hole|antidot|notch|fillet", re.IGNORECASE)
+_WALL = re.compile(
+    r"wall|edge|side|rim|screen|surface|outline|insulat|isolat|hole|antidot|notch|fillet",
+    re.IGNORECASE,
+)
 _ENERGY = '# fermi_energy = "5 eV"          # with it: the orbital density, kappa curl J'
 _DRIVE = ('potential = "1 mV"', 'potential = "0 V"')
 #: A name that TOML takes without quotes.
@@ -160,12 +163,14 @@ def _contacts(device: Device) -> tuple[set[str], str]:
     named = {name for name in device.boundaries if _CONTACT.search(name)}
     if len(named) > 1 or len(device.boundaries) < 2:
         return named or set(device.boundaries), ""
-    others = {name for name in device.boundaries if not _WALL.search(name)}
-    if 1 < len(others) < len(device.boundaries):
-        return others, "a guess: all that is not called a wall"
     size = dict.fromkeys(device.boundaries, 0.0)
     for piece in device.pieces:
         size[piece.boundary] += piece.measure
+    longest = max(size, key=lambda name: size[name])
+    some = {longest} if 2 * size[longest] > sum(size.values()) and len(size) > 2 else set()
+    others = {name for name in device.boundaries if not _WALL.search(name)} - some
+    if 1 < len(others) < len(device.boundaries):
+        return others, "a guess: all that is not called a wall"
     smallest = sorted(set(device.boundaries) - named, key=lambda name: size[name])
     return {*named, *smallest[: 2 - len(named)]}, "a guess: name the contacts of your device"
 

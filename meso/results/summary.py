@@ -17,6 +17,8 @@ from petsc4py import PETSc
 import meso
 from meso.constants import HBAR
 from meso.device import Device
+from meso.files.readable import ROUNDING, digits_of
+from meso.flow.result import Terminal
 from meso.geometry import gmsh_process
 from meso.observables.accumulation import EdgeMoment
 from meso.observables.edges import piece_centers
@@ -295,6 +297,7 @@ def table(result: Result) -> str:
     made = f"{flow.model} flow, order {flow.order}, {device.cells} cells,"
     made += f" {flow.evidence['unknowns']} unknowns"
     errors, what = _terminal_errors(result)
+    nothing = _rounding(result)
     if flow.counted is not None:
         made = f"{flow.counted.particles} particles on {device.cells} cells"
     lines = [f"{result.case.title or result.case.geometry.file.stem}: {made}", ""]
@@ -304,26 +307,26 @@ def table(result: Result) -> str:
             lines += [] if lines[-1] == "" else [""]
             lines.append(f"  {head:<16}{'current ' + unit:>18}{level:>18}")
         for name, terminal in terminals.items():
-            lines.append(f"  {name:<16}{terminal.current:>18.9g}{terminal.potential:>18.9g}")
-            if name in errors:
-                off = "".join(f"{error:>18.2g}" if error else f"{'':>18}" for error in errors[name])
-                lines.append(f"    {what:<14}{off}".rstrip())
+            off = errors.get(name, (0.0, 0.0))
+            lines.append(_terminal_line(name, terminal, nothing, off))
+            off = tuple(x if x > nothing or i else 0.0 for i, x in enumerate(off))
+            if any(off):
+                parts = "".join(f"{error:>18.2g}" if error else f"{'':>18}" for error in off)
+                lines.append(f"    {what:<14}{parts}".rstrip())
     if len(flow.contacts) == 2:
         siemens = "S/m" if result.per_thickness else "S"
         error = result.mesh_errors.get(f"conductance_S{_per(result)}")
         error = error if flow.counted is None else flow.counted.errors[0, 0]
-        doubt = "" if error is None else f" ± {error:.2g}"
-        lines += ["", f"  conductance {flow.conductance_matrix[0, 0]:.9g}{doubt} {siemens}"]
+        lines += ["", f"  conductance {_doubtful(flow.conductance_matrix[0, 0], error)} {siemens}"]
     for name, value in result.resistances.items():
         ohm = "Ω m" if result.per_thickness else "Ω"
         column = f"resistance.{name}_ohm{_per(result).removeprefix('_per')}"
         error = result.resistance_errors.get(name, result.mesh_errors.get(column))
-        doubt = "" if error is None else f" ± {error:.2g}"
-        lines.append(f"  resistance {name} {value:.9g}{doubt} {ohm}")
+        lines.append(f"  resistance {name} {_doubtful(value, error)} {ohm}")
     lines += _moments(result)
     lines += _accuracy(result)
     if result.angular_momentum is not None:
-        lines += _report().lines(result)
+        lines += _report().lines(result, nothing)
     lines += uncertainty.lines(result.uncertainties)
     for name in ("orbital_density", "spin_density"):
         if (found := result.extrema.get(name)) is None:
@@ -342,6 +345,33 @@ def table(result: Result) -> str:
         ]
     lines += ["", *(f"  warning: {text}" for text in result.warnings)]
     return "\n".join(lines).rstrip()
+
+
+def _terminal_line(name: str, terminal: Terminal, nothing: float, errors: tuple[float, ...]) -> str:
+    """A row of the table of contacts, without digits below errors; ``nothing``: a current."""
+    current = terminal.current if abs(terminal.current) > nothing else 0.0
+    pairs = zip((current, terminal.potential), errors, strict=True)
+    return f"  {name:<16}" + "".join(f"{_digits(x, error):>18}" for x, error in pairs)
+
+
+def _rounding(result: Result) -> float:
+    """Current of a contact below which there is but rounding."""
+    flow, device = result.flow, result.device
+    terminals = {**flow.contacts, **flow.periodic}.values()
+    found, sizes = result.extrema.get("current_density"), [abs(t.current) for t in terminals]
+    if found is not None and (result.per_thickness or result.case.geometry.thickness is None):
+        sizes.append(found.high * device.measure ** (1 - 1 / device.dimension))
+    return ROUNDING * max(sizes, default=0.0)
+
+
+def _digits(value: float, error: float | None, most: int = 9) -> str:
+    """A number with some digits, or those that its error leaves."""
+    digits = digits_of(float(value), error or 0.0, most)
+    return f"{value:.{digits}g}" if digits else "0"
+
+
+def _doubtful(value: float, error: float | None) -> str:
+    return _digits(value, error) + ("" if error is None else f" ± {error:.2g}")
 
 
 def _terminal_errors(result: Result) -> tuple[dict[str, tuple[float, ...]], str]:
@@ -412,14 +442,16 @@ def _moments(result: Result) -> list[str]:
             title += " ħ/m²" if result.per_thickness else " ħ/m"
             rows += ["", f"  {'wall':<16}{'length nm':>18}{title:>{42 if vector else 24}}"]
         for m in moments:
+            own = [other for other in moments if other.wall == m.wall]
+            number = f" {own.index(m) + 1}" if len(own) > 1 else ""
             parts = np.atleast_1d(m.moment) / HBAR / (1.0 if solid else m.measure)
             if vector:
                 parts[np.abs(parts) < 1e-10 * np.abs(parts).max()] = 0.0
-            value = "".join(f"{x:>14.5g}" if vector else f"{x:>24.6g}" for x in parts)
+            error = m.error / HBAR / m.measure or _of_piece(result, m, channel, number)
+            most, wide = (5, 14) if vector else (6, 24)
+            value = "".join(f"{_digits(x, error, most):>{wide}}" for x in parts)
             size = f"{m.measure * 1e18:>14.6g}" if solid else f"{m.measure * 1e9:>18.6g}"
-            own = [other for other in moments if other.wall == m.wall]
-            number = f" {own.index(m) + 1}" if len(own) > 1 else ""
-            if error := m.error / HBAR / m.measure or _of_piece(result, m, channel, number):
+            if error:
                 value += f" ± {error:.2g}"
             rows.append(f"  {m.wall + number:<16}{size}{value}")
     return rows
