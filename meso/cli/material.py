@@ -20,9 +20,7 @@ def command(options: argparse.Namespace, root: bool) -> None:
 
         print(material_report(options.name, getattr(options, "with")))
         if not options.name and not getattr(options, "with"):
-            print(
-                "meso material NAME shows one, --with QUANTITY what is known of all, with sources"
-            )
+            print("meso material NAME shows one, --with QUANTITY what is known of all of them")
         if options.name and not options.name.endswith(".toml"):
             for quantity in unknown_of(options.name):
                 where = f"where to find one: meso material --with {quantity}"

@@ -28,6 +28,9 @@ _THIN, _THICK = 0.25, 1.3
 #: are magnified; a spot is where a field has this part of what it has at walls.
 _THIN_LAYER, _SMALL_SPOT, _SEEN_FROM = 0.025, 0.06, 0.1
 
+#: Part of the potentials of contacts within which those of nearly all of a device do not show.
+_NARROW = 0.1
+
 #: Cells below this size are not outlined, inches.
 _SEEN = 0.04
 
@@ -95,9 +98,11 @@ def scalar(result: Drawn, field: str, views: Sequence[Seen] = ()) -> Figure:
     found = result.at_nodes(field)
     low, high = float(np.nanmin(found)), float(np.nanmax(found))
     lines: Any = []
+    extend = "neither"
     if field == "potential":
-        low, high = result.potentials
-        lines = np.linspace(low, high, 22)[1:-1] if high > low else []
+        low, high, extend = _potentials(result, [panel.grid[field] for panel in sheet.panels])
+        smooth = result.summary.get("model") != "particles"  # not a mean in each cell
+        lines = np.linspace(low, high, 22)[1:-1] if smooth and high > low else []
     unit = scale(max(abs(low), abs(high)), result.unit(field))
     how = {"cmap": "cividis", "vmin": low / unit.factor, "vmax": high / unit.factor}
     for panel in sheet.panels:
@@ -110,7 +115,22 @@ def scalar(result: Drawn, field: str, views: Sequence[Seen] = ()) -> Figure:
             white = {"colors": "white", "linewidths": 0.8, "linestyles": "solid"}
             panel.axes.contour(x, y, values[at], levels=lines, **white)
     vector = values.ndim != panel.grid[field].ndim
-    return sheet.finish(image, f"|{label}| ({unit.name})" if vector else f"{label} ({unit.name})")
+    text = f"|{label}| ({unit.name})" if vector else f"{label} ({unit.name})"
+    return sheet.finish(image, text, extend)
+
+
+def _potentials(result: Drawn, fields: Sequence[np.ndarray]) -> tuple[float, float, str]:
+    """Range of colours of the potential, and where there is more.
+
+    That of the contacts; of nearly all of the device where small contacts would take it all.
+    """
+    low, high = result.potentials
+    found = np.concatenate([values[np.isfinite(values)] for values in fields])
+    first, last = np.percentile(found, [2, 98]) if found.size else (low, high)
+    if not 0 < last - first < _NARROW * (high - low):
+        return low, high, "neither"
+    room = 0.25 * (last - first)
+    return max(low, first - room), min(high, last + room), "both"
 
 
 def signed(result: Drawn, field: str, views: Sequence[Seen] = ()) -> Figure:

@@ -51,7 +51,7 @@ def report(folder: Path) -> str:
         ("", [_key(found, errors), warnings(found["warnings"]), *pictures(drawn[:1], solid=solid)]),
         ("Contacts and walls", list(_tables(found, errors))),
         ("How sure the numbers are", list(_certainty(found))),
-        ("Figures", list(pictures(drawn[1:], solid=solid))),
+        ("Figures", [_means(found), *pictures(drawn[1:], solid=solid)]),
         ("Angular momentum", list(of_momentum.tables(found, errors, _nothing(found)))),
         ("Extrema of the fields", list(_extrema(found))),
         ("Materials", list(materials(case))),
@@ -71,6 +71,17 @@ def report(folder: Path) -> str:
     model = f"meso: {found['model']} flow in {found['mesh']['file']}"
     foot = f"Case {found['case_hash'][:16]}, computed with meso {found['versions']['meso']}."
     return page(title, model, parts, foot)
+
+
+def _means(found: Mapping[str, Any]) -> Node:
+    """What outlined cells are on maps."""
+    if found["model"] != "kinetic" or "vorticity" not in found["extrema"]:
+        return None
+    return tag(
+        "p",
+        "Cells that are outlined on maps of the vorticity and of the orbital density lie at walls,"
+        " where the vorticity of the kinetic model has no bound: they show its mean.",
+    )
 
 
 def _errors(found: Mapping[str, Any]) -> Mapping[str, Errors]:
