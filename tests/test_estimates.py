@@ -84,6 +84,28 @@ def test_the_error_is_covered(plane: Result) -> None:
     assert error < plane.mesh_errors[name] < 2 * error
 
 
+@pytest.mark.parametrize("order", [3, 4])
+def test_contacts_at_a_slant(tmp_path: Path, order: int) -> None:
+    """A channel whose ends are 8 degrees off: J ~ r^0.08 and r^0.1 at their corners.
+
+    The error falls so slowly that degree 9 on the same mesh still has three quarters of it.
+    """
+    (tmp_path / "slant.geo").write_text(
+        "Point(1) = {0, 0, 0}; Point(2) = {150, 0, 0}; Point(3) = {158, 60, 0};"
+        "Point(4) = {8, 60, 0}; Line(1) = {1, 2}; Line(2) = {2, 3}; Line(3) = {3, 4};"
+        "Line(4) = {4, 1}; Curve Loop(1) = {1:4}; Plane Surface(1) = {1};"
+        'Physical Curve("source") = {4}; Physical Curve("drain") = {2};'
+        'Physical Curve("edges") = {1, 3}; Physical Surface("metal") = {1};'
+    )
+    given = settings(order=order, estimate=True)
+    given["geometry"] = {"file": str(tmp_path / "slant.geo"), "length_unit": "nm"}
+    given["materials"]["metal"]["vorticity_diffusion_length"] = "100 nm"
+    found = meso.run(Case.from_dict(given))
+    finer = Case.from_dict(given, overrides={"flow.order": 9, "flow.estimate": False})
+    error = abs(found.conductance_matrix - meso.run(finer, device=found.device).conductance_matrix)
+    assert 2 < found.mesh_errors["conductance_S"] / error[0, 0] < 10
+
+
 def test_nobody_asked() -> None:
     """In Python somebody has to."""
     assert not meso.run(Case.from_dict(settings())).mesh_errors

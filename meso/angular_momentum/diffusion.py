@@ -143,6 +143,11 @@ class Diffusion:
         )
         self.own = self._own_terms()
 
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Boundaries at which a density is given."""
+        return tuple(name for name, law in self.surfaces.items() if law.density is not None)
+
     def _check(self, n: int) -> None:
         device = self.device
         problems = []

@@ -29,6 +29,7 @@ from meso.evidence.indicators import (
     energy,
     last_degrees,
 )
+from meso.evidence.singular import CORNER_POWERS, powers
 from meso.flow.discretisation import TAYLOR_HOOD
 from meso.flow.hydrodynamic import ENRICHED, Hydrodynamic
 from meso.flow.kinetic import Kinetic
@@ -40,9 +41,6 @@ from meso.geometry.refinement import CellErrors, cell_errors, next_sizes
 from meso.mpi import concatenated, on_root, total
 from meso.observables.grazing import iteration_tolerance
 
-#: Powers of the cell size, and of one over the degree squared, by which the error of a conductance
-#: falls at a corner of 270 degrees: J ~ r^(1/3) where walls slip, grad phi ~ r^(-1/3).
-CORNER_POWERS = {"hydrodynamic": 2 / 3, "ohmic": 4 / 3, "kinetic": 2 / 3}
 _MODELS: dict[str, Any] = {"hydrodynamic": Hydrodynamic, "ohmic": Ohmic, "kinetic": Kinetic}
 #: Harmonics of a mesh for "auto"; what an iteration may leave of a target without tolerance.
 _AUTO, _ENOUGH = 32, 1e-4
@@ -391,13 +389,23 @@ def _errors(case: Case, coarse: Flow, fine: Flow, lost: float) -> CellErrors:
         return found
     least = NO_LUCK * sums[0] / (float(concatenated(comm, whole).sum()) or 1.0)
     share = (found.parts[:, sums > 0] / sums[sums > 0]).mean(axis=1)
-    return replace(found, share=share * max(lost, least) * left(found, k))
+    return replace(found, share=share * max(lost, least) * left(found, k, powers(fine, found)))
 
 
-def left(found: CellErrors, k: int) -> np.ndarray:
-    """Error of degree k over its difference from degree k + 1, of each cell."""
-    corner = 1 / (1 - (k / (k + 1)) ** (2 * found.corner_power))
-    return np.where(found.at_corner, corner, 1 / (1 - np.minimum(found.decay, _SLOWEST)))
+def left(found: CellErrors, k: int, at_corners: np.ndarray) -> np.ndarray:
+    """Error of degree k over its difference from degree k + 1, of each cell.
+
+    With the powers of the size by which it falls in cells at corners.
+    """
+    corner = 1 / (1 - (k / (k + 1)) ** (2 * at_corners))
+    smooth = 1 / (1 - np.minimum(found.decay, _SLOWEST))
+    return np.where(np.isfinite(at_corners), corner, smooth)
+
+
+def mean_left(each: np.ndarray, parts: np.ndarray) -> float:
+    """Mean of :func:`left` over cells, by parts of the error of degree k; 1 at least."""
+    remain = each * parts
+    return max(1.0, float(each @ remain) / (float(remain.sum()) or 1.0))
 
 
 def unseen(coarse: Flow, fine: Flow) -> tuple[tuple[float, float], float]:
@@ -419,9 +427,10 @@ def unseen(coarse: Flow, fine: Flow) -> tuple[tuple[float, float], float]:
         corner_power=CORNER_POWERS[fine.model],
     )
     sums, whole = found.parts.sum(axis=0), float(total(comm, energy(fine, density).sum()))
-    factors = left(found, coarse.order) @ found.parts / np.where(sums > 0, sums, 1.0)
-    currents, curls = np.maximum(factors, 1.0).tolist()
-    return (currents, curls), _LEAST * float(sums[0]) / (whole or 1.0)
+    each = left(found, coarse.order, powers(fine, found))
+    currents, curls = (mean_left(each, part) for part in found.parts.T)
+    # What corners do to a flow reaches moments elsewhere.
+    return (currents, max(currents, curls)), _LEAST * float(sums[0]) / (whole or 1.0)
 
 
 def _moments(flow: Flow, drive: np.ndarray) -> Field:

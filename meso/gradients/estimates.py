@@ -29,6 +29,8 @@ from meso.discrete.fields import Field, difference
 from meso.errors import CaseError, ConvergenceError
 from meso.evidence import adapting, recovery
 from meso.evidence.indicators import absolute_curl, last_degrees
+from meso.evidence.singular import CORNER_POWERS, powers
+from meso.flow.discretisation import TAYLOR_HOOD
 from meso.flow.result import Flow
 from meso.geometry.refinement import cell_errors
 from meso.gradients import densities, in_space, indicating, moments, outputs, pointwise
@@ -115,9 +117,13 @@ def _kind(name: str) -> str:
 
 
 def _finer(result: Result) -> Result:
-    """The same case on the same mesh with a degree more."""
+    """The same case on the same mesh with a degree more, of the same elements.
+
+    Degrees of two families differ by less than either has wrong.
+    """
     case = moved(settled(result), {"flow.order": result.flow.order + 1, "flow.estimate": False})
     flow, own = result.terms
+    kept = result.flow.evidence.get("elements") == TAYLOR_HOOD
     return run(
         case,
         comm=result.device.comm,
@@ -125,6 +131,7 @@ def _finer(result: Result) -> Result:
         terms=flow,
         angular_momentum_terms=own,
         derived=result.derived,
+        elements=TAYLOR_HOOD if kept else "auto",
     )
 
 
@@ -166,11 +173,11 @@ def _unseen_of_densities(result: Result, finer: Result) -> float:
         concatenated(comm, parts)[:, None],
         concatenated(comm, last_degrees(omega)),
         power=1.0,
-        corner_power=adapting.CORNER_POWERS["ohmic"],
+        corner_power=CORNER_POWERS["ohmic"],
     )
     own = found.parts[:, 0]
-    whole = float(own.sum())
-    return float(adapting.left(found, one.densities.order) @ own) / whole if whole else 1.0
+    at_corners = powers(finer.flow, found, other.problem.held)
+    return adapting.mean_left(adapting.left(found, one.densities.order, at_corners), own)
 
 
 def _divided(result: Result) -> dict[str, float]:

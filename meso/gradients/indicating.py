@@ -29,6 +29,7 @@ from meso.equations import dissipation, ohmic
 from meso.errors import CaseError
 from meso.evidence import adapting, recovery
 from meso.evidence.indicators import Indicated, energy, last_degrees
+from meso.evidence.singular import CORNER_POWERS, powers
 from meso.flow.result import Flow
 from meso.geometry.refinement import CellErrors, cell_errors
 from meso.gradients import adjoint, densities, outputs
@@ -262,7 +263,9 @@ def _by_degree(coarse: _Seen, fine: _Seen, value: float, change: float) -> CellE
     share, divided = found.parts.T
     if sum_ := float(share.sum()):
         share = _SURE * max(change / sum_, adapting.NO_LUCK) * share
-    return replace(found, share=share * adapting.left(found, k) + divided)
+    held = None if fine.problem is None else fine.problem.held
+    left = adapting.left(found, k, powers(flow, found, held))
+    return replace(found, share=share * left + divided)
 
 
 def _recovered(seen: _Seen, value: float) -> CellErrors:
@@ -299,7 +302,7 @@ def _cell_errors(
         concatenated(comm, parts),
         concatenated(comm, degrees),
         power=power,
-        corner_power=adapting.CORNER_POWERS[seen.flow.model],
+        corner_power=CORNER_POWERS[seen.flow.model],
     )
 
 

@@ -118,6 +118,7 @@ def run(
     angular_momentum_terms: Sequence[Term] = (),
     derived: Mapping[str, Derived] = MappingProxyType({}),
     gradients: bool = False,
+    elements: str = "auto",
 ) -> Result:
     """Solve a case.
 
@@ -136,6 +137,7 @@ def run(
         angular_momentum_terms: The same of :class:`meso.angular_momentum.Diffusion`.
         derived: More fields of the flow, by name: sampled, written and drawn as all others.
         gradients: True to keep with the flow what its derivatives need (``flow.adjoint``).
+        elements: Of a hydrodynamic flow: see ``elements`` of :class:`meso.flow.Hydrodynamic`.
 
     Returns:
         The result, on every rank.
@@ -161,7 +163,7 @@ def run(
     with failing_together(comm), announced(progress):
         with located(case):
             _check(case, terms, angular_momentum_terms, device)
-            flow, evidence = _solve(case, build, comm, clock, earlier, terms, gradients)
+            flow, evidence = _solve(case, build, comm, clock, earlier, terms, gradients, elements)
             flow, part = _densities(case, diffusions.get(id(flow.device)), flow, clock, gradients)
         with clock.phase("orbital", "vorticity and orbital density"):
             fields = fields_of(case, flow, derived)
@@ -242,6 +244,7 @@ def _solve(
     earlier: Flow | None,
     terms: Sequence[Term],
     keep: bool,
+    elements: str,
 ) -> tuple[Flow, dict[str, Any]]:
     """The flow, and what is known of its errors, as attributes of the result."""
     adaptivity = convergence = bounds = None
@@ -263,7 +266,8 @@ def _solve(
         device = build()
         with clock.phase("solve", f"solving {case.flow.model} flow on {device.cells} cells"):
             start = earlier if earlier is not None and _alike(earlier, case, device) else None
-            flow, convergence = solve(case, device, clock.progress, start, terms, keep=keep)
+            wish: dict[str, Any] = {"keep": keep, "elements": elements}
+            flow, convergence = solve(case, device, clock.progress, start, terms, **wish)
     if case.flow.bounds:
         from meso.flow.bounds import conductance_bounds
 
@@ -306,11 +310,13 @@ def solve(
     *,
     keep: bool = False,
     told: bool = True,
+    elements: str = "auto",
 ) -> tuple[Flow, Convergence | None]:
     """The flow of a case on its device, and for the kinetic model how it converges.
 
     A kinetic iteration begins with ``start``, a flow on this device; the other models take
-    ``terms`` in their weak forms, and ``keep`` what derivatives need. ``told`` is False where the
+    ``terms`` in their weak forms, and ``keep`` what derivatives need; ``elements`` are those of the
+    hydrodynamic one. ``told`` is False where the
     number of harmonics is settled, and nobody asks how the flow converges.
     """
     given: dict[str, Any] = {
@@ -322,22 +328,16 @@ def solve(
     if case.flow.by_particles:
         from meso.flow.particles import Particles
 
-        return Particles(
-            device,
-            magnetic_field=case.flow.magnetic_field,
-            tolerance=case.flow.tolerance,
-            particles=case.flow.particles,
-            seed=case.flow.seed,
-            progress=progress,
-            **given,
-        ).solve(), None
+        for key in ("magnetic_field", "tolerance", "particles", "seed"):
+            given[key] = getattr(case.flow, key)
+        return Particles(device, progress=progress, **given).solve(), None
     given["solver"] = case.flow.solver
     if not case.flow.viscous:
         return Ohmic(device, order=case.flow.order, terms=terms, **given).solve(keep=keep), None
     given["magnetic_field"] = case.flow.magnetic_field
     if not case.flow.kinetic:
-        viscous = Hydrodynamic(device, order=case.flow.order, terms=terms, **given)
-        return viscous.solve(keep=keep), None
+        given |= {"order": case.flow.order, "terms": terms, "elements": elements}
+        return Hydrodynamic(device, **given).solve(keep=keep), None
     given["magnetic_direction"] = case.flow.magnetic_direction
     if any(case.couples(channel) for channel in ("orbital", "spin")):
         wanted = case.flow.tolerance if case.flow.harmonics == "auto" else None
