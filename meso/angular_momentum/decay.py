@@ -6,7 +6,9 @@ then obey, with S X_n = X_{n+1} + X_{n-1} and z = 2 cosh(h/l),
     S X = z X    or, for two lengths,    S^2 X = (z_1 + z_2) S X - z_1 z_2 X
 
 whatever the walls do: no end of the profile has to be cut off. z is fitted by least squares over
-several spacings h and parts of the profile; their spread is the uncertainty.
+several spacings h and parts of the profile; their spread is the uncertainty. Whether there are two
+lengths is what most of them say; those that say otherwise do not count for two, and count with one
+length for one, so that what each says on the edge of it changes little.
 """
 
 from __future__ import annotations
@@ -47,15 +49,14 @@ def fit(distance: np.ndarray, value: np.ndarray) -> Decay | None:
     count = int(np.argmin(known)) if not known.all() else len(value)
     value = value[:count]
     found = [
-        k
+        _exponents(value[start:stop], max(1, count // parts), step)
         for parts in _PARTS
         for start, stop in ((0, count), (0, 2 * count // 3))
-        if (k := _exponents(value[start:stop], max(1, count // parts), step)) is not None
     ]
-    if not found:
-        return None
-    several = max(len(k) for k in found)
-    exponents = np.array([k for k in found if len(k) == several])
+    both = [two for _, two in found if two is not None]
+    single = [one for one, _ in found if one is not None]
+    several = 2 if 2 * len(both) > len(found) else 1
+    exponents = np.array(both if several == 2 else single)
     if len(exponents) < 2:
         return None
     lengths = 1 / exponents.real
@@ -68,24 +69,32 @@ def fit(distance: np.ndarray, value: np.ndarray) -> Decay | None:
     return Decay(length=float(mean[0]), uncertainty=spread, second=second)
 
 
-def _exponents(value: np.ndarray, stride: int, step: float) -> np.ndarray | None:
-    """1/l of one or two exponentials, the slower one first; None if there is no fit."""
+def _exponents(
+    value: np.ndarray, stride: int, step: float
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """1/l of one exponential, and of two, the slower one first, where these are much better.
+
+    None where there is no such fit.
+    """
     n = len(value)
-    if n < 5 * stride:
-        return None
     centre = np.arange(2 * stride, n - 2 * stride)
     X = value[centre]
+    if n < 5 * stride or not np.any(X):
+        return None, None
     S = value[centre + stride] + value[centre - stride]
     SS = value[centre + 2 * stride] + 2 * X + value[centre - 2 * stride]
-    if not np.any(X):
-        return None
-    z = np.array([(S @ X) / (X @ X)])
+    z, two = np.array([(S @ X) / (X @ X)]), None
     rest = np.linalg.norm(S - z * X)
     if rest > _ONE * np.linalg.norm(S - 2 * X):
         (total, product), *_ = np.linalg.lstsq(np.column_stack([S, -X]), SS, rcond=None)
         if np.linalg.norm(SS - total * S + product * X) < _BETTER * rest:
-            z = np.roots([1.0, -total, product])
-    k = np.arccosh(z.astype(complex) / 2) / (stride * step)
+            two = _inverse_lengths(np.roots([1.0, -total, product]), stride * step)
+    return _inverse_lengths(z, stride * step), two
+
+
+def _inverse_lengths(z: np.ndarray, spacing: float) -> np.ndarray | None:
+    """1/l with z = 2 cosh(h/l), None where nothing decays."""
+    k = np.arccosh(z.astype(complex) / 2) / spacing
     k = np.where(k.real < 0, -k, k)
     if (k.real <= 1e-9 * np.abs(k)).any():
         return None

@@ -45,6 +45,20 @@ def test_two_lengths() -> None:
     assert (found.length, found.second) == pytest.approx((15e-9, 4e-9), rel=1e-5)
 
 
+def test_between_reservoirs() -> None:
+    """In some parts of the profile there are two lengths, in most there is one: it is continuous.
+
+    Between contacts 100 nm apart that hold zero, across 50 nm, D X' at the edges given.
+    """
+    y = np.linspace(-25e-9, 25e-9, 193)
+    k, q = (2 * np.arange(100)[:, None] + 1) * np.pi / 50e-9, 1 / 14e-9
+    lost = np.sin(k * 25e-9) * np.sin(k * y) / (q**2 + k**2) / np.cosh(np.hypot(q, k) * 50e-9)
+    value = np.sinh(q * y) / (q * np.cosh(q * 25e-9)) - 4 / 50e-9 * lost.sum(axis=0)
+    lengths = [fit(y + 25e-9, value * (1 + e * np.cos(1e8 * y))) for e in (0.0, 1e-6, -1e-6)]
+    assert all(one is not None and one.second is None for one in lengths)
+    assert np.ptp([one.length for one in lengths if one]) < 1e-4 * 14e-9
+
+
 @pytest.mark.parametrize("value", [np.zeros(193), np.full(193, np.nan)])
 def test_nothing_to_fit(value: np.ndarray) -> None:
     """Zero, or outside the device."""
