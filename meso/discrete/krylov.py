@@ -128,8 +128,10 @@ def iterate(
     try:
         ksp.solve(b, x)
     except PETSc.Error as failed:
-        # What a solver raised inside of the map or the preconditioner.
+        # What the map or the preconditioner raised inside: Ctrl-C, or that a solver failed.
         free(ksp, x, b)
+        if isinstance(failed.__cause__, KeyboardInterrupt | SystemExit):
+            raise failed.__cause__ from None
         raise ConvergenceError(f"a solver failed inside of {method}: {advice}") from failed
     reason, iterations = ksp.getConvergedReason(), ksp.getIterationNumber()
     found = np.array(x.array_r).reshape(load.shape)

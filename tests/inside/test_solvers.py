@@ -10,7 +10,9 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from meso.discrete import memory
+from meso.discrete.krylov import Operator, iterate
 from meso.discrete.solvers import Iterative
+from meso.discrete.sparse import Rows
 from meso.errors import ConvergenceError
 
 
@@ -50,3 +52,24 @@ def test_antisymmetric_parts_are_factorised() -> None:
     assert solver.method == "MUMPS LU after GMRES, BoomerAMG failed"
     solver.close()
     matrix.destroy()
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (KeyboardInterrupt, KeyboardInterrupt),
+        (SystemExit, SystemExit),
+        (ConvergenceError, ConvergenceError),
+    ],
+)
+def test_iterations_that_are_ended(raised: type, told: type) -> None:
+    """Ctrl-C inside of a product ends them, and is not taken for a solver that fails."""
+    numbering = SimpleNamespace(starts=np.array([0, 4]), total=4, to_global=np.arange(4))
+    rows = Rows(numbering, MPI.COMM_SELF)  # type: ignore[arg-type]
+
+    def product(x: np.ndarray) -> np.ndarray:
+        raise raised("inside")
+
+    with pytest.raises(told) as error:
+        iterate(Operator(product, rows), np.copy, np.ones((4, 1)), 1e-6)
+    assert isinstance(error.value, ConvergenceError) or str(error.value) == "inside"
