@@ -641,6 +641,17 @@ def test_materials_that_vary(own, of):
     assert relative_to_largest(exact, other).max() < 1e-8
 
 
+def test_differences_of_moments_that_are_iterated():
+    """Where an input ends; the estimated errors cover what the iteration leaves."""
+    ends = {"flow.solver": "iterative", "boundaries.edges.wall.specularity": 0.0}
+    result = meso.run(case(**COARSE, **KINETIC, **ends), gradients=True)
+    names, of = ["conductance", "edges.1.orbital_moment"], ["boundaries.edges.wall.specularity"]
+    exact = gradient(result, names, of, method="adjoint")
+    other = gradient(result, names, of, method="differences")
+    np.testing.assert_allclose(other.derivatives, exact.derivatives, rtol=1e-5)
+    assert (np.abs(exact.derivatives - other.derivatives) < other.errors).all()
+
+
 @pytest.mark.thorough
 def test_a_sphere_that_varies_in_3d():
     """On few cells, whose penalty at walls sees the profiles between its nodes."""

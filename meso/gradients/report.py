@@ -79,7 +79,7 @@ class Sensitivities:
         wide = max([len(one.key) for one in found.inputs], default=5)
         columns = f"  {'input':<{wide}}{'value':>22}{'derivative':>16}{'% for 1 %':>13}"
         columns += f"{'± of output':>14}" if spread else ""
-        columns += f"{'differences':>16}" if checked else ""
+        columns += f"{'differences':>16}{'±':>9}" if checked else ""
         lines = [f"{head} ({found.methods[o]})", columns]
         for i in order[:MOST]:
             one = found.inputs[i]
@@ -91,7 +91,8 @@ class Sensitivities:
             row = f"  {one.key:<{wide}}{value:>22}{found.derivatives[o, i]:>16.8g} {relative:>12}"
             if spread:
                 row += f"{abs(found.derivatives[o, i]) * one.uncertainty:>14.2g}"
-            row += f"{checked.derivatives[o, i]:>16.8g}" if checked else ""
+            if checked:
+                row += f"{checked.derivatives[o, i]:>16.8g}{checked.errors[o, i]:>9.1g}"
             lines.append(row)
         if len(order) > MOST:
             lines.append(f"  and {len(order) - MOST} more")
@@ -127,6 +128,7 @@ class Sensitivities:
                 }
                 if self.check is not None:
                     row["differences"] = float(self.check.derivatives[o, i])
+                    row["differences_error"] = float(self.check.errors[o, i])
                 out.append(row)
         return out
 
