@@ -73,9 +73,10 @@ def conductance(width: float, path: float, specularity: float) -> float:
 
 
 def table(path: float, specularity: float, widths: tuple[float, ...]) -> str:
-    """Exact data as a table, with uncertainties of 1 %."""
-    rows = [f"{w},{float(1e3 * conductance(w, path, specularity))!r},1\n" for w in widths]
-    return f"# exact\n{WIDTH}_nm,conductance_mS,uncertainty_percent\n" + "".join(rows)
+    """Exact data as a spreadsheet leaves them, with uncertainties of 1 %."""
+    head = f"\ufeff# exact\n{WIDTH} (nm),conductance_mS,note,uncertainty_percent"
+    rows = [f"{w},{float(1e3 * conductance(w, path, specularity))!r},,1\n,,," for w in widths]
+    return "\r\n".join([head, *rows, ""])
 
 
 def residuals() -> list[dict[str, str]]:
@@ -89,7 +90,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("case.toml").write_text(CASE)
     Path("fit.toml").write_text(FIT)
-    Path("data.csv").write_text(table(300, 0.2, (60, 700)))
+    Path("data.csv").write_text(table(300, 0.2, (60, 700)), encoding="utf-8")
     handler = signal.getsignal(signal.SIGTERM)
     yield tmp_path
     signal.signal(signal.SIGTERM, handler)
@@ -329,7 +330,7 @@ def test_a_signal_in_a_unit_of_its_own(capsys):
     The column of the Jacobian is T, those of the others are c dT.
     """
     _, seen = scan(-2e-6)
-    Path("data.csv").write_text(table(200, 0.4, (100,)))
+    Path("data.csv").write_text(table(200, 0.4, (100,)), encoding="utf-8")
     Path("fit.toml").write_text(SCALED)
     words = ["fit", "fit.toml", "--output", "out", "--no-figures"]
     assert main(words) == 0

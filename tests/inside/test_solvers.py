@@ -54,22 +54,15 @@ def test_antisymmetric_parts_are_factorised() -> None:
     matrix.destroy()
 
 
-@pytest.mark.parametrize(
-    ("raised", "told"),
-    [
-        (KeyboardInterrupt, KeyboardInterrupt),
-        (SystemExit, SystemExit),
-        (ConvergenceError, ConvergenceError),
-    ],
-)
-def test_iterations_that_are_ended(raised: type, told: type) -> None:
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, ConvergenceError])
+def test_iterations_that_are_ended(kind: type) -> None:
     """Ctrl-C inside of a product ends them, and is not taken for a solver that fails."""
     numbering = SimpleNamespace(starts=np.array([0, 4]), total=4, to_global=np.arange(4))
     rows = Rows(numbering, MPI.COMM_SELF)  # type: ignore[arg-type]
 
     def product(x: np.ndarray) -> np.ndarray:
-        raise raised("inside")
+        raise kind("inside")
 
-    with pytest.raises(told) as error:
+    with pytest.raises(kind) as error:
         iterate(Operator(product, rows), np.copy, np.ones((4, 1)), 1e-6)
     assert isinstance(error.value, ConvergenceError) or str(error.value) == "inside"
