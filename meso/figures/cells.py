@@ -6,6 +6,7 @@ to both, whatever the degree and however curved.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,17 +154,35 @@ class Grid:
         of, column, row, weights = _pixels(corners[..., :2], size)
         self._pixel = row * size[0] + column
         self._cell = np.rint(corners[:, 0, -1]).astype(int)[of]
-        at = sum(w[:, None] * corners[:, k, 2:-1][of] for k, w in enumerate(weights))
-        self._table = basis(nodes.shape[1], at, vtk=False)
+        at = [sum(w * corners[:, k, 2 + i][of] for k, w in enumerate(weights)) for i in range(d)]
+        self._powers = vtk_lattice(degree_of(nodes.shape[1], d), d)
+        self._table = _monomials(at, self._powers)
 
     def __getitem__(self, field: str) -> np.ndarray:
         values = self._nodes[..., self._d :][..., self._fields[field]]
-        values = values[:, np.argsort(vtk_order(values.shape[1], self._d))]
+        at_nodes = _monomials(self._powers.T / max(1, self._powers.max()), self._powers)
         out = np.full((values.shape[2], self.size[1] * self.size[0]), np.nan)
         for i, row in enumerate(out):
-            row[self._pixel] = (self._table * values[..., i][self._cell]).sum(axis=1)
+            factors = np.linalg.solve(at_nodes.T, values[..., i].T)
+            terms = zip(self._table, factors, strict=True)
+            row[self._pixel] = sum(product * factor[self._cell] for product, factor in terms)
         found = out.reshape(-1, self.size[1], self.size[0])
         return found[0] if len(found) == 1 else found
+
+
+def _monomials(at: Sequence[np.ndarray], powers: np.ndarray) -> np.ndarray:
+    """Products of powers (n, d) of the coordinates (d, r) in reference cells, shape (n, r).
+
+    They take an eighth of the time of shape functions. About the middle of [0, 1] they are told
+    apart best.
+    """
+    out = np.ones((len(powers), len(at[0])))
+    for x, exponents in zip(at, powers.T, strict=True):
+        power = np.ones(len(x))
+        for k in range(1, powers.max() + 1):
+            power *= 2 * x - 1
+            out[exponents == k] *= power
+    return out
 
 
 def _corners(points: np.ndarray, pixel: float, plane: Plane | None) -> np.ndarray:
@@ -202,11 +221,13 @@ def _pixels(
     of = np.repeat(np.arange(len(nodes)), count)
     rank = np.arange(len(of)) - np.repeat(np.cumsum(count) - count, count)
     up, right = np.divmod(rank, np.repeat(box[:, 0], count))
-    column, row = right + first[of, 0], up + first[of, 1]
+    column, row = right + first[:, 0][of], up + first[:, 1][of]
     slope = sides[:, ::-1, ::-1] * [[1, -1], [-1, 1]] / np.where(count, area, 1.0)[:, None, None]
     start = -(slope * nodes[:, :1]).sum(axis=2)
     # The barycentric coordinates of the second and of the third corner are linear.
-    b, c = (start[of, k] + column * slope[of, k, 0] + row * slope[of, k, 1] for k in (0, 1))
+    b, c = (
+        start[:, k][of] + column * slope[:, k, 0][of] + row * slope[:, k, 1][of] for k in (0, 1)
+    )
     here = (b > -_OVERLAP) & (c > -_OVERLAP) & (b + c < 1 + _OVERLAP)
     b, c = b[here], c[here]
     return of[here], column[here], row[here], (1 - b - c, b, c)
