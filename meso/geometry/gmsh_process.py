@@ -72,20 +72,9 @@ class _Process:
         self.later = ""  # a module to load after the next answer
         self.folder = tempfile.mkdtemp(prefix="meso-")
         self.connection, other = Pipe()
-        # Without the folder of the user's work (-P): a gmsh.py there is not meant.
-        command = [sys.executable, "-P", "-c", _START, str(other.fileno()), self.folder]
         with other:
-            self.process = subprocess.Popen(
-                [*command, *(path or os.getcwd() for path in sys.path)],
-                pass_fds=[other.fileno()],
-                stdin=subprocess.DEVNULL,
-                # OpenCASCADE writes there, and the C library when something crashes.
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={k: v for k, v in os.environ.items() if not k.startswith(_LAUNCHERS)},
-                # Ctrl-C of a terminal is for this process, which ends the other.
-                process_group=0,
-            )
+            begin = _forked if _may_fork() else _started
+            self.process = begin(self.connection, other, self.folder)
 
     def stop(self) -> None:
         """End the process with its forks and remove its folder."""
@@ -96,6 +85,70 @@ class _Process:
         self.process.wait()
         self.connection.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class _Fork:
+    """A fork of this process, as subprocess.Popen tells of others."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._ended = False
+
+    def poll(self) -> int | None:
+        return self._look(os.WNOHANG)
+
+    def wait(self) -> int | None:
+        return self._look(0)
+
+    def _look(self, how: int) -> int | None:
+        if not self._ended:
+            try:
+                self._ended = os.waitpid(self.pid, how)[0] != 0
+            except ChildProcessError:  # somebody else has waited for it
+                self._ended = True
+        return 0 if self._ended else None
+
+
+def _may_fork() -> bool:
+    """Whether nothing is loaded yet that a fork would not bear: at the start of a command."""
+    return _FORKS and "mpi4py.MPI" not in sys.modules and threading.active_count() == 1
+
+
+def _forked(connection: Connection, other: Connection, folder: str) -> _Fork:
+    """The process as a fork of this one, which has what both load already."""
+    if pid := os.fork():
+        with suppress(OSError):  # both do: none may be sent a signal of the group before
+            os.setpgid(pid, pid)
+        return _Fork(pid)
+    try:
+        os.setpgid(0, 0)
+        connection.close()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for standard in range(3):
+            os.dup2(nowhere, standard)
+        for name in [name for name in os.environ if name.startswith(_LAUNCHERS)]:
+            del os.environ[name]
+        sys.path[:] = [path or os.getcwd() for path in sys.path]
+        serve(other.fileno(), folder)
+    finally:
+        os._exit(0)
+
+
+def _started(connection: Connection, other: Connection, folder: str) -> subprocess.Popen[bytes]:
+    """The process as a new one."""
+    # Without the folder of the user's work (-P): a gmsh.py there is not meant.
+    command = [sys.executable, "-P", "-c", _START, str(other.fileno()), folder]
+    return subprocess.Popen(
+        [*command, *(path or os.getcwd() for path in sys.path)],
+        pass_fds=[other.fileno()],
+        stdin=subprocess.DEVNULL,
+        # OpenCASCADE writes there, and the C library when something crashes.
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={k: v for k, v in os.environ.items() if not k.startswith(_LAUNCHERS)},
+        # Ctrl-C of a terminal is for this process, which ends the other.
+        process_group=0,
+    )
 
 
 _current: _Process | None = None
