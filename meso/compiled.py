@@ -53,7 +53,7 @@ def _folder() -> Path:
 @cache
 def _processor() -> str:
     """A name for what -march=native means here."""
-    text = platform.machine() + platform.processor()
+    text = platform.machine()
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         text += next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -17,7 +17,6 @@ from meso import _compat
 from meso.errors import FlatCellsError, GeometryError
 from meso.geometry import formats, gmsh_process, moving
 from meso.geometry.curving import EDGES
-from meso.geometry.foreign import read_mesh
 from meso.geometry.gmsh_process import Progress, Source
 from meso.geometry.groups import Groups
 from meso.geometry.layers import DEFAULT_ORDER, Layer, SizeField, Sizes, order_in
@@ -367,6 +366,8 @@ def _plan(source: Source, progress: Progress) -> Plan:
     if source.groups is not None and kind != "cad":
         raise GeometryError(f"{path}: groups are for CAD files ({', '.join(formats.CAD)})")
     if kind == "imported":
+        from meso.geometry.foreign import read_mesh
+
         return plan_of(read_mesh(path), path, source.unit)
     try:
         return gmsh_process.call("geometry.meshing.plan", source, progress)

@@ -1,13 +1,15 @@
-"""What other packages load or make when they are loaded, and a run hardly ever needs.
+"""What packages load or make when they are loaded, and a run hardly ever needs.
 
-Such modules make a sixth of the time to load SciPy, DOLFINx and what belongs to them. With
-:func:`install` they are loaded when they are first used, by the loader that Python has for that.
-Classes of Matplotlib list their properties in their documentation, which takes as long as to load
-them: they do not. For programs of this project only: what others import is theirs to decide.
+Such modules make a sixth of the time to load SciPy, DOLFINx and what belongs to them, and those of
+this package are for models that few cases ask for. With :func:`install` they are loaded when they
+are first used, by the loader that Python has for that. Classes of Matplotlib list their properties
+in their documentation, which takes as long as to load them: they do not. For programs of this
+project only: what others import is theirs to decide.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +23,7 @@ _NAMES = frozenset(
         *("numpy.f2py", "numpy.ma", "numpy.polynomial", "numpy.testing"),
         *("scipy.sparse.csgraph", "scipy.sparse.linalg", "scipy.spatial.transform"),
         *("dolfinx.io", "dolfinx.nls", "dolfinx.plot", "dolfinx.utils", "pydoc"),
+        *("meso.angular_momentum.report", "meso.gradients.in_space", "meso.gradients.indicating"),
     }
 )
 
@@ -51,5 +54,6 @@ class _Finder:
 
 
 def install() -> None:
-    """From now on load these modules lazily."""
+    """From now on load these modules lazily, and find functions of libraries when called."""
     sys.meta_path.insert(0, _Finder)
+    sys.setdlopenflags(os.RTLD_LAZY)

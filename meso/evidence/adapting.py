@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from meso import flow as models
 from meso.case import Case
 from meso.device import Device
 from meso.discrete.cells import cells_of
@@ -31,17 +32,13 @@ from meso.evidence.indicators import (
 )
 from meso.evidence.singular import CORNER_POWERS, powers
 from meso.flow.discretisation import TAYLOR_HOOD
-from meso.flow.hydrodynamic import ENRICHED, Hydrodynamic
-from meso.flow.kinetic import Kinetic
-from meso.flow.ohmic import Ohmic
+from meso.flow.hydrodynamic import ENRICHED
 from meso.flow.result import Flow
 from meso.geometry.layered import Layered
 from meso.geometry.layers import SizeField
 from meso.geometry.refinement import CellErrors, cell_errors, next_sizes
 from meso.mpi import concatenated, on_root, total
-from meso.observables.grazing import iteration_tolerance
 
-_MODELS: dict[str, Any] = {"hydrodynamic": Hydrodynamic, "ohmic": Ohmic, "kinetic": Kinetic}
 #: Harmonics of a mesh for "auto"; what an iteration may leave of a target without tolerance.
 _AUTO, _ENOUGH = 32, 1e-4
 #: Part of the tolerance that the next mesh is made for, and without one, of the estimate.
@@ -234,7 +231,7 @@ def _solved_twice(case: Case, device: Device, progress: Progress) -> Indicated:
     order = case.flow.degree_on(device)
     same = _same(case, order)
     flows = [
-        _MODELS[case.flow.model](
+        _model(case)(
             device,
             materials=case.region_materials,
             boundaries=case.boundaries,
@@ -255,12 +252,18 @@ def _solved_twice(case: Case, device: Device, progress: Progress) -> Indicated:
     return Indicated(flow=flows[0], value=_largest(values), unit=unit, errors=errors)
 
 
+def _model(case: Case) -> Any:
+    return getattr(models, case.flow.model.capitalize())
+
+
 def _same(case: Case, order: int) -> dict[str, Any]:
     """What both degrees have in common, so that nothing else tells them apart."""
     wish = case.mesh.adapt
     assert wish is not None
     if not case.flow.kinetic:
         return {"elements": TAYLOR_HOOD} if case.flow.viscous and order < ENRICHED else {}
+    from meso.observables.grazing import iteration_tolerance
+
     stop = iteration_tolerance(case.boundaries, wish.tolerance or _ENOUGH)
     return {"harmonics": harmonics(case), "tolerance": stop}
 
@@ -274,7 +277,7 @@ def _recovered(case: Case, device: Device, progress: Progress) -> Indicated:
     """One solution, whose errors are recovered: in space, where a degree more costs too much."""
     progress(f"solving {case.flow.model} flow on {device.cells} cells")
     order = case.flow.degree_on(device)
-    flow = _MODELS[case.flow.model](
+    flow = _model(case)(
         device,
         materials=case.region_materials,
         boundaries=case.boundaries,

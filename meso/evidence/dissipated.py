@@ -10,10 +10,10 @@ from itertools import product
 
 import numpy as np
 
+from meso import flow as models
 from meso.discrete.cells import cells_of, facet_geometry, inverse, slopes
 from meso.discrete.fields import Field, nodal_values, on_facets
 from meso.flow.discretisation import Problem
-from meso.flow.kinetic import Kinetic
 from meso.flow.result import Flow
 
 
@@ -27,7 +27,7 @@ def kinetic_energy(flow: Flow, odd: Field) -> np.ndarray:
         odd: Odd moments, in the unit of a current density.
     """
     assert flow.distribution is not None
-    model = Kinetic(
+    model = models.Kinetic(
         flow.device,
         materials=flow.materials,
         boundaries=flow.boundaries,

@@ -31,8 +31,6 @@ from meso.flow.discretisation import (
     OnFacets,
     Problem,
 )
-from meso.flow.hydrodynamic_adjoint import HydrodynamicAdjoint
-from meso.flow.magnetic import magnetic_term
 from meso.flow.planar import PlanarSystem
 from meso.flow.result import (
     Flow,
@@ -148,6 +146,8 @@ class Hydrodynamic:
             raise CaseError(("elements", text))
         problems = list(hydrodynamic_problems(materials))
         if magnetic_field:
+            from meso.flow.magnetic import magnetic_term
+
             problems += magnetic_problems(materials)
             if device.dimension != 2:
                 text = 'is for 2D devices, perpendicular to them; or flow.model = "kinetic"'
@@ -320,6 +320,8 @@ class Hydrodynamic:
         adjoint = None
         transposes = problem.symmetric or isinstance(system, DirectSystem)
         if keep and transposes and not system.discrete.loaded:
+            from meso.flow.hydrodynamic_adjoint import HydrodynamicAdjoint
+
             adjoint = HydrodynamicAdjoint(self, system, solutions)
         else:
             system.close()

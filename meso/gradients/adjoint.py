@@ -171,7 +171,7 @@ def applies(result: Result) -> bool:
     flow, density = result.terms
     if varies and flow:
         return False
-    return not (density or (flow and densities.is_coupled(result)))
+    return not (density or (flow and outputs.is_coupled(result)))
 
 
 def derivatives(
@@ -248,7 +248,7 @@ def kept(result: Result) -> Iterator[Result]:
     if result.flow.adjoint is not None:
         yield result
         return
-    part, coupled = result.angular_momentum, densities.is_coupled(result)
+    part, coupled = result.angular_momentum, outputs.is_coupled(result)
     if coupled and result.flow.viscous and part is not None:
         flow = viscous.solved(part.problem, result.flow, keep=True).flow
     else:

@@ -90,12 +90,6 @@ def _of_totals(result: Result, names: Sequence[str]) -> dict[str, tuple[Target, 
     return out
 
 
-def is_coupled(result: Result) -> bool:
-    """Whether charge and angular momentum were solved together."""
-    table = result.case.angular_momentum
-    return bool(table) and table.is_two_way
-
-
 def _of_response(result: Result, names: Sequence[str]) -> dict[str, Target]:
     """Currents, J and potential that densities make without being acted back on."""
     part = result.angular_momentum

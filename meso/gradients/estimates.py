@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,7 @@ from meso.evidence.singular import CORNER_POWERS, powers
 from meso.flow.discretisation import TAYLOR_HOOD
 from meso.flow.result import Flow
 from meso.geometry.refinement import cell_errors
-from meso.gradients import densities, in_space, indicating, moments, outputs, pointwise
-from meso.gradients.adjoint import Terminals
+from meso.gradients import in_space, indicating, outputs, pointwise
 from meso.gradients.differences import settled
 from meso.gradients.inputs import moved
 from meso.mpi import concatenated, total
@@ -142,7 +141,7 @@ def _by_degree(result: Result) -> dict[str, float]:
     size, largest = _largest(before), _largest(changes)
     factors, least = adapting.unseen(result.flow, finer.flow)
     slow = _unseen_of_densities(result, finer)
-    two_way = _SURE_OF_INVERSE[densities.is_coupled(result)]
+    two_way = _SURE_OF_INVERSE[outputs.is_coupled(result)]
     out = {n: 0.0 for n in before if n in after and not n.endswith(pointwise.FITTED)}
     for name in out:
         change, kind = changes[name], _kind(name)
@@ -214,7 +213,7 @@ def _divided(result: Result) -> dict[str, float]:
             continue
         channel, axis = found["channel"], "xyz".index(found["axis"] or "x")
         name = f"{channel}_density" if channel else found["component"]
-        pieces = list(moments.pieces_of(result, found["place"]))
+        pieces = list(outputs.pieces_of(result, found["place"]))
         if name in changes and pieces:
             length = 1.0 if solid else sum(device.pieces[i].measure for i in pieces)
             parts = [abs(float(change[pieces, axis].sum())) for change in changes[name]]
@@ -233,33 +232,14 @@ def _largest(values: Mapping[str, float]) -> dict[str, float]:
 # -- recovered ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Mix:
-    """A number that changes by left^T dG right."""
-
-    left: np.ndarray
-    right: np.ndarray
-    given: Mapping[str, float] = field(default_factory=dict)
-
-
-class _Mixes(Terminals):
-    """Numbers of the contacts by the potentials that they are between."""
-
-    def _of_matrix(self, left: np.ndarray, right: np.ndarray) -> Any:
-        return _Mix(left, right), 0.0
-
-    def _of_currents(self, left: np.ndarray) -> Any:
-        return _Mix(left, self.V)
-
-
 def _recovered(result: Result) -> dict[str, float]:
-    coupled, estimate = densities.is_coupled(result), result.case.flow.estimate
+    coupled, estimate = outputs.is_coupled(result), result.case.flow.estimate
     # Where angular momentum acts back the energy of the flow does not see what it changes.
     if any(result.terms) or (coupled and not estimate):
         return {}
     flow, comm, columns = result.flow, result.device.comm, outputs.values(result)
     density, power = recovery.gap(flow, flow.fields["current_density"], flow.fields["potential"])
-    driven, mixes = float(total(comm, power.sum())), _Mixes(flow)
+    driven, mixes = float(total(comm, power.sum())), in_space.Mixes(flow)
     roots = np.sqrt(_units(flow, driven)) if not flow.periodic else np.empty(0)
     out = dict[str, float]()
     if estimate:  # as long as a run
@@ -319,7 +299,7 @@ def _of_densities(result: Result) -> dict[str, float]:
     """
     better = in_space.better(result)
     before, after = (outputs.values(r) | pointwise.further(r) for r in (result, better))
-    every = densities.is_coupled(result)
+    every = outputs.is_coupled(result)
     changes = {
         name: abs(after[name] - value)
         for name, value in before.items()
@@ -355,6 +335,6 @@ def _moments(result: Result, density: Field) -> dict[str, float]:
             place, _, what = outputs.short(name).rpartition(".")
             if what.startswith(f"{channel}_moment"):
                 # Cells between walls count for each of them.
-                own = np.isin(owner, [-1, *moments.pieces_of(result, place)])
+                own = np.isin(owner, [-1, *outputs.pieces_of(result, place)])
                 out[name] = float(total(device.comm, heavy[own].sum())) / HBAR
     return out

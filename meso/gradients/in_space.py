@@ -6,13 +6,16 @@ once. Fields are not made.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from meso.angular_momentum import report
 from meso.angular_momentum.problem import problem
 from meso.flow import Hydrodynamic, Ohmic
+from meso.gradients.adjoint import Terminals
 from meso.gradients.differences import settled
 from meso.gradients.inputs import moved
 from meso.mpi import total
@@ -23,6 +26,25 @@ from meso.results.result import Result
 
 #: Relative residual of the iterations.
 _TOLERANCE = 1e-7
+
+
+@dataclass(frozen=True, slots=True)
+class _Mix:
+    """A number that changes by left^T dG right."""
+
+    left: np.ndarray
+    right: np.ndarray
+    given: Mapping[str, float] = field(default_factory=dict)
+
+
+class Mixes(Terminals):
+    """Numbers of the contacts by the potentials that they are between."""
+
+    def _of_matrix(self, left: np.ndarray, right: np.ndarray) -> Any:
+        return _Mix(left, right), 0.0
+
+    def _of_currents(self, left: np.ndarray) -> Any:
+        return _Mix(left, self.V)
 
 
 def better(result: Result) -> Result:

@@ -32,7 +32,7 @@ from meso.evidence.indicators import Indicated, energy, last_degrees
 from meso.evidence.singular import CORNER_POWERS, powers
 from meso.flow.result import Flow
 from meso.geometry.refinement import CellErrors, cell_errors
-from meso.gradients import adjoint, densities, outputs
+from meso.gradients import adjoint, outputs
 from meso.gradients.inputs import moved
 from meso.mpi import concatenated, total
 from meso.observables.derived import symbols
@@ -71,7 +71,7 @@ def indicated(case: Case, device: Device, progress: Callable[[str], None]) -> In
         change = abs(1 - values[0] / values[1])
         errors = _by_degree(seen[0], seen[1], abs(values[1]), change)
     flow = replace(results[0].flow, adjoint=None)
-    if densities.is_coupled(results[0]):  # the run couples it once more
+    if outputs.is_coupled(results[0]):  # the run couples it once more
         flow, _ = solve(_settled(case, order), device)
     return Indicated(flow=flow, value=values[0], unit=unit, errors=errors)
 
@@ -159,7 +159,7 @@ class _Seen:
         flow, part = result.flow, result.angular_momentum
         state = flow.fields["current_density"], flow.fields["potential"]
         seen = cls(flow=flow, state=state)
-        if densities.is_coupled(result):
+        if outputs.is_coupled(result):
             return _coupled(seen, result, column)
         wish = target(result, column)
         if wish is not None and part is not None:

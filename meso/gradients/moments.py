@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from meso.angular_momentum.targets import length_slope
 from meso.constants import HBAR
+from meso.gradients import outputs
 from meso.moment_gradients import has_gradient, moment_gradient
 from meso.results.result import Result
 from meso.sensitivities import Sensitivity
@@ -29,11 +29,11 @@ def moment(result: Result, short: str) -> tuple[Sensitivity, float] | None:
     if not found or not has_gradient(result.flow, found["channel"]):
         return None
     device, flow, channel = result.device, result.flow, found["channel"]
-    pieces = pieces_of(result, found["place"])
+    pieces = outputs.pieces_of(result, found["place"])
     if not pieces:
         return None
     rows = result.edge_moments if channel == "orbital" else result.spin_moments
-    parts = dict(zip(_walls(result), (row.moment for row in rows), strict=True))
+    parts = dict(zip(outputs.wall_pieces(result), (row.moment for row in rows), strict=True))
     share = np.zeros((len(device.pieces), np.size(rows[0].moment)))
     axis, solid = "xyz".index(found["axis"] or "x"), device.dimension == 3
     length = 1.0 if solid else sum(device.pieces[i].measure for i in pieces)
@@ -44,18 +44,3 @@ def moment(result: Result, short: str) -> tuple[Sensitivity, float] | None:
         slopes = np.sum([length_slope(result, i) for i in pieces], axis=0)
         own = replace(own, nodes=own.nodes - value / length * slopes)
     return own, value / (flow.thickness or 1.0)
-
-
-def _walls(result: Result) -> list[int]:
-    """Pieces of walls, in the order of the moments."""
-    return [i for i, piece in enumerate(result.device.pieces) if piece.boundary in result.walls]
-
-
-def pieces_of(result: Result, place: str) -> Sequence[int]:
-    """Pieces of a wall, or one of them by its number."""
-    wall, _, number = (place, "", "") if place in result.walls else place.rpartition(".")
-    own = [i for i in _walls(result) if result.device.pieces[i].boundary == wall]
-    if not number:
-        return own
-    known = number.isdigit() and 0 < int(number) <= len(own)
-    return [own[int(number) - 1]] if known else []

@@ -158,3 +158,24 @@ def _sampled(result: Result, name: str) -> float:
     if not np.isfinite(value):
         raise CaseError((name, "this point lies outside the conductor"))
     return value
+
+
+def is_coupled(result: Result) -> bool:
+    """Whether charge and angular momentum were solved together."""
+    table = result.case.angular_momentum
+    return bool(table) and table.is_two_way
+
+
+def wall_pieces(result: Result) -> list[int]:
+    """Pieces of walls, in the order of the moments."""
+    return [i for i, piece in enumerate(result.device.pieces) if piece.boundary in result.walls]
+
+
+def pieces_of(result: Result, place: str) -> Sequence[int]:
+    """Pieces of a wall, or one of them by its number."""
+    wall, _, number = (place, "", "") if place in result.walls else place.rpartition(".")
+    own = [i for i in wall_pieces(result) if result.device.pieces[i].boundary == wall]
+    if not number:
+        return own
+    known = number.isdigit() and 0 < int(number) <= len(own)
+    return [own[int(number) - 1]] if known else []

@@ -10,7 +10,6 @@ from meso.discrete.fields import Field
 from meso.flow.result import Flow
 from meso.mpi import total
 from meso.observables.edges import piece_centers
-from meso.observables.grazing import wall_moments
 from meso.observables.nearest import Division, walls_of
 from meso.observables.within import of_walls
 
@@ -87,6 +86,8 @@ def edge_moments(flow: Flow, density: Field, *, degree: int = 2) -> list[EdgeMom
     moment = np.asarray(total(device.comm, Division(flow, degree).moments(density)))
     moment *= flow.thickness or 1.0
     if kappa is not None:
+        from meso.observables.grazing import wall_moments
+
         moment += wall_moments(flow, kappa)[0]
     centers = piece_centers(device)
     return [

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from mpi4py import MPI
 
+from meso import flow as models  # that of a case is loaded
 from meso.case import Case
 from meso.compiled import announced
 from meso.device import Device, device_of
@@ -21,19 +22,13 @@ from meso.discrete.sampling import check_places
 from meso.equations.derived import TABLE, Derived
 from meso.errors import CaseError, ConvergenceError
 from meso.evidence import exact_match, resolution
-from meso.evidence.convergence import Convergence, converge
-from meso.flow.hydrodynamic import Hydrodynamic
-from meso.flow.kinetic import Kinetic
-from meso.flow.ohmic import Ohmic
 from meso.flow.result import Flow, check_device
 from meso.geometry import gmsh_process
-from meso.geometry.layered import Layered
 from meso.geometry.layers import SizeField
 from meso.mpi import failing_together, on_root
 from meso.observables import corners
 from meso.observables.accumulation import EdgeMoment, edge_moments
 from meso.observables.derived import derive
-from meso.observables.grazing import iteration_tolerance
 from meso.orbital import couplings, orbital_density, spin_density, vorticity
 from meso.results.mesh import source
 from meso.results.result import Result
@@ -42,7 +37,9 @@ if TYPE_CHECKING:  # models that a case does not ask for are not loaded
     from meso.angular_momentum import report
     from meso.angular_momentum.diffusion import Diffusion
     from meso.evidence.adapting import Adaptivity
+    from meso.evidence.convergence import Convergence
     from meso.flow.bounds import Bounds
+    from meso.geometry.layered import Layered
 
 #: What gradients of the current make, whose integrals walls have.
 _LOCAL = ("orbital_density", "spin_density")
@@ -278,6 +275,8 @@ def _solve(
 
 def _layers(case: Case, comm: MPI.Comm) -> Layered | None:
     """What a drawing says of layers that a mesh is to be adapted in; None where it has none."""
+    from meso.geometry.layered import Layered
+
     wish, name = case.mesh.adapt, case.geometry.file.name
     drawing = source(case, SizeField.anything(), comm=comm)
     found = on_root(comm, lambda: gmsh_process.call("geometry.drawn.layers", drawing))
@@ -326,18 +325,36 @@ def solve(
     }
     assert case.flow.tolerance is not None
     if case.flow.by_particles:
-        from meso.flow.particles import Particles
-
         for key in ("magnetic_field", "tolerance", "particles", "seed"):
             given[key] = getattr(case.flow, key)
-        return Particles(device, progress=progress, **given).solve(), None
+        return models.Particles(device, progress=progress, **given).solve(), None
     given["solver"] = case.flow.solver
     if not case.flow.viscous:
-        return Ohmic(device, order=case.flow.order, terms=terms, **given).solve(keep=keep), None
+        return models.Ohmic(device, order=case.flow.order, terms=terms, **given).solve(
+            keep=keep
+        ), None
     given["magnetic_field"] = case.flow.magnetic_field
     if not case.flow.kinetic:
         given |= {"order": case.flow.order, "terms": terms, "elements": elements}
-        return Hydrodynamic(device, **given).solve(keep=keep), None
+        return models.Hydrodynamic(device, **given).solve(keep=keep), None
+    return _kinetic(case, device, progress, start, given, keep=keep, told=told)
+
+
+def _kinetic(
+    case: Case,
+    device: Device,
+    progress: Progress,
+    start: Flow | None,
+    given: dict[str, Any],
+    *,
+    keep: bool,
+    told: bool,
+) -> tuple[Flow, Convergence | None]:
+    """The same of the kinetic model, with what all models are given."""
+    from meso.evidence.convergence import converge
+    from meso.observables.grazing import iteration_tolerance
+
+    assert case.flow.tolerance is not None
     given["magnetic_direction"] = case.flow.magnetic_direction
     if any(case.couples(channel) for channel in ("orbital", "spin")):
         wanted = case.flow.tolerance if case.flow.harmonics == "auto" else None
@@ -345,7 +362,7 @@ def solve(
 
     def kinetic(harmonics: int, order: int, before: Flow | None, *, keep: bool = False) -> Flow:
         progress(f"solving {harmonics} harmonics of degree {order}")
-        model = Kinetic(device, order=order, harmonics=harmonics, **given)
+        model = models.Kinetic(device, order=order, harmonics=harmonics, **given)
         many = start is not None and start.unit_moments.shape[2] >= harmonics
         return model.solve(start if many else before or start, keep=keep)
 
