@@ -117,10 +117,10 @@ def singular_corners(device: Device, boundaries: Mapping[str, Boundary]) -> tupl
 
 def extrema(field: Field, corners: Sequence[Corner]) -> Extrema:
     """Extrema of a field away from singular corners, the same on every rank."""
-    low, high = field.extrema()
     nodes = field.data.function_space.element.basix_element.points
     size, owner = magnitudes(field.values), nearest(field.device, nodes, corners)
     comm, free = field.device.comm, size[owner < 0]
+    low, high = smallest(comm, size.min(initial=np.inf)), largest(comm, size.max(initial=-np.inf))
     own_low = smallest(comm, free.min(initial=np.inf))
     own_high = largest(comm, free.max(initial=-np.inf))
     if not own_low <= own_high:  # a device that is all corners
