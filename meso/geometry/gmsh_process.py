@@ -3,7 +3,9 @@
 So that they can be interrupted, and that a crash of theirs is an error like others. The process
 loads them once and is kept; each drawing is then read in a fork of it, because Gmsh keeps macros
 and, after an error, statements of one drawing for the next. It knows nothing of MPI; rank 0 has it.
-As one that may fork it also draws the pictures, with what it loads while this process solves.
+Where a command begins it is a fork of that, which has loaded nothing yet but what both need; later
+it is started anew. As one that may fork it also draws the pictures, with what it loads while this
+process solves.
 """
 
 from __future__ import annotations
