@@ -6,7 +6,8 @@ import sys
 CODE = """
 import sys
 from meso import figures
-from meso.geometry import meshing
+from meso.geometry import gmsh_process, meshing
+assert gmsh_process._may_fork()
 sys.exit(", ".join({"dolfinx", "mpi4py", "petsc4py"} & set(sys.modules)) or 0)
 """
 
@@ -15,17 +16,3 @@ def test_it_knows_nothing_of_mpi():
     """MPI would take signals that are to end the process, and time to start."""
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-HOW = """
-from meso.geometry import gmsh_process
-before = gmsh_process._may_fork()
-from mpi4py import MPI
-print(before, gmsh_process._may_fork())
-"""
-
-
-def test_it_is_a_fork_before_there_is_mpi_only():
-    """What a fork would not bear, threads of MPI among it, is loaded by then or not at all."""
-    done = subprocess.run([sys.executable, "-c", HOW], capture_output=True, text=True, check=False)
-    assert (done.stdout.split(), done.stderr) == (["True", "False"], "")
