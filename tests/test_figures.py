@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from conftest import GEOMETRIES
 from helpers import draw
+from matplotlib import colormaps
 from matplotlib.image import imread
+from scipy.spatial import cKDTree
 
 import meso
 from meso.cli import main
@@ -67,6 +69,20 @@ def not_blank(path: Path) -> None:
     assert len(np.unique((image * 15).astype(int) @ [256, 16, 1])) > 5
 
 
+def falls_like_a_line(path: Path) -> None:
+    """A potential along a ribbon, within two of 256 colours: some of them are alike."""
+    image = imread(path)[:, :, :3]
+    some = image[: len(image) // 2 : 7]  # rows of the map, those of the colour bar are below
+    off, step = cKDTree(colormaps["cividis"](np.arange(256))[:, :3]).query(some.reshape(-1, 3))
+    known, step = (off < 1 / 256).reshape(some.shape[:2]), step.reshape(some.shape[:2])
+    row = known.sum(axis=1).argmax()
+    at, found = np.flatnonzero(known[row]), step[row, known[row]]
+    line = np.polyval(np.polyfit(at, found, 1), at)
+    assert len(at) > 500
+    assert np.abs(line - found).max() < 2.0
+    assert line[0] > 253 and line[-1] < 2
+
+
 def test_all_figures_of_a_ribbon(ribbon: Path) -> None:
     files = draw(ribbon)
     names = {file.name for file in files}
@@ -79,6 +95,7 @@ def test_all_figures_of_a_ribbon(ribbon: Path) -> None:
     }
     for file in files:
         not_blank(file)
+    falls_like_a_line(ribbon / "figures" / "potential.png")
 
 
 @pytest.mark.parametrize(
