@@ -12,18 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import dolfinx
 import numpy as np
 import ufl
 
-from meso.angular_momentum import wellposed
+from meso.angular_momentum import balance, wellposed
 from meso.angular_momentum.adjoint import Adjoint
 from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.forms import at_points, broken, by_region, tested
+from meso.angular_momentum.phases import neighbours
 from meso.angular_momentum.surfaces import Surface, evaluated
-from meso.angular_momentum.system import Operator, System, neighbours
+from meso.angular_momentum.system import Operator, System
 from meso.angular_momentum.tensors import Transport
 from meso.angular_momentum.variation import coefficients
 from meso.device import Device, Facets
@@ -32,27 +33,12 @@ from meso.discrete.expressions import interpolated
 from meso.discrete.fields import Field
 from meso.discrete.kernels import Space
 from meso.discrete.own_terms import OwnTerms, Quantity, Symbols, Term, own_terms
-from meso.discrete.scalar import ScalarForms
 from meso.equations.angular_momentum import flux, hall_current
 from meso.errors import CaseError, known
 from meso.flow.result import Flow
-from meso.mpi import total
 
 #: A solved flow, a uniform field (3,) in V/m, or a function of positions (..., d) in m.
 Electric = Flow | Sequence[float] | Callable[[np.ndarray], np.ndarray]
-
-
-class _Lost(NamedTuple):
-    """What goes in each way on this rank, in parts, shape (m, n): cells, facets or nodes."""
-
-    relaxed: np.ndarray
-    made: np.ndarray  # by a source: negative
-    through: dict[str, np.ndarray]
-
-    @property
-    def parts(self) -> np.ndarray:
-        """All of them; they sum to zero."""
-        return np.concatenate([self.relaxed, self.made, *self.through.values()])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +238,7 @@ class Diffusion:
         solution = system.solve(
             loads[..., None],
             given[..., None],
-            defect=lambda omega: free * self._summed(self._lost(omega, made).parts),
+            defect=lambda omega: free * balance.summed(self, balance.lost(self, omega, made).parts),
             keep=keep,
         )
         omega, reaction = solution.values[..., 0], solution.reaction[..., 0]
@@ -341,7 +327,7 @@ class Diffusion:
         for name, surface in self.surfaces.items():
             if surface.injected is None:
                 continue
-            facets = self._facets(name)
+            facets = self.facets(name)
             rule = cells.facet_quadrature(self.degree)
             geometry = facet_geometry(cells, facets.cell, facets.local, *rule)
             table = geometry.table(lambda points, i: space.values(points)[:, space.on_facet[i]])
@@ -359,7 +345,8 @@ class Diffusion:
             np.add.at(out, (facets.cell[:, None], self.space.on_facet[facets.local]), load)
         return out
 
-    def _facets(self, name: str) -> Facets:
+    def facets(self, name: str) -> Facets:
+        """Facets of a boundary on this rank."""
         facets = self.device.facets
         return facets.of(facets.boundary == self.device.boundaries.index(name))
 
@@ -401,7 +388,7 @@ class Diffusion:
         if name in self.velocity and len(facets.cell):
             V = much @ self.operator.surface[name][self.device.cell_region[facets.cell]]
             at = facets.cell[:, None], self.space.on_facet[facets.local]
-            np.add.at(out, at, self._on_facets(facets)[..., None] * V[:, None])
+            np.add.at(out, at, balance.over_facets(self, facets)[..., None] * V[:, None])
         return out
 
     def holding(self, name: str) -> np.ndarray:
@@ -427,53 +414,14 @@ class Diffusion:
         region.x.scatter_forward()
         return np.asarray(region.x.array.round().astype(int))
 
-    def _lost(self, omega: np.ndarray, made: np.ndarray | None) -> _Lost:
-        device, n = self.device, len(self.components)
-        T = self.operator.reaction[device.cell_region]
-        relaxed = (T @ (self._basis[:, None] @ omega).swapaxes(1, 2))[..., 0]
-        if self.own is not None:
-            # Added terms count as relaxation: tested with one.
-            added = (self.own.matrices @ omega.reshape(*self.own.matrices.shape[:2], 1))[..., 0]
-            if self.own.loads is not None:
-                added = added - self.own.loads
-            relaxed += added.reshape(omega.shape).sum(axis=1)
-        through, periodic = {}, {name for pair in self.pairs for name in pair}
-        for name in device.boundaries:
-            if name not in periodic:
-                fed = [-self.fed[name][1].sum(axis=1)] if name in self.fed else []
-                through[name] = np.concatenate([self._absorbed(name, omega), *fed])
-        return _Lost(relaxed, np.zeros((1, n)) if made is None else -made.sum(axis=1), through)
-
     @cached_property
-    def _basis(self) -> np.ndarray:
+    def basis(self) -> np.ndarray:
         """Integrals of the basis functions over each cell, shape (c, nodes)."""
         device, cells = self.device, cells_of(self.device)
         d = device.dimension
         points, weights = cells.quadrature(self.order + d * (cells.degree - 1))
         weight = weights * cells.determinants(np.arange(cells.count), points)
         return weight @ self.space.values(points) * device.extent**d
-
-    def _absorbed(self, name: str, omega: np.ndarray) -> np.ndarray:
-        """What each facet of a boundary takes, the integral of V X, shape (f, n)."""
-        device, facets = self.device, self._facets(name)
-        if name not in self.velocity or not len(facets.cell):
-            return np.zeros((1, len(self.components)))
-        basis = self._on_facets(facets)
-        at = omega[facets.cell[:, None], self.space.on_facet[facets.local]]
-        V = self.operator.surface[name][device.cell_region[facets.cell]]
-        flux = (V @ (basis[:, None] @ at).swapaxes(1, 2))[..., 0]
-        return flux
-
-    def _on_facets(self, facets: Facets) -> np.ndarray:
-        """Integrals of the basis functions over facets, at the nodes there, shape (f, m)."""
-        forms = ScalarForms(cells_of(self.device), self.space)
-        # Basis functions sum to one.
-        basis = forms.facet_mass(facets.cell, facets.local).sum(axis=1)
-        return np.asarray(basis * self.device.extent ** (self.device.dimension - 1))
-
-    def _summed(self, parts: np.ndarray) -> np.ndarray:
-        """Sum of parts (m, n) over all ranks, shape (n,)."""
-        return np.atleast_1d(total(self.device.comm, parts.sum(axis=0)))
 
     def densities(
         self,
@@ -482,34 +430,5 @@ class Diffusion:
         evidence: dict[str, Any],
         made: np.ndarray | None = None,
     ) -> Densities:
-        """Densities and balances from omega at the nodes of each cell, (c, nodes, n).
-
-        The reaction, (nodes, n), is what must be fed in at prescribed nodes; what is ``made`` is
-        the load of a source, (c, nodes, n).
-        """
-        device, space = self.device, self.space
-        lost, seen = self._lost(omega, made), np.zeros(space.nodes, dtype=bool)
-        for name, parts in lost.through.items():
-            surface = self.surfaces.get(name)
-            if surface is not None and surface.density is not None:
-                nodes = space.nodes_on(device, name)
-                nodes = nodes[(nodes < space.index_map.size_local) & ~seen[nodes]]
-                seen[nodes] = True
-                lost.through[name] = np.concatenate([parts, -reaction[nodes]])
-        rest, size = self._summed(lost.parts), self._summed(np.abs(lost.parts))
-        factor, nothing = self.thickness or 1.0, np.zeros((1, omega.shape[2]))
-        fed = {k: load.sum(axis=1) for k, (_, load) in self.fed.items()}
-        return Densities(
-            device=device,
-            components=self.components,
-            order=self.order,
-            unit="J_s_per_m2" if self.sheet else "J_s_per_m3",
-            omega=omega,
-            density=omega @ self.chi[device.cell_region].swapaxes(1, 2),
-            outflow={name: self._summed(p) * factor for name, p in lost.through.items()},
-            injected={name: self._summed(fed.get(name, nothing)) * factor for name in lost.through},
-            relaxed=self._summed(lost.relaxed) * factor,
-            imbalance=np.divide(rest, size, out=np.zeros(len(rest)), where=size > 0),
-            warnings=tuple(self.warnings),
-            evidence=evidence,
-        )
+        """Densities and balances from omega, as :func:`meso.angular_momentum.balance.densities`."""
+        return balance.densities(self, omega, reaction, evidence, made)

@@ -12,7 +12,7 @@ from meso.angular_momentum.densities import Densities
 from meso.angular_momentum.diffusion import Diffusion
 from meso.angular_momentum.forms import broken, by_region
 from meso.angular_momentum.inverse import conductivity
-from meso.angular_momentum.system import facets_between, of_region
+from meso.angular_momentum.phases import facets_between, of_region
 from meso.boundary import Contact, Wall
 from meso.discrete.coefficients import material_values
 from meso.discrete.expressions import coefficient

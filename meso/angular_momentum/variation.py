@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from meso.angular_momentum.phases import facets_between, of_region
 from meso.angular_momentum.surfaces import Surface, evaluated
-from meso.angular_momentum.system import facets_between, of_region
 from meso.angular_momentum.tensors import Transport
 from meso.device import Device, Facets
 from meso.discrete.cells import FacetGeometry, cells_of, facet_geometry, inverse, slopes
