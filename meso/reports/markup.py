@@ -23,6 +23,8 @@ Errors = Mapping[str, float]
 
 #: What HTML cannot hold.
 _BAD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+#: Part of a number below which an error is none.
+_NONE = 1e-15
 _STYLE = Path(__file__).with_name("style.css")
 
 
@@ -92,9 +94,15 @@ def page(title: str, subtitle: str, parts: Iterable[tuple[str, Sequence[Node]]],
 
 def number(value: float, unit: Scale, errors: Errors | None = None, digits: int = 6) -> list[Node]:
     """A number to read, with all of its digits for machines, and its errors below it."""
-    digits = digits_of(value, min((errors or {}).values(), default=0.0), digits)
+    errors = {what: error for what, error in (errors or {}).items() if error > _NONE * abs(value)}
+    digits = digits_of(value, min(errors.values(), default=0.0), digits)
     out: list[Node] = [tag("data", shown(value / unit.factor, digits), value=repr(value))]
-    for what, error in (errors or {}).items():
+    return [*out, *_doubts(errors, unit)]
+
+
+def _doubts(errors: Errors, unit: Scale) -> list[Node]:
+    out: list[Node] = []
+    for what, error in errors.items():
         size = tag("data", shown(error / unit.factor, 2), value=repr(error))
         out += [" ", tag("span", "± ", size, f" {what}", class_="error")]
     return out
@@ -119,10 +127,12 @@ def value_of(
         return number(value, unit or Scale(1.0, ""), errors, digits)
     if isinstance(value, list | tuple):
         parts: list[Node] = []
+        least = min((errors or {}).values(), default=0.0)
         for item in value:
             parts += [", "] if parts else []
-            parts += value_of(item, unit)
-        return parts
+            own = digits_of(item, least, digits) if is_number(item) else digits
+            parts += value_of(item, unit, digits=own)
+        return [*parts, *_doubts(errors or {}, unit or Scale(1.0, ""))]
     return ["yes" if value is True else "no" if value is False else _text(value)]
 
 
@@ -216,6 +226,8 @@ def quantities(
     header = [head]
     for key in keys:
         name = words(split_unit(key)[0])
+        vectors = [row[key] for row in rows.values() if isinstance(row.get(key), list)]
+        name += " x, y, z" if any(len(vector) == 3 for vector in vectors) else ""
         header.append(headed(name, units[key].name))
     lines = []
     for name, row in rows.items():

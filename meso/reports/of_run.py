@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from meso.constants import HBAR
-from meso.files.readable import ROUNDING, circulating, split_unit
+from meso.files.readable import ROUNDING, circulating, split_unit, words
 from meso.reports import of_momentum
 from meso.reports.markup import (
     Errors,
@@ -92,6 +92,9 @@ def _errors(found: Mapping[str, Any]) -> Mapping[str, Errors]:
         out[column] = {_KINDS[key]: one[key] for key in _KINDS if one[key]}
     for column, value in found["mesh"].get("estimated_errors", {}).items():
         out.setdefault(column, {})["mesh"] = value
+        if column.endswith(("_x", "_y", "_z")):  # what a cell with the whole vector shows
+            whole = out.setdefault(column[:-2], {})
+            whole["mesh"] = max(value, whole.get("mesh", 0.0))
     for name, value in found.get("resistances_standard_error_ohm", {}).items():
         out.setdefault(f"resistance.{name}_ohm", {})[_STATISTICS] = value
     for key in [k for k in found if k.startswith("conductance_matrix_standard_error")]:
@@ -180,9 +183,14 @@ def _tables(found: Mapping[str, Any], errors: Mapping[str, Errors]) -> Iterator[
             name: {f"{other}_{unit}": x for other, x in zip(names_, row, strict=True)}
             for name, row in zip(names_, matrix, strict=True)
         }
-        yield quantities(
-            table, "current into", "Conductances: current into a contact per potential at another"
-        )
+        doubts = found.get(f"conductance_matrix_standard_error_{unit}", [])
+        own = {
+            f"{name}.{other}_{unit}": {_STATISTICS: error}
+            for name, row in zip(names_, doubts, strict=False)
+            for other, error in zip(names_, row, strict=True)
+        }
+        text = "Conductances: current into a contact per potential at another"
+        yield quantities(table, "current into", text, own)
     key = next(k for k in found if k.startswith("dissipated_power_W"))
     power = with_unit(found[key], key.removeprefix("dissipated_power_"), errors.get(key, {}))
     yield tag("p", "Dissipated power ", power)
@@ -262,6 +270,22 @@ def _along(found: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     return out
 
 
+def _without(columns: Sequence[str]) -> str:
+    """Numbers by columns as words: those of extrema by their fields, along probes by these."""
+    found: dict[str, dict[str, None]] = {}
+    for column in columns:
+        first, _, rest = column.partition(".")
+        place, _, last = rest.rpartition(".")
+        if first == "extrema":
+            found.setdefault("extrema", {})[words(place)] = None
+        elif first == "probe":
+            found.setdefault(f"fields along the probe {place}", {})[_field(last)] = None
+        else:
+            found.setdefault(words(split_unit(column)[0]), {})
+    parts = [f"{what} ({', '.join(of)})" if of else what for what, of in found.items()]
+    return "; ".join(parts)
+
+
 def _field(key: str) -> str:
     return split_unit(key)[0].replace("_", " ")
 
@@ -317,7 +341,7 @@ def _certainty(found: Mapping[str, Any]) -> Iterator[Node]:
         seen = True
         yield tag("p", "Errors marked “mesh” are estimates of what the discretisation leaves.")
     if without := found["mesh"].get("no_estimate"):
-        yield tag("p", f"No estimate of the error of: {', '.join(without)}.")
+        yield tag("p", f"No estimate of the error of {_without(without)}.")
     if form := found.get("closed_form"):
         text = f"This device has an exact solution ({form['name']}), which figures show dashed."
         yield tag("p", text)

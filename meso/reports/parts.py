@@ -34,8 +34,12 @@ _CAPTIONS = {
     "current": "Current density. Lines follow the current, heavier where it is larger; contacts"
     " are shown with their potentials and currents, and walls by their names",
     "current_density_z": "Current density along z over the section of the wire",
-    "potential": "Potential, with lines of equal potential",
+    "potential": "Potential; white lines are those of equal potential",
     "orbital_density": "Orbital density, in multiples of ħ",
+    "orbital_diffusive_density_": "Orbital density that Hall effects make and that diffuses, in"
+    " multiples of ħ: component ",
+    "orbital_total_density_": "Orbital density of both origins, in multiples of ħ: component ",
+    "spin_density_": "Spin density, in multiples of ħ: component ",
     "vorticity": "Vorticity of the flow of carriers",
     "edges": "Along the walls: the arc length runs with the conductor on the left",
     "sweep": "The main results against what was varied",
