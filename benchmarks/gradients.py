@@ -22,7 +22,8 @@ from meso.gradients import gradient
 
 DEMOS = Path(__file__).parents[1] / "demos"
 KINETIC = ("flow.model=kinetic", "flow.harmonics=16")
-FILM = ("flow.model=kinetic", "flow.harmonics=4", "mesh.size=12 nm")
+FILM = ("flow.model=kinetic", "flow.harmonics=4", "mesh.size=25 nm", "mesh.wall_size=25 nm")
+FIELD = ("flow.magnetic_field=0.5 T", "materials.metal.fermi_wavevector=11.5 1/nm")
 #: Name: demo, what is set in it, numbers.
 DEVICES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "ribbon": ("ribbon", (), ("conductance", "edges.1.orbital_moment")),
@@ -48,6 +49,7 @@ DEVICES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "kinetic": ("constriction", KINETIC, ("conductance", "edges.1.orbital_moment")),
     "step_3d": ("step_3d", (), ("conductance", "surfaces.orbital_moment_y")),
     "kinetic_3d": ("step_3d", FILM, ("conductance", "surfaces.orbital_moment_y")),
+    "field_3d": ("step_3d", (*FILM, *FIELD), ("conductance", "surfaces.orbital_moment_y")),
 }
 
 
