@@ -18,7 +18,13 @@ from typing import Any
 
 from meso.case import checks, writing
 from meso.case.schema import FIELDS, Figures, Flow, Geometry, Mesh, Output, Probe, Tables
-from meso.case.tables import fill_from_library, override, parse_overrides, with_provenance
+from meso.case.tables import (
+    fill_from_library,
+    override,
+    parse_overrides,
+    unchanged,
+    with_provenance,
+)
 from meso.case.validation import validate
 from meso.errors import CaseError
 from meso.geometry import formats
@@ -89,10 +95,32 @@ class Case(Tables):
         Raises:
             CaseError: something is wrong.
         """
+        return cls._built(tables, base_directory, overrides)
+
+    def changed(self, overrides: Mapping[str, Any]) -> Case:
+        """The case with other values by dotted key; other tables are not checked once more.
+
+        Raises:
+            CaseError: something is wrong.
+        """
+        files = {"geometry.file": str(self.geometry.file)}
+        case = self._built(self.given, ".", {**files, **overrides}, self)
+        return replace(case, file=self.file)
+
+    @classmethod
+    def _built(
+        cls,
+        tables: Mapping[str, Any],
+        base_directory: str | Path,
+        overrides: Mapping[str, Any] | Iterable[str],
+        like: Case | None = None,
+    ) -> Case:
+        """As `from_dict`; tables like those of a case are not checked once more."""
         if not isinstance(overrides, Mapping):
             overrides = parse_overrides(overrides)
         given = fill_from_library(override(tables, overrides), base_directory)
-        checked = validate(with_provenance(given), base_directory=Path(base_directory))
+        ready = {} if like is None else unchanged(given, like.given, like)
+        checked = validate(with_provenance(given), ready, base_directory=Path(base_directory))
         problems = tuple(checks.problems(checked, given))
         if problems:
             raise CaseError(*problems)

@@ -137,6 +137,35 @@ def with_provenance(tables: Mapping[str, Any]) -> dict[str, Any]:
     return {**tables, "materials": materials} if materials else dict(tables)
 
 
+def unchanged(
+    tables: Mapping[str, Any], earlier: Mapping[str, Any], checked: Any
+) -> dict[str, Any]:
+    """Of tables that are those of an earlier case, what these were checked to be.
+
+    Args:
+        tables: The tables, filled in from the library.
+        earlier: Those of the earlier case.
+        checked: That case.
+    """
+
+    def units(of: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What the numbers in other tables are read by."""
+        return of["geometry"]["length_unit"], [m["carriers"] for m in of["materials"].values()]
+
+    if units(tables) != units(earlier):
+        return {}
+    out: dict[str, Any] = {
+        key: getattr(checked, key)
+        for key in ("geometry", "mesh", "figures", "output")
+        # What is written by default depends on the others.
+        if tables.get(key) == earlier.get(key, ()) and (key != "output" or "fields" in tables[key])
+    }
+    for key in ("materials", "boundaries"):
+        old, known = earlier[key], getattr(checked, key)
+        out[key] = {n: known[n] if t == old.get(n) else t for n, t in tables[key].items()}
+    return out
+
+
 def _filled(table: dict[str, Any], base_directory: Path) -> dict[str, Any]:
     name = str(table["library"])
     path = base_directory / name

@@ -30,8 +30,16 @@ _EXAMPLES = {
 }
 
 
-def validate(tables: Mapping[str, Any], *, base_directory: Path) -> Tables:
-    """Check the tables of a case and convert them to SI; paths are relative to a directory."""
+def validate(
+    tables: Mapping[str, Any], ready: Mapping[str, Any] | None = None, *, base_directory: Path
+) -> Tables:
+    """Check the tables of a case and convert them to SI.
+
+    Args:
+        tables: The tables.
+        ready: Those that have been checked, to be taken in their place.
+        base_directory: What paths are relative to.
+    """
     materials, found = tables.get("materials"), set()
     if isinstance(materials, Mapping):
         found = {str(m.get("carriers")) for m in materials.values() if isinstance(m, Mapping)}
@@ -41,7 +49,7 @@ def validate(tables: Mapping[str, Any], *, base_directory: Path) -> Tables:
         # Whether the carriers are 2d, for units; None where that is not known or mixed.
         "sheet": {"2d": True, "3d": False}.get(found.pop()) if len(found) == 1 else None,
     }
-    return checked(Tables, tables, context, _EXAMPLES)
+    return checked(Tables, {**tables, **(ready or {})}, context, _EXAMPLES)
 
 
 def _length_unit(tables: Mapping[str, Any]) -> float:

@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
-from multiprocessing import Pipe
+from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from select import poll
@@ -250,7 +250,7 @@ def call(what: str, subject: Source | Path, progress: Progress = lambda text: No
         raise GeometryError(f"{given}: {_cause(message[1])}")
     kind, value = answer
     if kind == "error":
-        raise _relative(value, given.absolute(), given)
+        raise as_given(value, given)
     return value
 
 
@@ -292,8 +292,9 @@ def _cause(code: int) -> str:
     return "Gmsh ended while it read this file; Exit is not for drawings that meso reads"
 
 
-def _relative(error: Exception, path: Path, given: Path) -> Exception:
-    """The error with the path as the user gave it."""
+def as_given(error: Exception, given: Path) -> Exception:
+    """An error of the process with the path of the drawing as the user gave it."""
+    path = given.absolute()
 
     def short(text: Any) -> Any:
         if isinstance(text, tuple):
@@ -360,6 +361,28 @@ def _work(connection: Connection, request: tuple[str, Source | Path, str]) -> No
         connection.send(("done", found))
     except Exception as error:
         connection.send(("error", _explained(error, _path(subject))))
+
+
+def apart(what: str, subject: Source) -> Any:
+    """What a function returns, or raises, in a fork of the process, for one drawing of several."""
+    context: Any = get_context("fork" if _FORKS else "spawn")
+    connection, other = context.Pipe(duplex=False)
+    # As in the process itself, nothing but the answer is told.
+    child = context.Process(target=_work, args=(other, (what, subject, "")))
+    child.start()
+    other.close()
+    try:
+        while (message := connection.recv())[0] == "progress":
+            pass
+    except EOFError:
+        child.join()
+        raise GeometryError(f"{subject.path}: {_cause(child.exitcode or 0)}") from None
+    finally:
+        connection.close()
+    child.join()
+    if message[0] == "error":
+        raise message[1]
+    return message[1]
 
 
 def _explained(error: Exception, path: Path) -> Exception:

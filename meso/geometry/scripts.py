@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,13 +43,12 @@ _INCLUDING = ("Include", "Merge", "MergeWithBoundingBox")
 # What is followed by the name of a file, perhaps in parentheses.
 _WITH_FILES = (*_INCLUDING, "ShapeFromFile", "ListFromFile", "Save", "Print", "CreateDir")
 
-_TOKEN = re.compile(
-    r"""(?P<comment> //[^\n]* | /\*.*?(?:\*/|\Z) )
-      | (?P<string> "[^"]*(?:"|\Z) | '[^']*(?:'|\Z) )
-      | (?P<word> [A-Za-z_]\w* )
-      | (?P<sign> \S )""",
-    re.VERBOSE | re.DOTALL | re.ASCII,
-)
+_SKIPPED = r"""(?P<comment> //[^\n]* | /\*.*?(?:\*/|\Z) )
+      | (?P<string> "[^"]*(?:"|\Z) | '[^']*(?:'|\Z) )"""
+_READ = r" | (?P<word> [A-Za-z_]\w* ) | (?P<sign> \S )"
+_HOW = re.VERBOSE | re.DOTALL | re.ASCII
+_INERT, _TOKEN = re.compile(_SKIPPED, _HOW), re.compile(_SKIPPED + _READ, _HOW)
+_NOT_ENDS = re.compile(r"[^\n]")
 # Options that name programs, commands or files, and those of other programs that Gmsh starts.
 _CATEGORIES = ("General", "Geometry", "Mesh", "PostProcessing", "Print", "Solver", "View")
 _OPTION = re.compile(
@@ -113,6 +113,7 @@ def with_absolute_names(path: Path, text: str) -> str:
     return "".join([*parts, text[last:]])
 
 
+@lru_cache(maxsize=4)
 def _tokens(text: str) -> list[_Token]:
     return [_Token(m.lastgroup or "", m[0], m.start()) for m in _TOKEN.finditer(text)]
 
@@ -273,11 +274,12 @@ def read_text(path: Path) -> str:
         raise GeometryError(f"{path}: cannot be read ({error.strerror})") from error
 
 
+@lru_cache(maxsize=4)
 def blanked(text: str, *, strings: bool = True) -> str:
     """A script with blanks in place of its comments, and strings, of the same length."""
-    kinds = ("comment", "string") if strings else ("comment",)
 
     def blank(found: re.Match[str]) -> str:
-        return re.sub(r"[^\n]", " ", found[0]) if found.lastgroup in kinds else found[0]
+        inert = strings or found.lastgroup == "comment"
+        return _NOT_ENDS.sub(" ", found[0]) if inert else found[0]
 
-    return _TOKEN.sub(blank, text)
+    return _INERT.sub(blank, text)

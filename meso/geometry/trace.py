@@ -35,10 +35,12 @@ class Trace(Source):
     Attributes:
         points: Points to be found on its entities, in its unit, shape (n, d).
         places: Places whose points are wanted.
+        names: Parameters with which the points move.
     """
 
     points: np.ndarray | None = None
     places: Places | None = None
+    names: tuple[str, ...] = ()
 
 
 #: Entities, their kinds and what bounds them: two drawings that differ here are not one that moves.

@@ -9,7 +9,7 @@ conductances G: with potentials V of all ports each of them is, to first order, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -25,6 +25,7 @@ from meso.flow.result import Flow
 from meso.gradients import densities, moments, outputs
 from meso.gradients.differences import Moved, settled
 from meso.gradients.inputs import Input
+from meso.gradients.motion import Velocities
 from meso.materials.material import Material
 from meso.moment_gradients import density_gradient, has_gradient
 from meso.mpi import total
@@ -44,11 +45,11 @@ class Chain:
     Args:
         result: The result, whose flow keeps its adjoint.
         wanted: The inputs.
-        velocities: Of the nodes, by parameter of the drawing.
+        velocities: Of the nodes, by parameter of the drawing; may wait for them.
     """
 
     def __init__(
-        self, result: Result, wanted: Sequence[Input], velocities: Mapping[str, np.ndarray]
+        self, result: Result, wanted: Sequence[Input], velocities: Callable[[], Velocities]
     ) -> None:
         self.result, self.wanted, self.velocities = result, wanted, velocities
         assert result.flow.adjoint is not None
@@ -129,7 +130,9 @@ class Chain:
                 if found.densities:
                     out[i] += self._of_densities(found.densities, self.rates[i])
             elif found.nodes is not None:
-                out[i] = found.along(device, self.velocities[one.parameter])
+                velocity = self.velocities()[one.parameter]
+                if isinstance(velocity, np.ndarray):
+                    out[i] = found.along(device, velocity)
         return out
 
     def _of_places(self, places: Sequence[Places], at: Moved) -> float:
@@ -178,11 +181,12 @@ def derivatives(
     result: Result,
     names: Sequence[str],
     wanted: Sequence[Input],
-    velocities: Mapping[str, np.ndarray],
+    velocities: Callable[[], Velocities],
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Derivatives of outputs by adjoints, shape (o, i); NaN where there is none.
 
     And by name those in the nodes of the mesh, :attr:`Sensitivity.nodes`, where they are known.
+    The velocities of nodes are called for when all else is known.
     """
     out, nodes = np.full((len(names), len(wanted)), np.nan), dict[str, np.ndarray]()
     if not applies(result) or not any(map(_is_known, names)):

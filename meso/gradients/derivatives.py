@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from meso.errors import CaseError, GeometryError, known
+from meso.errors import CaseError, known
 from meso.gradients import adjoint, outputs
 from meso.gradients.differences import differences
 from meso.gradients.inputs import Input, inputs_of
-from meso.gradients.motion import velocities
+from meso.gradients.motion import all_known, begun
 from meso.results.result import Result
 
 Method = Literal["auto", "adjoint", "differences"]
@@ -116,11 +116,16 @@ def gradient(
         raise CaseError(("flow.model", f'found "particles"; {text}'))
     names = outputs.chosen(result, [output] if isinstance(output, str) else output)
     wanted = inputs_of(result.case, [of] if isinstance(of, str) else of)
-    moving, left_out = _motions(result, wanted, of is None, trusted)
-    wanted = tuple(one for one in wanted if one.key not in left_out)
+    parameters = [one.parameter for one in wanted if one.parameter]
+    moving = begun(result.case, result.device, parameters, trusted=trusted)
     exact, nodes = np.full((len(names), len(wanted)), np.nan), dict[str, np.ndarray]()
     if method != "differences":
         exact, nodes = adjoint.derivatives(result, names, wanted, moving)
+    motions = moving()
+    velocities = all_known(motions, of is None)
+    left_out = {f"geometry.parameters.{n}": str(motions[n]) for n in set(motions) - set(velocities)}
+    there = [i for i, one in enumerate(wanted) if one.key not in left_out]
+    wanted, exact = tuple(wanted[i] for i in there), exact[:, there]
     derivatives, errors = np.nan_to_num(exact), np.zeros_like(exact)
     for i, one in enumerate(wanted):
         missing = np.flatnonzero(np.isnan(exact[:, i]))
@@ -129,7 +134,7 @@ def gradient(
             raise CaseError((one.key, f'{text}; method "auto" takes differences'))
         if len(missing):
             some = [names[o] for o in missing]
-            column = differences(result, some, [one], velocities=moving, progress=progress)
+            column = differences(result, some, [one], velocities=velocities, progress=progress)
             derivatives[missing, i], errors[missing, i] = (part[:, 0] for part in column)
     found = outputs.values(result, names)
     return Gradient(
@@ -142,23 +147,3 @@ def gradient(
         left_out=left_out,
         nodes=nodes,
     )
-
-
-def _motions(
-    result: Result, wanted: Sequence[Input], every: bool, trusted: bool
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """How nodes move with parameters, and of ``every`` input those without a derivative."""
-    names = [one.parameter for one in wanted if one.parameter]
-    try:
-        return velocities(result.case, result.device, names, trusted=trusted), {}
-    except GeometryError:
-        if not every:
-            raise
-    moving: dict[str, np.ndarray] = {}
-    left_out: dict[str, str] = {}
-    for name in names:
-        try:
-            moving |= velocities(result.case, result.device, [name], trusted=trusted)
-        except GeometryError as error:
-            left_out[f"geometry.parameters.{name}"] = str(error)
-    return moving, left_out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from functools import reduce
 from math import isfinite
 from typing import Any
@@ -90,7 +90,7 @@ def moved(case: Case, values: Mapping[str, Any]) -> Case:
     Raises:
         CaseError: A value that the case does not permit.
     """
-    changes: dict[str, Any] = {"geometry.file": str(case.geometry.file)}
+    changes: dict[str, Any] = {}
     for key, value in values.items():
         head, _, rate = key.rpartition(".scattering.")
         if head and isinstance(name := case.materials[head.split(".")[1]].scattering, str):
@@ -98,7 +98,7 @@ def moved(case: Case, values: Mapping[str, Any]) -> Case:
             changes[f"{head}.scattering"] = rates | {rate: value}
         else:
             changes[key] = value
-    return replace(Case.from_dict(case.given, overrides=changes), file=case.file)
+    return case.changed(changes)
 
 
 def _all(case: Case) -> Iterator[Input]:

@@ -1,16 +1,15 @@
 """How the nodes of a device move with the parameters of its drawing.
 
 The nodes on the boundaries, and between regions, keep their places on the curves of the drawing
-(:mod:`meso.geometry.motion`); the others follow by a harmonic extension.
+(:mod:`meso.geometry.rates`); the others follow by a harmonic extension.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from functools import cache
-from typing import Any
 
 import dolfinx
 import numpy as np
@@ -20,23 +19,16 @@ from meso.case import Case
 from meso.device import Device
 from meso.discrete.cells import lagrange
 from meso.discrete.extension import extended
-from meso.errors import CaseError, GeometryError
+from meso.errors import CaseError, MesoError
 from meso.geometry import gmsh_process
 from meso.geometry.gmsh_process import Source
-from meso.geometry.trace import ON, Places, Signature, Trace
-from meso.gradients.differences import STENCILS
+from meso.geometry.trace import Trace
 from meso.mpi import concatenated, on_root
 from meso.results.mesh import source
 
-#: Step of a parameter over its value, and what may be left of a velocity that is one.
-STEP, SMOOTH = 1e-3, 1e-2
-#: How far points may be from the middle between two steps, over the size of the drawing, that move
-#: in proportion to a parameter: these two tell all.
-STRAIGHT = 1e-9
-
-
-class OtherCurvesError(GeometryError):
-    """A drawing has other curves for another value of a parameter."""
+#: Velocities of the nodes by parameter, or why there are none.
+Velocities = dict[str, np.ndarray | Exception]
+_RATES = "geometry.rates.rates"
 
 
 def velocities(
@@ -59,24 +51,60 @@ def velocities(
         CaseError: No drawing with such a parameter.
         GeometryError: Curves that come, go or jump as the parameter varies.
     """
-    if not names:
-        return {}
+    return all_known(begun(case, device, names, trusted=trusted)())
+
+
+def all_known(found: Velocities, some: bool = False) -> dict[str, np.ndarray]:
+    """The velocities; raises the first error among them, unless ``some`` of them will do."""
+    for one in found.values():
+        if isinstance(one, Exception) and not some:
+            raise one
+    return {name: one for name, one in found.items() if isinstance(one, np.ndarray)}
+
+
+def begun(
+    case: Case, device: Device, names: Sequence[str], *, trusted: bool = False
+) -> Callable[[], Velocities]:
+    """Let Gmsh begin with what :func:`velocities` returns, for which all ranks call the function.
+
+    Raises:
+        CaseError: No drawing with such a parameter.
+    """
     given = case.geometry.parameters
     for name in names:
         if name not in given:
             raise CaseError((f"geometry.parameters.{name}", "give its value in the case"))
-    moving = moving_nodes(device)
-    x, d = device.mesh.geometry.x, device.dimension
-    points = concatenated(device.comm, x[moving, :d]) / device.length_unit
-    counts = device.comm.allgather(int(moving.sum()))
-    wish = source(case, trusted=trusted, comm=device.comm)
-    found = on_root(device.comm, lambda: _all_rates(wish, points, list(names)))
-    known = np.full((len(x), len(names), d), np.nan)
-    start = sum(counts[: device.comm.rank])
-    own = found[:, start : start + counts[device.comm.rank]] * device.length_unit
-    known[moving] = own.swapaxes(0, 1)
-    every = extended(device, known.reshape(len(x), -1)).reshape(known.shape)
-    return {name: every[:, i] for i, name in enumerate(names)}
+    if not names:
+        return dict
+    moving, comm, d = moving_nodes(device), device.comm, device.dimension
+    points = concatenated(comm, device.mesh.geometry.x[moving, :d]) / device.length_unit
+    wish = source(case, trusted=trusted, comm=comm)
+    parts = {f.name: getattr(wish, f.name) for f in fields(Source)}
+    trace = Trace(**parts, points=points, names=tuple(names))
+    if comm.rank == 0:
+        with suppress(MesoError, ConnectionError):  # it is told when the answer is wanted
+            gmsh_process.ask(_RATES, trace)
+    return cache(lambda: _extended(device, moving, trace))
+
+
+def _extended(device: Device, moving: np.ndarray, trace: Trace) -> Velocities:
+    """What Gmsh has found for moving nodes, and the others with them."""
+    comm, count = device.comm, int(moving.sum())
+    rates = on_root(comm, lambda: gmsh_process.call(_RATES, trace))
+    out: Velocities = {
+        name: gmsh_process.as_given(one, trace.path)
+        for name, one in zip(trace.names, rates, strict=True)
+        if isinstance(one, Exception)
+    }
+    if names := [name for name in trace.names if name not in out]:
+        start = sum(comm.allgather(count)[: comm.rank])
+        found = np.array([one for one in rates if isinstance(one, np.ndarray)])
+        own = found[:, start : start + count] * device.length_unit
+        known = np.full((len(moving), len(names), device.dimension), np.nan)
+        known[moving] = own.swapaxes(0, 1)
+        every = extended(device, known.reshape(len(known), -1)).reshape(known.shape)
+        out |= {name: every[:, i] for i, name in enumerate(names)}
+    return out
 
 
 def moving_nodes(device: Device) -> np.ndarray:
@@ -103,75 +131,3 @@ def _shared(index_map: dolfinx.common.IndexMap, values: np.ndarray) -> np.ndarra
     vector.scatter_reverse(dolfinx.la.InsertMode.add)
     vector.scatter_forward()
     return np.array(vector.array)
-
-
-def _all_rates(wish: Source, points: np.ndarray, names: list[str]) -> np.ndarray:
-    """Velocities of points in units of the drawing, shape (parameters, n, d); on rank 0."""
-    signature, places = _call("locate", wish, points=points)
-    if len(lost := np.flatnonzero(places.dimension == 0)):
-        place = ", ".join(f"{x:.6g}" for x in points[lost[0]])
-        raise GeometryError(
-            f"{wish.path}: {len(lost)} nodes of the mesh lie on no curve or surface of the drawing,"
-            f" the first near ({place}): how they move with its parameters is not known"
-        )
-    return np.array([_rates(wish, points, name, signature, places) for name in names])
-
-
-def _rates(
-    wish: Source, points: np.ndarray, name: str, signature: Signature, places: Places
-) -> np.ndarray:
-    value, size = wish.parameters[name], float(np.ptp(points, axis=0).max())
-    step = STEP * (abs(value) or size)
-
-    @cache
-    def at(other: float) -> np.ndarray:
-        where = f"geometry.parameters.{name} = {other:.9g}"
-        try:
-            there, found = _call("evaluate", wish, places=places, parameters={name: other})
-        except GeometryError as error:
-            raise GeometryError(f"{error} (at {where})") from None
-        if there != signature:
-            raise OtherCurvesError(
-                f"{wish.path}: has other curves at {where} than at {value:g}: there is no"
-                " derivative in this parameter here"
-            )
-        return found
-
-    with suppress(GeometryError):  # it is told below
-        one, two = at(value - step), at(value + step)
-        if np.abs(one + two - 2 * points).max(initial=0.0) <= STRAIGHT * size:
-            return np.asarray((two - one) / (2 * step))
-    problem: GeometryError | None = None
-    for numbers, weights, lower in STENCILS:
-        try:
-            moved = [points if k == 0 else at(value + k * step) for k in numbers]
-        except GeometryError as error:
-            if problem is None or isinstance(error, OtherCurvesError):
-                problem = error  # this tells more than what a drawing says of its limits
-            continue
-        rows = np.array(moved) - points
-        out, rough = (np.tensordot(part, rows, 1) / step for part in (weights, lower))
-        largest = np.abs(out).max(initial=0.0)
-        if np.abs(out - rough).max(initial=0.0) <= SMOOTH * largest + ON * size / step:
-            return np.asarray(out)
-        raise GeometryError(
-            f"{wish.path}: its curves do not move smoothly with geometry.parameters.{name} at"
-            f" {value:g}: there is no derivative in this parameter here"
-        )
-    assert problem is not None
-    raise problem
-
-
-def _call(
-    what: str,
-    wish: Source,
-    *,
-    points: np.ndarray | None = None,
-    places: Places | None = None,
-    parameters: dict[str, float] | None = None,
-) -> tuple[Signature, Any]:
-    parts = {f.name: getattr(wish, f.name) for f in fields(Source)}
-    parts["parameters"] = wish.parameters | (parameters or {})
-    return gmsh_process.call(
-        f"geometry.motion.{what}", Trace(**parts, points=points, places=places)
-    )
