@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import cache
 from math import inf, isfinite, isinf, isnan
 from numbers import Real
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from meso.errors import CaseError
 from meso.validation import Before
@@ -134,6 +134,16 @@ def _parse_unit(text: str) -> pint.Quantity:
         raise CaseError(f'"{text}" is not a unit') from None
 
 
+@cache
+def _factor(text: str, units: tuple[str, ...]) -> Any:
+    """What one `text` is in the first wanted unit that it is compatible with; None: in none."""
+    simple = _simple(text, units)
+    if simple is not None:
+        return simple
+    unit = _parse_unit(text)
+    return next((unit.m_as(u) for u in units if unit.is_compatible_with(u)), None)
+
+
 def _simple(text: str, units: tuple[str, ...]) -> Decimal | None:
     """Factor of a wanted unit with a prefix, or of a plain multiple like eV; None for others."""
     for symbol, definition in _UNITS.items():
@@ -206,11 +216,9 @@ def _parse(value: object, units: tuple[str, ...]) -> float:
             raise CaseError(f'cannot read "{value}"; expected {_expected(units)}')
         number, text = Decimal(match["number"]), match["unit"]
         if text is not None:
-            factor = _simple(text, units)
+            factor = _factor(text, units)
             if factor is None:
                 unit = _parse_unit(text)
-                factor = next((unit.m_as(u) for u in units if unit.is_compatible_with(u)), None)
-            if factor is None:
                 found = _dimension(unit)
                 other = _reciprocal(number, unit, units)
                 raise CaseError(f'found "{value}" ({found}); expected {_expected(units)}{other}')

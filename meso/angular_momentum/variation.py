@@ -114,8 +114,10 @@ class Variation:
         ``less`` is lambda - mu by boundary, (n,).
         """
         problem, n = self.problem, omega.shape[2]
-        for batch, points, weights in self._batches(n):
-            self._in_cells(batch, points, weights, omega[batch], adjoint[batch])
+        # Nothing inside cells drives currents of what a boundary alone is given.
+        if omega.any() or self._is_driven:
+            for batch, points, weights in self._batches(n):
+                self._in_cells(batch, points, weights, omega[batch], adjoint[batch])
         if charge is not None:
             self.of_charge(omega, charge)
         periodic = {name for pair in problem.pairs for name in pair}
@@ -125,10 +127,20 @@ class Variation:
         for pair in problem.conductance:
             self._on_interface(pair, omega, adjoint)
 
+    @property
+    def _is_driven(self) -> bool:
+        """Whether there is a field in cells, or may be."""
+        if isinstance(self.field, Flow):
+            potential = self.field.fields["potential"].values
+            return bool(potential.any() or self.problem.perpendicular_field)
+        return self.field is not None
+
     def of_charge(self, omega: np.ndarray, charge: OfCharge) -> None:
         """Those of the equation of charge alone."""
         names = self.device.regions
         self.coefficients |= {f"conductivity.{name}": np.zeros(()) for name in names}
+        if not (omega.any() or self._is_driven):
+            return
         for batch, points, weights in self._batches(omega.shape[2]):
             self._in_charge(batch, points, weights, omega[batch], charge)
 

@@ -156,7 +156,7 @@ def unchanged(
         return {}
     out: dict[str, Any] = {
         key: getattr(checked, key)
-        for key in ("geometry", "mesh", "figures", "output")
+        for key in ("geometry", "mesh", "angular_momentum", "figures", "output")
         # What is written by default depends on the others.
         if tables.get(key) == earlier.get(key, ()) and (key != "output" or "fields" in tables[key])
     }

@@ -7,15 +7,16 @@ import numpy as np
 from meso import _compat
 from meso.device import Device
 from meso.discrete.algebra import Assembly
-from meso.discrete.cells import cells_of, lagrange
-from meso.discrete.scalar import ScalarForms
+from meso.discrete.cells import Cells, cells_of, inverse, lagrange, quadrature
 from meso.discrete.unknowns import kept, number
 
 
 def extended(device: Device, known: np.ndarray) -> np.ndarray:
     """The harmonic extension of values at some geometry nodes to all of them.
 
-    Small cells are stiff, so that layers at walls move as a whole. All ranks call this.
+    That of linear elements; small cells are stiff, so that layers at walls move as a whole. What
+    values on a curved facet differ by from those between its corners goes on into its cell alone.
+    All ranks call this.
 
     Args:
         device: The device.
@@ -25,54 +26,60 @@ def extended(device: Device, known: np.ndarray) -> np.ndarray:
     Returns:
         Shape (n, k), the same at nodes that several ranks have.
     """
-    cells = cells_of(device)
+    cells, space, d = cells_of(device), lagrange(device, 1), device.dimension
     nodes = _compat.geometry(device.mesh)[1][: cells.count]
-    space = lagrange(device, cells.degree)
-    # Nodes of the mesh are equally spaced, those of the space are not.
-    fixed, given = _prescribed(device, known)
+    own = np.isfinite(known).all(axis=1)
+    values = np.where(own[:, None], known, 0.0)
+    fixed, given = np.zeros(space.nodes), np.zeros((space.nodes, known.shape[1]))
+    corners = nodes[:, : d + 1]
+    fixed[space.dofs] = own[corners]
+    given[space.dofs] = values[corners]
+    count = space.shared_sum(fixed)
+    for k in range(known.shape[1]):
+        given[:, k] = space.shared_sum(given[:, k]) / np.maximum(count, 1.0)
+    nodal = given + _harmonic(device, count > 0, given)
+    found = np.zeros_like(values)
+    points = cells.element.points
+    inside = np.column_stack([1 - points.sum(axis=1), points]) @ nodal[space.dofs]
+    if cells.degree > 1:
+        bend = np.where(own[nodes][..., None], values[nodes] - inside, 0.0)
+        bent = np.flatnonzero(bend.any(axis=(1, 2)))
+        inside[bent] += _lifted(cells) @ bend[bent]
+    found[nodes] = inside
+    return np.where(own[:, None], known, found)
+
+
+def _harmonic(device: Device, fixed: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Values of linear elements at the free nodes, (nodes, k), 0 at fixed ones."""
+    cells, space, d = cells_of(device), lagrange(device, 1), device.dimension
     unknowns = number(scalar=space, keep_scalar=kept(space, np.flatnonzero(fixed)))
-    rows, sides = unknowns.scalar[0], known.shape[1]
-    assembly = Assembly(unknowns, sides)
-    forms = ScalarForms(cells, space, bend=2 * (cells.degree - 1))
-    for batch, same in cells.batches(3 * space.dofs.shape[1] ** 2):
-        if len(batch):
-            count = 1 if same else len(forms.quadrature(same)[0])
-            stiff = np.repeat(1 / cells.measures(batch)[:, None], count, axis=1)
-            at = space.dofs[batch][:, space.outer]
-            matrix = forms.conduction(batch, same, stiff)
-            assembly.add_cells(batch, matrix, rows[at], given=given[at])
-    nodal = given.copy()
-    if unknowns.total:
-        factor = assembly.iterative() if device.dimension == 3 else assembly.factorise()
-        x = factor.solve(assembly.load)
-        factor.close()
-        nodal[rows >= 0] += x[rows[rows >= 0]]
-        for part in assembly.batches:
-            nodal[space.dofs[part.cells][:, space.interior]] = part.inner(x)
-    out = np.array(known)
-    table = space.values(cells.element.points)
-    found = np.zeros_like(out)
-    found[nodes.ravel()] = (table @ nodal[space.dofs]).reshape(-1, sides)
-    missing = np.isnan(out)
-    out[missing] = found[missing]
+    rows, out = unknowns.scalar[0], np.zeros_like(given)
+    if not unknowns.total:
+        return out
+    slopes = np.vstack([-np.ones(d), np.eye(d)])
+    sides = cells.corners[:, 1:] - cells.corners[:, :1]
+    gradients = slopes @ inverse(sides.swapaxes(1, 2))[0]
+    assembly = Assembly(unknowns, given.shape[1])
+    every, at = np.arange(cells.count), space.dofs
+    # Over the measure of each cell: the integral of products of gradients is these.
+    assembly.add_cells(every, gradients @ gradients.swapaxes(1, 2), rows[at], given=given[at])
+    factor = assembly.iterative() if d == 3 else assembly.factorise()
+    x = factor.solve(assembly.load)
+    factor.close()
+    out[rows >= 0] = x[rows[rows >= 0]]
     return out
 
 
-def _prescribed(device: Device, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes of the space on facets all of whose geometry nodes are known, and values there."""
-    cells = cells_of(device)
-    nodes = _compat.geometry(device.mesh)[1][: cells.count]
-    space, own = lagrange(device, cells.degree), np.isfinite(known).all(axis=1)
-    values = np.where(own[:, None], known, 0.0)
-    table = cells.element.tabulate(0, space.points)[0, :, :, 0]
-    there, total = np.zeros(space.nodes), np.zeros((space.nodes, known.shape[1]))
-    for on in space.on_facet:
-        # Geometry nodes of a facet have the numbers in a cell that those of the space have.
-        here = own[nodes[:, on]].all(axis=1)
-        at = space.dofs[here][:, on]
-        there[at.ravel()] = 1.0
-        total[at.ravel()] = (table[on] @ values[nodes[here]]).reshape(-1, known.shape[1])
-    count = space.shared_sum(there)
-    for k in range(known.shape[1]):
-        total[:, k] = space.shared_sum(total[:, k]) / np.maximum(count, 1.0)
-    return count > 0, total
+def _lifted(cells: Cells) -> np.ndarray:
+    """From values at the geometry nodes of a reference cell to those harmonic inside, (g, g)."""
+    element, out = cells.element, np.eye(len(cells.element.points))
+    inner = np.array(element.entity_dofs[cells.dimension][0], dtype=int)
+    points, weights = quadrature(cells.dimension, 2 * cells.degree)
+    slopes = element.tabulate(1, points)[1:, :, :, 0]
+    stiff = np.einsum("q,aqi,aqj->ij", weights, slopes, slopes)
+    outer = np.setdiff1d(np.arange(len(out)), inner)
+    out[inner] = 0.0
+    out[np.ix_(inner, outer)] = -np.linalg.solve(
+        stiff[np.ix_(inner, inner)], stiff[np.ix_(inner, outer)]
+    )
+    return out
