@@ -51,6 +51,7 @@ class Device:
         source: File the device was read from.
         order: Polynomial degree of the fields that the mesh was made for.
         cell_data: Values in the cells of this rank, by the name that they have in a mesh file.
+        made: What has been made once of the mesh (:func:`meso.discrete.cells.of_device`).
     """
 
     mesh: Any
@@ -69,6 +70,7 @@ class Device:
     source: Path
     order: int
     cell_data: dict[str, np.ndarray] = field(default_factory=dict)
+    made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def comm(self) -> MPI.Intracomm:

@@ -56,7 +56,7 @@ from meso.flow.result import Flow
 from meso.observables.accumulation import couplings
 from meso.observables.edges import WallValues, wall_values
 from meso.observables.grazing import CURL, wall_sensitivity
-from meso.observables.nearest import Division
+from meso.observables.nearest import division
 from meso.observables.within import near_walls, of_walls
 from meso.orbital import facet_nodes, orbital_density, spin_density
 from meso.sensitivities import Sensitivity
@@ -187,7 +187,7 @@ class _Work:
         values = self.kappa[:, None, None] * self.made
         density = cellwise("L", "", self.device, self.degree, values)
         share = self.counts * (self.flow.thickness or 1.0)
-        self.count(*Division(self.flow).derivative(density, share))
+        self.count(*division(self.flow).derivative(density, share))
 
     def count(self, weights: np.ndarray, moved: np.ndarray) -> None:
         """The weights w of c from those of L = kappa c, and what else the shape does."""

@@ -149,7 +149,8 @@ def test_tests_see_what_users_see() -> None:
 
 #: Packages and modules of meso from the ground up: each knows those above it in this list only.
 FLOORS = [
-    *("errors", "validation", "constants", "units", "interrupts", "lazily", "mpi", "_compat"),
+    *("errors", "validation", "constants", "units", "stencils"),
+    *("interrupts", "lazily", "mpi", "_compat"),
     *("equations", "materials"),
     *("boundary", "geometry", "requirements", "files", "case", "reports", "compiled", "measures"),
     "device",

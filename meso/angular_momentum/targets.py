@@ -19,7 +19,7 @@ from meso.discrete.sampling import sensitivity
 from meso.errors import CaseError, known
 from meso.flow.result import Flow
 from meso.observables import spot
-from meso.observables.nearest import Division
+from meso.observables.nearest import division
 
 if TYPE_CHECKING:
     from meso.results.result import Result
@@ -111,7 +111,7 @@ def moments(
     a, n = densities.components.index(component), len(densities.components)
     field_ = densities.field(component)
     factor = problem.thickness or 1.0
-    weights, nodes = Division(flow, degree).derivative(field_, np.asarray(share)[:, None] * factor)
+    weights, nodes = division(flow, degree).derivative(field_, np.asarray(share)[:, None] * factor)
     out = np.zeros((*densities.density.shape[:2], n))
     out[..., a] = weights[..., 0]
     found = Target(density=out, nodes=nodes)

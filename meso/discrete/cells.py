@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache, wraps
 from math import factorial
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import basix
 import basix.ufl
@@ -148,14 +147,13 @@ class Lagrange(NodalBasis):
 
 def of_device(make: Callable[..., Made]) -> Callable[..., Made]:
     """Make what belongs to a device (and further arguments) once; it goes with the device."""
-    known: WeakKeyDictionary[Device, dict[Any, Made]] = WeakKeyDictionary()
 
     @wraps(make)
     def made(device: Device, *key: Any) -> Made:
-        found = known.setdefault(device, {})
-        if key not in found:
-            found[key] = make(device, *key)
-        return found[key]
+        if (make, *key) not in device.made:
+            device.made[make, *key] = make(device, *key)
+        found: Made = device.made[make, *key]
+        return found
 
     return made
 

@@ -12,7 +12,7 @@ from meso.errors import CaseError
 from meso.flow.result import Flow, drive_response, four_terminal, ports_of
 from meso.mpi import concatenated
 from meso.observables.accumulation import couplings, edge_moments
-from meso.observables.nearest import Division
+from meso.observables.nearest import division
 from meso.orbital import orbital_density, spin_density, vorticity
 
 
@@ -110,7 +110,7 @@ def weights(case: Case, flow: Flow) -> np.ndarray:
     sizes = np.abs(kappa).reshape(len(kappa), -1).max(axis=1)[device.cell_region]
     if not _place(case)[0]:
         return np.asarray(sizes)
-    return np.asarray(sizes * np.isin(Division(flow).owner, [-1, *_pieces(case, flow)]))
+    return np.asarray(sizes * np.isin(division(flow).owner, [-1, *_pieces(case, flow)]))
 
 
 def _is_spin(case: Case) -> bool:

@@ -38,7 +38,7 @@ from meso.gradients.differences import settled
 from meso.gradients.inputs import moved
 from meso.mpi import concatenated, total
 from meso.observables.accumulation import couplings
-from meso.observables.nearest import Division, walls_of
+from meso.observables.nearest import division, walls_of
 from meso.observables.surface import PARTS
 from meso.results.result import Result
 from meso.results.running import run
@@ -194,9 +194,9 @@ def _divided(result: Result) -> dict[str, float]:
     if not fields:
         return {}
     solid, walls = device.dimension == 3, walls_of(result.flow)
-    others = [(Division(result.flow, 3), 1.0)]
+    others = [(division(result.flow, 3), 1.0)]
     if solid:
-        others.append((Division(result.flow, parts=PARTS // 2), _BENT))
+        others.append((division(result.flow, parts=PARTS // 2), _BENT))
     changes: dict[str, list[np.ndarray]] = defaultdict(list)
     known = {name: np.array([row.moment for row in rows[name]]) for name in rows if rows[name]}
     before = [x.reshape(len(walls), -1) for x in known.values()]
@@ -325,7 +325,7 @@ def _moments(result: Result, density: Field) -> dict[str, float]:
     flow, device, out = result.flow, result.device, dict[str, float]()
     if not (result.edge_moments or result.spin_moments):
         return out
-    names, sizes, owner = outputs.values(result), absolute_curl(density), Division(flow).owner
+    names, sizes, owner = outputs.values(result), absolute_curl(density), division(flow).owner
     for channel in ("orbital", "spin"):
         kappa = couplings(flow, channel)
         if kappa is None or kappa.ndim > 1:

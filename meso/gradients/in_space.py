@@ -20,7 +20,7 @@ from meso.gradients.differences import settled
 from meso.gradients.inputs import moved
 from meso.mpi import total
 from meso.observables.accumulation import EdgeMoment
-from meso.observables.nearest import Division, walls_of
+from meso.observables.nearest import division, walls_of
 from meso.orbital import orbital_density, spin_density, vorticity
 from meso.results.result import Result
 
@@ -81,7 +81,7 @@ def _with_moments(result: Result) -> Result:
     makers = zip(local, (orbital_density, spin_density), strict=True)
     fields = [density(flow, vorticity(flow)) for rows, density in makers if rows]
     fields.append(part.densities.together)
-    whole = np.asarray(total(flow.device.comm, Division(flow).moments(*fields)))[walls_of(flow)]
+    whole = np.asarray(total(flow.device.comm, division(flow).moments(*fields)))[walls_of(flow)]
     ends = np.cumsum([field.components for field in fields])[:-1]
     *parts, own = np.split(whole * (flow.thickness or 1.0), ends, axis=1)
     edges, spins = (_rows(rows, parts.pop(0)) if rows else rows for rows in local)

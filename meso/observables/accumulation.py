@@ -10,7 +10,7 @@ from meso.discrete.fields import Field
 from meso.flow.result import Flow
 from meso.mpi import total
 from meso.observables.edges import piece_centers
-from meso.observables.nearest import Division, walls_of
+from meso.observables.nearest import division, walls_of
 from meso.observables.within import of_walls
 
 
@@ -83,7 +83,7 @@ def edge_moments(flow: Flow, density: Field, *, degree: int = 2) -> list[EdgeMom
     kappa = couplings(flow, channel) if flow.kinetic and channel is not None else None
     if kappa is not None:
         density = of_walls(flow, kappa)
-    moment = np.asarray(total(device.comm, Division(flow, degree).moments(density)))
+    moment = np.asarray(total(device.comm, division(flow, degree).moments(density)))
     moment *= flow.thickness or 1.0
     if kappa is not None:
         from meso.observables.grazing import wall_moments

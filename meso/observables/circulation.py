@@ -25,7 +25,7 @@ from meso.flow.batches import in_threads
 from meso.flow.counting import Batches
 from meso.flow.emission import turned
 from meso.flow.particles import Particles
-from meso.flow.result import Flow
+from meso.flow.result import Flow, periodic_pairs
 from meso.flow.tracing import ENDS, Maze, Swarm, Tracer, along
 from meso.observables.accumulation import EdgeMoment, couplings
 from meso.observables.curves import Curves
@@ -271,7 +271,7 @@ def around(flow: Flow, pieces: list[int], kappas: np.ndarray) -> Line:
     maze: Maze = flow.swarm.maze
     nodes, triangles = _lattice()
     table = maze.element.tabulate(0, nodes)[0, :, :, 0]
-    curves = Curves(flow, pieces)
+    curves = Curves(flow.device, pieces, periodic_pairs(flow.boundaries))
     places = (table @ maze.nodes).reshape(-1, 2)
     distance = curves.distances(places, np.array(pieces)).reshape(len(maze.area), len(nodes), -1)
     label = (distance <= distance.min(axis=2, keepdims=True) + _EQUAL).argmax(axis=2)

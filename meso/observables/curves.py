@@ -6,16 +6,16 @@ continuous in the shape. As that point moves it changes by minus the motion alon
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from meso.device import Device
 from meso.discrete.cells import at_facets, cells_of, lagrange
 from meso.discrete.motion import from_translations
 from meso.discrete.periodic import translation
-from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import concatenated
 from meso.observables.reentrant import EQUAL, at_corners, farther, twins
 
@@ -26,6 +26,10 @@ _CANDIDATES, _NEWTON, _EXACT = 8, 8, 1e-13
 # So much of a facet a wall goes on where it ends, at a contact or a corner that is not re-entrant:
 # distances of points on a perpendicular contact change as smoothly with the shape as others.
 _BEYOND = 0.125
+
+
+#: Periodic boundaries by name.
+Pairs = tuple[tuple[str, str], ...]
 
 
 class Feet(NamedTuple):
@@ -49,8 +53,8 @@ class Feet(NamedTuple):
 class Curves:
     """The facets of walls, of all ranks and of neighbouring periods; lengths over the device."""
 
-    def __init__(self, flow: Flow, walls: list[int]) -> None:
-        self._device = device = flow.device
+    def __init__(self, device: Device, walls: Sequence[int], pairs: Pairs) -> None:
+        self._device = device
         cells = cells_of(device)
         self._here = here = device.facets.of(np.isin(device.facets.piece, walls))
         # Coefficients c_k of x = c_k s^k by the nodes of the cell.
@@ -69,7 +73,7 @@ class Curves:
         pair[corner.facet, (corner.point[:, 0] > 0.5).astype(int)] = corner.pair
         rows = np.column_stack([own.reshape(len(own), 2 * len(s)), here.piece, pair])
         rows = concatenated(device.comm, rows)
-        self._pairs = periodic_pairs(flow.boundaries)
+        self._pairs = pairs
         count, pair = len(rows), rows[:, -2:].astype(np.int64)
         times = np.zeros((count, len(self._pairs)))
         for i, names in enumerate(self._pairs):  # their translations

@@ -16,20 +16,22 @@ import numpy as np
 
 from meso._compat import scalar_element
 from meso.boundary import Wall, law_of
+from meso.device import Device
 from meso.discrete.cells import (
     Lagrange,
     cells_of,
     inverse,
     lagrange,
+    of_device,
     quadrature,
 )
 from meso.discrete.expressions import cell_integrals
 from meso.discrete.fields import Field, nodal_values
 from meso.discrete.motion import Nodes, from_cells, from_places
-from meso.flow.result import Flow
+from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import concatenated, total
 from meso.observables.bending import Line, bent
-from meso.observables.curves import Curves
+from meso.observables.curves import Curves, Pairs
 from meso.observables.cutting import least_of
 from meso.observables.reentrant import EQUAL
 from meso.observables.surface import PARTS, Surface, divided
@@ -61,7 +63,9 @@ class Division:
     """The cells of this rank, divided among the walls of a flow.
 
     Args:
-        flow: The flow.
+        device: The device.
+        walls: Pieces of the boundary that are walls.
+        pairs: Periodic boundaries.
         degree: Of the polynomials that distances from walls are in a cell.
         parts: Of cells between walls along their sides, in 3D: in each distances are linear.
 
@@ -73,12 +77,13 @@ class Division:
             between walls, shape (nodes, candidates).
     """
 
-    def __init__(self, flow: Flow, degree: int = 2, parts: int = PARTS) -> None:
-        self.device, self._parts = flow.device, parts
-        device = self.device
+    def __init__(
+        self, device: Device, walls: Sequence[int], pairs: Pairs, degree: int, parts: int
+    ) -> None:
+        self.device, self._parts = device, parts
         self.space = space = lagrange(device, degree)
         shape = Curves if device.dimension == 2 else Surface
-        self._surface = surface = shape(flow, walls_of(flow))
+        self._surface = surface = shape(device, walls, pairs)
         self._places = space.space.tabulate_dof_coordinates()[:, : device.dimension]
         self._places = places = self._places / device.extent
         nearest = surface.nearest(places)[space.dofs]
@@ -234,6 +239,15 @@ class Division:
                         at = np.take_along_axis(distance[part], which[:, None], 2)
                         found = _divided_cells(space, batch[part], at, degree, parts, lines=lines)
                         yield _among(found, which, len(self.candidates))
+
+
+_made = of_device(Division)
+
+
+def division(flow: Flow, degree: int = 2, parts: int = PARTS) -> Division:
+    """The cells divided among the walls of a flow; made once for those of a device."""
+    pairs = periodic_pairs(flow.boundaries)
+    return _made(flow.device, tuple(walls_of(flow)), pairs, degree, parts)
 
 
 def walls_of(flow: Flow) -> list[int]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import permutations, product
 from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from meso.device import Device
 from meso.discrete.cells import at_facets, cells_of, facet_geometry, lagrange, quadrature
 from meso.discrete.motion import from_translations
 from meso.discrete.periodic import translation
-from meso.flow.result import Flow, periodic_pairs
 from meso.mpi import concatenated
+from meso.observables.curves import Pairs
 from meso.observables.reentrant import EQUAL, Edges, at_corners
 
 #: Parts along a side of the cells that lie between two walls.
@@ -25,8 +26,8 @@ _CANDIDATES = 8
 class Surface:
     """The walls as points with normals, flat beside these; lengths over the device."""
 
-    def __init__(self, flow: Flow, walls: list[int]) -> None:
-        self._device = device = flow.device
+    def __init__(self, device: Device, walls: Sequence[int], pairs: Pairs) -> None:
+        self._device = device
         facets = device.facets
         here = facets.of(np.isin(facets.piece, walls))
         at = divided(*quadrature(2, 1), 3)[0]
@@ -46,7 +47,7 @@ class Surface:
         into = np.concatenate([np.zeros((len(each) * len(at), 3)), corner.into])
         columns = [position, normal, into, *single]
         rows = concatenated(device.comm, np.column_stack(columns))
-        self._pairs = periodic_pairs(flow.boundaries)
+        self._pairs = pairs
         count, pair = len(rows), rows[:, -1].astype(np.int64)
         times = np.zeros((count, len(self._pairs)))
         for i, names in enumerate(self._pairs):  # their translations

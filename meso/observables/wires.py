@@ -20,6 +20,7 @@ from meso.device import Facets
 from meso.discrete.cells import FacetGeometry, cells_of, facet_geometry, lagrange
 from meso.discrete.fields import Field, cellwise, gradient, on_facets
 from meso.flow.kinetic import roughness
+from meso.flow.result import periodic_pairs
 from meso.flow.sphere import Axial, Harmonics, Sphere, along_walls
 from meso.flow.wire import WireFlow
 from meso.mpi import concatenated, total
@@ -27,7 +28,7 @@ from meso.observables.accumulation import EdgeMoment, couplings
 from meso.observables.curves import Curves
 from meso.observables.edges import piece_centers
 from meso.observables.grazing import at_rough_walls
-from meso.observables.nearest import Division
+from meso.observables.nearest import Division, division
 
 #: Normals of a straight wall differ by less than this.
 STRAIGHT = 1e-9
@@ -105,8 +106,8 @@ def wire_moments(flow: WireFlow) -> list[EdgeMoment]:
         return []
     kappa, count = couplings(flow), len(device.pieces)  # type: ignore[arg-type]
     assert kappa is not None
-    division = Division(flow)  # type: ignore[arg-type]
-    vector = np.asarray(total(device.comm, division.moments(density)))
+    apart = division(flow)  # type: ignore[arg-type]
+    vector = np.asarray(total(device.comm, apart.moments(density)))
     lacking, turned, mean = np.zeros(count), np.zeros(count), np.zeros((count, 2))
     quadrature = cells_of(device).facet_quadrature(2 * flow.order + 2)
     for name in flow.boundaries:
@@ -123,7 +124,7 @@ def wire_moments(flow: WireFlow) -> list[EdgeMoment]:
     # t = e_z x n; where it turns along a wall, that of the nearest point counts.
     along = mean[:, 0] * vector[:, 1] - mean[:, 1] * vector[:, 0]
     if not straight.all():
-        turned = _turning(flow, density, division)
+        turned = _turning(flow, density, apart)
     moments = np.where(straight, along, turned) + lacking
     return [
         EdgeMoment(
@@ -136,10 +137,10 @@ def wire_moments(flow: WireFlow) -> list[EdgeMoment]:
     ]
 
 
-def _turning(flow: WireFlow, density: Field, division: Division) -> np.ndarray:
+def _turning(flow: WireFlow, density: Field, apart: Division) -> np.ndarray:
     """Moments of all pieces along the tangent at the nearest point of a wall."""
     device = flow.device
-    curves = Curves(flow, list(range(len(device.pieces))))  # type: ignore[arg-type]
+    curves = Curves(device, range(len(device.pieces)), periodic_pairs(flow.boundaries))
     points = lagrange(device, flow.order).points
     every = np.arange(cells_of(device).count)
     places = cells_of(device).positions(every, points)
@@ -147,7 +148,7 @@ def _turning(flow: WireFlow, density: Field, division: Division) -> np.ndarray:
     value = density.everywhere(points)
     along = n[..., 0] * value[..., 1] - n[..., 1] * value[..., 0]
     field = cellwise(density.name, density.unit, device, flow.order, along)
-    return np.asarray(total(device.comm, division.moments(field)))[:, 0]
+    return np.asarray(total(device.comm, apart.moments(field)))[:, 0]
 
 
 def _at_wall(

@@ -9,7 +9,7 @@ from test_walls_3d import written_down
 from meso import Device, Wall
 from meso.discrete.cells import lagrange
 from meso.discrete.fields import Field, continuous
-from meso.observables.nearest import Division
+from meso.observables.nearest import Division, division
 from meso.observables.reentrant import farther
 
 ONE, OTHER = np.array([1.0, 0.0]), np.array([0.0, -1.0])
@@ -73,7 +73,7 @@ def drawn(path: Path, text: str) -> Device:
 def divided(device: Device, values: np.ndarray) -> tuple[Division, Field]:
     density = continuous("density", "", device, 2, values)
     still = lambda x: np.zeros((len(x), device.dimension))  # noqa: E731
-    return Division(written_down(device, still, {"walls": Wall(slip_length=0.0)})), density
+    return division(written_down(device, still, {"walls": Wall(slip_length=0.0)})), density
 
 
 def on(device: Device) -> np.ndarray:
