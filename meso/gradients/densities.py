@@ -128,8 +128,8 @@ def coefficients(case: Case, device: Device) -> dict[str, np.ndarray]:
 
 def rates_of(at: Moved) -> dict[str, np.ndarray]:
     """Derivatives of coefficients in an input: they are closed functions of the case."""
-    if at.one.parameter:
-        return {}
+    if at.one.parameter or at.one.key.split(".")[0] in ("boundaries", "flow"):
+        return {}  # neither potentials nor specularities are in them, nor the field
     numbers, weights, _ = at.stencil()
     out: dict[str, np.ndarray] = {}
     for k, weight in zip(numbers, weights, strict=True):
