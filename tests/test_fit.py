@@ -364,7 +364,7 @@ def test_a_scale_hides_what_only_multiplies():
         "parameters.p": {
             "key": "materials.sheet.conductivity",
             "start": "15 mS",
-            "bounds": ["1 mS", "1 S"],
+            "bounds": ["10 mS", "1000 S"],
         },
         "parameters.kerr.start": "-500 nrad/(kA/m)",
         "parameters.kerr.bounds": ["-1 nrad/(uA/um)", "1 nrad/(A/m)"],
@@ -377,6 +377,8 @@ def test_a_scale_hides_what_only_multiplies():
     (combination,) = found.identified.combinations
     assert combination.formula == "p · kerr"
     assert "fix p · kerr to" in found.statements[0]
+    # Far from the bounds in its logarithm.
+    assert not any("bound" in text for text in found.warnings)
 
 
 @pytest.mark.parametrize(
