@@ -314,6 +314,22 @@ def test_probes():
     assert exact.values[0] == pytest.approx(at["current_density"][0, 0], rel=1e-12)
 
 
+def test_a_spot_through_vertices():
+    """A line that begins in a vertex of a wall: what cells on one side say, to the mesh's error."""
+    device = meso.run(case(**COARSE)).device
+    points = device.mesh.geometry.x[:, :2] * 1e9
+    lower = points[points[:, 1] < points[:, 1].min() + 1e-6, 0]
+    x = float(lower[np.abs(lower - 70).argmin()])
+    probe = {"from": [f"{x!r} nm", "-60 nm"], "to": [f"{x!r} nm", "60 nm"], "points": 5}
+    probes = {"a": probe | {"resolution": "15 nm"}}
+    result = meso.run(case(**COARSE, **{"output.probes": probes}), gradients=True)
+    names = ["probe.a.potential.2", "probe.a.current_density.x.1"]
+    of = ["geometry.parameters.length", "geometry.parameters.width"]
+    exact = gradient(result, names, of, method="adjoint")
+    other = gradient(result, names, of, method="differences")
+    assert relative_to_largest(exact, other).max() < 1e-3
+
+
 def relative_to_largest(one: Gradient, other: Gradient) -> np.ndarray:
     """Differences of derivatives, over the largest influence of an input on each output."""
     sizes = np.array([one.value for one in other.inputs])

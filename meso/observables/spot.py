@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from meso.case import Probe
 from meso.device import Device
 from meso.discrete import sampling
-from meso.discrete.cells import cells_of
+from meso.discrete.cells import cells_of, facet_geometry, facet_vertices
 from meso.discrete.fields import Field
 from meso.discrete.motion import Nodes, from_places
 from meso.discrete.sampling import inverses, locate, probe_points, pull_back, sample
@@ -28,6 +28,8 @@ _FAR = 9.0
 _POINTS = 10
 # Steps from a straight side of a cell to where a line crosses a curved one.
 _NEWTON = 5
+# Slope of a barycentric coordinate along a line, over the largest, of one that runs along a side.
+_STILL = 1e-10
 # Numbers of a batch of kernels.
 _BATCH = 4_000_000
 
@@ -85,9 +87,19 @@ def sensitivity(
     cell = locate(device, line.at((breaks[1:] + breaks[:-1]) / 2))[0]
     # A chord of a curved wall is no end of a cell.
     changes = np.concatenate([[True], cell[1:] != cell[:-1], [True]])
-    for sign, known, own in ((-1.0, changes[:-1], breaks[:-1]), (1.0, changes[1:], breaks[1:])):
+    # A cell begins where the one before ends: along the sides of cells the facets are others, and
+    # those cells that a motion would bring between them are not there.
+    shared, walls = np.zeros((len(breaks), cells.dimension)), _vertices_of_walls(device, line)
+    for sign, known, own in ((1.0, changes[1:], breaks[1:]), (-1.0, changes[:-1], breaks[:-1])):
         here = np.flatnonzero(known & (cell >= 0))
         ends, at, moving = _ends(device, line, cell[here], own[here], sign)
+        moving = walls(ends, moving)
+        if sign > 0:
+            shared[here + 1] = moving
+            shared = np.asarray(device.comm.allreduce(shared))
+        else:
+            before = shared[here].any(axis=1, keepdims=True)
+            moving = np.where(before, shared[here], moving)
         value = field.at(cell[here], at)[:, component] * line.kernel(one, ends)[0]
         pull = sign * value[:, None] * moving * device.extent
         motion.add(cell[here], from_places(cells, cell[here], at, pull))
@@ -110,10 +122,36 @@ def _ends(
         # A line leaves a cell where one of its barycentric coordinates falls through zero.
         rises, height = gradients @ line.direction, np.column_stack([1 - at.sum(axis=1), at])
         if facet is None:
-            facet = np.where(sign * rises < 0, np.abs(height), np.inf).argmin(axis=1)
+            # Nor does it end where it runs along a side.
+            steep = sign * rises < -_STILL * np.abs(rises).max(axis=1, keepdims=True)
+            facet = np.where(steep, np.abs(height), np.inf).argmin(axis=1)
         slope = rises[each, facet]
         ends = ends - height[each, facet] / slope * device.extent
     return ends, at, gradients[each, facet] / slope[:, None]
+
+
+def _vertices_of_walls(
+    device: Device, line: _Line
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """How ends of a line follow walls that it meets in a vertex, in the plane."""
+    if device.dimension == 3:
+        return lambda ends, moving: moving
+    cells, facets = cells_of(device), device.facets
+    normal = facet_geometry(cells, facets.cell, facets.local, np.array([[0.0], [1.0]])).normal
+    place = cells.corners[facets.cell[:, None], facet_vertices(2)[facets.local]]
+    rows = np.concatenate([place, normal], axis=2).reshape(-1, 4)
+    place, normal = np.split(concatenated(device.comm, rows), 2, axis=1)
+
+    def found(ends: np.ndarray, moving: np.ndarray) -> np.ndarray:
+        out = moving.copy()
+        for i, point in enumerate(line.at(ends) / device.extent):
+            here = np.flatnonzero(np.abs(place - point).max(axis=1) < 1e-9)
+            across = normal[here] @ line.direction
+            if len(here) and np.abs(across).min() > 1e-6:
+                out[i] = (normal[here] / across[:, None]).mean(axis=0)
+        return out
+
+    return found
 
 
 def at_probe(field: Field, probe: Probe, number: int, component: int) -> tuple[np.ndarray, Nodes]:
@@ -196,7 +234,7 @@ def _breaks(device: Device, line: _Line) -> np.ndarray:
     slope = inverse @ line.direction
     at = np.column_stack([1 - at.sum(axis=1), at])
     slope = np.column_stack([-slope.sum(axis=1), slope])
-    still = np.abs(slope) < 1e-12 * np.abs(slope).max(axis=1, keepdims=True)
+    still = np.abs(slope) < _STILL * np.abs(slope).max(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         zero = -at / slope
     enter = np.where(~still & (slope > 0), zero, -np.inf).max(axis=1)
