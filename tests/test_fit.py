@@ -266,7 +266,9 @@ def test_a_fit_that_does_not_converge(capsys):
     """Exit code 3 and no result."""
     words = ["fit", "fit.toml", "--output", "out", "--set", "fit.iterations=1"]
     assert main(words) == 3
-    assert "not at a minimum after 1 evaluations; give more" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "not at a minimum after 1 evaluations, with chi^2 " in told
+    assert " at path = 280 nm, p = 0.25; give more" in told
     assert not Path("out/fit.json").exists()
 
 

@@ -226,7 +226,8 @@ class Fitter:
             starts.append(self.minimise(theta, self.problem.start, what=what))
         best = min(starts, key=lambda s: (not s.converged, s.chi2))
         if not best.converged:
-            raise ConvergenceError(f"{self.problem.file}: {best.message}{_advice(best)}")
+            advice = _advice(best, self.problem.parameters)
+            raise ConvergenceError(f"{self.problem.file}: {best.message}{advice}")
         anchor = self.problem.start
         for _ in range(_MESHES):
             anchor = best.best
@@ -263,9 +264,12 @@ def _failed(start: Theta, evaluations: int, message: str) -> Start:
     )
 
 
-def _advice(start: Start) -> str:
+def _advice(start: Start, parameters: Sequence[Parameter]) -> str:
+    """What to do where a start has failed, and how far it has come."""
     if np.isfinite(start.chi2):
-        return "; give more (fit.iterations), another start or closer bounds"
+        values = ", ".join(shown(p, x) for p, x in zip(parameters, start.best, strict=True))
+        advice = "give more (fit.iterations), another start or closer bounds"
+        return f", with chi^2 {start.chi2:.4g} at {values}; {advice}"
     return " (at the start)"
 
 

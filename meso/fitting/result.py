@@ -16,7 +16,6 @@ import numpy as np
 
 from meso.case import Case
 from meso.files.directory import hold, on_root, staged
-from meso.files.readable import suffix
 from meso.fitting.minimising import Start
 from meso.fitting.observed import Observed
 from meso.fitting.parameters import Parameter, Theta
@@ -399,7 +398,7 @@ def _largest(fit: FitResult) -> list[str]:
     rows = [["residual", "measured", "fit", "", "of"]]
     for i in order:
         point = fit.problem.points[fit.observed.points[i]]
-        unit = suffix(fit.observed.units[i])
+        unit = fit.observed.units[i]
         numbers = [fit.residuals[i], fit.observed.values[i], fit.predictions[i]]
         cells = [f"{numbers[0]:+.2f} σ", *(f"{x:.6g}" for x in numbers[1:])]
         what = f"{fit.observed.labels[i]}, line {fit.observed.lines[i]} of {point.data}"
