@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,9 @@ _LISTED = 40  # entities in a message
 _SMALLEST = 1e-3
 # Names that OpenCASCADE gives where there are none.
 _AUTOMATIC = re.compile(r"Open CASCADE STEP translator|(COMPOUND|SOLID|SHELL|FACE)?\d*$")
+# In a STEP file what is no code, numbers of what it has, and those that it names.
+_STRINGS = re.compile(r"'(?:[^']|'')*'|/\*.*?\*/", re.DOTALL)
+_GIVEN, _NAMED = re.compile(r"#(\d+)\s*="), re.compile(r"#(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +115,7 @@ def _open(path: Path) -> list[_Entity]:
         if copy.suffix in (".step", ".stp"):
             # OpenCASCADE converts to millimetres, unless the file says that it has them.
             gmsh.option.setString("Geometry.OCCTargetUnit", "MM")
+            _check_references(path, text)
             text = re.sub(
                 r"(SI_UNIT\s*\(\s*)(\$|\.\w+\.)(\s*,\s*\.METRE\.\s*\))", r"\1.MILLI.\3", text
             )
@@ -126,6 +131,21 @@ def _open(path: Path) -> list[_Entity]:
         if label and dimension > 0 and not _AUTOMATIC.match(label):
             found.append(replace(_Entity.of(dimension, tag), label=label))
     return found
+
+
+def _check_references(path: Path, text: str) -> None:
+    """Raise a GeometryError if something that a STEP file names is not in it, or there twice.
+
+    OpenCASCADE may not come to an end, or crash, where that is so.
+    """
+    text = _STRINGS.sub("", text)
+    given = _GIVEN.findall(text)
+    known = set(given)
+    lost = set(_NAMED.findall(text)) - known
+    if lost or len(given) > len(known):
+        number = min(lost or [n for n, count in Counter(given).items() if count > 1], key=int)
+        what = "is not in it" if lost else "is there twice"
+        raise GeometryError(f"{path}: #{number} {what}; the file is damaged: export it once more")
 
 
 def _join(path: Path, dimension: int) -> None:

@@ -61,7 +61,7 @@ def test_picture(monkeypatch):
     assert axes.get_xlabel() == "width (unit of the drawing: nm)"
     assert axes.get_ylabel() == "resistance “strip” (Ω)"
     labels = [line.get_label() for line in axes.lines]
-    assert labels == ["slip_length = 0 nm", "slip_length = inf"]
+    assert labels == ["slip length = 0 nm", "slip length = ∞"]
     # Without friction the resistance is Drude's.
     assert list(axes.lines[1].get_ydata()) == pytest.approx([250, 25, 2.5], rel=1e-6)
 
