@@ -7,6 +7,8 @@ runs in the process of Gmsh, where each drawing has a fork of its own.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gmsh
 import numpy as np
 from scipy.spatial import cKDTree
@@ -53,10 +55,24 @@ def evaluate(trace: Trace, progress: Progress) -> tuple[Signature, np.ndarray]:
     return _signature(dimension), out[:, :dimension]
 
 
+def evaluate_several(trace: Trace, progress: Progress) -> list[tuple[Signature, np.ndarray]]:
+    """The same for several values of parameters, one after the other in one process.
+
+    What Gmsh keeps of a drawing for the next is the caller's care.
+    """
+    out = []
+    for parameters in trace.several:
+        if gmsh.isInitialized():
+            gmsh.finalize()
+        out.append(evaluate(replace(trace, parameters=parameters), progress))
+    return out
+
+
 def _open(trace: Trace) -> int:
     from meso.geometry.meshing import open_source
 
     drawing.start()
+    gmsh.parser.clear()
     return open_source(trace)
 
 

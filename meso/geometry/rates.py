@@ -23,6 +23,10 @@ STEP, SMOOTH = 1e-3, 1e-2
 #: How far points may be from the middle between two steps, over the size of the drawing, that move
 #: in proportion to a parameter: these two tell all.
 STRAIGHT = 1e-9
+#: Steps that are taken of all parameters.
+_NEAR = (-1, 1)
+#: Points by parameter and its value.
+Known = dict[tuple[str, float], np.ndarray]
 
 
 class OtherCurvesError(GeometryError):
@@ -35,13 +39,43 @@ def rates(trace: Trace, progress: Progress) -> list[np.ndarray | Exception]:
         signature, places = _located(trace)
     except GeometryError as error:
         return [error] * len(trace.names)
+    known = _steps(trace, signature, places)
     found: list[np.ndarray | Exception] = []
     for name in trace.names:
         try:
-            found.append(_rate(trace, name, signature, places))
+            found.append(_rate(trace, name, signature, places, known))
         except GeometryError as error:
             found.append(error)
     return found
+
+
+def _steps(trace: Trace, signature: Signature, places: Places) -> Known:
+    """Points a step to each side, all drawings read in one fork; empty where that does not do."""
+    moved = [
+        (name, trace.parameters[name] + k * _step(trace, name))
+        for name in trace.names
+        for k in _NEAR
+    ]
+    several = [{**trace.parameters, name: value} for name, value in moved]
+    # The drawing itself comes last: it is as it was if nothing has been left of those before.
+    wish = replace(trace, points=None, places=places, several=(*several, trace.parameters))
+    try:
+        *found, last = apart("geometry.motion.evaluate_several", wish)
+    except GeometryError:  # of one of them, or since another one was read before
+        return {}
+    if last[0] != signature or np.abs(last[1] - trace.points).max(initial=0.0) > ON * _size(trace):
+        return {}
+    pairs = zip(moved, found, strict=True)
+    return {place: points for place, (there, points) in pairs if there == signature}
+
+
+def _size(trace: Trace) -> float:
+    assert trace.points is not None
+    return float(np.ptp(trace.points, axis=0).max())
+
+
+def _step(trace: Trace, name: str) -> float:
+    return STEP * (abs(trace.parameters[name]) or _size(trace))
 
 
 def _located(trace: Trace) -> tuple[Signature, Places]:
@@ -57,36 +91,44 @@ def _located(trace: Trace) -> tuple[Signature, Places]:
     return signature, places
 
 
-def _rate(trace: Trace, name: str, signature: Signature, places: Places) -> np.ndarray:
+def _rate(
+    trace: Trace, name: str, signature: Signature, places: Places, known: Known
+) -> np.ndarray:
     points = trace.points
     assert points is not None
-    value, size = trace.parameters[name], float(np.ptp(points, axis=0).max())
-    step = STEP * (abs(value) or size)
+    value, size, step = trace.parameters[name], _size(trace), _step(trace, name)
 
     @cache
-    def at(other: float) -> np.ndarray:
+    def at(other: float) -> np.ndarray | GeometryError:
+        if (name, other) in known:
+            return known[name, other]
         where = f"geometry.parameters.{name} = {other:.9g}"
         parameters = {**trace.parameters, name: other}
         wish = replace(trace, parameters=parameters, points=None, places=places)
         try:
-            there, found = apart("geometry.motion.evaluate", wish)
+            curves, found = apart("geometry.motion.evaluate", wish)
         except GeometryError as error:
-            raise GeometryError(f"{error} (at {where})") from None
-        if there != signature:
-            raise OtherCurvesError(
+            return GeometryError(f"{error} (at {where})")
+        if curves != signature:
+            return OtherCurvesError(
                 f"{trace.path}: has other curves at {where} than at {value:g}: there is no"
                 " derivative in this parameter here"
             )
         return np.asarray(found)
 
+    def there(other: float) -> np.ndarray:
+        if isinstance(found := at(other), GeometryError):
+            raise found
+        return found
+
     with suppress(GeometryError):  # it is told below
-        one, two = at(value - step), at(value + step)
+        one, two = (there(value + k * step) for k in _NEAR)
         if np.abs(one + two - 2 * points).max(initial=0.0) <= STRAIGHT * size:
             return np.asarray((two - one) / (2 * step))
     problem: GeometryError | None = None
     for numbers, weights, lower in STENCILS:
         try:
-            moved = [points if k == 0 else at(value + k * step) for k in numbers]
+            moved = [points if k == 0 else there(value + k * step) for k in numbers]
         except GeometryError as error:
             if problem is None or isinstance(error, OtherCurvesError):
                 problem = error  # this tells more than what a drawing says of its limits

@@ -36,11 +36,13 @@ class Trace(Source):
         points: Points to be found on its entities, in its unit, shape (n, d).
         places: Places whose points are wanted.
         names: Parameters with which the points move.
+        several: Values of all parameters, of which one drawing after the other is wanted.
     """
 
     points: np.ndarray | None = None
     places: Places | None = None
     names: tuple[str, ...] = ()
+    several: tuple[dict[str, float], ...] = ()
 
 
 #: Entities, their kinds and what bounds them: two drawings that differ here are not one that moves.
