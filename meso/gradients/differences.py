@@ -10,7 +10,6 @@ depends on the inputs, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from meso.device import Device
 from meso.errors import CaseError, GeometryError
 from meso.flow.kinetic_adjoint import PRECISE
 from meso.gradients import outputs
-from meso.gradients.inputs import Input, moved
+from meso.gradients.inputs import Input, moved, unadapted
 from meso.results.result import Result
 from meso.results.running import run
 from meso.stencils import CLOSED_STENCILS, CLOSED_STEP, STENCILS, Stencil
@@ -82,13 +81,10 @@ def settled(result: Result) -> Case:
         changes["flow.estimate"] = False
     if case.flow.bounds:
         changes["flow.bounds"] = False
-    given = dict(case.given)
-    if case.mesh.adapt is not None:
-        given["mesh"] = {k: v for k, v in given["mesh"].items() if k != "adapt"}
     fields = case.output.fields
     if fields is not None:  # what the model provides does not depend on the inputs
         changes["output.fields"] = list(fields)
-    return moved(replace(case, given=given), changes)
+    return moved(unadapted(case), changes)
 
 
 class Moved:

@@ -33,7 +33,7 @@ from meso.evidence.singular import CORNER_POWERS, powers
 from meso.flow.result import Flow
 from meso.geometry.refinement import CellErrors, cell_errors
 from meso.gradients import adjoint, outputs
-from meso.gradients.inputs import moved
+from meso.gradients.inputs import moved, unadapted
 from meso.mpi import concatenated, total
 from meso.observables.derived import symbols
 from meso.results.result import Result
@@ -82,13 +82,12 @@ def _solved(case: Case, device: Device, order: int) -> Result:
 
 def _settled(case: Case, order: int) -> Case:
     """The case for this mesh and degree, with nothing that is not asked for."""
-    mesh = {key: value for key, value in case.given["mesh"].items() if key != "adapt"}
     changes: dict[str, Any] = {"flow.order": order, "flow.estimate": False}
     if case.flow.kinetic:
         changes["flow.harmonics"] = adapting.harmonics(case)
     if case.flow.bounds:
         changes["flow.bounds"] = False
-    return moved(replace(case, given={**case.given, "mesh": mesh}), changes)
+    return moved(unadapted(case), changes)
 
 
 def _column(case: Case, result: Result) -> tuple[str, str]:

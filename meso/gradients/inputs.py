@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import reduce
 from math import isfinite
 from typing import Any
@@ -99,6 +99,14 @@ def moved(case: Case, values: Mapping[str, Any]) -> Case:
         else:
             changes[key] = value
     return case.changed(changes)
+
+
+def unadapted(case: Case) -> Case:
+    """The case on one mesh."""
+    mesh = {key: value for key, value in case.given.get("mesh", {}).items() if key != "adapt"}
+    given = {**case.given, "mesh": mesh}
+    # What is checked already goes with it.
+    return replace(case, given=given, mesh=replace(case.mesh, adapt=None))
 
 
 def _all(case: Case) -> Iterator[Input]:
