@@ -63,8 +63,8 @@ RELATIVE = 1e-9
 CANCELLED = {"chromium": ["loss"], "titanium": ["loss"]}
 # The iterations of 3D stop at residuals of 1e-10, each number of ranks at one of its own.
 ITERATIVE = {"step_3d": 1e-7, "iterated": 1e-7}
-# The kinetic model has other factors on one rank than on several, and ranks add in the order in which
-# they come: three runs on four ranks differ among themselves by 1e-8 in the potential.
+# The kinetic model has other factors on one rank than on several, and ranks add in the order in
+# which they come: three runs on four ranks differ among themselves by 1e-8 in the potential.
 ITERATIVE |= dict.fromkeys(("point_contact", "whirlpool", "iterative"), 5e-8)
 
 serial = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
